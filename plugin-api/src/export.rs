@@ -1,0 +1,374 @@
+//! The export: from an author's functions to the one symbol that the host looks for.
+//!
+//! The shims here are the one place where a plugin's panics are caught. An unwind that reached an
+//! `abi_stable` extern function would abort the host, so no author's code runs outside
+//! [`guarded`].
+#![allow(unsafe_code, reason = "a request is lent across the boundary, see `lend`")]
+
+use std::{
+    any::Any,
+    marker::PhantomData,
+    mem::{self, ManuallyDrop},
+    panic::{self, AssertUnwindSafe},
+};
+
+use abi_stable::{
+    erased_types::TD_Opaque,
+    library::{CheckTypeLayout, LibHeader, RootModuleResult},
+    prefix_type::WithMetadata,
+    staticref,
+    std_types::{RErr, ROk, ROption, RResult, RSlice, RStr, RString, RVec, Tuple2},
+};
+
+use crate::{
+    abi::{
+        API_VERSION, Command, HostObject, Instance, Instance_TO, InstanceObject, Manifest,
+        RawRequest, Root, RootRef, SinkObject,
+    },
+    error::{Error, Result},
+    host::Host,
+    logging,
+    reply::Reply,
+    request::Request,
+    state::{Saved, State},
+    worker::Function,
+};
+
+/// The plugin that a library exports. Implemented by [`plugin!`](crate::plugin!) alone.
+pub trait Exported: 'static {
+    /// What the plugin keeps between calls.
+    type State: State;
+    /// The plugin.
+    const DEFINITION: &'static Definition<Self::State>;
+}
+
+/// Everything that [`plugin!`](crate::plugin!) knows of a plugin whose state is `S`.
+pub struct Definition<S: 'static> {
+    /// Its name, version and commands.
+    pub manifest: Manifest,
+    /// The functions behind the manifest's commands, in the same order.
+    pub functions: &'static [Function<S>],
+    /// How its state is handed over, if it is.
+    pub saved: fn() -> Option<SavedFns<S>>,
+}
+
+/// How state of the type `S` is handed over.
+pub struct SavedFns<S: 'static> {
+    /// [`Saved::save`].
+    pub save: fn(&S) -> Result<Vec<u8>>,
+    /// [`Saved::restore`].
+    pub restore: fn(&S, &[u8]) -> Result<()>,
+}
+
+/// Finds out, where the macro knows the concrete type, whether state implements [`Saved`]: method
+/// look-up prefers the inherent function over the trait's.
+pub struct Detect<S>(pub PhantomData<S>);
+
+impl<S: Saved> Detect<S> {
+    /// The type hands its state over.
+    #[must_use]
+    pub fn saved(&self) -> Option<SavedFns<S>> {
+        Some(SavedFns { save: S::save, restore: S::restore })
+    }
+}
+
+/// The other answer of [`Detect`].
+pub trait NotSaved<S> {
+    /// The type does not hand its state over.
+    fn saved(&self) -> Option<SavedFns<S>> {
+        None
+    }
+}
+
+impl<S> NotSaved<S> for Detect<S> {}
+
+/// One command of a [`Manifest`].
+#[must_use]
+pub const fn command(name: &'static str, usage: &'static str, help: &'static str) -> Command {
+    Command { name: text(name), usage: text(usage), help: text(help), attributes: RSlice::EMPTY }
+}
+
+/// A [`Manifest`]'s text.
+#[must_use]
+pub const fn text(text: &'static str) -> RStr<'static> {
+    RStr::from_str(text)
+}
+
+/// A [`Manifest`]'s list.
+#[must_use]
+pub const fn slice<T>(items: &'static [T]) -> RSlice<'static, T> {
+    RSlice::from_slice(items)
+}
+
+/// A [`Manifest`]'s attribute.
+#[must_use]
+pub const fn pair(name: &'static str, value: &'static str) -> Tuple2<RStr<'static>, RStr<'static>> {
+    Tuple2(text(name), text(value))
+}
+
+/// The symbol that the host looks for.
+#[must_use]
+pub const fn header<E: Exported>() -> LibHeader {
+    extern "C" fn construct<E: Exported>() -> RootModuleResult {
+        abi_stable::library::__call_root_module_loader(|| RootRef(RootOf::<E>::ROOT.as_prefix()))
+    }
+    // SAFETY: `construct` gives a `RootRef`, the type that is named here.
+    unsafe { LibHeader::from_constructor::<RootRef>(construct::<E>, CheckTypeLayout::Yes) }
+}
+
+struct RootOf<E>(PhantomData<E>);
+
+impl<E: Exported> RootOf<E> {
+    staticref!(const ROOT: WithMetadata<Root> = WithMetadata::new(Root {
+        api_version: RStr::from_str(API_VERSION),
+        manifest: Self::manifest,
+        create: Self::create,
+    }));
+
+    extern "C" fn manifest() -> Manifest {
+        E::DEFINITION.manifest
+    }
+
+    extern "C" fn create(host: HostObject) -> RResult<InstanceObject, RString> {
+        match Running::start(E::DEFINITION, host) {
+            Ok(running) => ROk(Instance_TO::from_value(running, TD_Opaque)),
+            Err(error) => RErr(error.message().into()),
+        }
+    }
+}
+
+/// The living plugin behind an [`InstanceObject`].
+pub(crate) struct Running<S: State> {
+    /// Dropped by `Drop`, before the host that it may still log to.
+    state: ManuallyDrop<S>,
+    saved: Option<SavedFns<S>>,
+    definition: &'static Definition<S>,
+    host: Host,
+}
+
+impl<S: State> Running<S> {
+    pub(crate) fn start(definition: &'static Definition<S>, object: HostObject) -> Result<Self> {
+        let host = Host::new(object);
+        logging::start(host.clone());
+        match guarded("create", || S::create(&host)) {
+            Ok(state) => {
+                let (state, saved) = (ManuallyDrop::new(state), (definition.saved)());
+                Ok(Self { state, saved, definition, host })
+            }
+            Err(error) => {
+                host.stop_threads();
+                logging::stop();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<S: State> Instance for Running<S> {
+    fn call(&self, command: u32, request: RawRequest<'_>, sink: SinkObject<'_>) {
+        let mut reply = Reply { sink };
+        let Some(function) = self.definition.functions.get(command as usize) else {
+            return reply.error(&Error::new("the plugin has no such command"));
+        };
+        let caught = panic::catch_unwind(AssertUnwindSafe(|| {
+            lend(request, &self.host, |request| function(&self.state, request, &mut reply));
+        }));
+        if let Err(payload) = caught {
+            let name = self.definition.manifest.commands.get(command as usize);
+            reply.reset();
+            reply.error(&panicked(name.map_or("", |command| command.name.as_str()), payload));
+        }
+    }
+
+    fn saves(&self) -> bool {
+        self.saved.is_some()
+    }
+
+    fn save(&self) -> RResult<ROption<RVec<u8>>, RString> {
+        let Some(saved) = &self.saved else { return ROk(ROption::RNone) };
+        match guarded("save", || (saved.save)(&self.state)) {
+            Ok(bytes) => ROk(ROption::RSome(bytes.into())),
+            Err(error) => RErr(error.message().into()),
+        }
+    }
+
+    fn restore(&self, bytes: RSlice<'_, u8>) -> RResult<(), RString> {
+        let Some(saved) = &self.saved else { return ROk(()) };
+        match guarded("restore", || (saved.restore)(&self.state, bytes.as_slice())) {
+            Ok(()) => ROk(()),
+            Err(error) => RErr(error.message().into()),
+        }
+    }
+
+    fn stop(&self) {
+        self.host.stop_threads();
+    }
+}
+
+impl<S: State> Drop for Running<S> {
+    fn drop(&mut self) {
+        self.host.stop_threads();
+        let state = &mut self.state;
+        // SAFETY: nothing reads the field after this, and a value is dropped once.
+        let dropped = guarded("drop", || unsafe {
+            ManuallyDrop::drop(state);
+            Ok(())
+        });
+        // The panic hook has logged it; there is nobody to return it to.
+        let _ = dropped;
+        logging::stop();
+    }
+}
+
+/// Lends a request to a worker.
+fn lend<R>(raw: RawRequest<'_>, host: &Host, call: impl FnOnce(&Request) -> R) -> R {
+    // SAFETY: both lifetimes are extended only inside `request`, which lives on this stack frame,
+    // is handed out by shared reference alone, is neither `Clone` nor `Copy`, keeps its fields
+    // inside this crate, and whose methods borrow from `&self`. So nothing reaches the worker that
+    // outlives `raw` and `host`. `RawRequest` is covariant in its lifetime but for the session
+    // object, which is only called through.
+    let request = unsafe {
+        Request {
+            raw: mem::transmute::<RawRequest<'_>, RawRequest<'static>>(raw),
+            host: mem::transmute::<&Host, &'static Host>(host),
+        }
+    };
+    call(&request)
+}
+
+/// Runs an author's code; a panic becomes an error.
+fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    panic::catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|payload| Err(panicked(what, payload)))
+}
+
+fn panicked(what: &str, payload: Box<dyn Any + Send>) -> Error {
+    let error = Error::new(format!("'{what}' panicked: {}", panic_message(&*payload)));
+    // The payload's own drop may panic too; such a payload is leaked.
+    if let Err(again) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(again);
+    }
+    error
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// Exports a plugin: its name, its state and its commands.
+///
+/// ```
+/// use plugin_api::{Request, Result, plugin};
+///
+/// plugin! {
+///     commands: {
+///         "shout" "TEXT.." => shout, "TEXT in capitals.";
+///     }
+/// }
+///
+/// fn shout(request: &Request) -> Result<String> {
+///     Ok(request.joined_text()?.to_uppercase())
+/// }
+/// ```
+///
+/// A command is a name, a [usage line](crate::Usage), a function and one sentence of help. What
+/// the function returns becomes the reply, see [`IntoReply`](crate::IntoReply).
+///
+/// Before `commands` there may stand, in this order:
+/// - `name: "other",` where the plugin is not called as its package is;
+/// - `state: Type,` whose [`State::create`](crate::State::create) makes what is kept between
+///   calls. The functions then take it first: `fn get(state: &Type, request: &Request) -> …`.
+///   Implement [`Saved`](crate::Saved) as well and the state is handed over to the plugin's next
+///   version;
+/// - `threads: untracked,` where the plugin starts threads other than by
+///   [`Host::spawn`](crate::Host::spawn). Its library is then never unloaded.
+///
+/// The macro also makes a `static PLUGIN`, for [`testing`](crate::testing).
+#[macro_export]
+macro_rules! plugin {
+    (name: $name:expr, state: $state:ty, $($rest:tt)*) => {
+        $crate::__plugin! { ($name) ($state) stateful $($rest)* }
+    };
+    (name: $name:expr, $($rest:tt)*) => {
+        $crate::__plugin! { ($name) (()) stateless $($rest)* }
+    };
+    (state: $state:ty, $($rest:tt)*) => {
+        $crate::__plugin! { (::core::env!("CARGO_PKG_NAME")) ($state) stateful $($rest)* }
+    };
+    ($($rest:tt)*) => {
+        $crate::__plugin! { (::core::env!("CARGO_PKG_NAME")) (()) stateless $($rest)* }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plugin {
+    (
+        ($name:expr) ($state:ty) $kind:ident
+        $(threads: $threads:ident,)?
+        commands: {
+            $($command:literal $usage:literal => $function:expr, $help:literal;)*
+        }
+    ) => {
+        /// The plugin that this library exports.
+        pub static PLUGIN: $crate::export::Definition<$state> = $crate::export::Definition {
+            manifest: $crate::abi::Manifest {
+                name: $crate::export::text($name),
+                version: $crate::export::text(::core::env!("CARGO_PKG_VERSION")),
+                commands: $crate::export::slice(&[
+                    $($crate::export::command($command, $usage, $help),)*
+                ]),
+                attributes: $crate::export::slice(&[
+                    $($crate::export::pair("threads", ::core::stringify!($threads)),)?
+                ]),
+            },
+            functions: &[
+                $(|_state, request, reply| $crate::IntoReply::write(
+                    $crate::__call!($kind $function, _state, request),
+                    reply,
+                ),)*
+            ],
+            saved: || {
+                #[allow(unused_imports)]
+                use $crate::export::NotSaved as _;
+                $crate::export::Detect::<$state>(::core::marker::PhantomData).saved()
+            },
+        };
+
+        const _: () = {
+            #[cfg(panic = "abort")]
+            ::core::compile_error!(
+                "a plugin must be built with `panic = \"unwind\"`, or its panics end the host: \
+                 remove `panic = \"abort\"` from the profile in Cargo.toml"
+            );
+
+            struct Export;
+
+            impl $crate::export::Exported for Export {
+                type State = $state;
+                const DEFINITION: &'static $crate::export::Definition<$state> = &PLUGIN;
+            }
+
+            // The name is that of `abi_stable::library::ROOT_MODULE_LOADER_NAME`.
+            #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
+            static HEADER: $crate::abi_stable::library::LibHeader =
+                $crate::export::header::<Export>();
+        };
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __call {
+    (stateful $function:expr, $state:ident, $request:ident) => {
+        $function($state, $request)
+    };
+    (stateless $function:expr, $state:ident, $request:ident) => {
+        $function($request)
+    };
+}

@@ -1,0 +1,68 @@
+//! What a Dropin plugin author sees.
+//!
+//! A complete plugin, in a library crate with `crate-type = ["cdylib"]`:
+//!
+//! ```
+//! use plugin_api::{Request, Result, plugin};
+//!
+//! plugin! {
+//!     commands: {
+//!         "shout" "TEXT.." => shout, "TEXT in capitals.";
+//!         "add" "NUMBER NUMBER" => add, "The sum of two numbers.";
+//!     }
+//! }
+//!
+//! fn shout(request: &Request) -> Result<String> {
+//!     Ok(request.joined_text()?.to_uppercase())
+//! }
+//!
+//! fn add(request: &Request) -> Result<f64> {
+//!     Ok(request.float(0)? + request.float(1)?)
+//! }
+//!
+//! // and its test, without a host:
+//! let plugin = plugin_api::testing::Plugin::start(&PLUGIN).unwrap();
+//! assert_eq!(plugin.call("shout", &["hello", "there"]), Ok("HELLO THERE".into()));
+//! assert_eq!(plugin.call("add", &["1", "2.5"]), Ok(3.5.into()));
+//! ```
+//!
+//! Build it, copy the library into the host's plugins folder, and the host answers `shout` and
+//! `add`.
+//!
+//! - [`Request`] gives the arguments, the session and the host's facts.
+//! - [`IntoReply`] lists what a function may return, [`Error`] what it returns when it cannot.
+//! - [`State`] and [`Saved`] keep something between calls and hand it over to the next version.
+//! - [`Host`] gives a data directory and background threads; the macros of [`log`] write to the
+//!   host's log.
+//! - [`testing`] calls workers in a unit test.
+//!
+//! The crate does no I/O and imports nothing of the host. [`abi`] is the binary contract and
+//! [`export`] the code behind the macro; authors need neither.
+
+#![warn(missing_docs)]
+
+pub mod abi;
+mod error;
+pub mod export;
+mod facts;
+mod host;
+mod logging;
+mod reply;
+mod request;
+mod state;
+pub mod testing;
+mod worker;
+
+#[doc(hidden)]
+pub use abi_stable;
+pub use log;
+
+pub use crate::{
+    error::{Error, Result},
+    facts::{CommandInfo, PluginInfo, SessionInfo},
+    host::{Host, Stop},
+    reply::{IntoReply, Reply, Value},
+    request::Request,
+    state::{Saved, State},
+    worker::{Argument, Function, MAX_NAME, Usage, UsageError, is_command_name},
+};

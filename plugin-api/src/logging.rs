@@ -1,0 +1,50 @@
+//! The `log` macros and panics of a plugin, handed on to the host's log.
+//!
+//! A library has its own copy of the `log` crate and of the panic hook, so both are set once for
+//! each loaded version, and forget the host when its instance goes.
+
+use std::{
+    panic,
+    sync::{PoisonError, RwLock},
+};
+
+use crate::host::Host;
+
+static HOST: RwLock<Option<Host>> = RwLock::new(None);
+
+struct ToHost;
+
+pub(crate) fn start(host: Host) {
+    *HOST.write().unwrap_or_else(PoisonError::into_inner) = Some(host);
+    if log::set_logger(&ToHost).is_ok() {
+        log::set_max_level(log::LevelFilter::Trace);
+        // The hook's state is this function alone, so the box is empty and nothing leaks when
+        // the library is closed.
+        panic::set_hook(Box::new(|info| {
+            let place = info.location().map_or_else(String::new, |at| format!(" at {at}"));
+            log::error!("panic{place}: {}", crate::export::panic_message(info.payload()));
+        }));
+    }
+}
+
+pub(crate) fn stop() {
+    let host = HOST.write().unwrap_or_else(PoisonError::into_inner).take();
+    drop(host);
+}
+
+fn with_host<T: Default>(act: impl FnOnce(&Host) -> T) -> T {
+    let host = HOST.read().unwrap_or_else(PoisonError::into_inner).clone();
+    host.map(|host| act(&host)).unwrap_or_default()
+}
+
+impl log::Log for ToHost {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        with_host(|host| host.log_enabled(metadata.level()))
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        with_host(|host| host.log(record));
+    }
+
+    fn flush(&self) {}
+}

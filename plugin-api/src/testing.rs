@@ -1,0 +1,152 @@
+//! Calls a plugin's workers in a unit test, without a host.
+//!
+//! ```
+//! # use plugin_api::{Request, plugin};
+//! # plugin! { commands: { "twice" "NUMBER" => twice, "Doubles."; } }
+//! # fn twice(request: &Request) -> plugin_api::Result<i64> { Ok(request.integer(0)? * 2) }
+//! use plugin_api::testing::Plugin;
+//!
+//! let plugin = Plugin::start(&PLUGIN).unwrap();
+//! assert_eq!(plugin.call("twice", &["21"]), Ok(42.into()));
+//! assert!(plugin.call("twice", &["x"]).is_err());
+//! ```
+
+mod fakes;
+mod tree;
+
+use std::sync::PoisonError;
+
+use abi_stable::{
+    erased_types::TD_Opaque,
+    sabi_types::{RMut, RRef},
+    std_types::{RArc, RErr, ROk, ROption, RStr},
+};
+
+use self::{
+    fakes::{FakeHost, FakeSession},
+    tree::Tree,
+};
+use crate::{
+    abi::{Instance, RawCommand, RawRequest, Services_TO, Session_TO, Sink_TO, Span},
+    error::{Error, Result},
+    export::{Definition, Running},
+    reply::Value,
+    state::State,
+    worker::Usage,
+};
+
+/// A plugin that has been started as a host would.
+pub struct Plugin<S: State> {
+    running: Running<S>,
+    definition: &'static Definition<S>,
+    session: FakeSession,
+}
+
+impl<S: State> Plugin<S> {
+    /// Starts the plugin that [`plugin!`](crate::plugin!) made.
+    ///
+    /// # Errors
+    /// What [`State::create`] returns.
+    pub fn start(definition: &'static Definition<S>) -> Result<Self> {
+        let services = Services_TO::from_ptr(RArc::new(FakeHost::new()), TD_Opaque);
+        let running = Running::start(definition, services)?;
+        let manifest = definition.manifest;
+        let session = FakeSession {
+            commands: manifest
+                .commands
+                .iter()
+                .map(|command| raw(*command, manifest.name))
+                .collect(),
+            ..FakeSession::default()
+        };
+        Ok(Self { running, definition, session })
+    }
+
+    /// Sends a command. Checks the number of arguments as the host does.
+    ///
+    /// # Errors
+    /// The error reply.
+    ///
+    /// # Panics
+    /// Where the plugin has no such command, or its reply does not add up.
+    pub fn call(&self, command: &str, arguments: &[&str]) -> Result<Value> {
+        let arguments: Vec<&[u8]> = arguments.iter().map(|argument| argument.as_bytes()).collect();
+        self.call_bytes(command, &arguments)
+    }
+
+    /// As [`call`](Self::call), with arguments that need not be UTF-8.
+    ///
+    /// # Errors
+    /// The error reply.
+    ///
+    /// # Panics
+    /// As `call`.
+    pub fn call_bytes(&self, command: &str, arguments: &[&[u8]]) -> Result<Value> {
+        let commands = self.definition.manifest.commands;
+        let Some(index) = commands.iter().position(|known| known.name == command) else {
+            panic!("the plugin has no command '{command}'");
+        };
+        let (mut input, mut spans) = (Vec::new(), Vec::new());
+        add(&mut input, &mut spans, command.as_bytes());
+        for argument in arguments {
+            add(&mut input, &mut spans, argument);
+        }
+        let usage = Usage::parse(&commands[index].usage)?;
+        let count = spans.len() - 1;
+        if count < usage.least() || usage.most().is_some_and(|most| count > most) {
+            return Err(Error::new(format!("wrong number of arguments for '{command}' command")));
+        }
+
+        let request = RawRequest {
+            input: input.as_slice().into(),
+            spans: spans.as_slice().into(),
+            session: Session_TO::from_ptr(RRef::new(&self.session), TD_Opaque),
+        };
+        let mut tree = Tree::default();
+        let sink = Sink_TO::from_ptr(RMut::new(&mut tree), TD_Opaque);
+        self.running.call(u32::try_from(index)?, request, sink);
+        tree.finish()
+    }
+
+    /// From now on [`Request::cancelled`](crate::Request::cancelled) is true.
+    pub fn cancel(&self) {
+        let (flag, changed) = &self.session.cancelled;
+        *flag.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        changed.notify_all();
+    }
+
+    /// What [`Saved::save`](crate::Saved::save) gives; `None` where the state is not saved.
+    ///
+    /// # Errors
+    /// As `save`.
+    pub fn save(&self) -> Result<Option<Vec<u8>>> {
+        match self.running.save() {
+            ROk(ROption::RSome(saved)) => Ok(Some(saved.into())),
+            ROk(ROption::RNone) => Ok(None),
+            RErr(message) => Err(Error::new(message)),
+        }
+    }
+
+    /// Hands saved state to [`Saved::restore`](crate::Saved::restore).
+    ///
+    /// # Errors
+    /// As `restore`.
+    pub fn restore(&self, saved: &[u8]) -> Result<()> {
+        self.running.restore(saved.into()).into_result().map_err(Error::new)
+    }
+}
+
+fn add(input: &mut Vec<u8>, spans: &mut Vec<Span>, argument: &[u8]) {
+    let place = |length| u32::try_from(length).unwrap_or(u32::MAX);
+    spans.push(Span { start: place(input.len()), length: place(argument.len()) });
+    input.extend_from_slice(argument);
+}
+
+fn raw(command: crate::abi::Command, plugin: RStr<'_>) -> RawCommand {
+    RawCommand {
+        name: command.name.into(),
+        usage: command.usage.into(),
+        help: command.help.into(),
+        plugin: plugin.into(),
+    }
+}
