@@ -26,6 +26,12 @@ impl Error {
         Self { kind: kind.into(), message: message.into() }
     }
 
+    /// What a worker returns that has stopped early, see
+    /// [`Request::cancelled`](crate::Request::cancelled).
+    pub fn cancelled(message: impl Into<String>) -> Self {
+        Self::with_kind("CANCELLED", message)
+    }
+
     /// The kind.
     #[must_use]
     pub fn kind(&self) -> &str {

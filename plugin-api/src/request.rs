@@ -142,7 +142,8 @@ impl Request {
     /// Whether the work is in vain: the client is gone or the host is stopping. A worker that
     /// takes longer than a moment asks this from time to time and returns early.
     ///
-    /// A client that has ended its sending side counts as gone. Costs about a system call.
+    /// A client that has ended its sending side counts as gone a second later. Costs about a
+    /// system call.
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.raw.session.cancelled()

@@ -29,7 +29,7 @@ pub trait Saved: State {
     /// Takes over what another version saved. Called once, before the first worker.
     ///
     /// # Errors
-    /// An error keeps the other version in service.
+    /// An error keeps the other version in service, and this one is dropped.
     fn restore(&self, saved: &[u8]) -> Result<()>;
 }
 

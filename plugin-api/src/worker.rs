@@ -26,7 +26,7 @@ pub fn is_command_name(name: &str) -> bool {
 /// The grammar is what people read: `KEY VALUE` are two arguments, `KEY..` one or more,
 /// `[BY]` may be left out, `[KEY..]` is any number. Nothing may follow a repeated argument, and
 /// only optional ones may follow an optional one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     arguments: Vec<Argument>,
 }

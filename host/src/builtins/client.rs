@@ -1,0 +1,84 @@
+//! `client`: shows and names sessions.
+
+use std::fmt::Write;
+
+use crate::{sessions::SessionEntry, table::Call, wire::Encoder};
+
+pub(super) const BAD_NAME: &[u8] =
+    b"Client names cannot contain spaces, newlines or special characters.";
+
+const KNOWN: &str = "GETNAME, ID, INFO, LIST, SETINFO, SETNAME";
+
+pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) {
+    let session = call.session;
+    let (subcommand, count) = (call.argument(0).unwrap_or_default(), call.spans.len() - 1);
+    match (subcommand.to_ascii_uppercase().as_slice(), count) {
+        (b"ID", 1) => reply.integer(i64::try_from(session.id).unwrap_or(i64::MAX)),
+        (b"GETNAME", 1) => match session.names().session.as_str() {
+            "" => reply.null(),
+            name => reply.text(name.as_bytes()),
+        },
+        (b"SETNAME", 2) => match call.argument(1) {
+            Some(name) if is_name(name) => {
+                let name = String::from_utf8_lossy(name).into_owned();
+                session.rename(|names| names.session = name);
+                reply.ok();
+            }
+            _ => reply.error("ERR", BAD_NAME),
+        },
+        (b"SETINFO", 3) => set_info(call, reply),
+        (b"INFO", 1) => reply.text(describe(session).as_bytes()),
+        (b"LIST", 1) => {
+            let lines: String =
+                call.shared.sessions.all().iter().map(|session| describe(session)).collect();
+            reply.text(lines.as_bytes());
+        }
+        (b"ID" | b"GETNAME" | b"SETNAME" | b"SETINFO" | b"INFO" | b"LIST", _) => {
+            let name = String::from_utf8_lossy(subcommand).to_ascii_lowercase();
+            let message = format!("wrong number of arguments for 'client|{name}' command");
+            reply.error("ERR", message.as_bytes());
+        }
+        _ => super::unknown_subcommand("client", subcommand, KNOWN, reply),
+    }
+}
+
+/// Whether a session may be called so: visible ASCII, as in Redis. An empty name takes the name
+/// away.
+pub(super) fn is_name(name: &[u8]) -> bool {
+    name.iter().all(u8::is_ascii_graphic)
+}
+
+fn set_info(call: &Call<'_>, reply: &mut Encoder) {
+    let (option, value) =
+        (call.argument(1).unwrap_or_default(), call.argument(2).unwrap_or_default());
+    if !is_name(value) {
+        let option = String::from_utf8_lossy(option);
+        let message = format!("{option} cannot contain spaces, newlines or special characters.");
+        return reply.error("ERR", message.as_bytes());
+    }
+    let value = String::from_utf8_lossy(value).into_owned();
+    if option.eq_ignore_ascii_case(b"LIB-NAME") {
+        call.session.rename(|names| names.library = value);
+    } else if option.eq_ignore_ascii_case(b"LIB-VER") {
+        call.session.rename(|names| names.library_version = value);
+    } else {
+        let option = String::from_utf8_lossy(option);
+        return reply.error("ERR", format!("Unrecognized option '{option}'").as_bytes());
+    }
+    reply.ok();
+}
+
+/// A session in one line, in the form that Redis gives it.
+fn describe(session: &SessionEntry) -> String {
+    let (names, age, idle) = (session.names(), session.age().as_secs(), session.idle().as_secs());
+    let mut line = format!("id={} addr={} name={}", session.id, session.peer, names.session);
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        line,
+        " age={age} idle={idle} flags=N db=0 tot-cmds={} lib-name={} lib-ver={}",
+        session.commands(),
+        names.library,
+        names.library_version
+    );
+    line
+}

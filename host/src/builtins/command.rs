@@ -1,0 +1,104 @@
+//! `command`: describes the live table, in the form that Redis clients take hints from.
+
+use plugin_api::Argument;
+
+use crate::{
+    table::{Call, Command},
+    wire::Encoder,
+};
+
+const KNOWN: &str = "COUNT, DOCS, INFO, LIST";
+
+pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) {
+    let table = call.table;
+    let subcommand = call.argument(0).unwrap_or_default();
+    let named = || call.arguments().skip(1);
+    match subcommand.to_ascii_uppercase().as_slice() {
+        b"" if call.spans.len() == 1 => {
+            let commands = table.commands();
+            reply.list(commands.len());
+            commands.iter().for_each(|command| info(command, reply));
+        }
+        b"COUNT" => reply.integer(i64::try_from(table.len()).unwrap_or(i64::MAX)),
+        b"LIST" => {
+            let commands = table.commands();
+            reply.list(commands.len());
+            commands.iter().for_each(|command| reply.text(command.name.as_bytes()));
+        }
+        b"INFO" if call.spans.len() > 2 => {
+            reply.list(call.spans.len() - 2);
+            for name in named() {
+                match table.get(name) {
+                    Some(command) => info(command, reply),
+                    None => reply.null(),
+                }
+            }
+        }
+        b"INFO" => {
+            let commands = table.commands();
+            reply.list(commands.len());
+            commands.iter().for_each(|command| info(command, reply));
+        }
+        b"DOCS" => {
+            let commands: Vec<_> = if call.spans.len() > 2 {
+                named().filter_map(|name| table.get(name)).collect()
+            } else {
+                table.commands()
+            };
+            reply.map(commands.len());
+            commands.iter().for_each(|command| docs(command, reply));
+        }
+        _ => super::unknown_subcommand("command", subcommand, KNOWN, reply),
+    }
+}
+
+/// Name, arity, flags, first key, last key, step, categories, tips, key specifications,
+/// subcommands: <https://redis.io/docs/latest/commands/command/>.
+fn info(command: &Command, reply: &mut Encoder) {
+    let least = i64::try_from(command.least + 1).unwrap_or(i64::MAX);
+    let exact = command.least == command.most;
+    reply.list(10);
+    reply.text(command.name.as_bytes());
+    reply.integer(if exact { least } else { -least });
+    reply.list(0);
+    for _ in 0..3 {
+        reply.integer(0);
+    }
+    for _ in 0..4 {
+        reply.list(0);
+    }
+}
+
+/// <https://redis.io/docs/latest/commands/command-docs/>
+fn docs(command: &Command, reply: &mut Encoder) {
+    let arguments = command.arguments.arguments();
+    reply.text(command.name.as_bytes());
+    reply.map(if arguments.is_empty() { 3 } else { 4 });
+    text(reply, "summary", &command.help);
+    text(reply, "since", "0.1.0");
+    text(reply, "group", command.plugin.as_deref().unwrap_or("host"));
+    if !arguments.is_empty() {
+        reply.text(b"arguments");
+        reply.list(arguments.len());
+        arguments.iter().for_each(|argument| describe(argument, reply));
+    }
+}
+
+fn describe(argument: &Argument, reply: &mut Encoder) {
+    let flags = [(argument.optional, "optional"), (argument.repeated, "multiple")];
+    let flags: Vec<_> = flags.iter().filter(|(set, _)| *set).collect();
+    reply.map(if flags.is_empty() { 3 } else { 4 });
+    text(reply, "name", &argument.name);
+    text(reply, "type", "string");
+    text(reply, "display_text", &argument.name);
+    if !flags.is_empty() {
+        reply.text(b"flags");
+        reply.list(flags.len());
+        flags.iter().for_each(|(_, flag)| reply.status(flag));
+    }
+}
+
+fn text(reply: &mut Encoder, key: &str, value: &str) {
+    reply.text(key.as_bytes());
+    reply.text(value.as_bytes());
+}

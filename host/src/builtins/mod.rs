@@ -1,0 +1,156 @@
+//! The commands that the host answers itself: `close`, `ks`, and the session's housekeeping.
+
+mod client;
+mod command;
+mod hello;
+
+use std::sync::Arc;
+
+use plugin_api::Usage;
+
+use crate::{
+    shutdown::Reason,
+    table::{Call, Command, Table, Target},
+    wire::{Encoder, Protocol},
+};
+
+/// A command of the host's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Builtin {
+    /// Proves a key.
+    Auth,
+    /// The session's own facts.
+    Client,
+    /// Ends the session.
+    Close,
+    /// The command table.
+    Command,
+    /// Chooses the protocol.
+    Hello,
+    /// Ends the host.
+    Ks,
+    /// Answers.
+    Ping,
+    /// `close`, as Redis calls it.
+    Quit,
+    /// Makes the session as it was at first.
+    Reset,
+    /// Chooses the one database there is.
+    Select,
+}
+
+/// What the session does after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It goes on.
+    Next,
+    /// It ends as asked.
+    Close,
+    /// It ends since the input can no longer be told apart.
+    Break,
+}
+
+const ALL: [(&str, &str, &str, Builtin); 10] = [
+    ("auth", "NAME_OR_KEY [KEY]", "Proves who you are.", Builtin::Auth),
+    ("client", "SUBCOMMAND [ARGUMENT..]", "Shows or names this session.", Builtin::Client),
+    ("close", "", "Ends this session.", Builtin::Close),
+    ("command", "[SUBCOMMAND] [ARGUMENT..]", "Describes the commands.", Builtin::Command),
+    ("hello", "[VERSION] [OPTION..]", "Chooses the protocol and greets.", Builtin::Hello),
+    ("ks", "", "Kills the server: tells every client, ends them all, exits.", Builtin::Ks),
+    ("ping", "[MESSAGE]", "Answers PONG, or the message.", Builtin::Ping),
+    ("quit", "", "Ends this session.", Builtin::Quit),
+    ("reset", "", "Makes this session as it was at first.", Builtin::Reset),
+    ("select", "INDEX", "Chooses a database; there is only 0.", Builtin::Select),
+];
+
+/// The built-ins, for the table.
+#[must_use]
+pub fn commands() -> Vec<Arc<Command>> {
+    ALL.iter()
+        .map(|(name, usage, help, builtin)| {
+            // That every line can be read is for the test below to see to.
+            let arguments = Usage::parse(usage).unwrap_or_default();
+            let target = Target::Builtin(*builtin);
+            Arc::new(Command::new(name, usage, arguments, help, None, target))
+        })
+        .collect()
+}
+
+/// Answers a built-in.
+pub fn run(builtin: Builtin, call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    match builtin {
+        Builtin::Auth => reply.error("ERR", hello::NO_KEYS),
+        Builtin::Client => client::run(call, reply),
+        Builtin::Command => command::run(call, reply),
+        Builtin::Hello => hello::run(call, reply),
+        Builtin::Ping => match call.argument(0) {
+            Some(message) => reply.text(message),
+            None => reply.status("PONG"),
+        },
+        Builtin::Reset => {
+            call.session.rename(|names| names.session.clear());
+            if reply.protocol() == Protocol::Resp3 {
+                reply.set_protocol(Protocol::Resp2);
+            }
+            reply.status("RESET");
+        }
+        Builtin::Select => match call.argument(0) {
+            Some(b"0") => reply.ok(),
+            Some(other) if other.iter().all(u8::is_ascii_digit) => {
+                reply.error("ERR", b"DB index is out of range");
+            }
+            _ => reply.error("ERR", b"value is not an integer or out of range"),
+        },
+        Builtin::Close | Builtin::Quit => {
+            reply.ok();
+            return Flow::Close;
+        }
+        Builtin::Ks => {
+            reply.ok();
+            call.shared.shutdown.request(Reason::Client(call.session.peer));
+        }
+    }
+    Flow::Next
+}
+
+/// The reply to a name that is not in the table.
+pub fn unknown_command(table: &Table, name: &[u8], reply: &mut Encoder) {
+    /// Longer names are cut. Bytes.
+    const SHOWN: usize = 128;
+    let shown = String::from_utf8_lossy(name.get(..SHOWN).unwrap_or(name));
+    let message = match table.nearest(name) {
+        Some(nearest) => format!("unknown command '{shown}', did you mean '{nearest}'?"),
+        None => format!("unknown command '{shown}'"),
+    };
+    reply.error("ERR", message.as_bytes());
+}
+
+/// The reply to a command with too few or too many arguments.
+pub fn wrong_arity(command: &Command, reply: &mut Encoder) {
+    let Command { name, usage, .. } = command;
+    let line = format!("{name} {usage}");
+    let message =
+        format!("wrong number of arguments for '{name}' command, usage: {}", line.trim_end());
+    reply.error("ERR", message.as_bytes());
+}
+
+/// The reply to a subcommand that a built-in does not have.
+fn unknown_subcommand(command: &str, subcommand: &[u8], known: &str, reply: &mut Encoder) {
+    let subcommand = String::from_utf8_lossy(subcommand.get(..128).unwrap_or(subcommand));
+    let message = format!("unknown subcommand '{subcommand}', '{command}' has: {known}");
+    reply.error("ERR", message.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usage_line_of_every_builtin_is_understood() {
+        for (name, usage, ..) in ALL {
+            assert!(Usage::parse(usage).is_ok(), "{name} {usage}");
+            assert!(plugin_api::is_command_name(name));
+        }
+        assert_eq!(commands().len(), ALL.len());
+    }
+}

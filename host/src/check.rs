@@ -1,0 +1,43 @@
+//! `host check FILE`: a probe for people.
+
+use std::{fmt::Write, path::Path, process::ExitCode, time::Duration};
+
+use crate::plugins::{manifest::Manifest, probe, refusal::Refusal, shadow::ShadowDir};
+
+/// Probes one library and prints what it offers, or why it would not be loaded.
+pub(crate) fn run(file: &Path, timeout: Duration) -> ExitCode {
+    match judge(file, timeout) {
+        Ok(manifest) => {
+            print!("{}", describe(&manifest));
+            ExitCode::SUCCESS
+        }
+        Err(refusal) => {
+            eprintln!("host: {} would be refused: {refusal}", file.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn judge(file: &Path, timeout: Duration) -> Result<Manifest, Refusal> {
+    let desk = tempfile::tempdir()
+        .map_err(|error| Refusal::probe_failed("make a directory for its copy", &error))?;
+    let shadows = ShadowDir::open(desk.path().join("copies"))
+        .map_err(|error| Refusal::probe_failed("make a directory for its copy", &error))?;
+    let shadow = shadows.copy(file)?;
+    probe::probe(shadow.path(), timeout).map_err(|refusal| refusal.about(shadow.path(), file))
+}
+
+fn describe(manifest: &Manifest) -> String {
+    let Manifest { name, version, api_version, commands, .. } = manifest;
+    let mut text = format!("plugin {name} {version}, for plugin API {api_version}\n");
+    let lines: Vec<_> = commands
+        .iter()
+        .map(|command| (format!("{} {}", command.name, command.usage), &command.help))
+        .collect();
+    let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or_default();
+    for (line, help) in lines {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {line:width$}  {help}");
+    }
+    text
+}

@@ -1,0 +1,111 @@
+//! What a client has sent and the session has not answered yet.
+
+use std::io;
+
+/// A session's first buffer, and the one it goes back to when idle. Bytes.
+const SMALL: usize = 4 << 10;
+
+/// Bytes in, requests out at the front. The memory is reused; it grows to what a request needs and
+/// is given back when the session is idle.
+pub struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self { bytes: vec![0; SMALL], start: 0, end: 0 }
+    }
+}
+
+impl Input {
+    /// What has not been consumed.
+    #[must_use]
+    pub fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Whether everything has been consumed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Takes bytes off the front.
+    pub fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Reads once, into what room there is or can be made. Returns how much was read.
+    ///
+    /// # Errors
+    /// What `read` returns.
+    pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        if self.end == self.bytes.len() {
+            if self.start > 0 {
+                self.bytes.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            } else {
+                self.bytes.resize(self.bytes.len() * 2, 0);
+            }
+        }
+        let count = read(&mut self.bytes[self.end..])?;
+        self.end += count;
+        Ok(count)
+    }
+
+    /// Gives memory back that an idle session does not need.
+    pub fn shrink(&mut self) {
+        if self.is_empty() && self.bytes.len() > SMALL {
+            self.bytes.truncate(SMALL);
+            self.bytes.shrink_to(SMALL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(input: &mut Input, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let read = input
+                .fill(|room| {
+                    let count = room.len().min(bytes.len());
+                    room[..count].copy_from_slice(&bytes[..count]);
+                    Ok(count)
+                })
+                .unwrap();
+            bytes = &bytes[read..];
+        }
+    }
+
+    #[test]
+    fn bytes_come_out_as_they_went_in_whatever_the_room() {
+        let data: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        let mut input = Input::default();
+        feed(&mut input, &data[..5_000]);
+        assert_eq!(input.unread(), &data[..5_000]);
+        input.consume(3_000);
+        feed(&mut input, &data[5_000..]);
+        assert_eq!(input.unread(), &data[3_000..]);
+        input.consume(usize::MAX - 100_000);
+        assert!(input.is_empty());
+    }
+
+    #[test]
+    fn an_idle_session_gives_memory_back() {
+        let mut input = Input::default();
+        feed(&mut input, &[7; 1 << 20]);
+        input.shrink();
+        assert_eq!(input.unread().len(), 1 << 20, "unread bytes stay");
+        input.consume(1 << 20);
+        input.shrink();
+        assert!(input.bytes.capacity() <= 2 * SMALL);
+    }
+}

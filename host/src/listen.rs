@@ -1,0 +1,104 @@
+//! Bound listeners, on all addresses or on named ones.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::platform;
+
+/// Connections that may wait to be accepted. The system may cap it lower.
+const BACKLOG: i32 = 4096;
+
+/// How often another free port is tried where one is free for IPv6 but not for IPv4.
+const TRIES: usize = 16;
+
+/// An address that cannot be served on.
+#[derive(Debug)]
+pub struct ListenError {
+    address: SocketAddr,
+    error: io::Error,
+}
+
+/// Binds `port` on `addresses`, or on all addresses of both families where there are none given.
+/// Port 0 is any free one, the same on every address.
+///
+/// # Errors
+/// Where an address cannot be bound. On all addresses, a missing IPv6 is not an error.
+pub fn listen(addresses: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, ListenError> {
+    let all = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+    let (addresses, optional_v6) =
+        if addresses.is_empty() { (&all[..], true) } else { (addresses, false) };
+    let mut tries = TRIES;
+    loop {
+        match listen_once(addresses, port, optional_v6) {
+            Err(clash)
+                if port == 0 && clash.error.kind() == io::ErrorKind::AddrInUse && tries > 0 =>
+            {
+                tries -= 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+fn listen_once(
+    addresses: &[IpAddr],
+    port: u16,
+    optional_v6: bool,
+) -> Result<Vec<TcpListener>, ListenError> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut port = port;
+    for ip in addresses {
+        let address = SocketAddr::new(*ip, port);
+        match bind(address) {
+            Ok(listener) => {
+                port = listener.local_addr().map_or(port, |bound| bound.port());
+                listeners.push(listener);
+            }
+            Err(error) if optional_v6 && ip.is_ipv6() && !in_use(&error) => {
+                log::warn!("serving on IPv4 alone: this system has no IPv6 ({error})");
+            }
+            Err(error) => return Err(ListenError { address, error }),
+        }
+    }
+    Ok(listeners)
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // Each family has its own listener, so that a peer is shown as what it is.
+        socket.set_only_v6(true)?;
+    }
+    platform::claim_port(&socket)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn in_use(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, error } = self;
+        let port = address.port();
+        match error.kind() {
+            io::ErrorKind::AddrInUse => write!(
+                out,
+                "cannot serve on {address}: port {port} is in use; end the program that has it, \
+                 or choose another with --port"
+            ),
+            io::ErrorKind::AddrNotAvailable => {
+                write!(out, "cannot serve on {address}: this machine has no such address")
+            }
+            _ => write!(out, "cannot serve on {address}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}

@@ -1,0 +1,50 @@
+//! The plugins folder: which of its files are libraries.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::platform::LIBRARY_EXTENSION;
+
+/// Whether the host takes a file of this path for a library: by its ending, and not hidden.
+#[must_use]
+pub fn is_library(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden
+        && path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case(LIBRARY_EXTENSION))
+}
+
+/// The libraries that lie directly in the folder, by name.
+///
+/// # Errors
+/// The system's, where the folder cannot be read.
+pub fn libraries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if is_library(&path) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_end_as_the_platforms_do() {
+        let temp = tempfile::tempdir().unwrap();
+        let library = format!("liba.{LIBRARY_EXTENSION}");
+        for name in [&library, "notes.txt", "libb.so.bak", &format!(".{library}"), "text"] {
+            fs::write(temp.path().join(name), b"x").unwrap();
+        }
+        fs::create_dir(temp.path().join("sources")).unwrap();
+        assert_eq!(libraries(temp.path()).unwrap(), [temp.path().join(library)]);
+    }
+}

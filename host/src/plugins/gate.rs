@@ -1,0 +1,235 @@
+//! The gate that every call of a generation passes: it counts, and it can be closed.
+//!
+//! Open, it costs two additions to a cache line that the calling thread nearly always has to
+//! itself. Closed, new calls wait in front of it; it is closed to hand state over, and then opened
+//! again, or for ever.
+
+use std::{
+    cell::Cell,
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+/// Threads beyond this many share a counter with another, which costs speed and nothing else.
+const STRIPES: usize = 32;
+
+/// Counts the calls of one generation and holds them back when asked.
+pub struct Gate {
+    stripes: [Stripe; STRIPES],
+    // The same as `state != Open`, for a look without a lock.
+    closed: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+    turned_away: AtomicU64,
+}
+
+/// Alone on its cache lines, of which processors fetch two at a time.
+#[repr(align(128))]
+#[derive(Default)]
+struct Stripe {
+    entered: AtomicU64,
+    left: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Closed,
+    Moved,
+}
+
+/// A call that is under way.
+pub struct Pass<'a> {
+    gate: &'a Gate,
+    stripe: &'a Stripe,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            stripes: Default::default(),
+            closed: AtomicBool::new(false),
+            state: Mutex::new(State::Open),
+            changed: Condvar::new(),
+            turned_away: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Gate {
+    /// Lets a call in; waits while the gate is closed. `None` once the generation's work has moved
+    /// elsewhere.
+    pub fn enter(&self) -> Option<Pass<'_>> {
+        let stripe = &self.stripes[stripe_of_this_thread()];
+        loop {
+            // The order of these two, against that in `close`, makes sure that at least one side
+            // sees the other: either this call turns back, or `close` waits for it.
+            stripe.entered.fetch_add(1, Ordering::SeqCst);
+            if !self.closed.load(Ordering::SeqCst) {
+                return Some(Pass { gate: self, stripe });
+            }
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
+            self.leave(stripe);
+            let open = self.changed.wait_while(self.state(), |state| *state == State::Closed);
+            if *open.unwrap_or_else(PoisonError::into_inner) == State::Moved {
+                return None;
+            }
+        }
+    }
+
+    /// Closes the gate and waits until no call is under way. Returns false, with the gate open
+    /// again, where one outlasts the deadline.
+    #[must_use]
+    pub fn close(&self, deadline: Instant) -> bool {
+        let mut state = self.state();
+        *state = State::Closed;
+        self.closed.store(true, Ordering::SeqCst);
+        while !self.is_idle() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                drop(state);
+                self.open();
+                return false;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Lets calls in again.
+    pub fn open(&self) {
+        *self.state() = State::Open;
+        self.closed.store(false, Ordering::SeqCst);
+        self.changed.notify_all();
+    }
+
+    /// Sends all calls elsewhere from now on. What is under way goes on.
+    pub fn move_on(&self) {
+        *self.state() = State::Moved;
+        self.closed.store(true, Ordering::SeqCst);
+        self.changed.notify_all();
+    }
+
+    /// How many calls have been answered.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        let left: u64 = self.stripes.iter().map(|stripe| stripe.left.load(Ordering::Relaxed)).sum();
+        left.saturating_sub(self.turned_away.load(Ordering::Relaxed))
+    }
+
+    /// Whether no call is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        // `left` first: what has entered by the second look was all gone by the first.
+        self.stripes.iter().all(|stripe| {
+            let left = stripe.left.load(Ordering::SeqCst);
+            stripe.entered.load(Ordering::SeqCst) == left
+        })
+    }
+
+    fn leave(&self, stripe: &Stripe) {
+        stripe.left.fetch_add(1, Ordering::SeqCst);
+        if self.closed.load(Ordering::SeqCst) {
+            // Under the lock, or the closer could miss it between its look and its wait.
+            let _state = self.state();
+            self.changed.notify_all();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        self.gate.leave(self.stripe);
+    }
+}
+
+fn stripe_of_this_thread() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    MINE.with(|mine| {
+        if mine.get() == usize::MAX {
+            mine.set(NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES);
+        }
+        mine.get()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Duration};
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[test]
+    fn calls_are_counted() {
+        let gate = Gate::default();
+        let pass = gate.enter();
+        assert!(!gate.is_idle());
+        assert_eq!(gate.calls(), 0);
+        drop(pass);
+        assert!(gate.is_idle());
+        assert_eq!(gate.calls(), 1);
+    }
+
+    #[test]
+    fn a_closed_gate_has_nobody_behind_it_and_all_get_through_in_the_end() {
+        let (gate, inside) = (Gate::default(), AtomicU64::new(0));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        let pass = gate.enter().unwrap();
+                        inside.fetch_add(1, Ordering::SeqCst);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        drop(pass);
+                    }
+                });
+            }
+            for _ in 0..200 {
+                assert!(gate.close(soon()));
+                assert_eq!(inside.load(Ordering::SeqCst), 0);
+                assert!(gate.is_idle());
+                gate.open();
+                thread::yield_now();
+            }
+        });
+        assert_eq!(gate.calls(), 40_000);
+    }
+
+    #[test]
+    fn a_call_that_outlasts_the_deadline_keeps_the_gate_open() {
+        let gate = Gate::default();
+        let _pass = gate.enter();
+        assert!(!gate.close(Instant::now()));
+        assert!(gate.enter().is_some());
+    }
+
+    #[test]
+    fn who_waits_is_sent_on_when_the_work_has_moved() {
+        let gate = Gate::default();
+        assert!(gate.close(soon()));
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| gate.enter().is_none());
+            while gate.turned_away.load(Ordering::SeqCst) == 0 {
+                thread::yield_now();
+            }
+            gate.move_on();
+            assert!(waiting.join().unwrap());
+        });
+        assert!(gate.enter().is_none());
+    }
+}

@@ -1,0 +1,120 @@
+//! The check of a library in a throwaway process.
+//!
+//! Whatever a library does when it is opened, it does first to a child process of the host: the
+//! host's own program, which opens the file, compares its layout, reads its manifest and makes a
+//! trial instance. The verdict comes back in a file of its own, since what the library prints, and
+//! how it ends the process, is not to be trusted.
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    boundary::PluginServices,
+    library::{Layout, Library},
+    manifest::Manifest,
+    refusal::Refusal,
+};
+
+/// How long the probe's end is not noticed, at the most.
+const POLL: Duration = Duration::from_micros(500);
+
+/// Probes a library, which should be a private copy: its content must not change before it is
+/// loaded.
+///
+/// # Errors
+/// Why the library must not be loaded.
+pub fn probe(file: &Path, timeout: Duration) -> Result<Manifest, Refusal> {
+    let failed = |operation: &'static str| {
+        move |error: std::io::Error| Refusal::probe_failed(operation, &error)
+    };
+    let program = env::current_exe().map_err(failed("find the host's program"))?;
+    let desk = tempfile::tempdir().map_err(failed("make a directory"))?;
+    let verdict = desk.path().join("verdict.json");
+    let child = Command::new(program)
+        .arg("probe")
+        .arg(file)
+        .arg(&verdict)
+        .current_dir(desk.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(failed("start"))?;
+    let status = wait(child, timeout)?;
+    match fs::read(&verdict) {
+        Ok(bytes) => serde_json::from_slice::<Result<Manifest, Refusal>>(&bytes)
+            .map_err(|error| Refusal::probe_failed("read its verdict", &error))?,
+        Err(_) => Err(Refusal::Died { how: describe(status) }),
+    }
+}
+
+/// The child's side of a probe. Returns whether a verdict could be written.
+#[must_use]
+pub fn run_child(file: &Path, verdict: &Path) -> bool {
+    let judged = judge(file, verdict);
+    let Ok(bytes) = serde_json::to_vec(&judged) else { return false };
+    // Beside, then renamed: a verdict is there whole or not at all.
+    let draft = verdict.with_extension("draft");
+    fs::write(&draft, bytes).and_then(|()| fs::rename(&draft, verdict)).is_ok()
+}
+
+fn judge(file: &Path, verdict: &Path) -> Result<Manifest, Refusal> {
+    let library = Library::open(file, Layout::Check)?;
+    let manifest = library.manifest();
+    manifest.check()?;
+    let services = PluginServices {
+        name: manifest.name.clone(),
+        // Lent for the trial: what it makes there goes with the verdict.
+        data_dir: verdict.with_file_name("data"),
+        started: Instant::now(),
+    };
+    let instance = library.create(services)?;
+    instance.stop();
+    // The layout check has left pointers into the library in this process.
+    instance.keep_mapped();
+    Ok(manifest)
+}
+
+/// Waits for the child; kills it at the deadline.
+fn wait(child: Child, timeout: Duration) -> Result<ExitStatus, Refusal> {
+    let mut child = Killed(child);
+    let deadline = Instant::now() + timeout;
+    loop {
+        match child.0.try_wait() {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
+            Ok(None) => {
+                let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+                return Err(Refusal::TimedOut { millis });
+            }
+            Err(error) => return Err(Refusal::probe_failed("wait", &error)),
+        }
+    }
+}
+
+/// A child that does not outlive its handle.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // Where it has ended, neither does anything.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return format!("it crashed with signal {signal}");
+    }
+    match status.code() {
+        Some(code) => format!("it exited with status {code} before it was judged"),
+        None => "it ended before it was judged".into(),
+    }
+}

@@ -1,0 +1,147 @@
+//! Why a library is not taken.
+
+use std::{fmt, io, path::Path, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// Why a library is not taken. It crosses from the probe's process to the host as it is, so it
+/// holds no memory of the library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The file could not be read or copied.
+    Unreadable {
+        /// What was tried.
+        operation: String,
+        /// What the system said.
+        error: String,
+    },
+    /// It is not a file at all, or an empty one.
+    NotAFile {
+        /// What it is instead.
+        what: String,
+    },
+    /// The system's loader does not take it.
+    NotALibrary {
+        /// What the loader said.
+        error: String,
+    },
+    /// It does not export a plugin.
+    NoPlugin,
+    /// It was built with another version of the ABI library.
+    AbiStable {
+        /// The plugin's, and the host's.
+        versions: [String; 2],
+    },
+    /// It was built for another major version of the plugin API.
+    ApiVersion {
+        /// The plugin's, and the host's.
+        versions: [String; 2],
+    },
+    /// Its types are laid out differently.
+    Layout {
+        /// Where they differ.
+        report: String,
+    },
+    /// What it says of itself breaks a rule.
+    Manifest {
+        /// The rule and the breach.
+        problem: String,
+    },
+    /// Its `create` failed.
+    Create {
+        /// Its message.
+        error: String,
+    },
+    /// Another plugin or the host has one of its commands, or its name.
+    Clash {
+        /// Who has what.
+        problem: String,
+    },
+    /// It ended the process that probed it.
+    Died {
+        /// How.
+        how: String,
+    },
+    /// It did not finish in time.
+    TimedOut {
+        /// The time it had, in milliseconds.
+        millis: u64,
+    },
+    /// The probe itself could not be run.
+    ProbeFailed {
+        /// What was tried.
+        operation: String,
+        /// What the system said.
+        error: String,
+    },
+}
+
+impl Refusal {
+    /// The file could not be read or copied.
+    #[must_use]
+    pub fn unreadable(operation: &str, error: &io::Error) -> Self {
+        Self::Unreadable { operation: operation.to_owned(), error: error.to_string() }
+    }
+
+    /// The probe itself could not be run.
+    #[must_use]
+    pub fn probe_failed(operation: &str, error: &impl fmt::Display) -> Self {
+        Self::ProbeFailed { operation: operation.to_owned(), error: error.to_string() }
+    }
+
+    /// The same with the file's own path in the loader's words, which name the private copy.
+    #[must_use]
+    pub fn about(self, copy: &Path, file: &Path) -> Self {
+        let (copy, file) = (copy.to_string_lossy(), file.to_string_lossy());
+        match self {
+            Self::NotALibrary { error } => {
+                Self::NotALibrary { error: error.replace(&*copy, &file) }
+            }
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { operation, error } => write!(out, "cannot {operation}: {error}"),
+            Self::NotAFile { what } => write!(out, "it is {what}, not a library"),
+            Self::NotALibrary { error } => {
+                write!(out, "the system's loader does not take it: {error}")
+            }
+            Self::NoPlugin => out.write_str(
+                "it exports no plugin: it needs plugin_api's `plugin!` and \
+                 `crate-type = [\"cdylib\"]`",
+            ),
+            Self::AbiStable { versions: [plugin, host] } => write!(
+                out,
+                "it was built with abi_stable {plugin} and this host with {host}: build it with \
+                 this host's version of plugin-api"
+            ),
+            Self::ApiVersion { versions: [plugin, host] } => write!(
+                out,
+                "it was built for plugin API {plugin} and this host has {host}: build it with \
+                 that major version of plugin-api"
+            ),
+            Self::Layout { report } => write!(
+                out,
+                "its types do not fit this host's: build it with this host's version of \
+                 plugin-api:\n{report}"
+            ),
+            Self::Manifest { problem } | Self::Clash { problem } => out.write_str(problem),
+            Self::Create { error } => write!(out, "its `create` failed: {error}"),
+            Self::Died { how } => write!(out, "it ended the process that probed it: {how}"),
+            Self::TimedOut { millis } => write!(
+                out,
+                "it did not finish within {} s of being probed",
+                Duration::from_millis(*millis).as_secs_f64()
+            ),
+            Self::ProbeFailed { operation, error } => {
+                write!(out, "the probe could not {operation}: {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

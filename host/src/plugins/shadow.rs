@@ -1,0 +1,156 @@
+//! Private copies: the bytes that are probed are the bytes that are loaded.
+//!
+//! A library is never loaded from where it was dropped. The same path can give the loader's old
+//! code, a mapped file that is overwritten is a bus error, and on Windows a loaded file can be
+//! neither replaced nor removed.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::refusal::Refusal;
+
+/// Where private copies are made; emptied when it is opened and when the host ends.
+pub struct ShadowDir {
+    path: PathBuf,
+    next: AtomicU64,
+}
+
+/// A private copy of a library. The file goes when this drops.
+#[derive(Debug)]
+pub struct Shadow {
+    path: PathBuf,
+    hash: blake3::Hash,
+}
+
+impl ShadowDir {
+    /// Makes the directory, or empties the one that a host left which could not.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(path: PathBuf) -> io::Result<Self> {
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::create_dir_all(&path)?;
+        // The loader wants a path with a separator in it.
+        Ok(Self { path: fs::canonicalize(path)?, next: AtomicU64::new(1) })
+    }
+
+    /// Copies a library under a name that has never been used.
+    ///
+    /// # Errors
+    /// Where it is not a file, is empty, or cannot be read or copied.
+    pub fn copy(&self, file: &Path) -> Result<Shadow, Refusal> {
+        let mut source =
+            File::open(file).map_err(|error| Refusal::unreadable("open it", &error))?;
+        let kind = source.metadata().map_err(|error| Refusal::unreadable("look at it", &error))?;
+        if !kind.is_file() {
+            let what = if kind.is_dir() { "a directory" } else { "a special file" };
+            return Err(Refusal::NotAFile { what: what.into() });
+        }
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{stem}.{number}.{}", crate::platform::LIBRARY_EXTENSION);
+        let path = self.path.join(name);
+        let copied = copy(&mut source, &path);
+        let shadow = Shadow { path, hash: *copied.as_ref().unwrap_or(&NO_HASH) };
+        match copied {
+            Ok(hash) if hash == blake3::hash(b"") => {
+                Err(Refusal::NotAFile { what: "an empty file".into() })
+            }
+            Ok(_) => Ok(shadow),
+            Err(error) => Err(Refusal::unreadable("copy it", &error)),
+        }
+    }
+}
+
+impl Drop for ShadowDir {
+    fn drop(&mut self) {
+        // What is left is removed when the next host opens the directory.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+impl Shadow {
+    /// Where the copy is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The hash of its content.
+    #[must_use]
+    pub fn hash(&self) -> blake3::Hash {
+        self.hash
+    }
+}
+
+impl Drop for Shadow {
+    fn drop(&mut self) {
+        // Where it is still loaded and the system holds on to it, the directory's end removes it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+const NO_HASH: blake3::Hash = blake3::Hash::from_bytes([0; 32]);
+
+fn copy(source: &mut File, path: &Path) -> io::Result<blake3::Hash> {
+    let mut target = File::options().write(true).create_new(true).open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                hasher.update(&buffer[..read]);
+                target.write_all(&buffer[..read])?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(hasher.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_have_names_of_their_own_and_go() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("libx.so");
+        fs::write(&file, b"code").unwrap();
+        let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
+        let (one, two) = (dir.copy(&file).unwrap(), dir.copy(&file).unwrap());
+        assert_ne!(one.path(), two.path());
+        assert_eq!((one.hash(), fs::read(one.path()).unwrap()), (two.hash(), b"code".to_vec()));
+        let path = one.path().to_owned();
+        drop(one);
+        assert!(!path.exists() && two.path().exists());
+        drop(dir);
+        assert!(!two.path().exists());
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
+        let empty = temp.path().join("empty.so");
+        fs::write(&empty, b"").unwrap();
+        for (path, said) in [
+            (temp.path().to_owned(), "directory"),
+            (empty, "empty"),
+            (temp.path().join("none.so"), "open"),
+        ] {
+            let refusal = dir.copy(&path).unwrap_err().to_string();
+            assert!(refusal.contains(said), "{refusal}");
+        }
+        assert_eq!(fs::read_dir(&dir.path).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,215 @@
+//! Accepts clients; starts, counts and joins their threads.
+
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Sender, after, never, select, unbounded};
+
+use crate::{platform, session::Session, sessions::SessionEntry, shared::Shared, shutdown::Reason};
+
+/// How long the acceptor rests after the system could not give it a connection.
+const REST: Duration = Duration::from_millis(50);
+
+/// How often threads that are just about to end are looked at again.
+const TICK: Duration = Duration::from_millis(2);
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every thread has been joined.
+    Orderly,
+    /// This many sessions still ran a worker when the grace was over.
+    Stuck(usize),
+}
+
+/// What acceptors and sessions tell the server.
+enum Event {
+    Started(u64, JoinHandle<()>),
+    /// The session's thread is at its end but for what the system does last.
+    Ended(u64),
+}
+
+/// Serves until the host is asked to end, then ends every session and joins every thread.
+///
+/// # Errors
+/// Where there is no thread to accept clients with.
+pub fn serve(
+    shared: &Arc<Shared>,
+    listeners: Vec<TcpListener>,
+    stop: &Receiver<Reason>,
+) -> io::Result<Outcome> {
+    let (events, happened) = unbounded();
+    let listeners: Vec<Arc<TcpListener>> = listeners.into_iter().map(Arc::new).collect();
+    let acceptors = listeners.iter().map(|listener| {
+        let (shared, listener, events) = (Arc::clone(shared), Arc::clone(listener), events.clone());
+        thread::Builder::new()
+            .name("accept".into())
+            .spawn(move || accept(&shared, &listener, &events))
+    });
+    let acceptors = acceptors.collect::<io::Result<Vec<_>>>()?;
+
+    let mut threads = Threads::default();
+    loop {
+        select! {
+            recv(stop) -> reason => {
+                if let Ok(reason) = reason {
+                    log::info!("shutting down: {reason}");
+                }
+                break;
+            }
+            recv(happened) -> event => threads.note(event.ok()),
+            recv(threads.tick()) -> _ => threads.reap(),
+        }
+    }
+
+    for listener in &listeners {
+        platform::wake_listener(listener);
+    }
+    for acceptor in acceptors {
+        if acceptor.join().is_err() {
+            log::error!("an acceptor panicked");
+        }
+    }
+    drop(listeners);
+    shared.sessions.close();
+    let deadline = shared.shutdown.deadline().unwrap_or_else(Instant::now);
+    loop {
+        happened.try_iter().for_each(|event| threads.note(Some(event)));
+        let left = deadline.saturating_duration_since(Instant::now());
+        // No acceptor is left, so that every start has been noted by now.
+        if threads.left() == 0 || left.is_zero() {
+            break;
+        }
+        select! {
+            recv(happened) -> event => threads.note(event.ok()),
+            recv(threads.tick()) -> _ => threads.reap(),
+            default(left) => {}
+        }
+    }
+    Ok(match threads.left() {
+        0 => Outcome::Orderly,
+        left => Outcome::Stuck(left),
+    })
+}
+
+fn accept(shared: &Arc<Shared>, listener: &TcpListener, events: &Sender<Event>) {
+    loop {
+        let accepted = listener.accept();
+        if shared.shutdown.is_stopping() {
+            return;
+        }
+        match accepted {
+            Ok((stream, peer)) => start(shared, stream, peer, events),
+            Err(error) => {
+                log::warn!("cannot accept a client: {error}");
+                thread::sleep(REST);
+            }
+        }
+    }
+}
+
+fn start(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, events: &Sender<Event>) {
+    let Some(entry) = shared.sessions.enter(stream, peer) else { return };
+    let id = entry.id;
+    let leaving =
+        Leaving { shared: Arc::clone(shared), entry: Arc::clone(&entry), events: events.clone() };
+    match thread::Builder::new().name(format!("session {id}")).spawn(move || run(&leaving)) {
+        Ok(thread) => {
+            // The server outlives its acceptors.
+            let _ = events.send(Event::Started(id, thread));
+        }
+        Err(error) => {
+            log::warn!("{peer} turned away: no thread for it ({error})");
+            let _ = (&entry.stream).write_all(b"-ERR the server is out of threads, try later\r\n");
+        }
+    }
+}
+
+fn run(leaving: &Leaving) {
+    let Leaving { shared, entry, .. } = leaving;
+    let (id, peer) = (entry.id, entry.peer);
+    log::debug!("session {id} from {peer} started");
+    match Session::new(Arc::clone(shared), Arc::clone(entry)) {
+        Ok(session) => {
+            let end = session.run();
+            log::debug!("session {id} from {peer} ended: {end}");
+        }
+        Err(error) => log::debug!("session {id} from {peer} was gone at once: {error}"),
+    }
+}
+
+/// Takes the client off the list when its thread ends, in whatever way.
+struct Leaving {
+    shared: Arc<Shared>,
+    entry: Arc<SessionEntry>,
+    events: Sender<Event>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.shared.sessions.leave(&self.entry);
+        // Nobody listens where the server has given this session up.
+        let _ = self.events.send(Event::Ended(self.entry.id));
+    }
+}
+
+/// The sessions' threads, each joined as soon as it has ended.
+#[derive(Default)]
+struct Threads {
+    running: HashMap<u64, JoinHandle<()>>,
+    ending: Vec<JoinHandle<()>>,
+    /// Ended before the acceptor's word of their start came through, or never started.
+    early: Vec<u64>,
+}
+
+impl Threads {
+    fn note(&mut self, event: Option<Event>) {
+        match event {
+            Some(Event::Started(id, thread)) => {
+                match self.early.iter().position(|early| *early == id) {
+                    Some(place) => {
+                        self.early.swap_remove(place);
+                        self.ending.push(thread);
+                    }
+                    None => {
+                        self.running.insert(id, thread);
+                    }
+                }
+            }
+            Some(Event::Ended(id)) => match self.running.remove(&id) {
+                Some(thread) => self.ending.push(thread),
+                None => self.early.push(id),
+            },
+            None => {}
+        }
+        self.reap();
+    }
+
+    /// Joins what has ended. Looking first keeps a thread that is held up in its last moments,
+    /// say by a plugin's thread-local, from holding up the server.
+    fn reap(&mut self) {
+        let (ended, ending) = std::mem::take(&mut self.ending)
+            .into_iter()
+            .partition(|thread: &JoinHandle<()>| thread.is_finished());
+        self.ending = ending;
+        for thread in ended {
+            if thread.join().is_err() {
+                log::error!("a session's thread panicked");
+            }
+        }
+    }
+
+    fn tick(&self) -> Receiver<Instant> {
+        if self.ending.is_empty() { never() } else { after(TICK) }
+    }
+
+    fn left(&self) -> usize {
+        self.running.len() + self.ending.len()
+    }
+}

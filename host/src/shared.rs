@@ -1,0 +1,26 @@
+//! What all threads of a serving host share.
+
+use std::{path::PathBuf, sync::Arc, time::Instant};
+
+use arc_swap::ArcSwap;
+
+use crate::{config::Serve, sessions::Sessions, shutdown::Shutdown, table::Table};
+
+/// The version that the host tells.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What all threads of a serving host share. Lives until the last of them has ended.
+pub struct Shared {
+    /// The flags.
+    pub config: Serve,
+    /// What the host answers.
+    pub table: ArcSwap<Table>,
+    /// Who is connected.
+    pub sessions: Sessions,
+    /// Whether the host is ending.
+    pub shutdown: Arc<Shutdown>,
+    /// When the host started.
+    pub started: Instant,
+    /// The directory that this host has to itself while it runs.
+    pub state_dir: PathBuf,
+}

@@ -1,0 +1,233 @@
+//! The command table: name to worker, immutable, swapped as a whole.
+
+use std::{collections::HashMap, sync::Arc};
+
+use plugin_api::{MAX_NAME, Usage, abi::Span};
+
+use crate::{builtins::Builtin, sessions::SessionEntry, shared::Shared, wire::Encoder};
+
+/// Answers one command, wherever the answer comes from.
+pub trait Worker: Send + Sync {
+    /// Writes one reply, or does nothing and says that it has [`Moved`](Answer::Moved).
+    fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer;
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The reply is written.
+    Given,
+    /// The worker has been replaced or withdrawn: look the command up again.
+    Moved,
+}
+
+/// One call: a command with its arguments, and who sent it.
+pub struct Call<'a> {
+    /// What the spans lie in.
+    pub input: &'a [u8],
+    /// The command's name and its arguments.
+    pub spans: &'a [Span],
+    /// Who asks.
+    pub session: &'a SessionEntry,
+    /// The table that the command was found in.
+    pub table: &'a Table,
+    /// The host.
+    pub shared: &'a Shared,
+}
+
+/// One version of all that the host answers.
+#[derive(Default)]
+pub struct Table {
+    commands: HashMap<Box<[u8]>, Arc<Command>, foldhash::fast::FixedState>,
+    plugins: Vec<PluginFacts>,
+}
+
+/// A command in the table.
+pub struct Command {
+    /// In lower case.
+    pub name: String,
+    /// Its arguments, for people.
+    pub usage: String,
+    /// Its arguments, understood.
+    pub arguments: Usage,
+    /// One sentence for people.
+    pub help: String,
+    /// The plugin that answers it; `None` for a built-in.
+    pub plugin: Option<String>,
+    /// The fewest arguments.
+    pub least: usize,
+    /// The most arguments.
+    pub most: usize,
+    /// What answers it.
+    pub target: Target,
+}
+
+/// What answers a command.
+pub enum Target {
+    /// The host itself.
+    Builtin(Builtin),
+    /// A worker.
+    Worker(Box<dyn Worker>),
+}
+
+/// What the table knows of a plugin that it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginFacts {
+    /// Its name.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// How many times a version of it has been loaded, this one included.
+    pub generation: u64,
+    /// Its file's name in the plugins folder.
+    pub file: String,
+    /// Its commands' names, sorted.
+    pub commands: Vec<String>,
+}
+
+impl<'a> Call<'a> {
+    /// An argument, counted from 0 without the command's name.
+    #[must_use]
+    pub fn argument(&self, index: usize) -> Option<&'a [u8]> {
+        self.spans.get(index + 1).map(|span| self.slice(*span))
+    }
+
+    /// All arguments.
+    pub fn arguments(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.spans.iter().skip(1).map(|span| self.slice(*span))
+    }
+
+    fn slice(&self, span: Span) -> &'a [u8] {
+        let rest = self.input.get(span.start as usize..).unwrap_or_default();
+        rest.get(..span.length as usize).unwrap_or_default()
+    }
+}
+
+impl Command {
+    /// A command whose usage line has been understood.
+    #[must_use]
+    pub fn new(
+        name: &str,
+        usage: &str,
+        arguments: Usage,
+        help: &str,
+        plugin: Option<&str>,
+        target: Target,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            usage: usage.to_owned(),
+            least: arguments.least(),
+            most: arguments.most().unwrap_or(usize::MAX),
+            arguments,
+            help: help.to_owned(),
+            plugin: plugin.map(str::to_owned),
+            target,
+        }
+    }
+}
+
+impl Table {
+    /// A table of these commands and plugins. Of two commands with one name the later stays; that
+    /// there are none is for the manager to see to.
+    #[must_use]
+    pub fn new(commands: Vec<Arc<Command>>, mut plugins: Vec<PluginFacts>) -> Self {
+        plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        let key = |command: &Command| command.name.as_bytes().into();
+        let commands = commands.into_iter().map(|command| (key(&command), command)).collect();
+        Self { commands, plugins }
+    }
+
+    /// The command of this name, in whatever case.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&Arc<Command>> {
+        let mut lower = [0; MAX_NAME];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        self.commands.get(&*lower)
+    }
+
+    /// The name that was meant, where there is one near enough.
+    #[must_use]
+    pub fn nearest(&self, name: &[u8]) -> Option<&str> {
+        let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= MAX_NAME)?;
+        let name = name.to_ascii_lowercase();
+        let most = match name.len() {
+            0..=2 => return None,
+            3..=5 => 1,
+            _ => 2,
+        };
+        self.commands
+            .values()
+            .map(|command| (strsim::osa_distance(&name, &command.name), command.name.as_str()))
+            .filter(|(distance, _)| *distance <= most)
+            .min()
+            .map(|(_, nearest)| nearest)
+    }
+
+    /// All commands, by name.
+    #[must_use]
+    pub fn commands(&self) -> Vec<&Arc<Command>> {
+        let mut commands: Vec<_> = self.commands.values().collect();
+        commands.sort_by(|a, b| a.name.cmp(&b.name));
+        commands
+    }
+
+    /// How many commands there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether there are no commands.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// The plugins that are served, by name.
+    #[must_use]
+    pub fn plugins(&self) -> &[PluginFacts] {
+        &self.plugins
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(names: &[&str]) -> Table {
+        let command = |name: &&str| {
+            let target = Target::Builtin(Builtin::Ping);
+            Arc::new(Command::new(name, "", Usage::parse("").unwrap(), "", None, target))
+        };
+        Table::new(names.iter().map(command).collect(), Vec::new())
+    }
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        let table = table(&["echo", "text.upper"]);
+        for name in ["echo", "ECHO", "eChO", "TEXT.upper"] {
+            assert_eq!(
+                table.get(name.as_bytes()).map(|command| command.name.as_str()),
+                Some(name.to_ascii_lowercase().as_str())
+            );
+        }
+        let long = [b'e'; MAX_NAME + 1];
+        for name in [&b"ech"[..], b"", b"echoo", b"\xff\xfe", &long] {
+            assert!(table.get(name).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let table = table(&["echo", "upper", "uptime"]);
+        assert_eq!(table.nearest(b"ecko"), Some("echo"));
+        assert_eq!(table.nearest(b"ECOH"), Some("echo"));
+        assert_eq!(table.nearest(b"uptmie"), Some("uptime"));
+        for name in [&b"xy"[..], b"zzzz", b"", b"\xff\xff\xff\xff"] {
+            assert_eq!(table.nearest(name), None, "{name:?}");
+        }
+    }
+}

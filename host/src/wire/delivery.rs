@@ -1,0 +1,64 @@
+//! From the encoder to the client: what is ready to send, and what goes out unasked.
+
+use super::reply::{Encoder, Protocol};
+use super::resp;
+
+impl Encoder {
+    /// Tells the client something it did not ask for. Goes ahead of a reply that is not finished.
+    pub fn notice(&mut self, text: &str) {
+        let (protocol, start) = (self.protocol(), self.out.bytes.len());
+        let out = &mut self.out.bytes;
+        match protocol {
+            Protocol::Lines => {
+                resp::spaced(out, text.as_bytes());
+                out.push(b'\n');
+            }
+            Protocol::Resp2 => resp::error(out, "SHUTDOWN", text.as_bytes()),
+            Protocol::Resp3 => resp::push(out, &[b"notice", text.as_bytes()]),
+        }
+        self.out.approve_last(self.out.bytes.len() - start);
+    }
+
+    /// A RESP3 push of bulk strings, ahead of a reply that is not finished. The other protocols have
+    /// none, and a push of nothing is none.
+    pub fn push(&mut self, items: &[&[u8]]) {
+        if self.protocol() != Protocol::Resp3 || items.is_empty() {
+            return;
+        }
+        let start = self.out.bytes.len();
+        resp::push(&mut self.out.bytes, items);
+        self.out.approve_last(self.out.bytes.len() - start);
+    }
+
+    /// Bytes to send: finished replies, notices and pushes.
+    pub fn pending(&self) -> &[u8] {
+        self.out.pending()
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.pending().is_empty()
+    }
+
+    /// How many bytes there are to send.
+    pub fn len(&self) -> usize {
+        self.pending().len()
+    }
+
+    /// Drops the first `n` pending bytes, which were sent.
+    pub fn advance(&mut self, n: usize) {
+        self.out.advance(n);
+    }
+
+    /// Drops everything, a reply that is not finished included.
+    pub fn clear(&mut self) {
+        self.open = false;
+        self.nesting.stop();
+        self.out.clear();
+    }
+
+    /// Gives back memory above a small cap. For an idle session.
+    pub fn shrink(&mut self) {
+        self.out.shrink();
+    }
+}

@@ -1,0 +1,50 @@
+//! The decimal number that ends a RESP header line, as in `*2\r\n` and `$5\r\n`.
+
+/// Digits after which a number that has not ended is given up. Redis waits for 64 KiB; no number of
+/// more than 20 digits can be accepted anyway.
+const MOST_DIGITS: usize = 32;
+
+/// What the bytes after `*` or `$` say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    /// So far good, but the CRLF is not there yet.
+    Incomplete,
+    /// The number, and how many bytes it took, CRLF included.
+    Known { value: u64, negative: bool, taken: usize },
+    /// Not a number: no continuation could make it one.
+    Invalid,
+    /// Digits beyond measure.
+    TooLong,
+}
+
+impl Length {
+    /// Reads a number with its CRLF at the front of `input`. Strict, as Redis is: no leading zeros,
+    /// no plus sign, no spaces, no `-0`. Every error is found at its very byte, so that the answer
+    /// cannot depend on how much of the line has come. A number too large for `u64` is `u64::MAX`.
+    #[inline]
+    pub(super) fn read(input: &[u8]) -> Self {
+        let negative = input.first() == Some(&b'-');
+        let first = usize::from(negative);
+        let mut value = 0u64;
+        for (at, &byte) in input.iter().enumerate().skip(first) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return match (byte, input.get(at + 1)) {
+                    (b'\r', _) if at == first => Self::Invalid,
+                    (b'\r', None) => Self::Incomplete,
+                    (b'\r', Some(b'\n')) => Self::Known { value, negative, taken: at + 2 },
+                    _ => Self::Invalid,
+                };
+            }
+            if at == first + MOST_DIGITS {
+                return Self::TooLong;
+            }
+            let leading_zero = value == 0 && at > first;
+            if leading_zero || (negative && digit == 0 && at == first) {
+                return Self::Invalid;
+            }
+            value = value.saturating_mul(10).saturating_add(u64::from(digit));
+        }
+        Self::Incomplete
+    }
+}

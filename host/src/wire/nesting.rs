@@ -1,0 +1,96 @@
+//! How deep in lists and maps a reply is, and how much each of them still lacks.
+
+/// Lists and maps that may be open at once.
+const DEEPEST: usize = 64;
+
+/// One open list or map.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    map: bool,
+    /// Whether nothing has been written in it.
+    fresh: bool,
+    /// Items to come; in a map, keys and values each count.
+    owed: usize,
+}
+
+/// The lists and maps that are open, and whether the reply wants more.
+#[derive(Debug, Default)]
+pub(super) struct Nesting {
+    levels: Vec<Level>,
+    wanting: bool,
+}
+
+/// What stands between the last item and the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Joint {
+    /// Nothing: the next item is the first of its kind, or starts a line.
+    Start,
+    /// The next item follows another.
+    Next,
+    /// The next item is the value to the key just written.
+    Value,
+}
+
+impl Nesting {
+    /// Starts a reply: one item is wanted.
+    pub(super) fn start(&mut self) {
+        self.levels.clear();
+        self.wanting = true;
+    }
+
+    /// Ends the reply early or for good: nothing more is wanted.
+    pub(super) fn stop(&mut self) {
+        self.levels.clear();
+        self.wanting = false;
+    }
+
+    /// Whether another item is wanted.
+    pub(super) fn wanting(&self) -> bool {
+        self.wanting
+    }
+
+    /// Open lists and maps.
+    pub(super) fn depth(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// How the next item is joined to what stands before it.
+    pub(super) fn joint(&self) -> Joint {
+        match self.levels.last() {
+            Some(level) if level.map && level.owed % 2 == 1 => Joint::Value,
+            Some(level) if !level.fresh && self.levels.len() > 1 => Joint::Next,
+            _ => Joint::Start,
+        }
+    }
+
+    /// Whether one more list or map may be opened.
+    pub(super) fn has_room(&self) -> bool {
+        self.levels.len() < DEEPEST
+    }
+
+    /// Opens a list of `owed` items, or a map of `owed` keys and values. Not for an empty one, which
+    /// is an item like any other.
+    pub(super) fn open(&mut self, map: bool, owed: usize) {
+        self.levels.push(Level { map, fresh: true, owed });
+    }
+
+    /// Counts an item, and every list and map that it completes. Answers whether a line of a plain
+    /// reply ends with it.
+    pub(super) fn count(&mut self) -> bool {
+        let mut line_ends = self.levels.is_empty();
+        while let Some(level) = self.levels.last_mut() {
+            level.owed -= 1;
+            level.fresh = false;
+            let (pair_ends, owed) = (!level.map || level.owed % 2 == 0, level.owed);
+            if self.levels.len() == 1 {
+                line_ends = pair_ends;
+            }
+            if owed > 0 {
+                return line_ends;
+            }
+            self.levels.pop();
+        }
+        self.wanting = false;
+        line_ends
+    }
+}

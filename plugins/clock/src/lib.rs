@@ -1,0 +1,140 @@
+//! The time, and a command that takes its time without being in anybody's way.
+
+use std::time::{Duration, Instant};
+
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+use plugin_api::{Error, Request, Result, plugin};
+
+plugin! {
+    commands: {
+        "time" "[ZONE]" => time, "The time of day here, or in a ZONE such as Europe/Oslo.";
+        "date" "[ZONE]" => date, "The date here, or in a ZONE such as Europe/Oslo.";
+        "uptime" "" => uptime, "For how many seconds the host has been running.";
+        "sleep" "MS" => sleep, "Waits MS milliseconds and replies how many it has waited.";
+    }
+}
+
+fn time(request: &Request) -> Result<String> {
+    Ok(now(request)?.strftime("%H:%M:%S").to_string())
+}
+
+fn date(request: &Request) -> Result<String> {
+    Ok(now(request)?.strftime("%Y-%m-%d").to_string())
+}
+
+fn uptime(request: &Request) -> u64 {
+    request.host().uptime().as_secs()
+}
+
+/// A wait by [`Request::wait`] ends early where nobody waits for it any more.
+fn sleep(request: &Request) -> Result<u64> {
+    let millis =
+        u64::try_from(request.integer(0)?).map_err(|_| Error::new("MS must not be negative"))?;
+    let started = Instant::now();
+    if request.wait(Duration::from_millis(millis)) {
+        return Err(Error::cancelled("the sleep was cut short"));
+    }
+    Ok(u64::try_from(started.elapsed().as_millis())?)
+}
+
+fn now(request: &Request) -> Result<Zoned> {
+    let zone = match request.get(0) {
+        Some(_) => TimeZone::get(request.text(0)?)?,
+        None => TimeZone::system(),
+    };
+    Ok(Timestamp::now().to_zoned(zone))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use jiff::civil;
+    use plugin_api::{Value, testing::Plugin};
+
+    use super::*;
+
+    /// The command's reply, as text.
+    fn text(command: &str, arguments: &[&str]) -> String {
+        match Plugin::start(&PLUGIN).unwrap().call(command, arguments) {
+            Ok(Value::Text(text)) => String::from_utf8(text).unwrap(),
+            other => panic!("{command}: {other:?}"),
+        }
+    }
+
+    /// Whether `told`, read between two looks at the clock of `zone`, is between them too.
+    fn is_now<T: PartialOrd>(zone: &TimeZone, read: fn(&Zoned) -> T, told: impl Fn() -> T) -> bool {
+        let look = || read(&Timestamp::now().to_zoned(zone.clone()));
+        let (before, told, after) = (look(), told(), look());
+        // Where midnight falls between the looks, the day starts again.
+        (before <= told && told <= after) || before > after
+    }
+
+    #[test]
+    fn time_and_date_are_those_of_the_zone() {
+        let zones = [
+            (vec![], TimeZone::system()),
+            (vec!["UTC"], TimeZone::UTC),
+            (vec!["Pacific/Kiritimati"], TimeZone::get("Pacific/Kiritimati").unwrap()),
+            (vec!["pacific/pago_pago"], TimeZone::get("Pacific/Pago_Pago").unwrap()),
+        ];
+        for (arguments, zone) in zones {
+            let time = || text("time", &arguments).parse().unwrap();
+            let second = |now: &Zoned| now.time().with().subsec_nanosecond(0).build().unwrap();
+            assert!(is_now::<civil::Time>(&zone, second, time), "{arguments:?}");
+            let date = || text("date", &arguments).parse().unwrap();
+            assert!(is_now::<civil::Date>(&zone, Zoned::date, date), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn time_and_date_are_written_as_iso_8601_says() {
+        let shape = |text: String| text.replace(|c: char| c.is_ascii_digit(), "0");
+        assert_eq!(shape(text("time", &[])), "00:00:00");
+        assert_eq!(shape(text("date", &[])), "0000-00-00");
+    }
+
+    #[test]
+    fn a_zone_that_is_none_is_an_error() {
+        let plugin = Plugin::start(&PLUGIN).unwrap();
+        for zone in [&b"Middle/Earth"[..], b"", b"../../etc/passwd", b"\xff"] {
+            for command in ["time", "date"] {
+                assert!(plugin.call_bytes(command, &[zone]).is_err(), "{command} {zone:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn uptime_is_the_hosts() {
+        // The host of a test has just been started.
+        let uptime = Plugin::start(&PLUGIN).unwrap().call("uptime", &[]);
+        assert!(matches!(uptime, Ok(Value::Integer(0..60))), "{uptime:?}");
+    }
+
+    #[test]
+    fn sleep_replies_how_long_it_was() {
+        let plugin = Plugin::start(&PLUGIN).unwrap();
+        let Ok(Value::Integer(millis)) = plugin.call("sleep", &["3"]) else { panic!() };
+        assert!(millis >= 3, "{millis}");
+        assert!(matches!(plugin.call("sleep", &["0"]), Ok(Value::Integer(0..))));
+    }
+
+    #[test]
+    fn sleep_ends_when_the_client_has_gone() {
+        let plugin = Plugin::start(&PLUGIN).unwrap();
+        thread::scope(|scope| {
+            let sleeper = scope.spawn(|| plugin.call("sleep", &["9223372036854775807"]));
+            plugin.cancel();
+            assert_eq!(sleeper.join().unwrap().unwrap_err().kind(), "CANCELLED");
+        });
+    }
+
+    #[test]
+    fn sleep_wants_a_whole_number_of_milliseconds() {
+        let plugin = Plugin::start(&PLUGIN).unwrap();
+        for millis in ["-1", "1.5", "soon", "", "9223372036854775808"] {
+            assert!(plugin.call("sleep", &[millis]).is_err(), "{millis}");
+        }
+        assert!(plugin.call_bytes("sleep", &[b"\xff"]).is_err());
+    }
+}

@@ -1,0 +1,209 @@
+//! Tells about the host: every fact that a request can look up.
+
+use plugin_api::{CommandInfo, Error, PluginInfo, Request, Result, SessionInfo, Value, plugin};
+
+plugin! {
+    commands: {
+        "help" "[COMMAND]" => help, "Lists the commands, or explains one.";
+        "clients" "" => clients, "Lists the connected clients.";
+        "plugins" "" => plugins, "Lists the loaded plugins.";
+        "whoami" "" => whoami, "Tells how the host knows you.";
+        "version" "" => version, "The version of the host.";
+    }
+}
+
+fn help(request: &Request) -> Result<Value> {
+    let commands = request.commands();
+    if request.is_empty() {
+        return Ok(overview(commands));
+    }
+    let name = request.text(0)?;
+    commands
+        .into_iter()
+        .find(|command| command.name.eq_ignore_ascii_case(name))
+        .map(explained)
+        .ok_or_else(|| Error::new(format!("unknown command '{name}'")))
+}
+
+fn clients(request: &Request) -> Value {
+    Value::list(request.sessions().into_iter().map(client))
+}
+
+fn plugins(request: &Request) -> Value {
+    Value::list(request.plugins().into_iter().map(loaded))
+}
+
+fn whoami(request: &Request) -> Value {
+    let peer = request.peer();
+    Value::map([
+        ("ip", peer.ip().to_string().into()),
+        ("port", peer.port().into()),
+        ("id", request.session_id().into()),
+        ("name", request.session_name().unwrap_or_default().into()),
+    ])
+}
+
+fn version(request: &Request) -> String {
+    request.host().version()
+}
+
+fn overview(mut commands: Vec<CommandInfo>) -> Value {
+    commands.sort_by(|one, other| one.name.cmp(&other.name));
+    let line = |CommandInfo { name, usage, help, .. }| {
+        let line = if usage.is_empty() { help } else { format!("{usage} — {help}") };
+        (name.into(), line.into())
+    };
+    Value::Map(commands.into_iter().map(line).collect())
+}
+
+fn explained(command: CommandInfo) -> Value {
+    Value::map([
+        ("usage", format!("{} {}", command.name, command.usage).trim_end().into()),
+        ("help", command.help.into()),
+        ("plugin", command.plugin.into()),
+    ])
+}
+
+fn client(session: SessionInfo) -> Value {
+    Value::map([
+        ("ip", session.peer.ip().to_string().into()),
+        ("port", session.peer.port().into()),
+        ("name", session.name.into()),
+        ("age", session.age.as_secs().into()),
+        ("idle", session.idle.as_secs().into()),
+        ("commands", session.commands.into()),
+    ])
+}
+
+fn loaded(plugin: PluginInfo) -> Value {
+    Value::map([
+        ("name", plugin.name.into()),
+        ("version", plugin.version.into()),
+        ("generation", plugin.generation.into()),
+        ("file", plugin.file.into()),
+        ("commands", Value::list(plugin.commands)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use plugin_api::testing::Plugin;
+
+    use super::*;
+
+    /// The command's reply to these arguments.
+    fn reply(command: &str, arguments: &[&str]) -> Result<Value> {
+        Plugin::start(&PLUGIN).unwrap().call(command, arguments)
+    }
+
+    #[test]
+    fn help_lists_the_commands_by_name() {
+        let expected = Value::map([
+            ("clients", "Lists the connected clients.".into()),
+            ("help", "[COMMAND] — Lists the commands, or explains one.".into()),
+            ("plugins", "Lists the loaded plugins.".into()),
+            ("version", "The version of the host.".into()),
+            ("whoami", "Tells how the host knows you.".into()),
+        ]);
+        assert_eq!(reply("help", &[]), Ok(expected));
+    }
+
+    #[test]
+    fn help_explains_one_command() {
+        let expected = Value::map([
+            ("usage", "help [COMMAND]".into()),
+            ("help", "Lists the commands, or explains one.".into()),
+            ("plugin", "server".into()),
+        ]);
+        assert_eq!(reply("help", &["HELP"]), Ok(expected));
+    }
+
+    #[test]
+    fn a_command_of_the_host_has_no_plugin() {
+        let ping = CommandInfo {
+            name: "ping".into(),
+            usage: String::new(),
+            help: "Says PONG.".into(),
+            plugin: None,
+        };
+        let expected = Value::map([
+            ("usage", "ping".into()),
+            ("help", "Says PONG.".into()),
+            ("plugin", Value::Null),
+        ]);
+        assert_eq!(explained(ping), expected);
+    }
+
+    #[test]
+    fn there_is_no_help_for_what_is_not_there() {
+        let error = reply("help", &["nonsense"]).unwrap_err();
+        assert_eq!(error.to_string(), "ERR unknown command 'nonsense'");
+        assert!(Plugin::start(&PLUGIN).unwrap().call_bytes("help", &[b"\xff"]).is_err());
+    }
+
+    #[test]
+    fn clients_lists_every_session_in_whole_seconds() {
+        let session = SessionInfo {
+            id: 7,
+            peer: "[2001:db8::1]:5001".parse().unwrap(),
+            name: "kim".into(),
+            age: Duration::from_millis(61_999),
+            idle: Duration::from_millis(999),
+            commands: 12,
+        };
+        let expected = Value::map([
+            ("ip", "2001:db8::1".into()),
+            ("port", 5001.into()),
+            ("name", "kim".into()),
+            ("age", 61.into()),
+            ("idle", 0.into()),
+            ("commands", 12.into()),
+        ]);
+        assert_eq!(client(session), expected);
+
+        let Ok(Value::List(clients)) = reply("clients", &[]) else { panic!() };
+        assert_eq!(clients.len(), 1, "a test has one session");
+    }
+
+    #[test]
+    fn plugins_lists_what_is_loaded() {
+        let plugin = PluginInfo {
+            name: "text".into(),
+            version: "0.1.0".into(),
+            generation: 3,
+            file: "libtext.so".into(),
+            commands: vec!["echo".into(), "upper".into()],
+        };
+        let expected = Value::map([
+            ("name", "text".into()),
+            ("version", "0.1.0".into()),
+            ("generation", 3.into()),
+            ("file", "libtext.so".into()),
+            ("commands", Value::list(["echo", "upper"])),
+        ]);
+        assert_eq!(loaded(plugin), expected);
+        assert!(matches!(reply("plugins", &[]), Ok(Value::List(_))));
+    }
+
+    #[test]
+    fn whoami_and_version_are_the_sessions_and_the_hosts() {
+        let expected = Value::map([
+            ("ip", "127.0.0.1".into()),
+            ("port", 50_000.into()),
+            ("id", 1.into()),
+            ("name", "tester".into()),
+        ]);
+        assert_eq!(reply("whoami", &[]), Ok(expected));
+        assert_eq!(reply("version", &[]), Ok("0.0.0".into()));
+    }
+
+    #[test]
+    fn only_help_takes_an_argument() {
+        for command in ["clients", "plugins", "whoami", "version"] {
+            assert!(reply(command, &["x"]).is_err(), "{command}");
+        }
+        assert!(reply("help", &["help", "help"]).is_err());
+    }
+}

@@ -1,0 +1,63 @@
+//! Cargo and what it builds.
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+use crate::TaskError;
+
+/// The workspace's folder.
+pub fn root() -> PathBuf {
+    let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    package.parent().map(PathBuf::from).unwrap_or(package)
+}
+
+/// Where cargo puts what it builds in this profile.
+pub fn output(profile: &str) -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root().join(target).join(profile)
+}
+
+/// `cargo build`.
+pub fn build(arguments: &[&str]) -> Result<(), TaskError> {
+    succeed(cargo().arg("build").args(arguments))
+}
+
+/// `cargo test` of the whole workspace, with everything that the tests start already built.
+pub fn test(arguments: &[String]) -> Result<(), TaskError> {
+    succeed(cargo().args(["test", "--workspace"]).args(arguments).env("DROPIN_TEST_BUILT", "1"))
+}
+
+/// Starts the host, from the workspace's folder, and waits for its end.
+pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> {
+    let program = output(profile).join(format!("host{}", env::consts::EXE_SUFFIX));
+    let mut command = Command::new(&program);
+    command.current_dir(root());
+    if arguments.is_empty() {
+        command.args(["--port", "5000", "--plugins", "./plugins"]);
+    }
+    let status = command
+        .args(arguments)
+        .status()
+        .map_err(|error| TaskError::Io("start", program.clone(), error))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+fn succeed(command: &mut Command) -> Result<(), TaskError> {
+    let program = PathBuf::from(command.get_program());
+    let status = command.status().map_err(|error| TaskError::Io("start", program, error))?;
+    if status.success() {
+        return Ok(());
+    }
+    let arguments: Vec<_> = command.get_args().map(|part| part.to_string_lossy()).collect();
+    Err(TaskError::Failed(format!("cargo {}", arguments.join(" "))))
+}

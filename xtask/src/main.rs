@@ -1,0 +1,92 @@
+//! Build, install, run, test: the habits of the house, as `cargo xtask COMMAND`.
+
+mod cargo;
+mod install;
+
+use std::{fmt, io, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// The habits of the house.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build everything, install the shipped plugins into ./plugins and start the host.
+    Run {
+        /// Flags for the host, after `--`; without any, `--port 5000 --plugins ./plugins`.
+        #[arg(last = true)]
+        host: Vec<String>,
+    },
+    /// Build the shipped plugins and install them into ./plugins.
+    Plugins {
+        /// Build without optimisation, which is quicker.
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Run every test.
+    Test {
+        /// Passed on to `cargo test`, after `--`.
+        #[arg(last = true)]
+        cargo: Vec<String>,
+    },
+}
+
+/// What stopped a task.
+#[derive(Debug)]
+pub enum TaskError {
+    /// A file or program could not be dealt with.
+    Io(&'static str, PathBuf, io::Error),
+    /// A program failed.
+    Failed(String),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode, TaskError> {
+    match task {
+        Task::Run { host } => {
+            cargo::build(&["--release", "--workspace", "--exclude", "dropin-tests"])?;
+            install::plugins("release")?;
+            return cargo::host("release", &host);
+        }
+        Task::Plugins { debug } => {
+            let mut arguments = install::packages();
+            if !debug {
+                arguments.push("--release".into());
+            }
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            cargo::build(&arguments)?;
+            install::plugins(if debug { "debug" } else { "release" })?;
+        }
+        Task::Test { cargo } => {
+            cargo::build(&["--workspace", "--bins", "--lib"])?;
+            cargo::test(&cargo)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(operation, path, error) => {
+                write!(out, "cannot {operation} {}: {error}", path.display())
+            }
+            Self::Failed(what) => write!(out, "{what} failed"),
+        }
+    }
+}
