@@ -1,0 +1,140 @@
+//! Commands without a prompt: one from the command line, or a line each from a pipe or file.
+
+use crate::error::Error;
+use crate::quoting;
+use crate::screen::Screen;
+use crate::session::{Event, Input, Session};
+use crossbeam_channel::{Sender, unbounded};
+use std::io::{self, BufRead as _};
+use std::thread;
+use std::time::Duration;
+
+/// How long a host that was told to stop may need to say that it does.
+const NOTICE_WAIT: Duration = Duration::from_secs(5);
+/// How long a line that is already in the pipe may need to get here.
+const LINE_WAIT: Duration = Duration::from_millis(100);
+
+/// The last exchange, as far as the exit code depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Worked,
+    Failed,
+    /// Nobody reads the replies any more.
+    Unread,
+}
+
+/// Runs one command; the result is the exit code.
+pub fn one(mut session: Session, screen: Screen, command: &[Vec<u8>]) -> Result<u8, Error> {
+    let outcome = exchange(&mut session, screen, command)?;
+    if outcome == Outcome::Worked {
+        await_stop(&mut session, screen, command)?;
+    }
+    Ok(u8::from(outcome == Outcome::Failed))
+}
+
+/// Runs the commands on stdin, in order; the result is the exit code.
+pub fn lines(mut session: Session, screen: Screen) -> Result<u8, Error> {
+    let requests = read_lines(session.sender())?;
+    let mut failed = false;
+    let mut number = 0_usize;
+    let mut last = Vec::new();
+    loop {
+        // The thread ends after it told why, which is still on its way.
+        let _ = requests.send(());
+        number += 1;
+        let line = match session.input(&mut |values| screen.push(values)) {
+            Ok(Input::Line(line)) => line,
+            Ok(Input::End | Input::Forget) => break,
+            Ok(Input::Failed(source)) => return Err(Error::Local { doing: "read stdin", source }),
+            Err(Error::Ended { name, notice, .. }) => match session.input_within(LINE_WAIT) {
+                Some(Input::Line(line)) => {
+                    let unanswered = Some(String::from_utf8_lossy(first_word(&line)).into_owned());
+                    return Err(Error::Ended { name, notice, unanswered });
+                }
+                _ => return Ok(u8::from(failed)),
+            },
+            Err(other) => return Err(other),
+        };
+        let command = match quoting::split(&line) {
+            Ok(command) if command.is_empty() => continue,
+            Ok(command) => command,
+            Err(bad) => {
+                screen.error(&format_args!("line {number}: {bad}"));
+                failed = true;
+                continue;
+            }
+        };
+        if is_end(&command) {
+            session.close();
+            return Ok(u8::from(failed));
+        }
+        match exchange(&mut session, screen, &command)? {
+            Outcome::Worked => last = command,
+            Outcome::Failed => {
+                failed = true;
+                last.clear();
+            }
+            Outcome::Unread => return Ok(u8::from(failed)),
+        }
+    }
+    await_stop(&mut session, screen, &last)?;
+    Ok(u8::from(failed))
+}
+
+/// Whether a line ends the session rather than being the host's to answer.
+pub fn is_end(command: &[Vec<u8>]) -> bool {
+    let [name] = command else { return false };
+    ["close", "quit", "exit"].iter().any(|end| name.eq_ignore_ascii_case(end.as_bytes()))
+}
+
+fn first_word(line: &[u8]) -> &[u8] {
+    line.trim_ascii().split(u8::is_ascii_whitespace).next().unwrap_or_default()
+}
+
+fn exchange(session: &mut Session, screen: Screen, command: &[Vec<u8>]) -> Result<Outcome, Error> {
+    let reply = session.ask(command, &mut |values| screen.push(values))?;
+    match screen.reply(&reply) {
+        Ok(()) if reply.is_error() => Ok(Outcome::Failed),
+        Ok(()) => Ok(Outcome::Worked),
+        // As in `client s keys | head -1`: that is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Unread),
+        Err(source) => Err(Error::Local { doing: "write to stdout", source }),
+    }
+}
+
+/// After `ks`, the host still has something to say: that it stops, to everyone.
+fn await_stop(session: &mut Session, screen: Screen, command: &[Vec<u8>]) -> Result<(), Error> {
+    let stops = command.first().is_some_and(|name| name.eq_ignore_ascii_case(b"ks"));
+    if !stops || session.has_notice() {
+        return Ok(());
+    }
+    session.await_notice(NOTICE_WAIT, &mut |values| screen.push(values))
+}
+
+/// Starts the thread that reads one line for each request, so that a notice is shown while it
+/// waits.
+fn read_lines(events: Sender<Event>) -> Result<Sender<()>, Error> {
+    let (requests, requested) = unbounded::<()>();
+    let work = move || {
+        let mut stdin = io::stdin().lock();
+        while requested.recv().is_ok() {
+            let mut line = Vec::new();
+            let input = match stdin.read_until(b'\n', &mut line) {
+                Ok(0) => Input::End,
+                Ok(_) => {
+                    let end = line.strip_suffix(b"\n").unwrap_or(&line);
+                    Input::Line(end.strip_suffix(b"\r").unwrap_or(end).to_vec())
+                }
+                Err(error) => Input::Failed(error),
+            };
+            if events.send(Event::Input(input)).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new()
+        .name("lines".to_owned())
+        .spawn(work)
+        .map_err(|source| Error::Local { doing: "start the thread that reads stdin", source })?;
+    Ok(requests)
+}

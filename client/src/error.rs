@@ -1,0 +1,153 @@
+//! What can go wrong between a person and the host, worded for that person.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A failure of the client itself; an error that the server replies is a
+/// [`Reply`](crate::reply::Reply).
+#[derive(Debug)]
+pub enum Error {
+    /// Arguments, variables or answers that cannot be used; the text says what to give instead.
+    Usage(String),
+    /// No connection type, and nobody at a terminal to ask for one.
+    NoType,
+    /// An address is needed, and nothing gives one; the text lists what would.
+    NoAddress { hint: String },
+    /// The settings file cannot be read.
+    ReadFile { file: PathBuf, source: io::Error },
+    /// The settings file is not what it should be.
+    BadFile { file: PathBuf, line: usize, message: String },
+    /// A host name that no one knows.
+    Resolve { host: String, source: io::Error },
+    /// No address of the host took the connection.
+    Connect { name: String, tried: Vec<(SocketAddr, io::Error)>, timeout: Duration },
+    /// The host answered the greeting with an error: it turns this client away.
+    Refused { name: String, message: String },
+    /// Something accepts connections there, but it never answered the greeting.
+    Silent { name: String, timeout: Duration },
+    /// What arrives is not the protocol.
+    Protocol { name: String, message: String },
+    /// The connection ended without a notice, or with a command still unanswered.
+    Lost { name: String, cause: String, unanswered: Option<String> },
+    /// The server said goodbye and closed the connection.
+    Ended { name: String, notice: String, unanswered: Option<String> },
+    /// No reply in the time that the person allowed.
+    Timeout { name: String, command: String, timeout: Duration },
+    /// Ctrl-C, or the system's wish that the client ends.
+    Interrupted,
+    /// Input or output of the client itself failed.
+    Local { doing: &'static str, source: io::Error },
+}
+
+impl Error {
+    /// The exit code that tells a script what happened.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Ended { unanswered: None, .. } => 0,
+            // What a shell reports for a program ended by SIGINT.
+            Self::Interrupted => 130,
+            _ => 2,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(message) => f.write_str(message),
+            Self::NoType => f.write_str(
+                "no connection type, and no terminal to ask at: give s (same machine), l (same \
+                 LAN) or i (internet), as in `client s`; see `client --help`",
+            ),
+            Self::NoAddress { hint } => f.write_str(hint),
+            Self::ReadFile { file, source } => write!(
+                f,
+                "cannot read the settings in {}: {source}; make the file readable, or name another \
+                 with --config FILE",
+                file.display()
+            ),
+            Self::BadFile { file, line, message } => {
+                write!(f, "{}, line {line}: {message}; correct that line", file.display())
+            }
+            Self::Resolve { host, source } => write!(
+                f,
+                "cannot find the address of '{host}': {source}; check the name, or give an IP \
+                 address with --address"
+            ),
+            Self::Connect { name, tried, timeout } => connect(f, name, tried, *timeout),
+            Self::Refused { name, message } => write!(f, "{name} refuses this client: {message}"),
+            Self::Silent { name, timeout } => write!(
+                f,
+                "{name} accepts connections but did not answer the greeting within {} s; check \
+                 that a Dropin host listens on that port, or allow more with --connect-timeout",
+                timeout.as_secs_f64()
+            ),
+            Self::Protocol { name, message } => write!(
+                f,
+                "cannot understand what {name} sends: {message}; check that a Dropin host listens \
+                 on that port"
+            ),
+            Self::Lost { name, cause, unanswered } => {
+                write!(f, "connection to {name} lost: {cause}")?;
+                if let Some(command) = unanswered {
+                    write!(f, "; '{command}' has no reply and may or may not have been done")?;
+                }
+                f.write_str("; start the client again to reconnect")
+            }
+            Self::Ended { name, notice, unanswered } => {
+                write!(f, "{name} closed the connection: {notice}")?;
+                match unanswered {
+                    Some(command) => write!(f, "; '{command}' has no reply"),
+                    None => Ok(()),
+                }
+            }
+            Self::Timeout { name, command, timeout } => write!(
+                f,
+                "no reply to '{command}' from {name} within {} s; allow more with --timeout",
+                timeout.as_secs_f64()
+            ),
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::Local { doing, source } => write!(f, "cannot {doing}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::ReadFile { source, .. }
+            | Self::Resolve { source, .. }
+            | Self::Local { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+fn connect(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    tried: &[(SocketAddr, io::Error)],
+    timeout: Duration,
+) -> fmt::Result {
+    write!(f, "cannot connect to {name}: ")?;
+    for (index, (address, error)) in tried.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ", " };
+        // The name usually is the one address already.
+        if tried.len() > 1 || address.to_string() != name {
+            write!(f, "{separator}{address}: ")?;
+        }
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => f.write_str("connection refused")?,
+            io::ErrorKind::TimedOut => write!(f, "no answer within {} s", timeout.as_secs_f64())?,
+            _ => write!(f, "{error}")?,
+        }
+    }
+    let refused = tried.iter().any(|(_, error)| error.kind() == io::ErrorKind::ConnectionRefused);
+    f.write_str(match refused {
+        true => "; check that the host runs there, and on that port (--address, --port)",
+        false => "; check the address (--address) and any firewall on the way",
+    })
+}

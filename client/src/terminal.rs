@@ -1,0 +1,61 @@
+//! What the operating system knows of the terminal, for the time after the line editor.
+
+#[cfg(not(unix))]
+pub use other::{Saved, interrupt_self};
+#[cfg(unix)]
+pub use unix::{Saved, interrupt_self};
+
+#[cfg(unix)]
+mod unix {
+    use rustix::process::{Signal, getpid, kill_process};
+    use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+    use std::io::{self, Write as _};
+
+    /// What ends the line editor's wish to be told of pasted text, and its line.
+    const LEAVE_LINE: &[u8] = b"\x1b[?2004l\r\n";
+
+    /// The modes of the terminal before the line editor changes them.
+    #[derive(Debug)]
+    pub struct Saved(Option<Termios>);
+
+    impl Saved {
+        /// Reads the modes as they are.
+        pub fn new() -> Self {
+            Self(tcgetattr(io::stdin()).ok())
+        }
+
+        /// Makes them so again, in place of a line editor that cannot.
+        pub fn restore(&self) {
+            let Some(modes) = &self.0 else { return };
+            // A terminal that is gone needs no care.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
+            let mut stdout = io::stdout();
+            let _ = stdout.write_all(LEAVE_LINE).and_then(|()| stdout.flush());
+        }
+    }
+
+    /// Does what Ctrl-C does outside of the line editor.
+    pub fn interrupt_self() {
+        let _ = kill_process(getpid(), Signal::INT);
+    }
+}
+
+#[cfg(not(unix))]
+mod other {
+    /// A console takes back its modes when the process ends.
+    #[derive(Debug)]
+    pub struct Saved;
+
+    impl Saved {
+        /// There is nothing to read.
+        pub fn new() -> Self {
+            Self
+        }
+
+        /// There is nothing to do.
+        pub fn restore(&self) {}
+    }
+
+    /// There are no signals.
+    pub fn interrupt_self() {}
+}

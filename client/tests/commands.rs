@@ -1,0 +1,255 @@
+//! The client without a terminal: one command, or commands from a pipe.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod fake;
+
+use fake::{NOTICE, PATIENCE, Talk, client, server};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+/// What a run of the client gave.
+#[derive(Debug, PartialEq, Eq)]
+struct Run {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+/// Runs the client to its end with this on its stdin.
+fn run(mut command: Command, input: &'static [u8]) -> Run {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = stdin.write_all(input);
+        drop(stdin);
+        let _ = sender.send(child.wait_with_output());
+    });
+    let output = receiver.recv_timeout(PATIENCE).unwrap().unwrap();
+    Run {
+        code: output.status.code(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Answers every command with its arguments, `fail` with an error, until the client goes.
+fn echo(talk: &mut Talk) {
+    talk.greet();
+    while let Some(command) = talk.command() {
+        match command[0].as_str() {
+            "fail" => talk.send(b"-ERR it failed\r\n"),
+            _ => talk.send_text(&command[1..].join("|")),
+        }
+    }
+}
+
+fn one(port: u16, arguments: &[&str]) -> Run {
+    let mut command = client(port);
+    command.arg("s").args(arguments);
+    run(command, b"")
+}
+
+fn lines(port: u16, input: &'static [u8]) -> Run {
+    let mut command = client(port);
+    command.arg("s");
+    run(command, input)
+}
+
+#[track_caller]
+fn is(run: &Run, code: i32, out: &str, err: &str) {
+    assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (Some(code), out, err));
+}
+
+#[track_caller]
+fn fails(run: &Run, code: i32, parts: &[&str]) {
+    assert_eq!(run.code, Some(code), "{run:?}");
+    for part in parts {
+        assert!(run.err.contains(part), "{part}: {run:?}");
+    }
+}
+
+#[test]
+fn one_command_works() {
+    is(&one(server(echo), &["echo", "a b", "-n", "--help", ""]), 0, "a b|-n|--help|\n", "");
+}
+
+#[test]
+fn one_command_fails() {
+    is(&one(server(echo), &["fail"]), 1, "", "error: it failed\n");
+}
+
+#[test]
+fn nobody_listens() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let run = one(port, &["echo"]);
+    fails(&run, 2, &[&format!("127.0.0.1:{port}"), &format!("[::1]:{port}"), "refused", "--port"]);
+}
+
+#[test]
+fn no_type_and_no_terminal() {
+    fails(&run(client(1), b""), 2, &["client s", "same machine", "--help"]);
+}
+
+#[test]
+fn no_address_and_no_terminal() {
+    let mut command = client(1);
+    command.args(["i", "echo"]);
+    fails(
+        &run(command, b""),
+        2,
+        &["--address", "DROPIN_INTERNET_ADDRESS", "[internet]", "client.toml"],
+    );
+}
+
+#[test]
+fn the_environment_gives_the_address() {
+    let mut command = client(server(echo));
+    command.args(["l", "echo", "x"]).env("DROPIN_LAN_ADDRESS", "127.0.0.1");
+    is(&run(command, b""), 0, "x\n", "");
+}
+
+#[test]
+fn a_server_that_turns_the_client_away() {
+    let port = server(|talk| talk.send(b"-DENIED bring a key\r\n"));
+    fails(&one(port, &["echo"]), 2, &["refuses", "DENIED bring a key"]);
+}
+
+#[test]
+fn a_server_of_another_kind() {
+    let port = server(|talk| talk.send(b"SSH-2.0-OpenSSH\r\n"));
+    fails(&one(port, &["echo"]), 2, &["cannot understand", "Dropin host"]);
+}
+
+#[test]
+fn a_server_that_never_answers() {
+    let port = server(|talk| while talk.command().is_some() {});
+    fails(&one(port, &["--connect-timeout", "0.05", "echo"]), 2, &["0.05 s", "--connect-timeout"]);
+    let port = server(|talk| {
+        talk.greet();
+        while talk.command().is_some() {}
+    });
+    fails(&one(port, &["--timeout", "0.05", "wait"]), 2, &["'wait'", "0.05 s", "--timeout"]);
+}
+
+#[test]
+fn ks_shows_the_reply_and_the_notice() {
+    let (reply, notice) = ("stopping\n", "notice: the server is shutting down\n");
+    let port = server(|talk| {
+        talk.greet();
+        talk.command();
+        talk.send_text("stopping");
+        talk.send(NOTICE);
+    });
+    is(&one(port, &["KS"]), 0, reply, notice);
+    let port = server(|talk| {
+        talk.greet();
+        talk.command();
+        talk.send(NOTICE);
+        talk.send_text("stopping");
+    });
+    is(&lines(port, b"ks\n"), 0, reply, notice);
+}
+
+#[test]
+fn commands_from_a_pipe_keep_their_order() {
+    let run = lines(server(echo), b"echo 1\r\n\n  echo 'a b' \"\\x41\"\nfail\necho \"open\nx 2");
+    let err = "error: it failed\nerror: line 5: unbalanced quotes: close the quote that is open\n";
+    is(&run, 1, "1\na b|A\n2\n", err);
+}
+
+#[test]
+fn close_in_a_pipe_is_sent_and_ends() {
+    let port = server(|talk| {
+        talk.greet();
+        assert_eq!(talk.command().unwrap(), ["close"]);
+        talk.send(b"+OK\r\n");
+    });
+    is(&lines(port, b"quit\nnever sent\n"), 0, "", "");
+}
+
+#[test]
+fn a_connection_that_is_lost() {
+    let port = server(|talk| {
+        talk.greet();
+        talk.command();
+    });
+    fails(&lines(port, b"wait\n"), 2, &[&format!("127.0.0.1:{port}"), "lost", "'wait'", "again"]);
+}
+
+#[test]
+fn a_notice_ends_an_idle_pipe_at_once() {
+    let port = server(|talk| {
+        talk.greet();
+        talk.send(NOTICE);
+    });
+    let mut command = client(port);
+    command.arg("s").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Stays open: the client must not wait for its end.
+    let stdin = child.stdin.take();
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(err, "notice: the server is shutting down\n");
+    drop(stdin);
+}
+
+#[test]
+fn a_notice_does_not_excuse_a_command_without_a_reply() {
+    let port = server(|talk| {
+        talk.greet();
+        talk.command();
+        talk.send_text("done");
+        talk.send(NOTICE);
+    });
+    let run = lines(port, b"one\ntwo\n");
+    assert_eq!(run.out, "done\n");
+    fails(&run, 2, &["notice: the server is shutting down\n", "'two' has no reply"]);
+}
+
+#[test]
+fn lists_and_bytes_reach_a_pipe_as_they_are() {
+    let port = server(|talk| {
+        talk.greet();
+        talk.command();
+        talk.send(b"*2\r\n$3\r\na\x1b\xff\r\n%1\r\n+k\r\n,1.5\r\n");
+        while talk.command().is_some() {}
+    });
+    let mut command = client(port);
+    let output = command.args(["s", "x"]).output().unwrap();
+    assert_eq!(output.stdout, b"a\x1b\xff\nk: 1.5\n");
+}
+
+#[test]
+fn a_reader_that_stops_early_is_no_failure() {
+    let port = server(|talk| {
+        talk.greet();
+        talk.command();
+        talk.send_text(&"line\n".repeat(1 << 20));
+    });
+    let mut command = client(port);
+    command.args(["s", "x"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = [0; 5];
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut line).unwrap();
+    drop(stdout);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_bad_settings_file_is_named() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"port = 5000\n[lan]\nadress = 'x'\n").unwrap();
+    let mut command = client(1);
+    command.args(["l", "--config"]).arg(file.path()).arg("echo");
+    let path = file.path().display().to_string();
+    fails(&run(command, b""), 2, &[&path, "line 3", "adress"]);
+}

@@ -1,0 +1,77 @@
+//! A server of a few lines, and the client run against it.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+/// The notice of a host that stops.
+pub const NOTICE: &[u8] = b">2\r\n$6\r\nnotice\r\n$27\r\nthe server is shutting down\r\n";
+
+/// Long enough for any machine; only a failing test waits this long.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One accepted connection.
+pub struct Talk {
+    reader: BufReader<TcpStream>,
+}
+
+impl Talk {
+    /// The next command, or `None` when the client is gone.
+    pub fn command(&mut self) -> Option<Vec<String>> {
+        let count = self.number()?;
+        (0..count)
+            .map(|_| {
+                let length = self.number()?;
+                let mut bytes = vec![0; length + 2];
+                self.reader.read_exact(&mut bytes).ok()?;
+                Some(String::from_utf8_lossy(&bytes[..length]).into_owned())
+            })
+            .collect()
+    }
+
+    fn number(&mut self) -> Option<usize> {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).ok()?;
+        line.get(1..)?.trim().parse().ok()
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) {
+        // A client that is gone already is what some tests are about.
+        let _ = self.reader.get_mut().write_all(bytes);
+    }
+
+    /// Sends what `echo` would reply.
+    pub fn send_text(&mut self, text: &str) {
+        self.send(format!("${}\r\n{text}\r\n", text.len()).as_bytes());
+    }
+
+    /// Answers the client's greeting.
+    pub fn greet(&mut self) {
+        assert_eq!(self.command().unwrap(), ["HELLO", "3"]);
+        self.send(b"%1\r\n+server\r\n+fake\r\n");
+    }
+}
+
+/// Serves one connection with `serve`, which closes it by returning; gives the port.
+pub fn server(serve: impl FnOnce(&mut Talk) + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        serve(&mut Talk { reader: BufReader::new(stream) });
+    });
+    port
+}
+
+/// The client with an environment of its own, for a server on this port.
+pub fn client(port: u16) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DROPIN_")) {
+        command.env_remove(name);
+    }
+    command.env("XDG_CONFIG_HOME", "/nonexistent").env("DROPIN_PORT", port.to_string());
+    command
+}

@@ -1,0 +1,255 @@
+//! The client at a terminal.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod fake;
+
+use fake::{NOTICE, PATIENCE, Talk, client, server};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Instant;
+
+/// A client whose person is the test.
+struct Terminal {
+    child: Child,
+    master: File,
+    slave: File,
+    output: Receiver<Vec<u8>>,
+    /// All that was shown and not yet expected.
+    shown: String,
+}
+
+impl Terminal {
+    fn start(port: u16, arguments: &[&str]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let path = ptsname(&master, Vec::new()).unwrap();
+        let slave = File::options().read(true).write(true).open(path.to_str().unwrap()).unwrap();
+        let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&slave, size).unwrap();
+        let side = || Stdio::from(slave.try_clone().unwrap());
+        let mut command = client(port);
+        command.args(arguments).env("TERM", "xterm").stdin(side()).stdout(side()).stderr(side());
+        let child = command.spawn().unwrap();
+        let master = File::from(master);
+        let mut reader = master.try_clone().unwrap();
+        let (sender, output) = mpsc::channel();
+        thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = reader.read(&mut chunk) {
+                let _ = sender.send(chunk[..length].to_vec());
+            }
+        });
+        Self { child, master, slave, output, shown: String::new() }
+    }
+
+    /// Waits until this is shown, behind all that was expected before.
+    #[track_caller]
+    fn expect(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(position) = self.shown.find(text) {
+                self.shown.drain(..position + text.len());
+                return;
+            }
+            match self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(_) => panic!("{text:?} is not in {:?}", self.shown),
+            }
+        }
+    }
+
+    fn type_text(&mut self, text: &str) {
+        self.master.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits for the end of the client and checks that it leaves the terminal as it was.
+    #[track_caller]
+    fn ends_with(mut self, code: i32) {
+        assert_eq!(self.child.wait().unwrap().code(), Some(code));
+        let modes = tcgetattr(&self.slave).unwrap().local_modes;
+        assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG));
+    }
+}
+
+/// A server that does what the test says when the test says it.
+fn obedient() -> (u16, Sender<&'static [u8]>) {
+    let (sender, orders) = mpsc::channel::<&'static [u8]>();
+    let port = server(move |talk| {
+        talk.greet();
+        for order in orders {
+            talk.send(order);
+        }
+    });
+    (port, sender)
+}
+
+fn echo(talk: &mut Talk) {
+    talk.greet();
+    while let Some(command) = talk.command() {
+        talk.send_text(&command[1..].join("|"));
+        if command[0] == "close" {
+            return;
+        }
+    }
+}
+
+#[test]
+fn the_type_is_asked_for_and_commands_are_taken() {
+    let port = server(echo);
+    let mut terminal = Terminal::start(port, &[]);
+    terminal.expect("i (internet): ");
+    terminal.type_text("what\n");
+    terminal.expect("Please answer s, l or i.");
+    terminal.type_text("s\n");
+    terminal.expect(&format!("dropin 127.0.0.1:{port}> "));
+    terminal.type_text("echo 'a b' c\r");
+    terminal.expect("a b|c\r\n");
+    terminal.expect("> ");
+    terminal.type_text("echo 'a\r");
+    terminal.expect("error: unbalanced quotes");
+    terminal.expect("> ");
+    terminal.type_text("close\r");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn an_address_is_asked_for() {
+    let mut terminal = Terminal::start(server(echo), &["l", "echo", "hello"]);
+    terminal.expect("Address of the host");
+    terminal.type_text("127.0.0.1\n");
+    terminal.expect("hello\r\n");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn ctrl_c_clears_the_line_and_ctrl_d_closes() {
+    let (sender, closed) = mpsc::channel();
+    let port = server(move |talk| {
+        talk.greet();
+        let _ = sender.send(talk.command());
+    });
+    let mut terminal = Terminal::start(port, &["s"]);
+    terminal.expect("> ");
+    terminal.type_text("never sent");
+    terminal.expect("never sent");
+    terminal.type_text("\x03");
+    terminal.expect("> ");
+    terminal.type_text("\x04");
+    assert_eq!(closed.recv_timeout(PATIENCE).unwrap().unwrap(), ["close"]);
+    terminal.ends_with(0);
+}
+
+#[test]
+fn a_notice_keeps_the_line_and_the_end_is_orderly() {
+    let (port, orders) = obedient();
+    let mut terminal = Terminal::start(port, &["s"]);
+    terminal.expect("> ");
+    terminal.type_text("half a line");
+    terminal.expect("half a line");
+    orders.send(NOTICE).unwrap();
+    terminal.expect("notice: the server is shutting down");
+    terminal.expect("half a line");
+    drop(orders);
+    terminal.expect("closed the connection: the server is shutting down");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn the_end_is_orderly_at_any_moment() {
+    // The prompt may just be on its way up: what matters is the terminal that is left behind.
+    for _ in 0..20 {
+        let port = server(|talk| {
+            talk.greet();
+            talk.send(NOTICE);
+        });
+        let mut terminal = Terminal::start(port, &["s"]);
+        terminal.expect("closed the connection: the server is shutting down");
+        terminal.ends_with(0);
+    }
+}
+
+#[test]
+fn the_end_is_orderly_during_a_history_search() {
+    let (orders, ordered) = mpsc::channel::<&'static [u8]>();
+    let port = server(move |talk| {
+        talk.greet();
+        talk.command();
+        talk.send_text("done");
+        for order in ordered {
+            talk.send(order);
+        }
+    });
+    let mut terminal = Terminal::start(port, &["s"]);
+    terminal.expect("> ");
+    terminal.type_text("old\r");
+    terminal.expect("done\r\n");
+    terminal.expect("> ");
+    terminal.type_text("\x12");
+    terminal.expect("reverse-i-search");
+    for _ in 0..5 {
+        orders.send(NOTICE).unwrap();
+    }
+    drop(orders);
+    terminal.expect("closed the connection: the server is shutting down");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn a_connection_lost_at_the_prompt_is_told() {
+    let (port, orders) = obedient();
+    let mut terminal = Terminal::start(port, &["s"]);
+    terminal.expect("> ");
+    drop(orders);
+    terminal.expect("lost: the server closed it without a notice");
+    terminal.ends_with(2);
+}
+
+#[test]
+fn a_late_reply_is_not_taken_for_the_next() {
+    let port = server(|talk| {
+        talk.greet();
+        talk.command();
+        let next = talk.command().unwrap();
+        talk.send_text("too late");
+        talk.send_text(&next[1]);
+        talk.command();
+    });
+    let mut terminal = Terminal::start(port, &["s", "--timeout", "0.2"]);
+    terminal.expect("> ");
+    terminal.type_text("wait\r");
+    terminal.expect("no reply to 'wait'");
+    terminal.expect("> ");
+    terminal.type_text("echo hello\r");
+    terminal.expect("hello\r\n");
+    terminal.expect("> ");
+    assert!(!terminal.shown.contains("late"));
+    terminal.type_text("exit\r");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn a_reply_cannot_command_the_terminal() {
+    let (port, orders) = obedient();
+    let mut terminal = Terminal::start(port, &["s", "x"]);
+    orders.send(b"$9\r\n\x1b[31mred!\r\n").unwrap();
+    terminal.expect("\\x1b[31mred!\r\n");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn the_systems_wish_ends_the_client_with_a_clean_terminal() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let (port, _orders) = obedient();
+    let mut terminal = Terminal::start(port, &["s"]);
+    terminal.expect("> ");
+    kill_process(Pid::from_child(&terminal.child), Signal::TERM).unwrap();
+    terminal.expect("interrupted");
+    terminal.ends_with(130);
+}
