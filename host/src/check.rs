@@ -24,7 +24,8 @@ fn judge(file: &Path, timeout: Duration) -> Result<Manifest, Refusal> {
     let shadows = ShadowDir::open(desk.path().join("copies"))
         .map_err(|error| Refusal::probe_failed("make a directory for its copy", &error))?;
     let shadow = shadows.copy(file)?;
-    probe::probe(shadow.path(), timeout).map_err(|refusal| refusal.about(shadow.path(), file))
+    probe::probe(shadow.path(), timeout, &|| false)
+        .map_err(|refusal| refusal.about(shadow.path(), file))
 }
 
 fn describe(manifest: &Manifest) -> String {

@@ -78,6 +78,16 @@ pub struct Serve {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub grace: Duration,
 
+    /// How changes in the plugins folder are noticed: `notify` by the system's word, `poll` by
+    /// looking, for network file systems.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = WatchMode::Notify)]
+    pub watch: WatchMode,
+
+    /// How long the running calls of a plugin that hands its state over may take to finish, and
+    /// how long its saving and restoring may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub handover_timeout: Duration,
+
     /// How long a plugin may take to prove itself before it is loaded, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub probe_timeout: Duration,
@@ -107,6 +117,15 @@ pub struct Serve {
     /// What is logged: error, warn, info, debug or trace.
     #[arg(long, env = "DROPIN_LOG", value_name = "LEVEL", default_value = "info")]
     pub log_level: log::LevelFilter,
+}
+
+/// How changes in the plugins folder are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum WatchMode {
+    /// By the system's word.
+    Notify,
+    /// By looking.
+    Poll,
 }
 
 impl Serve {

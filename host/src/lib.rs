@@ -9,6 +9,8 @@ pub mod config;
 pub mod input;
 pub mod listen;
 pub mod logging;
+mod managing;
+pub mod news;
 pub mod platform;
 pub mod plugins;
 pub mod server;
@@ -35,7 +37,8 @@ use clap::Parser;
 use crate::{
     config::{Action, Arguments, Serve},
     listen::ListenError,
-    plugins::{manager::Manager, probe},
+    managing::Managing,
+    plugins::{order::Desk, probe},
     server::Outcome,
     sessions::Sessions,
     shared::{Shared, VERSION},
@@ -92,29 +95,28 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
     let (shutdown, stop) = Shutdown::new(config.grace);
     let shutdown = Arc::new(shutdown);
     handle_signals(&shutdown)?;
+    let (desk, orders) = Desk::new();
     let shared = Arc::new(Shared {
         config,
         table: ArcSwap::default(),
         sessions: Sessions::default(),
+        newsroom: Arc::default(),
+        desk,
         shutdown,
         started,
         state_dir: state_dir.path().to_owned(),
     });
-    let mut manager = Manager::new(Arc::clone(&shared))
-        .map_err(|error| StartError::System("make its directory for private copies", error))?;
-    manager.load_folder();
+    let managing = Managing::start(&shared, orders)?;
 
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     println!("dropin {VERSION} listening on {}", addresses.join(" and "));
     let outcome = server::serve(&shared, listeners, &stop)
         .map_err(|error| StartError::System("start a thread to accept clients", error))?;
+    let outcome = managing.end(&shared, outcome);
     match outcome {
-        Outcome::Orderly => {
-            manager.unload_all();
-            log::info!("ended");
-        }
-        Outcome::Stuck(sessions) => {
-            log::error!("ended without {sessions} session(s) whose worker outlasted the grace");
+        Outcome::Orderly => log::info!("ended"),
+        Outcome::Stuck(threads) => {
+            log::error!("ended without {threads} thread(s) that outlasted the grace");
         }
     }
     Ok(outcome)

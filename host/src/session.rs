@@ -5,6 +5,8 @@ use std::{fmt, io, sync::Arc};
 use crate::{
     builtins::{self, Flow},
     input::Input,
+    news::Subscription,
+    platform,
     sessions::SessionEntry,
     shared::Shared,
     shutdown,
@@ -27,6 +29,8 @@ pub struct Session {
     input: Input,
     parser: Parser,
     replies: Encoder,
+    /// Present while the client is told what happens to plugins.
+    subscription: Option<Subscription>,
 }
 
 /// How a session ended.
@@ -54,7 +58,7 @@ impl Session {
         let transport = Transport::new(Arc::clone(&entry), config.keepalive, config.write_timeout)?;
         let parser = Parser::new(config.limits());
         let (input, replies) = (Input::default(), Encoder::new(Protocol::Lines));
-        Ok(Self { shared, entry, transport, input, parser, replies })
+        Ok(Self { shared, entry, transport, input, parser, replies, subscription: None })
     }
 
     /// Serves the client until one of the two, or the host, has enough.
@@ -75,12 +79,18 @@ impl Session {
             self.write()?;
             match flow {
                 Flow::Next => {}
+                Flow::Subscribe => self.subscribe(),
+                Flow::Unsubscribe => self.subscription = None,
                 Flow::Close => return Ok(End::Asked),
                 Flow::Break => return Ok(End::BrokenProtocol),
+            }
+            if matches!(flow, Flow::Subscribe | Flow::Unsubscribe) && !self.input.is_empty() {
+                continue;
             }
             if self.input.is_empty() {
                 self.shrink();
             }
+            self.tell_news()?;
             // The host's end shuts the reading side, so this read returns what the client had
             // sent before, and then 0.
             let read = self.input.fill(|room| self.transport.read(room))?;
@@ -100,7 +110,7 @@ impl Session {
         if self.input.is_empty() {
             return Ok(Flow::Next);
         }
-        let Self { shared, entry, transport, input, parser, replies } = self;
+        let Self { shared, entry, transport, input, parser, replies, .. } = self;
         entry.touch();
         let mut table = shared.table.load();
         loop {
@@ -145,6 +155,36 @@ impl Session {
             }
             if replies.len() > BACKLOG {
                 transport.write(replies, &shared.shutdown)?;
+            }
+        }
+    }
+
+    fn subscribe(&mut self) {
+        match self.shared.newsroom.subscribe(self.entry.id) {
+            Ok(subscription) => self.subscription = Some(subscription),
+            Err(error) => log::warn!("session {}: cannot subscribe: {error}", self.entry.id),
+        }
+    }
+
+    /// Tells a subscriber what happens, until there is something to read from it.
+    fn tell_news(&mut self) -> io::Result<()> {
+        loop {
+            let Some(subscription) = &self.subscription else { return Ok(()) };
+            for news in subscription.read() {
+                let generation = news.generation.to_string();
+                self.replies.push(&[
+                    b"plugin",
+                    news.event.name().as_bytes(),
+                    news.plugin.as_bytes(),
+                    generation.as_bytes(),
+                    news.detail.as_bytes(),
+                ]);
+            }
+            if !self.replies.is_empty() {
+                self.transport.write(&mut self.replies, &self.shared.shutdown)?;
+            }
+            if platform::wait_for_input(&self.entry.stream, subscription.wake()) {
+                return Ok(());
             }
         }
     }

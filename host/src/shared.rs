@@ -4,7 +4,10 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 
-use crate::{config::Serve, sessions::Sessions, shutdown::Shutdown, table::Table};
+use crate::{
+    config::Serve, news::Newsroom, plugins::order::Desk, sessions::Sessions, shutdown::Shutdown,
+    table::Table,
+};
 
 /// The version that the host tells.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -19,6 +22,10 @@ pub struct Shared {
     pub sessions: Sessions,
     /// Whether the host is ending.
     pub shutdown: Arc<Shutdown>,
+    /// Where news of plugins are told.
+    pub newsroom: Arc<Newsroom>,
+    /// Where the manager of plugins is told.
+    pub desk: Desk,
     /// When the host started.
     pub started: Instant,
     /// The directory that this host has to itself while it runs.

@@ -3,6 +3,7 @@
 mod client;
 mod command;
 mod hello;
+mod plugin;
 
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub enum Builtin {
     Ks,
     /// Answers.
     Ping,
+    /// Looks after plugins.
+    Plugin,
     /// `close`, as Redis calls it.
     Quit,
     /// Makes the session as it was at first.
@@ -44,13 +47,17 @@ pub enum Builtin {
 pub enum Flow {
     /// It goes on.
     Next,
+    /// It goes on, and is told what happens to plugins.
+    Subscribe,
+    /// It goes on, and is told no more.
+    Unsubscribe,
     /// It ends as asked.
     Close,
     /// It ends since the input can no longer be told apart.
     Break,
 }
 
-const ALL: [(&str, &str, &str, Builtin); 10] = [
+const ALL: [(&str, &str, &str, Builtin); 11] = [
     ("auth", "NAME_OR_KEY [KEY]", "Proves who you are.", Builtin::Auth),
     ("client", "SUBCOMMAND [ARGUMENT..]", "Shows or names this session.", Builtin::Client),
     ("close", "", "Ends this session.", Builtin::Close),
@@ -58,6 +65,7 @@ const ALL: [(&str, &str, &str, Builtin); 10] = [
     ("hello", "[VERSION] [OPTION..]", "Chooses the protocol and greets.", Builtin::Hello),
     ("ks", "", "Kills the server: tells every client, ends them all, exits.", Builtin::Ks),
     ("ping", "[MESSAGE]", "Answers PONG, or the message.", Builtin::Ping),
+    ("plugin", "SUBCOMMAND [NAME]", plugin::HELP, Builtin::Plugin),
     ("quit", "", "Ends this session.", Builtin::Quit),
     ("reset", "", "Makes this session as it was at first.", Builtin::Reset),
     ("select", "INDEX", "Chooses a database; there is only 0.", Builtin::Select),
@@ -76,6 +84,12 @@ pub fn commands() -> Vec<Arc<Command>> {
         .collect()
 }
 
+/// Whether the host has this name for itself.
+#[must_use]
+pub fn is_builtin(name: &str) -> bool {
+    ALL.iter().any(|(builtin, ..)| *builtin == name)
+}
+
 /// Answers a built-in.
 pub fn run(builtin: Builtin, call: &Call<'_>, reply: &mut Encoder) -> Flow {
     match builtin {
@@ -87,6 +101,7 @@ pub fn run(builtin: Builtin, call: &Call<'_>, reply: &mut Encoder) -> Flow {
             Some(message) => reply.text(message),
             None => reply.status("PONG"),
         },
+        Builtin::Plugin => return plugin::run(call, reply),
         Builtin::Reset => {
             call.session.rename(|names| names.session.clear());
             if reply.protocol() == Protocol::Resp3 {

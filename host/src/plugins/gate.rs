@@ -23,6 +23,7 @@ pub struct Gate {
     closed: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
+    /// What was counted in the stripes and was no call.
     turned_away: AtomicU64,
 }
 
@@ -80,11 +81,24 @@ impl Gate {
         }
     }
 
+    /// Lets one in who works for the gate's owner, closed or not. `None` once the work has moved.
+    pub fn enter_closed(&self) -> Option<Pass<'_>> {
+        let stripe = &self.stripes[stripe_of_this_thread()];
+        stripe.entered.fetch_add(1, Ordering::SeqCst);
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+        let pass = Pass { gate: self, stripe };
+        let moved = *self.state() == State::Moved;
+        (!moved).then_some(pass)
+    }
+
     /// Closes the gate and waits until no call is under way. Returns false, with the gate open
-    /// again, where one outlasts the deadline.
+    /// again, where one outlasts the deadline, or where the work has moved.
     #[must_use]
     pub fn close(&self, deadline: Instant) -> bool {
         let mut state = self.state();
+        if *state == State::Moved {
+            return false;
+        }
         *state = State::Closed;
         self.closed.store(true, Ordering::SeqCst);
         while !self.is_idle() {
@@ -100,18 +114,29 @@ impl Gate {
         true
     }
 
-    /// Lets calls in again.
+    /// Lets calls in again, unless the work has moved.
     pub fn open(&self) {
-        *self.state() = State::Open;
-        self.closed.store(false, Ordering::SeqCst);
+        let mut state = self.state();
+        if *state != State::Moved {
+            *state = State::Open;
+            self.closed.store(false, Ordering::SeqCst);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Sends all calls elsewhere from now on, for good. What is under way goes on.
+    pub fn move_on(&self) {
+        let mut state = self.state();
+        *state = State::Moved;
+        self.closed.store(true, Ordering::SeqCst);
         self.changed.notify_all();
     }
 
-    /// Sends all calls elsewhere from now on. What is under way goes on.
-    pub fn move_on(&self) {
-        *self.state() = State::Moved;
-        self.closed.store(true, Ordering::SeqCst);
-        self.changed.notify_all();
+    /// Whether nobody is inside, and nobody can ever enter again.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let moved = *self.state() == State::Moved;
+        moved && self.is_idle()
     }
 
     /// How many calls have been answered.
@@ -216,6 +241,23 @@ mod tests {
         let _pass = gate.enter();
         assert!(!gate.close(Instant::now()));
         assert!(gate.enter().is_some());
+    }
+
+    #[test]
+    fn the_owner_gets_in_while_it_is_closed_and_counts_as_inside() {
+        let gate = Gate::default();
+        assert!(gate.close(soon()));
+        let pass = gate.enter_closed();
+        assert!(pass.is_some());
+        gate.move_on();
+        assert!(!gate.is_over());
+        drop(pass);
+        assert!(gate.is_over());
+        assert!(gate.enter_closed().is_none());
+        assert!(gate.is_over());
+        gate.open();
+        assert!(gate.enter().is_none(), "what has moved does not come back");
+        assert_eq!(gate.calls(), 0);
     }
 
     #[test]

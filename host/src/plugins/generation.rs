@@ -1,17 +1,20 @@
 //! One loaded version of a plugin.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use plugin_api::Usage;
 
-use super::{gate::Gate, library::Instance, manifest::Manifest, shadow::Shadow};
+use super::{library::Live, manifest::Manifest, shadow::Shadow};
 use crate::{
     table::{Answer, Call, Command, PluginFacts, Target, Worker},
     wire::Encoder,
 };
 
-/// One loaded version of a plugin. It lives as long as a table, a batch that runs on one, or the
-/// manager holds it; the manager lets go last, so that it is the manager's thread that unloads.
+/// One loaded version of a plugin. Tables and batches that run on one hold it, and so does the
+/// manager, which ends it once its last call is over, whoever still holds a reference.
 pub struct Generation {
     /// What it says of itself.
     pub manifest: Manifest,
@@ -19,11 +22,10 @@ pub struct Generation {
     pub number: u64,
     /// Its file's name in the plugins folder.
     pub file: String,
-    /// What every call passes.
-    pub gate: Gate,
-    // Fields drop in order: the code is unloaded before its private copy goes.
-    instance: Instance,
-    shadow: Shadow,
+    // Fields drop in order: the code goes before its private copy.
+    live: Live,
+    shadow: Arc<Shadow>,
+    errors: AtomicU64,
 }
 
 impl Generation {
@@ -33,10 +35,34 @@ impl Generation {
         manifest: Manifest,
         number: u64,
         file: String,
-        instance: Instance,
-        shadow: Shadow,
+        live: Live,
+        shadow: Arc<Shadow>,
     ) -> Self {
-        Self { manifest, number, file, gate: Gate::default(), instance, shadow }
+        Self { manifest, number, file, live, shadow, errors: AtomicU64::new(0) }
+    }
+
+    /// The plugin itself.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// The private copy that it was loaded from.
+    #[must_use]
+    pub fn shadow(&self) -> &Arc<Shadow> {
+        &self.shadow
+    }
+
+    /// How many of its calls have been answered.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.live.gate().calls()
+    }
+
+    /// How many of them with an error.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
     }
 
     /// Its commands, for the table.
@@ -58,15 +84,12 @@ impl Generation {
     /// What the table tells of it.
     #[must_use]
     pub fn facts(&self) -> PluginFacts {
-        let mut commands: Vec<_> =
-            self.manifest.commands.iter().map(|command| command.name.clone()).collect();
-        commands.sort();
         PluginFacts {
             name: self.manifest.name.clone(),
             version: self.manifest.version.clone(),
             generation: self.number,
             file: self.file.clone(),
-            commands,
+            commands: self.manifest.command_names(),
         }
     }
 }
@@ -78,9 +101,10 @@ struct PluginWorker {
 
 impl Worker for PluginWorker {
     fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer {
-        let generation = &*self.generation;
-        let Some(_pass) = generation.gate.enter() else { return Answer::Moved };
-        generation.instance.call(self.index, call, reply);
-        Answer::Given
+        let answer = self.generation.live.call(self.index, call, reply);
+        if reply.failed() {
+            self.generation.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
     }
 }

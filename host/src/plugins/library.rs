@@ -1,11 +1,17 @@
 //! Dynamic libraries: the only unsafe code in the host.
 //!
 //! What comes out of a library may be used only while the library is open. Two things see to that:
-//! whatever is plain data is copied here before it leaves, and what is not, the plugin's
-//! [`Instance`], owns the library that it came from and drops it last.
+//! whatever is plain data is copied here before it leaves, and what is not, the plugin's instance,
+//! stays inside [`Live`], which owns the library too and lets it go last.
 #![allow(unsafe_code, reason = "see above")]
 
-use std::{fmt, mem, path::Path};
+use std::{
+    cell::UnsafeCell,
+    error::Error,
+    mem,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use abi_stable::{
     erased_types::TD_Opaque,
@@ -17,8 +23,16 @@ use plugin_api::abi::{
     API_VERSION, InstanceObject, RawRequest, RootRef, Services, Services_TO, Session_TO, Sink_TO,
 };
 
-use super::{boundary::Asking, manifest::Manifest, refusal::Refusal};
-use crate::{table::Call, wire::Encoder};
+use super::{
+    boundary::Asking,
+    gate::{Gate, Pass},
+    manifest::Manifest,
+    refusal::Refusal,
+};
+use crate::{
+    table::{Answer, Call},
+    wire::Encoder,
+};
 
 /// An open plugin library whose root is known to have the expected layout.
 pub struct Library {
@@ -87,10 +101,11 @@ impl Library {
     ///
     /// # Errors
     /// What the plugin's `create` returns.
-    pub fn create(self, services: impl Services + 'static) -> Result<Instance, Refusal> {
+    pub fn create(self, services: impl Services + 'static) -> Result<Live, Refusal> {
+        let untracked_threads = self.manifest().untracked_threads;
         let services = Services_TO::from_ptr(RArc::new(services), TD_Opaque);
         match self.root.create()(services).into_result() {
-            Ok(object) => Ok(Instance { object, library: self }),
+            Ok(object) => Ok(Live::new(Instance { object, library: self }, untracked_threads)),
             // Copied, since the error's memory is the library's.
             Err(error) => Err(Refusal::Create { error: error.as_str().to_owned() }),
         }
@@ -98,15 +113,61 @@ impl Library {
 }
 
 /// A plugin's instance together with its library.
-pub struct Instance {
+struct Instance {
     // Fields drop in order: what the plugin made, whose code and memory are the library's, first.
     object: InstanceObject,
     library: Library,
 }
 
 impl Instance {
-    /// Calls a worker; the reply is written.
-    pub fn call(&self, command: u32, call: &Call<'_>, reply: &mut Encoder) {
+    /// Drops what the plugin made, and leaves its code mapped for ever.
+    fn keep_mapped(self) {
+        let Self { object, library } = self;
+        drop(object);
+        mem::forget(library);
+    }
+}
+
+/// A living plugin behind its gate. It can be ended, and its library closed, while others still
+/// hold a reference: they find the gate shut.
+pub struct Live {
+    gate: Gate,
+    /// Taken when the plugin is ended.
+    instance: UnsafeCell<Option<Instance>>,
+    /// Its lock makes sure that the plugin is ended once.
+    ended: Mutex<bool>,
+    /// The plugin says that it has threads that nobody else knows of.
+    untracked_threads: bool,
+}
+
+// SAFETY: of the fields only the cell is not `Sync` by itself. `inside` reads it under a pass of
+// the gate; `end` writes it after `Gate::is_over`, when no pass is out and none is ever given
+// again, and under the lock of `ended`. So a read and a write never meet. What is read is shared
+// between threads as `Instance`, and ended by whichever thread, so that it has to be `Sync` and
+// `Send`: `InstanceObject` is by its trait's bounds, `libloading::Library` by its own
+// implementation, and `RootRef` is a pointer to constants.
+unsafe impl Sync for Live where Instance: Send + Sync {}
+
+impl Live {
+    fn new(instance: Instance, untracked_threads: bool) -> Self {
+        Self {
+            gate: Gate::default(),
+            instance: UnsafeCell::new(Some(instance)),
+            ended: Mutex::new(false),
+            untracked_threads,
+        }
+    }
+
+    /// What every call passes.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Calls a worker; the reply is written. Waits while the gate is closed.
+    pub fn call(&self, command: u32, call: &Call<'_>, reply: &mut Encoder) -> Answer {
+        let Some(pass) = self.gate.enter() else { return Answer::Moved };
+        let Some(instance) = self.inside(&pass) else { return Answer::Moved };
         let asking = Asking { call };
         let request = RawRequest {
             input: call.input.into(),
@@ -114,48 +175,91 @@ impl Instance {
             session: Session_TO::from_ptr(RRef::new(&asking), TD_Opaque),
         };
         let sink = Sink_TO::from_ptr(RMut::new(reply), TD_Opaque);
-        self.object.call(command, request, sink);
+        instance.object.call(command, request, sink);
+        Answer::Given
     }
 
     /// Whether the plugin hands its state over.
     #[must_use]
     pub fn saves(&self) -> bool {
-        self.object.saves()
+        let Some(pass) = self.gate.enter_closed() else { return false };
+        self.inside(&pass).is_some_and(|instance| instance.object.saves())
     }
 
-    /// The plugin's state, where it hands it over.
+    /// The plugin's state, where it hands it over. The gate should be closed.
     ///
     /// # Errors
     /// The plugin's own message.
     pub fn save(&self) -> Result<Option<Vec<u8>>, String> {
-        match self.object.save().into_result() {
+        let Some(pass) = self.gate.enter_closed() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&pass) else { return Err(ENDED.into()) };
+        match instance.object.save().into_result() {
+            // Copied, since the memory is the library's.
             Ok(ROption::RSome(state)) => Ok(Some(state.as_slice().to_vec())),
             Ok(ROption::RNone) => Ok(None),
             Err(error) => Err(error.as_str().to_owned()),
         }
     }
 
-    /// Hands state to the plugin.
+    /// Hands state to the plugin, before its first call.
     ///
     /// # Errors
     /// The plugin's own message.
     pub fn restore(&self, state: &[u8]) -> Result<(), String> {
-        let restored = self.object.restore(state.into()).into_result();
+        let Some(pass) = self.gate.enter_closed() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&pass) else { return Err(ENDED.into()) };
+        let restored = instance.object.restore(state.into()).into_result();
         restored.map_err(|error| error.as_str().to_owned())
     }
 
-    /// Stops the plugin's tracked threads.
+    /// Stops the plugin's tracked threads and waits for their end.
     pub fn stop(&self) {
-        self.object.stop();
+        let Some(pass) = self.gate.enter_closed() else { return };
+        if let Some(instance) = self.inside(&pass) {
+            instance.object.stop();
+        }
     }
 
-    /// Drops what the plugin made, and leaves its code mapped for ever.
-    pub fn keep_mapped(self) {
-        let Self { object, library } = self;
-        drop(object);
-        mem::forget(library);
+    /// Ends the plugin and closes its library, if its gate says that all is over; returns whether
+    /// it is ended now. A plugin with untracked threads keeps its code mapped.
+    pub fn end(&self) -> bool {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if *ended {
+            return true;
+        }
+        if !self.gate.is_over() {
+            return false;
+        }
+        *ended = true;
+        // SAFETY: the gate is over, so no pass is out and none will be given, and reads happen
+        // under a pass alone; the lock keeps a second `end` away.
+        let instance = unsafe { (*self.instance.get()).take() };
+        match instance {
+            Some(instance) if self.untracked_threads => instance.keep_mapped(),
+            instance => drop(instance),
+        }
+        true
+    }
+
+    fn inside<'a>(&'a self, _: &'a Pass<'_>) -> Option<&'a Instance> {
+        // SAFETY: the pass, which the reference cannot outlive, keeps the gate from being over,
+        // and the cell is written only after that. That the pass is of this very gate is for the
+        // callers to see to, all of which are in this `impl`.
+        unsafe { (*self.instance.get()).as_ref() }
     }
 }
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // Here nobody else holds it, so that only the plugin's own wish matters.
+        if let Some(instance) = self.instance.get_mut().take() {
+            if self.untracked_threads { instance.keep_mapped() } else { drop(instance) }
+        }
+    }
+}
+
+/// Only a caller that has held on to an ended plugin is told so.
+const ENDED: &str = "the plugin has been ended";
 
 fn check_version(header: &LibHeader) -> Result<(), Refusal> {
     let plugin = header.version_strings().version.as_str();
@@ -171,6 +275,7 @@ fn say(error: LibraryError) -> String {
     error.to_string()
 }
 
-fn describe(error: &dyn fmt::Display) -> String {
-    error.to_string()
+/// The loader's own words, which the error keeps in its source.
+fn describe(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -57,6 +57,14 @@ impl Manifest {
         }
     }
 
+    /// The names of its commands, sorted.
+    #[must_use]
+    pub fn command_names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.commands.iter().map(|command| command.name.clone()).collect();
+        names.sort();
+        names
+    }
+
     /// Checks it against the rules that hold for every plugin by itself.
     ///
     /// # Errors

@@ -24,11 +24,15 @@ use super::{
 const POLL: Duration = Duration::from_micros(500);
 
 /// Probes a library, which should be a private copy: its content must not change before it is
-/// loaded.
+/// loaded. The probe ends early when `give_up` says so.
 ///
 /// # Errors
 /// Why the library must not be loaded.
-pub fn probe(file: &Path, timeout: Duration) -> Result<Manifest, Refusal> {
+pub fn probe(
+    file: &Path,
+    timeout: Duration,
+    give_up: &dyn Fn() -> bool,
+) -> Result<Manifest, Refusal> {
     let failed = |operation: &'static str| {
         move |error: std::io::Error| Refusal::probe_failed(operation, &error)
     };
@@ -45,7 +49,7 @@ pub fn probe(file: &Path, timeout: Duration) -> Result<Manifest, Refusal> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(failed("start"))?;
-    let status = wait(child, timeout)?;
+    let status = wait(child, timeout, give_up)?;
     match fs::read(&verdict) {
         Ok(bytes) => serde_json::from_slice::<Result<Manifest, Refusal>>(&bytes)
             .map_err(|error| Refusal::probe_failed("read its verdict", &error))?,
@@ -73,20 +77,26 @@ fn judge(file: &Path, verdict: &Path) -> Result<Manifest, Refusal> {
         data_dir: verdict.with_file_name("data"),
         started: Instant::now(),
     };
-    let instance = library.create(services)?;
-    instance.stop();
-    // The layout check has left pointers into the library in this process.
-    instance.keep_mapped();
+    let live = library.create(services)?;
+    live.stop();
+    // The layout check has left pointers into the library in this process, so it stays open until
+    // the process ends.
+    std::mem::forget(live);
     Ok(manifest)
 }
 
-/// Waits for the child; kills it at the deadline.
-fn wait(child: Child, timeout: Duration) -> Result<ExitStatus, Refusal> {
+/// Waits for the child; kills it at the deadline, or when told to give up.
+fn wait(
+    child: Child,
+    timeout: Duration,
+    give_up: &dyn Fn() -> bool,
+) -> Result<ExitStatus, Refusal> {
     let mut child = Killed(child);
     let deadline = Instant::now() + timeout;
     loop {
         match child.0.try_wait() {
             Ok(Some(status)) => return Ok(status),
+            Ok(None) if give_up() => return Err(Refusal::Stopping),
             Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
             Ok(None) => {
                 let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);

@@ -20,6 +20,8 @@ pub enum Refusal {
         /// What it is instead.
         what: String,
     },
+    /// It changed while it was read.
+    Unsettled,
     /// The system's loader does not take it.
     NotALibrary {
         /// What the loader said.
@@ -67,6 +69,13 @@ pub enum Refusal {
         /// The time it had, in milliseconds.
         millis: u64,
     },
+    /// The host is ending.
+    Stopping,
+    /// Its state could not be handed over; the version before it goes on with it.
+    Handover {
+        /// What went wrong.
+        problem: String,
+    },
     /// The probe itself could not be run.
     ProbeFailed {
         /// What was tried.
@@ -107,6 +116,11 @@ impl fmt::Display for Refusal {
         match self {
             Self::Unreadable { operation, error } => write!(out, "cannot {operation}: {error}"),
             Self::NotAFile { what } => write!(out, "it is {what}, not a library"),
+            Self::Unsettled => out.write_str("it changed while it was being read"),
+            Self::Stopping => out.write_str("the host is ending"),
+            Self::Handover { problem } => {
+                write!(out, "its state could not be handed over: {problem}")
+            }
             Self::NotALibrary { error } => {
                 write!(out, "the system's loader does not take it: {error}")
             }

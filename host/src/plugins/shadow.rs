@@ -6,12 +6,13 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use super::refusal::Refusal;
+use crate::platform::LIBRARY_EXTENSION;
 
 /// Where private copies are made; emptied when it is opened and when the host ends.
 pub struct ShadowDir {
@@ -19,11 +20,14 @@ pub struct ShadowDir {
     next: AtomicU64,
 }
 
-/// A private copy of a library. The file goes when this drops.
+/// A private copy of a library: a file until it is [`hidden`](Shadow::hide), and for as long as
+/// this lives a content that can be copied again.
 #[derive(Debug)]
 pub struct Shadow {
     path: PathBuf,
     hash: blake3::Hash,
+    /// On Unix it keeps the content after the file's name is gone.
+    content: File,
 }
 
 impl ShadowDir {
@@ -44,27 +48,50 @@ impl ShadowDir {
     /// Copies a library under a name that has never been used.
     ///
     /// # Errors
-    /// Where it is not a file, is empty, or cannot be read or copied.
+    /// Where it is not a file, is empty, changes meanwhile, or cannot be read or copied.
     pub fn copy(&self, file: &Path) -> Result<Shadow, Refusal> {
-        let mut source =
-            File::open(file).map_err(|error| Refusal::unreadable("open it", &error))?;
-        let kind = source.metadata().map_err(|error| Refusal::unreadable("look at it", &error))?;
+        let unreadable = |operation| move |error| Refusal::unreadable(operation, &error);
+        // Looked at before it is opened: opening a pipe would wait for a writer.
+        let kind = fs::metadata(file).map_err(unreadable("look at it"))?;
         if !kind.is_file() {
             let what = if kind.is_dir() { "a directory" } else { "a special file" };
             return Err(Refusal::NotAFile { what: what.into() });
         }
+        let source = File::open(file).map_err(unreadable("open it"))?;
+        let before = source.metadata().map_err(unreadable("look at it"))?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let shadow = self.write(&source, &stem)?;
+        let after = source.metadata().map_err(unreadable("look at it"))?;
+        if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
+            return Err(Refusal::Unsettled);
+        }
+        if after.len() == 0 {
+            return Err(Refusal::NotAFile { what: "an empty file".into() });
+        }
+        Ok(shadow)
+    }
+
+    /// Copies a copy, whether it is hidden or not.
+    ///
+    /// # Errors
+    /// Where it cannot be read or copied.
+    pub fn copy_again(&self, shadow: &Shadow) -> Result<Shadow, Refusal> {
+        let stem = shadow.path.file_stem().unwrap_or_default().to_string_lossy();
+        let stem = stem.split('.').next().unwrap_or_default();
+        self.write(&shadow.content, stem)
+    }
+
+    fn write(&self, source: &File, stem: &str) -> Result<Shadow, Refusal> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{stem}.{number}.{}", crate::platform::LIBRARY_EXTENSION);
-        let path = self.path.join(name);
-        let copied = copy(&mut source, &path);
-        let shadow = Shadow { path, hash: *copied.as_ref().unwrap_or(&NO_HASH) };
-        match copied {
-            Ok(hash) if hash == blake3::hash(b"") => {
-                Err(Refusal::NotAFile { what: "an empty file".into() })
+        let path = self.path.join(format!("{stem}.{number}.{LIBRARY_EXTENSION}"));
+        let written = write(source, &path).and_then(|hash| Ok((hash, File::open(&path)?)));
+        match written {
+            Ok((hash, content)) => Ok(Shadow { path, hash, content }),
+            Err(error) => {
+                // What cannot be removed now goes with the directory.
+                let _ = fs::remove_file(&path);
+                Err(Refusal::unreadable("copy it", &error))
             }
-            Ok(_) => Ok(shadow),
-            Err(error) => Err(Refusal::unreadable("copy it", &error)),
         }
     }
 }
@@ -88,6 +115,15 @@ impl Shadow {
     pub fn hash(&self) -> blake3::Hash {
         self.hash
     }
+
+    /// Takes the file's name away, where the system allows that of a file in use. The content
+    /// stays.
+    pub fn hide(&self) {
+        if cfg!(unix) {
+            // What cannot be removed now goes with the directory.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Drop for Shadow {
@@ -97,15 +133,14 @@ impl Drop for Shadow {
     }
 }
 
-const NO_HASH: blake3::Hash = blake3::Hash::from_bytes([0; 32]);
-
-fn copy(source: &mut File, path: &Path) -> io::Result<blake3::Hash> {
+fn write(mut source: &File, path: &Path) -> io::Result<blake3::Hash> {
+    source.seek(SeekFrom::Start(0))?;
     let mut target = File::options().write(true).create_new(true).open(path)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
         match source.read(&mut buffer) {
-            Ok(0) => break,
+            Ok(0) => return Ok(hasher.finalize()),
             Ok(read) => {
                 hasher.update(&buffer[..read]);
                 target.write_all(&buffer[..read])?;
@@ -114,7 +149,6 @@ fn copy(source: &mut File, path: &Path) -> io::Result<blake3::Hash> {
             Err(error) => return Err(error),
         }
     }
-    Ok(hasher.finalize())
 }
 
 #[cfg(test)]
@@ -138,6 +172,22 @@ mod tests {
     }
 
     #[test]
+    fn a_hidden_copy_can_be_copied_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("libx.so");
+        fs::write(&file, b"code").unwrap();
+        let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
+        let one = dir.copy(&file).unwrap();
+        one.hide();
+        fs::remove_file(&file).unwrap();
+        for _ in 0..2 {
+            let again = dir.copy_again(&one).unwrap();
+            assert_eq!(fs::read(again.path()).unwrap(), b"code");
+            assert_eq!(again.hash(), one.hash());
+        }
+    }
+
+    #[test]
     fn what_is_no_file_is_refused() {
         let temp = tempfile::tempdir().unwrap();
         let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
@@ -146,7 +196,7 @@ mod tests {
         for (path, said) in [
             (temp.path().to_owned(), "directory"),
             (empty, "empty"),
-            (temp.path().join("none.so"), "open"),
+            (temp.path().join("none.so"), "look at"),
         ] {
             let refusal = dir.copy(&path).unwrap_err().to_string();
             assert!(refusal.contains(said), "{refusal}");

@@ -108,6 +108,12 @@ impl Encoder {
         }
     }
 
+    /// Whether the reply, as far as it is written, is an error.
+    #[inline]
+    pub fn failed(&self) -> bool {
+        self.error
+    }
+
     /// The reply that says that all went well.
     pub fn ok(&mut self) {
         self.item(|out, protocol| {

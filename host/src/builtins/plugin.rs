@@ -1,0 +1,92 @@
+//! `plugin`: looks after plugins.
+
+use super::Flow;
+use crate::{
+    plugins::order::{Info, Order, Told},
+    table::Call,
+    wire::{Encoder, Protocol},
+};
+
+pub(super) const HELP: &str =
+    "Looks after plugins: info, reload, rollback, disable or enable NAME; watch, unwatch.";
+
+const KNOWN: &str = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";
+
+pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    let subcommand = call.argument(0).unwrap_or_default();
+    let order = match subcommand.to_ascii_uppercase().as_slice() {
+        b"INFO" => Order::Info,
+        b"RELOAD" => Order::Reload,
+        b"ROLLBACK" => Order::Rollback,
+        b"DISABLE" => Order::Disable,
+        b"ENABLE" => Order::Enable,
+        b"WATCH" if reply.protocol() == Protocol::Resp3 => {
+            reply.ok();
+            return Flow::Subscribe;
+        }
+        b"WATCH" => {
+            reply.error("ERR", b"only RESP3 carries what is watched: send HELLO 3 first");
+            return Flow::Next;
+        }
+        b"UNWATCH" => {
+            reply.ok();
+            return Flow::Unsubscribe;
+        }
+        _ => {
+            super::unknown_subcommand("plugin", subcommand, KNOWN, reply);
+            return Flow::Next;
+        }
+    };
+    let Some(name) = call.argument(1) else {
+        let name = String::from_utf8_lossy(subcommand).to_ascii_lowercase();
+        let message = format!(
+            "wrong number of arguments for 'plugin|{name}' command, usage: plugin {name} NAME"
+        );
+        reply.error("ERR", message.as_bytes());
+        return Flow::Next;
+    };
+    match call.shared.desk.ask(order, &String::from_utf8_lossy(name)) {
+        Ok(Told::Done(what)) => reply.text(what.as_bytes()),
+        Ok(Told::Info(info)) => describe(&info, reply),
+        Err(problem) => reply.error("ERR", problem.as_bytes()),
+    }
+    Flow::Next
+}
+
+fn describe(info: &Info, reply: &mut Encoder) {
+    reply.map(14);
+    text(reply, "name", &info.name);
+    text(reply, "status", info.status);
+    text(reply, "version", &info.version);
+    text(reply, "file", &info.file);
+    number(reply, "generation", Some(info.generation));
+    text(reply, "hash", &info.hash);
+    reply.text(b"commands");
+    reply.list(info.commands.len());
+    info.commands.iter().for_each(|command| reply.text(command.as_bytes()));
+    number(reply, "state-bytes", info.state_bytes);
+    number(reply, "calls", Some(info.calls));
+    number(reply, "errors", Some(info.errors));
+    number(reply, "draining", Some(info.draining as u64));
+    number(reply, "lingering", Some(info.lingering as u64));
+    reply.text(b"can-roll-back");
+    reply.boolean(info.can_roll_back);
+    reply.text(b"last-failure");
+    match &info.last_failure {
+        Some((what, ago)) => reply.text(format!("{ago} s ago: {what}").as_bytes()),
+        None => reply.null(),
+    }
+}
+
+fn text(reply: &mut Encoder, key: &str, value: &str) {
+    reply.text(key.as_bytes());
+    reply.text(value.as_bytes());
+}
+
+fn number(reply: &mut Encoder, key: &str, value: Option<u64>) {
+    reply.text(key.as_bytes());
+    match value {
+        Some(value) => reply.integer(i64::try_from(value).unwrap_or(i64::MAX)),
+        None => reply.null(),
+    }
+}

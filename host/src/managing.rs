@@ -1,0 +1,79 @@
+//! The manager's thread and the watch that feeds it.
+
+use std::{
+    io,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, bounded};
+
+use crate::{
+    StartError,
+    plugins::{manager::Manager, order::Message, watch::Watch},
+    server::Outcome,
+    shared::Shared,
+};
+
+/// What the manager has, at the least, to save states at the end.
+const LEAST: Duration = Duration::from_secs(2);
+
+/// The manager's thread and the watch that feeds it.
+pub(crate) struct Managing {
+    watch: Watch,
+    thread: JoinHandle<()>,
+    done: Receiver<()>,
+}
+
+impl Managing {
+    /// Starts both; returns when the folder has been loaded.
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        orders: Receiver<Message>,
+    ) -> Result<Self, StartError> {
+        let failed = |what| move |error: io::Error| StartError::System(what, error);
+        let mut manager = Manager::new(Arc::clone(shared))
+            .map_err(failed("make its directory for private copies"))?;
+        // Before the folder is loaded, so that no change falls in between.
+        let desk = shared.desk.clone();
+        let watch = Watch::start(&shared.config.plugins, shared.config.watch, move |change| {
+            desk.changed(change);
+        })
+        .map_err(failed("start a thread to watch the plugins folder"))?;
+        let (ready, loaded) = bounded::<()>(0);
+        let (finished, done) = bounded::<()>(0);
+        let thread = thread::Builder::new()
+            .name("manager".into())
+            .spawn(move || {
+                // Both are told by being dropped, so that a panic tells as well.
+                let _finished = finished;
+                manager.load_folder();
+                drop(ready);
+                manager.run(&orders);
+            })
+            .map_err(failed("start the manager's thread"))?;
+        // An error is the word that is waited for.
+        let _ = loaded.recv();
+        Ok(Self { watch, thread, done })
+    }
+
+    /// Saves states and, where no worker runs any more, unloads everything.
+    pub(crate) fn end(self, shared: &Shared, outcome: Outcome) -> Outcome {
+        drop(self.watch);
+        shared.desk.end(outcome == Outcome::Orderly);
+        let now = Instant::now();
+        let deadline = shared.shutdown.deadline().unwrap_or(now).max(now + LEAST);
+        let wait = deadline + shared.config.handover_timeout - now;
+        // An error of the kind `Disconnected` is the word that is waited for.
+        let ended = self.done.recv_timeout(wait).is_err_and(|error| error.is_disconnected());
+        if ended && self.thread.join().is_err() {
+            log::error!("the manager of plugins panicked");
+        }
+        match (ended, outcome) {
+            (true, outcome) => outcome,
+            (false, Outcome::Orderly) => Outcome::Stuck(1),
+            (false, Outcome::Stuck(threads)) => Outcome::Stuck(threads + 1),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What happens to plugins, told to the log and to the sessions that asked.
+
+use std::{
+    fmt, io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use log::Level;
+
+use crate::platform::{Alarm, Wake};
+
+/// News that a session has not read are at most this many; what comes on top is not told to it.
+const KEPT: usize = 256;
+
+/// One thing that happened to a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// What happened.
+    pub event: Event,
+    /// The plugin's name; empty for a file that never became one.
+    pub plugin: String,
+    /// Which version of it; 0 where there is none.
+    pub generation: u64,
+    /// Its file's name in the plugins folder.
+    pub file: String,
+    /// How long it took.
+    pub took: Duration,
+    /// More, for people.
+    pub detail: String,
+}
+
+/// What happens to plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It is served now and was not before.
+    Loaded,
+    /// A file was not taken.
+    Refused,
+    /// Another version of it is served now.
+    Swapped,
+    /// Its commands are gone.
+    Withdrawn,
+    /// The last call of a version that is no longer served is over.
+    Drained,
+    /// That version's code is unloaded.
+    Unloaded,
+    /// That version's code stays mapped for now.
+    Lingering,
+}
+
+/// The sessions that asked for news.
+#[derive(Default)]
+pub struct Newsroom {
+    readers: Mutex<Vec<(u64, Sender<Arc<News>>, Alarm)>>,
+}
+
+/// A session's place in the newsroom. It is given up when this drops.
+pub struct Subscription {
+    session: u64,
+    room: Arc<Newsroom>,
+    news: Receiver<Arc<News>>,
+    wake: Wake,
+}
+
+impl Newsroom {
+    /// Tells the log and every subscriber.
+    pub fn tell(&self, news: News) {
+        let level = match news.event {
+            Event::Refused => Level::Error,
+            Event::Lingering => Level::Warn,
+            _ => Level::Info,
+        };
+        log::log!(level, "{news}");
+        let news = Arc::new(news);
+        self.readers().retain(|(_, reader, alarm)| match reader.try_send(Arc::clone(&news)) {
+            Ok(()) => {
+                alarm.ring();
+                true
+            }
+            Err(TrySendError::Full(_)) => true,
+            Err(TrySendError::Disconnected(_)) => false,
+        });
+    }
+
+    /// Subscribes a session.
+    ///
+    /// # Errors
+    /// Where the system has no means to wake it.
+    pub fn subscribe(self: &Arc<Self>, session: u64) -> io::Result<Subscription> {
+        let (sender, news) = bounded(KEPT);
+        let (alarm, wake) = Alarm::new()?;
+        self.readers().push((session, sender, alarm));
+        Ok(Subscription { session, room: Arc::clone(self), news, wake })
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Vec<(u64, Sender<Arc<News>>, Alarm)>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscription {
+    /// What has happened since this was last asked.
+    pub fn read(&self) -> impl Iterator<Item = Arc<News>> {
+        self.wake.clear();
+        self.news.try_iter()
+    }
+
+    /// Becomes readable when there is something to read.
+    #[must_use]
+    pub fn wake(&self) -> &Wake {
+        &self.wake
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.room.readers().retain(|(session, ..)| *session != self.session);
+    }
+}
+
+impl Event {
+    /// The event's name, as subscribers get it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Refused => "refused",
+            Self::Swapped => "swapped",
+            Self::Withdrawn => "withdrawn",
+            Self::Drained => "drained",
+            Self::Unloaded => "unloaded",
+            Self::Lingering => "lingering",
+        }
+    }
+}
+
+impl fmt::Display for News {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { event, plugin, generation, file, took, detail } = self;
+        write!(out, "plugin {}: ", if plugin.is_empty() { "file" } else { plugin })?;
+        match generation {
+            0 => write!(out, "{} {file}", event.name())?,
+            _ => write!(out, "generation {generation} {}, {file}", event.name())?,
+        }
+        write!(out, " ({:.1} ms)", took.as_secs_f64() * 1e3)?;
+        if !detail.is_empty() {
+            write!(out, ": {detail}")?;
+        }
+        Ok(())
+    }
+}

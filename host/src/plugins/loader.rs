@@ -1,0 +1,74 @@
+//! From a private copy to a generation that is ready to serve.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use super::{
+    boundary::PluginServices,
+    generation::Generation,
+    library::{Layout, Library, Live},
+    manifest::Manifest,
+    patience::{self, Lost},
+    probe,
+    refusal::Refusal,
+    shadow::Shadow,
+};
+use crate::shared::Shared;
+
+/// Probes a private copy.
+///
+/// # Errors
+/// Why it must not be loaded.
+pub fn probe(shared: &Shared, shadow: &Shadow) -> Result<Manifest, Refusal> {
+    let give_up = || shared.shutdown.is_stopping();
+    probe::probe(shadow.path(), shared.config.probe_timeout, &give_up)
+}
+
+/// Loads what a probe has approved. The copy's file is hidden once it is loaded.
+///
+/// # Errors
+/// Why it could not be loaded after all.
+pub fn load(
+    shared: &Arc<Shared>,
+    shadow: Arc<Shadow>,
+    manifest: Manifest,
+    number: u64,
+    file: String,
+) -> Result<Generation, Refusal> {
+    let services = PluginServices {
+        name: manifest.name.clone(),
+        data_dir: shared.state_dir.join("data").join(&manifest.name),
+        started: shared.started,
+    };
+    let (path, approved) = (shadow.path().to_owned(), manifest.clone());
+    let live = with_patience(shared.config.probe_timeout, "load", move || {
+        open(path, &approved, services)
+    })?;
+    shadow.hide();
+    Ok(Generation::new(manifest, number, file, live, shadow))
+}
+
+fn open(path: PathBuf, approved: &Manifest, services: PluginServices) -> Result<Live, Refusal> {
+    let library = Library::open(&path, Layout::Approved)?;
+    if library.manifest() != *approved {
+        return Err(Refusal::Manifest {
+            problem: "it says something else of itself than in its probe".into(),
+        });
+    }
+    library.create(services)
+}
+
+fn with_patience<T: Send + 'static>(
+    time: Duration,
+    name: &str,
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    patience::within(time, name, work).unwrap_or_else(|lost| {
+        Err(match lost {
+            Lost::TimedOut => {
+                let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                Refusal::TimedOut { millis }
+            }
+            Lost::Failed => Refusal::Create { error: "its thread ended without a result".into() },
+        })
+    })
+}

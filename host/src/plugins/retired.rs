@@ -1,0 +1,190 @@
+//! Generations that are no longer served: drained, then unloaded, and counted until they are.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use super::generation::Generation;
+use crate::{
+    news::{Event, News, Newsroom},
+    platform,
+};
+
+/// How long batches that began before a swap may go on with the old code. Only then are their
+/// further calls sent to the new code, so that one slow call elsewhere in a batch does not hold the
+/// old code for ever.
+const BATCH: Duration = Duration::from_secs(1);
+
+/// How often code that is still mapped is looked for again.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How often a retired generation is looked at.
+pub const TICK: Duration = Duration::from_millis(2);
+
+/// Generations that are no longer served.
+#[derive(Default)]
+pub struct Retired {
+    draining: Vec<Draining>,
+    ending: Vec<Ending>,
+    lingering: Vec<Lingering>,
+    looked: Option<Instant>,
+}
+
+struct Draining {
+    generation: Arc<Generation>,
+    since: Instant,
+}
+
+struct Ending {
+    generation: Arc<Generation>,
+    since: Instant,
+    /// Ends the plugin; its author's code runs there, and its tracked threads are joined.
+    thread: JoinHandle<()>,
+}
+
+struct Lingering {
+    plugin: String,
+    generation: u64,
+    file: String,
+    since: Instant,
+    mapped: PathBuf,
+}
+
+impl Retired {
+    /// Takes in a generation that no table has any more.
+    pub fn add(&mut self, generation: Arc<Generation>) {
+        self.draining.push(Draining { generation, since: Instant::now() });
+    }
+
+    /// Takes in several.
+    pub fn extend(&mut self, generations: impl IntoIterator<Item = Arc<Generation>>) {
+        generations.into_iter().for_each(|generation| self.add(generation));
+    }
+
+    /// Moves everything on as far as it goes by now. Hands out the generations whose last call is
+    /// over, for their counts.
+    pub fn tick(&mut self, now: Instant, newsroom: &Newsroom) -> Vec<Arc<Generation>> {
+        let over = self.drain(now, newsroom);
+        self.unload(newsroom);
+        self.look(now, newsroom);
+        over
+    }
+
+    /// Whether there is something that a [`TICK`] may move on.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !(self.draining.is_empty() && self.ending.is_empty())
+    }
+
+    /// How many generations of a plugin are not unloaded: still running calls, and still mapped.
+    #[must_use]
+    pub fn count(&self, plugin: &str) -> (usize, usize) {
+        let named = |generation: &Generation| generation.manifest.name == plugin;
+        let draining = self.draining.iter().filter(|one| named(&one.generation)).count();
+        let ending = self.ending.iter().filter(|one| named(&one.generation)).count();
+        let lingering = self.lingering.iter().filter(|one| one.plugin == plugin).count();
+        (draining + ending, lingering)
+    }
+
+    fn drain(&mut self, now: Instant, newsroom: &Newsroom) -> Vec<Arc<Generation>> {
+        let mut over = Vec::new();
+        for one in std::mem::take(&mut self.draining) {
+            let gate = one.generation.live().gate();
+            // Nobody else holds it: every batch that could still call it is done.
+            let free = Arc::strong_count(&one.generation) == 1;
+            if free || now.saturating_duration_since(one.since) >= BATCH {
+                gate.move_on();
+            }
+            if !gate.is_over() {
+                self.draining.push(one);
+                continue;
+            }
+            let Draining { generation, since } = one;
+            newsroom.tell(news(&generation, Event::Drained, since.elapsed(), String::new()));
+            over.push(Arc::clone(&generation));
+            let ended = Arc::clone(&generation);
+            let thread = std::thread::Builder::new().name("unload".into()).spawn(move || {
+                ended.live().end();
+            });
+            match thread {
+                Ok(thread) => {
+                    self.ending.push(Ending { generation, since: Instant::now(), thread });
+                }
+                // Try again at the next tick.
+                Err(_) => self.draining.push(Draining { generation, since }),
+            }
+        }
+        over
+    }
+
+    fn unload(&mut self, newsroom: &Newsroom) {
+        for one in std::mem::take(&mut self.ending) {
+            if !one.thread.is_finished() {
+                self.ending.push(one);
+                continue;
+            }
+            let Ending { generation, since, thread } = one;
+            if thread.join().is_err() {
+                log::error!("plugin {}: its end panicked", generation.manifest.name);
+            }
+            self.looked = None;
+            let mapped = generation.shadow().path().to_owned();
+            if platform::is_mapped(&mapped) != Some(true) {
+                newsroom.tell(news(&generation, Event::Unloaded, since.elapsed(), String::new()));
+                continue;
+            }
+            let why = if generation.manifest.untracked_threads {
+                "it has threads of its own, so its code stays mapped"
+            } else {
+                "a thread that called it keeps its code mapped until that thread ends"
+            };
+            newsroom.tell(news(&generation, Event::Lingering, since.elapsed(), why.into()));
+            self.lingering.push(Lingering {
+                plugin: generation.manifest.name.clone(),
+                generation: generation.number,
+                file: generation.file.clone(),
+                since,
+                mapped,
+            });
+        }
+    }
+
+    fn look(&mut self, now: Instant, newsroom: &Newsroom) {
+        let recently =
+            self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < LINGER);
+        if self.lingering.is_empty() || recently {
+            return;
+        }
+        self.looked = Some(now);
+        self.lingering.retain(|one| {
+            let mapped = platform::is_mapped(&one.mapped) != Some(false);
+            if !mapped {
+                newsroom.tell(News {
+                    event: Event::Unloaded,
+                    plugin: one.plugin.clone(),
+                    generation: one.generation,
+                    file: one.file.clone(),
+                    took: one.since.elapsed(),
+                    detail: "the thread that kept it has ended".into(),
+                });
+            }
+            mapped
+        });
+    }
+}
+
+/// News of a generation.
+#[must_use]
+pub fn news(generation: &Generation, event: Event, took: Duration, detail: String) -> News {
+    News {
+        event,
+        plugin: generation.manifest.name.clone(),
+        generation: generation.number,
+        file: generation.file.clone(),
+        took,
+        detail,
+    }
+}

@@ -1,0 +1,87 @@
+//! One plugin by name, whatever generation of it is served, if any.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    generation::Generation, manifest::Manifest, order::Info, retired::Retired, shadow::Shadow,
+    states::States,
+};
+use crate::table::Command;
+
+/// One plugin by name. It stays known after its file is gone.
+#[derive(Default)]
+pub struct Slot {
+    /// What is served.
+    pub serving: Option<Serving>,
+    /// The number of the generation that was loaded last.
+    pub number: u64,
+    /// Its file's name in the plugins folder.
+    pub file: String,
+    /// The code that was served before, to roll back to.
+    pub previous: Option<(Arc<Shadow>, Manifest)>,
+    /// An operator has switched it off.
+    pub disabled: bool,
+    /// Calls and errors of the generations that are over.
+    pub counted: (u64, u64),
+    /// What failed last.
+    pub last_failure: Option<(String, Instant)>,
+}
+
+/// A generation that is served, and its commands as they stand in the table.
+#[derive(Clone)]
+pub struct Serving {
+    /// The generation.
+    pub generation: Arc<Generation>,
+    /// Its commands.
+    pub commands: Vec<Arc<Command>>,
+}
+
+impl Serving {
+    /// Makes a generation's commands.
+    #[must_use]
+    pub fn new(generation: Arc<Generation>) -> Self {
+        Self { commands: generation.commands(), generation }
+    }
+}
+
+impl Slot {
+    /// What is served, for a look.
+    #[must_use]
+    pub fn generation(&self) -> Option<&Arc<Generation>> {
+        self.serving.as_ref().map(|serving| &serving.generation)
+    }
+
+    /// Tells about it.
+    #[must_use]
+    pub fn info(&self, name: &str, retired: &Retired, states: &States) -> Info {
+        let generation = self.generation();
+        let (draining, lingering) = retired.count(name);
+        let (calls, errors) = self.counted;
+        let status = match (generation, self.disabled) {
+            (Some(_), _) => "serving",
+            (None, true) => "disabled",
+            (None, false) => "withdrawn",
+        };
+        Info {
+            name: name.to_owned(),
+            status,
+            version: generation.map(|one| one.manifest.version.clone()).unwrap_or_default(),
+            file: self.file.clone(),
+            generation: self.number,
+            hash: generation
+                .map(|one| one.shadow().hash().to_hex().to_string())
+                .unwrap_or_default(),
+            commands: generation.map(|one| one.manifest.command_names()).unwrap_or_default(),
+            state_bytes: states.size(name),
+            calls: calls + generation.map_or(0, |one| one.calls()),
+            errors: errors + generation.map_or(0, |one| one.errors()),
+            draining,
+            lingering,
+            can_roll_back: self.previous.is_some(),
+            last_failure: self
+                .last_failure
+                .as_ref()
+                .map(|(what, when)| (what.clone(), when.elapsed().as_secs())),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Saved state on disk: one file for each plugin, replaced as a whole.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::PathBuf,
+};
+
+/// Where plugins' saved state lies.
+pub struct States {
+    folder: PathBuf,
+}
+
+impl States {
+    /// In this folder, which is made on first use.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The state that was kept last; `None` where there is none.
+    ///
+    /// # Errors
+    /// The system's, where there is one that cannot be read.
+    pub fn load(&self, plugin: &str) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.file(plugin)) {
+            Ok(state) => Ok(Some(state)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps a state. A crash at any moment leaves either this one or the one before.
+    ///
+    /// # Errors
+    /// The system's; the state before is still there.
+    pub fn keep(&self, plugin: &str, state: &[u8]) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let file = self.file(plugin);
+        let draft = file.with_extension("draft");
+        let mut writer = File::create(&draft)?;
+        writer.write_all(state)?;
+        // The name must not reach the disk before the content.
+        writer.sync_all()?;
+        fs::rename(&draft, &file)?;
+        if cfg!(unix) {
+            File::open(&self.folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// How large the state is that was kept last, in bytes.
+    #[must_use]
+    pub fn size(&self, plugin: &str) -> Option<u64> {
+        fs::metadata(self.file(plugin)).ok().map(|file| file.len())
+    }
+
+    // A plugin's name has no dot, so neither file of one can be another's.
+    fn file(&self, plugin: &str) -> PathBuf {
+        self.folder.join(format!("{plugin}.state"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_state_is_kept() {
+        let temp = tempfile::tempdir().unwrap();
+        let states = States::new(temp.path().join("state"));
+        assert_eq!(states.load("store").unwrap(), None);
+        states.keep("store", b"one").unwrap();
+        states.keep("store", b"two").unwrap();
+        assert_eq!(states.load("store").unwrap(), Some(b"two".to_vec()));
+        assert_eq!((states.size("store"), states.size("text")), (Some(3), None));
+    }
+
+    #[test]
+    fn a_crash_while_writing_leaves_the_state_before() {
+        let temp = tempfile::tempdir().unwrap();
+        let states = States::new(temp.path().to_owned());
+        states.keep("store", b"whole").unwrap();
+        // What a crash between the two steps leaves behind.
+        fs::write(temp.path().join("store.draft"), b"ha").unwrap();
+        assert_eq!(states.load("store").unwrap(), Some(b"whole".to_vec()));
+        states.keep("store", b"next").unwrap();
+        assert_eq!(states.load("store").unwrap(), Some(b"next".to_vec()));
+    }
+}
