@@ -141,9 +141,12 @@ pub trait Session: Send + Sync {
     /// Returns true as soon as the request is cancelled, false after `millis`.
     fn wait(&self, millis: u64) -> bool;
     fn commands(&self) -> RVec<RawCommand>;
-    fn sessions(&self) -> RVec<RawSession>;
     #[sabi(last_prefix_field)]
-    fn plugins(&self) -> RVec<RawPlugin>;
+    fn sessions(&self) -> RVec<RawSession>;
+    /// Since 1.1.
+    fn plugins(&self) -> RVec<RawPlugin> {
+        RVec::new()
+    }
 }
 
 /// Where a reply goes. Pieces arrive in order: a list or a map first says how many items or pairs
@@ -171,10 +174,12 @@ pub trait Services: Send + Sync + 'static {
     fn uptime_millis(&self) -> u64;
     /// `level` as in the `log` crate: 1 error to 5 trace.
     fn log_enabled(&self, level: u32) -> bool;
-    fn log(&self, level: u32, target: RStr<'_>, message: RStr<'_>);
-    /// Makes the plugin's private directory, unless it is there, and gives its path.
     #[sabi(last_prefix_field)]
-    fn data_dir(&self) -> RResult<RString, RString>;
+    fn log(&self, level: u32, target: RStr<'_>, message: RStr<'_>);
+    /// Makes the plugin's private directory, unless it is there, and gives its path. Since 1.1.
+    fn data_dir(&self) -> RResult<RString, RString> {
+        RResult::RErr(RString::from("this host gives no directories"))
+    }
 }
 
 /// One living plugin. Dropped before its library is closed.
@@ -184,10 +189,10 @@ pub trait Instance: Send + Sync + 'static {
     /// Whether `save` and `restore` carry state.
     fn saves(&self) -> bool;
     fn save(&self) -> RResult<ROption<RVec<u8>>, RString>;
-    fn restore(&self, saved: RSlice<'_, u8>) -> RResult<(), RString>;
-    /// Tells the plugin's tracked threads to stop and waits for their end.
     #[sabi(last_prefix_field)]
-    fn stop(&self);
+    fn restore(&self, saved: RSlice<'_, u8>) -> RResult<(), RString>;
+    /// Tells the plugin's tracked threads to stop and waits for their end. Since 1.1.
+    fn stop(&self) {}
 }
 
 /// A lent [`Session`].

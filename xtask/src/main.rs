@@ -2,6 +2,7 @@
 
 mod cargo;
 mod install;
+mod soak;
 
 use std::{fmt, io, path::PathBuf, process::ExitCode};
 
@@ -35,6 +36,8 @@ enum Task {
         #[arg(last = true)]
         cargo: Vec<String>,
     },
+    /// Reload plugins a thousand times under load and measure it.
+    Soak(soak::Soak),
 }
 
 /// What stopped a task.
@@ -76,6 +79,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             cargo::build(&["--workspace", "--bins", "--lib"])?;
             cargo::test(&cargo)?;
         }
+        Task::Soak(soak) => soak::run(soak)?,
     }
     Ok(ExitCode::SUCCESS)
 }

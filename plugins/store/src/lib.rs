@@ -3,13 +3,12 @@
 
 mod glob;
 mod map;
+mod record;
 mod snapshot;
-
-use std::sync::Arc;
 
 use plugin_api::{Host, Request, Result, Saved, State, plugin};
 
-use crate::map::Map;
+use crate::{map::Map, record::Record};
 
 plugin! {
     state: Map,
@@ -34,17 +33,16 @@ impl Saved for Map {
     }
 
     fn restore(&self, saved: &[u8]) -> Result<()> {
-        self.replace(snapshot::read(saved)?);
-        Ok(())
+        self.replace(snapshot::read(saved)?)
     }
 }
 
 fn set(map: &Map, request: &Request) -> Result<()> {
-    map.set(request.bytes(0)?, request.bytes(1)?.into());
+    map.set(request.bytes(0)?, request.bytes(1)?);
     Ok(())
 }
 
-fn get(map: &Map, request: &Request) -> Result<Option<Arc<[u8]>>> {
+fn get(map: &Map, request: &Request) -> Result<Option<Record>> {
     Ok(map.get(request.bytes(0)?))
 }
 

@@ -2,20 +2,21 @@
 
 use std::{
     array,
-    collections::HashMap,
-    hash::{BuildHasher as _, RandomState},
-    str,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    collections::HashSet,
+    hash::BuildHasher as _,
+    mem, str,
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
+use foldhash::fast::RandomState;
 use plugin_api::{Error, Result};
+
+use crate::record::Record;
 
 /// How many parts there are: far more than sessions that run at one moment.
 const PARTS: usize = 64;
 
-type Key = Box<[u8]>;
-pub(crate) type Bytes = Arc<[u8]>;
-type Entries = HashMap<Key, Bytes>;
+type Entries = HashSet<Record, RandomState>;
 
 /// A map from bytes to bytes that many threads use at once.
 pub(crate) struct Map {
@@ -40,37 +41,37 @@ impl Part {
 
 impl Default for Map {
     fn default() -> Self {
-        Self { hasher: RandomState::new(), parts: array::from_fn(|_| Part::default()) }
+        Self { hasher: RandomState::default(), parts: array::from_fn(|_| Part::default()) }
     }
 }
 
 impl Map {
-    pub(crate) fn get(&self, key: &[u8]) -> Option<Bytes> {
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Record> {
         self.part(key).read().get(key).cloned()
     }
 
-    pub(crate) fn set(&self, key: &[u8], value: Bytes) {
-        let (part, key) = (self.part(key), Key::from(key));
-        let old = part.write().insert(key, value);
+    pub(crate) fn set(&self, key: &[u8], value: &[u8]) {
+        let record = Record::new(key, value);
+        let old = self.part(key).write().replace(record);
         // A large value takes time to free: by now the lock is free again.
         drop(old);
     }
 
     /// Whether the key was there.
     pub(crate) fn remove(&self, key: &[u8]) -> bool {
-        let old = self.part(key).write().remove(key);
+        let old = self.part(key).write().take(key);
         old.is_some()
     }
 
     /// Adds to the integer under `key`, which is 0 where nothing is.
     pub(crate) fn add(&self, key: &[u8], by: i64) -> Result<i64> {
         let mut part = self.part(key).write();
-        let before = part.get(key).map_or(Some(0), |value| integer(value));
+        let before = part.get(key).map_or(Some(0), |record| integer(record.value()));
         let sum = before
             .ok_or_else(|| Error::new("value is not an integer or out of range"))?
             .checked_add(by)
             .ok_or_else(|| Error::new("increment or decrement would overflow"))?;
-        part.insert(key.into(), sum.to_string().into_bytes().into());
+        part.replace(Record::new(key, sum.to_string().as_bytes()));
         Ok(sum)
     }
 
@@ -78,30 +79,50 @@ impl Map {
     pub(crate) fn keys(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
         let mut keys = Vec::new();
         for part in &self.parts {
-            keys.extend(part.read().keys().filter(|key| wanted(key)).map(|key| key.to_vec()));
+            let part = part.read();
+            keys.extend(part.iter().map(Record::key).filter(|key| wanted(key)).map(<[u8]>::to_vec));
         }
         keys
     }
 
-    /// Shows every key and value, in no order.
-    pub(crate) fn for_each(&self, mut show: impl FnMut(&[u8], &[u8])) {
+    /// Shows every record, in no order.
+    pub(crate) fn for_each(&self, mut show: impl FnMut(&Record)) {
         for part in &self.parts {
-            part.read().iter().for_each(|(key, value)| show(key, value));
+            part.read().iter().for_each(&mut show);
         }
     }
 
-    /// Holds these entries and no others.
-    pub(crate) fn replace(&self, entries: HashMap<&[u8], &[u8]>) {
-        for part in &self.parts {
-            part.write().clear();
+    /// How many records there are.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.read().len()).sum()
+    }
+
+    /// Holds these records and no others; nothing changes where a key comes twice.
+    pub(crate) fn replace(&self, records: Vec<Record>) -> Result<()> {
+        // Room for an uneven spread, so that no part grows while a hand-over waits for it.
+        let room = records.len() / PARTS * 5 / 4 + 8;
+        let mut parts: [Entries; PARTS] =
+            array::from_fn(|_| Entries::with_capacity_and_hasher(room, RandomState::default()));
+        for record in records {
+            let part = &mut parts[self.place(record.key())];
+            if !part.insert(record) {
+                return Err(Error::new("the saved state has a key twice"));
+            }
         }
-        for (key, value) in entries {
-            self.set(key, value.into());
+        for (part, entries) in self.parts.iter().zip(parts) {
+            let old = mem::replace(&mut *part.write(), entries);
+            drop(old);
         }
+        Ok(())
     }
 
     fn part(&self, key: &[u8]) -> &Part {
-        &self.parts[self.hasher.hash_one(key) as usize % PARTS]
+        &self.parts[self.place(key)]
+    }
+
+    fn place(&self, key: &[u8]) -> usize {
+        // The maps inside the parts are seeded apart from this, so they spread well too.
+        self.hasher.hash_one(key) as usize % PARTS
     }
 }
 
@@ -131,7 +152,7 @@ mod tests {
     fn keys_spread_over_the_parts() {
         let map = Map::default();
         for number in 0..10_000 {
-            map.set(format!("key:{number}").as_bytes(), Bytes::from(&b""[..]));
+            map.set(format!("key:{number}").as_bytes(), b"");
         }
         let fullest = map.parts.iter().map(|part| part.read().len()).max();
         assert!(fullest < Some(2 * 10_000 / PARTS), "{fullest:?}");
@@ -139,8 +160,9 @@ mod tests {
 
     #[test]
     fn a_value_is_shared_and_not_copied() {
-        let (map, value) = (Map::default(), Bytes::from(&b"large"[..]));
-        map.set(b"key", value.clone());
-        assert!(map.get(b"key").is_some_and(|found| Arc::ptr_eq(&found, &value)));
+        let map = Map::default();
+        map.set(b"key", b"large");
+        let (one, two) = (map.get(b"key").unwrap(), map.get(b"key").unwrap());
+        assert!(std::ptr::eq(one.value(), two.value()));
     }
 }

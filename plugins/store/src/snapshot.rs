@@ -1,36 +1,34 @@
 //! How the store is written down.
 //!
-//! `DROPSTOR`, the format's version as one byte, the number of entries, then for each its key and
-//! its value, each as a length and that many bytes. Numbers are 64 bits, lowest byte first.
-
-use std::collections::HashMap;
+//! `DROPSTOR`, the format's version as one byte, the number of records, then each record as a
+//! length and that many bytes. Numbers are 64 bits, lowest byte first.
 
 use plugin_api::{Error, Result};
 
-use crate::map::Map;
+use crate::{map::Map, record::Record};
 
 const MAGIC: &[u8] = b"DROPSTOR";
 const VERSION: u8 = 1;
-/// The size of a number in bytes. An entry is no smaller than two of them.
+/// The size of a number in bytes. A record with its length is no smaller than two of them.
 const NUMBER: usize = size_of::<u64>();
+/// What a record is expected to take, with its length. Bytes.
+const USUAL: usize = 64;
 
 pub(crate) fn write(map: &Map) -> Vec<u8> {
-    let mut saved = [MAGIC, &[VERSION], &[0; NUMBER]].concat();
-    let body = saved.len();
-    let mut count: u64 = 0;
-    map.for_each(|key, value| {
-        count += 1;
-        for bytes in [key, value] {
-            saved.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-            saved.extend_from_slice(bytes);
-        }
+    let count = map.len();
+    let mut saved = Vec::with_capacity(MAGIC.len() + 1 + NUMBER + count * USUAL);
+    saved.extend_from_slice(MAGIC);
+    saved.push(VERSION);
+    saved.extend_from_slice(&(count as u64).to_le_bytes());
+    map.for_each(|record| {
+        saved.extend_from_slice(&(record.bytes().len() as u64).to_le_bytes());
+        saved.extend_from_slice(record.bytes());
     });
-    saved[body - NUMBER..body].copy_from_slice(&count.to_le_bytes());
     saved
 }
 
 /// Reads all of it or fails; `saved` may be anything.
-pub(crate) fn read(saved: &[u8]) -> Result<HashMap<&[u8], &[u8]>> {
+pub(crate) fn read(saved: &[u8]) -> Result<Vec<Record>> {
     let rest = saved
         .strip_prefix(MAGIC)
         .ok_or_else(|| Error::new("the saved state is not that of a store"))?;
@@ -44,16 +42,14 @@ pub(crate) fn read(saved: &[u8]) -> Result<HashMap<&[u8], &[u8]>> {
     }
     let count = reader.length()?;
     // Garbage may announce any number: no more room than the bytes can fill.
-    let mut entries = HashMap::with_capacity(count.min(reader.rest.len() / (2 * NUMBER)));
+    let mut records = Vec::with_capacity(count.min(reader.rest.len() / (2 * NUMBER)));
     for _ in 0..count {
-        if entries.insert(reader.bytes()?, reader.bytes()?).is_some() {
-            return Err(Error::new("the saved state has a key twice"));
-        }
+        records.push(Record::from_bytes(reader.bytes()?).ok_or_else(cut_short)?);
     }
     if !reader.rest.is_empty() {
         return Err(Error::new("the saved state goes on after its end"));
     }
-    Ok(entries)
+    Ok(records)
 }
 
 struct Reader<'a> {
@@ -85,6 +81,8 @@ fn cut_short() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use plugin_api::{Value, testing::Plugin};
     use proptest::prelude::*;
 
@@ -179,17 +177,20 @@ mod tests {
         let one = |version: u8, count: u64, body: &[u8]| {
             [MAGIC, &[version], &count.to_le_bytes(), body].concat()
         };
-        let empty_entry = [0; 2 * NUMBER];
+        // A record of no key and no value is its key's length alone.
+        let empty = [&8_u64.to_le_bytes()[..], &[0; NUMBER]].concat();
         let cases = [
             (b"DROPSTO".to_vec(), "is not that of a store"),
             (one(2, 0, b""), "has version [2], not 1"),
-            (one(VERSION, u64::MAX, &empty_entry), "is cut short"),
+            (one(VERSION, u64::MAX, &empty), "is cut short"),
             (one(VERSION, 1, &[0xff; NUMBER]), "is cut short"),
-            (one(VERSION, 2, &[0; 4 * NUMBER]), "has a key twice"),
-            (one(VERSION, 0, &empty_entry), "goes on after its end"),
+            (one(VERSION, 1, &[0; NUMBER]), "is cut short"),
+            (one(VERSION, 2, &empty.repeat(2)), "has a key twice"),
+            (one(VERSION, 0, &empty), "goes on after its end"),
         ];
         for (saved, expected) in cases {
-            let message = read(&saved).unwrap_err().message().to_owned();
+            let restored = read(&saved).and_then(|records| Map::default().replace(records));
+            let message = restored.unwrap_err().message().to_owned();
             assert_eq!(message, format!("the saved state {expected}"));
         }
     }

@@ -1,0 +1,159 @@
+//! Clients that never pause.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use super::figures::Figures;
+
+/// A client gives a reply up after this long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What clients have seen.
+#[derive(Default)]
+pub struct Done {
+    /// Replies.
+    pub requests: u64,
+    /// Replies that were not what they must be.
+    pub failed: u64,
+    /// Sessions that ended by themselves.
+    pub dropped: u64,
+    /// Replies to `incr`.
+    pub increments: i64,
+}
+
+/// Clients at full speed: `echo` and `incr`, one by one and in batches.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<Done>>,
+}
+
+impl Load {
+    /// Starts them.
+    pub fn start(address: SocketAddr, clients: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients = (0..clients).map(|number| {
+            let stop = Arc::clone(&stop);
+            let batch = if number % 2 == 0 { 1 } else { 16 };
+            let counts = number % 4 < 2;
+            thread::spawn(move || client(address, &stop, batch, counts))
+        });
+        Self { clients: clients.collect(), stop }
+    }
+
+    /// Stops them, each after the batch that it has begun.
+    pub fn stop(self) -> Done {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut all = Done::default();
+        for client in self.clients {
+            let done = client.join().unwrap_or(Done { dropped: 1, ..Done::default() });
+            all.requests += done.requests;
+            all.failed += done.failed;
+            all.dropped += done.dropped;
+            all.increments += done.increments;
+        }
+        all
+    }
+}
+
+fn client(address: SocketAddr, stop: &AtomicBool, batch: usize, counts: bool) -> Done {
+    let mut done = Done::default();
+    let command: &[u8] = if counts {
+        b"*2\r\n$4\r\nincr\r\n$4\r\nsoak\r\n"
+    } else {
+        b"*2\r\n$4\r\necho\r\n$5\r\nhello\r\n"
+    };
+    let Ok(mut stream) = connect(address) else { return Done { dropped: 1, ..done } };
+    let Ok(reader) = stream.try_clone() else { return Done { dropped: 1, ..done } };
+    let mut replies = BufReader::new(reader);
+    let requests = command.repeat(batch);
+    while !stop.load(Ordering::Relaxed) {
+        let mut round = || -> std::io::Result<()> {
+            stream.write_all(&requests)?;
+            for _ in 0..batch {
+                done.requests += 1;
+                if counts {
+                    let mut line = String::new();
+                    let read = replies.read_line(&mut line)?;
+                    if read == 0 {
+                        return Err(std::io::ErrorKind::UnexpectedEof.into());
+                    }
+                    let sum = line.strip_prefix(':').map(str::trim_end);
+                    match sum.and_then(|sum| sum.parse::<i64>().ok()) {
+                        Some(_) => done.increments += 1,
+                        None => done.failed += 1,
+                    }
+                } else {
+                    let mut reply = [0; 11];
+                    replies.read_exact(&mut reply)?;
+                    done.failed += u64::from(&reply != b"$5\r\nhello\r\n");
+                }
+            }
+            Ok(())
+        };
+        if round().is_err() {
+            done.dropped += 1;
+            return done;
+        }
+    }
+    done
+}
+
+/// One client that asks one thing over and over and notes how long each reply takes.
+pub struct Probe {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Figures>,
+}
+
+impl Probe {
+    /// Starts it with a line command whose reply is one line.
+    pub fn start(address: SocketAddr, command: &str) -> Self {
+        let (stop, command) = (Arc::new(AtomicBool::new(false)), format!("{command}\n"));
+        let thread = thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || ask(address, &command, &stop)
+        });
+        Self { stop, thread }
+    }
+
+    /// Stops it.
+    pub fn stop(self) -> Figures {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+fn ask(address: SocketAddr, command: &str, stop: &AtomicBool) -> Figures {
+    let mut figures = Figures::default();
+    let Ok(mut stream) = connect(address) else { return figures };
+    let Ok(reader) = stream.try_clone() else { return figures };
+    let mut replies = BufReader::new(reader);
+    let mut reply = String::new();
+    while !stop.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        reply.clear();
+        let answered =
+            stream.write_all(command.as_bytes()).and_then(|()| replies.read_line(&mut reply));
+        // A failure shows as a wait of a minute, which no goal allows.
+        if !matches!(answered, Ok(read) if read > 0) || reply.starts_with("error") {
+            figures.add(Duration::from_secs(60));
+            return figures;
+        }
+        figures.add(asked.elapsed());
+    }
+    figures
+}
+
+fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}

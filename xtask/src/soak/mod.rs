@@ -1,0 +1,169 @@
+//! Reloads under load, measured: what fails, what is lost, what leaks, how long it takes.
+
+mod figures;
+mod load;
+mod served;
+
+use std::{
+    fmt::Display,
+    time::{Duration, Instant},
+};
+
+use self::{
+    figures::Figures,
+    load::{Load, Probe},
+    served::Served,
+};
+use crate::{TaskError, cargo};
+
+/// Keys in the store while its gap is measured.
+const KEYS: usize = 100_000;
+
+/// Reloads after which memory counts as settled.
+const WARM: usize = 50;
+
+/// How the soak is run.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Soak {
+    /// Reloads of each of the two plugins under load.
+    #[arg(long, default_value_t = 1000)]
+    reloads: usize,
+    /// Clients at full speed; every second one sends batches of 16.
+    #[arg(long, default_value_t = 50)]
+    clients: usize,
+    /// Reloads in each of the measurements without load.
+    #[arg(long, default_value_t = 200)]
+    timed: usize,
+}
+
+/// Runs it all. What must be zero or exact fails the task; times are only reported, with the goal
+/// beside them.
+pub fn run(soak: Soak) -> Result<(), TaskError> {
+    cargo::build(&["--release", "--workspace", "--exclude", "dropin-tests"])?;
+    let mut verdict = Verdict::default();
+    under_load(soak, &mut verdict)?;
+    delay(soak, &mut verdict)?;
+    gaps(soak, &mut verdict)?;
+    if verdict.failures.is_empty() {
+        println!("\nsoak: all that must hold holds");
+        return Ok(());
+    }
+    Err(TaskError::Failed(format!("the soak ({})", verdict.failures.join("; "))))
+}
+
+/// Reloads both plugins, in turn, under clients that never pause.
+fn under_load(soak: Soak, verdict: &mut Verdict) -> Result<(), TaskError> {
+    println!("\n{} reloads each of text and store under {} clients", soak.reloads, soak.clients);
+    let mut host = Served::start()?;
+    let started = Instant::now();
+    let load = Load::start(host.address(), soak.clients);
+    let mut warm = None;
+    let mut taken = Figures::default();
+    for reload in 0..soak.reloads {
+        for plugin in ["text", "store"] {
+            taken.add(host.reload(plugin)?);
+        }
+        if reload + 1 == WARM.min(soak.reloads) {
+            warm = Some(host.memory()?);
+        }
+    }
+    let end = host.memory()?;
+    let done = load.stop();
+    let seconds = started.elapsed().as_secs_f64();
+    println!("requests                {} ({:.0}/s)", done.requests, done.requests as f64 / seconds);
+    verdict.exact("failed requests", done.failed, 0);
+    verdict.exact("dropped sessions", done.dropped, 0);
+    verdict.exact("sum of incr", host.integer("get soak")?, done.increments);
+    println!("a reload under load     {taken}");
+    let warm = warm.unwrap_or(end);
+    let growth = (end as f64 / warm as f64 - 1.0) * 100.0;
+    println!("resident memory         {warm} kB after {WARM}, {end} kB at the end: {growth:+.1} %");
+    verdict.holds("memory within 5 %", growth <= 5.0);
+    let (draining, lingering) = host.retired(&["text", "store"])?;
+    println!("retired, not unloaded   {draining} draining, {lingering} lingering");
+    verdict.exact("private copies left on disk", host.copies()?, 0);
+    let status = host.end()?;
+    verdict.exact("exit status", status, 0);
+    verdict.exact("files left in the state directory but states", host.leftovers()?, 0);
+    Ok(())
+}
+
+/// From the rename into the folder to the first reply by the new code, without other load.
+fn delay(soak: Soak, verdict: &mut Verdict) -> Result<(), TaskError> {
+    println!("\nfrom the rename to the first reply by the new code, {} reloads each", soak.timed);
+    let mut host = Served::start()?;
+    for plugin in ["text", "store"] {
+        let mut figures = Figures::default();
+        for _ in 0..soak.timed {
+            figures.add(host.reload(plugin)?);
+        }
+        println!("{plugin:<23} {figures}   goal: median 25 ms, worst 100 ms");
+        verdict.goal(figures.median() < Duration::from_millis(25), plugin, "median delay");
+        verdict.goal(figures.worst() < Duration::from_millis(100), plugin, "worst delay");
+    }
+    host.end().map(|_| ())
+}
+
+/// The longest time that one client waits for a reply while plugins are reloaded.
+fn gaps(soak: Soak, verdict: &mut Verdict) -> Result<(), TaskError> {
+    println!("\nlongest wait of one client for one reply, {} reloads each", soak.timed);
+    let mut host = Served::start()?;
+    host.fill_store(KEYS)?;
+    for (reloaded, asked, goal) in [
+        (None, "echo x", None),
+        (Some("text"), "echo x", Some(5)),
+        (Some("store"), "get key:7", Some(50)),
+        (Some("store"), "echo x", None),
+        (Some("text"), "get key:7", None),
+    ] {
+        let probe = Probe::start(host.address(), asked);
+        let started = Instant::now();
+        for _ in 0..soak.timed {
+            match reloaded {
+                Some(plugin) => {
+                    host.reload(plugin)?;
+                }
+                // As long as the others take, for the machine's own noise.
+                None if started.elapsed() > Duration::from_secs(3) => break,
+                None => host.rest(),
+            }
+        }
+        let waits = probe.stop();
+        let what = format!(
+            "{asked}, {}",
+            reloaded.map_or("no reload".into(), |p| format!("{p} reloaded"))
+        );
+        let shown = goal.map(|goal| format!("   goal: worst {goal} ms")).unwrap_or_default();
+        println!("{what:<31} {waits}{shown}");
+        if let Some(goal) = goal {
+            verdict.goal(waits.worst() < Duration::from_millis(goal), asked, "longest wait");
+        }
+    }
+    host.end().map(|_| ())
+}
+
+/// What did not hold.
+#[derive(Default)]
+struct Verdict {
+    failures: Vec<String>,
+}
+
+impl Verdict {
+    fn exact<T: PartialEq + Display>(&mut self, what: &str, is: T, must_be: T) {
+        println!("{what:<23} {is} (must be {must_be})");
+        self.holds(&format!("{what}: {is} instead of {must_be}"), is == must_be);
+    }
+
+    fn holds(&mut self, what: &str, holds: bool) {
+        if !holds {
+            self.failures.push(what.to_owned());
+        }
+    }
+
+    /// A timed goal is told, not demanded: the machine may be busy with something else.
+    fn goal(&mut self, met: bool, of: &str, what: &str) {
+        if !met {
+            println!("  goal missed: {what} of {of}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! A host of the soak's own, on any free port, with folders of its own.
+
+use std::{
+    env::consts::{DLL_PREFIX, DLL_SUFFIX, EXE_SUFFIX},
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::{TaskError, cargo, install};
+
+/// A reload or an end that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A host of the soak's own. It is killed when this drops.
+pub struct Served {
+    child: Child,
+    address: SocketAddr,
+    control: BufReader<TcpStream>,
+    folder: TempDir,
+    copies: usize,
+}
+
+impl Served {
+    /// Starts the host that has been built for release, with all shipped plugins.
+    pub fn start() -> Result<Self, TaskError> {
+        let folder = tempfile::tempdir().map_err(failed("make", Path::new("a directory")))?;
+        let plugins = folder.path().join("plugins");
+        fs::create_dir(&plugins).map_err(failed("make", &plugins))?;
+        for name in install::SHIPPED {
+            let file = library(name);
+            let built = cargo::output("release").join(&file);
+            fs::copy(&built, plugins.join(&file)).map_err(failed("copy", &built))?;
+        }
+        let program = cargo::output("release").join(format!("host{EXE_SUFFIX}"));
+        let log = folder.path().join("log");
+        let log = File::create(&log).map_err(failed("make", &log))?;
+        let mut child = Command::new(&program)
+            .args(["--port", "0", "--bind", "127.0.0.1", "--plugins"])
+            .arg(&plugins)
+            .arg("--state-dir")
+            .arg(folder.path().join("state"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .map_err(failed("start", &program))?;
+        let mut line = String::new();
+        if let Some(out) = child.stdout.take() {
+            BufReader::new(out).read_line(&mut line).map_err(failed("hear from", &program))?;
+        }
+        let port = line.trim_end().rsplit(':').next().and_then(|port| port.parse().ok());
+        let port = port.ok_or_else(|| TaskError::Failed("starting the host".into()))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)
+            .and_then(|stream| stream.set_read_timeout(Some(PATIENCE)).map(|()| stream))
+            .map_err(failed("connect to", &program))?;
+        Ok(Self { child, address, control: BufReader::new(stream), folder, copies: 0 })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Puts a library of the same code and another content into the folder, and waits until it
+    /// answers. Gives the time from the rename to the first reply by it.
+    pub fn reload(&mut self, plugin: &str) -> Result<Duration, TaskError> {
+        let before = self.generation(plugin)?;
+        let file = library(plugin);
+        let beside = self.folder.path().join("next");
+        let built = cargo::output("release").join(&file);
+        self.copies += 1;
+        let mut code = fs::read(&built).map_err(failed("read", &built))?;
+        // The loader passes over what follows the library.
+        code.extend_from_slice(&self.copies.to_le_bytes());
+        fs::write(&beside, code).map_err(failed("write", &beside))?;
+        let renamed = Instant::now();
+        let target = self.folder.path().join("plugins").join(file);
+        fs::rename(&beside, &target).map_err(failed("install", &target))?;
+        while self.generation(plugin)? == before {
+            if renamed.elapsed() > PATIENCE {
+                return Err(TaskError::Failed(format!("reload {} of {plugin}", self.copies)));
+            }
+        }
+        Ok(renamed.elapsed())
+    }
+
+    /// Does nothing for about as long as a reload takes.
+    pub fn rest(&self) {
+        thread::sleep(Duration::from_millis(10));
+    }
+
+    /// Puts this many keys into the store.
+    pub fn fill_store(&mut self, keys: usize) -> Result<(), TaskError> {
+        for first in (0..keys).step_by(1000) {
+            let batch: String = (first..keys.min(first + 1000))
+                .map(|key| format!("set key:{key} value-of-{key}\n"))
+                .collect();
+            self.send(&batch)?;
+            for _ in first..keys.min(first + 1000) {
+                self.line()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The reply to a line command, as a number.
+    pub fn integer(&mut self, command: &str) -> Result<i64, TaskError> {
+        self.send(&format!("{command}\n"))?;
+        let reply = self.line()?;
+        reply.parse().map_err(|_| TaskError::Failed(format!("{command}: '{reply}'")))
+    }
+
+    /// Resident memory in kB, 0 where the system does not tell.
+    pub fn memory(&self) -> Result<u64, TaskError> {
+        let file = PathBuf::from(format!("/proc/{}/status", self.child.id()));
+        let status = match fs::read_to_string(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            status => status.map_err(failed("read", &file))?,
+        };
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        Ok(line
+            .and_then(|line| line.split_whitespace().next())
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_default())
+    }
+
+    /// Generations that are not unloaded: draining and lingering.
+    pub fn retired(&mut self, plugins: &[&str]) -> Result<(i64, i64), TaskError> {
+        let mut sum = (0, 0);
+        for plugin in plugins {
+            sum.0 += self.fact(plugin, "draining")?;
+            sum.1 += self.fact(plugin, "lingering")?;
+        }
+        Ok(sum)
+    }
+
+    /// Files in the folder of private copies.
+    pub fn copies(&self) -> Result<usize, TaskError> {
+        count(&self.state().join("copies"))
+    }
+
+    /// What the state directory holds after the end, beside the lock and the states.
+    pub fn leftovers(&self) -> Result<usize, TaskError> {
+        Ok(count(&self.state())?.saturating_sub(2))
+    }
+
+    /// Ends it with `ks` and gives its exit status; -1 where a signal ended it.
+    pub fn end(&mut self) -> Result<i32, TaskError> {
+        self.send("ks\n")?;
+        let asked = Instant::now();
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Ok(status.code().unwrap_or(-1)),
+                Ok(None) if asked.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                _ => return Err(TaskError::Failed("ending the host".into())),
+            }
+        }
+    }
+
+    fn generation(&mut self, plugin: &str) -> Result<i64, TaskError> {
+        self.send("plugins\n")?;
+        let (mut found, start) = (None, format!("name: {plugin}, "));
+        for _ in install::SHIPPED {
+            let line = self.line()?;
+            if line.starts_with(&start) {
+                let after = line.split("generation: ").nth(1);
+                found = after.and_then(|rest| rest.split(',').next()?.parse().ok());
+            }
+        }
+        found.ok_or_else(|| TaskError::Failed(format!("plugin {plugin} is not served; its host")))
+    }
+
+    fn fact(&mut self, plugin: &str, name: &str) -> Result<i64, TaskError> {
+        self.send(&format!("plugin info {plugin}\n"))?;
+        let (mut found, start) = (0, format!("{name}: "));
+        loop {
+            let line = self.line()?;
+            if let Some(number) = line.strip_prefix(&start) {
+                found = number.parse().unwrap_or(-1);
+            }
+            if line.starts_with("last-failure") || line.starts_with("error") {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn send(&mut self, text: &str) -> Result<(), TaskError> {
+        let sent = self.control.get_mut().write_all(text.as_bytes());
+        sent.map_err(failed("write to", Path::new("the host")))
+    }
+
+    fn line(&mut self) -> Result<String, TaskError> {
+        let mut line = String::new();
+        let read = self.control.read_line(&mut line);
+        match read.map_err(failed("read from", Path::new("the host")))? {
+            0 => Err(TaskError::Failed("the host ended early; its run".into())),
+            _ => Ok(line.trim_end().to_owned()),
+        }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state").join(self.address.port().to_string())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Where it has ended, neither does anything.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn library(plugin: &str) -> String {
+    format!("{DLL_PREFIX}{plugin}{DLL_SUFFIX}")
+}
+
+fn count(folder: &Path) -> Result<usize, TaskError> {
+    match fs::read_dir(folder) {
+        Ok(entries) => Ok(entries.count()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(failed("read", folder)(error)),
+    }
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TaskError {
+    let path = path.to_owned();
+    move |error| TaskError::Io(operation, path, error)
+}
