@@ -1,11 +1,14 @@
 //! The Dropin host: a command server that is extended by dropping a library into a folder.
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
-//! downwards in this list.
+//! one way, downwards in this list: `check` and `managing`; `server`; `session`; `transport` and
+//! `input`; `plugins`; `builtins`; `table`; `shared`; `news`, `desk`, `sessions`, `shutdown`,
+//! `state_dir` and `listen`; `config` and `logging`; `wire`; `platform`.
 
 pub mod builtins;
 mod check;
 pub mod config;
+pub mod desk;
 pub mod input;
 pub mod listen;
 pub mod logging;
@@ -18,32 +21,37 @@ pub mod session;
 pub mod sessions;
 pub mod shared;
 pub mod shutdown;
+mod start_error;
 pub mod state_dir;
 pub mod table;
 pub mod transport;
 pub mod wire;
 
 use std::{
-    fmt, io,
+    io::{self, Write},
     net::TcpListener,
     process::{self, ExitCode},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
-use arc_swap::ArcSwap;
 use clap::Parser;
 
 use crate::{
     config::{Action, Arguments, Serve},
-    listen::ListenError,
+    desk::Desk,
     managing::Managing,
-    plugins::{order::Desk, probe},
+    plugins::probe,
     server::Outcome,
     sessions::Sessions,
     shared::{Shared, VERSION},
     shutdown::{Reason, Shutdown},
-    state_dir::{StateDir, StateDirError},
+    start_error::StartError,
+    state_dir::StateDir,
+    table::LiveTable,
 };
 
 /// The exit status when the host cannot start.
@@ -98,7 +106,6 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
     let (desk, orders) = Desk::new();
     let shared = Arc::new(Shared {
         config,
-        table: ArcSwap::default(),
         sessions: Sessions::default(),
         newsroom: Arc::default(),
         desk,
@@ -106,11 +113,13 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
         started,
         state_dir: state_dir.path().to_owned(),
     });
-    let managing = Managing::start(&shared, orders)?;
+    let table = Arc::new(LiveTable::default());
+    let managing = Managing::start(&shared, &table, orders)?;
 
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    println!("dropin {VERSION} listening on {}", addresses.join(" and "));
-    let outcome = server::serve(&shared, listeners, &stop)
+    // Nobody need read it: a host whose output is closed serves all the same.
+    let _ = writeln!(io::stdout(), "dropin {VERSION} listening on {}", addresses.join(" and "));
+    let outcome = server::serve(&shared, &table, listeners, &stop)
         .map_err(|error| StartError::System("start a thread to accept clients", error))?;
     let outcome = managing.end(&shared, outcome);
     match outcome {
@@ -125,34 +134,13 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
 /// Ends the host in order at the first SIGINT, SIGTERM or closed console, at once at the second.
 fn handle_signals(shutdown: &Arc<Shutdown>) -> Result<(), StartError> {
     let shutdown = Arc::clone(shutdown);
+    let asked = AtomicBool::new(false);
     ctrlc::set_handler(move || {
-        if !shutdown.request(Reason::System) {
+        shutdown.request(Reason::System);
+        if asked.swap(true, Ordering::SeqCst) {
             log::error!("asked to end a second time: ending at once");
             process::exit(STUCK);
         }
     })
     .map_err(|error| StartError::System("listen for signals", io::Error::other(error)))
 }
-
-/// Why the host cannot start.
-#[derive(Debug)]
-pub enum StartError {
-    /// An address cannot be served on.
-    Listen(ListenError),
-    /// There is no state directory to work in.
-    StateDir(StateDirError),
-    /// The system refused something.
-    System(&'static str, io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Listen(error) => error.fmt(out),
-            Self::StateDir(error) => error.fmt(out),
-            Self::System(operation, error) => write!(out, "the host cannot {operation}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

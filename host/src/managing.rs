@@ -10,10 +10,12 @@ use std::{
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::{
-    StartError,
-    plugins::{manager::Manager, order::Message, watch::Watch},
+    desk::Message,
+    plugins::{manager::Manager, watch::Watch},
     server::Outcome,
     shared::Shared,
+    start_error::StartError,
+    table::LiveTable,
 };
 
 /// What the manager has, at the least, to save states at the end.
@@ -30,10 +32,11 @@ impl Managing {
     /// Starts both; returns when the folder has been loaded.
     pub(crate) fn start(
         shared: &Arc<Shared>,
+        table: &Arc<LiveTable>,
         orders: Receiver<Message>,
     ) -> Result<Self, StartError> {
         let failed = |what| move |error: io::Error| StartError::System(what, error);
-        let mut manager = Manager::new(Arc::clone(shared))
+        let mut manager = Manager::new(Arc::clone(shared), Arc::clone(table))
             .map_err(failed("make its directory for private copies"))?;
         // Before the folder is loaded, so that no change falls in between.
         let desk = shared.desk.clone();

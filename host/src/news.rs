@@ -53,7 +53,13 @@ pub enum Event {
 /// The sessions that asked for news.
 #[derive(Default)]
 pub struct Newsroom {
-    readers: Mutex<Vec<(u64, Sender<Arc<News>>, Alarm)>>,
+    readers: Mutex<Vec<Reader>>,
+}
+
+struct Reader {
+    session: u64,
+    news: Sender<Arc<News>>,
+    alarm: Alarm,
 }
 
 /// A session's place in the newsroom. It is given up when this drops.
@@ -74,9 +80,9 @@ impl Newsroom {
         };
         log::log!(level, "{news}");
         let news = Arc::new(news);
-        self.readers().retain(|(_, reader, alarm)| match reader.try_send(Arc::clone(&news)) {
+        self.readers().retain(|reader| match reader.news.try_send(Arc::clone(&news)) {
             Ok(()) => {
-                alarm.ring();
+                reader.alarm.ring();
                 true
             }
             Err(TrySendError::Full(_)) => true,
@@ -91,11 +97,11 @@ impl Newsroom {
     pub fn subscribe(self: &Arc<Self>, session: u64) -> io::Result<Subscription> {
         let (sender, news) = bounded(KEPT);
         let (alarm, wake) = Alarm::new()?;
-        self.readers().push((session, sender, alarm));
+        self.readers().push(Reader { session, news: sender, alarm });
         Ok(Subscription { session, room: Arc::clone(self), news, wake })
     }
 
-    fn readers(&self) -> MutexGuard<'_, Vec<(u64, Sender<Arc<News>>, Alarm)>> {
+    fn readers(&self) -> MutexGuard<'_, Vec<Reader>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -116,7 +122,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.room.readers().retain(|(session, ..)| *session != self.session);
+        self.room.readers().retain(|reader| reader.session != self.session);
     }
 }
 

@@ -11,7 +11,10 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, after, never, select, unbounded};
 
-use crate::{platform, session::Session, sessions::SessionEntry, shared::Shared, shutdown::Reason};
+use crate::{
+    platform, session::Session, sessions::SessionEntry, shared::Shared, shutdown::Reason,
+    table::LiveTable,
+};
 
 /// How long the acceptor rests after the system could not give it a connection.
 const REST: Duration = Duration::from_millis(50);
@@ -41,16 +44,18 @@ enum Event {
 /// Where there is no thread to accept clients with.
 pub fn serve(
     shared: &Arc<Shared>,
+    table: &Arc<LiveTable>,
     listeners: Vec<TcpListener>,
     stop: &Receiver<Reason>,
 ) -> io::Result<Outcome> {
     let (events, happened) = unbounded();
     let listeners: Vec<Arc<TcpListener>> = listeners.into_iter().map(Arc::new).collect();
     let acceptors = listeners.iter().map(|listener| {
-        let (shared, listener, events) = (Arc::clone(shared), Arc::clone(listener), events.clone());
+        let (shared, table) = (Arc::clone(shared), Arc::clone(table));
+        let (listener, events) = (Arc::clone(listener), events.clone());
         thread::Builder::new()
             .name("accept".into())
-            .spawn(move || accept(&shared, &listener, &events))
+            .spawn(move || accept(&shared, &table, &listener, &events))
     });
     let acceptors = acceptors.collect::<io::Result<Vec<_>>>()?;
 
@@ -98,14 +103,19 @@ pub fn serve(
     })
 }
 
-fn accept(shared: &Arc<Shared>, listener: &TcpListener, events: &Sender<Event>) {
+fn accept(
+    shared: &Arc<Shared>,
+    table: &Arc<LiveTable>,
+    listener: &TcpListener,
+    events: &Sender<Event>,
+) {
     loop {
         let accepted = listener.accept();
         if shared.shutdown.is_stopping() {
             return;
         }
         match accepted {
-            Ok((stream, peer)) => start(shared, stream, peer, events),
+            Ok((stream, peer)) => start(shared, table, stream, peer, events),
             Err(error) => {
                 log::warn!("cannot accept a client: {error}");
                 thread::sleep(REST);
@@ -114,11 +124,21 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener, events: &Sender<Event>) 
     }
 }
 
-fn start(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, events: &Sender<Event>) {
+fn start(
+    shared: &Arc<Shared>,
+    table: &Arc<LiveTable>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    events: &Sender<Event>,
+) {
     let Some(entry) = shared.sessions.enter(stream, peer) else { return };
     let id = entry.id;
-    let leaving =
-        Leaving { shared: Arc::clone(shared), entry: Arc::clone(&entry), events: events.clone() };
+    let leaving = Leaving {
+        shared: Arc::clone(shared),
+        table: Arc::clone(table),
+        entry: Arc::clone(&entry),
+        events: events.clone(),
+    };
     match thread::Builder::new().name(format!("session {id}")).spawn(move || run(&leaving)) {
         Ok(thread) => {
             // The server outlives its acceptors.
@@ -132,10 +152,10 @@ fn start(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, events: &Sen
 }
 
 fn run(leaving: &Leaving) {
-    let Leaving { shared, entry, .. } = leaving;
+    let Leaving { shared, table, entry, .. } = leaving;
     let (id, peer) = (entry.id, entry.peer);
     log::debug!("session {id} from {peer} started");
-    match Session::new(Arc::clone(shared), Arc::clone(entry)) {
+    match Session::new(Arc::clone(shared), Arc::clone(table), Arc::clone(entry)) {
         Ok(session) => {
             let end = session.run();
             log::debug!("session {id} from {peer} ended: {end}");
@@ -147,6 +167,7 @@ fn run(leaving: &Leaving) {
 /// Takes the client off the list when its thread ends, in whatever way.
 struct Leaving {
     shared: Arc<Shared>,
+    table: Arc<LiveTable>,
     entry: Arc<SessionEntry>,
     events: Sender<Event>,
 }

@@ -3,14 +3,14 @@
 use std::{fmt, io, sync::Arc};
 
 use crate::{
-    builtins::{self, Flow},
+    builtins,
     input::Input,
     news::Subscription,
     platform,
     sessions::SessionEntry,
     shared::Shared,
     shutdown,
-    table::{Answer, Call, Table, Target},
+    table::{Answer, Call, Flow, LiveTable, Table, Target},
     transport::Transport,
     wire::{Encoder, Framing, Parsed, Parser, Protocol, RequestView},
 };
@@ -24,6 +24,7 @@ const EMPTY: &[u8] = b"empty command, try 'help'";
 /// One client's session, on its own thread.
 pub struct Session {
     shared: Arc<Shared>,
+    table: Arc<LiveTable>,
     entry: Arc<SessionEntry>,
     transport: Transport,
     input: Input,
@@ -53,12 +54,16 @@ impl Session {
     ///
     /// # Errors
     /// The system's, where the connection is already gone.
-    pub fn new(shared: Arc<Shared>, entry: Arc<SessionEntry>) -> io::Result<Self> {
+    pub fn new(
+        shared: Arc<Shared>,
+        table: Arc<LiveTable>,
+        entry: Arc<SessionEntry>,
+    ) -> io::Result<Self> {
         let config = &shared.config;
         let transport = Transport::new(Arc::clone(&entry), config.keepalive, config.write_timeout)?;
         let parser = Parser::new(config.limits());
         let (input, replies) = (Input::default(), Encoder::new(Protocol::Lines));
-        Ok(Self { shared, entry, transport, input, parser, replies, subscription: None })
+        Ok(Self { shared, table, entry, transport, input, parser, replies, subscription: None })
     }
 
     /// Serves the client until one of the two, or the host, has enough.
@@ -110,9 +115,9 @@ impl Session {
         if self.input.is_empty() {
             return Ok(Flow::Next);
         }
-        let Self { shared, entry, transport, input, parser, replies, .. } = self;
+        let Self { shared, table: live_table, entry, transport, input, parser, replies, .. } = self;
         entry.touch();
-        let mut table = shared.table.load();
+        let mut table = live_table.load();
         loop {
             let (consumed, flow) = match parser.parse(input.unread()) {
                 Parsed::Incomplete => return Ok(Flow::Next),
@@ -122,7 +127,7 @@ impl Session {
                     let flow = loop {
                         match answer(shared, entry, &table, &request, replies) {
                             (Answer::Given, flow) => break flow,
-                            (Answer::Moved, _) => table = shared.table.load(),
+                            (Answer::Moved, _) => table = live_table.load(),
                         }
                     };
                     (consumed, flow)
@@ -259,7 +264,7 @@ fn answer(
                     return (Answer::Moved, Flow::Next);
                 }
             }
-            Target::Builtin(builtin) => flow = builtins::run(*builtin, &call, replies),
+            Target::Builtin(builtin) => flow = builtin(&call, replies),
         }
     }
     session.count_command();

@@ -2,12 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
-use arc_swap::ArcSwap;
-
-use crate::{
-    config::Serve, news::Newsroom, plugins::order::Desk, sessions::Sessions, shutdown::Shutdown,
-    table::Table,
-};
+use crate::{config::Serve, desk::Desk, news::Newsroom, sessions::Sessions, shutdown::Shutdown};
 
 /// The version that the host tells.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -16,8 +11,6 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Shared {
     /// The flags.
     pub config: Serve,
-    /// What the host answers.
-    pub table: ArcSwap<Table>,
     /// Who is connected.
     pub sessions: Sessions,
     /// Whether the host is ending.

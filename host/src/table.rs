@@ -2,9 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use arc_swap::ArcSwap;
 use plugin_api::{MAX_NAME, Usage, abi::Span};
 
-use crate::{builtins::Builtin, sessions::SessionEntry, shared::Shared, wire::Encoder};
+use crate::{sessions::SessionEntry, shared::Shared, wire::Encoder};
 
 /// Answers one command, wherever the answer comes from.
 pub trait Worker: Send + Sync {
@@ -21,6 +22,24 @@ pub enum Answer {
     Moved,
 }
 
+/// A command of the host's own: it replies, and says what the session does next.
+pub type Builtin = fn(&Call<'_>, &mut Encoder) -> Flow;
+
+/// What a session does after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It goes on.
+    Next,
+    /// It goes on, and is told what happens to plugins.
+    Subscribe,
+    /// It goes on, and is told no more.
+    Unsubscribe,
+    /// It ends as asked.
+    Close,
+    /// It ends since the input can no longer be told apart.
+    Break,
+}
+
 /// One call: a command with its arguments, and who sent it.
 pub struct Call<'a> {
     /// What the spans lie in.
@@ -34,6 +53,9 @@ pub struct Call<'a> {
     /// The host.
     pub shared: &'a Shared,
 }
+
+/// The table that is in force: read without a lock, replaced as a whole.
+pub type LiveTable = ArcSwap<Table>;
 
 /// One version of all that the host answers.
 #[derive(Default)]
@@ -199,7 +221,7 @@ mod tests {
 
     fn table(names: &[&str]) -> Table {
         let command = |name: &&str| {
-            let target = Target::Builtin(Builtin::Ping);
+            let target = Target::Builtin(|_, _| Flow::Next);
             Arc::new(Command::new(name, "", Usage::parse("").unwrap(), "", None, target))
         };
         Table::new(names.iter().map(command).collect(), Vec::new())

@@ -49,25 +49,32 @@ impl Transport {
     /// Writes all that `replies` holds.
     ///
     /// # Errors
-    /// The system's; [`io::ErrorKind::TimedOut`] where the client did not read in time.
+    /// The system's; [`io::ErrorKind::TimedOut`] where the client has read nothing for too long, or
+    /// the host is ending and does not wait for it any more.
     pub fn write(&mut self, replies: &mut Encoder, shutdown: &Shutdown) -> io::Result<()> {
         let mut blocked_since: Option<Instant> = None;
         while !replies.is_empty() {
             match self.stream().write(replies.pending()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => replies.advance(written),
+                Ok(written) => {
+                    replies.advance(written);
+                    blocked_since = None;
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                         let now = Instant::now();
                         let since = *blocked_since.get_or_insert(now - WRITE_SLICE);
-                        let ending = shutdown.client_deadline().is_some_and(|end| now >= end);
-                        if ending || now - since >= self.write_timeout {
+                        if now - since >= self.write_timeout {
                             return Err(io::ErrorKind::TimedOut.into());
                         }
                     }
                     _ => return Err(error),
                 },
+            }
+            // A client that reads slowly is no better at the host's end than one that does not.
+            if !replies.is_empty() && shutdown.is_overrun() {
+                return Err(io::ErrorKind::TimedOut.into());
             }
         }
         Ok(())

@@ -2,14 +2,23 @@
 
 use std::fmt::Write;
 
-use crate::{sessions::SessionEntry, table::Call, wire::Encoder};
+use crate::{
+    sessions::SessionEntry,
+    table::{Call, Flow},
+    wire::Encoder,
+};
 
 pub(super) const BAD_NAME: &[u8] =
     b"Client names cannot contain spaces, newlines or special characters.";
 
 const KNOWN: &str = "GETNAME, ID, INFO, LIST, SETINFO, SETNAME";
 
-pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) {
+pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    answer(call, reply);
+    Flow::Next
+}
+
+fn answer(call: &Call<'_>, reply: &mut Encoder) {
     let session = call.session;
     let (subcommand, count) = (call.argument(0).unwrap_or_default(), call.spans.len() - 1);
     match (subcommand.to_ascii_uppercase().as_slice(), count) {

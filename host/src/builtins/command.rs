@@ -3,13 +3,18 @@
 use plugin_api::Argument;
 
 use crate::{
-    table::{Call, Command},
+    table::{Call, Command, Flow},
     wire::Encoder,
 };
 
 const KNOWN: &str = "COUNT, DOCS, INFO, LIST";
 
-pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) {
+pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    answer(call, reply);
+    Flow::Next
+}
+
+fn answer(call: &Call<'_>, reply: &mut Encoder) {
     let table = call.table;
     let subcommand = call.argument(0).unwrap_or_default();
     let named = || call.arguments().skip(1);

@@ -2,7 +2,7 @@
 
 use crate::{
     shared::VERSION,
-    table::Call,
+    table::{Call, Flow},
     wire::{Encoder, Protocol},
 };
 
@@ -10,7 +10,12 @@ use crate::{
 pub(super) const NO_KEYS: &[u8] = b"AUTH <password> called without any password configured for \
 the default user. Are you sure your configuration is correct?";
 
-pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) {
+pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    answer(call, reply);
+    Flow::Next
+}
+
+fn answer(call: &Call<'_>, reply: &mut Encoder) {
     let mut arguments = call.arguments();
     let protocol = match arguments.next() {
         None => reply.protocol(),

@@ -11,64 +11,22 @@ use plugin_api::Usage;
 
 use crate::{
     shutdown::Reason,
-    table::{Call, Command, Table, Target},
+    table::{Builtin, Call, Command, Flow, Table, Target},
     wire::{Encoder, Protocol},
 };
 
-/// A command of the host's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Builtin {
-    /// Proves a key.
-    Auth,
-    /// The session's own facts.
-    Client,
-    /// Ends the session.
-    Close,
-    /// The command table.
-    Command,
-    /// Chooses the protocol.
-    Hello,
-    /// Ends the host.
-    Ks,
-    /// Answers.
-    Ping,
-    /// Looks after plugins.
-    Plugin,
-    /// `close`, as Redis calls it.
-    Quit,
-    /// Makes the session as it was at first.
-    Reset,
-    /// Chooses the one database there is.
-    Select,
-}
-
-/// What the session does after a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
-    /// It goes on.
-    Next,
-    /// It goes on, and is told what happens to plugins.
-    Subscribe,
-    /// It goes on, and is told no more.
-    Unsubscribe,
-    /// It ends as asked.
-    Close,
-    /// It ends since the input can no longer be told apart.
-    Break,
-}
-
 const ALL: [(&str, &str, &str, Builtin); 11] = [
-    ("auth", "NAME_OR_KEY [KEY]", "Proves who you are.", Builtin::Auth),
-    ("client", "SUBCOMMAND [ARGUMENT..]", "Shows or names this session.", Builtin::Client),
-    ("close", "", "Ends this session.", Builtin::Close),
-    ("command", "[SUBCOMMAND] [ARGUMENT..]", "Describes the commands.", Builtin::Command),
-    ("hello", "[VERSION] [OPTION..]", "Chooses the protocol and greets.", Builtin::Hello),
-    ("ks", "", "Kills the server: tells every client, ends them all, exits.", Builtin::Ks),
-    ("ping", "[MESSAGE]", "Answers PONG, or the message.", Builtin::Ping),
-    ("plugin", "SUBCOMMAND [NAME]", plugin::HELP, Builtin::Plugin),
-    ("quit", "", "Ends this session.", Builtin::Quit),
-    ("reset", "", "Makes this session as it was at first.", Builtin::Reset),
-    ("select", "INDEX", "Chooses a database; there is only 0.", Builtin::Select),
+    ("auth", "NAME_OR_KEY [KEY]", "Proves who you are.", auth),
+    ("client", "SUBCOMMAND [ARGUMENT..]", "Shows or names this session.", client::run),
+    ("close", "", "Ends this session.", close),
+    ("command", "[SUBCOMMAND] [ARGUMENT..]", "Describes the commands.", command::run),
+    ("hello", "[VERSION] [OPTION..]", "Chooses the protocol and greets.", hello::run),
+    ("ks", "", "Kills the server: tells every client, ends them all, exits.", ks),
+    ("ping", "[MESSAGE]", "Answers PONG, or the message.", ping),
+    ("plugin", "SUBCOMMAND [NAME]", plugin::HELP, plugin::run),
+    ("quit", "", "Ends this session.", close),
+    ("reset", "", "Makes this session as it was at first.", reset),
+    ("select", "INDEX", "Chooses a database; there is only 0.", select),
 ];
 
 /// The built-ins, for the table.
@@ -90,40 +48,46 @@ pub fn is_builtin(name: &str) -> bool {
     ALL.iter().any(|(builtin, ..)| *builtin == name)
 }
 
-/// Answers a built-in.
-pub fn run(builtin: Builtin, call: &Call<'_>, reply: &mut Encoder) -> Flow {
-    match builtin {
-        Builtin::Auth => reply.error("ERR", hello::NO_KEYS),
-        Builtin::Client => client::run(call, reply),
-        Builtin::Command => command::run(call, reply),
-        Builtin::Hello => hello::run(call, reply),
-        Builtin::Ping => match call.argument(0) {
-            Some(message) => reply.text(message),
-            None => reply.status("PONG"),
-        },
-        Builtin::Plugin => return plugin::run(call, reply),
-        Builtin::Reset => {
-            call.session.rename(|names| names.session.clear());
-            if reply.protocol() == Protocol::Resp3 {
-                reply.set_protocol(Protocol::Resp2);
-            }
-            reply.status("RESET");
+fn auth(_: &Call<'_>, reply: &mut Encoder) -> Flow {
+    reply.error("ERR", hello::NO_KEYS);
+    Flow::Next
+}
+
+fn close(_: &Call<'_>, reply: &mut Encoder) -> Flow {
+    reply.ok();
+    Flow::Close
+}
+
+fn ks(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    reply.ok();
+    call.shared.shutdown.request(Reason::Client(call.session.peer));
+    Flow::Next
+}
+
+fn ping(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    match call.argument(0) {
+        Some(message) => reply.text(message),
+        None => reply.status("PONG"),
+    }
+    Flow::Next
+}
+
+fn reset(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    call.session.rename(|names| names.session.clear());
+    if reply.protocol() == Protocol::Resp3 {
+        reply.set_protocol(Protocol::Resp2);
+    }
+    reply.status("RESET");
+    Flow::Unsubscribe
+}
+
+fn select(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    match call.argument(0) {
+        Some(b"0") => reply.ok(),
+        Some(other) if other.iter().all(u8::is_ascii_digit) => {
+            reply.error("ERR", b"DB index is out of range");
         }
-        Builtin::Select => match call.argument(0) {
-            Some(b"0") => reply.ok(),
-            Some(other) if other.iter().all(u8::is_ascii_digit) => {
-                reply.error("ERR", b"DB index is out of range");
-            }
-            _ => reply.error("ERR", b"value is not an integer or out of range"),
-        },
-        Builtin::Close | Builtin::Quit => {
-            reply.ok();
-            return Flow::Close;
-        }
-        Builtin::Ks => {
-            reply.ok();
-            call.shared.shutdown.request(Reason::Client(call.session.peer));
-        }
+        _ => reply.error("ERR", b"value is not an integer or out of range"),
     }
     Flow::Next
 }

@@ -1,9 +1,8 @@
 //! `plugin`: looks after plugins.
 
-use super::Flow;
 use crate::{
-    plugins::order::{Info, Order, Told},
-    table::Call,
+    desk::{Info, Order, Told},
+    table::{Call, Flow},
     wire::{Encoder, Protocol},
 };
 

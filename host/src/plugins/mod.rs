@@ -1,6 +1,7 @@
 //! Plugins: from a file in the folder to workers in the table, and back out.
 
 pub mod boundary;
+pub mod clashes;
 pub mod folder;
 pub mod gate;
 pub mod generation;
@@ -9,7 +10,6 @@ pub mod library;
 pub mod loader;
 pub mod manager;
 pub mod manifest;
-pub mod order;
 pub mod patience;
 pub mod probe;
 pub mod refusal;

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::desk::Change;
+
 /// How long a file must be gone before it counts: who replaces a file by removing it first puts
 /// the new one there within this time.
 const GONE: Duration = Duration::from_millis(200);
@@ -30,15 +32,6 @@ pub enum Sign {
 
 /// What a file looks like from outside: if this is the same, so, nearly always, is the content.
 pub type Look = (u64, u64, u128);
-
-/// A change that has settled.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change {
-    /// The file is there, complete, and may be new.
-    Ready(PathBuf),
-    /// The file is gone.
-    Gone(PathBuf),
-}
 
 /// Remembers what was seen of each file.
 pub struct Settler {

@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    generation::Generation, manifest::Manifest, order::Info, retired::Retired, shadow::Shadow,
-    states::States,
+    generation::Generation, manifest::Manifest, retired::Retired, shadow::Shadow, states::States,
 };
-use crate::table::Command;
+use crate::{desk::Info, table::Command};
 
 /// One plugin by name. It stays known after its file is gone.
 #[derive(Default)]

@@ -19,9 +19,9 @@ use notify::{
 
 use super::{
     folder::is_library,
-    settle::{Change, Look, Settler, Sign},
+    settle::{Look, Settler, Sign},
 };
-use crate::{config::WatchMode, platform};
+use crate::{config::WatchMode, desk::Change, platform};
 
 /// How often the folder is looked at beside what the system tells: that finds what no sign tells,
 /// such as a changed target of a symbolic link, and a folder that was made again.

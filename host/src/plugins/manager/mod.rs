@@ -3,6 +3,8 @@
 //! Everything that can fail happens before the table is swapped; until then the generation before
 //! serves on, with its state.
 
+mod orders;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -14,24 +16,23 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::{
-    folder,
+    clashes, folder,
     generation::Generation,
     handover::{self, Quiet},
     loader,
     manifest::Manifest,
-    order::{Answer, Message, Order, Told},
     refusal::Refusal,
     retired::{self, Retired},
-    settle::Change,
     shadow::{Shadow, ShadowDir},
     slot::{Serving, Slot},
     states::States,
 };
 use crate::{
     builtins,
+    desk::{Change, Message},
     news::{Event, News},
     shared::Shared,
-    table::Table,
+    table::{LiveTable, Table},
 };
 
 /// How long the manager waits for a message before it looks at what lingers.
@@ -40,6 +41,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Loads, replaces and retires plugins.
 pub struct Manager {
     shared: Arc<Shared>,
+    table: Arc<LiveTable>,
     shadows: ShadowDir,
     states: States,
     slots: BTreeMap<String, Slot>,
@@ -54,16 +56,24 @@ struct Seen {
     clashed: bool,
 }
 
+/// A file that was not taken.
+struct Refused {
+    /// The plugin that is served from this file, or would be.
+    plugin: Option<String>,
+    refusal: Refusal,
+    took: Duration,
+}
+
 impl Manager {
     /// A manager of nothing yet.
     ///
     /// # Errors
     /// Where the directory for private copies cannot be made.
-    pub fn new(shared: Arc<Shared>) -> io::Result<Self> {
+    pub fn new(shared: Arc<Shared>, table: Arc<LiveTable>) -> io::Result<Self> {
         let shadows = ShadowDir::open(shared.state_dir.join("copies"))?;
         let states = States::new(shared.state_dir.join("state"));
         let (slots, files, retired) = Default::default();
-        Ok(Self { shared, shadows, states, slots, files, retired })
+        Ok(Self { shared, table, shadows, states, slots, files, retired })
     }
 
     /// Loads every library in the folder and publishes the table. What cannot be loaded is logged
@@ -105,28 +115,32 @@ impl Manager {
 
     /// Takes a file's content, if it is new or `anew` is set, and tells what came of it.
     fn take(&mut self, path: &Path, anew: bool) {
-        if let Err((plugin, refusal, took)) = self.try_take(path, anew) {
-            let file = file_name(path);
-            if let Some(slot) = plugin.as_ref().and_then(|plugin| self.slots.get_mut(plugin)) {
-                slot.last_failure = Some((refusal.to_string(), Instant::now()));
-            }
-            let (event, generation) = (Event::Refused, 0);
-            let (plugin, detail) = (plugin.unwrap_or_default(), refusal.to_string());
-            self.shared.newsroom.tell(News { event, plugin, generation, file, took, detail });
+        if let Err(refused) = self.try_take(path, anew) {
+            self.tell_refused(path, refused);
         }
     }
 
-    /// The sequence: copy, probe, load, hand over, swap. An error names the plugin that is served
-    /// from this file, or would be.
-    fn try_take(
-        &mut self,
-        path: &Path,
-        anew: bool,
-    ) -> Result<(), (Option<String>, Refusal, Duration)> {
+    /// Tells of a refusal and gives its reason.
+    fn tell_refused(&mut self, path: &Path, refused: Refused) -> String {
+        let Refused { plugin, refusal, took } = refused;
+        let (file, detail) = (file_name(path), refusal.to_string());
+        if let Some(slot) = plugin.as_ref().and_then(|plugin| self.slots.get_mut(plugin)) {
+            slot.last_failure = Some((detail.clone(), Instant::now()));
+        }
+        let (event, generation, plugin) = (Event::Refused, 0, plugin.unwrap_or_default());
+        let told = detail.clone();
+        self.shared.newsroom.tell(News { event, plugin, generation, file, took, detail });
+        told
+    }
+
+    /// The sequence: copy, probe, load, hand over, swap.
+    fn try_take(&mut self, path: &Path, anew: bool) -> Result<(), Refused> {
         let started = Instant::now();
         let file = file_name(path);
         let served = self.served_from(&file);
-        let fail = |plugin: Option<String>| move |refusal| (plugin, refusal, started.elapsed());
+        let fail = |plugin: Option<String>| {
+            move |refusal| Refused { plugin, refusal, took: started.elapsed() }
+        };
 
         let shadow = match self.shadows.copy(path) {
             Ok(shadow) => shadow,
@@ -163,7 +177,10 @@ impl Manager {
         started: Instant,
     ) -> Result<(), Refusal> {
         let name = manifest.name.clone();
-        self.check_clashes(&manifest, file)?;
+        // What is served from this very file is about to go.
+        let served = self.slots.values().filter_map(Slot::generation);
+        let others = served.filter(|generation| generation.file != file);
+        clashes::check(&manifest, file, &self.shared.config.plugins, others)?;
         let slot = self.slots.entry(name.clone()).or_default();
         file.clone_into(&mut slot.file);
         if slot.disabled {
@@ -318,105 +335,6 @@ impl Manager {
         }
     }
 
-    fn obey(&mut self, order: Order, plugin: &str) -> Answer {
-        let folder = self.shared.config.plugins.clone();
-        let Some(slot) = self.slots.get_mut(plugin) else {
-            // A file that never became a plugin is known by its own name.
-            let path = folder.join(plugin);
-            if order == Order::Reload && folder::is_library(&path) && path.exists() {
-                return self.retake(&path);
-            }
-            return Err(format!("there is no plugin '{plugin}'"));
-        };
-        let path = folder.join(&slot.file);
-        match order {
-            Order::Info => Ok(Told::Info(Box::new(slot.info(plugin, &self.retired, &self.states)))),
-            Order::Reload if slot.disabled => {
-                Err(format!("plugin '{plugin}' is disabled; enable it"))
-            }
-            Order::Reload => self.retake(&path),
-            Order::Rollback => self.roll_back(plugin),
-            Order::Disable => {
-                slot.disabled = true;
-                let withdrawn = self.withdraw(plugin);
-                if let (Err(_), Some(slot)) = (&withdrawn, self.slots.get_mut(plugin)) {
-                    slot.disabled = false;
-                }
-                withdrawn.map(|()| Told::Done(format!("plugin '{plugin}' is disabled")))
-            }
-            Order::Enable => {
-                slot.disabled = false;
-                if slot.serving.is_some() {
-                    return Ok(Told::Done(format!("plugin '{plugin}' is serving already")));
-                }
-                self.retake(&path)
-            }
-        }
-    }
-
-    /// Takes a file anew and answers with what came of it.
-    fn retake(&mut self, path: &Path) -> Answer {
-        if !path.exists() {
-            return Err(format!("{} is not there", path.display()));
-        }
-        match self.try_take(path, true) {
-            Ok(()) => {
-                let plugin = self.served_from(&file_name(path)).unwrap_or_default();
-                let number = self.slots.get(&plugin).map_or(0, |slot| slot.number);
-                Ok(Told::Done(format!("plugin '{plugin}' serves generation {number}")))
-            }
-            Err((plugin, refusal, took)) => {
-                let (detail, file) = (refusal.to_string(), file_name(path));
-                if let Some(slot) = plugin.as_ref().and_then(|name| self.slots.get_mut(name)) {
-                    slot.last_failure = Some((detail.clone(), Instant::now()));
-                }
-                let plugin = plugin.unwrap_or_default();
-                let (event, generation) = (Event::Refused, 0);
-                self.shared.newsroom.tell(News {
-                    event,
-                    plugin,
-                    generation,
-                    file,
-                    took,
-                    detail: detail.clone(),
-                });
-                Err(detail)
-            }
-        }
-    }
-
-    fn roll_back(&mut self, plugin: &str) -> Answer {
-        let started = Instant::now();
-        let slot = self.slots.get_mut(plugin);
-        let Some((slot, (code, manifest))) =
-            slot.and_then(|slot| slot.previous.clone().map(|previous| (slot, previous)))
-        else {
-            return Err(format!("plugin '{plugin}' has no generation before this one"));
-        };
-        if slot.disabled {
-            return Err(format!("plugin '{plugin}' is disabled; enable it"));
-        }
-        let file = slot.file.clone();
-        let rolled = self
-            .shadows
-            .copy_again(&code)
-            .and_then(|shadow| self.install(&file, shadow, manifest, started));
-        match rolled {
-            Ok(()) => {
-                let number = self.slots.get(plugin).map_or(0, |slot| slot.number);
-                Ok(Told::Done(format!(
-                    "plugin '{plugin}' serves generation {number}, the code before"
-                )))
-            }
-            Err(refusal) => {
-                if let Some(slot) = self.slots.get_mut(plugin) {
-                    slot.last_failure = Some((refusal.to_string(), Instant::now()));
-                }
-                Err(refusal.to_string())
-            }
-        }
-    }
-
     fn tick(&mut self) {
         for over in self.retired.tick(Instant::now(), &self.shared.newsroom) {
             if let Some(slot) = self.slots.get_mut(&over.manifest.name) {
@@ -452,46 +370,6 @@ impl Manager {
         }
     }
 
-    /// Two plugins may not claim one name or one command, nor one of the host's. What is served
-    /// from this very file is about to go.
-    fn check_clashes(&self, manifest: &Manifest, file: &str) -> Result<(), Refusal> {
-        let folder = &self.shared.config.plugins;
-        let clash = |problem| Err(Refusal::Clash { problem });
-        let (new_file, plugin) = (folder.join(file), &manifest.name);
-        let others = || {
-            let served = self.slots.values().filter_map(Slot::generation);
-            served.filter(|generation| generation.file != file)
-        };
-        if let Some(other) = others().find(|other| other.manifest.name == *plugin) {
-            return clash(format!(
-                "both {} and {} call themselves plugin '{plugin}'; remove or rename one",
-                folder.join(&other.file).display(),
-                new_file.display()
-            ));
-        }
-        for command in manifest.commands.iter().map(|command| &command.name) {
-            if builtins::is_builtin(command) {
-                return clash(format!(
-                    "{} claims the command '{command}', which is the host's own",
-                    new_file.display()
-                ));
-            }
-            let claims = |other: &&Arc<Generation>| {
-                other.manifest.commands.iter().any(|facts| facts.name == *command)
-            };
-            if let Some(other) = others().find(claims) {
-                return clash(format!(
-                    "both {} (plugin '{}') and {} (plugin '{plugin}') claim the command \
-                     '{command}'; remove one, or rename the command",
-                    folder.join(&other.file).display(),
-                    other.manifest.name,
-                    new_file.display()
-                ));
-            }
-        }
-        Ok(())
-    }
-
     fn served_from(&self, file: &str) -> Option<String> {
         let served = self
             .slots
@@ -507,7 +385,7 @@ impl Manager {
             commands.extend(serving.commands.iter().cloned());
             plugins.push(serving.generation.facts());
         }
-        self.shared.table.store(Arc::new(Table::new(commands, plugins)));
+        self.table.store(Arc::new(Table::new(commands, plugins)));
     }
 }
 

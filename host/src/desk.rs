@@ -1,8 +1,17 @@
-//! What the manager is asked to do, and its channel.
+//! The manager's desk: what it is told and asked, through one channel.
+
+use std::path::PathBuf;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::settle::Change;
+/// A change in the plugins folder that has settled.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// The file is there, complete, and may be new.
+    Ready(PathBuf),
+    /// The file is gone.
+    Gone(PathBuf),
+}
 
 /// What the manager's one channel carries.
 #[derive(Debug)]
