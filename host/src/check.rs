@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, path::Path, process::ExitCode, time::Duration};
 
-use crate::plugins::{manifest::Manifest, probe, refusal::Refusal, shadow::ShadowDir};
+use crate::plugins::{clashes, manifest::Manifest, probe, refusal::Refusal, shadow::ShadowDir};
 
 /// Probes one library and prints what it offers, or why it would not be loaded.
 pub(crate) fn run(file: &Path, timeout: Duration) -> ExitCode {
@@ -24,8 +24,10 @@ fn judge(file: &Path, timeout: Duration) -> Result<Manifest, Refusal> {
     let shadows = ShadowDir::open(desk.path().join("copies"))
         .map_err(|error| Refusal::probe_failed("make a directory for its copy", &error))?;
     let shadow = shadows.copy(file)?;
-    probe::probe(shadow.path(), timeout, &|| false)
-        .map_err(|refusal| refusal.about(shadow.path(), file))
+    let manifest = probe::probe(shadow.path(), timeout, &|| false)
+        .map_err(|refusal| refusal.about(shadow.path(), file))?;
+    clashes::check(&manifest, "", file, [].into_iter())?;
+    Ok(manifest)
 }
 
 fn describe(manifest: &Manifest) -> String {

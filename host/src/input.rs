@@ -59,6 +59,12 @@ impl Input {
         Ok(count)
     }
 
+    /// Whether it has grown.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.bytes.len() > SMALL
+    }
+
     /// Gives memory back that an idle session does not need.
     pub fn shrink(&mut self) {
         if self.is_empty() && self.bytes.len() > SMALL {

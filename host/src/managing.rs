@@ -11,15 +11,19 @@ use crossbeam_channel::{Receiver, bounded};
 
 use crate::{
     desk::Message,
-    plugins::{manager::Manager, watch::Watch},
+    plugins::{
+        manager::{LAST_SAVES, Manager},
+        patience::{self, Patience},
+        watch::Watch,
+    },
     server::Outcome,
     shared::Shared,
     start_error::StartError,
     table::LiveTable,
 };
 
-/// What the manager has, at the least, to save states at the end.
-const LEAST: Duration = Duration::from_secs(2);
+/// What the watch of the folder and the manager's own last steps may take.
+const LEAVE: Duration = Duration::from_millis(500);
 
 /// The manager's thread and the watch that feeds it.
 pub(crate) struct Managing {
@@ -63,12 +67,15 @@ impl Managing {
 
     /// Saves states and, where no worker runs any more, unloads everything.
     pub(crate) fn end(self, shared: &Shared, outcome: Outcome) -> Outcome {
-        drop(self.watch);
         shared.desk.end(outcome == Outcome::Orderly);
+        // A folder on a network that hangs must not hold the end up.
+        let (watch, time) = (self.watch, LEAVE);
+        let unwatch = Patience { time, give_up: &|| false };
+        let _ = patience::within(&unwatch, "unwatch", move || drop(watch));
         let now = Instant::now();
-        let deadline = shared.shutdown.deadline().unwrap_or(now).max(now + LEAST);
-        let wait = deadline + shared.config.handover_timeout - now;
+        let deadline = shared.shutdown.deadline().unwrap_or(now).max(now + LAST_SAVES);
         // An error of the kind `Disconnected` is the word that is waited for.
+        let wait = deadline + LAST_SAVES + LEAVE - now;
         let ended = self.done.recv_timeout(wait).is_err_and(|error| error.is_disconnected());
         if ended && self.thread.join().is_err() {
             log::error!("the manager of plugins panicked");

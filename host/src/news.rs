@@ -2,7 +2,10 @@
 
 use std::{
     fmt, io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -54,17 +57,18 @@ pub enum Event {
 #[derive(Default)]
 pub struct Newsroom {
     readers: Mutex<Vec<Reader>>,
+    next: AtomicU64,
 }
 
 struct Reader {
-    session: u64,
+    number: u64,
     news: Sender<Arc<News>>,
     alarm: Alarm,
 }
 
 /// A session's place in the newsroom. It is given up when this drops.
 pub struct Subscription {
-    session: u64,
+    number: u64,
     room: Arc<Newsroom>,
     news: Receiver<Arc<News>>,
     wake: Wake,
@@ -90,15 +94,16 @@ impl Newsroom {
         });
     }
 
-    /// Subscribes a session.
+    /// Subscribes.
     ///
     /// # Errors
     /// Where the system has no means to wake it.
-    pub fn subscribe(self: &Arc<Self>, session: u64) -> io::Result<Subscription> {
+    pub fn subscribe(self: &Arc<Self>) -> io::Result<Subscription> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, news) = bounded(KEPT);
         let (alarm, wake) = Alarm::new()?;
-        self.readers().push(Reader { session, news: sender, alarm });
-        Ok(Subscription { session, room: Arc::clone(self), news, wake })
+        self.readers().push(Reader { number, news: sender, alarm });
+        Ok(Subscription { number, room: Arc::clone(self), news, wake })
     }
 
     fn readers(&self) -> MutexGuard<'_, Vec<Reader>> {
@@ -122,7 +127,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.room.readers().retain(|reader| reader.session != self.session);
+        self.room.readers().retain(|reader| reader.number != self.number);
     }
 }
 
@@ -145,7 +150,11 @@ impl Event {
 impl fmt::Display for News {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { event, plugin, generation, file, took, detail } = self;
-        write!(out, "plugin {}: ", if plugin.is_empty() { "file" } else { plugin })?;
+        if plugin.is_empty() {
+            write!(out, "plugin file {file}: ")?;
+        } else {
+            write!(out, "plugin {plugin}: ")?;
+        }
         match generation {
             0 => write!(out, "{} {file}", event.name())?,
             _ => write!(out, "generation {generation} {}, {file}", event.name())?,

@@ -12,12 +12,19 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, after, never, select, unbounded};
 
 use crate::{
-    platform, session::Session, sessions::SessionEntry, shared::Shared, shutdown::Reason,
+    platform::{self, Spare},
+    session::Session,
+    sessions::SessionEntry,
+    shared::Shared,
+    shutdown::Reason,
     table::LiveTable,
 };
 
 /// How long the acceptor rests after the system could not give it a connection.
 const REST: Duration = Duration::from_millis(50);
+
+/// How often the log is told that clients cannot be accepted.
+const WARN: Duration = Duration::from_secs(1);
 
 /// How often threads that are just about to end are looked at again.
 const TICK: Duration = Duration::from_millis(2);
@@ -36,6 +43,8 @@ enum Event {
     Started(u64, JoinHandle<()>),
     /// The session's thread is at its end but for what the system does last.
     Ended(u64),
+    /// There was no thread for the session, which has ended all the same.
+    NeverStarted(u64),
 }
 
 /// Serves until the host is asked to end, then ends every session and joins every thread.
@@ -109,18 +118,38 @@ fn accept(
     listener: &TcpListener,
     events: &Sender<Event>,
 ) {
+    let mut spare = Spare::take();
+    let mut warned: Option<Instant> = None;
     loop {
         let accepted = listener.accept();
         if shared.shutdown.is_stopping() {
             return;
         }
-        match accepted {
-            Ok((stream, peer)) => start(shared, table, stream, peer, events),
-            Err(error) => {
-                log::warn!("cannot accept a client: {error}");
-                thread::sleep(REST);
+        let error = match accepted {
+            Ok((stream, peer)) => {
+                start(shared, table, stream, peer, events);
+                continue;
             }
+            Err(error) => error,
+        };
+        if warned.is_none_or(|warned| warned.elapsed() >= WARN) {
+            warned = Some(Instant::now());
+            log::warn!("cannot accept a client: {error}");
         }
+        if platform::is_out_of_descriptors(&error) {
+            spare.lend(|| turn_away(listener));
+        } else {
+            thread::sleep(REST);
+        }
+    }
+}
+
+/// Accepts a client only to tell it that there is no room.
+fn turn_away(listener: &TcpListener) {
+    if let Ok((mut stream, _)) = listener.accept() {
+        // Who does not take the word goes without it.
+        let _ = stream.set_write_timeout(Some(REST));
+        let _ = stream.write_all(b"-ERR the server is out of file descriptors, try later\r\n");
     }
 }
 
@@ -145,6 +174,7 @@ fn start(
             let _ = events.send(Event::Started(id, thread));
         }
         Err(error) => {
+            let _ = events.send(Event::NeverStarted(id));
             log::warn!("{peer} turned away: no thread for it ({error})");
             let _ = (&entry.stream).write_all(b"-ERR the server is out of threads, try later\r\n");
         }
@@ -207,6 +237,7 @@ impl Threads {
                 Some(thread) => self.ending.push(thread),
                 None => self.early.push(id),
             },
+            Some(Event::NeverStarted(id)) => self.early.retain(|early| *early != id),
             None => {}
         }
         self.reap();

@@ -1,6 +1,6 @@
 //! One client: read, parse, look up, call, write. The only hot path.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use crate::{
     builtins,
@@ -18,6 +18,9 @@ use crate::{
 /// Replies beyond this are written before more requests are answered, so that a client that sends
 /// without reading holds no more memory than this and one reply. Bytes.
 const BACKLOG: usize = 256 << 10;
+
+/// A client that sends nothing for this long has paused.
+const IDLE: Duration = Duration::from_millis(100);
 
 const EMPTY: &[u8] = b"empty command, try 'help'";
 
@@ -84,17 +87,16 @@ impl Session {
             self.write()?;
             match flow {
                 Flow::Next => {}
-                Flow::Subscribe => self.subscribe(),
-                Flow::Unsubscribe => self.subscription = None,
+                Flow::Subscribe(subscription) => {
+                    self.subscription = subscription;
+                    if !self.input.is_empty() {
+                        continue;
+                    }
+                }
                 Flow::Close => return Ok(End::Asked),
                 Flow::Break => return Ok(End::BrokenProtocol),
             }
-            if matches!(flow, Flow::Subscribe | Flow::Unsubscribe) && !self.input.is_empty() {
-                continue;
-            }
-            if self.input.is_empty() {
-                self.shrink();
-            }
+            self.shrink_when_idle();
             self.tell_news()?;
             // The host's end shuts the reading side, so this read returns what the client had
             // sent before, and then 0.
@@ -164,13 +166,6 @@ impl Session {
         }
     }
 
-    fn subscribe(&mut self) {
-        match self.shared.newsroom.subscribe(self.entry.id) {
-            Ok(subscription) => self.subscription = Some(subscription),
-            Err(error) => log::warn!("session {}: cannot subscribe: {error}", self.entry.id),
-        }
-    }
-
     /// Tells a subscriber what happens, until there is something to read from it.
     fn tell_news(&mut self) -> io::Result<()> {
         loop {
@@ -201,10 +196,15 @@ impl Session {
         self.transport.write(&mut self.replies, &self.shared.shutdown)
     }
 
-    fn shrink(&mut self) {
-        self.input.shrink();
-        self.parser.shrink();
-        self.replies.shrink();
+    /// Gives memory back that a large request or reply has taken, once the client pauses; a busy
+    /// session keeps it, so that it allocates nothing.
+    fn shrink_when_idle(&mut self) {
+        let large = self.input.is_large() || self.replies.is_large();
+        if large && self.input.is_empty() && !platform::wait_readable(&self.entry.stream, IDLE) {
+            self.input.shrink();
+            self.parser.shrink();
+            self.replies.shrink();
+        }
     }
 }
 

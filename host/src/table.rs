@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use arc_swap::ArcSwap;
 use plugin_api::{MAX_NAME, Usage, abi::Span};
 
-use crate::{sessions::SessionEntry, shared::Shared, wire::Encoder};
+use crate::{news::Subscription, sessions::SessionEntry, shared::Shared, wire::Encoder};
 
 /// Answers one command, wherever the answer comes from.
 pub trait Worker: Send + Sync {
@@ -26,14 +26,11 @@ pub enum Answer {
 pub type Builtin = fn(&Call<'_>, &mut Encoder) -> Flow;
 
 /// What a session does after a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// It goes on.
     Next,
-    /// It goes on, and is told what happens to plugins.
-    Subscribe,
-    /// It goes on, and is told no more.
-    Unsubscribe,
+    /// It goes on, and from now on is told what happens to plugins, or no more.
+    Subscribe(Option<Subscription>),
     /// It ends as asked.
     Close,
     /// It ends since the input can no longer be told apart.

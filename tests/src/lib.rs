@@ -1,1 +1,35 @@
 //! What the end-to-end tests start, send and wait for.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+pub mod built;
+pub mod cable;
+pub mod connection;
+pub mod files;
+pub mod frame;
+pub mod host;
+pub mod lines;
+pub mod load;
+pub mod reload;
+pub mod resp;
+pub mod setup;
+pub mod system;
+pub mod tool;
+pub mod wait;
+
+pub use crate::{
+    connection::Connection,
+    frame::Frame,
+    host::Host,
+    lines::Lines,
+    load::Load,
+    resp::Resp,
+    setup::{Ended, Setup},
+    tool::require,
+    wait::{LIMIT, wait_for, wait_until},
+};
+
+/// What every client is told when the host ends.
+pub const NOTICE: &str = "the server is shutting down";
+
+/// The plugins that ship.
+pub const SHIPPED: [&str; 5] = ["clock", "server", "store", "system", "text"];

@@ -10,7 +10,9 @@ use crate::TaskError;
 
 /// The workspace's folder.
 pub fn root() -> PathBuf {
-    let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // Cargo's word at run time: the checkout may have been moved since it was built.
+    let package = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     package.parent().map(PathBuf::from).unwrap_or(package)
 }
 
@@ -30,7 +32,8 @@ pub fn test(arguments: &[String]) -> Result<(), TaskError> {
     succeed(cargo().args(["test", "--workspace"]).args(arguments).env("DROPIN_TEST_BUILT", "1"))
 }
 
-/// Starts the host, from the workspace's folder, and waits for its end.
+/// Becomes the host, or where the system cannot do that waits for its end, in the workspace's
+/// folder.
 pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> {
     let program = output(profile).join(format!("host{}", env::consts::EXE_SUFFIX));
     let mut command = Command::new(&program);
@@ -38,12 +41,19 @@ pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> 
     if arguments.is_empty() {
         command.args(["--port", "5000", "--plugins", "./plugins"]);
     }
-    let status = command
-        .args(arguments)
-        .status()
-        .map_err(|error| TaskError::Io("start", program.clone(), error))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    command.args(arguments);
+    let failed = |error| TaskError::Io("start", program, error);
+    #[cfg(unix)]
+    {
+        // So that a signal reaches the host and nobody else.
+        Err(failed(std::os::unix::process::CommandExt::exec(&mut command)))
+    }
+    #[cfg(not(unix))]
+    {
+        let status = command.status().map_err(failed)?;
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    }
 }
 
 fn cargo() -> Command {

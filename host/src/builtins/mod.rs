@@ -78,7 +78,7 @@ fn reset(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         reply.set_protocol(Protocol::Resp2);
     }
     reply.status("RESET");
-    Flow::Unsubscribe
+    Flow::Subscribe(None)
 }
 
 fn select(call: &Call<'_>, reply: &mut Encoder) -> Flow {

@@ -20,8 +20,17 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         b"DISABLE" => Order::Disable,
         b"ENABLE" => Order::Enable,
         b"WATCH" if reply.protocol() == Protocol::Resp3 => {
-            reply.ok();
-            return Flow::Subscribe;
+            return match call.shared.newsroom.subscribe() {
+                Ok(subscription) => {
+                    reply.ok();
+                    Flow::Subscribe(Some(subscription))
+                }
+                Err(error) => {
+                    let message = format!("the system gives nothing to watch with: {error}");
+                    reply.error("ERR", message.as_bytes());
+                    Flow::Next
+                }
+            };
         }
         b"WATCH" => {
             reply.error("ERR", b"only RESP3 carries what is watched: send HELLO 3 first");
@@ -29,7 +38,7 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         }
         b"UNWATCH" => {
             reply.ok();
-            return Flow::Unsubscribe;
+            return Flow::Subscribe(None);
         }
         _ => {
             super::unknown_subcommand("plugin", subcommand, KNOWN, reply);

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{generation::Generation, manifest::Manifest, refusal::Refusal};
 use crate::builtins;
 
-/// Checks what a newcomer in `folder` claims against the host and the plugins that are served.
+/// Checks what a newcomer, `file` in `folder`, claims against the host and the plugins that are served.
 ///
 /// # Errors
 /// The first clash, with both files.

@@ -10,8 +10,11 @@ use std::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// How often a closer asks whether to give up.
+const SLICE: Duration = Duration::from_millis(20);
 
 /// Threads beyond this many share a counter with another, which costs speed and nothing else.
 const STRIPES: usize = 32;
@@ -92,9 +95,9 @@ impl Gate {
     }
 
     /// Closes the gate and waits until no call is under way. Returns false, with the gate open
-    /// again, where one outlasts the deadline, or where the work has moved.
+    /// again, where one outlasts the deadline or `give_up` says so, or where the work has moved.
     #[must_use]
-    pub fn close(&self, deadline: Instant) -> bool {
+    pub fn close(&self, deadline: Instant, give_up: &dyn Fn() -> bool) -> bool {
         let mut state = self.state();
         if *state == State::Moved {
             return false;
@@ -103,12 +106,12 @@ impl Gate {
         self.closed.store(true, Ordering::SeqCst);
         while !self.is_idle() {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || give_up() {
                 drop(state);
                 self.open();
                 return false;
             }
-            let waited = self.changed.wait_timeout(state, left);
+            let waited = self.changed.wait_timeout(state, left.min(SLICE));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         true
@@ -191,7 +194,7 @@ fn stripe_of_this_thread() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::{thread, time::Duration};
+    use std::thread;
 
     use super::*;
 
@@ -225,7 +228,7 @@ mod tests {
                 });
             }
             for _ in 0..200 {
-                assert!(gate.close(soon()));
+                assert!(gate.close(soon(), &|| false));
                 assert_eq!(inside.load(Ordering::SeqCst), 0);
                 assert!(gate.is_idle());
                 gate.open();
@@ -239,14 +242,15 @@ mod tests {
     fn a_call_that_outlasts_the_deadline_keeps_the_gate_open() {
         let gate = Gate::default();
         let _pass = gate.enter();
-        assert!(!gate.close(Instant::now()));
+        assert!(!gate.close(Instant::now(), &|| false));
+        assert!(!gate.close(soon(), &|| true));
         assert!(gate.enter().is_some());
     }
 
     #[test]
     fn the_owner_gets_in_while_it_is_closed_and_counts_as_inside() {
         let gate = Gate::default();
-        assert!(gate.close(soon()));
+        assert!(gate.close(soon(), &|| false));
         let pass = gate.enter_closed();
         assert!(pass.is_some());
         gate.move_on();
@@ -263,7 +267,7 @@ mod tests {
     #[test]
     fn who_waits_is_sent_on_when_the_work_has_moved() {
         let gate = Gate::default();
-        assert!(gate.close(soon()));
+        assert!(gate.close(soon(), &|| false));
         thread::scope(|scope| {
             let waiting = scope.spawn(|| gate.enter().is_none());
             while gate.turned_away.load(Ordering::SeqCst) == 0 {

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use plugin_api::Usage;
@@ -26,6 +26,8 @@ pub struct Generation {
     live: Live,
     shadow: Arc<Shadow>,
     errors: AtomicU64,
+    /// A `save` is running, or has been given up and has not returned.
+    pub saving: AtomicBool,
 }
 
 impl Generation {
@@ -38,7 +40,15 @@ impl Generation {
         live: Live,
         shadow: Arc<Shadow>,
     ) -> Self {
-        Self { manifest, number, file, live, shadow, errors: AtomicU64::new(0) }
+        Self {
+            manifest,
+            number,
+            file,
+            live,
+            shadow,
+            errors: AtomicU64::new(0),
+            saving: AtomicBool::new(false),
+        }
     }
 
     /// The plugin itself.

@@ -1,20 +1,19 @@
 //! State, from one generation to the next or to the disk.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use super::{
     generation::Generation,
-    patience::{self, Lost},
+    patience::{self, Lost, Patience},
 };
 
 /// A generation that answers no calls: they wait until this is settled. Dropping it lets them in
 /// again, so that whatever goes wrong in between leaves the generation serving.
 pub struct Quiet {
     generation: Arc<Generation>,
-    patience: Duration,
     settled: bool,
 }
 
@@ -22,13 +21,18 @@ impl Quiet {
     /// Holds new calls back and waits for the running ones.
     ///
     /// # Errors
-    /// Where one of them outlasts `patience`; the generation serves on.
-    pub fn keep(generation: &Arc<Generation>, patience: Duration) -> Result<Self, String> {
-        if generation.live().gate().close(Instant::now() + patience) {
-            let generation = Arc::clone(generation);
-            return Ok(Self { generation, patience, settled: false });
+    /// Where one of them outlasts `patience`, or an earlier `save` is still running; the generation
+    /// serves on.
+    pub fn keep(generation: &Arc<Generation>, patience: &Patience<'_>) -> Result<Self, String> {
+        if generation.saving.load(Ordering::SeqCst) {
+            // Calls would only be held up in vain.
+            return Err("an earlier `save` of it has not returned yet".into());
         }
-        let seconds = patience.as_secs_f64();
+        let deadline = Instant::now() + patience.time;
+        if generation.live().gate().close(deadline, patience.give_up) {
+            return Ok(Self { generation: Arc::clone(generation), settled: false });
+        }
+        let seconds = patience.time.as_secs_f64();
         Err(format!("a running call of generation {} outlasted {seconds} s", generation.number))
     }
 
@@ -36,10 +40,8 @@ impl Quiet {
     ///
     /// # Errors
     /// What the plugin says, or that it took too long.
-    pub fn save(&self) -> Result<Option<Vec<u8>>, String> {
-        let generation = Arc::clone(&self.generation);
-        patience::within(self.patience, "save", move || generation.live().save())
-            .unwrap_or_else(|lost| Err(explain("save", lost, self.patience)))
+    pub fn save(&self, patience: &Patience<'_>) -> Result<Option<Vec<u8>>, String> {
+        save(&self.generation, patience)
     }
 
     /// Ends it: who waits is sent to the table, where the work has moved.
@@ -57,23 +59,48 @@ impl Drop for Quiet {
     }
 }
 
+/// A generation's state, whether it is quiet or not; `None` where it keeps none.
+///
+/// # Errors
+/// What the plugin says, or that it took too long.
+pub fn save(
+    generation: &Arc<Generation>,
+    patience: &Patience<'_>,
+) -> Result<Option<Vec<u8>>, String> {
+    let saving = Arc::clone(generation);
+    saving.saving.store(true, Ordering::SeqCst);
+    let saved = patience::within(patience, "save", move || {
+        let saved = saving.live().save();
+        saving.saving.store(false, Ordering::SeqCst);
+        saved
+    });
+    saved.unwrap_or_else(|lost| {
+        if lost == Lost::NoThread {
+            generation.saving.store(false, Ordering::SeqCst);
+        }
+        Err(explain("save", lost, patience.time))
+    })
+}
+
 /// Hands state to a generation that has not been called yet.
 ///
 /// # Errors
 /// What the plugin says, or that it took too long.
 pub fn restore(
     generation: &Arc<Generation>,
-    state: Arc<[u8]>,
-    time: Duration,
+    state: Vec<u8>,
+    patience: &Patience<'_>,
 ) -> Result<(), String> {
     let generation = Arc::clone(generation);
-    patience::within(time, "restore", move || generation.live().restore(&state))
-        .unwrap_or_else(|lost| Err(explain("restore", lost, time)))
+    patience::within(patience, "restore", move || generation.live().restore(&state))
+        .unwrap_or_else(|lost| Err(explain("restore", lost, patience.time)))
 }
 
 fn explain(what: &str, lost: Lost, time: Duration) -> String {
     match lost {
         Lost::TimedOut => format!("its `{what}` took longer than {} s", time.as_secs_f64()),
         Lost::Failed => format!("its `{what}` ended without a result"),
+        Lost::NoThread => format!("the system has no thread for its `{what}`"),
+        Lost::GivenUp => format!("the host is ending, and its `{what}` has not returned"),
     }
 }

@@ -8,7 +8,7 @@
 use std::{
     cell::UnsafeCell,
     error::Error,
-    mem,
+    mem::ManuallyDrop,
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -36,9 +36,11 @@ use crate::{
 
 /// An open plugin library whose root is known to have the expected layout.
 pub struct Library {
+    // Dangles once the handle is closed; both go together.
     root: RootRef,
-    // Closed when this drops, after which `root` dangles; both go together.
-    _handle: libloading::Library,
+    handle: ManuallyDrop<libloading::Library>,
+    /// It has, or may have, threads that nobody else knows of: never closed.
+    untracked_threads: bool,
 }
 
 /// Whether the layout of the library's types is compared with the host's.
@@ -61,7 +63,7 @@ impl Library {
         // SAFETY: opening runs the library's own constructors, and nothing can prove of them that
         // they are sound. Who puts a file into the plugins folder vouches for it, and the host
         // opens only bytes that have been opened in a probe before.
-        let handle = unsafe { libloading::Library::new(path) }
+        let handle = unsafe { open_now(path) }
             .map_err(|error| Refusal::NotALibrary { error: describe(&error) })?;
         // SAFETY: the name is that of a static `LibHeader`, by abi_stable's convention, of which
         // `AbiHeaderRef` is a pointer to the first field. A library that uses this very unlikely
@@ -79,6 +81,10 @@ impl Library {
         let header = header.upgrade().map_err(|error| Refusal::Layout { report: say(error) })?;
         check_version(header)?;
         if layout == Layout::Check {
+            if header.layout().is_none() {
+                let report = "it was built without a description of its types".into();
+                return Err(Refusal::Layout { report });
+            }
             header
                 .ensure_layout::<RootRef>()
                 .map_err(|error| Refusal::Layout { report: say(error) })?;
@@ -87,7 +93,10 @@ impl Library {
         // file of the same content.
         let root = unsafe { header.unchecked_layout::<RootRef>() }
             .map_err(|error| Refusal::Manifest { problem: error.to_string() })?;
-        Ok(Self { root, _handle: handle })
+        let handle = ManuallyDrop::new(handle);
+        let mut library = Self { root, handle, untracked_threads: false };
+        library.untracked_threads = library.manifest().untracked_threads;
+        Ok(library)
     }
 
     /// What the plugin says of itself.
@@ -102,12 +111,21 @@ impl Library {
     /// # Errors
     /// What the plugin's `create` returns.
     pub fn create(self, services: impl Services + 'static) -> Result<Live, Refusal> {
-        let untracked_threads = self.manifest().untracked_threads;
         let services = Services_TO::from_ptr(RArc::new(services), TD_Opaque);
         match self.root.create()(services).into_result() {
-            Ok(object) => Ok(Live::new(Instance { object, library: self }, untracked_threads)),
+            Ok(object) => Ok(Live::new(Instance { object, _library: self })),
             // Copied, since the error's memory is the library's.
             Err(error) => Err(Refusal::Create { error: error.as_str().to_owned() }),
+        }
+    }
+}
+
+impl Drop for Library {
+    fn drop(&mut self) {
+        if !self.untracked_threads {
+            // SAFETY: the field is dropped here alone, once; what points into the library is
+            // `root`, which goes with it, and the instance, which `Instance` drops before.
+            unsafe { ManuallyDrop::drop(&mut self.handle) }
         }
     }
 }
@@ -116,16 +134,7 @@ impl Library {
 struct Instance {
     // Fields drop in order: what the plugin made, whose code and memory are the library's, first.
     object: InstanceObject,
-    library: Library,
-}
-
-impl Instance {
-    /// Drops what the plugin made, and leaves its code mapped for ever.
-    fn keep_mapped(self) {
-        let Self { object, library } = self;
-        drop(object);
-        mem::forget(library);
-    }
+    _library: Library,
 }
 
 /// A living plugin behind its gate. It can be ended, and its library closed, while others still
@@ -136,8 +145,6 @@ pub struct Live {
     instance: UnsafeCell<Option<Instance>>,
     /// Its lock makes sure that the plugin is ended once.
     ended: Mutex<bool>,
-    /// The plugin says that it has threads that nobody else knows of.
-    untracked_threads: bool,
 }
 
 // SAFETY: of the fields only the cell is not `Sync` by itself. `inside` reads it under a pass of
@@ -149,12 +156,11 @@ pub struct Live {
 unsafe impl Sync for Live where Instance: Send + Sync {}
 
 impl Live {
-    fn new(instance: Instance, untracked_threads: bool) -> Self {
+    fn new(instance: Instance) -> Self {
         Self {
             gate: Gate::default(),
             instance: UnsafeCell::new(Some(instance)),
             ended: Mutex::new(false),
-            untracked_threads,
         }
     }
 
@@ -234,10 +240,7 @@ impl Live {
         // SAFETY: the gate is over, so no pass is out and none will be given, and reads happen
         // under a pass alone; the lock keeps a second `end` away.
         let instance = unsafe { (*self.instance.get()).take() };
-        match instance {
-            Some(instance) if self.untracked_threads => instance.keep_mapped(),
-            instance => drop(instance),
-        }
+        drop(instance);
         true
     }
 
@@ -249,17 +252,27 @@ impl Live {
     }
 }
 
-impl Drop for Live {
-    fn drop(&mut self) {
-        // Here nobody else holds it, so that only the plugin's own wish matters.
-        if let Some(instance) = self.instance.get_mut().take() {
-            if self.untracked_threads { instance.keep_mapped() } else { drop(instance) }
-        }
-    }
-}
-
 /// Only a caller that has held on to an ended plugin is told so.
 const ENDED: &str = "the plugin has been ended";
+
+/// Opens a library with everything that it needs bound at once: what is missing must show in the
+/// probe and not at a call.
+///
+/// # Safety
+/// The library's constructors run.
+unsafe fn open_now(path: &Path) -> Result<libloading::Library, libloading::Error> {
+    #[cfg(unix)]
+    {
+        use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+        // SAFETY: passed on to the caller.
+        unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map(Into::into)
+    }
+    #[cfg(not(unix))]
+    // SAFETY: passed on to the caller.
+    unsafe {
+        libloading::Library::new(path)
+    }
+}
 
 fn check_version(header: &LibHeader) -> Result<(), Refusal> {
     let plugin = header.version_strings().version.as_str();

@@ -7,7 +7,7 @@ use super::{
     generation::Generation,
     library::{Layout, Library, Live},
     manifest::Manifest,
-    patience::{self, Lost},
+    patience::{self, Lost, Patience},
     probe,
     refusal::Refusal,
     shadow::Shadow,
@@ -40,9 +40,10 @@ pub fn load(
         started: shared.started,
     };
     let (path, approved) = (shadow.path().to_owned(), manifest.clone());
-    let live = with_patience(shared.config.probe_timeout, "load", move || {
-        open(path, &approved, services)
-    })?;
+    let give_up = || shared.shutdown.is_stopping();
+    let patience = Patience { time: shared.config.probe_timeout, give_up: &give_up };
+    let live = patience::within(&patience, "load", move || open(path, &approved, services))
+        .unwrap_or_else(|lost| Err(explain(lost, patience.time)))?;
     shadow.hide();
     Ok(Generation::new(manifest, number, file, live, shadow))
 }
@@ -57,18 +58,13 @@ fn open(path: PathBuf, approved: &Manifest, services: PluginServices) -> Result<
     library.create(services)
 }
 
-fn with_patience<T: Send + 'static>(
-    time: Duration,
-    name: &str,
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    patience::within(time, name, work).unwrap_or_else(|lost| {
-        Err(match lost {
-            Lost::TimedOut => {
-                let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-                Refusal::TimedOut { millis }
-            }
-            Lost::Failed => Refusal::Create { error: "its thread ended without a result".into() },
-        })
-    })
+fn explain(lost: Lost, time: Duration) -> Refusal {
+    match lost {
+        Lost::TimedOut => {
+            Refusal::TimedOut { millis: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }
+        }
+        Lost::GivenUp => Refusal::Stopping,
+        Lost::Failed => Refusal::Create { error: "its thread ended without a result".into() },
+        Lost::NoThread => Refusal::probe_failed("start", &"the system has no thread to give"),
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod boundary;
 pub mod clashes;
+pub mod elf;
 pub mod folder;
 pub mod gate;
 pub mod generation;
@@ -14,6 +15,7 @@ pub mod patience;
 pub mod probe;
 pub mod refusal;
 pub mod retired;
+pub mod retries;
 pub mod settle;
 pub mod shadow;
 pub mod slot;

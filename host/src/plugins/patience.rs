@@ -3,24 +3,39 @@
 use std::{
     sync::mpsc::{self, RecvTimeoutError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// How often it is asked whether to give up early.
+pub const SLICE: Duration = Duration::from_millis(20);
+
+/// How long something may take.
+pub struct Patience<'a> {
+    /// The time.
+    pub time: Duration,
+    /// Whether to give up before.
+    pub give_up: &'a dyn Fn() -> bool,
+}
 
 /// Why there is no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
     /// The time is over. The work goes on by itself, and so does whatever it holds.
     TimedOut,
-    /// The work panicked, or there was no thread for it.
+    /// As above, but before the time was over.
+    GivenUp,
+    /// The work panicked.
     Failed,
+    /// There was no thread for it.
+    NoThread,
 }
 
-/// Does the work on a thread of its own and waits for it, but no longer than `time`.
+/// Does the work on a thread of its own and waits for it, but no longer than that.
 ///
 /// # Errors
 /// Where there is no result in time.
 pub fn within<T: Send + 'static>(
-    time: Duration,
+    patience: &Patience<'_>,
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Lost> {
@@ -29,15 +44,21 @@ pub fn within<T: Send + 'static>(
         // Nobody waits any more where the time is over.
         let _ = sender.send(work());
     });
-    let Ok(worker) = worker else { return Err(Lost::Failed) };
-    match receiver.recv_timeout(time) {
-        Ok(result) => {
-            // It has nothing left to do; joining makes its thread-locals go before the plugin.
-            let _ = worker.join();
-            Ok(result)
+    let Ok(worker) = worker else { return Err(Lost::NoThread) };
+    let deadline = Instant::now() + patience.time;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match receiver.recv_timeout(left.min(SLICE)) {
+            Ok(result) => {
+                // It has nothing left to do; joining makes its thread-locals go before the plugin.
+                let _ = worker.join();
+                return Ok(result);
+            }
+            Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Lost::TimedOut),
+            Err(RecvTimeoutError::Timeout) if (patience.give_up)() => return Err(Lost::GivenUp),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(Lost::Failed),
         }
-        Err(RecvTimeoutError::Timeout) => Err(Lost::TimedOut),
-        Err(RecvTimeoutError::Disconnected) => Err(Lost::Failed),
     }
 }
 
@@ -47,10 +68,13 @@ mod tests {
 
     #[test]
     fn work_gets_its_time_and_no_more() {
+        let hang = |time, give_up: &dyn Fn() -> bool| {
+            let (_keep, never) = mpsc::channel::<()>();
+            within(&Patience { time, give_up }, "hung", move || never.recv().is_ok())
+        };
         let long = Duration::from_secs(20);
-        assert_eq!(within(long, "quick", || 7), Ok(7));
-        let (_keep, never) = mpsc::channel::<()>();
-        let hung = within(Duration::from_millis(1), "hung", move || never.recv().is_ok());
-        assert_eq!(hung, Err(Lost::TimedOut));
+        assert_eq!(within(&Patience { time: long, give_up: &|| true }, "quick", || 7), Ok(7));
+        assert_eq!(hang(Duration::from_millis(1), &|| false), Err(Lost::TimedOut));
+        assert_eq!(hang(long, &|| true), Err(Lost::GivenUp));
     }
 }

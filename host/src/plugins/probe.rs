@@ -6,7 +6,7 @@
 //! how it ends the process, is not to be trusted.
 
 use std::{
-    env, fs,
+    fs,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -19,6 +19,7 @@ use super::{
     manifest::Manifest,
     refusal::Refusal,
 };
+use crate::platform;
 
 /// How long the probe's end is not noticed, at the most.
 const POLL: Duration = Duration::from_micros(500);
@@ -36,10 +37,12 @@ pub fn probe(
     let failed = |operation: &'static str| {
         move |error: std::io::Error| Refusal::probe_failed(operation, &error)
     };
-    let program = env::current_exe().map_err(failed("find the host's program"))?;
+    let program = platform::own_program().map_err(failed("find the host's program"))?;
     let desk = tempfile::tempdir().map_err(failed("make a directory"))?;
     let verdict = desk.path().join("verdict.json");
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    platform::own_group(&mut command);
+    let child = command
         .arg("probe")
         .arg(file)
         .arg(&verdict)
@@ -60,6 +63,7 @@ pub fn probe(
 /// The child's side of a probe. Returns whether a verdict could be written.
 #[must_use]
 pub fn run_child(file: &Path, verdict: &Path) -> bool {
+    platform::die_with_parent();
     let judged = judge(file, verdict);
     let Ok(bytes) = serde_json::to_vec(&judged) else { return false };
     // Beside, then renamed: a verdict is there whole or not at all.
@@ -112,7 +116,8 @@ struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // Where it has ended, neither does anything.
+        // What it has started goes too. Where all have ended, neither does anything.
+        platform::kill_group(&self.0);
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -22,6 +22,8 @@ pub enum Refusal {
     },
     /// It changed while it was read.
     Unsettled,
+    /// It ends before it is complete.
+    Truncated,
     /// The system's loader does not take it.
     NotALibrary {
         /// What the loader said.
@@ -98,6 +100,30 @@ impl Refusal {
         Self::ProbeFailed { operation: operation.to_owned(), error: error.to_string() }
     }
 
+    /// Whether the same content will be refused again, whatever else changes.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        use Refusal as R;
+        matches!(
+            self,
+            R::NotAFile { .. }
+                | R::NotALibrary { .. }
+                | R::Truncated
+                | R::NoPlugin
+                | R::AbiStable { .. }
+                | R::ApiVersion { .. }
+                | R::Layout { .. }
+                | R::Manifest { .. }
+        )
+    }
+
+    /// Whether the same content may be taken a moment later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        use Refusal as R;
+        matches!(self, R::Unsettled | R::Handover { .. } | R::ProbeFailed { .. })
+    }
+
     /// The same with the file's own path in the loader's words, which name the private copy.
     #[must_use]
     pub fn about(self, copy: &Path, file: &Path) -> Self {
@@ -117,6 +143,7 @@ impl fmt::Display for Refusal {
             Self::Unreadable { operation, error } => write!(out, "cannot {operation}: {error}"),
             Self::NotAFile { what } => write!(out, "it is {what}, not a library"),
             Self::Unsettled => out.write_str("it changed while it was being read"),
+            Self::Truncated => out.write_str("it is only the beginning of a library"),
             Self::Stopping => out.write_str("the host is ending"),
             Self::Handover { problem } => {
                 write!(out, "its state could not be handed over: {problem}")

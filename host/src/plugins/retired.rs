@@ -24,6 +24,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How often a retired generation is looked at.
 pub const TICK: Duration = Duration::from_millis(2);
 
+/// How often, when it has been retired for long.
+const LONG_TICK: Duration = Duration::from_millis(100);
+
 /// Generations that are no longer served.
 #[derive(Default)]
 pub struct Retired {
@@ -73,10 +76,19 @@ impl Retired {
         over
     }
 
-    /// Whether there is something that a [`TICK`] may move on.
+    /// Whether there is something left to move on.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         !(self.draining.is_empty() && self.ending.is_empty())
+    }
+
+    /// When to look again; `None` where there is nothing to move on. What does not end soon is
+    /// looked at less often.
+    #[must_use]
+    pub fn pause(&self) -> Option<Duration> {
+        let draining = self.draining.iter().map(|one| one.since.elapsed());
+        let youngest = draining.chain(self.ending.iter().map(|one| one.since.elapsed())).min()?;
+        Some(if youngest < BATCH { TICK } else { LONG_TICK })
     }
 
     /// How many generations of a plugin are not unloaded: still running calls, and still mapped.
@@ -103,14 +115,15 @@ impl Retired {
                 continue;
             }
             let Draining { generation, since } = one;
-            newsroom.tell(news(&generation, Event::Drained, since.elapsed(), String::new()));
-            over.push(Arc::clone(&generation));
             let ended = Arc::clone(&generation);
             let thread = std::thread::Builder::new().name("unload".into()).spawn(move || {
                 ended.live().end();
             });
             match thread {
                 Ok(thread) => {
+                    let took = since.elapsed();
+                    newsroom.tell(news(&generation, Event::Drained, took, String::new()));
+                    over.push(Arc::clone(&generation));
                     self.ending.push(Ending { generation, since: Instant::now(), thread });
                 }
                 // Try again at the next tick.

@@ -17,6 +17,8 @@ const GONE: Duration = Duration::from_millis(200);
 /// What the system, or a look at the folder, tells of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sign {
+    /// Its name is new; what is to come of it is not known.
+    Created(PathBuf),
     /// Somebody is writing to it.
     Writing(PathBuf),
     /// It is complete: closed after writing, or put there by a rename or a link. It looked so,
@@ -61,8 +63,13 @@ impl Settler {
     /// A sign was seen.
     pub fn note(&mut self, sign: Sign, now: Instant) {
         match sign {
+            Sign::Created(path) => {
+                self.vanished.remove(&path);
+            }
             Sign::Writing(path) => {
                 self.vanished.remove(&path);
+                self.moving.remove(&path);
+                self.ready.retain(|change| *change != Change::Ready(path.clone()));
                 self.writing.insert(path);
             }
             Sign::Complete(path, look) => {
@@ -93,7 +100,9 @@ impl Settler {
         }
         self.moving.retain(|path, _| there.contains(path.as_path()));
         for (path, look) in listing {
-            if self.writing.contains(&path) {
+            // An empty file is one that is about to be written.
+            if self.writing.contains(&path) || look.1 == 0 {
+                self.moving.remove(&path);
                 continue;
             }
             self.vanished.remove(&path);
@@ -231,6 +240,29 @@ mod tests {
         assert_eq!(settler.due(now + STILL).len(), 2);
         settler.scan(vec![(path("b"), look(1))], now + STILL * 2);
         assert_eq!(settler.due(now + STILL * 2 + GONE), [Change::Gone(path("a"))]);
+    }
+
+    #[test]
+    fn a_writer_takes_back_that_a_file_was_ready_and_nothing_is_due_meanwhile() {
+        let (mut settler, now) = (Settler::new(STILL), Instant::now());
+        settler.scan(vec![(path("a"), look(1))], now);
+        settler.note(Sign::Complete(path("a"), None), now);
+        settler.note(Sign::Writing(path("a")), now);
+        settler.scan(vec![(path("a"), look(2))], now + STILL);
+        assert_eq!(settler.due(now + STILL), []);
+        assert_eq!(settler.next_due(), None);
+    }
+
+    #[test]
+    fn a_name_without_a_writer_is_ready_when_it_is_still() {
+        let (mut settler, now) = (Settler::new(STILL), Instant::now());
+        settler.note(Sign::Created(path("a")), now);
+        settler.scan(vec![(path("a"), (1, 0, 0))], now);
+        settler.scan(vec![(path("a"), (1, 0, 0))], now + STILL);
+        assert_eq!(settler.due(now + STILL), [], "an empty file is not");
+        settler.scan(vec![(path("a"), look(1))], now + STILL * 2);
+        settler.scan(vec![(path("a"), look(1))], now + STILL * 3);
+        assert_eq!(settler.due(now + STILL * 3), ready("a"));
     }
 
     #[test]

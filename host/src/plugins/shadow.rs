@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::refusal::Refusal;
+use super::{elf, refusal::Refusal};
 use crate::platform::LIBRARY_EXTENSION;
 
 /// Where private copies are made; emptied when it is opened and when the host ends.
@@ -68,6 +68,13 @@ impl ShadowDir {
         if after.len() == 0 {
             return Err(Refusal::NotAFile { what: "an empty file".into() });
         }
+        let beginning = shadow.beginning().map_err(unreadable("read its copy"))?;
+        if elf::is_cut_short(&beginning, after.len()) {
+            return Err(Refusal::Truncated);
+        }
+        if elf::is_for_another_machine(&beginning) {
+            return Err(Refusal::NotALibrary { error: "it is for another processor".into() });
+        }
         Ok(shadow)
     }
 
@@ -114,6 +121,12 @@ impl Shadow {
     #[must_use]
     pub fn hash(&self) -> blake3::Hash {
         self.hash
+    }
+
+    fn beginning(&self) -> io::Result<Vec<u8>> {
+        let mut beginning = Vec::with_capacity(64);
+        (&self.content).take(64).read_to_end(&mut beginning)?;
+        Ok(beginning)
     }
 
     /// Takes the file's name away, where the system allows that of a file in use. The content

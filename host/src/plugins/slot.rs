@@ -18,6 +18,8 @@ pub struct Slot {
     pub file: String,
     /// The code that was served before, to roll back to.
     pub previous: Option<(Arc<Shadow>, Manifest)>,
+    /// The code that was served last, where none is served now.
+    pub withdrawn: Option<(Arc<Shadow>, Manifest)>,
     /// An operator has switched it off.
     pub disabled: bool,
     /// Calls and errors of the generations that are over.
@@ -50,6 +52,13 @@ impl Slot {
         self.serving.as_ref().map(|serving| &serving.generation)
     }
 
+    /// The code to roll back to: what was served before this, or last where nothing is.
+    #[must_use]
+    pub fn code_before(&self) -> Option<(Arc<Shadow>, Manifest)> {
+        let withdrawn = self.withdrawn.clone().filter(|_| self.serving.is_none());
+        withdrawn.or_else(|| self.previous.clone())
+    }
+
     /// Tells about it.
     #[must_use]
     pub fn info(&self, name: &str, retired: &Retired, states: &States) -> Info {
@@ -66,7 +75,7 @@ impl Slot {
             status,
             version: generation.map(|one| one.manifest.version.clone()).unwrap_or_default(),
             file: self.file.clone(),
-            generation: self.number,
+            generation: generation.map_or(self.number, |one| one.number),
             hash: generation
                 .map(|one| one.shadow().hash().to_hex().to_string())
                 .unwrap_or_default(),
@@ -76,7 +85,7 @@ impl Slot {
             errors: errors + generation.map_or(0, |one| one.errors()),
             draining,
             lingering,
-            can_roll_back: self.previous.is_some(),
+            can_roll_back: self.code_before().is_some(),
             last_failure: self
                 .last_failure
                 .as_ref()

@@ -55,8 +55,10 @@ impl States {
         fs::metadata(self.file(plugin)).ok().map(|file| file.len())
     }
 
+    /// Where a plugin's state is kept.
     // A plugin's name has no dot, so neither file of one can be another's.
-    fn file(&self, plugin: &str) -> PathBuf {
+    #[must_use]
+    pub fn file(&self, plugin: &str) -> PathBuf {
         self.folder.join(format!("{plugin}.state"))
     }
 }

@@ -91,7 +91,10 @@ fn run(
         let now = Instant::now();
         if now >= next_scan {
             next_scan = now + pause;
-            eye.watch();
+            if eye.watch() {
+                // Signs from before are of another folder, or were lost.
+                settler.note(Sign::Lost, now);
+            }
             settler.scan(eye.look(), now);
         }
         settler.due(now).into_iter().for_each(&mut changed);
@@ -131,7 +134,8 @@ fn note(
                 return;
             }
             signs(&event, folder).into_iter().for_each(|sign| settler.note(sign, now));
-            if matches!(event.kind, EventKind::Remove(RemoveKind::Folder)) {
+            let (gone, new) = (EventKind::Remove(RemoveKind::Folder), CreateKind::File);
+            if event.kind == gone || event.kind == EventKind::Create(new) {
                 *next_scan = now;
             }
         }
@@ -162,11 +166,12 @@ fn signs(event: &Event, folder: &Path) -> Vec<Sign> {
     libraries.filter_map(|path| path.file_name()).map(|name| sign(folder.join(name))).collect()
 }
 
-/// A name that is new: a link is complete at once, a new file is about to be written.
+/// A name that is new: a link is complete at once; a new file is about to be written, or was put
+/// there whole by a link whose other name is gone by now.
 fn appeared(path: PathBuf) -> Sign {
     match fs::symlink_metadata(&path) {
         Ok(file) if file.is_symlink() || platform::links(&file) > 1 => complete(path),
-        _ => Sign::Writing(path),
+        _ => Sign::Created(path),
     }
 }
 
@@ -206,11 +211,12 @@ struct Eye {
 }
 
 impl Eye {
-    fn watch(&mut self) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// Watches the folder that is there now; returns whether that is another than before.
+    fn watch(&mut self) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
         let folder = fs::metadata(&self.folder).ok().map(|folder| platform::identity(&folder));
         if folder == self.watched {
-            return;
+            return false;
         }
         if self.watched.take().is_some() {
             // Where the folder is gone the system has ended the watch itself.
@@ -222,6 +228,7 @@ impl Eye {
                 Err(error) => log::debug!("cannot watch {}: {error}", self.folder.display()),
             }
         }
+        true
     }
 
     fn look(&self) -> Vec<(PathBuf, Look)> {

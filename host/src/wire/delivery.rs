@@ -57,6 +57,11 @@ impl Encoder {
         self.out.clear();
     }
 
+    /// Whether there is memory above that cap.
+    pub fn is_large(&self) -> bool {
+        self.out.is_large()
+    }
+
     /// Gives back memory above a small cap. For an idle session.
     pub fn shrink(&mut self) {
         self.out.shrink();

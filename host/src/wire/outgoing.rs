@@ -58,6 +58,10 @@ impl Outgoing {
         }
     }
 
+    pub(super) fn is_large(&self) -> bool {
+        self.bytes.capacity() > KEPT
+    }
+
     /// Gives back memory above a small cap.
     pub(super) fn shrink(&mut self) {
         if self.bytes.capacity() > KEPT {

@@ -17,6 +17,7 @@ plugin! {
         "get" "KEY" => get, "Replies the value under KEY, or nothing.";
         "del" "KEY.." => del, "Removes each KEY and replies how many were there.";
         "incr" "KEY [BY]" => incr, "Adds BY, or 1, to the integer under KEY and replies the sum.";
+        "incrby" "KEY BY" => incr, "Adds BY to the integer under KEY and replies the sum.";
         "keys" "[GLOB]" => keys, "Lists the keys, or those like GLOB, such as a*, a?, [a-c] or [^x].";
     }
 }

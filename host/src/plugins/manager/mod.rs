@@ -4,6 +4,9 @@
 //! serves on, with its state.
 
 mod orders;
+mod state;
+
+pub use state::LAST_SAVES;
 
 use std::{
     collections::BTreeMap,
@@ -18,11 +21,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::{
     clashes, folder,
     generation::Generation,
-    handover::{self, Quiet},
+    handover::Quiet,
     loader,
     manifest::Manifest,
     refusal::Refusal,
     retired::{self, Retired},
+    retries::Retries,
     shadow::{Shadow, ShadowDir},
     slot::{Serving, Slot},
     states::States,
@@ -47,6 +51,7 @@ pub struct Manager {
     slots: BTreeMap<String, Slot>,
     files: BTreeMap<PathBuf, Seen>,
     retired: Retired,
+    retries: Retries,
 }
 
 /// What became of a file's content.
@@ -72,19 +77,24 @@ impl Manager {
     pub fn new(shared: Arc<Shared>, table: Arc<LiveTable>) -> io::Result<Self> {
         let shadows = ShadowDir::open(shared.state_dir.join("copies"))?;
         let states = States::new(shared.state_dir.join("state"));
-        let (slots, files, retired) = Default::default();
-        Ok(Self { shared, table, shadows, states, slots, files, retired })
+        let (slots, files, retired, retries) = Default::default();
+        Ok(Self { shared, table, shadows, states, slots, files, retired, retries })
     }
 
     /// Loads every library in the folder and publishes the table. What cannot be loaded is logged
     /// and passed over.
     pub fn load_folder(&mut self) {
         let folder = self.shared.config.plugins.clone();
-        let files = folder::libraries(&folder).unwrap_or_else(|error| {
-            let folder = folder.display();
-            log::warn!("cannot read the plugins folder {folder}: {error}");
-            Vec::new()
-        });
+        let files = match folder::libraries(&folder) {
+            Ok(files) => files,
+            Err(error) => {
+                let folder = folder.display();
+                log::warn!(
+                    "cannot read the plugins folder {folder}: {error}; no plugin until it is there"
+                );
+                return self.publish();
+            }
+        };
         if files.is_empty() {
             log::warn!("no plugin in {}; only the host's own commands", folder.display());
         }
@@ -97,7 +107,7 @@ impl Manager {
     /// Works until it is told to end.
     pub fn run(mut self, messages: &Receiver<Message>) {
         loop {
-            let wait = if self.retired.is_busy() { retired::TICK } else { IDLE };
+            let wait = self.retired.pause().unwrap_or(IDLE).min(self.retries.pause());
             match messages.recv_timeout(wait) {
                 Ok(Message::Changed(Change::Ready(path))) => self.take(&path, false),
                 Ok(Message::Changed(Change::Gone(path))) => self.gone(&path),
@@ -115,8 +125,20 @@ impl Manager {
 
     /// Takes a file's content, if it is new or `anew` is set, and tells what came of it.
     fn take(&mut self, path: &Path, anew: bool) {
-        if let Err(refused) = self.try_take(path, anew) {
-            self.tell_refused(path, refused);
+        match self.try_take(path, anew) {
+            Ok(()) => self.retries.forget(path),
+            Err(refused) => {
+                let passing = refused.refusal.is_passing();
+                // A file that is being written is told of when it stays so.
+                if !matches!(refused.refusal, Refusal::Unsettled) || self.retries.is_late(path) {
+                    self.tell_refused(path, refused);
+                }
+                if passing {
+                    self.retries.later(path, Instant::now());
+                } else {
+                    self.retries.forget(path);
+                }
+            }
         }
     }
 
@@ -156,16 +178,26 @@ impl Manager {
             log::debug!("{file} was touched but is the same");
             return Ok(());
         }
-        self.files.insert(path.to_owned(), Seen { hash, clashed: false });
-        let manifest = loader::probe(&self.shared, &shadow)
-            .map_err(|refusal| refusal.about(shadow.path(), path))
-            .map_err(fail(served.clone()))?;
-        let plugin = manifest.name.clone();
-        let taken = self.install(&file, shadow, manifest, started);
-        if let (Err(Refusal::Clash { .. }), Some(seen)) = (&taken, self.files.get_mut(path)) {
-            seen.clashed = true;
+        let taken = loader::probe(&self.shared, &shadow)
+            .map_err(|refusal| (served.clone(), refusal.about(shadow.path(), path)))
+            .and_then(|manifest| {
+                let plugin = manifest.name.clone();
+                let installed = self.install(&file, shadow, manifest, started);
+                installed.map_err(|refusal| match refusal {
+                    // It is the newcomer's failure, not that of whoever has the name.
+                    Refusal::Clash { .. } => (served, refusal),
+                    _ => (served.or(Some(plugin)), refusal),
+                })
+            });
+        let refused = taken.as_ref().err().map(|(_, refusal)| refusal);
+        let clashed = matches!(refused, Some(Refusal::Clash { .. }));
+        // What another try may take is not remembered.
+        if clashed || refused.is_none_or(Refusal::is_lasting) {
+            self.files.insert(path.to_owned(), Seen { hash, clashed });
+        } else {
+            self.files.remove(path);
         }
-        taken.map_err(fail(served.or(Some(plugin))))
+        taken.map_err(|(plugin, refusal)| fail(plugin)(refusal))
     }
 
     /// From a copy that a probe has approved to a swapped table.
@@ -177,114 +209,93 @@ impl Manager {
         started: Instant,
     ) -> Result<(), Refusal> {
         let name = manifest.name.clone();
-        // What is served from this very file is about to go.
+        let folder = &self.shared.config.plugins;
+        // What is served from this very file is about to go, and so is this plugin as it is served
+        // from a file that is gone: it has been renamed.
+        let goes = |other: &Arc<Generation>| {
+            other.file == file
+                || (other.manifest.name == name && !folder.join(&other.file).exists())
+        };
         let served = self.slots.values().filter_map(Slot::generation);
-        let others = served.filter(|generation| generation.file != file);
-        clashes::check(&manifest, file, &self.shared.config.plugins, others)?;
+        clashes::check(&manifest, file, folder, served.filter(|other| !goes(other)))?;
         let slot = self.slots.entry(name.clone()).or_default();
-        file.clone_into(&mut slot.file);
         if slot.disabled {
+            file.clone_into(&mut slot.file);
             log::info!("plugin {name}: {file} is not loaded, since the plugin is disabled");
             return Ok(());
         }
-        let number = slot.number + 1;
-        let old = slot.serving.clone();
-        let new = Arc::new(loader::load(
-            &self.shared,
-            Arc::new(shadow),
-            manifest,
-            number,
-            file.to_owned(),
-        )?);
-        // From here on there is a loaded library that has to be unloaded in order.
-        slot.number = number;
+        if slot.serving.is_none() {
+            file.clone_into(&mut slot.file);
+        }
+        slot.number += 1;
+        let (number, old) = (slot.number, slot.generation().cloned());
+        let (shadow, file) = (Arc::new(shadow), file.to_owned());
+        let new = loader::load(&self.shared, shadow, manifest, number, file.clone())?;
+        let new = Arc::new(new);
+        // What was served from this file under another name goes in the same step.
+        let renamed = self.served_from(&file).filter(|served| *served != name);
+        let renamed = renamed.and_then(|other| self.slots.get(&other)?.generation().cloned());
+
         let paused = Instant::now();
-        let quiet = match self.hand_over(old.as_ref().map(|old| &old.generation), &new) {
-            Ok(quiet) => quiet,
+        let quieted = self.hand_over(old.as_ref(), &new).and_then(|quiet| {
+            let renamed = renamed.as_ref().map(|renamed| self.save(renamed)).transpose()?;
+            Ok([quiet, renamed.flatten()])
+        });
+        let quieted = match quieted {
+            Ok(quieted) => quieted,
             Err(problem) => {
+                // It has been loaded, so it has to be unloaded in order.
                 self.retired.add(new);
                 return Err(Refusal::Handover { problem });
             }
         };
-        // What was served from this file under another name goes in the same step.
-        let renamed = self.served_from(file).filter(|served| *served != name);
-        if let Some(slot) = self.slots.get_mut(&name) {
-            slot.serving = Some(Serving::new(Arc::clone(&new)));
-            if let Some(old) = &old {
-                let code = Arc::clone(old.generation.shadow());
-                slot.previous = Some((code, old.generation.manifest.clone()));
-            }
+        if let Some(renamed) = &renamed {
+            self.slots.entry(renamed.manifest.name.clone()).or_default().serving = None;
+        }
+        let slot = self.slots.entry(name).or_default();
+        slot.file = file;
+        slot.serving = Some(Serving::new(Arc::clone(&new)));
+        let hash = new.shadow().hash();
+        let withdrawn = slot.withdrawn.take();
+        let before =
+            old.as_ref().map(|old| (Arc::clone(old.shadow()), old.manifest.clone())).or(withdrawn);
+        // The same code again leaves what there is to roll back to.
+        if let Some(before) = before.filter(|(code, _)| code.hash() != hash) {
+            slot.previous = Some(before);
         }
         self.publish();
-        if let Some(quiet) = quiet {
-            quiet.move_on();
+        quieted.into_iter().flatten().for_each(Quiet::move_on);
+
+        let mut detail = format!("version {}", new.manifest.version);
+        if let Some(old) = &old {
+            let (number, version) = (old.number, &old.manifest.version);
+            let paused = paused.elapsed().as_secs_f64() * 1e3;
+            detail += &format!(
+                ", in place of generation {number} ({version}); paused for {paused:.2} ms"
+            );
         }
-        let detail = match &old {
-            None => format!("version {}", new.manifest.version),
-            Some(old) => format!(
-                "version {}, in place of generation {} ({}); paused for {:.2} ms",
-                new.manifest.version,
-                old.generation.number,
-                old.generation.manifest.version,
-                paused.elapsed().as_secs_f64() * 1e3
-            ),
-        };
         let event = if old.is_some() { Event::Swapped } else { Event::Loaded };
         self.shared.newsroom.tell(retired::news(&new, event, started.elapsed(), detail));
-        self.retired.extend(old.map(|old| old.generation));
-        if let Some(renamed) = renamed {
-            self.withdraw_or_keep(&renamed);
-        }
+        self.retired.extend(old.into_iter().chain(renamed));
+        // Commands that it had may be free now.
+        self.retry_clashed();
         Ok(())
     }
 
-    /// State, from the generation before, or else from the disk. Returns the quieted generation,
-    /// which must be moved on once the table is swapped.
-    fn hand_over(
-        &self,
-        old: Option<&Arc<Generation>>,
-        new: &Arc<Generation>,
-    ) -> Result<Option<Quiet>, String> {
-        let (name, time) = (&new.manifest.name, self.shared.config.handover_timeout);
-        let quiet = match old.filter(|old| old.live().saves()) {
-            Some(old) => Some(Quiet::keep(old, time)?),
-            None => None,
-        };
-        let state = match &quiet {
-            Some(quiet) => quiet.save()?,
-            None if new.live().saves() => self
-                .states
-                .load(name)
-                .map_err(|error| format!("its saved state cannot be read: {error}"))?,
-            None => None,
-        };
-        let Some(state) = state else { return Ok(quiet) };
-        if new.live().saves() {
-            handover::restore(new, state.into(), time)?;
-        } else {
-            log::warn!("plugin {name}: the new version keeps no state; the old state is on disk");
-            self.keep_state(name, &state)?;
-        }
-        Ok(quiet)
-    }
-
+    /// Withdraws what was served from a file that is gone; where its state cannot be saved it goes
+    /// on serving, the log says so, and it is tried again.
     fn gone(&mut self, path: &Path) {
         if path.exists() {
             return;
         }
         self.files.remove(path);
-        if let Some(plugin) = self.served_from(&file_name(path)) {
-            self.withdraw_or_keep(&plugin);
-        }
-    }
-
-    /// Withdraws a plugin; where its state cannot be saved it goes on serving, and the log says so.
-    fn withdraw_or_keep(&mut self, plugin: &str) {
-        if let Err(problem) = self.withdraw(plugin) {
-            log::error!("plugin {plugin}: still served: {problem}");
-            if let Some(slot) = self.slots.get_mut(plugin) {
+        let Some(plugin) = self.served_from(&file_name(path)) else { return };
+        if let Err(problem) = self.withdraw(&plugin) {
+            log::error!("plugin {plugin}: still served, although its file is gone: {problem}");
+            if let Some(slot) = self.slots.get_mut(&plugin) {
                 slot.last_failure = Some((problem, Instant::now()));
             }
+            self.retries.later(path, Instant::now());
         }
     }
 
@@ -297,34 +308,15 @@ impl Manager {
         let quiet = self.save(&old)?;
         if let Some(slot) = self.slots.get_mut(plugin) {
             slot.serving = None;
-            slot.previous = Some((Arc::clone(old.shadow()), old.manifest.clone()));
+            slot.withdrawn = Some((Arc::clone(old.shadow()), old.manifest.clone()));
         }
         self.publish();
-        if let Some(quiet) = quiet {
-            quiet.move_on();
-        }
+        quiet.into_iter().for_each(Quiet::move_on);
         let news = retired::news(&old, Event::Withdrawn, started.elapsed(), String::new());
         self.shared.newsroom.tell(news);
         self.retired.add(old);
         self.retry_clashed();
         Ok(())
-    }
-
-    /// Quiets a generation that keeps state and writes its state to the disk.
-    fn save(&self, generation: &Arc<Generation>) -> Result<Option<Quiet>, String> {
-        if !generation.live().saves() {
-            return Ok(None);
-        }
-        let quiet = Quiet::keep(generation, self.shared.config.handover_timeout)?;
-        if let Some(state) = quiet.save()? {
-            self.keep_state(&generation.manifest.name, &state)?;
-        }
-        Ok(Some(quiet))
-    }
-
-    fn keep_state(&self, plugin: &str, state: &[u8]) -> Result<(), String> {
-        let kept = self.states.keep(plugin, state);
-        kept.map_err(|error| format!("its state cannot be written to the disk: {error}"))
     }
 
     /// What a file claimed in vain may be free now.
@@ -336,37 +328,18 @@ impl Manager {
     }
 
     fn tick(&mut self) {
+        for path in self.retries.due(Instant::now()) {
+            if path.exists() {
+                self.take(&path, false);
+            } else {
+                self.gone(&path);
+            }
+        }
         for over in self.retired.tick(Instant::now(), &self.shared.newsroom) {
             if let Some(slot) = self.slots.get_mut(&over.manifest.name) {
                 slot.counted.0 += over.calls();
                 slot.counted.1 += over.errors();
             }
-        }
-    }
-
-    /// Saves every state; then withdraws and unloads everything, as far as it ends in time.
-    fn end(mut self, unload: bool) {
-        let serving: Vec<_> =
-            self.slots.values().filter_map(|slot| slot.generation().cloned()).collect();
-        for generation in &serving {
-            match self.save(generation) {
-                Ok(Some(quiet)) => quiet.move_on(),
-                Ok(None) => {}
-                Err(problem) => {
-                    log::error!("plugin {}: state not saved: {problem}", generation.manifest.name);
-                }
-            }
-        }
-        if !unload {
-            return;
-        }
-        self.slots.values_mut().for_each(|slot| slot.serving = None);
-        self.publish();
-        self.retired.extend(serving);
-        let deadline = Instant::now() + self.shared.config.handover_timeout;
-        while self.retired.is_busy() && Instant::now() < deadline {
-            self.tick();
-            std::thread::sleep(retired::TICK);
         }
     }
 

@@ -64,7 +64,7 @@ impl Manager {
         let started = Instant::now();
         let slot = self.slots.get_mut(plugin);
         let Some((slot, (code, manifest))) =
-            slot.and_then(|slot| slot.previous.clone().map(|previous| (slot, previous)))
+            slot.and_then(|slot| slot.code_before().map(|before| (slot, before)))
         else {
             return Err(format!("plugin '{plugin}' has no generation before this one"));
         };

@@ -1,21 +1,12 @@
-//! What differs between systems, in one place.
+//! Sockets.
 
 use std::{
-    fs::Metadata,
     io,
     net::{TcpListener, TcpStream},
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::Duration,
 };
 
 use socket2::Socket;
-
-/// How the system's libraries end, without the dot.
-pub const LIBRARY_EXTENSION: &str = std::env::consts::DLL_EXTENSION;
 
 /// Makes the port this process's alone, and free again at once after it.
 ///
@@ -138,135 +129,4 @@ pub fn prepare(stream: &TcpStream, keepalive: Duration, unsent: Duration) -> io:
     #[cfg(not(target_os = "linux"))]
     let _ = unsent;
     Ok(())
-}
-
-/// How many names a file has; 1 where the system does not tell.
-#[must_use]
-pub fn links(file: &Metadata) -> u64 {
-    #[cfg(unix)]
-    return std::os::unix::fs::MetadataExt::nlink(file);
-    #[cfg(not(unix))]
-    {
-        let _ = file;
-        1
-    }
-}
-
-/// What tells a file or folder from another of the same name; all the same where the system does
-/// not tell.
-#[must_use]
-pub fn identity(file: &Metadata) -> (u64, u64) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        (file.dev(), file.ino())
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = file;
-        (0, 0)
-    }
-}
-
-/// Whether a file is still mapped into this process; `None` where the system does not tell.
-#[must_use]
-pub fn is_mapped(path: &Path) -> Option<bool> {
-    if !cfg!(target_os = "linux") {
-        return None;
-    }
-    let maps = std::fs::read("/proc/self/maps").ok()?;
-    Some(memchr::memmem::find(&maps, path.as_os_str().as_encoded_bytes()).is_some())
-}
-
-/// Wakes a thread that waits for its [`Wake`].
-#[derive(Debug)]
-pub struct Alarm {
-    rung: Arc<AtomicBool>,
-    #[cfg(unix)]
-    pipe: std::io::PipeWriter,
-}
-
-/// What a thread waits for beside its client.
-#[derive(Debug)]
-pub struct Wake {
-    rung: Arc<AtomicBool>,
-    #[cfg(unix)]
-    pipe: std::io::PipeReader,
-}
-
-impl Alarm {
-    /// An alarm and the wake that hears it.
-    ///
-    /// # Errors
-    /// The system's, where it has no descriptors to give.
-    pub fn new() -> io::Result<(Self, Wake)> {
-        let rung = Arc::new(AtomicBool::new(false));
-        let heard = Arc::clone(&rung);
-        #[cfg(unix)]
-        {
-            let (reader, writer) = io::pipe()?;
-            Ok((Self { rung, pipe: writer }, Wake { rung: heard, pipe: reader }))
-        }
-        #[cfg(not(unix))]
-        Ok((Self { rung }, Wake { rung: heard }))
-    }
-
-    /// Wakes the thread, if it has not been woken already.
-    pub fn ring(&self) {
-        if !self.rung.swap(true, Ordering::SeqCst) {
-            // At most one byte is in the pipe, so this never blocks; a failure means that nobody
-            // listens.
-            #[cfg(unix)]
-            let _ = io::Write::write(&mut &self.pipe, &[1]);
-        }
-    }
-}
-
-impl Wake {
-    /// Forgets that the alarm has rung; call it before looking for the reason.
-    pub fn clear(&self) {
-        if self.rung.swap(false, Ordering::SeqCst) {
-            // The byte may still be on its way, which is no longer than the other thread takes.
-            #[cfg(unix)]
-            let _ = io::Read::read(&mut &self.pipe, &mut [0]);
-        }
-    }
-}
-
-/// Waits until there is something to read from the client, or the alarm has rung; returns whether
-/// it is the client.
-#[must_use]
-pub fn wait_for_input(stream: &TcpStream, wake: &Wake) -> bool {
-    #[cfg(unix)]
-    {
-        use rustix::event::{PollFd, PollFlags, poll};
-        let mut watched =
-            [PollFd::new(stream, PollFlags::IN), PollFd::new(&wake.pipe, PollFlags::IN)];
-        // An interrupted poll leaves it to the read to wait, or to the next round.
-        match poll(&mut watched, None) {
-            Ok(_) => watched[1].revents().is_empty(),
-            Err(_) => false,
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        loop {
-            if wake.rung.load(Ordering::SeqCst) {
-                return false;
-            }
-            let limited = stream.set_read_timeout(Some(Duration::from_millis(50))).is_ok();
-            let seen = stream.peek(&mut [0]);
-            let restored = stream.set_read_timeout(None).is_ok();
-            match seen {
-                Err(error)
-                    if limited
-                        && restored
-                        && matches!(
-                            error.kind(),
-                            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                        ) => {}
-                _ => return true,
-            }
-        }
-    }
 }

@@ -1,0 +1,15 @@
+//! What differs between systems, in one place.
+
+mod descriptors;
+mod files;
+mod net;
+mod process;
+mod wake;
+
+pub use self::{
+    descriptors::{Spare, is_out_of_descriptors},
+    files::{LIBRARY_EXTENSION, identity, is_mapped, links},
+    net::{Hangup, claim_port, prepare, wait_for_hangup, wake_listener},
+    process::{die_with_parent, kill_group, own_group, own_program},
+    wake::{Alarm, Wake, wait_for_input, wait_readable},
+};

@@ -1,0 +1,130 @@
+//! State: handed over, written down, and saved for the last time.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::Manager;
+use crate::plugins::{
+    generation::Generation,
+    handover::{self, Quiet},
+    patience::Patience,
+    retired,
+};
+
+/// What there is, at the least, to save states when the host ends.
+pub const LAST_SAVES: Duration = Duration::from_secs(2);
+
+impl Manager {
+    /// State, from the generation before, or else from the disk. Returns the quieted generation,
+    /// which must be moved on once the table is swapped.
+    pub(super) fn hand_over(
+        &self,
+        old: Option<&Arc<Generation>>,
+        new: &Arc<Generation>,
+    ) -> Result<Option<Quiet>, String> {
+        let (name, give_up) = (&new.manifest.name, || self.shared.shutdown.is_stopping());
+        let patience = self.patience(&give_up);
+        let quiet = match old.filter(|old| old.live().saves()) {
+            Some(old) => Some(Quiet::keep(old, &patience)?),
+            None => None,
+        };
+        let state = match &quiet {
+            Some(quiet) => quiet.save(&patience)?,
+            None if new.live().saves() => self
+                .states
+                .load(name)
+                .map_err(|error| format!("its saved state cannot be read: {error}"))?,
+            None => None,
+        };
+        let Some(state) = state else { return Ok(quiet) };
+        if new.live().saves() {
+            handover::restore(new, state, &patience).map_err(|problem| match &quiet {
+                Some(_) => problem,
+                None => format!(
+                    "{problem}; the state is in {}, move it away to start anew",
+                    self.states.file(name).display()
+                ),
+            })?;
+        } else {
+            log::warn!("plugin {name}: the new version keeps no state; the old state is on disk");
+            self.keep_state(name, &state)?;
+        }
+        Ok(quiet)
+    }
+
+    /// Quiets a generation that keeps state and writes its state to the disk.
+    pub(super) fn save(&self, generation: &Arc<Generation>) -> Result<Option<Quiet>, String> {
+        if !generation.live().saves() {
+            return Ok(None);
+        }
+        let give_up = || self.shared.shutdown.is_stopping();
+        let patience = self.patience(&give_up);
+        let quiet = Quiet::keep(generation, &patience)?;
+        if let Some(state) = quiet.save(&patience)? {
+            self.keep_state(&generation.manifest.name, &state)?;
+        }
+        Ok(Some(quiet))
+    }
+
+    fn keep_state(&self, plugin: &str, state: &[u8]) -> Result<(), String> {
+        let kept = self.states.keep(plugin, state);
+        kept.map_err(|error| format!("its state cannot be written to the disk: {error}"))
+    }
+
+    fn patience<'a>(&self, give_up: &'a dyn Fn() -> bool) -> Patience<'a> {
+        Patience { time: self.shared.config.handover_timeout, give_up }
+    }
+
+    /// Saves every state; then withdraws and unloads everything, as far as it ends in time.
+    pub(super) fn end(mut self, unload: bool) {
+        let now = Instant::now();
+        let deadline = self.shared.shutdown.deadline().unwrap_or(now).max(now + LAST_SAVES);
+        let serving: Vec<_> =
+            self.slots.values().filter_map(|slot| slot.generation().cloned()).collect();
+        // At once, so that one that does not return costs the others nothing.
+        thread::scope(|scope| {
+            for generation in &serving {
+                scope.spawn(|| self.save_last(generation, deadline));
+            }
+        });
+        if !unload {
+            return;
+        }
+        self.slots.values_mut().for_each(|slot| slot.serving = None);
+        self.publish();
+        self.retired.extend(serving);
+        let deadline = deadline.max(Instant::now() + LAST_SAVES);
+        while self.retired.is_busy() && Instant::now() < deadline {
+            self.tick();
+            thread::sleep(retired::TICK);
+        }
+    }
+
+    /// Saves a state for the last time. Where a call does not end, it is saved beside that call:
+    /// there will be no other chance.
+    fn save_last(&self, generation: &Arc<Generation>, deadline: Instant) {
+        if !generation.live().saves() {
+            return;
+        }
+        let left = || Patience {
+            time: deadline.saturating_duration_since(Instant::now()),
+            give_up: &|| false,
+        };
+        let half = Patience { time: left().time / 2, ..left() };
+        let quiet = Quiet::keep(generation, &half);
+        if let Err(problem) = &quiet {
+            log::warn!("plugin {}: saved while in use: {problem}", generation.manifest.name);
+        }
+        let saved = handover::save(generation, &left());
+        let kept = saved.and_then(|state| match state {
+            Some(state) => self.keep_state(&generation.manifest.name, &state),
+            None => Ok(()),
+        });
+        if let Err(problem) = kept {
+            log::error!("plugin {}: state not saved: {problem}", generation.manifest.name);
+        }
+    }
+}

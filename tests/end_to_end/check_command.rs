@@ -1,0 +1,67 @@
+//! `host check`: what a plugin offers, or why it would be refused.
+
+use std::fs;
+
+use dropin_tests::{SHIPPED, built, files, require, setup::run_host};
+
+#[test]
+fn it_prints_what_a_good_plugin_offers() {
+    let library = built::library("text");
+    let ended = run_host(&["check", library.to_str().unwrap()]);
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let mut lines = ended.stdout.lines();
+    let first = format!("plugin text {}, for plugin API ", env!("CARGO_PKG_VERSION"));
+    assert!(lines.next().is_some_and(|line| line.starts_with(&first)), "{ended:?}");
+    let echo = "  echo TEXT..     Replies TEXT, byte for byte.";
+    assert!(lines.any(|line| line == echo), "{ended:?}");
+}
+
+#[test]
+fn it_takes_every_plugin_that_ships() {
+    for package in SHIPPED {
+        let ended = run_host(&["check", built::library(package).to_str().unwrap()]);
+        assert_eq!(ended.status, Some(0), "{ended:?}");
+        assert!(ended.stdout.starts_with(&format!("plugin {package} ")), "{ended:?}");
+    }
+}
+
+#[test]
+fn it_says_why_a_bad_file_would_be_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.so");
+    fs::write(&text, "just text").unwrap();
+    let half = folder.path().join("half.so");
+    fs::write(&half, files::altered("text", |bytes| bytes.truncate(100))).unwrap();
+    let missing = folder.path().join("missing.so");
+    let directory = folder.path().to_owned();
+    let package = built::library;
+    for (file, why) in [
+        (text, "the system's loader does not take it: "),
+        (half, "the system's loader does not take it: "),
+        (missing, "cannot look at it: "),
+        (directory, "it is a directory, not a library"),
+        (package("create-fails"), "its `create` failed: the moon is not full"),
+        (package("illegal-name"), "its command 'Loud!' has an illegal name"),
+        (package("other-major"), "it was built for plugin API 9.0.0"),
+    ] {
+        let ended = run_host(&["check", file.to_str().unwrap()]);
+        assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+        let said = format!("host: {} would be refused: {why}", file.display());
+        assert!(ended.stderr.starts_with(&said), "{ended:?}");
+    }
+}
+
+#[test]
+fn it_gives_up_a_library_that_hangs() {
+    if !require("cc") {
+        return;
+    }
+    let hang = "#include <unistd.h>\n\
+                __attribute__((constructor)) static void run(void) { for (;;) pause(); }";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hang.so");
+    fs::write(&file, files::compile_c(hang)).unwrap();
+    let ended = run_host(&["check", file.to_str().unwrap(), "--probe-timeout", "0.5"]);
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("it did not finish within 0.5 s"), "{ended:?}");
+}

@@ -1,0 +1,122 @@
+//! The command-line client with the host: same machine, same LAN, internet.
+
+use std::process::Command;
+
+use dropin_tests::{
+    Host, LIMIT, Lines, NOTICE, SHIPPED, Setup, built,
+    tool::{self, Running},
+    wait_until,
+};
+
+/// The client, started by these words, with nobody's settings.
+fn client(started_by: &[&str], arguments: &[&str]) -> Command {
+    let program = built::program("client").into_os_string();
+    let mut words = started_by.iter().map(Into::into).chain([program]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(arguments);
+    for name in ["PORT", "ADDRESS", "LAN_ADDRESS", "INTERNET_ADDRESS", "CONFIG"] {
+        command.env_remove(format!("DROPIN_{name}"));
+    }
+    let nowhere = built::output().join("no-such-folder");
+    command.env("HOME", &nowhere).env("XDG_CONFIG_HOME", &nowhere);
+    command
+}
+
+/// Runs the client on this machine: exit status, what it printed, and what it complained about.
+fn run(host: &Host, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+    let port = host.port().to_string();
+    let output =
+        tool::run(&mut client(&[], &[&["--port", &port], arguments].concat()), input.as_bytes());
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn good(output: &str) -> (Option<i32>, String, String) {
+    (Some(0), output.into(), String::new())
+}
+
+#[test]
+fn one_command_runs_and_its_success_is_the_exit_status() {
+    let host = Host::start(&SHIPPED);
+    assert_eq!(run(&host, &["s", "echo", "hello"], ""), good("hello\n"));
+    assert_eq!(run(&host, &["s", "echo", "two  words", "-n"], ""), good("two  words -n\n"));
+    assert_eq!(run(&host, &["s", "incr", "n"], ""), good("1\n"));
+    assert_eq!(run(&host, &["s", "--address", "::1", "incr", "n"], ""), good("2\n"));
+    let (status, output, error) = run(&host, &["s", "nonsense"], "");
+    assert_eq!((status, output.as_str()), (Some(1), ""));
+    assert_eq!(error, "error: unknown command 'nonsense'\n");
+}
+
+#[test]
+fn commands_from_a_pipe_run_in_one_session() {
+    let host = Host::start(&SHIPPED);
+    let input = "set greeting 'good  morning'\nget greeting\nupper x\ncount 'a b'\nclose\n";
+    let (status, output, error) = run(&host, &["s"], input);
+    assert_eq!((status, error.as_str()), (Some(0), ""), "{output}");
+    assert!(output.contains("good  morning\nX\n"), "{output}");
+    assert_eq!(Lines::connect(&host).ask_all("clients").len(), 1);
+}
+
+#[test]
+fn no_host_is_another_exit_status() {
+    let mut host = Host::start(&[]);
+    assert_eq!(host.ks(), Some(0));
+    let (status, _, error) = run(&host, &["s", "echo", "hello"], "");
+    assert_eq!(status, Some(2), "{error}");
+    assert!(error.contains(&host.port().to_string()), "{error}");
+}
+
+#[test]
+fn ks_is_replied_to_and_the_notice_shown() {
+    let mut host = Host::start(&[]);
+    let (status, output, error) = run(&host, &["s", "ks"], "");
+    assert_eq!((status, output.as_str()), (Some(0), "OK\n"));
+    assert!(error.contains(NOTICE), "{error}");
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn a_client_that_is_killed_leaves_nothing_behind() {
+    let host = Host::start(&["busy"]);
+    let mut observer = Lines::connect(&host);
+    let port = host.port().to_string();
+    for input in ["ping\n", "linger 600000\n"] {
+        let mut killed = Running::start(&mut client(&[], &["--port", &port, "s"]));
+        killed.type_in(input);
+        wait_until("it is there", LIMIT, || observer.ask_all("client list").len() == 2);
+        killed.kill();
+        wait_until("it has gone", LIMIT, || observer.ask_all("client list").len() == 1);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn all_three_connection_types_are_served_at_once_and_told_of_the_end() {
+    use dropin_tests::cable::{self, Cable};
+
+    let Some(cable) = Cable::lay() else { return };
+    let mut host = Setup::new().default_port().started_by(&cable.host_end()).start();
+    let far = ["--address", cable::HOST];
+    let mut clients = [
+        Running::start(&mut client(&cable.host_end(), &["s"])),
+        Running::start(&mut client(&cable.client_end(), &[&far[..], &["l"]].concat())),
+        Running::start(&mut client(&cable.client_end(), &[&far[..], &["i"]].concat())),
+    ];
+    let mut observer = Lines::over(cable.connect_locally(host.v4()));
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.type_in(&format!("client setname number-{number}\n"));
+    }
+    wait_until("all are named", LIMIT, || {
+        let list = observer.ask_all("client list");
+        (0..3).all(|number| {
+            let name = format!(" name=number-{number} ");
+            list.iter().any(|line| line.contains(&name))
+        })
+    });
+    assert_eq!(observer.ask("ks"), "OK");
+    for client in clients {
+        let said = client.finish();
+        assert!(said.contains(NOTICE), "{said}");
+    }
+    assert_eq!(host.exit(), Some(0));
+}

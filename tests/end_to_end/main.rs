@@ -1,0 +1,26 @@
+//! The whole of Dropin, from outside: sockets, processes and files.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod addresses;
+mod bad_input;
+mod builtins;
+mod check_command;
+mod client_program;
+mod command_line;
+mod crowds;
+mod exhaustion;
+mod half_open;
+mod limits;
+mod lines;
+mod plugin_clashes;
+mod plugin_files;
+mod redis_clients;
+mod reload;
+mod resp;
+mod sessions;
+mod shipped_plugins;
+mod shutdown;
+mod shutdown_pending;
+mod tables;
+mod vanishing;
+mod workers;

@@ -1,0 +1,56 @@
+//! Plugins that claim what another has: the second is refused, naming both files.
+
+use dropin_tests::{Host, Lines, Resp, Setup, built};
+
+#[test]
+fn of_two_plugins_that_claim_a_command_the_second_is_refused_and_both_files_are_named() {
+    // By name, `text` comes after `clash` and before `zz`.
+    for (name, winner, loser) in [("clash", "from clash", "text"), ("zz", "hello", "zz")] {
+        let host = Setup::new().plugins(&["text"]).plugin_as("clash", name).start();
+        let mut client = Lines::connect(&host);
+        assert_eq!(client.ask("echo hello"), winner);
+        let path = |name| host.plugins_folder().join(built::library_name(name));
+        let (text, clash) = (path("text").display().to_string(), path(name).display().to_string());
+        let refused = format!(": refused {} (", built::library_name(loser));
+        let line = host.logged(&refused).expect("the log says so");
+        assert!(line.contains(&text) && line.contains(&clash), "{line}");
+        assert!(line.contains("claim the command 'echo'; remove one, or rename"), "{line}");
+        // The loser's other commands are not served either.
+        let lost = if name == "clash" { "upper x" } else { "clash.own" };
+        assert!(client.ask(lost).starts_with("error: unknown command"), "{lost}");
+    }
+}
+
+#[test]
+fn of_two_plugins_of_one_name_the_second_is_refused() {
+    let host = Setup::new().plugins(&["text"]).plugin_as("text", "copy-of-text").start();
+    assert_eq!(Lines::connect(&host).ask("echo hello"), "hello");
+    let path = |name| host.plugins_folder().join(built::library_name(name));
+    let said = format!(
+        "): both {0} and {1} call themselves plugin 'text'; remove or rename",
+        path("copy-of-text").display(),
+        path("text").display()
+    );
+    assert!(host.logged(&said).is_some(), "{}", host.log());
+}
+
+#[test]
+fn a_plugin_that_claims_a_command_of_the_hosts_is_refused() {
+    let mut host = Host::start(&["claims-builtin", "text"]);
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("echo hello"), "hello");
+    assert_eq!(client.ask("harmless"), "error: unknown command 'harmless'");
+    let file = host.plugins_folder().join(built::library_name("claims-builtin"));
+    let said = format!("{} claims the command 'ks', which is the host's own", file.display());
+    assert!(host.logged(&said).is_some(), "{}", host.log());
+    assert_eq!(host.ks(), Some(0), "`ks` is still the host's");
+}
+
+#[test]
+fn what_is_served_is_what_plugins_lists() {
+    let host = Setup::new().plugins(&["clock", "server", "text"]).plugin_as("clash", "zz").start();
+    let reply = Resp::connect3(&host).ask(&["plugins"]);
+    let name = |plugin: &dropin_tests::Frame| plugin.get("name").unwrap().as_str().to_owned();
+    let names: Vec<_> = reply.items().iter().map(name).collect();
+    assert_eq!(names, ["clock", "server", "text"]);
+}

@@ -1,0 +1,122 @@
+//! A batch of requests runs on one table, unless it takes too long.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use dropin_tests::{Host, Lines, Resp, resp::encode};
+
+use super::{host_with, replace};
+
+/// How long a batch certainly goes on with the old code. The host gives it a second.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// How often a test is tried again where the machine was too slow for that.
+const TRIES: usize = 20;
+
+/// Sends a first command that waits for the gate, and `colour` many times, at once.
+fn send_batch(host: &Host, first: &str, gate: &Path) -> Resp {
+    let mut client = Resp::connect(host);
+    let gate = gate.to_str().unwrap();
+    let mut batch = encode(&[first, gate]);
+    batch.extend(encode(&["colour"]).repeat(50));
+    client.send(batch);
+    client
+}
+
+fn gate(host: &Host, number: usize) -> PathBuf {
+    host.state_dir().join(format!("gate-{number}"))
+}
+
+/// The answers of a batch during which `colour` goes from "old" to "new".
+fn answers_over_a_swap(host: &Host, first: &str, holder: &str) -> Vec<String> {
+    for number in 0..TRIES {
+        let (old, new) = (format!("old {number}"), format!("new {number}"));
+        replace(host, "chameleon", &old);
+        host.wait_for_answer("colour", &old);
+        let gate = gate(host, number);
+        let holds = || host.log().matches(holder).count();
+        let before = holds();
+        let mut client = send_batch(host, first, &gate);
+        dropin_tests::wait_until("the first one holds", dropin_tests::LIMIT, || holds() > before);
+        let started = Instant::now();
+        replace(host, "chameleon", &new);
+        host.wait_for_answer("colour", &new);
+        fs::write(&gate, "").unwrap();
+        let answers: Vec<_> = (0..51).map(|_| client.frame().as_str().to_owned()).collect();
+        if started.elapsed() < PATIENCE {
+            return answers[1..].iter().map(|text| text[..3].to_owned()).collect();
+        }
+    }
+    panic!("the machine never swaps a plugin within {PATIENCE:?}");
+}
+
+#[test]
+fn a_batch_with_a_slow_call_of_the_same_plugin_runs_on_the_old_code() {
+    let host = host_with("chameleon", "1");
+    let answers = answers_over_a_swap(&host, "colour.hold", "chameleon: colour old");
+    assert_eq!(answers, ["old"; 50]);
+}
+
+#[test]
+fn a_batch_with_a_slow_call_of_another_plugin_runs_on_the_old_code() {
+    let host = host_with("chameleon", "1");
+    replace(&host, "keeper", "1");
+    host.wait_for_answer("keeper.version", "1");
+    let answers = answers_over_a_swap(&host, "keeper.hold", "keeper: keeper 1 holds");
+    assert_eq!(answers, ["old"; 50]);
+}
+
+#[test]
+fn a_batch_that_takes_too_long_goes_on_with_the_new_code_and_the_old_is_unloaded() {
+    let host = host_with("chameleon", "1");
+    replace(&host, "keeper", "1");
+    host.wait_for_answer("keeper.version", "1");
+    let gate = gate(&host, 0);
+    let mut client = send_batch(&host, "keeper.hold", &gate);
+    host.wait_for_log("keeper: keeper 1 holds");
+    replace(&host, "chameleon", "2");
+    host.wait_for_answer("colour", "2");
+    host.wait_for_log("plugin chameleon: generation 1 unloaded, ");
+    fs::write(&gate, "").unwrap();
+    assert_eq!(client.frame(), "1".into());
+    for _ in 0..50 {
+        assert_eq!(client.frame(), "2".into());
+    }
+}
+
+#[test]
+fn a_batch_that_takes_too_long_is_told_that_a_command_has_gone() {
+    let host = host_with("chameleon", "1");
+    replace(&host, "keeper", "1");
+    host.wait_for_answer("keeper.version", "1");
+    let gate = gate(&host, 0);
+    let mut client = send_batch(&host, "keeper.hold", &gate);
+    host.wait_for_log("keeper: keeper 1 holds");
+    fs::remove_file(host.library("chameleon")).unwrap();
+    host.wait_for_log("plugin chameleon: generation 1 unloaded, ");
+    fs::write(&gate, "").unwrap();
+    assert_eq!(client.frame(), "1".into());
+    for _ in 0..50 {
+        assert!(client.frame().as_str().starts_with("ERR unknown command 'colour'"));
+    }
+    assert_eq!(client.ask(&["echo", "fine"]), "fine".into());
+}
+
+#[test]
+fn a_session_that_waits_for_its_client_holds_no_old_code() {
+    let host = host_with("chameleon", "1");
+    let mut idle: Vec<_> = (0..8).map(|_| Lines::connect(&host)).collect();
+    idle.iter_mut().for_each(|client| assert_eq!(client.ask("colour"), "1"));
+    // Half a command behind a whole one is no reason to hold on either.
+    idle.iter_mut().for_each(|client| client.send("colour\ncolo"));
+    replace(&host, "chameleon", "2");
+    host.wait_for_log("plugin chameleon: generation 1 unloaded, ");
+    for client in &mut idle {
+        assert_eq!(client.line(), "1");
+        client.send("ur\n");
+        assert_eq!(client.line(), "2");
+    }
+}

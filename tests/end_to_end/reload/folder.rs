@@ -1,0 +1,152 @@
+//! The plugins folder itself: gone, made again, a link, polled, unreadable files in it.
+
+use std::fs;
+
+use dropin_tests::{Host, Lines, Setup, built::library_name, reload::marked, reload::place};
+
+use super::{host_with, replace, setup_with};
+
+#[test]
+fn a_folder_that_goes_and_comes_back_is_served_again() {
+    let host = host_with("keeper", "1");
+    assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+    for mark in ["2", "3"] {
+        fs::remove_dir_all(host.plugins_folder()).unwrap();
+        host.wait_until_unknown("keeper.version");
+        host.wait_until_unknown("echo");
+        fs::create_dir(host.plugins_folder()).unwrap();
+        replace(&host, "keeper", mark);
+        host.wait_for_answer("keeper.version", mark);
+        host.wait_for_answer("kept", "pearls");
+        host.install("text");
+        host.wait_for_answer("echo hello", "hello");
+    }
+}
+
+#[test]
+fn a_folder_that_is_replaced_at_once_is_served_again() {
+    let host = host_with("chameleon", "1");
+    let (folder, new) = (host.plugins_folder(), host.state_dir().join("new"));
+    for mark in ["2", "3"] {
+        fs::create_dir(&new).unwrap();
+        fs::write(new.join(library_name("chameleon")), marked("chameleon", mark)).unwrap();
+        fs::rename(&folder, host.state_dir().join(format!("before-{mark}"))).unwrap();
+        fs::rename(&new, &folder).unwrap();
+        host.wait_for_answer("colour", mark);
+        host.wait_until_unknown("echo");
+        replace(&host, "chameleon", "again");
+        host.wait_for_answer("colour", "again");
+    }
+}
+
+#[test]
+fn a_folder_that_is_made_after_the_start_is_served() {
+    let setup = Setup::new().without_plugins_folder();
+    let folder = setup.plugins_folder();
+    let host = setup.start();
+    assert!(Lines::connect(&host).ask("colour").starts_with("error: unknown command"));
+    fs::create_dir(&folder).unwrap();
+    replace(&host, "chameleon", "late");
+    host.wait_for_answer("colour", "late");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_is_a_link_is_followed_where_it_is_pointed() {
+    use std::os::unix::fs::symlink;
+    let temp = tempfile::tempdir().unwrap();
+    let real = |name: &str| {
+        let folder = temp.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        place(&folder, &library_name("chameleon"), &marked("chameleon", name));
+        folder
+    };
+    let setup = Setup::new().without_plugins_folder();
+    let link = setup.plugins_folder();
+    symlink(real("one"), &link).unwrap();
+    let host = setup.start();
+    host.wait_for_answer("colour", "one");
+    let beside = temp.path().join("beside");
+    symlink(real("two"), &beside).unwrap();
+    fs::rename(&beside, &link).unwrap();
+    host.wait_for_answer("colour", "two");
+    // What changes in the new folder counts, what changes in the old one does not.
+    replace(&host, "chameleon", "three");
+    host.wait_for_answer("colour", "three");
+    place(&temp.path().join("one"), &library_name("chameleon"), &marked("chameleon", "old"));
+    replace(&host, "chameleon", "four");
+    host.wait_for_answer("colour", "four");
+}
+
+#[test]
+fn polling_finds_what_comes_changes_and_goes() {
+    let host = setup_with("keeper", "1").flags(&["--watch", "poll"]).start();
+    assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+    replace(&host, "keeper", "2");
+    host.wait_for_answer("keeper.version", "2");
+    fs::write(host.library("keeper"), marked("keeper", "3")).unwrap();
+    host.wait_for_answer("keeper.version", "3");
+    replace(&host, "chameleon", "new");
+    host.wait_for_answer("colour", "new");
+    fs::remove_file(host.library("keeper")).unwrap();
+    host.wait_until_unknown("kept");
+    replace(&host, "keeper", "4");
+    host.wait_for_answer("kept", "pearls");
+    fs::remove_dir_all(host.plugins_folder()).unwrap();
+    host.wait_until_unknown("colour");
+    fs::create_dir(host.plugins_folder()).unwrap();
+    replace(&host, "chameleon", "again");
+    host.wait_for_answer("colour", "again");
+}
+
+#[test]
+fn what_is_no_library_by_its_name_is_never_looked_at() {
+    let host = host_with("chameleon", "1");
+    let bytes = marked("keeper", "hidden");
+    let hidden = format!(".{}", library_name("keeper"));
+    for name in ["notes.txt", "libkeeper.so.bak", "libkeeper", &hidden] {
+        fs::write(host.plugins_folder().join(name), &bytes).unwrap();
+    }
+    let below = host.plugins_folder().join("below");
+    fs::create_dir(&below).unwrap();
+    fs::write(below.join(library_name("keeper")), &bytes).unwrap();
+    host.settle("text", 1);
+    assert!(Lines::connect(&host).ask("kept").starts_with("error: unknown command"));
+    assert!(!host.log().contains("refused"), "{}", host.log());
+}
+
+/// A host that cannot read what it is not allowed to, whoever runs the tests. `None` where there is
+/// no way to that.
+#[cfg(unix)]
+pub(super) fn host_that_heeds_permissions(setup: Setup) -> Option<Host> {
+    if !rustix::process::geteuid().is_root() {
+        return Some(setup.start());
+    }
+    let drop = "-dac_override,-dac_read_search";
+    let mut probe = std::process::Command::new("setpriv");
+    let works = dropin_tests::require("setpriv")
+        && dropin_tests::tool::allow(
+            probe
+                .args(["--bounding-set", drop, "true"])
+                .status()
+                .is_ok_and(|status| status.success()),
+            "root reads every file, and setpriv cannot take that away",
+        );
+    works.then(|| setup.started_by(&["setpriv", "--bounding-set", drop]).start())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_becomes_readable_is_served() {
+    use std::os::unix::fs::PermissionsExt;
+    let setup = setup_with("chameleon", "1");
+    let library = setup.plugins_folder().join(library_name("chameleon"));
+    let allow = |mode| fs::set_permissions(&library, fs::Permissions::from_mode(mode)).unwrap();
+    allow(0o000);
+    let Some(host) = host_that_heeds_permissions(setup) else { return };
+    let line = host.wait_for_log(&format!("refused {}", library_name("chameleon")));
+    assert!(line.contains("cannot open it: "), "{line}");
+    assert!(Lines::connect(&host).ask("colour").starts_with("error: unknown command"));
+    allow(0o644);
+    host.wait_for_answer("colour", "1");
+}

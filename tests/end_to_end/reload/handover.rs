@@ -1,0 +1,119 @@
+//! State goes along: to the next version, over a removal, over a rollback.
+
+use std::fs;
+
+use dropin_tests::{
+    Host, LIMIT, Lines,
+    reload::{slim, variant},
+    wait_until,
+};
+
+use super::{host_with, replace};
+
+#[test]
+fn the_store_keeps_every_key_through_a_reload_and_a_return() {
+    let host = Host::start(&["store"]);
+    let mut client = Lines::connect(&host);
+    client.send((0..1_000).map(|n| format!("set key-{n} value-{n}\n")).collect::<String>());
+    (0..1_000).for_each(|_| assert_eq!(client.line(), "OK"));
+    let all_there = || {
+        let mut client = Lines::connect(&host);
+        client.send((0..1_000).map(|n| format!("get key-{n}\n")).collect::<String>());
+        (0..1_000).for_each(|n| assert_eq!(client.line(), format!("value-{n}")));
+    };
+    for number in 1..4 {
+        host.place("store", &variant("store", number));
+        host.wait_for_log(&format!("plugin store: generation {} swapped, ", number + 1));
+        all_there();
+    }
+    fs::remove_file(host.library("store")).unwrap();
+    host.wait_until_unknown("get x");
+    host.place("store", &slim("store"));
+    host.wait_for_answer("get key-7", "value-7");
+    all_there();
+}
+
+#[test]
+fn what_changed_last_before_the_swap_is_handed_over() {
+    let host = host_with("keeper", "1");
+    let mut client = Lines::connect(&host);
+    for mark in ["2", "3", "4"] {
+        assert_eq!(client.ask(&format!("keep 'before {mark}'")), "OK");
+        replace(&host, "keeper", mark);
+        host.wait_for_answer("keeper.version", mark);
+        assert_eq!(client.ask("kept"), format!("before {mark}"));
+    }
+}
+
+#[test]
+fn a_new_version_that_keeps_no_state_is_taken_and_the_state_waits_for_one_that_does() {
+    let host = host_with("keeper", "1");
+    assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+    host.place("keeper", &slim("keeper-forgets"));
+    host.wait_for_answer("kept", "what was it?");
+    let line = host.wait_for_log("the new version keeps no state; the old state is on disk");
+    assert!(line.contains(" WARN "), "{line}");
+    replace(&host, "keeper", "2");
+    host.wait_for_answer("keeper.version", "2");
+    assert_eq!(Lines::connect(&host).ask("kept"), "pearls");
+}
+
+#[test]
+fn a_plugin_that_had_no_state_may_begin_to_keep_one() {
+    let host = Host::start(&["text"]);
+    host.place("keeper", &slim("keeper-forgets"));
+    host.wait_for_answer("kept", "what was it?");
+    replace(&host, "keeper", "1");
+    host.wait_for_answer("kept", "");
+    assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+    replace(&host, "keeper", "2");
+    host.wait_for_answer("keeper.version", "2");
+    assert_eq!(Lines::connect(&host).ask("kept"), "pearls");
+}
+
+#[test]
+fn the_size_of_the_state_is_told() {
+    let host = host_with("keeper", "1");
+    assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+    fs::remove_file(host.library("keeper")).unwrap();
+    host.wait_until_unknown("kept");
+    assert_eq!(host.figure("keeper", "state-bytes"), 6);
+}
+
+#[test]
+fn the_size_of_the_state_is_told_after_a_reload_too() {
+    let host = host_with("keeper", "1");
+    assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+    replace(&host, "keeper", "2");
+    host.wait_for_answer("keeper.version", "2");
+    assert_eq!(host.figure("keeper", "state-bytes"), 6);
+}
+
+#[test]
+fn the_state_on_disk_is_replaced_as_a_whole() {
+    let host = host_with("keeper", "1");
+    let file = host.own_dir().join("state/keeper.state");
+    let mut client = Lines::connect(&host);
+    let text = |letter: &str| letter.repeat(900_000);
+    for round in 0..10 {
+        let letter = ["a", "b"][round % 2];
+        assert_eq!(client.ask(&format!("keep {}", text(letter))), "OK");
+        let mut other = Lines::connect(&host);
+        other.say("plugin disable keeper");
+        // Whoever looks meanwhile sees all of one or all of the other.
+        wait_until("the new state is there", LIMIT, || match fs::read(&file) {
+            Ok(state) => {
+                assert_eq!(state.len(), 900_000);
+                assert!(state.iter().all(|byte| *byte == state[0]));
+                state[0] == letter.as_bytes()[0]
+            }
+            Err(_) => {
+                assert_eq!(round, 0, "the state is gone");
+                false
+            }
+        });
+        assert_eq!(other.line(), "plugin 'keeper' is disabled");
+        assert!(client.ask("plugin enable keeper").starts_with("plugin 'keeper' serves"));
+        assert_eq!(client.ask("kept").len(), 900_000);
+    }
+}

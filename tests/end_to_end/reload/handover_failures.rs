@@ -1,0 +1,139 @@
+//! What goes wrong while state is handed over: the old version serves on, its state whole.
+
+use std::fs;
+
+use dropin_tests::{Frame, Host, LIMIT, Lines, Load, wait_until};
+
+use super::{replace, setup_with};
+
+/// A keeper of this mark that keeps pearls, and hands over within a second or not at all.
+fn keeper(mark: &str) -> Host {
+    let host = setup_with("keeper", mark).flags(&["--handover-timeout", "1"]).start();
+    assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+    host
+}
+
+/// The keeper serves on as it was, and both the log and `plugin info` say why.
+#[track_caller]
+fn serves_on(host: &Host, why: &str) {
+    let why = format!("its state could not be handed over: {why}");
+    let line = host.wait_for_log(&why);
+    assert!(line.contains(" ERROR ") && line.contains("plugin keeper: refused "), "{line}");
+    wait_until("the failure is told", LIMIT, || {
+        let info = host.info("keeper");
+        let failure = info.get("last-failure");
+        matches!(failure, Some(Frame::Text(text)) if String::from_utf8_lossy(text).contains(&why))
+    });
+    let mut client = Lines::connect(host);
+    assert_eq!(client.ask("keeper.version"), "1");
+    assert_eq!(client.ask("kept"), "pearls");
+    assert_eq!(client.ask("keep shells"), "OK");
+    assert_eq!(client.ask("kept"), "shells");
+    assert_eq!(host.info("keeper").get("status"), Some(&"serving".into()));
+}
+
+/// A new version with state as it should be is taken after all that.
+#[track_caller]
+fn recovers(host: &Host) {
+    replace(host, "keeper", "3");
+    host.wait_for_answer("keeper.version", "3");
+    assert_eq!(Lines::connect(host).ask("kept"), "shells");
+}
+
+/// Replaces a good keeper, under load, by one whose `restore` goes wrong.
+#[track_caller]
+fn restore_goes_wrong(mark: &str, why: &str) {
+    let host = keeper("1");
+    let load = Load::new()
+        .client(&host, &["keeper.version"], 1, |reply| *reply == "1".into())
+        .client(&host, &["echo", "hello"], 16, |reply| *reply == "hello".into());
+    replace(&host, "keeper", mark);
+    serves_on(&host, why);
+    load.flow();
+    load.stop();
+    recovers(&host);
+}
+
+#[test]
+fn a_restore_that_fails() {
+    restore_goes_wrong("2 restore-fails", "restore has no ink");
+}
+
+#[test]
+fn a_restore_that_panics() {
+    restore_goes_wrong("2 restore-panics", "'restore' panicked: restore broke its pen");
+}
+
+#[test]
+fn a_restore_that_hangs() {
+    restore_goes_wrong("2 restore-hangs", "its `restore` took longer than 1 s");
+}
+
+/// Replaces a keeper whose `save` goes wrong.
+#[track_caller]
+fn save_goes_wrong(mark: &str, why: &str) -> Host {
+    let host = keeper(mark);
+    let load = Load::new()
+        .client(&host, &["keeper.version"], 1, |reply| *reply == "1".into())
+        .client(&host, &["echo", "hello"], 16, |reply| *reply == "hello".into());
+    replace(&host, "keeper", "2");
+    serves_on(&host, why);
+    load.flow();
+    load.stop();
+    host
+}
+
+#[test]
+fn a_save_that_fails() {
+    save_goes_wrong("1 save-fails", "save has no ink");
+}
+
+#[test]
+fn a_save_that_panics() {
+    save_goes_wrong("1 save-panics", "'save' panicked: save broke its pen");
+}
+
+#[test]
+fn a_save_that_hangs() {
+    let mut host = save_goes_wrong("1 save-hangs", "its `save` took longer than 1 s");
+    assert!(host.ks().is_some(), "the host ends all the same");
+    let said = host.wait_for_log("plugin keeper: state not saved: ");
+    assert!(said.contains(" ERROR "), "{said}");
+}
+
+#[test]
+fn a_file_that_goes_while_its_state_cannot_be_saved_is_still_served() {
+    let host = keeper("1 save-fails");
+    fs::remove_file(host.library("keeper")).unwrap();
+    let line = host.wait_for_log("plugin keeper: still served: save has no ink");
+    assert!(line.contains(" ERROR "), "{line}");
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("kept"), "pearls");
+    let info = host.info("keeper");
+    assert!(info.get("last-failure").unwrap().as_str().ends_with("save has no ink"), "{info:?}");
+    assert_eq!(client.ask("plugin disable keeper"), "error: save has no ink");
+    assert_eq!(client.ask("kept"), "pearls");
+}
+
+#[test]
+fn a_running_call_that_outlasts_the_deadline() {
+    let host = keeper("1");
+    let gate = host.state_dir().join("gate");
+    let mut holder = Lines::connect(&host);
+    holder.say(&format!("keeper.hold '{}'", gate.display()));
+    host.wait_for_log("keeper: keeper 1 holds");
+    let load =
+        Load::new().client(&host, &["echo", "hello"], 16, |reply| *reply == "hello".into());
+    replace(&host, "keeper", "2");
+    serves_on(&host, "a running call of generation 1 outlasted 1 s");
+    load.flow();
+    load.stop();
+    fs::write(&gate, "").unwrap();
+    assert_eq!(holder.line(), "1");
+    // The file is not tried again by itself, but when it is asked for.
+    let mut client = Lines::connect(&host);
+    let said = client.ask("plugin reload keeper");
+    assert!(said.starts_with("plugin 'keeper' serves generation "), "{said}");
+    assert_eq!(client.ask("keeper.version"), "2");
+    assert_eq!(client.ask("kept"), "shells");
+}

@@ -1,0 +1,198 @@
+//! However a library gets into the folder, its code is served; however it goes, its commands go.
+
+use std::fs;
+
+use dropin_tests::{
+    Frame, LIMIT, Lines,
+    built::library_name,
+    reload::{marked, place},
+    wait_until,
+};
+
+use super::{host_with, replace};
+
+#[test]
+fn a_library_that_is_renamed_over_another_is_served_in_its_place() {
+    let host = host_with("chameleon", "1");
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("colour"), "1");
+    replace(&host, "chameleon", "2");
+    host.wait_for_answer("colour", "2");
+    assert_eq!(client.ask("colour"), "2", "a session that was there before sees it too");
+    assert_eq!(host.figure("chameleon", "generation"), 2);
+    let line = host.wait_for_log("plugin chameleon: generation 2 swapped, ");
+    let told = format!("generation 2 swapped, {} (", library_name("chameleon"));
+    assert!(line.contains(&told) && line.contains(" ms): "), "{line}");
+    assert!(line.contains("in place of generation 1"), "{line}");
+}
+
+#[test]
+fn a_library_that_appears_is_served() {
+    let host = host_with("chameleon", "1");
+    replace(&host, "keeper", "new");
+    host.wait_for_answer("keeper.version", "new");
+    assert_eq!(Lines::connect(&host).ask("colour"), "1");
+    let line = host.wait_for_log("plugin keeper: generation 1 loaded, ");
+    assert!(line.contains(&library_name("keeper")), "{line}");
+}
+
+#[test]
+fn a_library_that_is_copied_over_another_is_served_in_its_place() {
+    let host = host_with("chameleon", "1");
+    // Into the same file: what is mapped must not be what is overwritten.
+    for mark in ["2", "3", "4"] {
+        fs::write(host.library("chameleon"), marked("chameleon", mark)).unwrap();
+        host.wait_for_answer("colour", mark);
+    }
+    assert!(!host.log().contains("refused"), "{}", host.log());
+}
+
+#[test]
+fn a_library_that_is_removed_and_written_again_is_served() {
+    let host = host_with("chameleon", "1");
+    fs::remove_file(host.library("chameleon")).unwrap();
+    fs::write(host.library("chameleon"), marked("chameleon", "2")).unwrap();
+    host.wait_for_answer("colour", "2");
+}
+
+#[test]
+fn a_hard_link_is_served() {
+    let host = host_with("chameleon", "1");
+    let outside = host.state_dir().join("outside");
+    fs::write(&outside, marked("chameleon", "2")).unwrap();
+    fs::remove_file(host.library("chameleon")).unwrap();
+    fs::hard_link(&outside, host.library("chameleon")).unwrap();
+    host.wait_for_answer("colour", "2");
+    fs::write(&outside, marked("keeper", "linked")).unwrap();
+    fs::hard_link(&outside, host.library("keeper")).unwrap();
+    host.wait_for_answer("keeper.version", "linked");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_symbolic_link_that_is_pointed_elsewhere_is_followed() {
+    use std::os::unix::fs::symlink;
+    let host = host_with("chameleon", "1");
+    let outside = |mark: &str| {
+        let path = host.state_dir().join(format!("outside-{mark}"));
+        fs::write(&path, marked("chameleon", mark)).unwrap();
+        path
+    };
+    let library = host.library("chameleon");
+    // By a rename, as `ln -sfT` does it.
+    let beside = host.plugins_folder().join(".beside");
+    symlink(outside("2"), &beside).unwrap();
+    fs::rename(&beside, &library).unwrap();
+    host.wait_for_answer("colour", "2");
+    // By removing it first.
+    fs::remove_file(&library).unwrap();
+    symlink(outside("3"), &library).unwrap();
+    host.wait_for_answer("colour", "3");
+    // The link stays; what it leads to is another file.
+    place(host.state_dir(), "outside-3", &marked("chameleon", "4"));
+    host.wait_for_answer("colour", "4");
+    // The link stays; what it leads to is written anew.
+    fs::write(host.state_dir().join("outside-3"), marked("chameleon", "5")).unwrap();
+    host.wait_for_answer("colour", "5");
+    fs::remove_file(&library).unwrap();
+    host.wait_until_unknown("colour");
+}
+
+#[test]
+fn of_a_burst_of_changes_the_last_one_wins() {
+    let host = host_with("chameleon", "1");
+    let versions: Vec<_> = (2..=21).map(|n| marked("chameleon", &n.to_string())).collect();
+    versions.iter().for_each(|bytes| host.place("chameleon", bytes));
+    host.wait_for_answer("colour", "21");
+    host.settle("text", 1);
+    assert_eq!(Lines::connect(&host).ask("colour"), "21");
+    assert!(!host.log().contains("refused"), "{}", host.log());
+}
+
+#[test]
+fn a_file_that_is_touched_but_the_same_is_not_loaded_again() {
+    let host = host_with("chameleon", "1");
+    let library = host.library("chameleon");
+    let touched = || host.log().matches("was touched but is the same").count();
+    // A rename, a rewrite in place, and only another time.
+    replace(&host, "chameleon", "1");
+    host.settle("text", 1);
+    fs::write(&library, marked("chameleon", "1")).unwrap();
+    host.settle("text", 2);
+    let file = fs::File::options().append(true).open(&library).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    drop(file);
+    host.settle("text", 3);
+    assert!(touched() >= 3, "{}", host.log());
+    assert_eq!(host.figure("chameleon", "generation"), 1);
+    // The hash is remembered per content: another one is taken, and the first one again.
+    for mark in ["2", "1"] {
+        replace(&host, "chameleon", mark);
+        host.wait_for_answer("colour", mark);
+    }
+    assert_eq!(host.figure("chameleon", "generation"), 3);
+}
+
+#[test]
+fn a_file_that_gets_another_name_is_served_under_that() {
+    let host = host_with("keeper", "1");
+    assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+    fs::rename(host.library("keeper"), host.library("elsewhere")).unwrap();
+    let name = Frame::text(library_name("elsewhere"));
+    wait_until("it is served from there", LIMIT, || {
+        host.info("keeper").get("file") == Some(&name)
+            && host.info("keeper").get("status") == Some(&"serving".into())
+    });
+    host.wait_for_answer("kept", "pearls");
+    host.place("elsewhere", &marked("keeper", "2"));
+    host.wait_for_answer("keeper.version", "2");
+    assert_eq!(Lines::connect(&host).ask("kept"), "pearls");
+}
+
+#[test]
+fn a_file_that_goes_takes_its_commands_along_and_brings_them_back() {
+    let host = host_with("chameleon", "1");
+    let away = host.state_dir().join("away");
+    // Removed, and moved out of the folder.
+    for moved in [false, true] {
+        let library = host.library("chameleon");
+        if moved {
+            fs::rename(&library, &away).unwrap();
+        } else {
+            fs::remove_file(&library).unwrap();
+        }
+        host.wait_until_unknown("colour");
+        host.wait_until_unknown("colour.fail");
+        assert_eq!(Lines::connect(&host).ask("echo 'still here'"), "still here");
+        assert_eq!(host.info("chameleon").get("status"), Some(&"withdrawn".into()));
+        if moved {
+            fs::rename(&away, &library).unwrap();
+        } else {
+            replace(&host, "chameleon", "1");
+        }
+        host.wait_for_answer("colour", "1");
+    }
+    host.wait_for_log("plugin chameleon: generation 2 withdrawn, ");
+}
+
+#[test]
+fn a_file_whose_plugin_has_another_name_takes_the_place_of_the_first() {
+    let host = host_with("chameleon", "1");
+    host.place("chameleon", &marked("keeper", "other"));
+    host.wait_for_answer("keeper.version", "other");
+    host.wait_until_unknown("colour");
+    replace(&host, "chameleon", "2");
+    host.wait_for_answer("colour", "2");
+    host.wait_until_unknown("keeper.version");
+}
+
+#[test]
+fn a_file_that_was_refused_for_a_clash_is_served_once_the_other_is_gone() {
+    let host = host_with("chameleon", "1");
+    host.place("zz-second", &marked("chameleon", "2"));
+    let line = host.wait_for_log(&format!("refused {}", library_name("zz-second")));
+    assert!(line.contains("call themselves plugin 'chameleon'"), "{line}");
+    assert_eq!(Lines::connect(&host).ask("colour"), "1");
+    fs::remove_file(host.library("chameleon")).unwrap();
+    host.wait_for_answer("colour", "2");
+}

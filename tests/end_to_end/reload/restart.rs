@@ -1,0 +1,199 @@
+//! State outlives the host: saved at its end, restored at its start, never half.
+
+use std::{fs, path::Path};
+
+use dropin_tests::{
+    Host, Lines, Setup,
+    built::library_name,
+    reload::{marked, variant},
+    system::quiet_port,
+};
+
+/// Hosts that follow each other, on one port and with one state directory.
+struct Succession {
+    port: u16,
+    state: tempfile::TempDir,
+}
+
+impl Succession {
+    fn new() -> Self {
+        Self { port: quiet_port(), state: tempfile::tempdir().unwrap() }
+    }
+
+    fn setup(&self) -> Setup {
+        Setup::new().port(self.port).state_dir(self.state.path()).plugins(&["text"])
+    }
+
+    fn store(&self) -> Host {
+        self.setup().plugins(&["store"]).start()
+    }
+
+    fn keeper(&self, mark: &str) -> Host {
+        self.setup().file(&library_name("keeper"), &marked("keeper", mark)).start()
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.state.path().join(self.port.to_string()).join("state").join(name)
+    }
+}
+
+fn fill(host: &Host) {
+    let mut client = Lines::connect(host);
+    client.send((0..500).map(|n| format!("set key-{n} value-{n}\n")).collect::<String>());
+    (0..500).for_each(|_| assert_eq!(client.line(), "OK"));
+}
+
+#[track_caller]
+fn all_there(host: &Host) {
+    let mut client = Lines::connect(host);
+    client.send((0..500).map(|n| format!("get key-{n}\n")).collect::<String>());
+    (0..500).for_each(|n| assert_eq!(client.line(), format!("value-{n}")));
+    assert_eq!(client.ask_all("keys").len(), 500);
+}
+
+#[track_caller]
+fn the_store_survives(end: impl FnOnce(&mut Host) -> Option<i32>) {
+    let succession = Succession::new();
+    let mut host = succession.store();
+    fill(&host);
+    assert_eq!(end(&mut host), Some(0));
+    drop(host);
+    all_there(&succession.store());
+}
+
+#[test]
+fn the_store_keeps_every_key_over_a_restart_by_ks() {
+    the_store_survives(Host::ks);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_store_keeps_every_key_over_a_restart_by_sigterm() {
+    the_store_survives(|host| {
+        host.terminate();
+        host.exit()
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn the_store_keeps_every_key_over_a_restart_by_sigint() {
+    the_store_survives(|host| {
+        host.interrupt();
+        host.exit()
+    });
+}
+
+#[test]
+fn the_store_keeps_every_key_when_it_was_replaced_or_disabled_before_the_end() {
+    let succession = Succession::new();
+    let mut host = succession.store();
+    fill(&host);
+    host.place("store", &variant("store", 1));
+    host.wait_for_log("plugin store: generation 2 swapped, ");
+    assert_eq!(host.ks(), Some(0));
+    let mut host = succession.store();
+    all_there(&host);
+    assert_eq!(Lines::connect(&host).ask("plugin disable store"), "plugin 'store' is disabled");
+    assert_eq!(host.ks(), Some(0));
+    all_there(&succession.store());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_host_that_is_killed_leaves_the_state_that_was_saved_before() {
+    let succession = Succession::new();
+    let mut host = succession.keeper("1");
+    assert_eq!(Lines::connect(&host).ask("keep one"), "OK");
+    assert_eq!(host.ks(), Some(0));
+    let mut host = succession.keeper("1");
+    assert_eq!(Lines::connect(&host).ask("kept"), "one");
+    assert_eq!(Lines::connect(&host).ask("keep two"), "OK");
+    host.kill();
+    assert_eq!(fs::read(succession.file("keeper.state")).unwrap(), b"one");
+    assert_eq!(Lines::connect(&succession.keeper("1")).ask("kept"), "one");
+}
+
+#[test]
+fn what_a_crash_left_of_a_state_half_written_is_ignored() {
+    let succession = Succession::new();
+    let mut host = succession.keeper("1");
+    assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+    assert_eq!(host.ks(), Some(0));
+    fs::write(succession.file("keeper.draft"), b"pea").unwrap();
+    let mut host = succession.keeper("1");
+    assert_eq!(Lines::connect(&host).ask("kept"), "pearls");
+    assert_eq!(Lines::connect(&host).ask("keep shells"), "OK");
+    assert_eq!(host.ks(), Some(0));
+    assert_eq!(Lines::connect(&succession.keeper("1")).ask("kept"), "shells");
+}
+
+#[test]
+fn a_state_that_cannot_be_restored_at_the_start_is_left_alone() {
+    let succession = Succession::new();
+    let mut host = succession.store();
+    fill(&host);
+    assert_eq!(host.ks(), Some(0));
+    let file = succession.file("store.state");
+    let saved = fs::read(&file).unwrap();
+    let broken = &saved[..saved.len() / 2];
+    fs::write(&file, broken).unwrap();
+    let mut host = succession.store();
+    let line = host.wait_for_log("its state could not be handed over: the saved state is cut short");
+    assert!(line.contains(&format!("plugin store: refused {}", library_name("store"))), "{line}");
+    let mut client = Lines::connect(&host);
+    assert!(client.ask("get key-1").starts_with("error: unknown command"));
+    assert_eq!(client.ask("echo fine"), "fine");
+    assert_eq!(host.ks(), Some(0));
+    assert_eq!(fs::read(&file).unwrap(), broken, "nothing is written over what may be mended");
+    fs::write(&file, &saved).unwrap();
+    all_there(&succession.store());
+}
+
+#[test]
+fn a_state_that_is_mended_while_the_host_runs_is_taken() {
+    let succession = Succession::new();
+    let file = succession.file("keeper.state");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, b"\xff\xfe").unwrap();
+    let host = succession.keeper("1");
+    assert!(Lines::connect(&host).ask("kept").starts_with("error: unknown command"));
+    fs::write(&file, b"mended").unwrap();
+    let said = Lines::connect(&host).ask("plugin reload keeper");
+    assert!(said.starts_with("plugin 'keeper' serves generation "), "{said}");
+    assert_eq!(Lines::connect(&host).ask("kept"), "mended");
+}
+
+#[test]
+fn a_save_that_fails_at_the_end_leaves_the_state_that_was_saved_before() {
+    for mark in ["2 save-fails", "2 save-panics"] {
+        let succession = Succession::new();
+        let mut host = succession.keeper("1");
+        assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+        assert_eq!(host.ks(), Some(0));
+        let mut host = succession.keeper(mark);
+        assert_eq!(Lines::connect(&host).ask("keep shells"), "OK");
+        assert_eq!(host.ks(), Some(0));
+        let line = host.wait_for_log("plugin keeper: state not saved: ");
+        assert!(line.contains(" ERROR "), "{line}");
+        assert_eq!(fs::read(succession.file("keeper.state")).unwrap(), b"pearls");
+    }
+}
+
+#[test]
+fn what_a_host_that_was_killed_left_behind_is_cleared_away() {
+    let succession = Succession::new();
+    let host = succession.store();
+    let copies = host.own_dir().join("copies");
+    drop(host);
+    fs::create_dir_all(&copies).unwrap();
+    fs::write(copies.join("libold.7.so"), b"left by a crash").unwrap();
+    let mut host = succession.store();
+    assert_eq!(host.copies(), [""; 0]);
+    assert_eq!(host.ks(), Some(0));
+    assert!(left(&copies).is_empty(), "{:?}", left(&copies));
+}
+
+fn left(folder: &Path) -> Vec<fs::DirEntry> {
+    fs::read_dir(folder).map(|entries| entries.flatten().collect()).unwrap_or_default()
+}

@@ -1,0 +1,98 @@
+//! A library that is still being written is never taken.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use dropin_tests::{
+    Host, Lines, Setup,
+    built::library_name,
+    reload::{SlowWriter, marked},
+};
+
+use super::{host_with, setup_with};
+
+/// Longer than the host waits for anything else than the end of the writing. Files that stand still
+/// are taken sooner where there is no such sign.
+const LONG: Duration = Duration::from_secs(3);
+
+/// Writes version 2 piece by piece and lets it stand unfinished; all the while this holds.
+fn write_slowly(host: &Host, path: &Path, mut holds: impl FnMut()) {
+    let (bytes, started) = (marked("chameleon", "2"), Instant::now());
+    let mut writer = SlowWriter::open(path, &bytes, 8);
+    let mut settled = 0;
+    // The last piece is written, but the file is not closed yet.
+    while writer.write() || started.elapsed() < LONG {
+        settled += 1;
+        host.settle("text", settled);
+        holds();
+    }
+    assert!(!host.log().contains("refused"), "{}", host.log());
+    drop(writer);
+    host.wait_for_answer("colour", "2");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_that_is_written_over_another_is_taken_when_it_is_closed() {
+    let host = host_with("chameleon", "1");
+    let mut client = Lines::connect(&host);
+    write_slowly(&host, &host.library("chameleon"), || assert_eq!(client.ask("colour"), "1"));
+    assert_eq!(host.figure("chameleon", "generation"), 2);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_that_is_new_is_taken_when_it_is_closed() {
+    let host = Host::start(&["text"]);
+    let mut client = Lines::connect(&host);
+    write_slowly(&host, &host.library("chameleon"), || {
+        assert_eq!(client.ask("colour"), "error: unknown command 'colour'");
+    });
+    assert_eq!(host.figure("chameleon", "generation"), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_in_a_folder_that_was_made_again_is_taken_when_it_is_closed() {
+    let host = host_with("chameleon", "1");
+    // A folder that is made at once often gets the identity of the one that went.
+    std::fs::remove_dir_all(host.plugins_folder()).unwrap();
+    std::fs::create_dir(host.plugins_folder()).unwrap();
+    host.wait_until_unknown("colour");
+    host.settle("text", 100);
+    let mut client = Lines::connect(&host);
+    write_slowly(&host, &host.library("chameleon"), || {
+        assert_eq!(client.ask("colour"), "error: unknown command 'colour'");
+    });
+}
+
+#[test]
+fn one_that_is_half_there_when_the_host_starts_is_served_when_it_is_whole() {
+    let setup = Setup::new().plugins(&["text"]);
+    let path = setup.plugins_folder().join(library_name("chameleon"));
+    let bytes = marked("chameleon", "2");
+    let mut writer = SlowWriter::open(&path, &bytes, 2);
+    writer.write();
+    let host = setup.start();
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("colour"), "error: unknown command 'colour'");
+    assert_eq!(client.ask("echo fine"), "fine");
+    writer.write();
+    drop(writer);
+    host.wait_for_answer("colour", "2");
+}
+
+#[test]
+fn where_the_folder_is_polled_one_is_served_once_it_is_whole() {
+    let host = setup_with("chameleon", "1").flags(&["--watch", "poll"]).start();
+    let bytes = marked("chameleon", "2");
+    let mut writer = SlowWriter::open(&host.library("chameleon"), &bytes, 16);
+    let mut client = Lines::connect(&host);
+    while writer.write() {
+        assert_eq!(client.ask("colour"), "1");
+    }
+    drop(writer);
+    host.wait_for_answer("colour", "2");
+}

@@ -1,0 +1,180 @@
+//! The host's end: by `ks`, by a signal, and past workers that do not end.
+
+use std::{
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use dropin_tests::{Frame, Host, LIMIT, Lines, NOTICE, Resp, Setup};
+
+fn push() -> Frame {
+    Frame::Push(vec!["notice".into(), NOTICE.into()])
+}
+
+fn notice2() -> Frame {
+    Frame::error(&format!("SHUTDOWN {NOTICE}"))
+}
+
+/// One client of each protocol, known to be served.
+fn one_of_each(host: &Host) -> (Lines, Resp, Resp) {
+    let (mut lines, mut resp2) = (Lines::to(host.v6()), Resp::connect(host));
+    assert_eq!(lines.ask("ping"), "PONG");
+    assert_eq!(resp2.ask(&["PING"]), Frame::Status("PONG".into()));
+    (lines, resp2, Resp::connect3(host))
+}
+
+/// All three are told, and then nothing more comes.
+#[track_caller]
+fn assert_told((mut lines, mut resp2, mut resp3): (Lines, Resp, Resp)) {
+    assert_eq!(lines.end(), [NOTICE]);
+    assert_eq!(resp2.end(), [notice2()]);
+    assert_eq!(resp3.end(), [push()]);
+}
+
+#[test]
+fn ks_in_a_line_session_tells_and_ends_every_client() {
+    let mut host = Host::start(&[]);
+    let others = one_of_each(&host);
+    let mut asker = Lines::connect(&host);
+    asker.say("ks");
+    assert_eq!(asker.end(), ["OK", NOTICE]);
+    assert_told(others);
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn ks_in_a_resp2_session_tells_and_ends_every_client() {
+    let mut host = Host::start(&[]);
+    let others = one_of_each(&host);
+    let mut asker = Resp::connect(&host);
+    asker.say(&["KS"]);
+    assert_eq!(asker.end(), [Frame::ok(), notice2()]);
+    assert_told(others);
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn ks_in_a_resp3_session_tells_and_ends_every_client() {
+    let mut host = Host::start(&[]);
+    let others = one_of_each(&host);
+    let mut asker = Resp::connect3(&host);
+    asker.say(&["ks"]);
+    assert_eq!(asker.end(), [Frame::ok(), push()]);
+    assert_told(others);
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn a_client_that_has_not_said_anything_is_told_in_a_line() {
+    let mut host = Host::start(&["server"]);
+    let mut silent = Lines::connect(&host);
+    let mut half = Resp::connect(&host);
+    half.send("*2\r\n$4\r\nec");
+    let mut asker = Lines::connect(&host);
+    dropin_tests::wait_until("all are there", LIMIT, || asker.ask_all("clients").len() == 3);
+    assert_eq!(asker.ask("ks"), "OK");
+    assert_eq!(silent.end(), [NOTICE]);
+    assert_eq!(String::from_utf8_lossy(&half.rest()), format!("{NOTICE}\n"));
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn a_client_that_watches_plugins_is_told_and_ended() {
+    let mut host = Host::start(&[]);
+    let mut watching = Resp::connect3(&host);
+    assert_eq!(watching.ask(&["plugin", "watch"]), Frame::ok());
+    assert_eq!(Lines::connect(&host).ask("ks"), "OK");
+    assert_eq!(watching.end().last(), Some(&push()));
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn nothing_is_left_when_the_host_has_ended() {
+    let mut host = Host::start(&["text"]);
+    let _clients = one_of_each(&host);
+    assert_eq!(host.ks(), Some(0));
+    let said = host.log();
+    assert!(said.lines().last().is_some_and(|line| line.ends_with("host: ended")), "{said}");
+    assert!(said.contains("shutting down: 127.0.0.1:"), "{said}");
+    assert!(TcpStream::connect_timeout(&host.v4(), LIMIT).is_err());
+    let copies = host.state_dir().join(host.port().to_string()).join("copies");
+    assert!(!copies.exists(), "private copies are left");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_to_end_is_the_same_as_ks() {
+    for signal in [Host::terminate, Host::interrupt] {
+        let mut host = Host::start(&["busy"]);
+        let others = one_of_each(&host);
+        let mut busy = Lines::connect(&host);
+        busy.say("linger 600000");
+        host.wait_for_log("lingering for");
+        signal(&host);
+        assert_eq!(busy.end(), ["error: CANCELLED lingered no longer", NOTICE]);
+        assert_told(others);
+        assert_eq!(host.exit(), Some(0));
+        assert!(host.logged("shutting down: the system asked for it").is_some());
+    }
+}
+
+#[test]
+fn a_worker_that_outlasts_the_grace_costs_the_status_and_nobody_else() {
+    let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "2"]).start();
+    let others = one_of_each(&host);
+    let mut busy = Lines::connect(&host);
+    busy.say("block 600000");
+    host.wait_for_log("blocking for");
+    let asked = Instant::now();
+    let mut asker = Lines::connect(&host);
+    assert_eq!(asker.ask("ks"), "OK");
+    assert_told(others);
+    assert!(!host.has_ended(), "the others need not wait for the grace to be over");
+    assert_eq!(host.exit(), Some(3));
+    assert!(asked.elapsed() >= Duration::from_secs(2), "the grace was {:?}", asked.elapsed());
+    host.wait_for_log("ended without 1 thread(s) that outlasted the grace");
+    busy.wait_for_end();
+}
+
+#[test]
+fn a_worker_that_ends_within_the_grace_is_waited_for() {
+    let mut host = Host::start(&["busy"]);
+    let mut busy = Lines::connect(&host);
+    busy.say("block 1000");
+    host.wait_for_log("blocking for");
+    assert_eq!(Lines::connect(&host).ask("ks"), "OK");
+    assert_eq!(busy.end(), ["blocked", NOTICE]);
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_the_host_at_once() {
+    let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "600"]).start();
+    let mut busy = Lines::connect(&host);
+    busy.say("block 600000");
+    host.wait_for_log("blocking for");
+    host.interrupt();
+    host.wait_for_log("shutting down");
+    host.interrupt();
+    assert_eq!(host.exit(), Some(3));
+    host.wait_for_log("asked to end a second time");
+}
+
+#[test]
+fn nobody_is_let_in_while_the_host_ends() {
+    let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "600"]).start();
+    let mut busy = Lines::connect(&host);
+    busy.say("block 600000");
+    host.wait_for_log("blocking for");
+    let mut asker = Lines::connect(&host);
+    asker.say("ks");
+    assert_eq!(asker.end(), ["OK", NOTICE]);
+    for address in [host.v4(), host.v6()] {
+        // One that had come in just before is ended at once; after it there are no more.
+        dropin_tests::wait_until("the door is shut", LIMIT, || {
+            TcpStream::connect_timeout(&address, LIMIT).is_err()
+        });
+    }
+    assert!(!host.has_ended());
+}

@@ -1,0 +1,153 @@
+//! What clients are owed when the host ends, they get.
+
+use std::{
+    io::{Read, Write},
+    thread,
+};
+
+use dropin_tests::{Frame, Host, LIMIT, Lines, NOTICE, Resp, Setup, resp::encode, wait_until};
+
+#[test]
+fn a_session_in_a_waiting_worker_gets_its_error_and_then_the_notice() {
+    let mut host = Host::start(&["clock", "busy"]);
+    let mut sleeper = Lines::connect(&host);
+    sleeper.say("sleep 600000");
+    let mut lingerer = Resp::connect3(&host);
+    lingerer.say(&["linger", "600000"]);
+    host.wait_for_log("lingering for");
+    assert_eq!(Lines::connect(&host).ask("ks"), "OK");
+    assert_eq!(sleeper.end(), ["error: CANCELLED the sleep was cut short", NOTICE]);
+    assert_eq!(
+        lingerer.end(),
+        [
+            Frame::error("CANCELLED lingered no longer"),
+            Frame::Push(vec!["notice".into(), NOTICE.into()])
+        ]
+    );
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn a_batch_that_has_been_received_is_answered_to_its_end() {
+    let mut host = Host::start(&["busy", "text"]);
+    let mut client = Lines::connect(&host);
+    let batch: String = (0..2_000).map(|n| format!("echo {n}\n")).collect();
+    client.send(format!("block 500\n{batch}"));
+    host.wait_for_log("blocking for");
+    assert_eq!(Lines::connect(&host).ask("ks"), "OK");
+    let lines = client.end();
+    assert_eq!(lines.len(), 2_002, "{:?}", lines.last());
+    assert_eq!((lines[0].as_str(), lines[2_000].as_str()), ("blocked", "1999"));
+    assert_eq!(lines[2_001], NOTICE);
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn what_follows_ks_in_one_batch_is_answered_too() {
+    let mut host = Host::start(&["clock", "text"]);
+    let mut client = Resp::connect(&host);
+    let words: [&[&str]; 5] =
+        [&["echo", "a"], &["ks"], &["sleep", "600000"], &["echo", "b"], &["ks"]];
+    client.send(words.iter().flat_map(|words| encode(words)).collect::<Vec<u8>>());
+    assert_eq!(
+        client.end(),
+        [
+            "a".into(),
+            Frame::ok(),
+            Frame::error("CANCELLED the sleep was cut short"),
+            "b".into(),
+            Frame::ok(),
+            Frame::error(&format!("SHUTDOWN {NOTICE}")),
+        ]
+    );
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn a_reply_that_is_half_sent_is_sent_whole() {
+    let mut host = Host::start(&["text", "store"]);
+    let mut client = Resp::connect(&host);
+    let value = vec![b'x'; 1 << 20];
+    assert_eq!(client.ask(&[b"set", b"big", &value[..]]), Frame::ok());
+    // More than the system holds for a client that does not read.
+    client.send(encode(&["get", "big"]).repeat(16));
+    assert_eq!(Lines::connect(&host).ask("ks"), "OK");
+    let frames = client.end();
+    assert_eq!(frames.len(), 17);
+    assert!(frames[..16].iter().all(|frame| *frame == Frame::text(&value)));
+    assert_eq!(frames[16], Frame::error(&format!("SHUTDOWN {NOTICE}")));
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn a_client_that_does_not_read_does_not_keep_the_host() {
+    let mut host =
+        Setup::new().plugins(&["store"]).flags(&["--grace", "2", "--write-timeout", "600"]).start();
+    let mut client = Resp::connect(&host);
+    let value = vec![b'x'; 1 << 20];
+    assert_eq!(client.ask(&[b"set", b"big", &value[..]]), Frame::ok());
+    client.send(encode(&["get", "big"]).repeat(64));
+    assert_eq!(host.ks(), Some(0), "no worker has outlasted anything");
+    client.wait_for_end();
+}
+
+#[test]
+fn a_client_that_reads_too_slowly_does_not_keep_the_host() {
+    let flags = ["--grace", "4", "--max-argument", "64M"];
+    let mut host = Setup::new().plugins(&["store"]).flags(&flags).start();
+    let mut client = Resp::connect(&host);
+    let value = vec![b'x'; 63 << 20];
+    assert_eq!(client.ask(&[b"set", b"big", &value[..]]), Frame::ok());
+    client.say(&["get", "big"]);
+    assert_eq!(Lines::connect(&host).ask("ks"), "OK");
+    // At this pace it would take longer than the grace.
+    let (mut stream, mut part) = (client.stream(), vec![0; 128 << 10]);
+    wait_until("the host has ended", LIMIT, || {
+        assert!(stream.read(&mut part).is_ok());
+        host.has_ended()
+    });
+    assert_eq!(host.exit(), Some(0), "no worker has outlasted anything");
+}
+
+#[test]
+fn a_client_that_goes_on_sending_does_not_keep_the_host() {
+    let mut host = Setup::new().plugins(&["text"]).flags(&["--grace", "4"]).start();
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("ping"), "PONG");
+    let mut sender = client.stream().try_clone().unwrap();
+    // More at a time than the host answers before the next is there.
+    let more = "echo more\n".repeat(10_000);
+    let sending = thread::spawn(move || while sender.write_all(more.as_bytes()).is_ok() {});
+    let mut reader = Lines::connect(&host);
+    assert_eq!(reader.ask("ks"), "OK");
+    client.wait_for_end();
+    assert_eq!(host.exit(), Some(0));
+    sending.join().unwrap();
+}
+
+#[test]
+fn a_client_that_has_sent_more_than_can_be_done_does_not_keep_the_host() {
+    let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "4"]).start();
+    let mut client = Lines::connect(&host);
+    // Ten times the grace.
+    client.send("block 5\n".repeat(8_000));
+    host.wait_for_log("blocking for");
+    assert_eq!(host.ks(), Some(0), "no worker has outlasted anything");
+    let lines = client.end();
+    assert_eq!(lines.last().map(String::as_str), Some(NOTICE));
+    assert!(lines[..lines.len() - 1].iter().all(|line| line == "blocked"));
+}
+
+#[test]
+fn many_clients_may_send_ks_at_once() {
+    let mut host = Host::start(&["server"]);
+    let mut clients: Vec<_> = (0..20).map(|_| Lines::connect(&host)).collect();
+    wait_until("all are there", LIMIT, || clients[0].ask_all("clients").len() == 20);
+    clients.iter_mut().for_each(|client| client.say("ks"));
+    for client in &mut clients {
+        let said = client.end();
+        // The host may have stopped listening before it got to this one's.
+        assert!(said == ["OK", NOTICE] || said == [NOTICE], "{said:?}");
+    }
+    assert_eq!(host.exit(), Some(0));
+}

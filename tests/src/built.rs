@@ -1,0 +1,65 @@
+//! Programs and libraries of the workspace, built.
+
+use std::{
+    env::{
+        self,
+        consts::{DLL_PREFIX, DLL_SUFFIX, EXE_SUFFIX},
+    },
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// Where cargo puts what it builds in the profile of this test.
+///
+/// # Panics
+/// Where this is not a test that cargo has built.
+#[must_use]
+pub fn output() -> PathBuf {
+    let test = env::current_exe().expect("a test knows where it is");
+    test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").to_owned()
+}
+
+/// The program of this name.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    build();
+    output().join(format!("{name}{EXE_SUFFIX}"))
+}
+
+/// The library of the package of this name.
+#[must_use]
+pub fn library(package: &str) -> PathBuf {
+    build();
+    output().join(library_name(package))
+}
+
+/// What cargo calls the library of a package.
+#[must_use]
+pub fn library_name(package: &str) -> String {
+    format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"))
+}
+
+/// Builds what the tests start, once, unless who started the tests has done it.
+fn build() {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        if env::var_os("DROPIN_TEST_BUILT").is_some() {
+            return;
+        }
+        let output = output();
+        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let profile = match name(&output).as_deref() {
+            None | Some("debug") => "dev".to_owned(),
+            Some(profile) => profile.to_owned(),
+        };
+        let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--quiet", "--workspace", "--bins", "--lib", "--profile", &profile])
+            .arg("--target-dir")
+            .arg(output.parent().expect("a profile lies in a target directory"))
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+            .status()
+            .expect("cargo can be started");
+        assert!(status.success(), "the workspace cannot be built");
+    });
+}

@@ -1,0 +1,122 @@
+//! Two network namespaces with a cable between them, which can be pulled.
+#![cfg(target_os = "linux")]
+
+use std::{
+    fs::File,
+    net::{SocketAddr, TcpStream},
+    os::fd::AsFd,
+    process::{self, Command},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::{connection::Connection, tool, wait::LIMIT};
+
+/// Where the host is on its end of the cable. Nobody outside the namespaces sees these addresses.
+pub const HOST: &str = "10.99.0.1";
+const CLIENT: &str = "10.99.0.2";
+
+/// Two network namespaces, one for a host and one for its clients, with a cable between them.
+pub struct Cable {
+    host: String,
+    client: String,
+}
+
+impl Cable {
+    /// Lays a cable. `None` where this machine does not allow it; the test is then left out.
+    ///
+    /// # Panics
+    /// Where it cannot be laid, though namespaces can be made.
+    #[must_use]
+    pub fn lay() -> Option<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("dropin-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let cable = Self { host: format!("{name}-host"), client: format!("{name}-client") };
+        if !tool::require("ip") || !tool::allow(ip(&["netns", "add", &cable.host]), "no namespaces")
+        {
+            return None;
+        }
+        let (host, client) = (cable.host.as_str(), cable.client.as_str());
+        let steps: [&[&str]; 8] = [
+            &["netns", "add", client],
+            &["-n", host, "link", "add", "near", "type", "veth", "peer", "far", "netns", client],
+            &["-n", host, "address", "add", &format!("{HOST}/24"), "dev", "near"],
+            &["-n", client, "address", "add", &format!("{CLIENT}/24"), "dev", "far"],
+            &["-n", host, "link", "set", "lo", "up"],
+            &["-n", client, "link", "set", "lo", "up"],
+            &["-n", host, "link", "set", "near", "up"],
+            &["-n", client, "link", "set", "far", "up"],
+        ];
+        for step in steps {
+            assert!(ip(step), "ip {}", step.join(" "));
+        }
+        Some(cable)
+    }
+
+    /// What starts a program at the host's end.
+    #[must_use]
+    pub fn host_end(&self) -> [&str; 4] {
+        ["ip", "netns", "exec", &self.host]
+    }
+
+    /// What starts a program at the client's end.
+    #[must_use]
+    pub fn client_end(&self) -> [&str; 4] {
+        ["ip", "netns", "exec", &self.client]
+    }
+
+    /// Connects from the client's end.
+    ///
+    /// # Panics
+    /// Where nobody listens.
+    #[must_use]
+    pub fn connect(&self, port: u16) -> Connection {
+        let address = SocketAddr::new(HOST.parse().expect("an address"), port);
+        Self::within(&self.client, address)
+    }
+
+    /// Connects from the host's end, over its loopback.
+    ///
+    /// # Panics
+    /// Where nobody listens.
+    #[must_use]
+    pub fn connect_locally(&self, address: SocketAddr) -> Connection {
+        Self::within(&self.host, address)
+    }
+
+    /// Pulls the cable: nothing comes through any more, and neither end is told.
+    ///
+    /// # Panics
+    /// Where it is stuck.
+    pub fn pull(&self) {
+        assert!(ip(&["-n", &self.client, "link", "set", "far", "down"]), "the cable is stuck");
+    }
+
+    /// A socket belongs to where the thread was that made it.
+    fn within(name: &str, address: SocketAddr) -> Connection {
+        let space = File::open(format!("/run/netns/{name}")).expect("the namespace is there");
+        let connect = || {
+            move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("a thread can move there");
+            TcpStream::connect_timeout(&address, LIMIT).expect("somebody listens")
+        };
+        let stream = thread::scope(|scope| scope.spawn(connect).join());
+        Connection::over(stream.expect("the connection is there"))
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        for name in [&self.host, &self.client] {
+            // One that was never made cannot be removed.
+            let _ = ip(&["netns", "delete", name]);
+        }
+    }
+}
+
+fn ip(arguments: &[&str]) -> bool {
+    let output = Command::new("ip").args(arguments).output();
+    output.is_ok_and(|output| output.status.success())
+}

@@ -1,0 +1,103 @@
+//! Clients that never pause.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+use crate::{
+    frame::Frame,
+    host::Host,
+    resp::{Resp, encode},
+    wait::{LIMIT, wait_until},
+};
+
+/// Replies that each client must get before its host counts as loaded.
+const FLOW: u64 = 20;
+
+/// Clients at full speed. Any reply that is not right, and any session that ends, fails the test.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<Client>,
+}
+
+struct Client {
+    replies: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl Load {
+    /// No client yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { stop: Arc::default(), clients: Vec::new() }
+    }
+
+    /// A client that sends a command over and over, `batch` of it at once.
+    #[must_use]
+    pub fn client(
+        mut self,
+        host: &Host,
+        words: &[&str],
+        batch: usize,
+        mut right: impl FnMut(&Frame) -> bool + Send + 'static,
+    ) -> Self {
+        let (requests, words) = (encode(words).repeat(batch), words.join(" "));
+        let (stop, replies) = (Arc::clone(&self.stop), Arc::<AtomicU64>::default());
+        let (mut session, counted) = (Resp::connect(host), Arc::clone(&replies));
+        let thread = thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                session.send(&requests);
+                for _ in 0..batch {
+                    let reply = session.frame();
+                    assert!(right(&reply), "'{words}' was answered {reply:?}");
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        self.clients.push(Client { replies, thread });
+        self
+    }
+
+    /// Waits until every client has got some more replies.
+    ///
+    /// # Panics
+    /// Where one gets none, since it has ended or waits for ever.
+    #[track_caller]
+    pub fn flow(&self) {
+        for (number, client) in self.clients.iter().enumerate() {
+            let goal = client.replies.load(Ordering::Relaxed) + FLOW;
+            wait_until(&format!("client {number} gets replies"), LIMIT, || {
+                let ended = client.thread.is_finished();
+                assert!(!ended, "client {number} has ended, see above");
+                client.replies.load(Ordering::Relaxed) >= goal
+            });
+        }
+    }
+
+    /// Stops the clients, each after the batch that it has begun, and tells how many replies each
+    /// has got.
+    ///
+    /// # Panics
+    /// Where a reply was not right or a session has ended.
+    #[track_caller]
+    pub fn stop(self) -> Vec<u64> {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut replies = Vec::new();
+        for (number, client) in self.clients.into_iter().enumerate() {
+            let ended = client.thread.join();
+            assert!(ended.is_ok(), "a reply for client {number} was wrong, see above");
+            replies.push(client.replies.load(Ordering::SeqCst));
+        }
+        replies
+    }
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self::new()
+    }
+}

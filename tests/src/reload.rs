@@ -1,0 +1,228 @@
+//! Libraries that come and go: versions of a fixture, ways to drop them in, and what the host tells
+//! of them.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    built, files,
+    frame::Frame,
+    host::Host,
+    lines::Lines,
+    resp::Resp,
+    wait::{LIMIT, wait_for, wait_until},
+};
+
+/// What stands before a fixture's mark.
+const MARK: &[u8] = b"[[mark:";
+/// The length of a mark, in bytes.
+const ROOM: usize = 24;
+
+/// A package's library without what is there for debuggers: it is loaded as it is, and faster.
+///
+/// # Panics
+/// Where it is not built.
+#[must_use]
+pub fn slim(package: &str) -> Vec<u8> {
+    let cut = |bytes: &mut Vec<u8>| {
+        if cfg!(target_os = "linux") {
+            bytes.truncate(files::mapped(bytes));
+        }
+    };
+    files::altered(package, cut)
+}
+
+/// A fixture's library with this mark.
+///
+/// # Panics
+/// Where the fixture has no mark, or the mark is too long.
+#[must_use]
+pub fn marked(package: &str, mark: &str) -> Vec<u8> {
+    let mut bytes = slim(package);
+    let found = bytes.windows(MARK.len()).position(|window| window == MARK);
+    let start = found.expect("the fixture has a mark") + MARK.len();
+    let mark = format!("{mark:ROOM$}");
+    assert_eq!(mark.len(), ROOM, "a mark has {ROOM} bytes of room");
+    bytes[start..start + ROOM].copy_from_slice(mark.as_bytes());
+    bytes
+}
+
+/// The same library as another file: the loader passes over what is behind its end.
+#[must_use]
+pub fn variant(package: &str, number: usize) -> Vec<u8> {
+    let mut bytes = slim(package);
+    bytes.extend_from_slice(format!("variant {number}").as_bytes());
+    bytes
+}
+
+/// Puts a file into a folder: beside, then renamed.
+///
+/// # Panics
+/// Where it cannot be written.
+pub fn place(folder: &Path, name: &str, bytes: &[u8]) {
+    let beside = folder.join(format!(".{name}.new"));
+    fs::write(&beside, bytes).expect("a file can be written");
+    fs::rename(&beside, folder.join(name)).expect("a file can be renamed");
+}
+
+/// A file that is written bit by bit and is held open.
+pub struct SlowWriter<'a> {
+    file: File,
+    left: &'a [u8],
+    piece: usize,
+}
+
+impl<'a> SlowWriter<'a> {
+    /// Opens the file, new or not, and writes nothing yet.
+    ///
+    /// # Panics
+    /// Where it cannot be opened.
+    #[must_use]
+    pub fn open(path: &Path, bytes: &'a [u8], pieces: usize) -> Self {
+        let file = File::create(path).expect("a file can be opened");
+        Self { file, left: bytes, piece: bytes.len().div_ceil(pieces) }
+    }
+
+    /// Writes the next piece; returns whether there is more.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    pub fn write(&mut self) -> bool {
+        let (piece, left) = self.left.split_at(self.piece.min(self.left.len()));
+        self.file.write_all(piece).expect("a file can be written");
+        self.left = left;
+        !left.is_empty()
+    }
+}
+
+impl Host {
+    /// The path in the plugins folder of a package's library.
+    #[must_use]
+    pub fn library(&self, package: &str) -> PathBuf {
+        self.plugins_folder().join(built::library_name(package))
+    }
+
+    /// Puts a library into the plugins folder under a package's name: beside, then renamed.
+    pub fn place(&self, package: &str, bytes: &[u8]) {
+        place(&self.plugins_folder(), &built::library_name(package), bytes);
+    }
+
+    /// What `plugin info` says.
+    #[must_use]
+    #[track_caller]
+    pub fn info(&self, plugin: &str) -> Frame {
+        Resp::connect3(self).ask(&["plugin", "info", plugin])
+    }
+
+    /// One number of what `plugin info` says.
+    ///
+    /// # Panics
+    /// Where there is no such number.
+    #[must_use]
+    #[track_caller]
+    pub fn figure(&self, plugin: &str, name: &str) -> i64 {
+        let info = self.info(plugin);
+        match info.get(name) {
+            Some(Frame::Integer(number)) => *number,
+            _ => panic!("no number '{name}' in {info:?}"),
+        }
+    }
+
+    /// Waits until a command is answered so.
+    #[track_caller]
+    pub fn wait_for_answer(&self, command: &str, answer: &str) {
+        let (mut client, mut last) = (Lines::connect(self), String::new());
+        let what = format!("'{command}' is answered '{answer}'");
+        wait_until(&what, LIMIT, || {
+            last = client.ask(command);
+            last == answer
+        });
+    }
+
+    /// Waits until a command is unknown.
+    #[track_caller]
+    pub fn wait_until_unknown(&self, command: &str) {
+        let mut client = Lines::connect(self);
+        wait_until(&format!("'{command}' is unknown"), LIMIT, || {
+            client.ask(command).starts_with("error: unknown command")
+        });
+    }
+
+    /// Waits until the host has dealt with every change in the plugins folder before this call: a
+    /// change of this package's library, which it makes and waits for, comes after them.
+    #[track_caller]
+    pub fn settle(&self, package: &str, number: usize) {
+        let news = format!("plugin {package}: generation ");
+        let taken = |line: &&str| {
+            line.contains(&news) && (line.contains(" swapped") || line.contains(" loaded"))
+        };
+        let count = || self.log().lines().filter(taken).count();
+        let before = count();
+        self.place(package, &variant(package, number));
+        wait_until("a change is taken", LIMIT, || count() > before);
+    }
+
+    /// Kills it, as the system does it that has no memory left, and waits for its end.
+    ///
+    /// # Panics
+    /// Where it has ended.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn kill(&mut self) {
+        use rustix::process::{Pid, Signal, kill_process};
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, Signal::KILL).expect("the host is there");
+        assert_eq!(self.exit(), None);
+    }
+
+    /// The directory that this host has to itself.
+    #[must_use]
+    pub fn own_dir(&self) -> PathBuf {
+        self.state_dir().join(self.port().to_string())
+    }
+
+    /// The files that are private copies now.
+    ///
+    /// # Panics
+    /// Where the system does not tell.
+    #[must_use]
+    pub fn copies(&self) -> Vec<String> {
+        let entries = match fs::read_dir(self.own_dir().join("copies")) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) => panic!("cannot look for private copies: {error}"),
+        };
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// The private copies of a package's library that are mapped into the host.
+    ///
+    /// # Panics
+    /// Where the system does not tell.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn mapped(&self, package: &str) -> Vec<String> {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.pid())).expect("its maps");
+        let name = built::library_name(package);
+        let start = format!("/copies/{}.", name.trim_end_matches(std::env::consts::DLL_SUFFIX));
+        let mut found: Vec<_> = maps
+            .lines()
+            .filter_map(|line| line.find(&start).map(|at| line[at + 1..].to_owned()))
+            .collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Waits until this many versions of a package's library are mapped.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub fn wait_until_mapped(&self, package: &str, count: usize) {
+        wait_for(&format!("{count} versions of {package} are mapped"), LIMIT, || {
+            (self.mapped(package).len() == count).then_some(())
+        });
+    }
+}

@@ -1,0 +1,114 @@
+//! A client that speaks RESP, written anew here so that it shares no mistake with the host.
+
+use std::{
+    net::SocketAddr,
+    ops::{Deref, DerefMut},
+};
+
+use crate::{connection::Connection, frame::Frame, host::Host};
+
+/// A session in RESP.
+pub struct Resp(Connection);
+
+impl Resp {
+    /// Connects over IPv4; speaks RESP2 until told otherwise.
+    #[must_use]
+    #[track_caller]
+    pub fn connect(host: &Host) -> Self {
+        Self::to(host.v4())
+    }
+
+    /// Connects over IPv4 and says `HELLO 3`.
+    #[must_use]
+    #[track_caller]
+    pub fn connect3(host: &Host) -> Self {
+        let mut client = Self::connect(host);
+        assert_eq!(client.ask(&["HELLO", "3"]).get("proto"), Some(&Frame::Integer(3)));
+        client
+    }
+
+    /// Connects.
+    #[must_use]
+    #[track_caller]
+    pub fn to(address: SocketAddr) -> Self {
+        Self(Connection::to(address))
+    }
+
+    /// Uses a connection that is there.
+    #[must_use]
+    pub fn over(connection: Connection) -> Self {
+        Self(connection)
+    }
+
+    /// Sends a command.
+    #[track_caller]
+    pub fn say<T: AsRef<[u8]>>(&mut self, words: &[T]) {
+        self.send(encode(words));
+    }
+
+    /// The next value that the host sends.
+    #[track_caller]
+    pub fn frame(&mut self) -> Frame {
+        self.take(Frame::read)
+    }
+
+    /// Sends a command and reads its reply.
+    #[track_caller]
+    pub fn ask<T: AsRef<[u8]>>(&mut self, words: &[T]) -> Frame {
+        self.say(words);
+        self.frame()
+    }
+
+    /// Sends bytes as they are and reads one reply.
+    #[track_caller]
+    pub fn ask_raw(&mut self, bytes: impl AsRef<[u8]>) -> Frame {
+        self.send(bytes);
+        self.frame()
+    }
+
+    /// All values up to the host's end of the connection.
+    #[track_caller]
+    pub fn end(&mut self) -> Vec<Frame> {
+        let bytes = self.rest();
+        let (mut frames, mut at) = (Vec::new(), 0);
+        while at < bytes.len() {
+            let (frame, taken) = Frame::read(&bytes[at..]).expect("the last value is whole");
+            frames.push(frame);
+            at += taken;
+        }
+        frames
+    }
+
+    /// The connection itself.
+    #[must_use]
+    pub fn into_connection(self) -> Connection {
+        self.0
+    }
+}
+
+/// A command as an array of bulk strings.
+#[must_use]
+pub fn encode<T: AsRef<[u8]>>(words: &[T]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        let word = word.as_ref();
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+impl Deref for Resp {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl DerefMut for Resp {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}

@@ -1,0 +1,237 @@
+//! A host that is about to be started: its folder, flags and environment.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    built, files,
+    host::Host,
+    wait::{LIMIT, wait_until},
+};
+
+/// A host that is about to be started, in a folder of its own.
+pub struct Setup {
+    folder: TempDir,
+    wrapper: Vec<OsString>,
+    port: String,
+    flags: Vec<OsString>,
+    environment: Vec<(String, String)>,
+    state_dir: PathBuf,
+    log_level: String,
+}
+
+/// How a program has ended, and what it has said.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Setup {
+    /// A host with an empty plugins folder, on any free port.
+    ///
+    /// # Panics
+    /// Where there is no room for its folder.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        fs::create_dir(folder.path().join("plugins")).expect("a folder can be made");
+        Self {
+            state_dir: folder.path().join("state"),
+            log_level: "debug".into(),
+            folder,
+            wrapper: Vec::new(),
+            port: "0".into(),
+            flags: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Installs the libraries of these packages.
+    #[must_use]
+    pub fn plugins(self, packages: &[&str]) -> Self {
+        packages.iter().for_each(|package| files::install(&self.plugins_folder(), package));
+        self
+    }
+
+    /// Installs a library under another file name, without its ending.
+    #[must_use]
+    pub fn plugin_as(self, package: &str, name: &str) -> Self {
+        let bytes = fs::read(built::library(package)).expect("the library is built");
+        self.file(&built::library_name(name), &bytes)
+    }
+
+    /// Puts a file into the plugins folder.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    #[must_use]
+    pub fn file(self, name: &str, bytes: &[u8]) -> Self {
+        let path = self.plugins_folder().join(name);
+        fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("a folder");
+        fs::write(path, bytes).expect("a file can be written");
+        self
+    }
+
+    /// Removes the plugins folder.
+    ///
+    /// # Panics
+    /// Where it cannot be removed.
+    #[must_use]
+    pub fn without_plugins_folder(self) -> Self {
+        fs::remove_dir_all(self.plugins_folder()).expect("a folder can be removed");
+        self
+    }
+
+    /// The port, instead of any that is free.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port.to_string();
+        self
+    }
+
+    /// Leaves out `--port`.
+    #[must_use]
+    pub fn default_port(mut self) -> Self {
+        self.port.clear();
+        self
+    }
+
+    /// More flags.
+    #[must_use]
+    pub fn flags(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(OsString::from));
+        self
+    }
+
+    /// The state directory, instead of one in the host's own folder.
+    #[must_use]
+    pub fn state_dir(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.state_dir);
+        self
+    }
+
+    /// What is logged, instead of all down to debug.
+    #[must_use]
+    pub fn log_level(mut self, level: &str) -> Self {
+        level.clone_into(&mut self.log_level);
+        self
+    }
+
+    /// A variable of the host's environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts the host by another program, which must become the host and not stay beside it.
+    #[must_use]
+    pub fn started_by(mut self, command: &[&str]) -> Self {
+        self.wrapper = command.iter().map(OsString::from).collect();
+        self
+    }
+
+    /// The plugins folder.
+    #[must_use]
+    pub fn plugins_folder(&self) -> PathBuf {
+        self.folder.path().join("plugins")
+    }
+
+    /// Starts the host and waits until it serves.
+    ///
+    /// # Panics
+    /// Where it does not.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> Host {
+        let (child, command) = self.spawn();
+        Host::serving(child, command, self.folder, self.state_dir)
+    }
+
+    /// Starts the host and waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// Where it serves instead.
+    #[must_use]
+    #[track_caller]
+    pub fn run(self) -> Ended {
+        let (child, _) = self.spawn();
+        ended(child, self.folder.path())
+    }
+
+    fn spawn(&self) -> (Child, String) {
+        let host = built::program("host").into_os_string();
+        let mut words = self.wrapper.iter().cloned().chain([host]);
+        let mut command = Command::new(words.next().expect("there is a program"));
+        command.args(words);
+        if !self.port.is_empty() {
+            command.args(["--port", &self.port]);
+        }
+        command.arg("--plugins").arg(self.plugins_folder());
+        command.arg("--state-dir").arg(&self.state_dir);
+        command.args(["--log-level", &self.log_level]).args(&self.flags);
+        for name in ["DROPIN_PORT", "DROPIN_PLUGINS", "DROPIN_STATE_DIR", "DROPIN_LOG"] {
+            command.env_remove(name);
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        (spawn_into(&mut command, self.folder.path()), format!("{command:?}"))
+    }
+}
+
+/// Runs the host's program with these arguments alone, to its end.
+///
+/// # Panics
+/// Where it does not end.
+#[must_use]
+#[track_caller]
+pub fn run_host(arguments: &[&str]) -> Ended {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let mut command = Command::new(built::program("host"));
+    command.args(arguments).current_dir(folder.path());
+    ended(spawn_into(&mut command, folder.path()), folder.path())
+}
+
+fn spawn_into(command: &mut Command, folder: &Path) -> Child {
+    let file = |name| File::create(folder.join(name)).expect("a file can be made");
+    command
+        .stdin(Stdio::null())
+        .stdout(file("stdout"))
+        .stderr(file("stderr"))
+        .spawn()
+        .expect("the host can be started")
+}
+
+#[track_caller]
+fn ended(mut child: Child, folder: &Path) -> Ended {
+    let said = |name| fs::read_to_string(folder.join(name)).unwrap_or_default();
+    let mut status = None;
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        wait_until("the program has ended by itself", LIMIT, || {
+            status = child.try_wait().expect("a child can be asked");
+            status.is_some()
+        });
+    }));
+    if let Err(payload) = ended {
+        // Where it has just ended, neither does anything.
+        let _ = child.kill();
+        let _ = child.wait();
+        eprintln!("stdout: {}\nstderr: {}", said("stdout"), said("stderr"));
+        std::panic::resume_unwind(payload);
+    }
+    let status = status.and_then(|status| status.code());
+    Ended { status, stdout: said("stdout"), stderr: said("stderr") }
+}

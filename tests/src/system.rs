@@ -1,0 +1,90 @@
+//! What the system knows of a process, and how it ends one.
+
+use std::process::Child;
+
+/// Asks a child to end.
+///
+/// # Panics
+/// Where it has ended.
+#[cfg(unix)]
+pub fn terminate(child: &Child) {
+    signal(child, rustix::process::Signal::TERM);
+}
+
+/// Asks a child to end, as a person does at the terminal.
+///
+/// # Panics
+/// Where it has ended.
+#[cfg(unix)]
+pub fn interrupt(child: &Child) {
+    signal(child, rustix::process::Signal::INT);
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).expect("the child is there");
+}
+
+#[cfg(not(unix))]
+pub fn terminate(_: &Child) {
+    unimplemented_here();
+}
+
+#[cfg(not(unix))]
+pub fn interrupt(_: &Child) {
+    unimplemented_here();
+}
+
+#[cfg(not(unix))]
+fn unimplemented_here() {
+    panic!("this system has no signals");
+}
+
+/// The names of a process's threads.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn threads(pid: u32) -> Vec<String> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
+    tasks.flatten().filter_map(name).map(|name| name.trim_end().to_owned()).collect()
+}
+
+/// How many threads serve a session.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn session_threads(pid: u32) -> usize {
+    threads(pid).iter().filter(|name| name.starts_with("session ")).count()
+}
+
+/// How many sockets a process has open.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn sockets(pid: u32) -> usize {
+    let Ok(files) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return 0 };
+    let targets = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+}
+
+/// A port that nothing uses, and that the system gives to nobody who asks for any.
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+pub fn quiet_port() -> u16 {
+    use std::{
+        net::{Ipv4Addr, TcpStream},
+        process,
+        sync::atomic::{AtomicU16, Ordering},
+    };
+    // Below what Linux, Windows and macOS hand out; runs of the tests start in different places.
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(process::id() % u32::from(COUNT)).expect("it is below the count");
+    (0..COUNT)
+        .map(|_| FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        // Not by binding it: a process that another test starts just then would hold it a while.
+        .find(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_err())
+        .expect("a port is free")
+}
