@@ -136,21 +136,31 @@ fn accept(
             warned = Some(Instant::now());
             log::warn!("cannot accept a client: {error}");
         }
-        if platform::is_out_of_descriptors(&error) {
-            spare.lend(|| turn_away(listener));
+        let lent = if platform::is_out_of_descriptors(&error) {
+            spare.lend(|| listener.accept())
         } else {
-            thread::sleep(REST);
+            None
+        };
+        match lent {
+            // Others may have left while this waited for a client: then there is room for it.
+            Some(Ok((stream, peer))) if spare.restock() => {
+                start(shared, table, stream, peer, events);
+            }
+            Some(Ok((stream, _))) => {
+                turn_away(stream);
+                spare.restock();
+            }
+            Some(Err(_)) => {}
+            None => thread::sleep(REST),
         }
     }
 }
 
-/// Accepts a client only to tell it that there is no room.
-fn turn_away(listener: &TcpListener) {
-    if let Ok((mut stream, _)) = listener.accept() {
-        // Who does not take the word goes without it.
-        let _ = stream.set_write_timeout(Some(REST));
-        let _ = stream.write_all(b"-ERR the server is out of file descriptors, try later\r\n");
-    }
+/// Tells a client that there is no room for it.
+fn turn_away(mut stream: TcpStream) {
+    // Who does not take the word goes without it.
+    let _ = stream.set_write_timeout(Some(REST));
+    let _ = stream.write_all(b"-ERR the server is out of file descriptors, try later\r\n");
 }
 
 fn start(

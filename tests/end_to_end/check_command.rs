@@ -37,7 +37,7 @@ fn it_says_why_a_bad_file_would_be_refused() {
     let package = built::library;
     for (file, why) in [
         (text, "the system's loader does not take it: "),
-        (half, "the system's loader does not take it: "),
+        (half, "it is only the beginning of a library"),
         (missing, "cannot look at it: "),
         (directory, "it is a directory, not a library"),
         (package("create-fails"), "its `create` failed: the moon is not full"),

@@ -14,21 +14,44 @@ fn with_files(more: usize) -> Host {
     Setup::new().plugins(&["text"]).started_by(&["prlimit", &limit]).start()
 }
 
+/// Clients that take all the files there are.
+fn exhaust(host: &Host) -> Vec<Lines> {
+    let mut clients = Vec::new();
+    wait_until("the host is out of files", LIMIT, || {
+        clients.push(Lines::connect(host));
+        host.logged("cannot accept a client").is_some()
+    });
+    clients
+}
+
 #[test]
-fn out_of_files_the_host_serves_who_is_there_and_recovers() {
+fn out_of_files_the_host_turns_newcomers_away_and_serves_who_is_there() {
     if !require("prlimit") {
         return;
     }
     let host = with_files(12);
-    let mut clients = Vec::new();
-    wait_until("the host is out of files", LIMIT, || {
-        clients.push(Lines::connect(&host));
-        host.logged("cannot accept a client").is_some()
-    });
+    let mut clients = exhaust(&host);
+    for _ in 0..3 {
+        let mut newcomer = Lines::connect(&host);
+        assert_eq!(newcomer.end(), ["-ERR the server is out of file descriptors, try later"]);
+    }
+    assert_eq!(clients[0].ask("echo 'still served'"), "still served");
+}
+
+#[test]
+fn out_of_files_the_host_recovers_when_clients_leave() {
+    if !require("prlimit") {
+        return;
+    }
+    let host = with_files(12);
+    let mut clients = exhaust(&host);
     let mut first = clients.remove(0);
-    assert_eq!(first.ask("echo 'still served'"), "still served");
     drop(clients);
-    assert_eq!(Lines::connect(&host).ask("echo 'served again'"), "served again");
+    wait_until("they are gone", LIMIT, || first.ask_all("client list").len() == 1);
+    // Over either family, and whoever comes first.
+    for address in [host.v4(), host.v6(), host.v4()] {
+        assert_eq!(Lines::to(address).ask("echo 'served again'"), "served again");
+    }
     assert_eq!(first.ask("echo 'all the time'"), "all the time");
 }
 
@@ -38,11 +61,7 @@ fn out_of_files_the_host_still_ends_in_order() {
         return;
     }
     let mut host = with_files(12);
-    let mut clients = Vec::new();
-    wait_until("the host is out of files", LIMIT, || {
-        clients.push(Lines::connect(&host));
-        host.logged("cannot accept a client").is_some()
-    });
+    let mut clients = exhaust(&host);
     assert_eq!(clients[0].ask("ks"), "OK");
     assert_eq!(host.exit(), Some(0));
 }

@@ -47,7 +47,8 @@ fn the_redis_librarys_own_methods_work() {
     for protocol in ["resp2", "resp3"] {
         let mut redis = connect(&host, protocol);
         redis.set::<_, _, ()>("key", 41).unwrap();
-        assert_eq!(redis.get::<_, i64>("key").unwrap(), 41);
+        assert_eq!(redis.incr::<_, _, i64>("key", 1).unwrap(), 42);
+        assert_eq!(redis.get::<_, i64>("key").unwrap(), 42);
         assert_eq!(redis.get::<_, Option<i64>>("none").unwrap(), None);
         assert_eq!(redis.del::<_, i64>(&["key", "none"]).unwrap(), 1);
     }

@@ -35,7 +35,7 @@ fn help_lists_and_explains_the_commands() {
     let host = Host::start(&SHIPPED);
     let mut client = Lines::connect(&host);
     let lines = client.ask_all("help");
-    assert_eq!(lines.len(), 35, "{lines:?}");
+    assert_eq!(lines.len(), 36, "{lines:?}");
     assert!(lines.is_sorted(), "{lines:?}");
     assert!(lines.contains(&"echo: TEXT.. — Replies TEXT, byte for byte.".into()), "{lines:?}");
     assert!(lines.contains(&"close: Ends this session.".into()), "{lines:?}");
@@ -83,6 +83,7 @@ fn store_keeps_what_all_sessions_see() {
     assert_eq!(other.ask(&["GET", "fruit"]), "ripe pear".into());
     assert_eq!(other.ask(&["INCR", "n"]), 1.into());
     assert_eq!(other.ask(&["INCR", "n", "-43"]), Frame::Integer(-42));
+    assert_eq!(other.ask(&["INCRBY", "n", "0"]), Frame::Integer(-42));
     assert_eq!(one.ask("get n"), "-42");
     assert_eq!(one.ask_all("keys"), ["fruit", "n"]);
     assert_eq!(one.ask_all("keys f*"), ["fruit"]);

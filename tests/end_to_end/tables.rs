@@ -23,7 +23,7 @@ fn the_table_has_every_command_of_every_plugin() {
     let listed = client.ask(&["COMMAND", "LIST"]);
     let mut expected: Vec<_> =
         "echo upper lower reverse count time date uptime sleep help clients \
-         plugins whoami version set get del incr keys cpu memory disk temperature load"
+         plugins whoami version set get del incr incrby keys cpu memory disk temperature load"
             .split_whitespace()
             .chain(BUILTINS)
             .collect();

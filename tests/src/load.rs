@@ -84,10 +84,10 @@ impl Load {
     /// # Panics
     /// Where a reply was not right or a session has ended.
     #[track_caller]
-    pub fn stop(self) -> Vec<u64> {
+    pub fn stop(mut self) -> Vec<u64> {
         self.stop.store(true, Ordering::SeqCst);
         let mut replies = Vec::new();
-        for (number, client) in self.clients.into_iter().enumerate() {
+        for (number, client) in std::mem::take(&mut self.clients).into_iter().enumerate() {
             let ended = client.thread.join();
             assert!(ended.is_ok(), "a reply for client {number} was wrong, see above");
             replies.push(client.replies.load(Ordering::SeqCst));
@@ -99,5 +99,11 @@ impl Load {
 impl Default for Load {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
     }
 }

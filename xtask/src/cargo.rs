@@ -6,7 +6,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use crate::TaskError;
+use crate::{TaskError, install};
 
 /// The workspace's folder.
 pub fn root() -> PathBuf {
@@ -27,9 +27,56 @@ pub fn build(arguments: &[&str]) -> Result<(), TaskError> {
     succeed(cargo().arg("build").args(arguments))
 }
 
+/// Builds what ships: the host, the client and the plugins.
+pub fn build_shipped(profile: &str) -> Result<(), TaskError> {
+    let mut arguments = install::packages();
+    arguments.extend(["--package", "host", "--package", "client"].map(str::to_owned));
+    if profile == "release" {
+        arguments.push("--release".into());
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    build(&arguments)
+}
+
+/// Builds host and plugins with the address sanitizer, by the nightly toolchain, and runs the
+/// unit tests of what has unsafe code with it. Gives the folder of what is built.
+pub fn sanitized() -> Result<PathBuf, TaskError> {
+    let nightly = |command: &str, arguments: &[String]| {
+        let target = root().join("target").join("asan");
+        let mut cargo = Command::new("cargo");
+        // Else the toolchain that runs this task would be meant.
+        for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTDOC"] {
+            cargo.env_remove(variable);
+        }
+        cargo
+            .current_dir(root())
+            .args(["+nightly", command, "--target", HOST_TARGET])
+            .args(arguments)
+            .env("CARGO_TARGET_DIR", target)
+            .env("RUSTFLAGS", "-Zsanitizer=address -Cforce-frame-pointers=yes");
+        succeed(&mut cargo)
+    };
+    let tested = ["--package", "host", "--package", "plugin-api", "--lib"].map(str::to_owned);
+    nightly("test", &tested)?;
+    let mut built = install::packages();
+    built.extend(["--package", "host", "--package", "client"].map(str::to_owned));
+    nightly("build", &built)?;
+    Ok(root().join("target").join("asan").join(HOST_TARGET).join("debug"))
+}
+
+/// The one target that the sanitizer is run on.
+const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
+
 /// `cargo test` of the whole workspace, with everything that the tests start already built.
 pub fn test(arguments: &[String]) -> Result<(), TaskError> {
     succeed(cargo().args(["test", "--workspace"]).args(arguments).env("DROPIN_TEST_BUILT", "1"))
+}
+
+/// The table of bad files, each at start and in place of a good plugin under load.
+pub fn bad_files() -> Result<(), TaskError> {
+    build(&["--workspace", "--bins", "--lib"])?;
+    let table = ["test", "--package", "dropin-tests", "--test", "end_to_end", "reload::bad"];
+    succeed(cargo().args(table).env("DROPIN_TEST_BUILT", "1"))
 }
 
 /// Becomes the host, or where the system cannot do that waits for its end, in the workspace's

@@ -36,6 +36,8 @@ enum Task {
         #[arg(last = true)]
         cargo: Vec<String>,
     },
+    /// Run unit tests and a short soak with the address sanitizer; needs the nightly toolchain.
+    Sanitize,
     /// Reload plugins a thousand times under load and measure it.
     Soak(soak::Soak),
 }
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode, TaskError> {
     match task {
         Task::Run { host } => {
-            cargo::build(&["--release", "--workspace", "--exclude", "dropin-tests"])?;
+            cargo::build_shipped("release")?;
             install::plugins("release")?;
             return cargo::host("release", &host);
         }
@@ -79,7 +81,14 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             cargo::build(&["--workspace", "--bins", "--lib"])?;
             cargo::test(&cargo)?;
         }
-        Task::Soak(soak) => soak::run(soak)?,
+        Task::Soak(soak) => {
+            soak::run(&soak)?;
+            cargo::bad_files()?;
+        }
+        Task::Sanitize => {
+            let built = Some(cargo::sanitized()?);
+            soak::run(&soak::Soak { built, reloads: 100, clients: 8, timed: 20 })?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,12 +13,23 @@ impl Spare {
         Self(if cfg!(unix) { File::open("/dev/null").ok() } else { None })
     }
 
-    /// Does something with the descriptor free.
-    pub fn lend(&mut self, act: impl FnOnce()) {
-        if self.0.take().is_some() {
-            act();
+    /// Does something with the descriptor free, and takes one again. `None`, with nothing done, where
+    /// there was none to lend.
+    pub fn lend<T>(&mut self, act: impl FnOnce() -> T) -> Option<T> {
+        let lent = self.0.take().map(|spare| {
+            drop(spare);
+            act()
+        });
+        self.restock();
+        lent
+    }
+
+    /// Takes one into reserve again, unless there is one. Returns whether there is one now.
+    pub fn restock(&mut self) -> bool {
+        if self.0.is_none() {
+            *self = Self::take();
         }
-        *self = Self::take();
+        self.0.is_some()
     }
 }
 

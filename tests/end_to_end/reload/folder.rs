@@ -23,20 +23,35 @@ fn a_folder_that_goes_and_comes_back_is_served_again() {
     }
 }
 
+/// Puts a new folder, with this version alone, in the place of the plugins folder.
+fn replace_folder(host: &Host, mark: &str) {
+    let new = host.state_dir().join("new");
+    fs::create_dir(&new).unwrap();
+    fs::write(new.join(library_name("chameleon")), marked("chameleon", mark)).unwrap();
+    let before = host.state_dir().join(format!("before-{mark}"));
+    fs::rename(host.plugins_folder(), before).unwrap();
+    fs::rename(&new, host.plugins_folder()).unwrap();
+}
+
 #[test]
-fn a_folder_that_is_replaced_at_once_is_served_again() {
+fn a_folder_that_is_replaced_by_another_is_served_in_its_place() {
     let host = host_with("chameleon", "1");
-    let (folder, new) = (host.plugins_folder(), host.state_dir().join("new"));
     for mark in ["2", "3"] {
-        fs::create_dir(&new).unwrap();
-        fs::write(new.join(library_name("chameleon")), marked("chameleon", mark)).unwrap();
-        fs::rename(&folder, host.state_dir().join(format!("before-{mark}"))).unwrap();
-        fs::rename(&new, &folder).unwrap();
+        host.settle("text", 1);
+        replace_folder(&host, mark);
         host.wait_for_answer("colour", mark);
         host.wait_until_unknown("echo");
         replace(&host, "chameleon", "again");
         host.wait_for_answer("colour", "again");
     }
+}
+
+#[test]
+fn a_folder_that_is_replaced_right_after_the_start_is_served_in_its_place() {
+    let host = host_with("chameleon", "1");
+    replace_folder(&host, "2");
+    host.wait_for_answer("colour", "2");
+    host.wait_until_unknown("echo");
 }
 
 #[test]

@@ -57,10 +57,16 @@ fn one_that_is_new_is_taken_when_it_is_closed() {
 #[test]
 fn one_in_a_folder_that_was_made_again_is_taken_when_it_is_closed() {
     let host = host_with("chameleon", "1");
-    // A folder that is made at once often gets the identity of the one that went.
-    std::fs::remove_dir_all(host.plugins_folder()).unwrap();
-    std::fs::create_dir(host.plugins_folder()).unwrap();
+    let folder = host.plugins_folder();
+    for package in ["chameleon", "text"] {
+        std::fs::remove_file(host.library(package)).unwrap();
+    }
     host.wait_until_unknown("colour");
+    host.wait_until_unknown("echo");
+    // A folder that is made again at once has the identity of the one that went, on many a file
+    // system.
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::create_dir(&folder).unwrap();
     host.settle("text", 100);
     let mut client = Lines::connect(&host);
     write_slowly(&host, &host.library("chameleon"), || {

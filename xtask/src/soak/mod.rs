@@ -6,6 +6,7 @@ mod served;
 
 use std::{
     fmt::Display,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -23,27 +24,36 @@ const KEYS: usize = 100_000;
 const WARM: usize = 50;
 
 /// How the soak is run.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Soak {
+    /// Where the host and the plugins are built already; otherwise they are built for release.
+    #[arg(long, value_name = "DIR")]
+    pub built: Option<PathBuf>,
     /// Reloads of each of the two plugins under load.
     #[arg(long, default_value_t = 1000)]
-    reloads: usize,
+    pub reloads: usize,
     /// Clients at full speed; every second one sends batches of 16.
     #[arg(long, default_value_t = 50)]
-    clients: usize,
+    pub clients: usize,
     /// Reloads in each of the measurements without load.
     #[arg(long, default_value_t = 200)]
-    timed: usize,
+    pub timed: usize,
 }
 
 /// Runs it all. What must be zero or exact fails the task; times are only reported, with the goal
 /// beside them.
-pub fn run(soak: Soak) -> Result<(), TaskError> {
-    cargo::build(&["--release", "--workspace", "--exclude", "dropin-tests"])?;
+pub fn run(soak: &Soak) -> Result<(), TaskError> {
+    let built = match &soak.built {
+        Some(built) => built.clone(),
+        None => {
+            cargo::build_shipped("release")?;
+            cargo::output("release")
+        }
+    };
     let mut verdict = Verdict::default();
-    under_load(soak, &mut verdict)?;
-    delay(soak, &mut verdict)?;
-    gaps(soak, &mut verdict)?;
+    under_load(soak, &built, &mut verdict)?;
+    delay(soak, &built, &mut verdict)?;
+    gaps(soak, &built, &mut verdict)?;
     if verdict.failures.is_empty() {
         println!("\nsoak: all that must hold holds");
         return Ok(());
@@ -52,9 +62,9 @@ pub fn run(soak: Soak) -> Result<(), TaskError> {
 }
 
 /// Reloads both plugins, in turn, under clients that never pause.
-fn under_load(soak: Soak, verdict: &mut Verdict) -> Result<(), TaskError> {
+fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskError> {
     println!("\n{} reloads each of text and store under {} clients", soak.reloads, soak.clients);
-    let mut host = Served::start()?;
+    let mut host = Served::start(built)?;
     let started = Instant::now();
     let load = Load::start(host.address(), soak.clients);
     let mut warm = None;
@@ -89,9 +99,9 @@ fn under_load(soak: Soak, verdict: &mut Verdict) -> Result<(), TaskError> {
 }
 
 /// From the rename into the folder to the first reply by the new code, without other load.
-fn delay(soak: Soak, verdict: &mut Verdict) -> Result<(), TaskError> {
+fn delay(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskError> {
     println!("\nfrom the rename to the first reply by the new code, {} reloads each", soak.timed);
-    let mut host = Served::start()?;
+    let mut host = Served::start(built)?;
     for plugin in ["text", "store"] {
         let mut figures = Figures::default();
         for _ in 0..soak.timed {
@@ -105,9 +115,9 @@ fn delay(soak: Soak, verdict: &mut Verdict) -> Result<(), TaskError> {
 }
 
 /// The longest time that one client waits for a reply while plugins are reloaded.
-fn gaps(soak: Soak, verdict: &mut Verdict) -> Result<(), TaskError> {
+fn gaps(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskError> {
     println!("\nlongest wait of one client for one reply, {} reloads each", soak.timed);
-    let mut host = Served::start()?;
+    let mut host = Served::start(built)?;
     host.fill_store(KEYS)?;
     for (reloaded, asked, goal) in [
         (None, "echo x", None),

@@ -13,7 +13,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{TaskError, cargo, install};
+use crate::{TaskError, install};
 
 /// A reload or an end that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,20 +25,21 @@ pub struct Served {
     control: BufReader<TcpStream>,
     folder: TempDir,
     copies: usize,
+    built: PathBuf,
 }
 
 impl Served {
-    /// Starts the host that has been built for release, with all shipped plugins.
-    pub fn start() -> Result<Self, TaskError> {
+    /// Starts the host that has been built there, with all shipped plugins.
+    pub fn start(built: &Path) -> Result<Self, TaskError> {
         let folder = tempfile::tempdir().map_err(failed("make", Path::new("a directory")))?;
         let plugins = folder.path().join("plugins");
         fs::create_dir(&plugins).map_err(failed("make", &plugins))?;
         for name in install::SHIPPED {
             let file = library(name);
-            let built = cargo::output("release").join(&file);
-            fs::copy(&built, plugins.join(&file)).map_err(failed("copy", &built))?;
+            let source = built.join(&file);
+            fs::copy(&source, plugins.join(&file)).map_err(failed("copy", &source))?;
         }
-        let program = cargo::output("release").join(format!("host{EXE_SUFFIX}"));
+        let program = built.join(format!("host{EXE_SUFFIX}"));
         let log = folder.path().join("log");
         let log = File::create(&log).map_err(failed("make", &log))?;
         let mut child = Command::new(&program)
@@ -61,7 +62,14 @@ impl Served {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)
             .and_then(|stream| stream.set_read_timeout(Some(PATIENCE)).map(|()| stream))
             .map_err(failed("connect to", &program))?;
-        Ok(Self { child, address, control: BufReader::new(stream), folder, copies: 0 })
+        Ok(Self {
+            child,
+            address,
+            control: BufReader::new(stream),
+            folder,
+            copies: 0,
+            built: built.to_owned(),
+        })
     }
 
     /// Where it listens.
@@ -75,7 +83,7 @@ impl Served {
         let before = self.generation(plugin)?;
         let file = library(plugin);
         let beside = self.folder.path().join("next");
-        let built = cargo::output("release").join(&file);
+        let built = self.built.join(&file);
         self.copies += 1;
         let mut code = fs::read(&built).map_err(failed("read", &built))?;
         // The loader passes over what follows the library.

@@ -1,0 +1,184 @@
+//! Files that must not be taken, and why.
+
+use std::{fs, path::Path};
+
+use dropin_tests::{built, files, reload::slim, require};
+
+/// A file that must not be taken.
+pub(super) struct Bad {
+    /// What it is; `None` where this machine cannot make it.
+    pub what: fn() -> Option<What>,
+    /// The reasons that may be given.
+    pub why: &'static [&'static str],
+    /// Whether it shows without the plugins folder around it.
+    pub alone: bool,
+}
+
+/// What lies there instead of a library.
+pub(super) enum What {
+    Bytes(Vec<u8>),
+    Directory,
+    /// These, which nobody may read.
+    Secret(Vec<u8>),
+    /// A pipe without a writer.
+    Pipe,
+}
+
+impl What {
+    /// Puts it there, whatever is there now.
+    pub fn put(&self, path: &Path) {
+        let beside = path.with_file_name(".beside");
+        match self {
+            Self::Bytes(bytes) => fs::write(&beside, bytes).unwrap(),
+            Self::Directory => {
+                // No directory can be renamed over a file.
+                let _ = fs::remove_file(path);
+                fs::create_dir(&beside).unwrap();
+            }
+            Self::Secret(bytes) => {
+                fs::write(&beside, bytes).unwrap();
+                hide(&beside);
+            }
+            Self::Pipe => {
+                let made = std::process::Command::new("mkfifo").arg(&beside).status().unwrap();
+                assert!(made.success());
+            }
+        }
+        fs::rename(&beside, path).unwrap();
+    }
+}
+
+#[cfg(unix)]
+fn hide(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+}
+
+#[cfg(not(unix))]
+fn hide(_: &Path) {}
+
+/// What every header starts with; two numbers follow.
+const MAGIC: &[u8] = b"abi stable library for Rust     ";
+
+const LOADER: &str = "the system's loader does not take it: ";
+const CRASHED: &str = "it ended the process that probed it: it crashed with signal ";
+const NO_PLUGIN: &[&str] = &["it exports no plugin: it needs plugin_api's `plugin!`"];
+
+const fn bad(what: fn() -> Option<What>, why: &'static [&'static str]) -> Bad {
+    Bad { what, why, alone: true }
+}
+
+fn bytes(bytes: impl Into<Vec<u8>>) -> Option<What> {
+    Some(What::Bytes(bytes.into()))
+}
+
+/// A library that runs this when it is opened.
+fn constructor(code: &str) -> Option<What> {
+    c(&format!("__attribute__((constructor)) static void run(void) {{ {code} }}"))
+}
+
+fn c(code: &str) -> Option<What> {
+    let includes = ["signal", "stdlib", "string", "unistd"].map(|name| format!("#include <{name}.h>\n"));
+    require("cc").then(|| What::Bytes(files::compile_c(&(includes.concat() + code))))
+}
+
+fn package(name: &str) -> Option<What> {
+    bytes(slim(name))
+}
+
+fn altered(alter: impl FnOnce(&mut Vec<u8>)) -> Option<What> {
+    let mut library = slim("clock");
+    alter(&mut library);
+    bytes(library)
+}
+
+pub(super) const TEXT: Bad = bad(|| bytes("colour is a command\n"), &[LOADER]);
+pub(super) const EMPTY: Bad = bad(|| bytes(""), &["it is an empty file, not a library"]);
+pub(super) const DIRECTORY: Bad =
+    bad(|| Some(What::Directory), &["it is a directory, not a library"]);
+pub(super) const PIPE: Bad = bad(
+    || require("mkfifo").then_some(What::Pipe),
+    &["it is a special file, not a library"],
+);
+pub(super) const SECRET: Bad = bad(|| Some(What::Secret(slim("clock"))), &["cannot open it: "]);
+// The loader of one system looks at the size first, that of another just crashes.
+pub(super) const HALF: Bad =
+    bad(|| altered(|bytes| bytes.truncate(bytes.len() / 2)), &[LOADER, CRASHED]);
+pub(super) const FIRST_BYTES: Bad = bad(|| altered(|bytes| bytes.truncate(100)), &[LOADER]);
+pub(super) const OTHER_PROCESSOR: Bad =
+    bad(|| altered(|bytes| files::set_machine(bytes)), &[LOADER]);
+pub(super) const PLAIN_C: Bad = bad(|| c("int answer(void) { return 42; }"), NO_PLUGIN);
+pub(super) const OTHER_ABI_STABLE: Bad =
+    bad(|| altered(|bytes| files::set_abi_stable(bytes)), &["it was built with abi_stable "]);
+pub(super) const WRONG_MAGIC: Bad = bad(
+    || c("char _1as_0lib_1header_0root_bmodule_bloader[512] = \"something quite different\";"),
+    &["it was built with abi_stable "],
+);
+// A header that starts well and then leads nowhere: only a process of its own can find out.
+pub(super) const HOLLOW_HEADER: Bad = bad(
+    || {
+        let library = slim("clock");
+        let start = library.windows(MAGIC.len()).position(|bytes| bytes == MAGIC).unwrap();
+        let header: String = library[start..start + 40].iter().map(|b| format!("{b},")).collect();
+        c(&format!("char _1as_0lib_1header_0root_bmodule_bloader[512] = {{{header}}};"))
+    },
+    &[CRASHED, "it was built for plugin API "],
+);
+pub(super) const OTHER_LAYOUT: Bad =
+    bad(|| package("other-layout"), &["its types do not fit this host's: "]);
+pub(super) const OTHER_MAJOR: Bad = bad(
+    || package("other-major"),
+    &["it was built for plugin API 9.0.0 and this host has "],
+);
+pub(super) const CRASHES: Bad = bad(|| constructor("*(volatile int *)0 = 1;"), &[CRASHED]);
+pub(super) const ABORTS: Bad = bad(|| constructor("abort();"), &[CRASHED]);
+pub(super) const KILLS_ITSELF: Bad = bad(|| constructor("raise(SIGKILL);"), &[CRASHED]);
+pub(super) const EXITS_WELL: Bad = bad(
+    || constructor("exit(0);"),
+    &["it ended the process that probed it: it exited with status 0 before it was judged"],
+);
+pub(super) const EXITS_BADLY: Bad = bad(
+    || constructor("_exit(7);"),
+    &["it ended the process that probed it: it exited with status 7 before it was judged"],
+);
+pub(super) const HANGS: Bad =
+    bad(|| constructor("for (;;) pause();"), &["it did not finish within 2 s of being probed"]);
+pub(super) const HANGS_DEAF: Bad = bad(
+    || constructor("for (int n = 1; n < 65; n++) signal(n, SIG_IGN); for (;;) ;"),
+    &["it did not finish within 2 s of being probed"],
+);
+pub(super) const PRINTS_A_GIGABYTE: Bad = bad(
+    || {
+        constructor(
+            "static char block[1 << 20]; memset(block, 'x', sizeof block); \
+             for (int n = 0; n < 512; n++) { if (write(1, block, sizeof block)) {} \
+             if (write(2, block, sizeof block)) {} }",
+        )
+    },
+    NO_PLUGIN,
+);
+pub(super) const CREATE_FAILS: Bad =
+    bad(|| package("create-fails"), &["its `create` failed: the moon is not full"]);
+pub(super) const CREATE_PANICS: Bad =
+    bad(|| package("create-panics"), &["its `create` failed: 'create' panicked: out of ideas"]);
+pub(super) const ILLEGAL_NAME: Bad =
+    bad(|| package("illegal-name"), &["its command 'Loud!' has an illegal name: 1 to 64 of "]);
+pub(super) const ILLEGAL_USAGE: Bad = bad(
+    || package("illegal-usage"),
+    &["its command 'muddle': the usage line '[A] B' cannot be read: only optional ones"],
+);
+pub(super) const TWICE: Bad = bad(|| package("twice"), &["it has the command 'again' twice"]);
+pub(super) const CLAIMS_A_BUILTIN: Bad = bad(
+    || package("claims-builtin"),
+    &["claims the command 'ks', which is the host's own"],
+);
+pub(super) const CLASHES: Bad = Bad {
+    what: || package("clash"),
+    why: &["claim the command 'echo'; remove one, or rename the command"],
+    alone: false,
+};
+
+/// The name that a bad file has.
+pub(super) fn name() -> String {
+    built::library_name("chameleon")
+}

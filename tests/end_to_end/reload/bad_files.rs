@@ -1,0 +1,240 @@
+//! Each bad file: refused at the start while the rest is served, refused as a replacement under
+//! load while the old code serves on, and refused by `host check`.
+
+use std::{fs, thread};
+
+use dropin_tests::{
+    Frame, Host, LIMIT, Lines, Load, Setup,
+    setup::run_host,
+    system::threads,
+    wait_until,
+};
+
+use super::{
+    bad_bytes::{self, Bad, What, name},
+    folder::host_that_heeds_permissions,
+    host_with, replace, setup_with,
+};
+
+/// Gives each bad file its tests.
+macro_rules! bad_files {
+    ($($name:ident: $bad:ident;)*) => {$(
+        mod $name {
+            use super::{as_a_replacement, at_the_start, bad_bytes, by_check};
+
+            #[test]
+            fn is_refused_at_the_start_and_the_rest_serves() {
+                at_the_start(&bad_bytes::$bad);
+            }
+
+            #[test]
+            fn is_refused_as_a_replacement_and_the_old_code_serves_on() {
+                as_a_replacement(&bad_bytes::$bad);
+            }
+
+            #[test]
+            fn is_refused_by_check() {
+                by_check(&bad_bytes::$bad);
+            }
+        }
+    )*};
+}
+
+bad_files! {
+    a_text_file: TEXT;
+    an_empty_file: EMPTY;
+    a_directory: DIRECTORY;
+    a_pipe: PIPE;
+    a_file_that_cannot_be_read: SECRET;
+    half_a_library: HALF;
+    the_first_bytes_of_a_library: FIRST_BYTES;
+    a_library_for_another_processor: OTHER_PROCESSOR;
+    a_library_that_is_no_plugin: PLAIN_C;
+    a_plugin_of_another_abi_stable: OTHER_ABI_STABLE;
+    a_library_with_something_else_for_a_header: WRONG_MAGIC;
+    a_library_with_a_hollow_header: HOLLOW_HEADER;
+    a_plugin_with_another_layout: OTHER_LAYOUT;
+    a_plugin_for_another_major_version: OTHER_MAJOR;
+    a_constructor_that_crashes: CRASHES;
+    a_constructor_that_aborts: ABORTS;
+    a_constructor_that_kills_its_process: KILLS_ITSELF;
+    a_constructor_that_exits_well: EXITS_WELL;
+    a_constructor_that_exits_badly: EXITS_BADLY;
+    a_constructor_that_hangs: HANGS;
+    a_constructor_that_spins_and_ignores_signals: HANGS_DEAF;
+    a_constructor_that_prints_a_gigabyte: PRINTS_A_GIGABYTE;
+    a_plugin_whose_create_fails: CREATE_FAILS;
+    a_plugin_whose_create_panics: CREATE_PANICS;
+    a_command_with_an_illegal_name: ILLEGAL_NAME;
+    a_command_with_an_illegal_usage: ILLEGAL_USAGE;
+    a_command_that_is_there_twice: TWICE;
+    a_command_of_the_hosts_own: CLAIMS_A_BUILTIN;
+    a_command_of_another_plugin: CLASHES;
+}
+
+/// What the host that meets a bad file is told.
+fn flags(setup: Setup) -> Setup {
+    setup.flags(&["--probe-timeout", "2"])
+}
+
+/// Starts a host; one that cannot read what it may not, where that matters.
+fn start(setup: Setup, what: &What) -> Option<Host> {
+    match what {
+        What::Secret(_) => host_that_heeds_permissions(flags(setup)),
+        _ => Some(flags(setup).start()),
+    }
+}
+
+/// Waits for the host's word on the bad file, which gives the reason in one line.
+#[track_caller]
+fn wait_for_refusal(host: &Host, bad: &Bad) -> String {
+    let line = host.wait_for_log(&format!(": refused {} (", name()));
+    let (head, why) = line.split_once(" ms): ").expect("the time that it took");
+    assert!(head.contains(" ERROR "), "{line}");
+    assert!(bad.why.iter().any(|reason| why.contains(reason)), "{line}");
+    for line in host.log().lines() {
+        let level = line.split_whitespace().nth(1).unwrap_or_default();
+        let known = ["ERROR", "WARN", "INFO", "DEBUG"].contains(&level);
+        assert!(known, "not a line of its own: {line}");
+    }
+    assert!(host.log().len() < 1 << 20, "the log is flooded");
+    why.to_owned()
+}
+
+fn at_the_start(bad: &Bad) {
+    let Some(what) = (bad.what)() else { return };
+    let setup = Setup::new().plugins(&["text"]);
+    what.put(&setup.plugins_folder().join(name()));
+    let Some(mut host) = start(setup, &what) else { return };
+    // By its name this one comes first, so that it is the other that is refused.
+    if bad.alone {
+        wait_for_refusal(&host, bad);
+        assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
+    } else {
+        assert!(host.log().contains(bad.why[0]), "{}", host.log());
+        assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
+    }
+    assert_eq!(host.stdout().lines().count(), 1, "the host's own output is its own");
+    assert_eq!(host.ks(), Some(0));
+}
+
+/// Versions in the order of their numbers, and nothing else.
+fn in_order() -> impl FnMut(&Frame) -> bool + Send + 'static {
+    let mut newest = "1";
+    move |reply| {
+        if *reply == "2".into() {
+            newest = "2";
+        }
+        *reply == newest.into()
+    }
+}
+
+fn as_a_replacement(bad: &Bad) {
+    let Some(what) = (bad.what)() else { return };
+    let Some(mut host) = start(setup_with("chameleon", "1"), &what) else { return };
+    let load = Load::new()
+        .client(&host, &["colour"], 1, in_order())
+        .client(&host, &["colour"], 1, in_order())
+        .client(&host, &["colour"], 16, in_order())
+        .client(&host, &["echo", "hello"], 16, |reply| *reply == "hello".into());
+    load.flow();
+    let idle = own_threads(&host);
+    let library = host.library("chameleon");
+    what.put(&library);
+    let why = wait_for_refusal(&host, bad);
+    load.flow();
+    let info = host.info("chameleon");
+    assert_eq!(info.get("status"), Some(&"serving".into()), "{info:?}");
+    assert_eq!(info.get("generation"), Some(&1.into()), "{info:?}");
+    let failure = info.get("last-failure").unwrap().as_str().to_owned();
+    assert!(failure.ends_with(&format!(" s ago: {why}")), "{failure}");
+    assert!(!host.has_ended());
+    wait_until("no thread is left of the attempt", LIMIT, || own_threads(&host) == idle);
+    wait_until("no process is left of the attempt", LIMIT, || children(&host) == 0);
+    assert_eq!(host.copies(), [""; 0], "no private copy is left of the attempt");
+    // A good one is taken as ever.
+    if library.is_dir() {
+        fs::remove_dir(&library).unwrap();
+    }
+    replace(&host, "chameleon", "2");
+    host.wait_for_answer("colour", "2");
+    load.flow();
+    load.stop();
+    assert_eq!(host.figure("chameleon", "errors"), 0);
+    assert_eq!(host.ks(), Some(0));
+}
+
+fn by_check(bad: &Bad) {
+    // Root may read it, and what clashes with another clashes in a folder only.
+    let Some(what) = (bad.what)() else { return };
+    if !bad.alone || matches!(what, What::Secret(_)) && rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(name());
+    what.put(&file);
+    let ended = run_host(&["check", file.to_str().unwrap(), "--probe-timeout", "2"]);
+    assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+    let said = format!("host: {} would be refused: ", file.display());
+    assert!(ended.stderr.starts_with(&said), "{ended:?}");
+    assert!(bad.why.iter().any(|reason| ended.stderr.contains(reason)), "{ended:?}");
+}
+
+/// The host's threads that serve no session.
+fn own_threads(host: &Host) -> Vec<String> {
+    let mut names: Vec<_> =
+        threads(host.pid()).into_iter().filter(|name| !name.starts_with("session ")).collect();
+    names.sort();
+    names
+}
+
+fn children(host: &Host) -> usize {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", host.pid())) else { return 0 };
+    let children = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).ok();
+    tasks.flatten().filter_map(children).map(|list| list.split_whitespace().count()).sum()
+}
+
+#[test]
+fn a_create_that_fails_in_the_host_alone_leaves_the_old_code_serving() {
+    let host = host_with("chameleon", "1");
+    host.place("careful", &dropin_tests::reload::slim("late-failure"));
+    host.wait_for_answer("careful", "steady");
+    fs::write(host.own_dir().join("data/late-failure/stone"), "").unwrap();
+    host.place("careful", &dropin_tests::reload::variant("late-failure", 1));
+    let line = host.wait_for_log(": refused ");
+    assert!(line.contains("its `create` failed: stumbled over a stone"), "{line}");
+    assert_eq!(Lines::connect(&host).ask("careful"), "steady");
+    fs::remove_file(host.own_dir().join("data/late-failure/stone")).unwrap();
+    let said = Lines::connect(&host).ask("plugin reload late-failure");
+    assert!(said.starts_with("plugin 'late-failure' serves generation "), "{said}");
+    assert_eq!(Lines::connect(&host).ask("careful"), "steady");
+}
+
+#[test]
+fn a_probe_that_hangs_holds_up_no_client_and_no_end() {
+    let Some(what) = (bad_bytes::HANGS.what)() else { return };
+    let mut host = setup_with("chameleon", "1").flags(&["--probe-timeout", "600"]).start();
+    let load = Load::new().client(&host, &["colour"], 1, in_order());
+    what.put(&host.library("chameleon"));
+    wait_until("the probe runs", LIMIT, || children(&host) == 1);
+    load.flow();
+    load.stop();
+    assert_eq!(host.ks(), Some(0));
+}
+
+#[test]
+fn many_bad_files_at_once_leave_the_good_ones_serving() {
+    let host = host_with("chameleon", "1");
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let host = &host;
+            scope.spawn(move || host.place(&format!("bad-{number}"), b"no library at all"));
+        }
+    });
+    for number in 0..8 {
+        host.wait_for_log(&format!("refused {}", dropin_tests::built::library_name(&format!("bad-{number}"))));
+    }
+    replace(&host, "chameleon", "2");
+    host.wait_for_answer("colour", "2");
+    assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
+}

@@ -1,0 +1,132 @@
+//! Plugins that were built by others, or before: they load, are called, replaced and unloaded.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use dropin_tests::{
+    Lines, Resp, Setup,
+    built::{self, library_name},
+    setup::run_host,
+};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// The library of the fixture that was built against version 1.0 of the plugin API.
+fn older() -> Vec<u8> {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    // First what the other tests need: one build at a time.
+    let target = built::library("text").ancestors().nth(2).unwrap().to_owned();
+    BUILT.get_or_init(|| {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--quiet", "--locked", "--manifest-path"])
+            .arg(fixtures().join("older-api/Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&target)
+            .status()
+            .unwrap();
+        assert!(status.success(), "the fixture cannot be built");
+    });
+    std::fs::read(target.join("debug").join(library_name("older-api"))).unwrap()
+}
+
+#[test]
+fn a_plugin_for_an_older_minor_version_passes_the_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(library_name("older"));
+    std::fs::write(&file, older()).unwrap();
+    let ended = run_host(&["check", file.to_str().unwrap()]);
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    let said = "plugin older 1.0.0, for plugin API 1.0.0\n";
+    assert!(ended.stdout.starts_with(said), "{}", ended.stdout);
+}
+
+#[test]
+fn a_plugin_for_an_older_minor_version_is_called_replaced_and_unloaded() {
+    let mut host =
+        Setup::new().plugins(&["text"]).file(&library_name("older"), &older()).start();
+    let mut client = Resp::connect3(&host);
+    let id = client.ask(&["CLIENT", "ID"]);
+    let facts = client.ask(&["older.facts"]);
+    let expected = [
+        ("host", env!("CARGO_PKG_VERSION").into()),
+        ("session", id),
+        ("sessions", 1.into()),
+        ("commands", 3.into()),
+    ];
+    for (key, value) in expected {
+        assert_eq!(facts.get(key), Some(&value), "{key} in {facts:?}");
+    }
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("older.kept"), "nothing");
+    assert_eq!(client.ask("older.keep pearls"), "OK");
+    host.wait_for_log(" INFO  older: keeping");
+    let mut next = older();
+    next.extend_from_slice(b"another");
+    host.place("older", &next);
+    host.wait_for_log("plugin older: generation 1 unloaded, ");
+    assert_eq!(client.ask("older.kept"), "pearls");
+    #[cfg(target_os = "linux")]
+    host.wait_until_mapped("older", 1);
+    assert_eq!(host.ks(), Some(0));
+}
+
+/// What starts another Rust compiler's cargo, or `None` where there is no other.
+fn other_cargo() -> Option<(Command, String)> {
+    let version = |command: &mut Command| {
+        let output = command.arg("--version").output().ok().filter(|out| out.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let ours = version(&mut Command::new("rustc"));
+    if let Some(found) = version(Command::new("rustup").args(["run", "nightly", "rustc"])) {
+        let mut cargo = Command::new("rustup");
+        cargo.args(["run", "nightly", "cargo"]);
+        return Some((cargo, found));
+    }
+    // Where the system has a compiler of its own beside the one that builds this.
+    let found = version(&mut Command::new("/usr/bin/rustc"))?;
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.env("RUSTC", "/usr/bin/rustc");
+    (Some(&found) != ours.as_ref()).then_some((cargo, found))
+}
+
+#[test]
+fn a_plugin_of_another_compiler_is_called_replaced_and_unloaded() {
+    let Some((mut cargo, compiler)) = other_cargo() else {
+        // No machine is promised to have one.
+        eprintln!("left out: there is no other Rust compiler here");
+        return;
+    };
+    let target = built::library("text").ancestors().nth(2).unwrap().join("other-compiler");
+    let output = cargo
+        .args(["build", "--quiet", "--locked", "--ignore-rust-version", "--package", "chameleon"])
+        .arg("--target-dir")
+        .arg(&target)
+        .current_dir(fixtures())
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{compiler}: {}", String::from_utf8_lossy(&output.stderr));
+    let library = std::fs::read(target.join("debug").join(library_name("chameleon"))).unwrap();
+    let version = compiler.trim_start_matches("rustc ").as_bytes();
+    let by_it = library.windows(version.len()).any(|part| part == version);
+    assert!(by_it, "it is not by {compiler}");
+    let mut host =
+        Setup::new().plugins(&["text"]).file(&library_name("chameleon"), &library).start();
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("colour"), "1", "{compiler}");
+    assert_eq!(client.ask("colour.panic"), "error: 'colour.panic' panicked: all colours at once");
+    // There and back: from that compiler's code to this one's.
+    super::replace(&host, "chameleon", "2");
+    host.wait_for_answer("colour", "2");
+    host.wait_for_log("plugin chameleon: generation 1 unloaded, ");
+    host.place("chameleon", &library);
+    host.wait_for_answer("colour", "1");
+    assert_eq!(host.ks(), Some(0));
+}

@@ -1,0 +1,118 @@
+//! Plugins with threads of their own, and with thread-locals: what is still in use is never pulled
+//! away, and what is kept is counted.
+
+use std::fs;
+
+use dropin_tests::{Host, LIMIT, Lines, system::threads, wait_until};
+
+use super::{host_with, replace};
+
+/// How many of the host's threads have this name.
+fn count(host: &Host, name: &str) -> usize {
+    threads(host.pid()).iter().filter(|thread| *thread == name).count()
+}
+
+#[test]
+fn a_tracked_thread_is_stopped_and_joined_before_its_code_is_unloaded() {
+    let mut host = host_with("tracked", "1");
+    let own = Lines::connect(&host).ask("tracked.directory");
+    let ended = |mark: &str| fs::read_to_string(format!("{own}/ended-{mark}")).ok();
+    replace(&host, "tracked", "2");
+    host.wait_for_log("plugin tracked: generation 1 unloaded, ");
+    assert_eq!(ended("1").as_deref(), Some("1"), "the thread has come to its end before that");
+    assert_eq!((ended("2"), count(&host, "background")), (None, 1));
+    fs::remove_file(host.library("tracked")).unwrap();
+    host.wait_for_log("plugin tracked: generation 2 unloaded, ");
+    assert_eq!((ended("2").as_deref(), count(&host, "background")), (Some("2"), 0));
+    host.wait_until_mapped("tracked", 0);
+    replace(&host, "tracked", "3");
+    host.wait_for_log("plugin tracked: generation 3 loaded, ");
+    assert_eq!(host.ks(), Some(0));
+    assert_eq!(ended("3").as_deref(), Some("3"), "the end of the host waits too");
+}
+
+#[test]
+fn a_tracked_thread_that_does_not_end_keeps_its_own_code_and_nothing_else() {
+    let host = host_with("tracked", "1");
+    let stop = host.state_dir().join("stop");
+    // A session that starts threads in a plugin keeps its code mapped too; this one ends at once.
+    let started = Lines::connect(&host).ask(&format!("tracked.deaf '{}'", stop.display()));
+    assert_eq!(started, "OK");
+    for number in 2..5 {
+        replace(&host, "tracked", &number.to_string());
+        host.wait_for_log(&format!("plugin tracked: generation {number} swapped, "));
+    }
+    host.wait_for_log("plugin tracked: generation 3 unloaded, ");
+    assert_eq!(host.logged("plugin tracked: generation 1 unloaded, "), None);
+    assert_eq!(host.figure("tracked", "draining"), 1);
+    host.settle("text", 1);
+    assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
+    fs::write(&stop, "").unwrap();
+    host.wait_for_log("plugin tracked: generation 1 unloaded, ");
+    host.wait_until_mapped("tracked", 1);
+}
+
+#[test]
+fn a_tracked_thread_that_never_ends_does_not_keep_the_host() {
+    let mut host = super::setup_with("tracked", "1").flags(&["--handover-timeout", "1"]).start();
+    assert_eq!(Lines::connect(&host).ask("tracked.deaf /never/there"), "OK");
+    replace(&host, "tracked", "2");
+    host.wait_for_log("plugin tracked: generation 2 swapped, ");
+    assert!(host.ks().is_some());
+}
+
+#[test]
+fn a_plugin_with_untracked_threads_is_retired_but_never_unloaded() {
+    let mut host = host_with("untracked", "1");
+    for number in 2..5_u32 {
+        replace(&host, "untracked", &number.to_string());
+        host.wait_for_answer("untracked", &number.to_string());
+        let told = format!("plugin untracked: generation {} lingering, ", number - 1);
+        let line = host.wait_for_log(&told);
+        assert!(line.contains(" WARN ") && line.contains("it has threads of its own"), "{line}");
+        assert_eq!(host.figure("untracked", "lingering"), i64::from(number) - 1);
+        assert_eq!(count(&host, "clockwork"), number as usize, "they run on");
+    }
+    host.wait_until_mapped("untracked", 4);
+    fs::remove_file(host.library("untracked")).unwrap();
+    host.wait_until_unknown("untracked");
+    host.wait_for_log("plugin untracked: generation 4 lingering, ");
+    host.settle("text", 1);
+    assert_eq!((host.mapped("untracked").len(), count(&host, "clockwork")), (4, 4));
+    assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
+    assert_eq!(host.ks(), Some(0));
+}
+
+#[test]
+fn a_thread_local_keeps_the_code_for_as_long_as_its_threads_live_and_is_counted() {
+    let host = host_with("local", "1");
+    let mut sessions: Vec<_> = (0..3).map(|_| Lines::connect(&host)).collect();
+    for _ in 0..3 {
+        sessions.iter_mut().for_each(|client| assert!(client.ask("local.touch") != "0"));
+    }
+    replace(&host, "local", "2");
+    let line = host.wait_for_log("plugin local: generation 1 lingering, ");
+    assert!(line.contains(" WARN ") && line.contains("until that thread ends"), "{line}");
+    assert_eq!(host.figure("local", "lingering"), 1);
+    assert_eq!(host.mapped("local").len(), 2);
+    sessions.iter_mut().for_each(|client| assert_eq!(client.ask("local.touch"), "1"));
+    replace(&host, "local", "3");
+    host.wait_for_log("plugin local: generation 2 lingering, ");
+    assert_eq!(host.figure("local", "lingering"), 2);
+    // One of the threads is enough to keep both.
+    drop(sessions.drain(1..));
+    host.settle("text", 1);
+    assert_eq!(sessions[0].ask("local.touch"), "1");
+    assert_eq!(host.mapped("local").len(), 3);
+    drop(sessions);
+    // The mappings go when any library is closed after that.
+    let mut number = 1;
+    wait_until("the code is gone", LIMIT, || {
+        number += 1;
+        host.settle("text", number);
+        host.mapped("local").len() == 1
+    });
+    host.wait_for_log("plugin local: generation 1 unloaded, ");
+    host.wait_for_log("plugin local: generation 2 unloaded, ");
+    wait_until("nothing is counted", LIMIT, || host.figure("local", "lingering") == 0);
+}

@@ -1,0 +1,192 @@
+//! `plugin watch`: a session that asked is told what happens to plugins.
+
+use std::fs;
+
+use dropin_tests::{Frame, Host, Lines, Resp};
+
+use super::{host_with, replace};
+
+/// A session that watches.
+fn watcher(host: &Host) -> Resp {
+    let mut client = Resp::connect3(host);
+    assert_eq!(client.ask(&["plugin", "watch"]), Frame::ok());
+    client
+}
+
+/// What one push says: the event, the plugin, its generation and more.
+#[track_caller]
+fn news(client: &mut Resp) -> (String, String, String, String) {
+    match client.frame() {
+        Frame::Push(items) => match items.as_slice() {
+            [kind, event, plugin, generation, detail] => {
+                assert_eq!(kind.as_str(), "plugin");
+                let text = |item: &Frame| item.as_str().to_owned();
+                (text(event), text(plugin), text(generation), text(detail))
+            }
+            other => panic!("not news of a plugin: {other:?}"),
+        },
+        other => panic!("not a push: {other:?}"),
+    }
+}
+
+/// Checks that this is what is told next.
+#[track_caller]
+fn told(client: &mut Resp, expected: &[(&str, &str)]) {
+    for (event, generation) in expected {
+        let (told, plugin, number, _) = news(client);
+        let told = (told.as_str(), plugin.as_str(), number.as_str());
+        assert_eq!(told, (*event, "chameleon", *generation));
+    }
+}
+
+#[test]
+fn every_event_is_pushed_with_plugin_and_generation() {
+    let host = Host::start(&["text"]);
+    let (mut one, mut other) = (watcher(&host), watcher(&host));
+    replace(&host, "chameleon", "1");
+    told(&mut one, &[("loaded", "1")]);
+    told(&mut other, &[("loaded", "1")]);
+    replace(&host, "chameleon", "2");
+    let swap = [("swapped", "2"), ("drained", "1"), ("unloaded", "1")];
+    told(&mut one, &swap);
+    told(&mut other, &swap);
+    host.place("chameleon", b"no library at all");
+    for client in [&mut one, &mut other] {
+        let (event, plugin, _, detail) = news(client);
+        assert_eq!((event.as_str(), plugin.as_str()), ("refused", "chameleon"));
+        assert!(detail.starts_with("the system's loader does not take it: "), "{detail}");
+    }
+    fs::remove_file(host.library("chameleon")).unwrap();
+    let end = [("withdrawn", "2"), ("drained", "2"), ("unloaded", "2")];
+    told(&mut one, &end);
+    told(&mut other, &end);
+}
+
+#[test]
+fn what_operators_do_is_pushed_too() {
+    let host = host_with("chameleon", "1");
+    let (mut client, mut operator) = (watcher(&host), Lines::connect(&host));
+    assert!(operator.ask("plugin reload chameleon").contains("generation 2"));
+    told(&mut client, &[("swapped", "2"), ("drained", "1"), ("unloaded", "1")]);
+    assert!(operator.ask("plugin rollback chameleon").contains("generation 3"));
+    told(&mut client, &[("swapped", "3"), ("drained", "2"), ("unloaded", "2")]);
+    assert!(operator.ask("plugin disable chameleon").contains("disabled"));
+    told(&mut client, &[("withdrawn", "3"), ("drained", "3"), ("unloaded", "3")]);
+    assert!(operator.ask("plugin enable chameleon").contains("generation 4"));
+    told(&mut client, &[("loaded", "4")]);
+}
+
+#[test]
+fn who_watches_can_go_on_asking() {
+    let host = host_with("chameleon", "1");
+    let mut client = watcher(&host);
+    let (mut pushes, mut last) = (0, String::new());
+    for number in 2..6 {
+        replace(&host, "chameleon", &number.to_string());
+        while last != number.to_string() {
+            client.say(&["colour"]);
+            last = loop {
+                match client.frame() {
+                    Frame::Push(_) => pushes += 1,
+                    reply => break reply.as_str().to_owned(),
+                }
+            };
+        }
+    }
+    // At least the swaps but for the last have been told before the answers of the new code.
+    assert!(pushes >= 3, "{pushes}");
+    // What is asked along with it, before and behind, is answered in order.
+    client.send("*1\r\n$6\r\ncolour\r\n*2\r\n$6\r\nplugin\r\n$7\r\nunwatch\r\n*1\r\n$6\r\ncolour\r\n");
+    let replies = |client: &mut Resp| loop {
+        match client.frame() {
+            Frame::Push(_) => {}
+            reply => return reply,
+        }
+    };
+    assert_eq!(replies(&mut client), "5".into());
+    assert_eq!(replies(&mut client), Frame::ok());
+    assert_eq!(replies(&mut client), "5".into());
+}
+
+#[test]
+fn only_resp3_carries_it() {
+    let host = host_with("chameleon", "1");
+    let why = "only RESP3 carries what is watched: send HELLO 3 first";
+    let mut lines = Lines::connect(&host);
+    assert_eq!(lines.ask("plugin watch"), format!("error: {why}"));
+    let mut client = Resp::connect(&host);
+    assert_eq!(client.ask(&["plugin", "watch"]), Frame::error(&format!("ERR {why}")));
+    replace(&host, "chameleon", "2");
+    host.wait_for_answer("colour", "2");
+    assert_eq!(lines.ask("ping"), "PONG");
+    assert_eq!(client.ask(&["ping"]), Frame::Status("PONG".into()));
+}
+
+/// Lets something happen, and checks that this session is told nothing.
+#[track_caller]
+fn not_told(host: &Host, client: &mut Resp) {
+    let mut other = watcher(host);
+    replace(host, "chameleon", "next");
+    told(&mut other, &[("swapped", "2"), ("drained", "1"), ("unloaded", "1")]);
+    assert_eq!(client.ask(&["ping", "nothing"]), "nothing".into());
+}
+
+#[test]
+fn unwatch_ends_it() {
+    let host = host_with("chameleon", "1");
+    let mut client = watcher(&host);
+    assert_eq!(client.ask(&["plugin", "unwatch"]), Frame::ok());
+    not_told(&host, &mut client);
+    // Where nothing is watched, there is nothing wrong with that either.
+    assert_eq!(client.ask(&["plugin", "unwatch"]), Frame::ok());
+}
+
+#[test]
+fn reset_ends_it() {
+    let host = host_with("chameleon", "1");
+    let mut client = watcher(&host);
+    assert_eq!(client.ask(&["reset"]), Frame::Status("RESET".into()));
+    not_told(&host, &mut client);
+}
+
+#[test]
+fn who_goes_back_to_resp2_gets_no_push() {
+    let host = host_with("chameleon", "1");
+    let mut client = watcher(&host);
+    assert!(client.ask(&["HELLO", "2"]).get("proto") == Some(&2.into()));
+    not_told(&host, &mut client);
+}
+
+#[test]
+fn to_watch_twice_is_to_watch_once() {
+    let host = host_with("chameleon", "1");
+    let mut client = watcher(&host);
+    assert_eq!(client.ask(&["plugin", "watch"]), Frame::ok());
+    replace(&host, "chameleon", "2");
+    told(&mut client, &[("swapped", "2"), ("drained", "1"), ("unloaded", "1")]);
+    assert_eq!(client.ask(&["ping", "nothing"]), "nothing".into());
+}
+
+#[test]
+fn who_watches_is_told_of_the_end() {
+    let mut host = host_with("chameleon", "1");
+    let mut client = watcher(&host);
+    assert_eq!(host.ks(), Some(0));
+    let last = client.end().pop();
+    assert_eq!(last, Some(Frame::Push(vec!["notice".into(), dropin_tests::NOTICE.into()])));
+}
+
+#[test]
+fn who_watches_and_does_not_read_holds_nobody_up() {
+    let host = host_with("chameleon", "1");
+    let silent: Vec<_> = (0..4).map(|_| watcher(&host)).collect();
+    let gone = watcher(&host);
+    gone.into_connection().reset();
+    for number in 2..10 {
+        replace(&host, "chameleon", &number.to_string());
+        host.wait_for_answer("colour", &number.to_string());
+    }
+    for mut client in silent {
+        told(&mut client, &[("swapped", "2")]);
+    }
+}
