@@ -53,7 +53,7 @@ pub fn sanitized() -> Result<PathBuf, TaskError> {
             .args(["+nightly", command, "--target", HOST_TARGET])
             .args(arguments)
             .env("CARGO_TARGET_DIR", target)
-            .env("RUSTFLAGS", "-Zsanitizer=address -Cforce-frame-pointers=yes");
+            .env("RUSTFLAGS", FLAGS);
         succeed(&mut cargo)
     };
     let tested = ["--package", "host", "--package", "plugin-api", "--lib"].map(str::to_owned);
@@ -63,6 +63,11 @@ pub fn sanitized() -> Result<PathBuf, TaskError> {
     nightly("build", &built)?;
     Ok(root().join("target").join("asan").join(HOST_TARGET).join("debug"))
 }
+
+/// The plugins take the sanitizer's functions from the host, which has to export them for that.
+const FLAGS: &str = "-Zsanitizer=address -Cforce-frame-pointers=yes \
+                     -Clink-arg=-Wl,--export-dynamic-symbol=__asan_* \
+                     -Clink-arg=-Wl,--export-dynamic-symbol=__sanitizer_*";
 
 /// The one target that the sanitizer is run on.
 const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
