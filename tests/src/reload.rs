@@ -30,6 +30,9 @@ pub fn slim(package: &str) -> Vec<u8> {
     let cut = |bytes: &mut Vec<u8>| {
         if cfg!(target_os = "linux") {
             bytes.truncate(files::mapped(bytes));
+            // No table of sections: where it is, and how much there is of it.
+            bytes[0x28..0x30].fill(0);
+            bytes[0x3c..0x40].fill(0);
         }
     };
     files::altered(package, cut)
@@ -172,10 +175,24 @@ impl Host {
     #[cfg(unix)]
     #[track_caller]
     pub fn kill(&mut self) {
-        use rustix::process::{Pid, Signal, kill_process};
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, Signal::KILL).expect("the host is there");
+        self.signal(rustix::process::Signal::KILL);
         assert_eq!(self.exit(), None);
+    }
+
+    /// Does something while the host is stopped, so that it sees only what has come of it.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn behind_its_back(&self, act: impl FnOnce()) {
+        self.signal(rustix::process::Signal::STOP);
+        act();
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: rustix::process::Signal) {
+        use rustix::process::{Pid, kill_process};
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("the host is there");
     }
 
     /// The directory that this host has to itself.

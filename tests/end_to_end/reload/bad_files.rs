@@ -47,6 +47,8 @@ bad_files! {
     a_pipe: PIPE;
     a_file_that_cannot_be_read: SECRET;
     half_a_library: HALF;
+    half_a_library_without_sections: HALF_WITHOUT_SECTIONS;
+    a_library_without_its_end: WITHOUT_ITS_END;
     the_first_bytes_of_a_library: FIRST_BYTES;
     a_library_for_another_processor: OTHER_PROCESSOR;
     a_library_that_is_no_plugin: PLAIN_C;

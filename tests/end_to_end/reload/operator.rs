@@ -128,6 +128,20 @@ fn rollback_goes_back_and_forth_and_keeps_the_state() {
 }
 
 #[test]
+fn rollback_goes_to_other_code_whatever_was_loaded_anew_in_between() {
+    let host = host_with("chameleon", "1");
+    replace(&host, "chameleon", "2");
+    host.wait_for_answer("colour", "2");
+    let mut client = Lines::connect(&host);
+    assert!(client.ask("plugin reload chameleon").starts_with("plugin 'chameleon' serves"));
+    assert!(client.ask("plugin disable chameleon").ends_with("disabled"));
+    assert!(client.ask("plugin enable chameleon").starts_with("plugin 'chameleon' serves"));
+    assert_eq!(client.ask("colour"), "2");
+    assert!(client.ask("plugin rollback chameleon").ends_with(", the code before"));
+    assert_eq!(client.ask("colour"), "1");
+}
+
+#[test]
 fn rollback_needs_no_file() {
     let host = host_with("chameleon", "1");
     replace(&host, "chameleon", "2");

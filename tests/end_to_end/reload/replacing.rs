@@ -1,9 +1,12 @@
 //! However a library gets into the folder, its code is served; however it goes, its commands go.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use dropin_tests::{
-    Frame, LIMIT, Lines,
+    Frame, LIMIT, Lines, Load,
     built::library_name,
     reload::{marked, place},
     wait_until,
@@ -147,6 +150,29 @@ fn a_file_that_gets_another_name_is_served_under_that() {
     host.place("elsewhere", &marked("keeper", "2"));
     host.wait_for_answer("keeper.version", "2");
     assert_eq!(Lines::connect(&host).ask("kept"), "pearls");
+}
+
+#[test]
+fn a_file_that_gets_another_name_fails_no_request() {
+    let host = host_with("chameleon", "1");
+    let load = Load::new()
+        .client(&host, &["colour"], 1, |reply| *reply == "1".into())
+        .client(&host, &["colour"], 16, |reply| *reply == "1".into());
+    for (from, to) in [("chameleon", "a"), ("a", "zz"), ("zz", "chameleon")] {
+        load.flow();
+        fs::rename(host.library(from), host.library(to)).unwrap();
+        let name = Frame::text(library_name(to));
+        wait_until("it is served from there", LIMIT, || {
+            host.info("chameleon").get("file") == Some(&name)
+        });
+        // Long enough for the old name to count as gone.
+        let renamed = Instant::now();
+        while renamed.elapsed() < Duration::from_millis(600) {
+            load.flow();
+        }
+    }
+    load.stop();
+    assert!(!host.log().contains("refused"), "{}", host.log());
 }
 
 #[test]
