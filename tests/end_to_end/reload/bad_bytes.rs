@@ -12,6 +12,8 @@ pub(super) struct Bad {
     pub why: &'static [&'static str],
     /// Whether it shows without the plugins folder around it.
     pub alone: bool,
+    /// Whether it takes all the time that it is given.
+    pub hangs: bool,
 }
 
 /// What lies there instead of a library.
@@ -66,7 +68,12 @@ const CRASHED: &str = "it ended the process that probed it: it crashed with sign
 const NO_PLUGIN: &[&str] = &["it exports no plugin: it needs plugin_api's `plugin!`"];
 
 const fn bad(what: fn() -> Option<What>, why: &'static [&'static str]) -> Bad {
-    Bad { what, why, alone: true }
+    Bad { what, why, alone: true, hangs: false }
+}
+
+const fn hangs(what: fn() -> Option<What>) -> Bad {
+    let why = &["it did not finish within 2 s of being probed"];
+    Bad { what, why, alone: true, hangs: true }
 }
 
 fn bytes(bytes: impl Into<Vec<u8>>) -> Option<What> {
@@ -79,7 +86,8 @@ fn constructor(code: &str) -> Option<What> {
 }
 
 fn c(code: &str) -> Option<What> {
-    let includes = ["signal", "stdlib", "string", "unistd"].map(|name| format!("#include <{name}.h>\n"));
+    let includes =
+        ["signal", "stdlib", "string", "unistd"].map(|name| format!("#include <{name}.h>\n"));
     require("cc").then(|| What::Bytes(files::compile_c(&(includes.concat() + code))))
 }
 
@@ -102,10 +110,8 @@ pub(super) const TEXT: Bad = bad(|| bytes("colour is a command\n"), &[LOADER]);
 pub(super) const EMPTY: Bad = bad(|| bytes(""), &["it is an empty file, not a library"]);
 pub(super) const DIRECTORY: Bad =
     bad(|| Some(What::Directory), &["it is a directory, not a library"]);
-pub(super) const PIPE: Bad = bad(
-    || require("mkfifo").then_some(What::Pipe),
-    &["it is a special file, not a library"],
-);
+pub(super) const PIPE: Bad =
+    bad(|| require("mkfifo").then_some(What::Pipe), &["it is a special file, not a library"]);
 pub(super) const SECRET: Bad = bad(|| Some(What::Secret(slim("clock"))), &["cannot open it: "]);
 pub(super) const HALF: Bad = bad(|| cut(|bytes| files::mapped(bytes) / 2), &[BEGINNING]);
 pub(super) const FIRST_BYTES: Bad = bad(|| cut(|_| 100), &[BEGINNING]);
@@ -135,10 +141,8 @@ pub(super) const HOLLOW_HEADER: Bad = bad(
 );
 pub(super) const OTHER_LAYOUT: Bad =
     bad(|| package("other-layout"), &["its types do not fit this host's: "]);
-pub(super) const OTHER_MAJOR: Bad = bad(
-    || package("other-major"),
-    &["it was built for plugin API 9.0.0 and this host has "],
-);
+pub(super) const OTHER_MAJOR: Bad =
+    bad(|| package("other-major"), &["it was built for plugin API 9.0.0 and this host has "]);
 pub(super) const CRASHES: Bad = bad(|| constructor("*(volatile int *)0 = 1;"), &[CRASHED]);
 pub(super) const ABORTS: Bad = bad(|| constructor("abort();"), &[CRASHED]);
 pub(super) const KILLS_ITSELF: Bad = bad(|| constructor("raise(SIGKILL);"), &[CRASHED]);
@@ -150,12 +154,9 @@ pub(super) const EXITS_BADLY: Bad = bad(
     || constructor("_exit(7);"),
     &["it ended the process that probed it: it exited with status 7 before it was judged"],
 );
-pub(super) const HANGS: Bad =
-    bad(|| constructor("for (;;) pause();"), &["it did not finish within 2 s of being probed"]);
-pub(super) const HANGS_DEAF: Bad = bad(
-    || constructor("for (int n = 1; n < 65; n++) signal(n, SIG_IGN); for (;;) ;"),
-    &["it did not finish within 2 s of being probed"],
-);
+pub(super) const HANGS: Bad = hangs(|| constructor("for (;;) pause();"));
+pub(super) const HANGS_DEAF: Bad =
+    hangs(|| constructor("for (int n = 1; n < 65; n++) signal(n, SIG_IGN); for (;;) ;"));
 pub(super) const PRINTS_A_GIGABYTE: Bad = bad(
     || {
         constructor(
@@ -177,14 +178,13 @@ pub(super) const ILLEGAL_USAGE: Bad = bad(
     &["its command 'muddle': the usage line '[A] B' cannot be read: only optional ones"],
 );
 pub(super) const TWICE: Bad = bad(|| package("twice"), &["it has the command 'again' twice"]);
-pub(super) const CLAIMS_A_BUILTIN: Bad = bad(
-    || package("claims-builtin"),
-    &["claims the command 'ks', which is the host's own"],
-);
+pub(super) const CLAIMS_A_BUILTIN: Bad =
+    bad(|| package("claims-builtin"), &["claims the command 'ks', which is the host's own"]);
 pub(super) const CLASHES: Bad = Bad {
     what: || package("clash"),
     why: &["claim the command 'echo'; remove one, or rename the command"],
     alone: false,
+    hangs: false,
 };
 
 /// The name that a bad file has.

@@ -4,16 +4,13 @@
 use std::{fs, thread};
 
 use dropin_tests::{
-    Frame, Host, LIMIT, Lines, Load, Setup,
-    setup::run_host,
-    system::threads,
-    wait_until,
+    Frame, Host, LIMIT, Lines, Load, Setup, setup::run_host, system::threads, wait_until,
 };
 
 use super::{
     bad_bytes::{self, Bad, What, name},
     folder::host_that_heeds_permissions,
-    host_with, replace, setup_with,
+    host_with, replace, with_version,
 };
 
 /// Gives each bad file its tests.
@@ -74,16 +71,17 @@ bad_files! {
     a_command_of_another_plugin: CLASHES;
 }
 
-/// What the host that meets a bad file is told.
-fn flags(setup: Setup) -> Setup {
-    setup.flags(&["--probe-timeout", "2"])
+/// A host that is as patient as it has to be with this file.
+fn setup(bad: &Bad) -> Setup {
+    let patience = if bad.hangs { "2" } else { "60" };
+    Setup::new().flags(&["--probe-timeout", patience])
 }
 
 /// Starts a host; one that cannot read what it may not, where that matters.
 fn start(setup: Setup, what: &What) -> Option<Host> {
     match what {
-        What::Secret(_) => host_that_heeds_permissions(flags(setup)),
-        _ => Some(flags(setup).start()),
+        What::Secret(_) => host_that_heeds_permissions(setup),
+        _ => Some(setup.start()),
     }
 }
 
@@ -105,7 +103,7 @@ fn wait_for_refusal(host: &Host, bad: &Bad) -> String {
 
 fn at_the_start(bad: &Bad) {
     let Some(what) = (bad.what)() else { return };
-    let setup = Setup::new().plugins(&["text"]);
+    let setup = setup(bad).plugins(&["text"]);
     what.put(&setup.plugins_folder().join(name()));
     let Some(mut host) = start(setup, &what) else { return };
     // By its name this one comes first, so that it is the other that is refused.
@@ -133,7 +131,7 @@ fn in_order() -> impl FnMut(&Frame) -> bool + Send + 'static {
 
 fn as_a_replacement(bad: &Bad) {
     let Some(what) = (bad.what)() else { return };
-    let Some(mut host) = start(setup_with("chameleon", "1"), &what) else { return };
+    let Some(mut host) = start(with_version(setup(bad), "chameleon", "1"), &what) else { return };
     let load = Load::new()
         .client(&host, &["colour"], 1, in_order())
         .client(&host, &["colour"], 1, in_order())
@@ -215,7 +213,8 @@ fn a_create_that_fails_in_the_host_alone_leaves_the_old_code_serving() {
 #[test]
 fn a_probe_that_hangs_holds_up_no_client_and_no_end() {
     let Some(what) = (bad_bytes::HANGS.what)() else { return };
-    let mut host = setup_with("chameleon", "1").flags(&["--probe-timeout", "600"]).start();
+    let setup = Setup::new().flags(&["--probe-timeout", "600"]);
+    let mut host = with_version(setup, "chameleon", "1").start();
     let load = Load::new().client(&host, &["colour"], 1, in_order());
     what.put(&host.library("chameleon"));
     wait_until("the probe runs", LIMIT, || children(&host) == 1);
@@ -234,7 +233,10 @@ fn many_bad_files_at_once_leave_the_good_ones_serving() {
         }
     });
     for number in 0..8 {
-        host.wait_for_log(&format!("refused {}", dropin_tests::built::library_name(&format!("bad-{number}"))));
+        host.wait_for_log(&format!(
+            "refused {}",
+            dropin_tests::built::library_name(&format!("bad-{number}"))
+        ));
     }
     replace(&host, "chameleon", "2");
     host.wait_for_answer("colour", "2");

@@ -8,10 +8,12 @@ use std::{
 };
 
 use dropin_tests::{
-    Lines, Resp, Setup,
+    Lines, Resp,
     built::{self, library_name},
     setup::run_host,
 };
+
+use super::setup;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
@@ -49,8 +51,7 @@ fn a_plugin_for_an_older_minor_version_passes_the_check() {
 
 #[test]
 fn a_plugin_for_an_older_minor_version_is_called_replaced_and_unloaded() {
-    let mut host =
-        Setup::new().plugins(&["text"]).file(&library_name("older"), &older()).start();
+    let mut host = setup().plugins(&["text"]).file(&library_name("older"), &older()).start();
     let mut client = Resp::connect3(&host);
     let id = client.ask(&["CLIENT", "ID"]);
     let facts = client.ask(&["older.facts"]);
@@ -117,8 +118,7 @@ fn a_plugin_of_another_compiler_is_called_replaced_and_unloaded() {
     let version = compiler.trim_start_matches("rustc ").as_bytes();
     let by_it = library.windows(version.len()).any(|part| part == version);
     assert!(by_it, "it is not by {compiler}");
-    let mut host =
-        Setup::new().plugins(&["text"]).file(&library_name("chameleon"), &library).start();
+    let mut host = setup().plugins(&["text"]).file(&library_name("chameleon"), &library).start();
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("colour"), "1", "{compiler}");
     assert_eq!(client.ask("colour.panic"), "error: 'colour.panic' panicked: all colours at once");

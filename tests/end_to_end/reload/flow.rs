@@ -4,11 +4,11 @@
 use std::fs;
 
 use dropin_tests::{
-    Frame, Host, Lines, Load,
+    Frame, Lines, Load,
     reload::{marked, variant},
 };
 
-use super::{host_with, replace};
+use super::{host_with, replace, setup};
 
 const RELOADS: usize = 30;
 
@@ -60,7 +60,7 @@ fn replacing_a_plugin_fails_no_request() {
 
 #[test]
 fn replacing_a_plugin_with_state_fails_no_request_and_loses_nothing() {
-    let host = Host::start(&["store", "text"]);
+    let host = setup().plugins(&["store", "text"]).start();
     let load = Load::new()
         .client(&host, &["incr", "sum"], 1, counts_up())
         .client(&host, &["incr", "sum"], 1, counts_up())
@@ -121,11 +121,12 @@ fn a_call_that_never_returns_keeps_no_other_from_the_new_code() {
 #[test]
 fn a_panic_in_the_old_code_or_the_new_harms_nobody() {
     let host = host_with("chameleon", "1");
-    let load = Load::new()
-        .client(&host, &["colour"], 4, never_older())
-        .client(&host, &["colour.panic"], 1, |reply| {
-            *reply == Frame::error("ERR 'colour.panic' panicked: all colours at once")
-        });
+    let load = Load::new().client(&host, &["colour"], 4, never_older()).client(
+        &host,
+        &["colour.panic"],
+        1,
+        |reply| *reply == Frame::error("ERR 'colour.panic' panicked: all colours at once"),
+    );
     for number in 2..8 {
         replace(&host, "chameleon", &number.to_string());
         host.wait_for_answer("colour", &number.to_string());

@@ -4,7 +4,7 @@ use std::fs;
 
 use dropin_tests::{Host, Lines, Setup, built::library_name, reload::marked, reload::place};
 
-use super::{host_with, replace, setup_with};
+use super::{host_with, replace, setup, setup_with};
 
 #[test]
 fn a_folder_that_goes_and_comes_back_is_served_again() {
@@ -56,7 +56,7 @@ fn a_folder_that_is_replaced_right_after_the_start_is_served_in_its_place() {
 
 #[test]
 fn a_folder_that_is_made_after_the_start_is_served() {
-    let setup = Setup::new().without_plugins_folder();
+    let setup = setup().without_plugins_folder();
     let folder = setup.plugins_folder();
     let host = setup.start();
     assert!(Lines::connect(&host).ask("colour").starts_with("error: unknown command"));
@@ -76,7 +76,7 @@ fn a_folder_that_is_a_link_is_followed_where_it_is_pointed() {
         place(&folder, &library_name("chameleon"), &marked("chameleon", name));
         folder
     };
-    let setup = Setup::new().without_plugins_folder();
+    let setup = setup().without_plugins_folder();
     let link = setup.plugins_folder();
     symlink(real("one"), &link).unwrap();
     let host = setup.start();

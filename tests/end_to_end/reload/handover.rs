@@ -3,16 +3,16 @@
 use std::fs;
 
 use dropin_tests::{
-    Host, LIMIT, Lines,
+    LIMIT, Lines,
     reload::{slim, variant},
     wait_until,
 };
 
-use super::{host_with, replace};
+use super::{host_with, replace, setup};
 
 #[test]
 fn the_store_keeps_every_key_through_a_reload_and_a_return() {
-    let host = Host::start(&["store"]);
+    let host = setup().plugins(&["store"]).start();
     let mut client = Lines::connect(&host);
     client.send((0..1_000).map(|n| format!("set key-{n} value-{n}\n")).collect::<String>());
     (0..1_000).for_each(|_| assert_eq!(client.line(), "OK"));
@@ -60,7 +60,7 @@ fn a_new_version_that_keeps_no_state_is_taken_and_the_state_waits_for_one_that_d
 
 #[test]
 fn a_plugin_that_had_no_state_may_begin_to_keep_one() {
-    let host = Host::start(&["text"]);
+    let host = setup().plugins(&["text"]).start();
     host.place("keeper", &slim("keeper-forgets"));
     host.wait_for_answer("kept", "what was it?");
     replace(&host, "keeper", "1");

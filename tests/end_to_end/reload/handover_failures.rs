@@ -2,13 +2,14 @@
 
 use std::fs;
 
-use dropin_tests::{Frame, Host, LIMIT, Lines, Load, wait_until};
+use dropin_tests::{Frame, Host, LIMIT, Lines, Load, Setup, wait_until};
 
-use super::{replace, setup_with};
+use super::{replace, with_version};
 
 /// A keeper of this mark that keeps pearls, and hands over within a second or not at all.
 fn keeper(mark: &str) -> Host {
-    let host = setup_with("keeper", mark).flags(&["--handover-timeout", "1"]).start();
+    let setup = Setup::new().flags(&["--probe-timeout", "60", "--handover-timeout", "1"]);
+    let host = with_version(setup, "keeper", mark).start();
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     host
 }
@@ -105,7 +106,8 @@ fn a_save_that_hangs() {
 fn a_file_that_goes_while_its_state_cannot_be_saved_is_still_served() {
     let host = keeper("1 save-fails");
     fs::remove_file(host.library("keeper")).unwrap();
-    let line = host.wait_for_log("plugin keeper: still served, although its file is gone: save has no ink");
+    let line = host
+        .wait_for_log("plugin keeper: still served, although its file is gone: save has no ink");
     assert!(line.contains(" ERROR "), "{line}");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("kept"), "pearls");
@@ -122,8 +124,7 @@ fn a_running_call_that_outlasts_the_deadline() {
     let mut holder = Lines::connect(&host);
     holder.say(&format!("keeper.hold '{}'", gate.display()));
     host.wait_for_log("keeper: keeper 1 holds");
-    let load =
-        Load::new().client(&host, &["echo", "hello"], 16, |reply| *reply == "hello".into());
+    let load = Load::new().client(&host, &["echo", "hello"], 16, |reply| *reply == "hello".into());
     replace(&host, "keeper", "2");
     serves_on(&host, "a running call of generation 1 outlasted 1 s");
     load.flow();

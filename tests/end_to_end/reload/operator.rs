@@ -3,9 +3,9 @@
 
 use std::fs;
 
-use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, built::library_name, wait_until};
+use dropin_tests::{Frame, LIMIT, Lines, Resp, built::library_name, wait_until};
 
-use super::{host_with, replace};
+use super::{host_with, replace, setup};
 
 #[test]
 fn info_tells_all_there_is_to_know() {
@@ -208,7 +208,7 @@ fn enable_says_why_it_cannot() {
 
 #[test]
 fn an_order_that_is_none_is_answered_with_those_that_are() {
-    let host = Host::start(&["text"]);
+    let host = setup().plugins(&["text"]).start();
     let mut client = Resp::connect(&host);
     let known = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";
     let said = format!("ERR unknown subcommand 'polish', 'plugin' has: {known}");

@@ -155,9 +155,12 @@ fn a_file_that_gets_another_name_is_served_under_that() {
 #[test]
 fn a_file_that_gets_another_name_fails_no_request() {
     let host = host_with("chameleon", "1");
-    let load = Load::new()
-        .client(&host, &["colour"], 1, |reply| *reply == "1".into())
-        .client(&host, &["colour"], 16, |reply| *reply == "1".into());
+    let load = Load::new().client(&host, &["colour"], 1, |reply| *reply == "1".into()).client(
+        &host,
+        &["colour"],
+        16,
+        |reply| *reply == "1".into(),
+    );
     for (from, to) in [("chameleon", "a"), ("a", "zz"), ("zz", "chameleon")] {
         load.flow();
         fs::rename(host.library(from), host.library(to)).unwrap();

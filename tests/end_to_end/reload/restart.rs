@@ -9,6 +9,8 @@ use dropin_tests::{
     system::quiet_port,
 };
 
+use super::setup;
+
 /// Hosts that follow each other, on one port and with one state directory.
 struct Succession {
     port: u16,
@@ -21,7 +23,7 @@ impl Succession {
     }
 
     fn setup(&self) -> Setup {
-        Setup::new().port(self.port).state_dir(self.state.path()).plugins(&["text"])
+        setup().port(self.port).state_dir(self.state.path()).plugins(&["text"])
     }
 
     fn store(&self) -> Host {
@@ -139,7 +141,8 @@ fn a_state_that_cannot_be_restored_at_the_start_is_left_alone() {
     let broken = &saved[..saved.len() / 2];
     fs::write(&file, broken).unwrap();
     let mut host = succession.store();
-    let line = host.wait_for_log("its state could not be handed over: the saved state is cut short");
+    let line =
+        host.wait_for_log("its state could not be handed over: the saved state is cut short");
     assert!(line.contains(&format!("plugin store: refused {}", library_name("store"))), "{line}");
     let mut client = Lines::connect(&host);
     assert!(client.ask("get key-1").starts_with("error: unknown command"));

@@ -6,12 +6,12 @@ use std::{
 };
 
 use dropin_tests::{
-    Host, Lines, Setup,
+    Host, Lines,
     built::library_name,
     reload::{SlowWriter, marked},
 };
 
-use super::{host_with, setup_with};
+use super::{host_with, setup, setup_with};
 
 /// Longer than the host waits for anything else than the end of the writing. Files that stand still
 /// are taken sooner where there is no such sign.
@@ -45,7 +45,7 @@ fn one_that_is_written_over_another_is_taken_when_it_is_closed() {
 #[cfg(target_os = "linux")]
 #[test]
 fn one_that_is_new_is_taken_when_it_is_closed() {
-    let host = Host::start(&["text"]);
+    let host = setup().plugins(&["text"]).start();
     let mut client = Lines::connect(&host);
     write_slowly(&host, &host.library("chameleon"), || {
         assert_eq!(client.ask("colour"), "error: unknown command 'colour'");
@@ -80,7 +80,7 @@ fn one_in_a_folder_that_was_made_again_is_taken_when_it_is_closed() {
 
 #[test]
 fn one_that_is_half_there_when_the_host_starts_is_served_when_it_is_whole() {
-    let setup = Setup::new().plugins(&["text"]);
+    let setup = setup().plugins(&["text"]);
     let path = setup.plugins_folder().join(library_name("chameleon"));
     let bytes = marked("chameleon", "2");
     let mut writer = SlowWriter::open(&path, &bytes, 2);

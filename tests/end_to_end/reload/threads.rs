@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use dropin_tests::{Host, LIMIT, Lines, system::threads, wait_until};
+use dropin_tests::{Host, LIMIT, Lines, Setup, system::threads, wait_until};
 
 use super::{host_with, replace};
 
@@ -54,7 +54,8 @@ fn a_tracked_thread_that_does_not_end_keeps_its_own_code_and_nothing_else() {
 
 #[test]
 fn a_tracked_thread_that_never_ends_does_not_keep_the_host() {
-    let mut host = super::setup_with("tracked", "1").flags(&["--handover-timeout", "1"]).start();
+    let mut host =
+        super::with_version(Setup::new().flags(&["--grace", "2"]), "tracked", "1").start();
     assert_eq!(Lines::connect(&host).ask("tracked.deaf /never/there"), "OK");
     replace(&host, "tracked", "2");
     host.wait_for_log("plugin tracked: generation 2 swapped, ");

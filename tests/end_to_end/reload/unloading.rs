@@ -9,7 +9,7 @@ use dropin_tests::{
     wait_until,
 };
 
-use super::{host_with, replace};
+use super::{host_with, replace, setup};
 
 #[test]
 fn the_old_code_is_unmapped_and_no_copy_is_left() {
@@ -36,7 +36,7 @@ fn the_old_code_is_unmapped_and_no_copy_is_left() {
 
 #[test]
 fn nothing_but_states_is_left_behind_by_a_host() {
-    let mut host = Host::start(&["store", "text"]);
+    let mut host = setup().plugins(&["store", "text"]).start();
     assert_eq!(Lines::connect(&host).ask("set key value"), "OK");
     for number in 1..4 {
         host.settle("store", number);
@@ -73,7 +73,7 @@ fn held(host: &Host) -> Held {
 
 #[test]
 fn two_hundred_reloads_leave_nothing_behind() {
-    let host = Host::start(&["store", "text"]);
+    let host = setup().plugins(&["store", "text"]).start();
     host.place("store", &slim("store"));
     host.wait_for_log("plugin store: generation 2 swapped, ");
     let load = Load::new()

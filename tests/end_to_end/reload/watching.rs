@@ -4,7 +4,7 @@ use std::fs;
 
 use dropin_tests::{Frame, Host, Lines, Resp};
 
-use super::{host_with, replace};
+use super::{host_with, replace, setup};
 
 /// A session that watches.
 fn watcher(host: &Host) -> Resp {
@@ -41,7 +41,7 @@ fn told(client: &mut Resp, expected: &[(&str, &str)]) {
 
 #[test]
 fn every_event_is_pushed_with_plugin_and_generation() {
-    let host = Host::start(&["text"]);
+    let host = setup().plugins(&["text"]).start();
     let (mut one, mut other) = (watcher(&host), watcher(&host));
     replace(&host, "chameleon", "1");
     told(&mut one, &[("loaded", "1")]);
@@ -65,15 +65,17 @@ fn every_event_is_pushed_with_plugin_and_generation() {
 #[test]
 fn what_operators_do_is_pushed_too() {
     let host = host_with("chameleon", "1");
+    replace(&host, "chameleon", "2");
+    host.wait_for_log("plugin chameleon: generation 1 unloaded, ");
     let (mut client, mut operator) = (watcher(&host), Lines::connect(&host));
-    assert!(operator.ask("plugin reload chameleon").contains("generation 2"));
-    told(&mut client, &[("swapped", "2"), ("drained", "1"), ("unloaded", "1")]);
     assert!(operator.ask("plugin rollback chameleon").contains("generation 3"));
     told(&mut client, &[("swapped", "3"), ("drained", "2"), ("unloaded", "2")]);
+    assert!(operator.ask("plugin reload chameleon").contains("generation 4"));
+    told(&mut client, &[("swapped", "4"), ("drained", "3"), ("unloaded", "3")]);
     assert!(operator.ask("plugin disable chameleon").contains("disabled"));
-    told(&mut client, &[("withdrawn", "3"), ("drained", "3"), ("unloaded", "3")]);
-    assert!(operator.ask("plugin enable chameleon").contains("generation 4"));
-    told(&mut client, &[("loaded", "4")]);
+    told(&mut client, &[("withdrawn", "4"), ("drained", "4"), ("unloaded", "4")]);
+    assert!(operator.ask("plugin enable chameleon").contains("generation 5"));
+    told(&mut client, &[("loaded", "5")]);
 }
 
 #[test]
@@ -96,7 +98,9 @@ fn who_watches_can_go_on_asking() {
     // At least the swaps but for the last have been told before the answers of the new code.
     assert!(pushes >= 3, "{pushes}");
     // What is asked along with it, before and behind, is answered in order.
-    client.send("*1\r\n$6\r\ncolour\r\n*2\r\n$6\r\nplugin\r\n$7\r\nunwatch\r\n*1\r\n$6\r\ncolour\r\n");
+    client.send(
+        "*1\r\n$6\r\ncolour\r\n*2\r\n$6\r\nplugin\r\n$7\r\nunwatch\r\n*1\r\n$6\r\ncolour\r\n",
+    );
     let replies = |client: &mut Resp| loop {
         match client.frame() {
             Frame::Push(_) => {}
