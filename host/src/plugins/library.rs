@@ -14,6 +14,8 @@ use std::{
 };
 
 use abi_stable::{
+    StableAbi,
+    abi_stability::abi_checking::check_layout_compatibility,
     erased_types::TD_Opaque,
     library::{AbiHeader, AbiHeaderRef, LibHeader, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL},
     sabi_types::{RMut, RRef},
@@ -81,13 +83,7 @@ impl Library {
         let header = header.upgrade().map_err(|error| Refusal::Layout { report: say(error) })?;
         check_version(header)?;
         if layout == Layout::Check {
-            if header.layout().is_none() {
-                let report = "it was built without a description of its types".into();
-                return Err(Refusal::Layout { report });
-            }
-            header
-                .ensure_layout::<RootRef>()
-                .map_err(|error| Refusal::Layout { report: say(error) })?;
+            check_layout(header)?;
         }
         // SAFETY: the layout of the root module has been compared just above, or by a probe on a
         // file of the same content.
@@ -274,6 +270,41 @@ unsafe fn open_now(path: &Path) -> Result<libloading::Library, libloading::Error
     }
 }
 
+/// Compares the layout of the library's types with the host's, all the way down.
+///
+/// abi_stable takes an implementation that has more than the interface asks for. Of a plugin built
+/// for an older minor version it is the host that has more: of what the host gives, the plugin does
+/// not know, and of what the plugin lacks, the method tables tell the host when it asks.
+fn check_layout(header: &LibHeader) -> Result<(), Refusal> {
+    let refuse = |report: String| Err(Refusal::Layout { report });
+    let Some(plugin) = header.layout() else {
+        return refuse("it was built without a description of its types".into());
+    };
+    let (host, minor) = (RootRef::LAYOUT, |version: &str| -> Option<u64> {
+        version.split('.').nth(1)?.parse().ok()
+    });
+    let older = minor(header.version_strings().version.as_str()) < minor(API_VERSION);
+    let (interface, implementation) = if older { (plugin, host) } else { (host, plugin) };
+    match check_layout_compatibility(interface, implementation) {
+        Ok(()) => Ok(()),
+        Err(errors) => refuse(differences(&errors.to_string())),
+    }
+}
+
+/// What differs, out of a report of pages: the errors with what was expected and found.
+fn differences(report: &str) -> String {
+    /// Bytes.
+    const SHOWN: usize = 600;
+    let lines = report.lines().skip_while(|line| !line.trim_start().starts_with("Error:"));
+    let mut text = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+    if text.len() > SHOWN {
+        let cut = (0..=SHOWN).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        text.truncate(cut);
+        text.push_str(" ...");
+    }
+    text
+}
+
 fn check_version(header: &LibHeader) -> Result<(), Refusal> {
     let plugin = header.version_strings().version.as_str();
     let major = |version: &str| version.split('.').next().map(str::to_owned);
@@ -285,7 +316,7 @@ fn check_version(header: &LibHeader) -> Result<(), Refusal> {
 
 /// A copy of the error's text: the error may point into the library.
 fn say(error: LibraryError) -> String {
-    error.to_string()
+    differences(&format!("Error: {error}"))
 }
 
 /// The loader's own words, which the error keeps in its source.

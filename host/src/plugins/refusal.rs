@@ -168,7 +168,7 @@ impl fmt::Display for Refusal {
             Self::Layout { report } => write!(
                 out,
                 "its types do not fit this host's: build it with this host's version of \
-                 plugin-api:\n{report}"
+                 plugin-api: {report}"
             ),
             Self::Manifest { problem } | Self::Clash { problem } => out.write_str(problem),
             Self::Create { error } => write!(out, "its `create` failed: {error}"),

@@ -95,7 +95,8 @@ impl Settler {
     /// The folder was looked at: these files were there.
     pub fn scan(&mut self, listing: Vec<(PathBuf, Look)>, now: Instant) {
         let there: HashSet<&Path> = listing.iter().map(|(path, _)| path.as_path()).collect();
-        for path in self.known.keys().filter(|path| !there.contains(path.as_path())) {
+        let seen = self.known.keys().chain(self.moving.keys());
+        for path in seen.filter(|path| !there.contains(path.as_path())) {
             self.vanished.entry(path.clone()).or_insert(now);
         }
         self.moving.retain(|path, _| there.contains(path.as_path()));

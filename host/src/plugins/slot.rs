@@ -24,6 +24,8 @@ pub struct Slot {
     pub disabled: bool,
     /// Calls and errors of the generations that are over.
     pub counted: (u64, u64),
+    /// The size of the state that was handed over last, in bytes.
+    pub state_bytes: Option<u64>,
     /// What failed last.
     pub last_failure: Option<(String, Instant)>,
 }
@@ -65,6 +67,9 @@ impl Slot {
         let generation = self.generation();
         let (draining, lingering) = retired.count(name);
         let (calls, errors) = self.counted;
+        let code = generation
+            .map(|one| one.shadow())
+            .or_else(|| self.withdrawn.as_ref().map(|(code, _)| code));
         let status = match (generation, self.disabled) {
             (Some(_), _) => "serving",
             (None, true) => "disabled",
@@ -76,11 +81,9 @@ impl Slot {
             version: generation.map(|one| one.manifest.version.clone()).unwrap_or_default(),
             file: self.file.clone(),
             generation: generation.map_or(self.number, |one| one.number),
-            hash: generation
-                .map(|one| one.shadow().hash().to_hex().to_string())
-                .unwrap_or_default(),
+            hash: code.map(|code| code.hash().to_hex().to_string()).unwrap_or_default(),
             commands: generation.map(|one| one.manifest.command_names()).unwrap_or_default(),
-            state_bytes: states.size(name),
+            state_bytes: self.state_bytes.or_else(|| states.size(name)),
             calls: calls + generation.map_or(0, |one| one.calls()),
             errors: errors + generation.map_or(0, |one| one.errors()),
             draining,

@@ -59,9 +59,12 @@ impl Watch {
         };
         let mut eye = Eye { folder: folder.to_owned(), watcher, watched: None };
         eye.watch();
+        // Now, or what is loaded next and gone a moment later would never have been seen.
+        let mut settler = Settler::new(STILL);
+        settler.scan(eye.look(), Instant::now());
         let thread = thread::Builder::new().name("watch".into()).spawn({
             let stop = Arc::clone(&stop);
-            move || run(eye, &events, &stop, changed)
+            move || run(eye, settler, &events, &stop, changed)
         })?;
         Ok(Self { stop, wake, thread: Some(thread) })
     }
@@ -80,12 +83,12 @@ impl Drop for Watch {
 
 fn run(
     mut eye: Eye,
+    mut settler: Settler,
     events: &Receiver<notify::Result<Event>>,
     stop: &AtomicBool,
     mut changed: impl FnMut(Change),
 ) {
     let pause = if eye.watcher.is_some() { SCAN } else { POLL };
-    let mut settler = Settler::new(STILL);
     let mut next_scan = Instant::now();
     while !stop.load(Ordering::SeqCst) {
         let now = Instant::now();
@@ -104,10 +107,13 @@ fn run(
         match events.recv_timeout(wait.saturating_duration_since(Instant::now())) {
             Ok(event) => {
                 let now = Instant::now();
-                note(&mut settler, &eye.folder, event, now, &mut next_scan);
-                events.try_iter().for_each(|event| {
+                for event in std::iter::once(event).chain(events.try_iter()) {
+                    if event.as_ref().is_ok_and(|event| eye.is_end_of_folder(event)) {
+                        eye.watched = None;
+                        next_scan = now;
+                    }
                     note(&mut settler, &eye.folder, event, now, &mut next_scan);
-                });
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
@@ -229,6 +235,13 @@ impl Eye {
             }
         }
         true
+    }
+
+    /// Whether the folder itself is gone. One that is made again at once may have its identity.
+    fn is_end_of_folder(&self, event: &Event) -> bool {
+        let own = self.folder.file_name();
+        matches!(event.kind, EventKind::Remove(_))
+            && event.paths.iter().any(|path| !is_library(path) && path.file_name() == own)
     }
 
     fn look(&self) -> Vec<(PathBuf, Look)> {

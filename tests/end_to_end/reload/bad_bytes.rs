@@ -123,6 +123,9 @@ pub(super) const HALF_WITHOUT_SECTIONS: Bad =
 pub(super) const OTHER_PROCESSOR: Bad =
     bad(|| altered(|bytes| files::set_machine(bytes)), &["it is for another processor"]);
 pub(super) const PLAIN_C: Bad = bad(|| c("int answer(void) { return 42; }"), NO_PLUGIN);
+// What is missing must show before a call needs it.
+pub(super) const INCOMPLETE: Bad =
+    bad(|| c("int nowhere(void); int answer(void) { return nowhere(); }"), &[LOADER]);
 pub(super) const OTHER_ABI_STABLE: Bad =
     bad(|| altered(|bytes| files::set_abi_stable(bytes)), &["it was built with abi_stable "]);
 pub(super) const WRONG_MAGIC: Bad = bad(

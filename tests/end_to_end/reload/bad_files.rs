@@ -49,6 +49,7 @@ bad_files! {
     the_first_bytes_of_a_library: FIRST_BYTES;
     a_library_for_another_processor: OTHER_PROCESSOR;
     a_library_that_is_no_plugin: PLAIN_C;
+    a_library_that_needs_what_is_not_there: INCOMPLETE;
     a_plugin_of_another_abi_stable: OTHER_ABI_STABLE;
     a_library_with_something_else_for_a_header: WRONG_MAGIC;
     a_library_with_a_hollow_header: HOLLOW_HEADER;

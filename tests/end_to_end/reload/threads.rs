@@ -75,6 +75,10 @@ fn a_plugin_with_untracked_threads_is_retired_but_never_unloaded() {
         assert_eq!(count(&host, "clockwork"), number as usize, "they run on");
     }
     host.wait_until_mapped("untracked", 4);
+    let mut client = Lines::connect(&host);
+    let mut ticks = || client.ask("untracked.ticks").parse::<u64>().unwrap();
+    let first = ticks();
+    wait_until("the last one's thread runs on", LIMIT, || ticks() > first);
     fs::remove_file(host.library("untracked")).unwrap();
     host.wait_until_unknown("untracked");
     host.wait_for_log("plugin untracked: generation 4 lingering, ");

@@ -178,6 +178,8 @@ impl Manager {
             log::debug!("{file} was touched but is the same");
             return Ok(());
         }
+        // Or a success further down would take it for one of those that wait for their chance.
+        self.files.remove(path);
         let taken = loader::probe(&self.shared, &shadow)
             .map_err(|refusal| (served.clone(), refusal.about(shadow.path(), path)))
             .and_then(|manifest| {
@@ -237,11 +239,11 @@ impl Manager {
         let renamed = renamed.and_then(|other| self.slots.get(&other)?.generation().cloned());
 
         let paused = Instant::now();
-        let quieted = self.hand_over(old.as_ref(), &new).and_then(|quiet| {
+        let quieted = self.hand_over(old.as_ref(), &new).and_then(|(quiet, size)| {
             let renamed = renamed.as_ref().map(|renamed| self.save(renamed)).transpose()?;
-            Ok([quiet, renamed.flatten()])
+            Ok(([quiet, renamed.flatten()], size))
         });
-        let quieted = match quieted {
+        let (quieted, size) = match quieted {
             Ok(quieted) => quieted,
             Err(problem) => {
                 // It has been loaded, so it has to be unloaded in order.
@@ -255,6 +257,7 @@ impl Manager {
         let slot = self.slots.entry(name).or_default();
         slot.file = file;
         slot.serving = Some(Serving::new(Arc::clone(&new)));
+        slot.state_bytes = size.or(slot.state_bytes);
         let hash = new.shadow().hash();
         let withdrawn = slot.withdrawn.take();
         let before =
@@ -308,6 +311,8 @@ impl Manager {
         let quiet = self.save(&old)?;
         if let Some(slot) = self.slots.get_mut(plugin) {
             slot.serving = None;
+            // By now the file on the disk knows it.
+            slot.state_bytes = None;
             slot.withdrawn = Some((Arc::clone(old.shadow()), old.manifest.clone()));
         }
         self.publish();

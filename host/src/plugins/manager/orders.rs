@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Instant};
 
-use super::{Manager, file_name};
+use super::{Manager, Refused, file_name};
 use crate::{
     desk::{Answer, Order, Told},
     plugins::folder,
@@ -84,10 +84,9 @@ impl Manager {
                 )))
             }
             Err(refusal) => {
-                if let Some(slot) = self.slots.get_mut(plugin) {
-                    slot.last_failure = Some((refusal.to_string(), Instant::now()));
-                }
-                Err(refusal.to_string())
+                let (path, plugin) = (Path::new(&file), Some(plugin.to_owned()));
+                let took = started.elapsed();
+                Err(self.tell_refused(path, Refused { plugin, refusal, took }))
             }
         }
     }

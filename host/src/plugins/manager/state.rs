@@ -19,12 +19,12 @@ pub const LAST_SAVES: Duration = Duration::from_secs(2);
 
 impl Manager {
     /// State, from the generation before, or else from the disk. Returns the quieted generation,
-    /// which must be moved on once the table is swapped.
+    /// which must be moved on once the table is swapped, and the state's size in bytes.
     pub(super) fn hand_over(
         &self,
         old: Option<&Arc<Generation>>,
         new: &Arc<Generation>,
-    ) -> Result<Option<Quiet>, String> {
+    ) -> Result<(Option<Quiet>, Option<u64>), String> {
         let (name, give_up) = (&new.manifest.name, || self.shared.shutdown.is_stopping());
         let patience = self.patience(&give_up);
         let quiet = match old.filter(|old| old.live().saves()) {
@@ -39,7 +39,8 @@ impl Manager {
                 .map_err(|error| format!("its saved state cannot be read: {error}"))?,
             None => None,
         };
-        let Some(state) = state else { return Ok(quiet) };
+        let Some(state) = state else { return Ok((quiet, None)) };
+        let size = Some(state.len() as u64);
         if new.live().saves() {
             handover::restore(new, state, &patience).map_err(|problem| match &quiet {
                 Some(_) => problem,
@@ -52,7 +53,7 @@ impl Manager {
             log::warn!("plugin {name}: the new version keeps no state; the old state is on disk");
             self.keep_state(name, &state)?;
         }
-        Ok(quiet)
+        Ok((quiet, size))
     }
 
     /// Quiets a generation that keeps state and writes its state to the disk.
