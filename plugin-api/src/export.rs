@@ -2,7 +2,7 @@
 //!
 //! The shims here are the one place where a plugin's panics are caught. An unwind that reached an
 //! `abi_stable` extern function would abort the host, so no author's code runs outside
-//! [`guarded`].
+//! `guarded`.
 #![allow(unsafe_code, reason = "a request is lent across the boundary, see `lend`")]
 
 use std::{
