@@ -3,6 +3,7 @@
 pub mod boundary;
 pub mod clashes;
 pub mod elf;
+pub mod eye;
 pub mod folder;
 pub mod gate;
 pub mod generation;

@@ -175,7 +175,8 @@ impl fmt::Display for Refusal {
             Self::Died { how } => write!(out, "it ended the process that probed it: {how}"),
             Self::TimedOut { millis } => write!(
                 out,
-                "it did not finish within {} s of being probed",
+                "it did not finish within {} s of being probed: touch the file to have it tried \
+                 again, or give it longer with --probe-timeout",
                 Duration::from_millis(*millis).as_secs_f64()
             ),
             Self::ProbeFailed { operation, error } => {

@@ -14,9 +14,6 @@ use crate::desk::Change;
 /// the new one there within this time.
 const GONE: Duration = Duration::from_millis(200);
 
-/// How long a file that is being written may stay the same before its writer counts as gone.
-const ABANDONED: Duration = Duration::from_secs(10);
-
 /// What the system, or a look at the folder, tells of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sign {
@@ -43,8 +40,7 @@ pub struct Settler {
     /// How long a file must look the same before it counts as complete.
     still: Duration,
     known: HashMap<PathBuf, Look>,
-    /// What is being written: how it looked last, and since when.
-    writing: HashMap<PathBuf, (Look, Instant)>,
+    writing: HashSet<PathBuf>,
     moving: HashMap<PathBuf, (Look, Instant)>,
     vanished: HashMap<PathBuf, Instant>,
     ready: Vec<Change>,
@@ -57,7 +53,7 @@ impl Settler {
         Self {
             still,
             known: HashMap::new(),
-            writing: HashMap::new(),
+            writing: HashSet::new(),
             moving: HashMap::new(),
             vanished: HashMap::new(),
             ready: Vec::new(),
@@ -74,7 +70,7 @@ impl Settler {
                 self.vanished.remove(&path);
                 self.moving.remove(&path);
                 self.ready.retain(|change| *change != Change::Ready(path.clone()));
-                self.writing.entry(path).or_insert(((0, 0, 0), now));
+                self.writing.insert(path);
             }
             Sign::Complete(path, look) => {
                 self.writing.remove(&path);
@@ -84,7 +80,7 @@ impl Settler {
                 self.complete(path);
             }
             Sign::Touched(path) => {
-                if !self.writing.contains_key(&path) {
+                if !self.writing.contains(&path) {
                     self.complete(path);
                 }
             }
@@ -106,7 +102,7 @@ impl Settler {
         self.moving.retain(|path, _| there.contains(path.as_path()));
         for (path, look) in listing {
             // An empty file is one that is about to be written.
-            if self.is_being_written(&path, look, now) || look.1 == 0 {
+            if self.writing.contains(&path) || look.1 == 0 {
                 self.moving.remove(&path);
                 continue;
             }
@@ -158,20 +154,6 @@ impl Settler {
     #[must_use]
     pub fn is_moving(&self) -> bool {
         !self.moving.is_empty()
-    }
-
-    /// Whether somebody writes to a file, as far as is known: the sign that it was closed can be
-    /// lost with the folder that was watched.
-    fn is_being_written(&mut self, path: &Path, look: Look, now: Instant) -> bool {
-        let Some((before, since)) = self.writing.get_mut(path) else { return false };
-        if *before != look {
-            (*before, *since) = (look, now);
-        }
-        let given_up = now.saturating_duration_since(*since) >= ABANDONED;
-        if given_up {
-            self.writing.remove(path);
-        }
-        !given_up
     }
 
     fn complete(&mut self, path: PathBuf) {

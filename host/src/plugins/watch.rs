@@ -3,23 +3,20 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     thread::{self, JoinHandle},
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use notify::{
-    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    Event, EventKind,
     event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind, RenameMode},
 };
 
 use super::{
+    eye::{Eye, look_at},
     folder::is_library,
-    settle::{Look, Settler, Sign},
+    settle::{Settler, Sign},
 };
 use crate::{config::WatchMode, desk::Change, platform};
 
@@ -35,8 +32,8 @@ const STILL: Duration = Duration::from_millis(500);
 
 /// A thread that watches a folder. It ends when this drops.
 pub struct Watch {
-    stop: Arc<AtomicBool>,
-    wake: Sender<notify::Result<Event>>,
+    /// Nothing is sent: its end is the sign.
+    stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -51,30 +48,22 @@ impl Watch {
         mode: WatchMode,
         changed: impl FnMut(Change) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (wake, events) = unbounded();
-        let stop = Arc::new(AtomicBool::new(false));
-        let watcher = match mode {
-            WatchMode::Notify => system_watcher(&wake),
-            WatchMode::Poll => None,
-        };
-        let mut eye = Eye { folder: folder.to_owned(), watcher, watched: None };
-        eye.watch();
+        let (stop, stopped) = bounded(0);
+        let mut eye = Eye::new(folder, mode);
+        eye.follow();
         // Now, or what is loaded next and gone a moment later would never have been seen.
         let mut settler = Settler::new(STILL);
         settler.scan(eye.look(), Instant::now());
-        let thread = thread::Builder::new().name("watch".into()).spawn({
-            let stop = Arc::clone(&stop);
-            move || run(eye, settler, &events, &stop, changed)
-        })?;
-        Ok(Self { stop, wake, thread: Some(thread) })
+        let thread = thread::Builder::new()
+            .name("watch".into())
+            .spawn(move || run(eye, settler, &stopped, changed))?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        // Any event wakes the thread; where it has ended, nobody needs waking.
-        let _ = self.wake.send(Ok(Event::new(EventKind::Other)));
+        self.stop = None;
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             log::error!("the thread that watches the plugins folder panicked");
         }
@@ -84,39 +73,43 @@ impl Drop for Watch {
 fn run(
     mut eye: Eye,
     mut settler: Settler,
-    events: &Receiver<notify::Result<Event>>,
-    stop: &AtomicBool,
+    stopped: &Receiver<()>,
     mut changed: impl FnMut(Change),
 ) {
-    let pause = if eye.watcher.is_some() { SCAN } else { POLL };
     let mut next_scan = Instant::now();
-    while !stop.load(Ordering::SeqCst) {
+    loop {
         let now = Instant::now();
         if now >= next_scan {
-            next_scan = now + pause;
-            if eye.watch() {
+            if eye.follow() {
                 // Signs from before are of another folder, or were lost.
                 settler.note(Sign::Lost, now);
             }
+            next_scan = now + if eye.is_open() { SCAN } else { POLL };
             settler.scan(eye.look(), now);
         }
         settler.due(now).into_iter().for_each(&mut changed);
         let wait = settler.next_due().map_or(next_scan, |due| due.min(next_scan));
         // A file that must look the same for a while is looked at again then.
         next_scan = if wait < next_scan && settler.is_moving() { wait } else { next_scan };
-        match events.recv_timeout(wait.saturating_duration_since(Instant::now())) {
-            Ok(event) => {
+        let events = eye.events();
+        select! {
+            recv(events) -> event => {
                 let now = Instant::now();
+                let Ok(event) = event else {
+                    eye.close();
+                    next_scan = now;
+                    continue;
+                };
                 for event in std::iter::once(event).chain(events.try_iter()) {
                     if event.as_ref().is_ok_and(|event| eye.is_end_of_folder(event)) {
-                        eye.watched = None;
+                        eye.close();
                         next_scan = now;
                     }
-                    note(&mut settler, &eye.folder, event, now, &mut next_scan);
+                    note(&mut settler, eye.folder(), event, now, &mut next_scan);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+            recv(stopped) -> _ => return,
+            default(wait.saturating_duration_since(Instant::now())) => {}
         }
     }
 }
@@ -184,69 +177,4 @@ fn appeared(path: PathBuf) -> Sign {
 fn complete(path: PathBuf) -> Sign {
     let look = look_at(&path);
     Sign::Complete(path, look)
-}
-
-fn look_at(path: &Path) -> Option<Look> {
-    let file = fs::metadata(path).ok()?;
-    let changed = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some((platform::identity(&file).1, file.len(), changed.as_nanos()))
-}
-
-fn system_watcher(wake: &Sender<notify::Result<Event>>) -> Option<RecommendedWatcher> {
-    let wake = wake.clone();
-    let tell = move |event| {
-        // Nobody listens any more where the watch has ended.
-        let _ = wake.send(event);
-    };
-    match notify::recommended_watcher(tell) {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            log::warn!("the system cannot watch folders ({error}); polling instead");
-            None
-        }
-    }
-}
-
-/// The system's watcher and what it looks at.
-struct Eye {
-    folder: PathBuf,
-    /// `None`: the folder is polled.
-    watcher: Option<RecommendedWatcher>,
-    /// Which folder it is that is being watched: a new one of the same name is another.
-    watched: Option<(u64, u64)>,
-}
-
-impl Eye {
-    /// Watches the folder that is there now; returns whether that is another than before.
-    fn watch(&mut self) -> bool {
-        let Some(watcher) = &mut self.watcher else { return false };
-        let folder = fs::metadata(&self.folder).ok().map(|folder| platform::identity(&folder));
-        if folder == self.watched {
-            return false;
-        }
-        if self.watched.take().is_some() {
-            // Where the folder is gone the system has ended the watch itself.
-            let _ = watcher.unwatch(&self.folder);
-        }
-        if folder.is_some() {
-            match watcher.watch(&self.folder, RecursiveMode::NonRecursive) {
-                Ok(()) => self.watched = folder,
-                Err(error) => log::debug!("cannot watch {}: {error}", self.folder.display()),
-            }
-        }
-        true
-    }
-
-    /// Whether the folder itself is gone. One that is made again at once may have its identity.
-    fn is_end_of_folder(&self, event: &Event) -> bool {
-        let own = self.folder.file_name();
-        matches!(event.kind, EventKind::Remove(_))
-            && event.paths.iter().any(|path| !is_library(path) && path.file_name() == own)
-    }
-
-    fn look(&self) -> Vec<(PathBuf, Look)> {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
-        let libraries = entries.flatten().map(|entry| entry.path()).filter(|path| is_library(path));
-        libraries.filter_map(|path| look_at(&path).map(|look| (path, look))).collect()
-    }
 }

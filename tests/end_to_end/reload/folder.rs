@@ -4,7 +4,7 @@ use std::fs;
 
 use dropin_tests::{Host, Lines, Setup, built::library_name, reload::marked, reload::place};
 
-use super::{host_with, replace, setup, setup_with};
+use super::{host_with, replace, replace_folder, setup, setup_with};
 
 #[test]
 fn a_folder_that_goes_and_comes_back_is_served_again() {
@@ -23,22 +23,12 @@ fn a_folder_that_goes_and_comes_back_is_served_again() {
     }
 }
 
-/// Puts a new folder, with this version alone, in the place of the plugins folder.
-fn replace_folder(host: &Host, mark: &str) {
-    let new = host.state_dir().join("new");
-    fs::create_dir(&new).unwrap();
-    fs::write(new.join(library_name("chameleon")), marked("chameleon", mark)).unwrap();
-    let before = host.state_dir().join(format!("before-{mark}"));
-    fs::rename(host.plugins_folder(), before).unwrap();
-    fs::rename(&new, host.plugins_folder()).unwrap();
-}
-
 #[test]
 fn a_folder_that_is_replaced_by_another_is_served_in_its_place() {
     let host = host_with("chameleon", "1");
     for mark in ["2", "3"] {
         host.settle("text", 1);
-        replace_folder(&host, mark);
+        replace_folder(&host, "chameleon", &marked("chameleon", mark));
         host.wait_for_answer("colour", mark);
         host.wait_until_unknown("echo");
         replace(&host, "chameleon", "again");
@@ -49,7 +39,7 @@ fn a_folder_that_is_replaced_by_another_is_served_in_its_place() {
 #[test]
 fn a_folder_that_is_replaced_right_after_the_start_is_served_in_its_place() {
     let host = host_with("chameleon", "1");
-    replace_folder(&host, "2");
+    replace_folder(&host, "chameleon", &marked("chameleon", "2"));
     host.wait_for_answer("colour", "2");
     host.wait_until_unknown("echo");
 }

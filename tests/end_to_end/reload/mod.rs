@@ -16,7 +16,12 @@ mod threads;
 mod unloading;
 mod watching;
 
-use dropin_tests::{Host, Setup, built, reload::marked};
+use std::fs;
+
+use dropin_tests::{
+    Host, Setup, built,
+    reload::{marked, place},
+};
 
 /// A host that is patient with plugins: a machine that stands still for a while fails nothing.
 fn setup() -> Setup {
@@ -40,4 +45,17 @@ fn host_with(package: &str, mark: &str) -> Host {
 /// Puts another version of a fixture into the plugins folder.
 fn replace(host: &Host, package: &str, mark: &str) {
     host.place(package, &marked(package, mark));
+}
+
+/// Puts a new folder, with this library alone, in the place of the plugins folder.
+fn replace_folder(host: &Host, package: &str, library: &[u8]) {
+    let beside = |name: &str| {
+        let paths = (1..).map(|number| host.state_dir().join(format!("{name}-{number}")));
+        paths.into_iter().find(|path| !path.exists()).unwrap()
+    };
+    let new = beside("new");
+    fs::create_dir(&new).unwrap();
+    place(&new, &built::library_name(package), library);
+    fs::rename(host.plugins_folder(), beside("before")).unwrap();
+    fs::rename(&new, host.plugins_folder()).unwrap();
 }

@@ -8,10 +8,10 @@ use std::{
 use dropin_tests::{
     Host, Lines,
     built::library_name,
-    reload::{SlowWriter, marked},
+    reload::{SlowWriter, marked, variant},
 };
 
-use super::{host_with, setup, setup_with};
+use super::{host_with, replace_folder, setup, setup_with};
 
 /// Longer than the host waits for anything else than the end of the writing. Files that stand still
 /// are taken sooner where there is no such sign.
@@ -72,6 +72,18 @@ fn one_in_a_folder_that_was_made_again_is_taken_when_it_is_closed() {
     });
     host.wait_until_unknown("colour");
     host.settle("text", 100);
+    let mut client = Lines::connect(&host);
+    write_slowly(&host, &host.library("chameleon"), || {
+        assert_eq!(client.ask("colour"), "error: unknown command 'colour'");
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_in_a_folder_that_took_the_place_of_another_is_taken_when_it_is_closed() {
+    let host = host_with("chameleon", "1");
+    replace_folder(&host, "text", &variant("text", 100));
+    host.wait_until_unknown("colour");
     let mut client = Lines::connect(&host);
     write_slowly(&host, &host.library("chameleon"), || {
         assert_eq!(client.ask("colour"), "error: unknown command 'colour'");

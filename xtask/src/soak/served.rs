@@ -18,6 +18,9 @@ use crate::{TaskError, install};
 /// A reload or an end that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Between two questions whether a reload is over: what a measured time may be too long by.
+const PAUSE: Duration = Duration::from_micros(200);
+
 /// A host of the soak's own. It is killed when this drops.
 pub struct Served {
     child: Child,
@@ -96,6 +99,8 @@ impl Served {
             if renamed.elapsed() > PATIENCE {
                 return Err(TaskError::Failed(format!("reload {} of {plugin}", self.copies)));
             }
+            // A client that asks without a pause would be load of its own.
+            thread::sleep(PAUSE);
         }
         Ok(renamed.elapsed())
     }
