@@ -11,7 +11,7 @@ use std::{
 use foldhash::fast::RandomState;
 use plugin_api::{Error, Result};
 
-use crate::record::Record;
+use crate::record::{Encoded, Record};
 
 /// How many parts there are: far more than sessions that run at one moment.
 const PARTS: usize = 64;
@@ -97,15 +97,21 @@ impl Map {
         self.parts.iter().map(|part| part.read().len()).sum()
     }
 
-    /// Holds these records and no others; nothing changes where a key comes twice.
-    pub(crate) fn replace(&self, records: Vec<Record>) -> Result<()> {
-        // Room for an uneven spread, so that no part grows while a hand-over waits for it.
-        let room = records.len() / PARTS * 5 / 4 + 8;
-        let mut parts: [Entries; PARTS] =
-            array::from_fn(|_| Entries::with_capacity_and_hasher(room, RandomState::default()));
+    /// Holds these records and no others; nothing changes where one is an error or a key comes
+    /// twice.
+    pub(crate) fn replace<'a>(
+        &self,
+        records: impl Iterator<Item = Result<Encoded<'a>>>,
+    ) -> Result<()> {
+        let mut placed: [Vec<Encoded<'a>>; PARTS] = array::from_fn(|_| Vec::new());
         for record in records {
-            let part = &mut parts[self.place(record.key())];
-            if !part.insert(record) {
+            let record = record?;
+            placed[self.place(record.key())].push(record);
+        }
+        let mut parts: [Entries; PARTS] = array::from_fn(|_| Entries::default());
+        for (part, placed) in parts.iter_mut().zip(&placed) {
+            part.extend(Record::together(placed));
+            if part.len() < placed.len() {
                 return Err(Error::new("the saved state has a key twice"));
             }
         }

@@ -1,7 +1,7 @@
-//! A key and its value, side by side in one piece of memory.
+//! A key and its value, side by side in one piece of memory, which many records may share.
 //!
-//! One piece and not two: half the work when a hundred thousand of them are handed over, while
-//! calls wait.
+//! Records that are restored together lie together: a hundred thousand of them are handed over in a
+//! few large pieces, in the order of memory, while calls wait.
 
 use std::{
     borrow::Borrow,
@@ -12,52 +12,107 @@ use std::{
 
 use plugin_api::{IntoReply, Reply};
 
-/// The key's length, which comes first. Bytes.
+/// A length: lowest byte first. Bytes.
 const LENGTH: usize = size_of::<u64>();
+
+/// What a record takes beside its key and its value: their two lengths, which come first. Bytes.
+pub(crate) const HEAD: usize = 2 * LENGTH;
 
 /// A key and its value. Equal to another, and found, by its key. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Record(Arc<[u8]>);
+pub(crate) struct Record {
+    /// Where it lies, perhaps among others: all of it goes when the last of them goes.
+    piece: Arc<[u8]>,
+    start: usize,
+}
 
-impl Record {
-    pub(crate) fn new(key: &[u8], value: &[u8]) -> Self {
-        let length = LENGTH + key.len() + value.len();
-        let mut bytes: Arc<[u8]> = iter::repeat_n(0, length).collect();
-        // Nobody else has it yet.
-        if let Some(bytes) = Arc::get_mut(&mut bytes) {
-            let (head, rest) = bytes.split_at_mut(LENGTH);
-            head.copy_from_slice(&(key.len() as u64).to_le_bytes());
-            let (head, rest) = rest.split_at_mut(key.len());
-            head.copy_from_slice(key);
-            rest.copy_from_slice(value);
-        }
-        Self(bytes)
+/// A record as it lies in memory.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Encoded<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Encoded<'a> {
+    /// The record that `bytes` begin with, and what follows it.
+    pub(crate) fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (head, rest) = bytes.split_at_checked(HEAD)?;
+        let (key, value) = lengths(head)?;
+        let length = key.checked_add(value).filter(|length| *length <= rest.len())?;
+        let (bytes, rest) = bytes.split_at(HEAD + length);
+        Some((Self { bytes }, rest))
     }
 
-    /// What [`bytes`](Self::bytes) gave; `None` where that was something else.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (length, rest) = bytes.split_first_chunk()?;
-        let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
-        (length <= rest.len()).then(|| Self(bytes.into()))
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.bytes
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    pub(crate) fn key(&self) -> &[u8] {
+    pub(crate) fn key(self) -> &'a [u8] {
         self.parts().0
     }
 
-    pub(crate) fn value(&self) -> &[u8] {
+    pub(crate) fn value(self) -> &'a [u8] {
         self.parts().1
     }
 
-    fn parts(&self) -> (&[u8], &[u8]) {
-        let (length, rest) = self.0.split_first_chunk().unwrap_or((&[0; LENGTH], &[]));
-        // Both constructors have made sure that it fits.
-        rest.split_at_checked(u64::from_le_bytes(*length) as usize).unwrap_or_default()
+    fn parts(self) -> (&'a [u8], &'a [u8]) {
+        let (head, rest) = self.bytes.split_at_checked(HEAD).unwrap_or_default();
+        let key = lengths(head).map_or(0, |(key, _)| key);
+        rest.split_at_checked(key).unwrap_or_default()
     }
+}
+
+fn lengths(head: &[u8]) -> Option<(usize, usize)> {
+    let (key, rest) = head.split_first_chunk::<LENGTH>()?;
+    let (value, _) = rest.split_first_chunk::<LENGTH>()?;
+    let length = |bytes| usize::try_from(u64::from_le_bytes(bytes)).ok();
+    Some((length(*key)?, length(*value)?))
+}
+
+impl Record {
+    pub(crate) fn new(key: &[u8], value: &[u8]) -> Self {
+        let length = |bytes: &[u8]| (bytes.len() as u64).to_le_bytes();
+        let parts = [&length(key)[..], &length(value), key, value];
+        Self { piece: piece(&parts), start: 0 }
+    }
+
+    /// Records that lie together.
+    pub(crate) fn together(records: &[Encoded<'_>]) -> impl Iterator<Item = Self> {
+        let parts: Vec<&[u8]> = records.iter().map(|record| record.bytes).collect();
+        let (piece, mut next) = (piece(&parts), 0);
+        parts.into_iter().map(move |part| {
+            let start = next;
+            next += part.len();
+            Self { piece: Arc::clone(&piece), start }
+        })
+    }
+
+    pub(crate) fn encoded(&self) -> Encoded<'_> {
+        // Whoever made it has made sure that there is one.
+        let bytes = self.piece.get(self.start..).unwrap_or_default();
+        Encoded::split(bytes).map(|(record, _)| record).unwrap_or_default()
+    }
+
+    pub(crate) fn key(&self) -> &[u8] {
+        self.encoded().key()
+    }
+
+    pub(crate) fn value(&self) -> &[u8] {
+        self.encoded().value()
+    }
+}
+
+fn piece(parts: &[&[u8]]) -> Arc<[u8]> {
+    let length = parts.iter().map(|part| part.len()).sum();
+    let mut piece: Arc<[u8]> = iter::repeat_n(0, length).collect();
+    // Nobody else has it yet.
+    if let Some(mut room) = Arc::get_mut(&mut piece) {
+        for part in parts {
+            let (head, rest) = room.split_at_mut(part.len());
+            head.copy_from_slice(part);
+            room = rest;
+        }
+    }
+    piece
 }
 
 /// The reply is the value.
@@ -93,20 +148,34 @@ mod tests {
 
     #[test]
     fn key_and_value_come_back() {
-        for (key, value) in [(&b"key"[..], &b"value"[..]), (b"", b""), (b"k", b""), (b"", b"v")] {
-            let record = Record::new(key, value);
+        let all = [(&b"key"[..], &b"value"[..]), (b"", b""), (b"k", b""), (b"", b"v")];
+        let records = all.map(|(key, value)| Record::new(key, value));
+        let together: Vec<Record> =
+            Record::together(&records.each_ref().map(Record::encoded)).collect();
+        assert_eq!(together.len(), all.len());
+        for (record, (key, value)) in records.iter().chain(&together).zip(all.repeat(2)) {
             assert_eq!((record.key(), record.value()), (key, value));
-            let again = Record::from_bytes(record.bytes()).unwrap();
-            assert_eq!((again.key(), again.value()), (key, value));
         }
     }
 
     #[test]
+    fn records_are_split_off_one_by_one() {
+        let (one, two) = (Record::new(b"a", b"1"), Record::new(b"", b""));
+        let bytes = [one.encoded().bytes(), two.encoded().bytes(), b"rest"].concat();
+        let (first, rest) = Encoded::split(&bytes).unwrap();
+        assert_eq!((first.key(), first.value()), (&b"a"[..], &b"1"[..]));
+        let (second, rest) = Encoded::split(rest).unwrap();
+        assert_eq!((second.key(), second.value(), rest), (&b""[..], &b""[..], &b"rest"[..]));
+    }
+
+    #[test]
     fn what_is_no_record_is_none() {
-        let long = [&2_u64.to_le_bytes()[..], b"k"].concat();
-        let huge = u64::MAX.to_le_bytes();
-        for bytes in [&b""[..], b"1234567", &long, &huge] {
-            assert!(Record::from_bytes(bytes).is_none(), "{bytes:?}");
+        let lengths = |key: u64, value: u64| [key.to_le_bytes(), value.to_le_bytes()].concat();
+        let long = [&lengths(2, 0)[..], b"k"].concat();
+        let short = [&lengths(1, 1)[..], b"k"].concat();
+        let huge = lengths(u64::MAX, u64::MAX);
+        for bytes in [&b""[..], b"1234567", &huge[..HEAD - 1], &long, &short, &huge] {
+            assert!(Encoded::split(bytes).is_none(), "{bytes:?}");
         }
     }
 }

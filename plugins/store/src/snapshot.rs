@@ -1,77 +1,68 @@
 //! How the store is written down.
 //!
-//! `DROPSTOR`, the format's version as one byte, the number of records, then each record as a
-//! length and that many bytes. Numbers are 64 bits, lowest byte first.
+//! `DROPSTOR`, the format's version as one byte, the number of records, then each record: the length
+//! of its key, that of its value, the key and the value. Numbers are 64 bits, lowest byte first.
 
 use plugin_api::{Error, Result};
 
-use crate::{map::Map, record::Record};
+use crate::{
+    map::Map,
+    record::{Encoded, HEAD},
+};
 
 const MAGIC: &[u8] = b"DROPSTOR";
-const VERSION: u8 = 1;
-/// The size of a number in bytes. A record with its length is no smaller than two of them.
+const VERSION: u8 = 2;
+/// The size of a number. Bytes.
 const NUMBER: usize = size_of::<u64>();
-/// What a record is expected to take, with its length. Bytes.
-const USUAL: usize = 64;
+/// What key and value together are expected to take. Bytes.
+const USUAL: usize = 48;
 
 pub(crate) fn write(map: &Map) -> Vec<u8> {
     let count = map.len();
-    let mut saved = Vec::with_capacity(MAGIC.len() + 1 + NUMBER + count * USUAL);
+    let mut saved = Vec::with_capacity(MAGIC.len() + 1 + NUMBER + count * (HEAD + USUAL));
     saved.extend_from_slice(MAGIC);
     saved.push(VERSION);
     saved.extend_from_slice(&(count as u64).to_le_bytes());
-    map.for_each(|record| {
-        saved.extend_from_slice(&(record.bytes().len() as u64).to_le_bytes());
-        saved.extend_from_slice(record.bytes());
-    });
+    map.for_each(|record| saved.extend_from_slice(record.encoded().bytes()));
     saved
 }
 
-/// Reads all of it or fails; `saved` may be anything.
-pub(crate) fn read(saved: &[u8]) -> Result<Vec<Record>> {
+/// The records that were written down; `saved` may be anything. All of them have to be looked at to
+/// know that it is whole: the last item is an error where it is not.
+pub(crate) fn read(saved: &[u8]) -> Result<Records<'_>> {
     let rest = saved
         .strip_prefix(MAGIC)
         .ok_or_else(|| Error::new("the saved state is not that of a store"))?;
-    let mut reader = Reader { rest };
-    match reader.take(1)? {
-        [VERSION] => {}
-        version => {
-            let message = format!("the saved state has version {version:?}, not {VERSION}");
-            return Err(Error::new(message));
-        }
+    let (version, rest) = rest.split_first().ok_or_else(cut_short)?;
+    if *version != VERSION {
+        let message = format!("the saved state has version {version}, not {VERSION}");
+        return Err(Error::new(message));
     }
-    let count = reader.length()?;
-    // Garbage may announce any number: no more room than the bytes can fill.
-    let mut records = Vec::with_capacity(count.min(reader.rest.len() / (2 * NUMBER)));
-    for _ in 0..count {
-        records.push(Record::from_bytes(reader.bytes()?).ok_or_else(cut_short)?);
-    }
-    if !reader.rest.is_empty() {
-        return Err(Error::new("the saved state goes on after its end"));
-    }
-    Ok(records)
+    let (count, rest) = rest.split_first_chunk().ok_or_else(cut_short)?;
+    Ok(Records { left: u64::from_le_bytes(*count), rest })
 }
 
-struct Reader<'a> {
+/// Records, one after the other.
+pub(crate) struct Records<'a> {
+    left: u64,
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(cut_short)?;
-        self.rest = rest;
-        Ok(taken)
-    }
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Encoded<'a>>;
 
-    fn length(&mut self) -> Result<usize> {
-        let (number, rest) = self.rest.split_first_chunk().ok_or_else(cut_short)?;
+    fn next(&mut self) -> Option<Self::Item> {
+        let Some(left) = self.left.checked_sub(1) else {
+            let beyond = !std::mem::take(&mut self.rest).is_empty();
+            return beyond.then(|| Err(Error::new("the saved state goes on after its end")));
+        };
+        self.left = left;
+        let Some((record, rest)) = Encoded::split(self.rest) else {
+            *self = Self { left: 0, rest: &[] };
+            return Some(Err(cut_short()));
+        };
         self.rest = rest;
-        Ok(usize::try_from(u64::from_le_bytes(*number))?)
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8]> {
-        let length = self.length()?;
-        self.take(length)
+        Some(Ok(record))
     }
 }
 
@@ -177,14 +168,13 @@ mod tests {
         let one = |version: u8, count: u64, body: &[u8]| {
             [MAGIC, &[version], &count.to_le_bytes(), body].concat()
         };
-        // A record of no key and no value is its key's length alone.
-        let empty = [&8_u64.to_le_bytes()[..], &[0; NUMBER]].concat();
+        let empty = [0; HEAD];
         let cases = [
             (b"DROPSTO".to_vec(), "is not that of a store"),
-            (one(2, 0, b""), "has version [2], not 1"),
+            (one(1, 0, b""), "has version 1, not 2"),
             (one(VERSION, u64::MAX, &empty), "is cut short"),
-            (one(VERSION, 1, &[0xff; NUMBER]), "is cut short"),
-            (one(VERSION, 1, &[0; NUMBER]), "is cut short"),
+            (one(VERSION, 1, &[0xff; HEAD]), "is cut short"),
+            (one(VERSION, 1, &[0; HEAD - 1]), "is cut short"),
             (one(VERSION, 2, &empty.repeat(2)), "has a key twice"),
             (one(VERSION, 0, &empty), "goes on after its end"),
         ];

@@ -5,13 +5,11 @@ use std::{
     net::{SocketAddr, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-
-use super::figures::Figures;
 
 /// A client gives a reply up after this long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -106,34 +104,44 @@ fn client(address: SocketAddr, stop: &AtomicBool, batch: usize, counts: bool) ->
     done
 }
 
-/// One client that asks one thing over and over and notes how long each reply takes.
+/// One client that asks one thing over and over and notes how long it waits for a reply.
 pub struct Probe {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Figures>,
+    /// The longest wait since it was last looked at, in nanoseconds.
+    longest: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
 }
 
 impl Probe {
     /// Starts it with a line command whose reply is one line.
     pub fn start(address: SocketAddr, command: &str) -> Self {
-        let (stop, command) = (Arc::new(AtomicBool::new(false)), format!("{command}\n"));
+        let (stop, longest) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let command = format!("{command}\n");
         let thread = thread::spawn({
-            let stop = Arc::clone(&stop);
-            move || ask(address, &command, &stop)
+            let (stop, longest) = (Arc::clone(&stop), Arc::clone(&longest));
+            move || ask(address, &command, &stop, &longest)
         });
-        Self { stop, thread }
+        Self { stop, longest, thread }
+    }
+
+    /// The longest wait since the last call of this.
+    pub fn longest(&self) -> Duration {
+        Duration::from_nanos(self.longest.swap(0, Ordering::Relaxed))
     }
 
     /// Stops it.
-    pub fn stop(self) -> Figures {
+    pub fn stop(self) {
         self.stop.store(true, Ordering::SeqCst);
-        self.thread.join().unwrap_or_default()
+        // It has nothing more to tell.
+        let _ = self.thread.join();
     }
 }
 
-fn ask(address: SocketAddr, command: &str, stop: &AtomicBool) -> Figures {
-    let mut figures = Figures::default();
-    let Ok(mut stream) = connect(address) else { return figures };
-    let Ok(reader) = stream.try_clone() else { return figures };
+fn ask(address: SocketAddr, command: &str, stop: &AtomicBool, longest: &AtomicU64) {
+    // A failure shows as a wait of a minute, which no goal allows.
+    let failed = u64::try_from(Duration::from_secs(60).as_nanos()).unwrap_or(u64::MAX);
+    let Ok(mut stream) = connect(address) else { return longest.store(failed, Ordering::Relaxed) };
+    let Ok(reader) = stream.try_clone() else { return longest.store(failed, Ordering::Relaxed) };
     let mut replies = BufReader::new(reader);
     let mut reply = String::new();
     while !stop.load(Ordering::Relaxed) {
@@ -141,14 +149,13 @@ fn ask(address: SocketAddr, command: &str, stop: &AtomicBool) -> Figures {
         reply.clear();
         let answered =
             stream.write_all(command.as_bytes()).and_then(|()| replies.read_line(&mut reply));
-        // A failure shows as a wait of a minute, which no goal allows.
         if !matches!(answered, Ok(read) if read > 0) || reply.starts_with("error") {
-            figures.add(Duration::from_secs(60));
-            return figures;
+            longest.fetch_max(failed, Ordering::Relaxed);
+            return;
         }
-        figures.add(asked.elapsed());
+        let waited = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        longest.fetch_max(waited, Ordering::Relaxed);
     }
-    figures
 }
 
 fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
