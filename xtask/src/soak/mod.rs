@@ -23,6 +23,9 @@ const KEYS: usize = 100_000;
 /// Reloads after which memory counts as settled.
 const WARM: usize = 50;
 
+/// The plugins that are reloaded.
+const RELOADED: [&str; 2] = ["text", "store"];
+
 /// How the soak is run.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Soak {
@@ -70,13 +73,15 @@ fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), Ta
     let mut warm = None;
     let mut taken = Figures::default();
     for reload in 0..soak.reloads {
-        for plugin in ["text", "store"] {
+        for plugin in RELOADED {
             taken.add(host.reload(plugin)?);
         }
         if reload + 1 == WARM.min(soak.reloads) {
+            host.drained(&RELOADED)?;
             warm = Some(host.memory()?);
         }
     }
+    host.drained(&RELOADED)?;
     let end = host.memory()?;
     let done = load.stop();
     let seconds = started.elapsed().as_secs_f64();
@@ -89,7 +94,7 @@ fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), Ta
     let growth = (end as f64 / warm as f64 - 1.0) * 100.0;
     println!("resident memory         {warm} kB after {WARM}, {end} kB at the end: {growth:+.1} %");
     verdict.holds("memory within 5 %", growth <= 5.0);
-    let (draining, lingering) = host.retired(&["text", "store"])?;
+    let (draining, lingering) = host.retired(&RELOADED)?;
     println!("retired, not unloaded   {draining} draining, {lingering} lingering");
     verdict.exact("private copies left on disk", host.copies()?, 0);
     let status = host.end()?;
@@ -102,7 +107,7 @@ fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), Ta
 fn delay(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskError> {
     println!("\nfrom the rename to the first reply by the new code, {} reloads each", soak.timed);
     let mut host = Served::start(built)?;
-    for plugin in ["text", "store"] {
+    for plugin in RELOADED {
         let mut figures = Figures::default();
         for _ in 0..soak.timed {
             figures.add(host.reload(plugin)?);

@@ -155,6 +155,18 @@ impl Served {
         Ok(sum)
     }
 
+    /// Waits until no generation of these plugins is draining: its code would count as memory.
+    pub fn drained(&mut self, plugins: &[&str]) -> Result<(), TaskError> {
+        let started = Instant::now();
+        while self.retired(plugins)?.0 > 0 {
+            if started.elapsed() > PATIENCE {
+                return Err(TaskError::Failed("draining what was replaced".into()));
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
     /// Files in the folder of private copies.
     pub fn copies(&self) -> Result<usize, TaskError> {
         count(&self.state().join("copies"))
@@ -201,7 +213,7 @@ impl Served {
             if let Some(number) = line.strip_prefix(&start) {
                 found = number.parse().unwrap_or(-1);
             }
-            if line.starts_with("last-failure") || line.starts_with("error") {
+            if line.starts_with("last-failure: ") || line.starts_with("error: ") {
                 return Ok(found);
             }
         }

@@ -52,6 +52,8 @@ pub struct Manager {
     files: BTreeMap<PathBuf, Seen>,
     retired: Retired,
     retries: Retries,
+    /// Tables that sessions may still use. Kept, so that none of their threads has to free them.
+    replaced: Vec<Arc<Table>>,
 }
 
 /// What became of a file's content.
@@ -77,8 +79,8 @@ impl Manager {
     pub fn new(shared: Arc<Shared>, table: Arc<LiveTable>) -> io::Result<Self> {
         let shadows = ShadowDir::open(shared.state_dir.join("copies"))?;
         let states = States::new(shared.state_dir.join("state"));
-        let (slots, files, retired, retries) = Default::default();
-        Ok(Self { shared, table, shadows, states, slots, files, retired, retries })
+        let (slots, files, retired, retries, replaced) = Default::default();
+        Ok(Self { shared, table, shadows, states, slots, files, retired, retries, replaced })
     }
 
     /// Loads every library in the folder and publishes the table. What cannot be loaded is logged
@@ -333,6 +335,7 @@ impl Manager {
     }
 
     fn tick(&mut self) {
+        self.replaced.retain(|table| Arc::strong_count(table) > 1);
         for path in self.retries.due(Instant::now()) {
             if path.exists() {
                 self.take(&path, false);
@@ -356,14 +359,14 @@ impl Manager {
         served.map(|(name, _)| name.clone())
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let mut commands = builtins::commands();
         let mut plugins = Vec::new();
         for serving in self.slots.values().filter_map(|slot| slot.serving.as_ref()) {
             commands.extend(serving.commands.iter().cloned());
             plugins.push(serving.generation.facts());
         }
-        self.table.store(Arc::new(Table::new(commands, plugins)));
+        self.replaced.push(self.table.swap(Arc::new(Table::new(commands, plugins))));
     }
 }
 
