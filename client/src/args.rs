@@ -28,6 +28,30 @@ pub struct Args {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
 
+    /// Connect over TLS; types l and i do so anyway
+    #[arg(long, conflicts_with = "plain")]
+    pub tls: bool,
+
+    /// Connect without TLS: others on the way can read and change everything
+    #[arg(long)]
+    pub plain: bool,
+
+    /// The fingerprint that the host's certificate must have, as `host fingerprint` shows it
+    #[arg(long, value_name = "SHA256:..", conflicts_with = "ca")]
+    pub fingerprint: Option<String>,
+
+    /// A file (PEM) with the certificate that the host's own must be, or be vouched for by
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// The key that lets you in; other users of this machine may see it, unlike --key-file
+    #[arg(long, value_name = "KEY", conflicts_with = "key_file")]
+    pub key: Option<String>,
+
+    /// A file with the key that lets you in
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+
     /// Settings file, instead of dropin/client.toml in your configuration directory
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -71,6 +95,10 @@ else it is asked for at a terminal. Type s is this machine, unless
 else DROPIN_PORT, else the settings file. DROPIN_CONFIG names a settings
 file as --config does.
 
+The key comes from --key or --key-file, else DROPIN_KEY, else the settings
+file. The host's fingerprint is kept at first sight, in known_hosts beside the
+settings file, and a changed one is refused.
+
 Settings file (every line is optional):
   port = 5000
   [same]
@@ -79,6 +107,7 @@ Settings file (every line is optional):
   address = \"192.168.1.20\"
   [internet]
   address = \"example.org\"
+  key = \"3f9a...\"
 
 Exit code: 0 worked, 1 a command failed, 2 no connection or bad usage.";
 

@@ -1,5 +1,6 @@
 //! Where to connect: flags before environment before settings file.
 
+use crate::access::Access;
 use crate::args::{Args, Place};
 use crate::error::Error;
 use serde::Deserialize;
@@ -70,6 +71,7 @@ struct Settings {
 struct Entry {
     address: Option<String>,
     port: Option<NonZeroU16>,
+    key: Option<String>,
 }
 
 /// Finds the target for a connection type; [`Error::NoAddress`] when nothing gives an address.
@@ -111,6 +113,22 @@ pub fn resolve(place: Place, args: &Args, environment: &Environment) -> Result<T
         }
     };
     Ok(Target { hosts, port })
+}
+
+/// Finds out how to connect safely for a connection type.
+pub fn access(place: Place, args: &Args, environment: &Environment) -> Result<Access, Error> {
+    let file = settings_file(args, environment);
+    let settings = match &file {
+        Some((path, wanted)) => load(path, *wanted)?,
+        None => Settings::default(),
+    };
+    let entry = match place {
+        Place::Same => &settings.same,
+        Place::Lan => &settings.lan,
+        Place::Internet => &settings.internet,
+    };
+    let known = file.map(|(path, _)| path.with_file_name("known_hosts"));
+    Access::new(place, args, environment.text("DROPIN_KEY")?, entry.key.as_deref(), known)
 }
 
 /// The settings file, and whether somebody asked for exactly this one.

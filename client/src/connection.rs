@@ -1,13 +1,17 @@
 //! One connection: commands go out here, messages come in through a thread that always reads.
 
+use crate::access::Access;
 use crate::codec::{self, Decoder, Message};
 use crate::config::Target;
 use crate::dial::dial;
 use crate::error::Error;
+use crate::tls;
 use crossbeam_channel::Sender;
 use redis_protocol::bytes::BytesMut;
+use rustls::ClientConnection;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -37,6 +41,7 @@ pub enum Closed {
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
+    tls: Option<Arc<Mutex<ClientConnection>>>,
     name: String,
 }
 
@@ -44,23 +49,32 @@ impl Connection {
     /// Connects and starts to read; everything that comes is sent on as what `wrap` makes of it.
     pub fn open<E: Send + 'static>(
         target: &Target,
+        access: &Access,
         timeout: Duration,
         events: Sender<E>,
         wrap: fn(Incoming) -> E,
     ) -> Result<Self, Error> {
-        let (stream, name) = dial(target, timeout)?;
+        let (stream, host, name) = dial(target, timeout)?;
         // A command is one small packet that a person waits for.
         stream
             .set_nodelay(true)
             .map_err(|source| Error::Local { doing: "set up a socket", source })?;
+        let tls = match &access.tls {
+            Some(proof) => Some(tls::start(&stream, &host, &name, proof, timeout)?),
+            None => None,
+        };
+        let tls = tls.map(|connection| Arc::new(Mutex::new(connection)));
+        let reading = tls.clone();
         let reader = stream
             .try_clone()
             .map_err(|source| Error::Local { doing: "share a socket", source })?;
         thread::Builder::new()
             .name("reader".to_owned())
-            .spawn(move || read(reader, |incoming| events.send(wrap(incoming)).is_ok()))
+            .spawn(move || {
+                read(reader, reading.as_deref(), |incoming| events.send(wrap(incoming)).is_ok())
+            })
             .map_err(|source| Error::Local { doing: "start the reader thread", source })?;
-        Ok(Self { stream, name })
+        Ok(Self { stream, tls, name })
     }
 
     /// What to call the peer: the name it was asked for by, and the port.
@@ -79,7 +93,14 @@ impl Connection {
     pub fn send(&mut self, arguments: &[Vec<u8>]) -> io::Result<()> {
         let bytes: BytesMut = codec::encode(arguments)
             .map_err(|bad| io::Error::new(io::ErrorKind::InvalidInput, bad.to_string()))?;
-        self.stream.write_all(&bytes)
+        match &self.tls {
+            None => self.stream.write_all(&bytes),
+            Some(tls) => {
+                let mut tls = tls.lock().unwrap_or_else(PoisonError::into_inner);
+                tls.writer().write_all(&bytes)?;
+                flush(&mut tls, &self.stream)
+            }
+        }
     }
 }
 
@@ -91,15 +112,29 @@ impl Drop for Connection {
 }
 
 /// Reads until the connection is over or nobody listens any more.
-fn read(mut stream: TcpStream, deliver: impl Fn(Incoming) -> bool) {
+fn read(
+    mut stream: TcpStream,
+    tls: Option<&Mutex<ClientConnection>>,
+    deliver: impl Fn(Incoming) -> bool,
+) {
     let mut decoder = Decoder::default();
     let mut chunk = vec![0; READ_SIZE];
     loop {
         let closed = match stream.read(&mut chunk) {
             Ok(0) => Closed::End,
             Ok(length) => {
-                decoder.feed(&chunk[..length]);
-                match drain(&mut decoder, &deliver) {
+                let fed = match tls {
+                    None => {
+                        decoder.feed(&chunk[..length]);
+                        Ok(())
+                    }
+                    Some(tls) => feed_decrypted(&mut decoder, tls, &chunk[..length], &stream),
+                };
+                let drained = match fed {
+                    Ok(()) => drain(&mut decoder, &deliver),
+                    Err(error) => Err(Closed::Broken(error)),
+                };
+                match drained {
                     Ok(true) => continue,
                     Ok(false) => return,
                     Err(closed) => closed,
@@ -111,6 +146,34 @@ fn read(mut stream: TcpStream, deliver: impl Fn(Incoming) -> bool) {
         deliver(Incoming::Closed(closed));
         return;
     }
+}
+
+/// What the bytes say, decrypted. The lock is held only while that takes.
+fn feed_decrypted(
+    decoder: &mut Decoder,
+    tls: &Mutex<ClientConnection>,
+    mut bytes: &[u8],
+    stream: &TcpStream,
+) -> io::Result<()> {
+    let mut tls = tls.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut plain = [0; 4096];
+    while !bytes.is_empty() {
+        tls.read_tls(&mut bytes)?;
+        tls.process_new_packets()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        // An error says that there is no more for now.
+        while let Ok(length @ 1..) = tls.reader().read(&mut plain) {
+            decoder.feed(&plain[..length]);
+        }
+    }
+    flush(&mut tls, stream)
+}
+
+fn flush(tls: &mut ClientConnection, mut stream: &TcpStream) -> io::Result<()> {
+    while tls.wants_write() {
+        tls.write_tls(&mut stream)?;
+    }
+    Ok(())
 }
 
 /// Delivers the complete messages; false when nobody listens any more.

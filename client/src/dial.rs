@@ -5,9 +5,9 @@ use crate::error::Error;
 use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
-/// Tries every address of every host of the target; gives the stream and the name to call the peer
-/// by.
-pub fn dial(target: &Target, timeout: Duration) -> Result<(TcpStream, String), Error> {
+/// Tries every address of every host of the target; gives the stream, the host that was meant, and the
+/// name to call the peer by.
+pub fn dial(target: &Target, timeout: Duration) -> Result<(TcpStream, String, String), Error> {
     let mut tried = Vec::new();
     for host in &target.hosts {
         let addresses = (host.as_str(), target.port)
@@ -15,7 +15,7 @@ pub fn dial(target: &Target, timeout: Duration) -> Result<(TcpStream, String), E
             .map_err(|source| Error::Resolve { host: host.clone(), source })?;
         for address in addresses {
             match TcpStream::connect_timeout(&address, timeout) {
-                Ok(stream) => return Ok((stream, name(host, target.port))),
+                Ok(stream) => return Ok((stream, host.clone(), name(host, target.port))),
                 Err(error) => tried.push((address, error)),
             }
         }
@@ -44,7 +44,7 @@ mod tests {
     fn a_refused_address_leads_to_the_next() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (stream, name) =
+        let (stream, _, name) =
             dial(&target(&["127.0.0.2", "127.0.0.1"], port), Duration::from_secs(5)).unwrap();
         assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
         assert_eq!(name, format!("127.0.0.1:{port}"));

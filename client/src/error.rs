@@ -26,6 +26,10 @@ pub enum Error {
     Connect { name: String, tried: Vec<(SocketAddr, io::Error)>, timeout: Duration },
     /// The host answered the greeting with an error: it turns this client away.
     Refused { name: String, message: String },
+    /// What answers there does not speak TLS, or not such that the host is proved.
+    NoTls { name: String, cause: String },
+    /// The host's certificate is not the one that it must be.
+    Changed { name: String, shown: String, expected: String, file: Option<PathBuf> },
     /// Something accepts connections there, but it never answered the greeting.
     Silent { name: String, timeout: Duration },
     /// What arrives is not the protocol.
@@ -79,6 +83,28 @@ impl fmt::Display for Error {
             ),
             Self::Connect { name, tried, timeout } => connect(f, name, tried, *timeout),
             Self::Refused { name, message } => write!(f, "{name} refuses this client: {message}"),
+            Self::NoTls { name, cause } => write!(
+                f,
+                "no TLS with {name}: {cause}; check that a Dropin host listens on that port, and \
+                 --ca where you gave it"
+            ),
+            Self::Changed { name, shown, expected, file } => {
+                write!(
+                    f,
+                    "WARNING: THE HOST'S IDENTIFICATION HAS CHANGED. Somebody may be between you \
+                     and {name}, or the host has a new certificate. Nothing was sent. Its \
+                     fingerprint is {shown}, and must be {expected}. Ask the host's owner for what \
+                     `host fingerprint` says"
+                )?;
+                match file {
+                    Some(file) => write!(
+                        f,
+                        "; if it is the new one, remove the line of {name} from {}",
+                        file.display()
+                    ),
+                    None => Ok(()),
+                }
+            }
             Self::Silent { name, timeout } => write!(
                 f,
                 "{name} accepts connections but did not answer the greeting within {} s; check \

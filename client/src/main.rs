@@ -1,5 +1,6 @@
 //! The command-line client of the Dropin command server.
 
+mod access;
 mod args;
 mod batch;
 mod codec;
@@ -9,6 +10,7 @@ mod dial;
 mod editor;
 mod error;
 mod frame;
+mod known_hosts;
 mod question;
 mod quoting;
 mod render;
@@ -20,6 +22,7 @@ mod session;
 mod table;
 mod terminal;
 mod text;
+mod tls;
 
 use clap::Parser as _;
 use std::process::ExitCode;

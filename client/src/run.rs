@@ -35,7 +35,8 @@ fn attempt(mut args: Args, screen: Screen) -> Result<u8, Error> {
         other => other?,
     };
     let mut show = |values: &[_]| screen.push(values);
-    let session = Session::open(&target, args.connect_timeout, args.timeout, &mut show)?;
+    let access = config::access(place, &args, &environment)?;
+    let session = Session::open(&target, &access, args.connect_timeout, args.timeout, &mut show)?;
     if !args.command.is_empty() {
         let command = args.command.into_iter().map(OsString::into_encoded_bytes);
         batch::one(session, screen, &command.collect::<Vec<_>>())

@@ -1,5 +1,6 @@
 //! A conversation with the host: one command, one reply, and whatever comes in between.
 
+use crate::access::Access;
 use crate::codec::Message;
 use crate::config::Target;
 use crate::connection::{Closed, Connection, Incoming};
@@ -55,12 +56,14 @@ impl Session {
     /// Connects and agrees on RESP3.
     pub fn open(
         target: &Target,
+        access: &Access,
         connect_timeout: Duration,
         timeout: Option<Duration>,
         show: Show<'_>,
     ) -> Result<Self, Error> {
         let (sender, events) = unbounded();
-        let connection = Connection::open(target, connect_timeout, sender.clone(), Event::Server)?;
+        let connection =
+            Connection::open(target, access, connect_timeout, sender.clone(), Event::Server)?;
         let timeout_of_greeting = Some(connect_timeout);
         let mut session = Self {
             connection,
@@ -72,7 +75,7 @@ impl Session {
         };
         session.connection.set_write_timeout(timeout_of_greeting)?;
         let name = session.name().to_owned();
-        match session.ask(&[b"HELLO".to_vec(), b"3".to_vec()], show) {
+        match session.ask(&access.greeting(), show) {
             Ok(Reply::Error(message)) => {
                 let message = String::from_utf8_lossy(&message).into_owned();
                 return Err(Error::Refused { name, message });

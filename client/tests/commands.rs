@@ -109,7 +109,7 @@ fn no_address_and_no_terminal() {
 #[test]
 fn the_environment_gives_the_address() {
     let mut command = client(server(echo));
-    command.args(["l", "echo", "x"]).env("DROPIN_LAN_ADDRESS", "127.0.0.1");
+    command.args(["--plain", "l", "echo", "x"]).env("DROPIN_LAN_ADDRESS", "127.0.0.1");
     is(&run(command, b""), 0, "x\n", "");
 }
 
@@ -249,7 +249,7 @@ fn a_bad_settings_file_is_named() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"port = 5000\n[lan]\nadress = 'x'\n").unwrap();
     let mut command = client(1);
-    command.args(["l", "--config"]).arg(file.path()).arg("echo");
+    command.args(["--plain", "l", "--config"]).arg(file.path()).arg("echo");
     let path = file.path().display().to_string();
     fails(&run(command, b""), 2, &[&path, "line 3", "adress"]);
 }

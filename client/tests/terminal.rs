@@ -121,7 +121,7 @@ fn the_type_is_asked_for_and_commands_are_taken() {
 
 #[test]
 fn an_address_is_asked_for() {
-    let mut terminal = Terminal::start(server(echo), &["l", "echo", "hello"]);
+    let mut terminal = Terminal::start(server(echo), &["--plain", "l", "echo", "hello"]);
     terminal.expect("Address of the host");
     terminal.type_text("127.0.0.1\n");
     terminal.expect("hello\r\n");

@@ -4,10 +4,24 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 
+mod doors;
+mod key_action;
+mod units;
+
+use self::units::{seconds, size};
+pub use self::{
+    doors::Doors,
+    key_action::{KeyAction, StatePlace},
+};
 use crate::wire::Limits;
 
 /// The lowest port that the host takes: those below are the system's.
 pub const LOWEST_PORT: u16 = 1024;
+
+/// The longest argument and line, in bytes, and the most arguments of somebody who is not let in
+/// yet; as in Redis.
+const STRANGER_ARGUMENT: usize = 16 << 10;
+const STRANGER_ARGUMENTS: usize = 10;
 
 const AFTER_HELP: &str = "\
 Exit status: 0 after an orderly end, 1 when the host cannot start, 2 on wrong usage, 3 when a worker \
@@ -44,6 +58,18 @@ pub enum Action {
         /// How long the library may take, in seconds.
         #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
         probe_timeout: Duration,
+    },
+    /// Make, show and revoke keys, with which those log in who are not trusted.
+    #[command(subcommand)]
+    Key(KeyAction),
+    /// Print the fingerprint of the host's certificate, for comparing it at a client.
+    Fingerprint {
+        /// The certificate that the host is given by its own --tls-cert.
+        #[arg(long, value_name = "FILE")]
+        tls_cert: Option<PathBuf>,
+        /// Where the host keeps the one that it made itself.
+        #[command(flatten)]
+        place: StatePlace,
     },
     /// The throwaway process of a probe. The host starts it itself.
     #[command(hide = true)]
@@ -114,6 +140,10 @@ pub struct Serve {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub write_timeout: Duration,
 
+    /// Who may come in.
+    #[command(flatten)]
+    pub doors: Doors,
+
     /// What is logged: error, warn, info, debug or trace.
     #[arg(long, env = "DROPIN_LOG", value_name = "LEVEL", default_value = "info")]
     pub log_level: log::LevelFilter,
@@ -139,14 +169,31 @@ impl Serve {
         }
     }
 
+    /// The bounds of a request from somebody who is not let in yet.
+    #[must_use]
+    pub fn stranger_limits(&self) -> Limits {
+        let Limits { argument, arguments, request } = self.limits();
+        Limits {
+            argument: argument.min(STRANGER_ARGUMENT),
+            arguments: arguments.min(STRANGER_ARGUMENTS),
+            request: request.min(STRANGER_ARGUMENT * STRANGER_ARGUMENTS),
+        }
+    }
+
     /// Where the host keeps what outlives it.
     #[must_use]
     pub fn state_root(&self) -> Option<PathBuf> {
-        self.state_dir.clone().or_else(|| {
-            let user = dirs::state_dir().or_else(dirs::data_local_dir)?;
-            Some(user.join("dropin"))
-        })
+        state_root(self.state_dir.clone())
     }
+}
+
+/// The directory that was named, or else `dropin` in the user's state directory.
+#[must_use]
+pub fn state_root(named: Option<PathBuf>) -> Option<PathBuf> {
+    named.or_else(|| {
+        let user = dirs::state_dir().or_else(dirs::data_local_dir)?;
+        Some(user.join("dropin"))
+    })
 }
 
 fn port(text: &str) -> Result<u16, String> {
@@ -157,35 +204,6 @@ fn port(text: &str) -> Result<u16, String> {
         )),
         Err(_) => Err("a port is a number from 1024 to 65535".into()),
     }
-}
-
-/// The longest time that a flag may name: a day over which a clock's sum cannot run over.
-const LONGEST: f64 = 366.0 * 86_400.0;
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.0..=LONGEST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("a time is a number of seconds, at most a year, such as 5 or 0.5".into()),
-    }
-}
-
-/// The largest size that a flag may name: places in a request are 32-bit numbers.
-const LARGEST: u64 = 1 << 31;
-
-fn size(text: &str) -> Result<usize, String> {
-    let (digits, unit) = match text.as_bytes().last() {
-        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
-        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
-        Some(b'g' | b'G') => (&text[..text.len() - 1], 1 << 30),
-        _ => (text, 1_u64),
-    };
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|count| count.checked_mul(unit))
-        .filter(|bytes| (1..=LARGEST).contains(bytes))
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .ok_or_else(|| "a size is a number of bytes, at most 2G, such as 4096, 64K or 1M".into())
 }
 
 #[cfg(test)]
@@ -199,25 +217,6 @@ mod tests {
         assert_eq!(port("0"), Ok(0));
         for text in ["1", "80", "1023", "65536", "-1", "", "http"] {
             assert!(port(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn sizes_take_units() {
-        assert_eq!(size("1"), Ok(1));
-        assert_eq!(size("64K"), Ok(65_536));
-        assert_eq!(size("1m"), Ok(1 << 20));
-        assert_eq!(size("2G"), Ok(1 << 31));
-        for text in ["0", "", "K", "-1", "3G", "1T", "99999999999999999999G"] {
-            assert!(size(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn times_are_bounded_and_finite() {
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        for text in ["-1", "nan", "inf", "1e300", "soon"] {
-            assert!(seconds(text).is_err(), "{text}");
         }
     }
 

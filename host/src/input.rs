@@ -40,6 +40,13 @@ impl Input {
         }
     }
 
+    /// Takes everything.
+    pub fn take(&mut self) -> Vec<u8> {
+        let bytes = self.unread().to_vec();
+        self.consume(bytes.len());
+        bytes
+    }
+
     /// Reads once, into what room there is or can be made. Returns how much was read.
     ///
     /// # Errors

@@ -1,15 +1,20 @@
 //! The Dropin host: a command server that is extended by dropping a library into a folder.
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
-//! one way, downwards in this list: `check` and `managing`; `server`; `session`; `transport` and
+//! one way, downwards in this list: `check`, `key_command`,
+//! `doorman` and `managing`; `server`; `session`; `transport` and
 //! `input`; `plugins`; `builtins`; `table`; `shared`; `news`, `desk`, `sessions`, `shutdown`,
-//! `state_dir` and `listen`; `config` and `logging`; `wire`; `platform`.
+//! `state_dir` and `listen`; `config` and `logging`; `access`; `wire`;
+//! `platform`.
 
+pub mod access;
 pub mod builtins;
 mod check;
 pub mod config;
 pub mod desk;
+mod doorman;
 pub mod input;
+mod key_command;
 pub mod listen;
 pub mod logging;
 mod managing;
@@ -41,8 +46,10 @@ use std::{
 use clap::Parser;
 
 use crate::{
+    access::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust},
     config::{Action, Arguments, Serve},
     desk::Desk,
+    doorman::Doorman,
     managing::Managing,
     plugins::probe,
     server::Outcome,
@@ -65,6 +72,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.action {
         Some(Action::Check { file, probe_timeout }) => check::run(&file, probe_timeout),
+        Some(Action::Key(action)) => key_command::run(action),
+        Some(Action::Fingerprint { tls_cert, place }) => key_command::fingerprint(tls_cert, place),
         Some(Action::Probe { file, verdict }) => {
             ExitCode::from(u8::from(!probe::run_child(&file, &verdict)))
         }
@@ -100,12 +109,24 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
         .map_err(|error| StartError::System("ask where it listens", error))?;
     let port = addresses.first().map_or(config.port, std::net::SocketAddr::port);
     let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
+    let root = state_dir.path().parent().unwrap_or(state_dir.path());
+    let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
+    let certificate = match (&config.doors.tls_cert, &config.doors.tls_key) {
+        (Some(certificate), Some(key)) => Certificate::named(certificate, key),
+        _ => Certificate::own(root),
+    };
+    let certificate = certificate.map_err(StartError::Certificate)?;
+    if config.doors.trust == Trust::All {
+        log::warn!("--trust all: whoever reaches the port can run every command, ks included");
+    }
     let (shutdown, stop) = Shutdown::new(config.grace);
     let shutdown = Arc::new(shutdown);
     handle_signals(&shutdown)?;
     let (desk, orders) = Desk::new();
     let shared = Arc::new(Shared {
         config,
+        keyring,
+        certificate,
         sessions: Sessions::default(),
         newsroom: Arc::default(),
         desk,
@@ -116,11 +137,20 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
     let table = Arc::new(LiveTable::default());
     let managing = Managing::start(&shared, &table, orders)?;
 
+    let doorman = Doorman::start(&shared)
+        .map_err(|error| StartError::System("start a thread to look after the keys", error))?;
+
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     // Nobody need read it: a host whose output is closed serves all the same.
-    let _ = writeln!(io::stdout(), "dropin {VERSION} listening on {}", addresses.join(" and "));
+    let _ = writeln!(
+        io::stdout(),
+        "dropin {VERSION} listening on {}\nfingerprint {}",
+        addresses.join(" and "),
+        shared.certificate.fingerprint
+    );
     let outcome = server::serve(&shared, &table, listeners, &stop)
         .map_err(|error| StartError::System("start a thread to accept clients", error))?;
+    doorman.end();
     let outcome = managing.end(&shared, outcome);
     match outcome {
         Outcome::Orderly => log::info!("ended"),

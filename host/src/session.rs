@@ -1,18 +1,26 @@
 //! One client: read, parse, look up, call, write. The only hot path.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+mod answer;
+mod end;
+
+use self::answer::{answer, refuse, settle};
+pub use self::end::End;
 use crate::{
-    builtins,
+    access::standing::Standing,
     input::Input,
     news::Subscription,
-    platform,
     sessions::SessionEntry,
     shared::Shared,
     shutdown,
-    table::{Answer, Call, Flow, LiveTable, Table, Target},
-    transport::Transport,
-    wire::{Encoder, Framing, Parsed, Parser, Protocol, RequestView},
+    table::{Answer, Flow, LiveTable},
+    transport::{TLS_STARTS, Transport},
+    wire::{Encoder, Framing, Parsed, Parser, Protocol},
 };
 
 /// Replies beyond this are written before more requests are answered, so that a client that sends
@@ -29,27 +37,13 @@ pub struct Session {
     shared: Arc<Shared>,
     table: Arc<LiveTable>,
     entry: Arc<SessionEntry>,
+    standing: Standing,
     transport: Transport,
     input: Input,
     parser: Parser,
     replies: Encoder,
     /// Present while the client is told what happens to plugins.
     subscription: Option<Subscription>,
-}
-
-/// How a session ended.
-#[derive(Debug)]
-pub enum End {
-    /// The client closed its side.
-    ClosedByClient,
-    /// The client sent `close`.
-    Asked,
-    /// The host is ending.
-    Shutdown,
-    /// What the client sent could not be understood.
-    BrokenProtocol,
-    /// The connection failed, or the client did not read its replies in time.
-    Lost(io::Error),
 }
 
 impl Session {
@@ -64,9 +58,23 @@ impl Session {
     ) -> io::Result<Self> {
         let config = &shared.config;
         let transport = Transport::new(Arc::clone(&entry), config.keepalive, config.write_timeout)?;
+        let standing = Standing::of(entry.peer, config.doors.trust);
         let parser = Parser::new(config.limits());
         let (input, replies) = (Input::default(), Encoder::new(Protocol::Lines));
-        Ok(Self { shared, table, entry, transport, input, parser, replies, subscription: None })
+        let subscription = None;
+        let mut session = Self {
+            shared,
+            table,
+            entry,
+            standing,
+            transport,
+            input,
+            parser,
+            replies,
+            subscription,
+        };
+        session.hold_to_standing()?;
+        Ok(session)
     }
 
     /// Serves the client until one of the two, or the host, has enough.
@@ -82,33 +90,61 @@ impl Session {
     }
 
     fn serve(&mut self) -> io::Result<End> {
+        if let Some(end) = self.receive()? {
+            return Ok(end);
+        }
+        if self.input.unread().first() == Some(&TLS_STARTS) {
+            let received = self.input.take();
+            let config = Arc::clone(&self.shared.certificate.config);
+            let deadline = Instant::now() + self.shared.config.doors.login_timeout;
+            self.transport.secure(config, &received, deadline)?;
+            self.standing = self.first_standing();
+        }
         loop {
             let flow = self.answer_batch()?;
             self.write()?;
+            if self.entry.is_dismissed() {
+                return Ok(self.turn_out(End::Dismissed));
+            }
+            let goes_on = matches!(flow, Flow::Next);
             match flow {
                 Flow::Next => {}
-                Flow::Subscribe(subscription) => {
-                    self.subscription = subscription;
-                    if !self.input.is_empty() {
-                        continue;
-                    }
+                Flow::Subscribe(subscription) => self.subscription = subscription,
+                Flow::Become(standing) => self.stand(*standing)?,
+                Flow::Reset => {
+                    self.subscription = None;
+                    self.stand(self.first_standing())?;
                 }
                 Flow::Close => return Ok(End::Asked),
                 Flow::Break => return Ok(End::BrokenProtocol),
             }
+            if !goes_on && !self.input.is_empty() {
+                continue;
+            }
             self.shrink_when_idle();
             self.tell_news()?;
-            // The host's end shuts the reading side, so this read returns what the client had
-            // sent before, and then 0.
-            let read = self.input.fill(|room| self.transport.read(room))?;
-            let shutdown = &self.shared.shutdown;
-            if read == 0 && !shutdown.is_stopping() {
-                return Ok(End::ClosedByClient);
-            }
-            if read == 0 || shutdown.is_overrun() {
-                return Ok(End::Shutdown);
+            if let Some(end) = self.receive()? {
+                return Ok(end);
             }
         }
+    }
+
+    /// Waits for more from the client, or for the session's end.
+    fn receive(&mut self) -> io::Result<Option<End>> {
+        // The host's end shuts the reading side, so this read returns what the client had sent
+        // before, and then 0.
+        let read = match self.input.fill(|room| self.transport.read(room)) {
+            Err(_) if self.transport.is_late() => return Ok(Some(self.turn_out(End::NoLogin))),
+            read => read?,
+        };
+        if self.entry.is_dismissed() {
+            return Ok(Some(self.turn_out(End::Dismissed)));
+        }
+        let shutdown = &self.shared.shutdown;
+        if read == 0 && !shutdown.is_stopping() {
+            return Ok(Some(End::ClosedByClient));
+        }
+        Ok((read == 0 || shutdown.is_overrun()).then_some(End::Shutdown))
     }
 
     /// Answers every complete request in the input, all on one table. The table is let go before
@@ -118,6 +154,7 @@ impl Session {
             return Ok(Flow::Next);
         }
         let Self { shared, table: live_table, entry, transport, input, parser, replies, .. } = self;
+        let standing = &self.standing;
         entry.touch();
         let mut table = live_table.load();
         loop {
@@ -127,7 +164,7 @@ impl Session {
                     settle(replies, framing);
                     let request = parser.request(input.unread());
                     let flow = loop {
-                        match answer(shared, entry, &table, &request, replies) {
+                        match answer(shared, entry, standing, &table, &request, replies) {
                             (Answer::Given, flow) => break flow,
                             (Answer::Moved, _) => table = live_table.load(),
                         }
@@ -157,7 +194,8 @@ impl Session {
                 }
             };
             input.consume(consumed);
-            if !matches!(flow, Flow::Next) || input.is_empty() || shared.shutdown.is_overrun() {
+            let stop = entry.is_dismissed() || shared.shutdown.is_overrun();
+            if !matches!(flow, Flow::Next) || input.is_empty() || stop {
                 return Ok(flow);
             }
             if replies.len() > BACKLOG {
@@ -183,10 +221,52 @@ impl Session {
             if !self.replies.is_empty() {
                 self.transport.write(&mut self.replies, &self.shared.shutdown)?;
             }
-            if platform::wait_for_input(&self.entry.stream, subscription.wake()) {
+            if self.transport.wait_for_input(subscription.wake()) {
                 return Ok(());
             }
         }
+    }
+
+    /// What the client may do before it has shown a key.
+    fn first_standing(&self) -> Standing {
+        Standing::of(self.entry.peer, self.shared.config.doors.trust)
+            .over_tls(self.transport.is_secure())
+    }
+
+    /// Somebody else from now on, as far as rights go.
+    fn stand(&mut self, standing: Standing) -> io::Result<()> {
+        self.standing = standing;
+        let key = self.standing.key().cloned();
+        self.entry.hold(key.clone());
+        // The key may have gone just before the entry had it.
+        if key.is_some_and(|key| !self.shared.keyring.holds(&key)) {
+            self.entry.dismiss();
+        }
+        self.hold_to_standing()
+    }
+
+    fn hold_to_standing(&mut self) -> io::Result<()> {
+        let config = &self.shared.config;
+        if self.standing.is_stranger() {
+            self.parser.set_limits(config.stranger_limits());
+            self.transport.wait_until(Some(Instant::now() + config.doors.login_timeout))
+        } else {
+            self.parser.set_limits(config.limits());
+            self.transport.wait_until(None)
+        }
+    }
+
+    /// The last words to a client that the host does not serve any longer.
+    fn turn_out(&mut self, end: End) -> End {
+        let seconds = self.shared.config.doors.login_timeout.as_secs_f64();
+        let message = match end {
+            End::Dismissed => "the key of this session is revoked or has expired".into(),
+            _ => format!("no login within {seconds} s, the connection is closed"),
+        };
+        self.replies.begin();
+        self.replies.error("NOAUTH", message.as_bytes());
+        self.replies.finish();
+        end
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -200,74 +280,10 @@ impl Session {
     /// session keeps it, so that it allocates nothing.
     fn shrink_when_idle(&mut self) {
         let large = self.input.is_large() || self.replies.is_large();
-        if large && self.input.is_empty() && !platform::wait_readable(&self.entry.stream, IDLE) {
+        if large && self.input.is_empty() && !self.transport.wait_readable(IDLE) {
             self.input.shrink();
             self.parser.shrink();
             self.replies.shrink();
         }
     }
-}
-
-/// A session that has sent a RESP array gets RESP replies from then on.
-fn settle(replies: &mut Encoder, framing: Framing) {
-    if framing == Framing::Resp && replies.protocol() == Protocol::Lines {
-        replies.set_protocol(Protocol::Resp2);
-    }
-}
-
-fn refuse(replies: &mut Encoder, write_message: impl FnOnce(&mut Vec<u8>)) {
-    let mut message = Vec::new();
-    write_message(&mut message);
-    replies.begin();
-    replies.error("ERR", &message);
-    replies.finish();
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ClosedByClient => out.write_str("closed by the client"),
-            Self::Asked => out.write_str("the client asked for it"),
-            Self::Shutdown => out.write_str("the host is ending"),
-            Self::BrokenProtocol => out.write_str("broken protocol"),
-            Self::Lost(error) => write!(out, "lost: {error}"),
-        }
-    }
-}
-
-/// Answers one request: one reply, whatever happens.
-fn answer(
-    shared: &Shared,
-    session: &SessionEntry,
-    table: &Table,
-    request: &RequestView<'_>,
-    replies: &mut Encoder,
-) -> (Answer, Flow) {
-    let Some(command) = table.get(request.name()) else {
-        session.count_command();
-        replies.begin();
-        builtins::unknown_command(table, request.name(), replies);
-        replies.finish();
-        return (Answer::Given, Flow::Next);
-    };
-    replies.begin();
-    let count = request.spans.len() - 1;
-    let mut flow = Flow::Next;
-    if count < command.least || count > command.most {
-        builtins::wrong_arity(command, replies);
-    } else {
-        let (input, spans) = (request.bytes, request.spans);
-        let call = Call { input, spans, session, table, shared };
-        match &command.target {
-            Target::Worker(worker) => {
-                if worker.call(&call, replies) == Answer::Moved {
-                    return (Answer::Moved, Flow::Next);
-                }
-            }
-            Target::Builtin(builtin) => flow = builtin(&call, replies),
-        }
-    }
-    session.count_command();
-    replies.finish();
-    (Answer::Given, flow)
 }

@@ -5,12 +5,15 @@ use std::{
     net::{Shutdown, SocketAddr, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use crate::platform::{self, Hangup};
+use crate::{
+    access::keys::Key,
+    platform::{self, Hangup},
+};
 
 /// How long after the end of its sending side a client still counts as there.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
@@ -44,6 +47,10 @@ pub struct SessionEntry {
     last_active: AtomicU64,
     commands: AtomicU64,
     names: Mutex<Names>,
+    /// The key that let it in.
+    key: Mutex<Option<Arc<Key>>>,
+    dismissed: AtomicBool,
+    failures: AtomicU32,
     /// When the client was first seen to have ended its sending side.
     half_closed: OnceLock<Instant>,
 }
@@ -72,6 +79,9 @@ impl Sessions {
             last_active: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             names: Mutex::default(),
+            key: Mutex::default(),
+            dismissed: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
             half_closed: OnceLock::new(),
         });
         let mut list = self.list();
@@ -113,6 +123,17 @@ impl Sessions {
         for entry in list.live.values() {
             // A failure means that the connection is gone, and its session with it.
             let _ = entry.stream.shutdown(Shutdown::Read);
+        }
+    }
+
+    /// Ends the sessions whose key is not valid any more.
+    pub fn dismiss_unless(&self, valid: impl Fn(&Key) -> bool) {
+        for entry in self.list().live.values() {
+            let key = entry.key().clone();
+            if key.is_some_and(|key| !valid(&key)) && !entry.is_dismissed() {
+                log::info!("session {} from {}: its key is no longer valid", entry.id, entry.peer);
+                entry.dismiss();
+            }
         }
     }
 
@@ -182,6 +203,33 @@ impl SessionEntry {
                 false
             }
         }
+    }
+
+    /// Notes which key has let it in.
+    pub fn hold(&self, key: Option<Arc<Key>>) {
+        *self.key() = key;
+    }
+
+    /// Has its session end.
+    pub fn dismiss(&self) {
+        self.dismissed.store(true, Ordering::SeqCst);
+        // A failure means that the connection is gone, and its session with it.
+        let _ = self.stream.shutdown(Shutdown::Read);
+    }
+
+    /// Whether its session is to end.
+    #[must_use]
+    pub fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Relaxed)
+    }
+
+    /// Notes one more wrong key, and says how many there were before.
+    pub fn count_failure(&self) -> u32 {
+        self.failures.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn key(&self) -> MutexGuard<'_, Option<Arc<Key>>> {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_names(&self) -> MutexGuard<'_, Names> {

@@ -2,7 +2,14 @@
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
-use crate::{config::Serve, desk::Desk, news::Newsroom, sessions::Sessions, shutdown::Shutdown};
+use crate::{
+    access::{certificate::Certificate, keyring::Keyring},
+    config::Serve,
+    desk::Desk,
+    news::Newsroom,
+    sessions::Sessions,
+    shutdown::Shutdown,
+};
 
 /// The version that the host tells.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -11,6 +18,10 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Shared {
     /// The flags.
     pub config: Serve,
+    /// The keys that let in.
+    pub keyring: Keyring,
+    /// What the host proves itself with over TLS.
+    pub certificate: Certificate,
     /// Who is connected.
     pub sessions: Sessions,
     /// Whether the host is ending.

@@ -2,7 +2,11 @@
 
 use std::{fmt, io};
 
-use crate::{listen::ListenError, state_dir::StateDirError};
+use crate::{
+    access::{certificate::CertificateError, key_file::KeyFileError},
+    listen::ListenError,
+    state_dir::StateDirError,
+};
 
 /// Why the host cannot start.
 #[derive(Debug)]
@@ -11,6 +15,10 @@ pub enum StartError {
     Listen(ListenError),
     /// There is no state directory to work in.
     StateDir(StateDirError),
+    /// The keys cannot be read.
+    Keys(KeyFileError),
+    /// There is no certificate for TLS.
+    Certificate(CertificateError),
     /// The system refused something.
     System(&'static str, io::Error),
 }
@@ -20,6 +28,8 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen(error) => error.fmt(out),
             Self::StateDir(error) => error.fmt(out),
+            Self::Keys(error) => error.fmt(out),
+            Self::Certificate(error) => error.fmt(out),
             Self::System(operation, error) => write!(out, "the host cannot {operation}: {error}"),
         }
     }

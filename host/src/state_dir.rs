@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::access::private::{self, PrivateError};
+
 /// `<state directory>/<port>`, locked while this lives.
 pub struct StateDir {
     path: PathBuf,
@@ -21,6 +23,8 @@ pub enum StateDirError {
     Unknown,
     /// Another host has it.
     Taken(PathBuf),
+    /// It is not this user's alone.
+    Private(PrivateError),
     /// The system refused it.
     Io(&'static str, PathBuf, io::Error),
 }
@@ -31,7 +35,9 @@ impl StateDir {
     /// # Errors
     /// Where it cannot be made or another host holds it.
     pub fn lock(root: Option<PathBuf>, port: u16) -> Result<Self, StateDirError> {
-        let path = root.ok_or(StateDirError::Unknown)?.join(port.to_string());
+        let root = root.ok_or(StateDirError::Unknown)?;
+        private::directory(&root).map_err(StateDirError::Private)?;
+        let path = root.join(port.to_string());
         fs::create_dir_all(&path)
             .map_err(|error| StateDirError::Io("make", path.clone(), error))?;
         let lock = path.join("lock");
@@ -67,6 +73,7 @@ impl fmt::Display for StateDirError {
                  --state-dir",
                 path.display()
             ),
+            Self::Private(error) => error.fmt(out),
             Self::Io(operation, path, error) => {
                 write!(out, "cannot {operation} {}: {error}", path.display())
             }
@@ -83,7 +90,7 @@ mod tests {
     #[test]
     fn one_host_at_a_time() {
         let temp = tempfile::tempdir().unwrap();
-        let root = || Some(temp.path().to_owned());
+        let root = || Some(temp.path().join("state"));
         let first = StateDir::lock(root(), 5000).unwrap();
         assert!(matches!(StateDir::lock(root(), 5000), Err(StateDirError::Taken(_))));
         assert!(StateDir::lock(root(), 5001).is_ok());

@@ -5,7 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 use arc_swap::ArcSwap;
 use plugin_api::{MAX_NAME, Usage, abi::Span};
 
-use crate::{news::Subscription, sessions::SessionEntry, shared::Shared, wire::Encoder};
+use crate::{
+    access::standing::{Door, Standing, Wanted},
+    news::Subscription,
+    sessions::SessionEntry,
+    shared::Shared,
+    wire::Encoder,
+};
 
 /// Answers one command, wherever the answer comes from.
 pub trait Worker: Send + Sync {
@@ -31,6 +37,10 @@ pub enum Flow {
     Next,
     /// It goes on, and from now on is told what happens to plugins, or no more.
     Subscribe(Option<Subscription>),
+    /// It goes on as somebody who may do other things.
+    Become(Box<Standing>),
+    /// It goes on as it was at first.
+    Reset,
     /// It ends as asked.
     Close,
     /// It ends since the input can no longer be told apart.
@@ -45,6 +55,8 @@ pub struct Call<'a> {
     pub spans: &'a [Span],
     /// Who asks.
     pub session: &'a SessionEntry,
+    /// What it may do.
+    pub standing: &'a Standing,
     /// The table that the command was found in.
     pub table: &'a Table,
     /// The host.
@@ -77,6 +89,8 @@ pub struct Command {
     pub least: usize,
     /// The most arguments.
     pub most: usize,
+    /// Who may run it.
+    pub door: Door,
     /// What answers it.
     pub target: Target,
 }
@@ -116,6 +130,16 @@ impl<'a> Call<'a> {
         self.spans.iter().skip(1).map(|span| self.slice(*span))
     }
 
+    /// The sessions that this one may know of: all for who looks after the host, else itself.
+    #[must_use]
+    pub fn visible_sessions(&self) -> Vec<Arc<SessionEntry>> {
+        let mut sessions = self.shared.sessions.all();
+        if !self.standing.is_admin() {
+            sessions.retain(|session| session.id == self.session.id);
+        }
+        sessions
+    }
+
     fn slice(&self, span: Span) -> &'a [u8] {
         let rest = self.input.get(span.start as usize..).unwrap_or_default();
         rest.get(..span.length as usize).unwrap_or_default()
@@ -141,8 +165,22 @@ impl Command {
             arguments,
             help: help.to_owned(),
             plugin: plugin.map(str::to_owned),
+            door: Door::Listed,
             target,
         }
+    }
+
+    /// What somebody wants who sends it.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted<'_> {
+        Wanted { name: &self.name, plugin: self.plugin.as_deref(), door: self.door }
+    }
+
+    /// The same command for others.
+    #[must_use]
+    pub fn behind(mut self, door: Door) -> Self {
+        self.door = door;
+        self
     }
 }
 
@@ -167,9 +205,9 @@ impl Table {
         self.commands.get(&*lower)
     }
 
-    /// The name that was meant, where there is one near enough.
+    /// The name that was meant, where there is one near enough that may be run.
     #[must_use]
-    pub fn nearest(&self, name: &[u8]) -> Option<&str> {
+    pub fn nearest(&self, name: &[u8], standing: &Standing) -> Option<&str> {
         let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= MAX_NAME)?;
         let name = name.to_ascii_lowercase();
         let most = match name.len() {
@@ -179,42 +217,46 @@ impl Table {
         };
         self.commands
             .values()
+            .filter(|command| standing.may_run(command.wanted()))
             .map(|command| (strsim::osa_distance(&name, &command.name), command.name.as_str()))
             .filter(|(distance, _)| *distance <= most)
             .min()
             .map(|(_, nearest)| nearest)
     }
 
-    /// All commands, by name.
+    /// All commands that may be run, by name.
     #[must_use]
-    pub fn commands(&self) -> Vec<&Arc<Command>> {
-        let mut commands: Vec<_> = self.commands.values().collect();
+    pub fn commands(&self, standing: &Standing) -> Vec<&Arc<Command>> {
+        let all = self.commands.values();
+        let mut commands: Vec<_> =
+            all.filter(|command| standing.may_run(command.wanted())).collect();
         commands.sort_by(|a, b| a.name.cmp(&b.name));
         commands
     }
 
-    /// How many commands there are.
+    /// The plugins that are served, by name, with those of their commands that may be run; without
+    /// any of them a plugin is not there.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.commands.len()
-    }
-
-    /// Whether there are no commands.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.commands.is_empty()
-    }
-
-    /// The plugins that are served, by name.
-    #[must_use]
-    pub fn plugins(&self) -> &[PluginFacts] {
-        &self.plugins
+    pub fn plugins(&self, standing: &Standing) -> Vec<PluginFacts> {
+        let mut plugins = self.plugins.clone();
+        if standing.is_free() {
+            return plugins;
+        }
+        for plugin in &mut plugins {
+            plugin.commands.retain(|name| {
+                let command = self.commands.get(name.as_bytes());
+                command.is_some_and(|command| standing.may_run(command.wanted()))
+            });
+        }
+        plugins.retain(|plugin| !plugin.commands.is_empty());
+        plugins
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::trust::Trust;
 
     fn table(names: &[&str]) -> Table {
         let command = |name: &&str| {
@@ -242,11 +284,12 @@ mod tests {
     #[test]
     fn the_nearest_name_is_near() {
         let table = table(&["echo", "upper", "uptime"]);
-        assert_eq!(table.nearest(b"ecko"), Some("echo"));
-        assert_eq!(table.nearest(b"ECOH"), Some("echo"));
-        assert_eq!(table.nearest(b"uptmie"), Some("uptime"));
+        let free = Standing::of(([127, 0, 0, 1], 1).into(), Trust::All);
+        assert_eq!(table.nearest(b"ecko", &free), Some("echo"));
+        assert_eq!(table.nearest(b"ECOH", &free), Some("echo"));
+        assert_eq!(table.nearest(b"uptmie", &free), Some("uptime"));
         for name in [&b"xy"[..], b"zzzz", b"", b"\xff\xff\xff\xff"] {
-            assert_eq!(table.nearest(name), None, "{name:?}");
+            assert_eq!(table.nearest(name, &free), None, "{name:?}");
         }
     }
 }

@@ -1,13 +1,26 @@
-//! A client's connection: reads that wait, writes that do not wait for ever.
+//! A client's connection, plain or over TLS: reads that wait, writes that do not wait for ever.
+
+mod tls;
 
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown as Side, TcpStream},
+    net::Shutdown as Side,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use crate::{platform, sessions::SessionEntry, shutdown::Shutdown, wire::Encoder};
+use rustls::ServerConfig;
+
+use self::tls::Tls;
+use crate::{
+    platform::{self, Wake},
+    sessions::SessionEntry,
+    shutdown::Shutdown,
+    wire::Encoder,
+};
+
+/// The first byte of TLS, and of nothing else that a client may send.
+pub const TLS_STARTS: u8 = 0x16;
 
 /// How long one write may block before deadlines are looked at.
 const WRITE_SLICE: Duration = Duration::from_millis(250);
@@ -16,6 +29,11 @@ const WRITE_SLICE: Duration = Duration::from_millis(250);
 pub struct Transport {
     entry: Arc<SessionEntry>,
     write_timeout: Duration,
+    /// How long the client has got for its login, while it has none.
+    deadline: Option<Instant>,
+    /// The same for agreeing on keys.
+    handshake: Option<Instant>,
+    tls: Option<Box<Tls>>,
 }
 
 impl Transport {
@@ -30,17 +48,103 @@ impl Transport {
     ) -> io::Result<Self> {
         platform::prepare(&entry.stream, keepalive, write_timeout)?;
         entry.stream.set_write_timeout(Some(WRITE_SLICE))?;
-        Ok(Self { entry, write_timeout })
+        Ok(Self { entry, write_timeout, deadline: None, handshake: None, tls: None })
+    }
+
+    /// Goes on over TLS, which starts with these bytes, and must be agreed on by `deadline`.
+    ///
+    /// # Errors
+    /// Where the settings do not allow for it.
+    pub fn secure(
+        &mut self,
+        config: Arc<ServerConfig>,
+        received: &[u8],
+        deadline: Instant,
+    ) -> io::Result<()> {
+        self.tls = Some(Box::new(Tls::new(config, received)?));
+        self.handshake = Some(deadline);
+        Ok(())
+    }
+
+    /// Whether nobody on the way can read along.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Has reads and writes fail from then on; `None` lets them wait for ever again.
+    ///
+    /// # Errors
+    /// The system's, where the connection is already gone.
+    pub fn wait_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        let before = self.due();
+        self.deadline = deadline;
+        self.wait_freely(before)
+    }
+
+    fn wait_freely(&self, before: Option<Instant>) -> io::Result<()> {
+        if before.is_some() && self.due().is_none() {
+            self.entry.stream.set_read_timeout(None)?;
+        }
+        Ok(())
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.deadline.into_iter().chain(self.handshake).min()
+    }
+
+    /// Whether the time for the login has come and gone.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Waits for bytes. 0 means that the client, or the host's end, has closed this side.
     ///
     /// # Errors
-    /// The system's: the connection is gone.
+    /// The system's: the connection is gone. [`io::ErrorKind::TimedOut`] where it is late,
+    /// [`io::ErrorKind::InvalidData`] where the client does not keep to TLS.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(mut tls) = self.tls.take() else { return self.receive(buffer) };
+        let read = self.read_tls(&mut tls, buffer);
+        if self.handshake.is_some() && !tls.is_handshaking() {
+            let before = self.due();
+            self.handshake = None;
+            self.wait_freely(before)?;
+        }
+        self.tls = Some(tls);
+        read
+    }
+
+    fn read_tls(&self, tls: &mut Tls, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            match self.stream().read(buffer) {
+            let read = tls.read(buffer);
+            // The handshake's answers, or the alert that says what was wrong.
+            let sent = self.flush(tls, None);
+            if let Some(count) = read? {
+                return Ok(count);
+            }
+            sent?;
+            if tls.fill(|room| self.receive(room))? == 0 {
+                return Ok(0);
+            }
+        }
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut stream = &self.entry.stream;
+        loop {
+            let due = self.due();
+            if let Some(due) = due {
+                let left = due.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                stream.set_read_timeout(Some(left))?;
+            }
+            match stream.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if due.is_some() && is_timeout(&error) => {}
                 read => return read,
             }
         }
@@ -52,25 +156,21 @@ impl Transport {
     /// The system's; [`io::ErrorKind::TimedOut`] where the client has read nothing for too long, or
     /// the host is ending and does not wait for it any more.
     pub fn write(&mut self, replies: &mut Encoder, shutdown: &Shutdown) -> io::Result<()> {
+        if let Some(mut tls) = self.tls.take() {
+            let written = self.write_tls(&mut tls, replies, shutdown);
+            self.tls = Some(tls);
+            return written;
+        }
+        let mut stream = &self.entry.stream;
         let mut blocked_since: Option<Instant> = None;
         while !replies.is_empty() {
-            match self.stream().write(replies.pending()) {
+            match stream.write(replies.pending()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     replies.advance(written);
                     blocked_since = None;
                 }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                        let now = Instant::now();
-                        let since = *blocked_since.get_or_insert(now - WRITE_SLICE);
-                        if now - since >= self.write_timeout {
-                            return Err(io::ErrorKind::TimedOut.into());
-                        }
-                    }
-                    _ => return Err(error),
-                },
+                Err(error) => self.bear(error, &mut blocked_since)?,
             }
             // A client that reads slowly is no better at the host's end than one that does not.
             if !replies.is_empty() && shutdown.is_overrun() {
@@ -80,10 +180,80 @@ impl Transport {
         Ok(())
     }
 
+    fn write_tls(
+        &self,
+        tls: &mut Tls,
+        replies: &mut Encoder,
+        shutdown: &Shutdown,
+    ) -> io::Result<()> {
+        while !replies.is_empty() {
+            let taken = tls.write(replies.pending())?;
+            replies.advance(taken);
+            self.flush(tls, Some(shutdown))?;
+        }
+        Ok(())
+    }
+
+    /// Sends what TLS has to send.
+    fn flush(&self, tls: &mut Tls, shutdown: Option<&Shutdown>) -> io::Result<()> {
+        let mut blocked_since: Option<Instant> = None;
+        while tls.wants_write() {
+            match tls.send(&self.entry.stream) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(_) => blocked_since = None,
+                Err(error) => self.bear(error, &mut blocked_since)?,
+            }
+            if tls.wants_write() && shutdown.is_some_and(Shutdown::is_overrun) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Bears with a client that does not read, for a while.
+    fn bear(&self, error: io::Error, blocked_since: &mut Option<Instant>) -> io::Result<()> {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return Ok(());
+        }
+        if !is_timeout(&error) {
+            return Err(error);
+        }
+        let now = Instant::now();
+        let since = *blocked_since.get_or_insert(now - WRITE_SLICE);
+        let late = self.due().is_some_and(|due| now >= due);
+        if late || now - since >= self.write_timeout {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+
+    /// Waits up to `time` for something to read, and says whether there is.
+    #[must_use]
+    pub fn wait_readable(&mut self, time: Duration) -> bool {
+        self.has_input() || platform::wait_readable(&self.entry.stream, time)
+    }
+
+    /// Waits for something to read or for the alarm; returns whether it is the former.
+    #[must_use]
+    pub fn wait_for_input(&mut self, wake: &Wake) -> bool {
+        self.has_input() || platform::wait_for_input(&self.entry.stream, wake)
+    }
+
+    /// What TLS has taken from the socket already, the socket does not show.
+    fn has_input(&mut self) -> bool {
+        self.tls.as_mut().is_some_and(|tls| tls.has_input())
+    }
+
     /// Ends the connection so that the client reads all that was written: a close with unread
     /// input would send a reset, which can overtake the last bytes.
     pub fn finish(&mut self) {
-        let mut stream = self.stream();
+        if let Some(mut tls) = self.tls.take() {
+            tls.end();
+            if self.flush(&mut tls, None).is_err() {
+                return;
+            }
+        }
+        let mut stream = &self.entry.stream;
         if stream.shutdown(Side::Write).is_err() || stream.set_nonblocking(true).is_err() {
             return;
         }
@@ -95,8 +265,8 @@ impl Transport {
             }
         }
     }
+}
 
-    fn stream(&self) -> &TcpStream {
-        &self.entry.stream
-    }
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

@@ -95,8 +95,16 @@ fn all_three_connection_types_are_served_at_once_and_told_of_the_end() {
     use dropin_tests::cable::{self, Cable};
 
     let Some(cable) = Cable::lay() else { return };
-    let mut host = Setup::new().default_port().started_by(&cable.host_end()).start();
-    let far = ["--address", cable::HOST];
+    let mut host = Setup::new()
+        .default_port()
+        .flags(&["--trust", "lan"])
+        .started_by(&cable.host_end())
+        .start();
+    // Of its own, since the client keeps the host's fingerprint beside its settings.
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("client.toml");
+    std::fs::write(&settings, "").unwrap();
+    let far = ["--config", settings.to_str().unwrap(), "--address", cable::HOST];
     let mut clients = [
         Running::start(&mut client(&cable.host_end(), &["s"])),
         Running::start(&mut client(&cable.client_end(), &[&far[..], &["l"]].concat())),

@@ -89,11 +89,13 @@ fn the_log_level_is_a_flag() {
 #[test]
 fn two_hosts_cannot_share_what_one_has_to_itself() {
     let (root, port) = (tempfile::tempdir().unwrap(), quiet_port());
-    let share = |port, ip| Setup::new().port(port).flags(&["--bind", ip]).state_dir(root.path());
+    let share = |port, ip| {
+        Setup::new().port(port).flags(&["--bind", ip]).state_dir(&root.path().join("state"))
+    };
     let first = share(port, "127.0.0.1").start();
     let ended = share(port, "::1").run();
     assert_eq!(ended.status, Some(1));
-    let part = root.path().join(port.to_string());
+    let part = root.path().join("state").join(port.to_string());
     let said = format!("another host is using the state directory {}; end it", part.display());
     assert!(ended.stderr.contains(&said), "{ended:?}");
     // Under another port it has a part of its own.
@@ -104,8 +106,9 @@ fn two_hosts_cannot_share_what_one_has_to_itself() {
 #[test]
 fn the_state_of_a_host_that_was_killed_is_free_again() {
     let (root, port) = (tempfile::tempdir().unwrap(), quiet_port());
-    let start = || Setup::new().plugins(&["text"]).port(port).state_dir(root.path()).start();
-    let copies = root.path().join(port.to_string()).join("copies");
+    let start =
+        || Setup::new().plugins(&["text"]).port(port).state_dir(&root.path().join("state")).start();
+    let copies = root.path().join("state").join(port.to_string()).join("copies");
     let first = start();
     // Which kills it, so that nothing is cleared away.
     drop(first);

@@ -17,6 +17,7 @@ fn clients_behind_a_pulled_cable_leave_nothing_behind() {
     let host = Setup::new()
         .plugins(&["busy", "store"])
         .flags(&["--keepalive", "1", "--write-timeout", "2"])
+        .flags(&["--trust", "lan"])
         .started_by(&cable.host_end())
         .start();
     let mut observer = Lines::over(cable.connect_locally(host.v4()));
@@ -53,6 +54,7 @@ fn a_silent_client_that_is_there_is_not_given_up() {
     let Some(cable) = Cable::lay() else { return };
     let host = Setup::new()
         .flags(&["--keepalive", "1", "--write-timeout", "1"])
+        .flags(&["--trust", "lan"])
         .started_by(&cable.host_end())
         .start();
     let mut silent = Lines::over(cable.connect(host.port()));
@@ -72,7 +74,11 @@ fn a_silent_client_that_is_there_is_not_given_up() {
 #[test]
 fn the_port_is_5000_where_none_is_named() {
     let Some(cable) = Cable::lay() else { return };
-    let host = Setup::new().default_port().started_by(&cable.host_end()).start();
+    let host = Setup::new()
+        .default_port()
+        .flags(&["--trust", "lan"])
+        .started_by(&cable.host_end())
+        .start();
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
     assert_eq!(host.addresses(), [address("[::]:5000"), address("0.0.0.0:5000")]);
     assert_eq!(Lines::over(cable.connect(5000)).ask("ping"), "PONG");
@@ -82,7 +88,11 @@ fn the_port_is_5000_where_none_is_named() {
 #[test]
 fn a_client_on_another_machine_is_listed_with_its_address() {
     let Some(cable) = Cable::lay() else { return };
-    let host = Setup::new().plugins(&["server"]).started_by(&cable.host_end()).start();
+    let host = Setup::new()
+        .plugins(&["server"])
+        .flags(&["--trust", "lan"])
+        .started_by(&cable.host_end())
+        .start();
     let mut client = Lines::over(cable.connect(host.port()));
     let peer = client.local();
     let start = format!("ip: {}, port: {},", peer.ip(), peer.port());

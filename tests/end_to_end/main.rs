@@ -1,6 +1,7 @@
 //! The whole of Dropin, from outside: sockets, processes and files.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod access;
 mod addresses;
 mod bad_input;
 mod builtins;

@@ -194,7 +194,7 @@ fn a_library_that_talks_while_it_is_probed() {
                 __attribute__((constructor)) static void run(void) { puts(\"OK: all is well\"); }";
     let name = built::library_name("a-bad-one");
     let mut host = Setup::new().file(&name, &files::compile_c(talk)).plugins(&["text"]).start();
-    assert_eq!(host.stdout().lines().count(), 1, "the host's own output is its own");
+    assert!(!host.stdout().contains("all is well"), "the host's own output is its own");
     assert_eq!(host.ks(), Some(0));
 }
 

@@ -7,6 +7,7 @@ pub mod connection;
 pub mod files;
 pub mod frame;
 pub mod host;
+pub mod keys;
 pub mod lines;
 pub mod load;
 pub mod reload;

@@ -8,8 +8,8 @@ use crate::{
     wire::Encoder,
 };
 
-pub(super) const BAD_NAME: &[u8] =
-    b"Client names cannot contain spaces, newlines or special characters.";
+pub(super) const BAD_NAME: &str =
+    "Client names cannot contain spaces, newlines or special characters.";
 
 const KNOWN: &str = "GETNAME, ID, INFO, LIST, SETINFO, SETNAME";
 
@@ -33,13 +33,12 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
                 session.rename(|names| names.session = name);
                 reply.ok();
             }
-            _ => reply.error("ERR", BAD_NAME),
+            _ => reply.error("ERR", BAD_NAME.as_bytes()),
         },
         (b"SETINFO", 3) => set_info(call, reply),
         (b"INFO", 1) => reply.text(describe(session).as_bytes()),
         (b"LIST", 1) => {
-            let lines: String =
-                call.shared.sessions.all().iter().map(|session| describe(session)).collect();
+            let lines: String = call.visible_sessions().iter().map(|one| describe(one)).collect();
             reply.text(lines.as_bytes());
         }
         (b"ID" | b"GETNAME" | b"SETNAME" | b"SETINFO" | b"INFO" | b"LIST", _) => {

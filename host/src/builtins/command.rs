@@ -15,40 +15,44 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
 }
 
 fn answer(call: &Call<'_>, reply: &mut Encoder) {
-    let table = call.table;
+    let (table, standing) = (call.table, call.standing);
+    let known = |name: &[u8]| table.get(name).filter(|command| standing.may_run(command.wanted()));
     let subcommand = call.argument(0).unwrap_or_default();
     let named = || call.arguments().skip(1);
     match subcommand.to_ascii_uppercase().as_slice() {
         b"" if call.spans.len() == 1 => {
-            let commands = table.commands();
+            let commands = table.commands(standing);
             reply.list(commands.len());
             commands.iter().for_each(|command| info(command, reply));
         }
-        b"COUNT" => reply.integer(i64::try_from(table.len()).unwrap_or(i64::MAX)),
+        b"COUNT" => {
+            let count = table.commands(standing).len();
+            reply.integer(i64::try_from(count).unwrap_or(i64::MAX));
+        }
         b"LIST" => {
-            let commands = table.commands();
+            let commands = table.commands(standing);
             reply.list(commands.len());
             commands.iter().for_each(|command| reply.text(command.name.as_bytes()));
         }
         b"INFO" if call.spans.len() > 2 => {
             reply.list(call.spans.len() - 2);
             for name in named() {
-                match table.get(name) {
+                match known(name) {
                     Some(command) => info(command, reply),
                     None => reply.null(),
                 }
             }
         }
         b"INFO" => {
-            let commands = table.commands();
+            let commands = table.commands(standing);
             reply.list(commands.len());
             commands.iter().for_each(|command| info(command, reply));
         }
         b"DOCS" => {
             let commands: Vec<_> = if call.spans.len() > 2 {
-                named().filter_map(|name| table.get(name)).collect()
+                named().filter_map(known).collect()
             } else {
-                table.commands()
+                table.commands(standing)
             };
             reply.map(commands.len());
             commands.iter().for_each(|command| docs(command, reply));

@@ -1,47 +1,54 @@
 //! `hello`: chooses the protocol and greets.
 
 use crate::{
+    access::standing::{Refusal, Standing},
     shared::VERSION,
     table::{Call, Flow},
     wire::{Encoder, Protocol},
 };
 
-/// Worded as Redis words it where no key is set.
-pub(super) const NO_KEYS: &[u8] = b"AUTH <password> called without any password configured for \
-the default user. Are you sure your configuration is correct?";
-
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
-    answer(call, reply);
-    Flow::Next
+    match answer(call, reply) {
+        Ok(None) => Flow::Next,
+        Ok(Some(standing)) => Flow::Become(Box::new(standing)),
+        Err(refusal) => {
+            reply.error(refusal.kind, refusal.message.as_bytes());
+            Flow::Next
+        }
+    }
 }
 
-fn answer(call: &Call<'_>, reply: &mut Encoder) {
+/// Greets; nothing is changed where something is refused.
+fn answer(call: &Call<'_>, reply: &mut Encoder) -> Result<Option<Standing>, Refusal> {
     let mut arguments = call.arguments();
     let protocol = match arguments.next() {
         None => reply.protocol(),
         Some(b"2") => Protocol::Resp2,
         Some(b"3") => Protocol::Resp3,
         Some(other) if other.iter().all(u8::is_ascii_digit) => {
-            return reply.error("NOPROTO", b"unsupported protocol version");
+            return refuse("NOPROTO", "unsupported protocol version");
         }
-        Some(_) => {
-            return reply.error("ERR", b"Protocol version is not an integer or out of range");
-        }
+        Some(_) => return refuse("ERR", "Protocol version is not an integer or out of range"),
     };
-    let mut name = None;
+    let (mut name, mut login) = (None, None);
     while let Some(option) = arguments.next() {
         if option.eq_ignore_ascii_case(b"SETNAME") {
             match arguments.next() {
                 Some(value) if super::client::is_name(value) => name = Some(value),
-                Some(_) => return reply.error("ERR", super::client::BAD_NAME),
-                None => return syntax(option, reply),
+                Some(_) => return refuse("ERR", super::client::BAD_NAME),
+                None => return syntax(option),
             }
         } else if option.eq_ignore_ascii_case(b"AUTH") {
-            return reply.error("ERR", NO_KEYS);
+            match (arguments.next(), arguments.next()) {
+                (Some(name), Some(key)) => login = Some((name, key)),
+                _ => return syntax(option),
+            }
         } else {
-            return syntax(option, reply);
+            return syntax(option);
         }
     }
+    let standing =
+        login.map(|(name, key)| super::auth::login(call, Some(name), key)).transpose()?;
     if let Some(name) = name {
         call.session.rename(|names| names.session = String::from_utf8_lossy(name).into_owned());
     }
@@ -57,6 +64,7 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
     pair(reply, "role", "master");
     reply.text(b"modules");
     reply.list(0);
+    Ok(standing)
 }
 
 fn pair(reply: &mut Encoder, key: &str, value: &str) {
@@ -64,7 +72,11 @@ fn pair(reply: &mut Encoder, key: &str, value: &str) {
     reply.text(value.as_bytes());
 }
 
-fn syntax(option: &[u8], reply: &mut Encoder) {
+fn syntax<T>(option: &[u8]) -> Result<T, Refusal> {
     let option = String::from_utf8_lossy(option.get(..128).unwrap_or(option));
-    reply.error("ERR", format!("Syntax error in HELLO option '{option}'").as_bytes());
+    refuse("ERR", &format!("Syntax error in HELLO option '{option}'"))
+}
+
+fn refuse<T>(kind: &'static str, message: &str) -> Result<T, Refusal> {
+    Err(Refusal { kind, message: message.into() })
 }

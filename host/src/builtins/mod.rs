@@ -1,5 +1,6 @@
 //! The commands that the host answers itself: `close`, `ks`, and the session's housekeeping.
 
+mod auth;
 mod client;
 mod command;
 mod hello;
@@ -10,34 +11,35 @@ use std::sync::Arc;
 use plugin_api::Usage;
 
 use crate::{
+    access::standing::{Door, Standing},
     shutdown::Reason,
     table::{Builtin, Call, Command, Flow, Table, Target},
     wire::{Encoder, Protocol},
 };
 
-const ALL: [(&str, &str, &str, Builtin); 11] = [
-    ("auth", "NAME_OR_KEY [KEY]", "Proves who you are.", auth),
-    ("client", "SUBCOMMAND [ARGUMENT..]", "Shows or names this session.", client::run),
-    ("close", "", "Ends this session.", close),
-    ("command", "[SUBCOMMAND] [ARGUMENT..]", "Describes the commands.", command::run),
-    ("hello", "[VERSION] [OPTION..]", "Chooses the protocol and greets.", hello::run),
-    ("ks", "", "Kills the server: tells every client, ends them all, exits.", ks),
-    ("ping", "[MESSAGE]", "Answers PONG, or the message.", ping),
-    ("plugin", "SUBCOMMAND [NAME]", plugin::HELP, plugin::run),
-    ("quit", "", "Ends this session.", close),
-    ("reset", "", "Makes this session as it was at first.", reset),
-    ("select", "INDEX", "Chooses a database; there is only 0.", select),
+const ALL: [(&str, &str, Door, &str, Builtin); 11] = [
+    ("auth", "NAME_OR_KEY [KEY]", Door::Anyone, "Proves who you are.", auth::run),
+    ("client", "SUBCOMMAND [ARGUMENT..]", Door::Known, "Shows or names this session.", client::run),
+    ("close", "", Door::Anyone, "Ends this session.", close),
+    ("command", "[SUBCOMMAND] [ARGUMENT..]", Door::Known, "Describes the commands.", command::run),
+    ("hello", "[VERSION] [OPTION..]", Door::Anyone, "Chooses the protocol and greets.", hello::run),
+    ("ks", "", Door::Admin, "Kills the server: tells every client, ends them all, exits.", ks),
+    ("ping", "[MESSAGE]", Door::Anyone, "Answers PONG, or the message.", ping),
+    ("plugin", "SUBCOMMAND [NAME]", Door::Admin, plugin::HELP, plugin::run),
+    ("quit", "", Door::Anyone, "Ends this session.", close),
+    ("reset", "", Door::Anyone, "Makes this session as it was at first.", reset),
+    ("select", "INDEX", Door::Known, "Chooses a database; there is only 0.", select),
 ];
 
 /// The built-ins, for the table.
 #[must_use]
 pub fn commands() -> Vec<Arc<Command>> {
     ALL.iter()
-        .map(|(name, usage, help, builtin)| {
+        .map(|(name, usage, door, help, builtin)| {
             // That every line can be read is for the test below to see to.
             let arguments = Usage::parse(usage).unwrap_or_default();
             let target = Target::Builtin(*builtin);
-            Arc::new(Command::new(name, usage, arguments, help, None, target))
+            Arc::new(Command::new(name, usage, arguments, help, None, target).behind(*door))
         })
         .collect()
 }
@@ -46,11 +48,6 @@ pub fn commands() -> Vec<Arc<Command>> {
 #[must_use]
 pub fn is_builtin(name: &str) -> bool {
     ALL.iter().any(|(builtin, ..)| *builtin == name)
-}
-
-fn auth(_: &Call<'_>, reply: &mut Encoder) -> Flow {
-    reply.error("ERR", hello::NO_KEYS);
-    Flow::Next
 }
 
 fn close(_: &Call<'_>, reply: &mut Encoder) -> Flow {
@@ -78,7 +75,7 @@ fn reset(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         reply.set_protocol(Protocol::Resp2);
     }
     reply.status("RESET");
-    Flow::Subscribe(None)
+    Flow::Reset
 }
 
 fn select(call: &Call<'_>, reply: &mut Encoder) -> Flow {
@@ -93,11 +90,11 @@ fn select(call: &Call<'_>, reply: &mut Encoder) -> Flow {
 }
 
 /// The reply to a name that is not in the table.
-pub fn unknown_command(table: &Table, name: &[u8], reply: &mut Encoder) {
+pub fn unknown_command(table: &Table, standing: &Standing, name: &[u8], reply: &mut Encoder) {
     /// Longer names are cut. Bytes.
     const SHOWN: usize = 128;
     let shown = String::from_utf8_lossy(name.get(..SHOWN).unwrap_or(name));
-    let message = match table.nearest(name) {
+    let message = match table.nearest(name, standing) {
         Some(nearest) => format!("unknown command '{shown}', did you mean '{nearest}'?"),
         None => format!("unknown command '{shown}'"),
     };

@@ -1,6 +1,6 @@
 //! Files and libraries.
 
-use std::{fs::Metadata, path::Path};
+use std::{fs, fs::Metadata, io, path::Path};
 
 /// How the system's libraries end, without the dot.
 pub const LIBRARY_EXTENSION: &str = std::env::consts::DLL_EXTENSION;
@@ -41,4 +41,51 @@ pub fn is_mapped(path: &Path) -> Option<bool> {
     }
     let maps = std::fs::read("/proc/self/maps").ok()?;
     Some(memchr::memmem::find(&maps, path.as_os_str().as_encoded_bytes()).is_some())
+}
+
+/// Makes a directory, where there is none, that its owner alone may look into; the directories
+/// above it are made as usual.
+///
+/// # Errors
+/// The system's.
+pub fn make_private_dir(path: &Path) -> io::Result<()> {
+    if let Some(above) = path.parent() {
+        fs::create_dir_all(above)?;
+    }
+    #[allow(unused_mut, reason = "there is nothing to set on other systems")]
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
+/// What users other than the owner may do with a file: bits as in `chmod`; none where the system
+/// does not tell.
+#[must_use]
+pub fn mode_for_others(file: &Metadata) -> u32 {
+    #[cfg(unix)]
+    return std::os::unix::fs::MetadataExt::mode(file) & 0o077;
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        0
+    }
+}
+
+/// Whether a file is this user's or the system's own; so where the system does not tell.
+#[must_use]
+pub fn is_own(file: &Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        let owner = std::os::unix::fs::MetadataExt::uid(file);
+        owner == 0 || owner == rustix::process::geteuid().as_raw()
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        true
+    }
 }

@@ -61,11 +61,16 @@ impl Session for Asking<'_> {
     }
 
     fn commands(&self) -> RVec<RawCommand> {
-        self.call.table.commands().into_iter().map(|command| raw_command(command)).collect()
+        self.call
+            .table
+            .commands(self.call.standing)
+            .into_iter()
+            .map(|command| raw_command(command))
+            .collect()
     }
 
     fn sessions(&self) -> RVec<RawSession> {
-        let sessions = self.call.shared.sessions.all();
+        let sessions = self.call.visible_sessions();
         let raw = sessions.iter().map(|session| RawSession {
             id: session.id,
             peer: session.peer.into(),
@@ -78,7 +83,8 @@ impl Session for Asking<'_> {
     }
 
     fn plugins(&self) -> RVec<RawPlugin> {
-        let plugins = self.call.table.plugins().iter().map(|plugin| RawPlugin {
+        let plugins = self.call.table.plugins(self.call.standing);
+        let plugins = plugins.into_iter().map(|plugin| RawPlugin {
             name: plugin.name.as_str().into(),
             version: plugin.version.as_str().into(),
             generation: plugin.generation,

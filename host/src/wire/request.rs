@@ -21,6 +21,18 @@ pub struct Limits {
     pub request: usize,
 }
 
+impl Limits {
+    /// A span reaches 4 GiB far.
+    fn within_reach(self) -> Self {
+        let reach = u32::MAX as usize;
+        Self {
+            argument: self.argument.min(reach),
+            arguments: self.arguments.min(reach),
+            request: self.request.min(reach),
+        }
+    }
+}
+
 /// How a request is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -64,15 +76,13 @@ pub struct Parser {
 impl Parser {
     /// A parser that holds requests to `limits`.
     pub fn new(limits: Limits) -> Self {
-        // A span reaches 4 GiB far.
-        let reach = u32::MAX as usize;
-        let limits = Limits {
-            argument: limits.argument.min(reach),
-            arguments: limits.arguments.min(reach),
-            request: limits.request.min(reach),
-        };
-        let (spans, scratch) = (Vec::new(), Vec::new());
+        let (limits, spans, scratch) = (limits.within_reach(), Vec::new(), Vec::new());
         Self { limits, at: 0, owed: 0, bulk: None, spans, scratch, unquoted: false }
+    }
+
+    /// Holds the requests that come from now on to other limits.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits.within_reach();
     }
 
     /// Looks at `input`, the received bytes that no request has consumed yet.

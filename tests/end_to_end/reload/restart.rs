@@ -23,7 +23,8 @@ impl Succession {
     }
 
     fn setup(&self) -> Setup {
-        setup().port(self.port).state_dir(self.state.path()).plugins(&["text"])
+        let state = self.state.path().join("host");
+        setup().port(self.port).state_dir(&state).plugins(&["text"])
     }
 
     fn store(&self) -> Host {
@@ -35,7 +36,7 @@ impl Succession {
     }
 
     fn file(&self, name: &str) -> std::path::PathBuf {
-        self.state.path().join(self.port.to_string()).join("state").join(name)
+        self.state.path().join("host").join(self.port.to_string()).join("state").join(name)
     }
 }
 

@@ -1,0 +1,207 @@
+//! TLS to the host, and the proof that it is the host.
+
+use crate::access::Proof;
+use crate::error::Error;
+use crate::known_hosts;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Agrees on keys with the host and sees that it is the one; nothing is sent to it before.
+pub fn start(
+    mut stream: &TcpStream,
+    host: &str,
+    name: &str,
+    proof: &Proof,
+    timeout: Duration,
+) -> Result<ClientConnection, Error> {
+    let local = |source| Error::Local { doing: "set up a socket", source };
+    let server = ServerName::try_from(host.to_owned())
+        .map_err(|_| Error::Usage(format!("'{host}' is no name that TLS knows")))?;
+    let unfit = |error: rustls::Error| Error::Usage(format!("TLS cannot be set up: {error}"));
+    let provider = Arc::new(ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match proof {
+        Proof::Authority(file) => authority(file, &provider)?,
+        Proof::Fingerprint(_) | Proof::Known(_) => Arc::new(ByFingerprint(Arc::clone(&provider))),
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unfit)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    let mut connection = ClientConnection::new(Arc::new(config), server).map_err(unfit)?;
+    connection.set_buffer_limit(None);
+    stream.set_read_timeout(Some(timeout)).map_err(local)?;
+    stream.set_write_timeout(Some(timeout)).map_err(local)?;
+    while connection.is_handshaking() {
+        connection
+            .complete_io(&mut stream)
+            .map_err(|error| Error::NoTls { name: name.to_owned(), cause: error.to_string() })?;
+    }
+    stream.set_read_timeout(None).map_err(local)?;
+    let certificate = connection.peer_certificates().and_then(|chain| chain.first());
+    let shown = certificate.map(fingerprint).unwrap_or_default();
+    check(name, &shown, proof)?;
+    Ok(connection)
+}
+
+fn check(name: &str, shown: &str, proof: &Proof) -> Result<(), Error> {
+    let changed = |expected: String, file: Option<&Path>| Error::Changed {
+        name: name.to_owned(),
+        shown: shown.to_owned(),
+        expected,
+        file: file.map(Path::to_owned),
+    };
+    let file = match proof {
+        Proof::Authority(_) => return Ok(()),
+        Proof::Fingerprint(expected) if expected.eq_ignore_ascii_case(shown) => return Ok(()),
+        Proof::Fingerprint(expected) => return Err(changed(expected.clone(), None)),
+        Proof::Known(file) => file.as_deref(),
+    };
+    let Some(file) = file else {
+        return Err(Error::Usage(
+            "there is no configuration directory to keep the host's fingerprint in: give \
+             --fingerprint, --ca or --config"
+                .to_owned(),
+        ));
+    };
+    let known = known_hosts::find(file, name)
+        .map_err(|source| Error::ReadFile { file: file.to_owned(), source })?;
+    match known {
+        Some(known) if known == shown => Ok(()),
+        Some(known) => Err(changed(known, Some(file))),
+        None => {
+            eprintln!(
+                "client: first contact with {name}; its fingerprint is {shown}\nclient: compare it \
+                 with what `host fingerprint` says there; from now on no other is accepted"
+            );
+            known_hosts::add(file, name, shown)
+                .map_err(|source| Error::Local { doing: "keep the host's fingerprint", source })
+        }
+    }
+}
+
+fn authority(
+    file: &Path,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+    let bad = |error: String| {
+        Error::Usage(format!("{} holds no certificate to trust: {error}", file.display()))
+    };
+    let text =
+        std::fs::read(file).map_err(|source| Error::ReadFile { file: file.to_owned(), source })?;
+    let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|error| bad(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        roots.add(certificate.clone()).map_err(|error| bad(error.to_string()))?;
+    }
+    let vouched =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+            .build()
+            .map_err(|error| bad(error.to_string()))?;
+    Ok(Arc::new(ByFile { certificates, vouched }))
+}
+
+/// As the host shows it.
+fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let digest = ::ring::digest::digest(&::ring::digest::SHA256, certificate);
+    let bytes: Vec<_> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    format!("SHA256:{}", bytes.join(":"))
+}
+
+/// Takes any certificate for now, as long as the host holds its key; it is then compared.
+#[derive(Debug)]
+struct ByFingerprint(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for ByFingerprint {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Takes a certificate that the file holds, whatever names it has, or one that is vouched for and
+/// has the right name.
+#[derive(Debug)]
+struct ByFile {
+    certificates: Vec<CertificateDer<'static>>,
+    vouched: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for ByFile {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.certificates.contains(certificate) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.vouched.verify_server_cert(certificate, chain, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.vouched.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.vouched.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.vouched.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,74 @@
+//! One request's answer: one reply, whatever happens.
+
+use crate::{
+    access::standing::Standing,
+    builtins,
+    sessions::SessionEntry,
+    shared::Shared,
+    table::{Answer, Call, Flow, Table, Target},
+    wire::{Encoder, Framing, Protocol, RequestView},
+};
+
+/// Answers one request: one reply, whatever happens.
+pub(super) fn answer(
+    shared: &Shared,
+    session: &SessionEntry,
+    standing: &Standing,
+    table: &Table,
+    request: &RequestView<'_>,
+    replies: &mut Encoder,
+) -> (Answer, Flow) {
+    let found = table.get(request.name());
+    if !standing.is_free()
+        && let Some(refusal) = standing.refuse(found.map(|command| command.wanted()))
+    {
+        session.count_command();
+        replies.begin();
+        replies.error(refusal.kind, refusal.message.as_bytes());
+        replies.finish();
+        return (Answer::Given, Flow::Next);
+    }
+    let Some(command) = found else {
+        session.count_command();
+        replies.begin();
+        builtins::unknown_command(table, standing, request.name(), replies);
+        replies.finish();
+        return (Answer::Given, Flow::Next);
+    };
+    replies.begin();
+    let count = request.spans.len() - 1;
+    let mut flow = Flow::Next;
+    if count < command.least || count > command.most {
+        builtins::wrong_arity(command, replies);
+    } else {
+        let (input, spans) = (request.bytes, request.spans);
+        let call = Call { input, spans, session, standing, table, shared };
+        match &command.target {
+            Target::Worker(worker) => {
+                if worker.call(&call, replies) == Answer::Moved {
+                    return (Answer::Moved, Flow::Next);
+                }
+            }
+            Target::Builtin(builtin) => flow = builtin(&call, replies),
+        }
+    }
+    session.count_command();
+    replies.finish();
+    (Answer::Given, flow)
+}
+
+/// A session that has sent a RESP array gets RESP replies from then on.
+pub(super) fn settle(replies: &mut Encoder, framing: Framing) {
+    if framing == Framing::Resp && replies.protocol() == Protocol::Lines {
+        replies.set_protocol(Protocol::Resp2);
+    }
+}
+
+/// An error that answers no command.
+pub(super) fn refuse(replies: &mut Encoder, write_message: impl FnOnce(&mut Vec<u8>)) {
+    let mut message = Vec::new();
+    write_message(&mut message);
+    replies.begin();
+    replies.error("ERR", &message);
+    replies.finish();
+}

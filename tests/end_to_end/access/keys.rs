@@ -1,0 +1,181 @@
+//! Keys: made, shown once, used, revoked, expired, refused.
+
+use std::{fs, time::Instant};
+
+use dropin_tests::{
+    Frame, LIMIT, Lines, Resp, Setup,
+    cable::Cable,
+    keys::{add_key, key_command},
+    wait_until,
+};
+
+use super::{NOAUTH, WRONGPASS, holder, wary};
+
+#[test]
+fn a_key_lets_in_in_every_way_that_clients_send_it() {
+    let host = wary(&[]);
+    drop(holder(&host, "first", &[]));
+    let key = add_key(&host, "alice", &[]);
+    wait_until("the host knows the key", LIMIT, || {
+        Lines::connect(&host).ask(&format!("auth {key}")) == "OK"
+    });
+    for words in [&["AUTH", &key][..], &["AUTH", "alice", &key], &["auth", "default", &key]] {
+        let mut client = Resp::connect(&host);
+        assert!(matches!(client.ask(&["echo", "x"]), Frame::Error(_)));
+        assert_eq!(client.ask(words), Frame::ok());
+        assert_eq!(client.ask(&["echo", "x"]), "x".into());
+        assert_eq!(client.ask(&["RESET"]), Frame::Status("RESET".into()));
+        assert!(matches!(client.ask(&["echo", "x"]), Frame::Error(_)), "it is a stranger again");
+    }
+    let mut client = Resp::connect(&host);
+    let hello = client.ask(&["HELLO", "3", "AUTH", "alice", &key, "SETNAME", "lee"]);
+    assert_eq!(hello.get("proto"), Some(&Frame::Integer(3)));
+    assert_eq!(client.ask(&["CLIENT", "GETNAME"]), "lee".into());
+    client.send(format!(
+        "*1\r\n$5\r\nRESET\r\n*2\r\n$4\r\nAUTH\r\n$64\r\n{key}\r\n*2\r\n$4\r\necho\r\n$1\r\ny\r\n"
+    ));
+    assert_eq!(client.frame(), Frame::Status("RESET".into()));
+    assert_eq!((client.frame(), client.frame()), (Frame::ok(), "y".into()), "all at once");
+    let long = "x".repeat(20 << 10);
+    assert_eq!(client.ask(&["echo", &long]), Frame::text(&long), "its limits are the usual ones");
+}
+
+#[test]
+fn what_is_no_key_lets_nobody_in_and_is_never_logged() {
+    let host = wary(&[]);
+    drop(holder(&host, "bob", &[]));
+    let key = add_key(&host, "alice", &[]);
+    let (other, short) = ("f".repeat(64), &key[1..]);
+    for words in [
+        &["AUTH", &other][..],
+        &["AUTH", ""],
+        &["AUTH", "bob", &key],
+        &["AUTH", &key, "alice"],
+        &["AUTH", "alice", short],
+        &["AUTH", "alice", "alice"],
+        &["HELLO", "3", "AUTH", "alice", &other],
+    ] {
+        let mut client = Resp::connect(&host);
+        let started = Instant::now();
+        assert_eq!(client.ask(words), Frame::error(WRONGPASS), "{words:?}");
+        assert!(started.elapsed().as_millis() >= 100, "it is slowed");
+        assert!(matches!(client.ask(&["echo", "x"]), Frame::Error(_)));
+    }
+    let mut client = Resp::connect(&host);
+    let started = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(client.ask(&["AUTH", &other]), Frame::error(WRONGPASS));
+    }
+    assert!(started.elapsed().as_millis() >= 700, "each takes longer");
+    let line = host.wait_for_log("failed login from 127.0.0.1:");
+    assert!(line.contains("failed since the start"), "{line}");
+    let log = host.log();
+    for secret in [&key, &other, short] {
+        assert!(!log.contains(secret), "a key is logged");
+    }
+    assert!(log.matches("failed login").count() < 8, "the log is not filled");
+}
+
+#[test]
+fn a_revoked_key_ends_its_sessions_and_no_others() {
+    let host = wary(&[]);
+    let (mut alice, mut bob) = (holder(&host, "alice", &[]), holder(&host, "bob", &[]));
+    assert_eq!(alice.ask(&["echo", "x"]), "x".into());
+    assert!(key_command(host.state_dir(), &["revoke", "alice"]).0);
+    let farewell = "NOAUTH the key of this session is revoked or has expired";
+    assert_eq!(alice.end(), [Frame::error(farewell)]);
+    assert_eq!(bob.ask(&["echo", "x"]), "x".into());
+    let again = key_command(host.state_dir(), &["revoke", "alice"]);
+    assert!(!again.0 && again.2.contains("there is no key 'alice'"), "{again:?}");
+}
+
+#[test]
+fn an_expired_key_ends_its_sessions_and_lets_nobody_in() {
+    let host = wary(&[]);
+    let key = add_key(&host, "alice", &["--expires", "1"]);
+    let mut alice = Resp::connect(&host);
+    wait_until("the host knows the key", LIMIT, || alice.ask(&["AUTH", &key]) == Frame::ok());
+    let path = host.state_dir().join("keys.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let line = text.lines().find(|line| line.starts_with("expires = ")).unwrap();
+    let beside = host.state_dir().join("beside");
+    fs::copy(&path, &beside).unwrap();
+    fs::write(&beside, text.replace(line, "expires = 1000")).unwrap();
+    fs::rename(&beside, &path).unwrap();
+    assert!(alice.end().last().is_some_and(|last| matches!(last, Frame::Error(_))));
+    assert_eq!(Resp::connect(&host).ask(&["AUTH", &key]), Frame::error(WRONGPASS));
+    let (_, list, _) = key_command(host.state_dir(), &["list"]);
+    assert!(list.contains("expired 1970-01-01"), "{list}");
+}
+
+#[test]
+fn a_key_is_shown_once_and_kept_as_a_hash_for_its_owner_alone() {
+    let host = wary(&[]);
+    let key = add_key(&host, "alice", &["--role", "admin", "--commands", "text.*", "get"]);
+    assert_eq!(key.len(), 64);
+    let (worked, list, _) = key_command(host.state_dir(), &["list"]);
+    assert!(worked && list.starts_with("alice  admin  commands: text.* get  made "), "{list}");
+    let kept = fs::read_to_string(host.state_dir().join("keys.toml")).unwrap();
+    assert!(!kept.contains(&key) && !list.contains(&key));
+    for (arguments, said) in [
+        (&["add", "alice"][..], "there is a key 'alice' already"),
+        (&["add", "a b"], "is no name for a key"),
+        (&["add", "x", "--commands", "a b"], "is no pattern of commands"),
+        (&["add", "x", "--expires", "2001-01-01"], "a day to come"),
+        (&["add", "x", "--expires", "0"], "a day to come"),
+        (&["add", "x", "--role", "king"], "invalid value"),
+    ] {
+        let (worked, key, error) = key_command(host.state_dir(), arguments);
+        assert!(!worked && key.is_empty() && error.contains(said), "{arguments:?}: {error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_state_directory_that_others_can_open_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let state = tempfile::tempdir().unwrap();
+    let set = |mode| {
+        fs::set_permissions(state.path(), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(0o750);
+    let ended = Setup::new().state_dir(state.path()).run();
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("chmod go= "), "{ended:?}");
+    assert!(!key_command(state.path(), &["add", "alice"]).0);
+    set(0o700);
+    let host = Setup::new().state_dir(state.path()).start();
+    assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
+    assert!(key_command(state.path(), &["add", "alice"]).0);
+}
+
+#[test]
+fn a_key_is_never_taken_over_a_plain_connection_from_beyond() {
+    let Some(cable) = Cable::lay() else { return };
+    let host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
+    let key = add_key(&host, "alice", &["--role", "admin"]);
+    wait_until("the host knows the key", LIMIT, || {
+        let mut near = Lines::over(cable.connect_locally(host.v4()));
+        near.ask(&format!("auth alice {key}")) == "OK"
+    });
+    let mut far = Resp::over(cable.connect(host.port()));
+    for words in [&["AUTH", &key][..], &["HELLO", "3", "AUTH", "alice", &key]] {
+        let Frame::Error(answer) = far.ask(words) else { panic!("{words:?} let in") };
+        assert!(answer.starts_with("ERR a key is accepted over TLS only"), "{answer}");
+    }
+    let Frame::Error(answer) = far.ask(&["ks"]) else { panic!("it ended the host") };
+    assert!(answer.starts_with(&format!("{NOAUTH}Connect over TLS")), "{answer}");
+    assert!(!host.log().contains(&key));
+}
+
+#[test]
+fn a_broken_key_file_changes_nothing_and_is_told() {
+    let host = wary(&[]);
+    let mut alice = holder(&host, "alice", &[]);
+    let path = host.state_dir().join("keys.toml");
+    fs::write(&path, "[[key]]\nname = 7\n").unwrap();
+    host.wait_for_log("the keys from before stay in force");
+    assert_eq!(alice.ask(&["echo", "x"]), "x".into());
+    let (worked, _, error) = key_command(host.state_dir(), &["list"]);
+    assert!(!worked && error.contains("cannot be understood"), "{error}");
+}

@@ -1,0 +1,36 @@
+//! Who may come in, and what they may run.
+
+mod client;
+mod keys;
+mod roles;
+mod tls;
+mod trust;
+
+use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, Setup, keys::add_key, wait_until};
+
+/// What a stranger is told.
+const NOAUTH: &str = "NOAUTH Authentication required. ";
+
+/// What follows a key that is none.
+const WRONGPASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
+/// A host that trusts nobody, not even this machine.
+fn wary(flags: &[&str]) -> Host {
+    Setup::new()
+        .plugins(&["server", "store", "text"])
+        .flags(&["--trust", "none"])
+        .flags(flags)
+        .start()
+}
+
+/// A session that has logged in with a key made with these flags.
+#[track_caller]
+fn holder(host: &Host, name: &str, flags: &[&str]) -> Resp {
+    let key = add_key(host, name, flags);
+    wait_until("the host knows the key", LIMIT, || {
+        Lines::connect(host).ask(&format!("auth {name} {key}")) == "OK"
+    });
+    let mut client = Resp::connect(host);
+    assert_eq!(client.ask(&["AUTH", name, &key]), Frame::ok());
+    client
+}

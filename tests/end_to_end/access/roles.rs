@@ -1,0 +1,100 @@
+//! What a key lets its holder run, and see.
+
+use dropin_tests::{Frame, Lines, Resp};
+
+use super::{holder, wary};
+
+fn refusal(client: &mut Resp, words: &[&str]) -> String {
+    match client.ask(words) {
+        Frame::Error(message) => message,
+        other => panic!("{words:?} was run: {other:?}"),
+    }
+}
+
+fn texts(frame: &Frame) -> Vec<String> {
+    let Frame::List(items) = frame else { panic!("not a list: {frame:?}") };
+    items.iter().map(|item| item.as_str().to_owned()).collect()
+}
+
+#[test]
+fn looking_after_the_host_takes_an_admin() {
+    let mut host = wary(&[]);
+    let mut alice = holder(&host, "alice", &[]);
+    for (words, name) in [(&["ks"][..], "ks"), (&["PLUGIN", "info", "text"], "plugin")] {
+        assert_eq!(
+            refusal(&mut alice, words),
+            format!(
+                "NOPERM User alice has no permissions to run the '{name}' command; it takes a key \
+                 with the role admin"
+            )
+        );
+    }
+    let mut boss = holder(&host, "boss", &["--role", "admin"]);
+    assert_eq!(boss.ask(&["plugin", "info", "text"]).get("name"), Some(&"text".into()));
+    assert_eq!(boss.ask(&["ks"]), Frame::ok());
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn a_user_sees_only_itself_and_an_admin_everybody() {
+    let host = wary(&[]);
+    let (mut alice, mut boss) =
+        (holder(&host, "alice", &[]), holder(&host, "boss", &["--role", "admin"]));
+    let count = |client: &mut Resp| {
+        let listed = client.ask(&["CLIENT", "LIST"]).as_str().lines().count();
+        let Frame::List(clients) = client.ask(&["clients"]) else { panic!("no list") };
+        assert_eq!(clients.len(), listed);
+        listed
+    };
+    assert_eq!(count(&mut alice), 1);
+    let own = format!("addr={} ", alice.local());
+    assert!(alice.ask(&["CLIENT", "LIST"]).as_str().contains(&own));
+    assert!(count(&mut boss) >= 2);
+}
+
+#[test]
+fn a_key_for_some_commands_runs_only_those_and_housekeeping() {
+    let host = wary(&[]);
+    let mut some = holder(&host, "some", &["--commands", "text.*", "get"]);
+    assert_eq!(some.ask(&["echo", "x"]), "x".into());
+    assert_eq!(some.ask(&["UPPER", "x"]), "X".into());
+    assert_eq!(some.ask(&["get", "x"]), Frame::Null);
+    let missing = "has no permissions to run the 'set' command; the key is for: text.* get";
+    assert_eq!(refusal(&mut some, &["set", "x", "1"]), format!("NOPERM User some {missing}"));
+    assert_eq!(refusal(&mut some, &["SET"]), format!("NOPERM User some {missing}"));
+    for words in
+        [&["PING"][..], &["CLIENT", "ID"], &["SELECT", "0"], &["HELLO", "2"], &["COMMAND", "COUNT"]]
+    {
+        assert!(!matches!(some.ask(words), Frame::Error(_)), "{words:?}");
+    }
+    let mut boss = holder(&host, "boss", &["--role", "admin", "--commands", "get"]);
+    assert!(refusal(&mut boss, &["ks"]).ends_with("the key is for: get"));
+    assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
+}
+
+#[test]
+fn a_session_is_shown_only_what_it_may_run() {
+    let host = wary(&[]);
+    let mut some = holder(&host, "some", &["--commands", "store.get", "help"]);
+    let listed = texts(&some.ask(&["COMMAND", "LIST"]));
+    let housekeeping =
+        ["auth", "client", "close", "command", "hello", "ping", "quit", "reset", "select"];
+    let mut expected: Vec<_> = housekeeping.iter().copied().chain(["get", "help"]).collect();
+    expected.sort_unstable();
+    assert_eq!(listed, expected);
+    assert_eq!(some.ask(&["COMMAND", "COUNT"]), Frame::Integer(11));
+    let count = |frame: Frame| match frame {
+        Frame::List(items) => items.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(count(some.ask(&["COMMAND"])), 11);
+    assert_eq!(count(some.ask(&["COMMAND", "DOCS"])), 22);
+    assert_eq!(count(some.ask(&["COMMAND", "DOCS", "set", "ks"])), 0);
+    assert_eq!(some.ask(&["COMMAND", "INFO", "set"]), Frame::List(vec![Frame::Null]));
+    let help = format!("{:?}", some.ask(&["help"]));
+    assert!(help.contains("get") && !help.contains("ks") && !help.contains("incr"), "{help}");
+    assert_eq!(refusal(&mut some, &["incrr"]), "ERR unknown command 'incrr'");
+    let mut boss = holder(&host, "boss", &["--role", "admin"]);
+    assert!(texts(&boss.ask(&["COMMAND", "LIST"])).contains(&"ks".to_owned()));
+    assert!(refusal(&mut boss, &["incrr"]).contains("did you mean 'incr'?"));
+}

@@ -1,0 +1,185 @@
+//! TLS on the same port, with the tools that people have.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use dropin_tests::{
+    Host, LIMIT, Lines, Setup,
+    cable::{Cable, HOST},
+    keys::add_key,
+    require, tool, wait_until,
+};
+
+use super::wary;
+
+fn fingerprint(host: &Host) -> String {
+    let said = host.stdout();
+    let line = said.lines().find_map(|line| line.strip_prefix("fingerprint "));
+    line.expect("the host tells its fingerprint").to_owned()
+}
+
+/// Sends lines over TLS and returns what came back; `openssl` must agree with the fingerprint.
+fn openssl(started_by: &[&str], host: &Host, address: &str, flags: &[&str], input: &str) -> Output {
+    let mut words = started_by.iter().copied().chain(["openssl"]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(["s_client", "-quiet", "-connect"]);
+    command.arg(format!("{address}:{}", host.port()));
+    command.arg("-verify_return_error").args(["-CAfile", &certificate(host)]).args(flags);
+    tool::run(&mut command, input.as_bytes())
+}
+
+fn certificate(host: &Host) -> String {
+    host.state_dir().join("tls-cert.pem").to_string_lossy().into_owned()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn openssl_speaks_lines_over_tls_of_both_versions() {
+    if !require("openssl") {
+        return;
+    }
+    let host = Setup::new().plugins(&["text"]).start();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let output = openssl(&[], &host, "127.0.0.1", &[version], "echo one\necho two\nclose\n");
+        assert_eq!(text(&output), "one\ntwo\nOK\n", "{output:?}");
+    }
+    for version in ["-tls1", "-tls1_1"] {
+        let output = openssl(&[], &host, "127.0.0.1", &[version], "echo one\nclose\n");
+        assert_eq!(text(&output), "", "{version} is too old");
+    }
+    assert_eq!(Lines::connect(&host).ask("echo plain"), "plain");
+}
+
+#[test]
+fn the_fingerprint_is_that_of_the_certificate_and_stays() {
+    if !require("openssl") {
+        return;
+    }
+    let host = Setup::new().start();
+    let mut command = Command::new("openssl");
+    command.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", &certificate(&host)]);
+    let said = text(&tool::run(&mut command, b""));
+    let shown = fingerprint(&host);
+    assert_eq!(said.trim().split('=').nth(1), shown.strip_prefix("SHA256:"));
+    let mut command = Command::new(dropin_tests::built::program("host"));
+    command.arg("fingerprint").arg("--state-dir").arg(host.state_dir());
+    assert_eq!(text(&tool::run(&mut command, b"")).trim(), shown);
+}
+
+#[test]
+fn a_large_reply_and_a_long_pipeline_come_over_tls_whole() {
+    if !require("openssl") {
+        return;
+    }
+    let host = Setup::new().plugins(&["text"]).start();
+    let word = "x".repeat(300_000);
+    let count = 2_000;
+    let input = format!("echo {word}\n{}close\n", "echo short\n".repeat(count));
+    let output = openssl(&[], &host, "127.0.0.1", &[], &input);
+    let expected = format!("{word}\n{}OK\n", "short\n".repeat(count));
+    assert!(text(&output) == expected, "{} of {} bytes", output.stdout.len(), expected.len());
+}
+
+#[test]
+fn redis_cli_logs_in_over_tls() {
+    if !require("redis-cli") {
+        return;
+    }
+    let host = wary(&[]);
+    let key = add_key(&host, "alice", &[]);
+    let redis = |words: &[&str]| {
+        let mut command = Command::new("redis-cli");
+        command.args(["--tls", "--cacert", &certificate(&host), "-p", &host.port().to_string()]);
+        command.env("REDISCLI_AUTH", &key).args(words);
+        text(&tool::run(&mut command, b""))
+    };
+    wait_until("the host knows the key", LIMIT, || redis(&["echo", "hello"]) == "hello\n");
+    assert_eq!(redis(&["--user", "alice", "upper", "hello"]), "HELLO\n");
+    assert_eq!(redis(&["-3", "incr", "n"]), "1\n");
+    assert!(redis(&["ks"]).starts_with("NOPERM "));
+}
+
+#[test]
+fn a_friend_beyond_gets_in_by_key_over_tls_and_ends_the_host() {
+    let Some(cable) = Cable::lay() else { return };
+    if !require("openssl") {
+        return;
+    }
+    let mut host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
+    let (user, admin) =
+        (add_key(&host, "alice", &[]), add_key(&host, "boss", &["--role", "admin"]));
+    let far = |input: String| text(&openssl(&cable.client_end(), &host, HOST, &[], &input));
+    wait_until("the host knows the keys", LIMIT, || {
+        let mut near = Lines::over(cable.connect_locally(host.v4()));
+        near.ask(&format!("auth boss {admin}")) == "OK"
+    });
+    let answers = far("ping\necho x\nclose\n".into());
+    let lines: Vec<_> = answers.lines().collect();
+    assert_eq!((lines[0], lines[2]), ("PONG", "OK"));
+    assert!(lines[1].starts_with("error: NOAUTH Authentication required. Send AUTH "), "{answers}");
+    let answers = far(format!("auth alice {user}\necho x\nks\nclose\n"));
+    assert!(answers.starts_with("OK\nx\nerror: NOPERM User alice "), "{answers}");
+    let answers = far(format!("auth boss {admin}\nks\n"));
+    assert_eq!(answers, "OK\nOK\nthe server is shutting down\n");
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn what_is_no_tls_harms_nobody() {
+    let host = wary(&["--login-timeout", "0.5"]);
+    for garbage in
+        [&b"\x16"[..], b"\x16\x03\x01\x02\x00", b"\x16garbage of some length", &[0x16; 5000]]
+    {
+        let mut client = dropin_tests::Connection::to(host.v4());
+        client.send(garbage);
+        client.wait_for_end();
+    }
+    assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
+}
+
+#[test]
+fn an_own_certificate_is_used_and_its_key_must_be_private() {
+    if !require("openssl") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (certificate, key) = (path("cert.pem"), path("key.pem"));
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=own"]);
+    command.args(["-keyout", &key, "-out", &certificate]);
+    assert!(tool::run(&mut command, b"").status.success());
+    let start = || Setup::new().flags(&["--tls-cert", &certificate, "--tls-key", &key]);
+    let host = start().start();
+    let output = openssl(&[], &host, "127.0.0.1", &["-CAfile", &certificate], "ping\nclose\n");
+    assert_eq!(text(&output), "PONG\nOK\n");
+    set_mode(Path::new(&key), 0o644);
+    let ended = start().run();
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("chmod go= "), "{ended:?}");
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_watcher_over_tls_is_told_at_once() {
+    if !require("redis-cli") {
+        return;
+    }
+    // Both commands arrive in one TLS record: the second must not wait for the socket.
+    let host = Setup::new().plugins(&["text"]).start();
+    let input = "HELLO 3\r\nPLUGIN WATCH\r\nPING\r\nPLUGIN RELOAD text\r\nPING two\r\nQUIT\r\n";
+    let output = openssl(&[], &host, "127.0.0.1", &[], input);
+    let said = text(&output);
+    assert!(said.contains("+PONG\r\n") && said.contains("two"), "{said}");
+}

@@ -1,0 +1,135 @@
+//! Trust by where a client is.
+
+use std::time::Instant;
+
+use dropin_tests::{Frame, Lines, Resp, Setup, cable::Cable};
+
+use super::{NOAUTH, wary};
+
+/// Whether a client at the other end of a cable, and one at this end, may run a command.
+fn let_in(flags: &[&str]) -> Option<(bool, bool)> {
+    let cable = Cable::lay()?;
+    let host = Setup::new().plugins(&["text"]).flags(flags).started_by(&cable.host_end()).start();
+    let answers = [cable.connect(host.port()), cable.connect_locally(host.v4())].map(|client| {
+        let answer = Lines::over(client).ask("echo in");
+        assert!(answer == "in" || answer.starts_with(&format!("error: {NOAUTH}")), "{answer}");
+        answer == "in"
+    });
+    Some((answers[0], answers[1]))
+}
+
+#[test]
+fn only_this_machine_is_trusted_by_default() {
+    for flags in [&[][..], &["--trust", "loopback"]] {
+        let Some(answers) = let_in(flags) else { return };
+        assert_eq!(answers, (false, true), "{flags:?}");
+    }
+}
+
+#[test]
+fn the_local_network_or_everybody_or_nobody_can_be_trusted() {
+    for (level, expected) in
+        [("lan", (true, true)), ("all", (true, true)), ("none", (false, false))]
+    {
+        let Some(answers) = let_in(&["--trust", level]) else { return };
+        assert_eq!(answers, expected, "{level}");
+    }
+}
+
+#[test]
+fn a_stranger_cannot_end_the_host_in_any_protocol() {
+    let host = wary(&[]);
+    let mut lines = Lines::connect(&host);
+    assert!(lines.ask("ks").starts_with(&format!("error: {NOAUTH}Send AUTH NAME KEY; ")));
+    for words in [&["HELLO", "2"][..], &["HELLO", "3"]] {
+        let mut client = Resp::connect(&host);
+        client.ask(words);
+        for words in [
+            &["ks"][..],
+            &["KS"],
+            &["echo", "x"],
+            &["plugin", "info", "text"],
+            &["client", "list"],
+            &["command"],
+            &["command", "docs"],
+            &["select", "0"],
+            &["no-such-command"],
+            &["ks", "too", "many"],
+        ] {
+            let Frame::Error(answer) = client.ask(words) else { panic!("{words:?} was run") };
+            assert!(answer.starts_with(NOAUTH), "{words:?}: {answer}");
+        }
+    }
+    assert_eq!(Lines::connect(&host).ask("ping"), "PONG", "the host is there");
+}
+
+#[test]
+fn a_stranger_may_greet_and_go() {
+    let host = wary(&[]);
+    for end in ["close", "quit"] {
+        let mut client = Resp::connect(&host);
+        assert_eq!(client.ask(&["PING"]), Frame::Status("PONG".into()));
+        assert!(matches!(client.ask(&["HELLO", "3"]), Frame::Map(_)));
+        assert_eq!(client.ask(&["RESET"]), Frame::Status("RESET".into()));
+        client.say(&[end]);
+        assert_eq!(client.end(), [Frame::ok()]);
+    }
+}
+
+#[test]
+fn a_stranger_may_ask_for_little() {
+    let host = wary(&[]);
+    let nine = ["ping"; 10];
+    assert!(matches!(Resp::connect(&host).ask(&nine), Frame::Error(_)), "it is understood");
+    let text = "x".repeat(16 << 10);
+    assert_eq!(Resp::connect(&host).ask(&["ping", &text]), Frame::text(&text));
+    for (request, answer) in [
+        ("*11\r\n".to_owned(), "ERR Protocol error: invalid multibulk length"),
+        (
+            format!("*2\r\n$4\r\nping\r\n${}\r\n", (16 << 10) + 1),
+            "ERR Protocol error: invalid bulk length",
+        ),
+    ] {
+        let mut client = Resp::connect(&host);
+        client.send(request);
+        assert_eq!(client.end(), [Frame::error(answer)]);
+    }
+    let mut client = Lines::connect(&host);
+    client.send("x".repeat((16 << 10) + 1));
+    assert_eq!(client.end(), ["error: Protocol error: too big inline request"]);
+}
+
+#[test]
+fn a_stranger_who_does_not_log_in_is_told_and_closed() {
+    let host = wary(&["--login-timeout", "0.3"]);
+    let started = Instant::now();
+    let farewell = "NOAUTH no login within 0.3 s, the connection is closed";
+    assert_eq!(Lines::connect(&host).end(), [format!("error: {farewell}")]);
+    let mut client = Resp::connect(&host);
+    client.say(&["PING"]);
+    assert_eq!(client.end(), [Frame::Status("PONG".into()), Frame::error(farewell)]);
+    assert!(started.elapsed().as_secs_f64() >= 0.6, "each has had its time");
+    let mut busy = Lines::connect(&host);
+    while busy.ask("ping") == "PONG" {}
+}
+
+#[test]
+fn who_is_trusted_has_all_the_time() {
+    let host = Setup::new().flags(&["--login-timeout", "0.1"]).start();
+    let mut trusted = Lines::connect(&host);
+    host.wait_for_log("started");
+    let started = Instant::now();
+    while started.elapsed().as_secs_f64() < 0.3 {
+        assert_eq!(trusted.ask("ping"), "PONG");
+    }
+}
+
+#[test]
+fn trust_in_everybody_is_warned_of() {
+    let host = Setup::new().flags(&["--trust", "all"]).start();
+    host.wait_for_log("whoever reaches the port can run every command");
+    let host = Setup::new().variable("DROPIN_TRUST", "none").start();
+    assert!(host.logged("whoever reaches").is_none());
+    assert!(Lines::connect(&host).ask("select 0").starts_with("error: NOAUTH "));
+    assert_eq!(Setup::new().flags(&["--trust", "friends"]).run().status, Some(2));
+}

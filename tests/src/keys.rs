@@ -1,0 +1,33 @@
+//! Keys of a host, made as its owner makes them.
+
+use std::{path::Path, process::Command};
+
+use crate::{Host, built};
+
+/// Runs `host key` for this state directory: whether it worked, and what it said on its output and
+/// beside.
+///
+/// # Panics
+/// Where it cannot be started.
+#[must_use]
+pub fn key_command(state_dir: &Path, arguments: &[&str]) -> (bool, String, String) {
+    let mut command = Command::new(built::program("host"));
+    command.arg("key").args(arguments).arg("--state-dir").arg(state_dir);
+    command.env_remove("DROPIN_STATE_DIR");
+    let output = command.output().expect("the host can be started");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+/// Makes a key with these flags, and returns it.
+///
+/// # Panics
+/// Where that does not work.
+#[must_use]
+#[track_caller]
+pub fn add_key(host: &Host, name: &str, flags: &[&str]) -> String {
+    let arguments: Vec<&str> = ["add", name].iter().chain(flags).copied().collect();
+    let (worked, key, said) = key_command(host.state_dir(), &arguments);
+    assert!(worked, "{said}");
+    key.trim_end().to_owned()
+}
