@@ -182,7 +182,9 @@ fn a_library_that_hangs_in_its_constructor() {
     let name = built::library_name("a-bad-one");
     let setup =
         Setup::new().file(&name, &files::compile_c(hang)).flags(&["--probe-timeout", "1.5"]);
-    assert_eq!(refused(setup, &name), "it did not finish within 1.5 s of being probed");
+    let why = "it did not finish within 1.5 s of being probed: touch the file to have it tried again, \
+               or give it longer with --probe-timeout";
+    assert_eq!(refused(setup, &name), why);
 }
 
 #[test]

@@ -115,7 +115,8 @@ fn at_the_start(bad: &Bad) {
         assert!(host.log().contains(bad.why[0]), "{}", host.log());
         assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
     }
-    assert_eq!(host.stdout().lines().count(), 1, "the host's own output is its own");
+    // Where it listens, and its fingerprint.
+    assert_eq!(host.stdout().lines().count(), 2, "the host's own output is its own");
     assert_eq!(host.ks(), Some(0));
 }
 

@@ -40,6 +40,14 @@ impl Succession {
     }
 }
 
+/// As the host makes it: it takes no state directory that others can look into.
+fn make_private(folder: &Path) {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder).unwrap();
+}
+
 fn fill(host: &Host) {
     let mut client = Lines::connect(host);
     client.send((0..500).map(|n| format!("set key-{n} value-{n}\n")).collect::<String>());
@@ -158,7 +166,7 @@ fn a_state_that_cannot_be_restored_at_the_start_is_left_alone() {
 fn a_state_that_is_mended_while_the_host_runs_is_taken() {
     let succession = Succession::new();
     let file = succession.file("keeper.state");
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    make_private(file.parent().unwrap());
     fs::write(&file, b"\xff\xfe").unwrap();
     let host = succession.keeper("1");
     assert!(Lines::connect(&host).ask("kept").starts_with("error: unknown command"));
