@@ -4,24 +4,20 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 
+mod bounds;
 mod doors;
 mod key_action;
 mod units;
 
-use self::units::{seconds, size};
+use self::units::seconds;
 pub use self::{
+    bounds::Bounds,
     doors::Doors,
     key_action::{KeyAction, StatePlace},
 };
-use crate::wire::Limits;
 
 /// The lowest port that the host takes: those below are the system's.
 pub const LOWEST_PORT: u16 = 1024;
-
-/// The longest argument and line, in bytes, and the most arguments of somebody who is not let in
-/// yet; as in Redis.
-const STRANGER_ARGUMENT: usize = 16 << 10;
-const STRANGER_ARGUMENTS: usize = 10;
 
 const AFTER_HELP: &str = "\
 Exit status: 0 after an orderly end, 1 when the host cannot start, 2 on wrong usage, 3 when a worker \
@@ -118,27 +114,9 @@ pub struct Serve {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub probe_timeout: Duration,
 
-    /// The longest argument, and the longest line, in bytes (K, M and G are understood).
-    #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = size)]
-    pub max_argument: usize,
-
-    /// The most arguments of one request, its command's name included.
-    #[arg(long, value_name = "COUNT", default_value_t = 65_536,
-          value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_arguments: u32,
-
-    /// The longest request, in bytes (K, M and G are understood).
-    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = size)]
-    pub max_request: usize,
-
-    /// How long a client may be silent before the system asks whether it is still there, in
-    /// seconds; 0 never asks.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
-    pub keepalive: Duration,
-
-    /// How long a client may leave its replies unread before its session is closed, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
-    pub write_timeout: Duration,
+    /// How much clients may ask for.
+    #[command(flatten)]
+    pub bounds: Bounds,
 
     /// Who may come in.
     #[command(flatten)]
@@ -159,27 +137,6 @@ pub enum WatchMode {
 }
 
 impl Serve {
-    /// The bounds of a request.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
-        Limits {
-            argument: self.max_argument,
-            arguments: self.max_arguments as usize,
-            request: self.max_request,
-        }
-    }
-
-    /// The bounds of a request from somebody who is not let in yet.
-    #[must_use]
-    pub fn stranger_limits(&self) -> Limits {
-        let Limits { argument, arguments, request } = self.limits();
-        Limits {
-            argument: argument.min(STRANGER_ARGUMENT),
-            arguments: arguments.min(STRANGER_ARGUMENTS),
-            request: request.min(STRANGER_ARGUMENT * STRANGER_ARGUMENTS),
-        }
-    }
-
     /// Where the host keeps what outlives it.
     #[must_use]
     pub fn state_root(&self) -> Option<PathBuf> {

@@ -1,21 +1,21 @@
-//! Reads the keys again while the host runs, and ends the sessions of those that are no more.
+//! Looks at the sessions now and then: ends those whose key is no more, tells of slow calls.
 
 use std::{
     io,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
-use crate::shared::Shared;
+use crate::{overtime::Overtime, shared::Shared, table::LiveTable};
 
-/// How soon a change is noticed. The file is small and looked at, not watched, so that nothing
-/// can be missed.
+/// How soon a change is noticed. The file of the keys is small and looked at, not watched, so that
+/// nothing can be missed.
 const TICK: Duration = Duration::from_millis(400);
 
-/// The thread that looks after the keys.
+/// The thread that looks after the sessions.
 pub(crate) struct Doorman {
     thread: JoinHandle<()>,
     stop: Sender<()>,
@@ -23,13 +23,18 @@ pub(crate) struct Doorman {
 
 impl Doorman {
     /// Starts it.
-    pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+    pub(crate) fn start(shared: &Arc<Shared>, table: &Arc<LiveTable>) -> io::Result<Self> {
         let (stop, stopped) = bounded::<()>(0);
-        let shared = Arc::clone(shared);
+        let (shared, table) = (Arc::clone(shared), Arc::clone(table));
+        let (mut overtime, slow) = (Overtime::default(), shared.config.bounds.slow_call);
         let thread = thread::Builder::new().name("doorman".into()).spawn(move || {
             while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 shared.keyring.refresh();
                 shared.sessions.dismiss_unless(|key| shared.keyring.holds(key));
+                if !slow.is_zero() {
+                    let now = Instant::now();
+                    overtime.look(&shared.sessions.all(), &table.load(), slow, now);
+                }
             }
         })?;
         Ok(Self { thread, stop })
@@ -39,7 +44,7 @@ impl Doorman {
     pub(crate) fn end(self) {
         drop(self.stop);
         if self.thread.join().is_err() {
-            log::error!("the thread that looks after the keys panicked");
+            log::error!("the thread that looks after the sessions panicked");
         }
     }
 }

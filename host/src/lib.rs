@@ -2,10 +2,9 @@
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
 //! one way, downwards in this list: `check`, `key_command`,
-//! `doorman` and `managing`; `server`; `session`; `transport` and
-//! `input`; `plugins`; `builtins`; `table`; `shared`; `news`, `desk`, `sessions`, `shutdown`,
-//! `state_dir` and `listen`; `config` and `logging`; `access`; `wire`;
-//! `platform`.
+//! `doorman` and `managing`; `server`; `session`; `overtime`, `transport` and `input`; `plugins`;
+//! `builtins`; `table`; `shared`; `news`, `desk`, `sessions`, `shutdown`, `state_dir` and `listen`;
+//! `entry`; `config` and `logging`; `access`; `throttle`; `wire`; `platform`.
 
 pub mod access;
 pub mod builtins;
@@ -13,12 +12,14 @@ mod check;
 pub mod config;
 pub mod desk;
 mod doorman;
+pub mod entry;
 pub mod input;
 mod key_command;
 pub mod listen;
 pub mod logging;
 mod managing;
 pub mod news;
+mod overtime;
 pub mod platform;
 pub mod plugins;
 pub mod server;
@@ -29,6 +30,7 @@ pub mod shutdown;
 mod start_error;
 pub mod state_dir;
 pub mod table;
+pub mod throttle;
 pub mod transport;
 pub mod wire;
 
@@ -59,6 +61,7 @@ use crate::{
     start_error::StartError,
     state_dir::StateDir,
     table::LiveTable,
+    throttle::Throttle,
 };
 
 /// The exit status when the host cannot start.
@@ -128,6 +131,7 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
         keyring,
         certificate,
         sessions: Sessions::default(),
+        turned_away: Throttle::default(),
         newsroom: Arc::default(),
         desk,
         shutdown,
@@ -137,8 +141,8 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
     let table = Arc::new(LiveTable::default());
     let managing = Managing::start(&shared, &table, orders)?;
 
-    let doorman = Doorman::start(&shared)
-        .map_err(|error| StartError::System("start a thread to look after the keys", error))?;
+    let doorman = Doorman::start(&shared, &table)
+        .map_err(|error| StartError::System("start a thread to look after the sessions", error))?;
 
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     // Nobody need read it: a host whose output is closed serves all the same.

@@ -2,8 +2,8 @@
 
 use std::{
     collections::HashMap,
-    io::{self, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{self, Read, Write},
+    net::{Shutdown as Side, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -12,19 +12,19 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, after, never, select, unbounded};
 
 use crate::{
+    config::Serve,
+    entry::SessionEntry,
     platform::{self, Spare},
     session::Session,
-    sessions::SessionEntry,
+    sessions::{NoRoom, Room},
     shared::Shared,
     shutdown::Reason,
     table::LiveTable,
+    throttle::Throttle,
 };
 
 /// How long the acceptor rests after the system could not give it a connection.
 const REST: Duration = Duration::from_millis(50);
-
-/// How often the log is told that clients cannot be accepted.
-const WARN: Duration = Duration::from_secs(1);
 
 /// How often threads that are just about to end are looked at again.
 const TICK: Duration = Duration::from_millis(2);
@@ -119,7 +119,7 @@ fn accept(
     events: &Sender<Event>,
 ) {
     let mut spare = Spare::take();
-    let mut warned: Option<Instant> = None;
+    let failures = Throttle::default();
     loop {
         let accepted = listener.accept();
         if shared.shutdown.is_stopping() {
@@ -132,10 +132,7 @@ fn accept(
             }
             Err(error) => error,
         };
-        if warned.is_none_or(|warned| warned.elapsed() >= WARN) {
-            warned = Some(Instant::now());
-            log::warn!("cannot accept a client: {error}");
-        }
+        failures.warn(Instant::now(), || format!("cannot accept a client: {error}"));
         let lent = if platform::is_out_of_descriptors(&error) {
             spare.lend(|| listener.accept())
         } else {
@@ -147,7 +144,8 @@ fn accept(
                 start(shared, table, stream, peer, events);
             }
             Some(Ok((stream, _))) => {
-                turn_away(stream);
+                turn_away(&stream, "the server is out of file descriptors, try later");
+                drop(stream);
                 spare.restock();
             }
             Some(Err(_)) => {}
@@ -157,10 +155,31 @@ fn accept(
 }
 
 /// Tells a client that there is no room for it.
-fn turn_away(mut stream: TcpStream) {
+fn turn_away(mut stream: &TcpStream, why: &str) {
     // Who does not take the word goes without it.
     let _ = stream.set_write_timeout(Some(REST));
-    let _ = stream.write_all(b"-ERR the server is out of file descriptors, try later\r\n");
+    let _ = stream.write_all(format!("-ERR {why}\r\n").as_bytes());
+    let _ = stream.shutdown(Side::Write);
+    // A close with unread input would send a reset, which can overtake the word.
+    let _ = stream.set_nonblocking(true);
+    let _ = stream.read(&mut [0; 4096]);
+}
+
+/// Says why there is no room for a newcomer, to itself and to the log.
+fn refuse(shared: &Shared, stream: &TcpStream, peer: SocketAddr, why: NoRoom) {
+    let (said, logged) = match why {
+        NoRoom::Ending => return,
+        // Worded as Redis words it.
+        NoRoom::Full(most) => {
+            ("max number of clients reached", format!("there are {most} sessions (--max-sessions)"))
+        }
+        NoRoom::Crowd(most) => (
+            "max number of clients from your address reached",
+            format!("{most} sessions are from there (--max-sessions-per-address)"),
+        ),
+    };
+    turn_away(stream, said);
+    shared.turned_away.warn(Instant::now(), || format!("{peer} turned away: {logged}"));
 }
 
 fn start(
@@ -170,7 +189,14 @@ fn start(
     peer: SocketAddr,
     events: &Sender<Event>,
 ) {
-    let Some(entry) = shared.sessions.enter(stream, peer) else { return };
+    let Serve { bounds, doors, .. } = &shared.config;
+    let trusted = doors.trust.covers(peer.ip());
+    let address = (!trusted).then_some(bounds.max_sessions_per_address as usize);
+    let room = Room { all: bounds.max_sessions as usize, address };
+    let entry = match shared.sessions.enter(stream, peer, room) {
+        Ok(entry) => entry,
+        Err((why, stream)) => return refuse(shared, &stream, peer, why),
+    };
     let id = entry.id;
     let leaving = Leaving {
         shared: Arc::clone(shared),
@@ -185,8 +211,10 @@ fn start(
         }
         Err(error) => {
             let _ = events.send(Event::NeverStarted(id));
-            log::warn!("{peer} turned away: no thread for it ({error})");
-            let _ = (&entry.stream).write_all(b"-ERR the server is out of threads, try later\r\n");
+            turn_away(&entry.stream, "the server is out of threads, try later");
+            shared
+                .turned_away
+                .warn(Instant::now(), || format!("{peer} turned away: no thread for it ({error})"));
         }
     }
 }

@@ -13,19 +13,15 @@ use self::answer::{answer, refuse, settle};
 pub use self::end::End;
 use crate::{
     access::standing::Standing,
+    entry::SessionEntry,
     input::Input,
     news::Subscription,
-    sessions::SessionEntry,
     shared::Shared,
     shutdown,
     table::{Answer, Flow, LiveTable},
     transport::{TLS_STARTS, Transport},
     wire::{Encoder, Framing, Parsed, Parser, Protocol},
 };
-
-/// Replies beyond this are written before more requests are answered, so that a client that sends
-/// without reading holds no more memory than this and one reply. Bytes.
-const BACKLOG: usize = 256 << 10;
 
 /// A client that sends nothing for this long has paused.
 const IDLE: Duration = Duration::from_millis(100);
@@ -57,9 +53,9 @@ impl Session {
         entry: Arc<SessionEntry>,
     ) -> io::Result<Self> {
         let config = &shared.config;
-        let transport = Transport::new(Arc::clone(&entry), config.keepalive, config.write_timeout)?;
+        let transport = Transport::new(Arc::clone(&entry), &config.bounds)?;
         let standing = Standing::of(entry.peer, config.doors.trust);
-        let parser = Parser::new(config.limits());
+        let parser = Parser::new(config.bounds.limits());
         let (input, replies) = (Input::default(), Encoder::new(Protocol::Lines));
         let subscription = None;
         let mut session = Self {
@@ -135,6 +131,9 @@ impl Session {
         // before, and then 0.
         let read = match self.input.fill(|room| self.transport.read(room)) {
             Err(_) if self.transport.is_late() => return Ok(Some(self.turn_out(End::NoLogin))),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && self.transport.is_idle() => {
+                return Ok(Some(self.turn_out(End::Idle)));
+            }
             read => read?,
         };
         if self.entry.is_dismissed() {
@@ -198,7 +197,9 @@ impl Session {
             if !matches!(flow, Flow::Next) || input.is_empty() || stop {
                 return Ok(flow);
             }
-            if replies.len() > BACKLOG {
+            // So that a client that sends without reading holds no more memory than this and one
+            // reply.
+            if replies.len() > shared.config.bounds.max_backlog {
                 transport.write(replies, &shared.shutdown)?;
             }
         }
@@ -248,24 +249,21 @@ impl Session {
     fn hold_to_standing(&mut self) -> io::Result<()> {
         let config = &self.shared.config;
         if self.standing.is_stranger() {
-            self.parser.set_limits(config.stranger_limits());
+            self.parser.set_limits(config.bounds.stranger_limits());
             self.transport.wait_until(Some(Instant::now() + config.doors.login_timeout))
         } else {
-            self.parser.set_limits(config.limits());
+            self.parser.set_limits(config.bounds.limits());
             self.transport.wait_until(None)
         }
     }
 
     /// The last words to a client that the host does not serve any longer.
     fn turn_out(&mut self, end: End) -> End {
-        let seconds = self.shared.config.doors.login_timeout.as_secs_f64();
-        let message = match end {
-            End::Dismissed => "the key of this session is revoked or has expired".into(),
-            _ => format!("no login within {seconds} s, the connection is closed"),
-        };
-        self.replies.begin();
-        self.replies.error("NOAUTH", message.as_bytes());
-        self.replies.finish();
+        if let Some((kind, message)) = end.last_words(&self.shared.config) {
+            self.replies.begin();
+            self.replies.error(kind, message.as_bytes());
+            self.replies.finish();
+        }
         end
     }
 

@@ -1,22 +1,15 @@
 //! Who is connected, by `(ip, port)`.
 
 use std::{
-    collections::BTreeMap,
-    net::{Shutdown, SocketAddr, TcpStream},
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpStream},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
 
-use crate::{
-    access::keys::Key,
-    platform::{self, Hangup},
-};
-
-/// How long after the end of its sending side a client still counts as there.
-const HALF_CLOSED: Duration = Duration::from_secs(1);
+use crate::{access::keys::Key, entry::SessionEntry};
 
 /// The live sessions. Its lock is taken when a client comes or goes and when somebody looks, never
 /// for a request.
@@ -31,70 +24,73 @@ struct List {
     /// The number tells apart one client's connections to two addresses of this host, whose peer
     /// may be the same.
     live: BTreeMap<(SocketAddr, u64), Arc<SessionEntry>>,
+    /// How many there are from each address.
+    from: HashMap<IpAddr, usize>,
     closed: bool,
 }
 
-/// What others may know of a session.
-pub struct SessionEntry {
-    /// Its number, from 1, never used twice while the host runs.
-    pub id: u64,
-    /// Where its client is.
-    pub peer: SocketAddr,
-    /// The connection; also held by the session, which closes it by ending.
-    pub stream: TcpStream,
-    started: Instant,
-    /// Milliseconds after `started`.
-    last_active: AtomicU64,
-    commands: AtomicU64,
-    names: Mutex<Names>,
-    /// The key that let it in.
-    key: Mutex<Option<Arc<Key>>>,
-    dismissed: AtomicBool,
-    failures: AtomicU32,
-    /// When the client was first seen to have ended its sending side.
-    half_closed: OnceLock<Instant>,
+/// How many sessions there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// In all.
+    pub all: usize,
+    /// From the newcomer's address; `None` where that is not counted.
+    pub address: Option<usize>,
 }
 
-/// What a client calls itself and its library.
-#[derive(Clone, Debug, Default)]
-pub struct Names {
-    /// By `CLIENT SETNAME`; empty where it gave none.
-    pub session: String,
-    /// By `CLIENT SETINFO LIB-NAME`.
-    pub library: String,
-    /// By `CLIENT SETINFO LIB-VER`.
-    pub library_version: String,
+/// Why a newcomer is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoom {
+    /// The host is ending.
+    Ending,
+    /// There are this many already.
+    Full(usize),
+    /// There are this many already from its address.
+    Crowd(usize),
 }
 
 impl Sessions {
-    /// Enters a new client. `None` once the list is closed: the host is ending.
-    #[must_use]
-    pub fn enter(&self, stream: TcpStream, peer: SocketAddr) -> Option<Arc<SessionEntry>> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = Arc::new(SessionEntry {
-            id,
-            peer,
-            stream,
-            started: Instant::now(),
-            last_active: AtomicU64::new(0),
-            commands: AtomicU64::new(0),
-            names: Mutex::default(),
-            key: Mutex::default(),
-            dismissed: AtomicBool::new(false),
-            failures: AtomicU32::new(0),
-            half_closed: OnceLock::new(),
-        });
+    /// Enters a new client, if there is room for it.
+    ///
+    /// # Errors
+    /// Why there is none, and its connection.
+    pub fn enter(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        room: Room,
+    ) -> Result<Arc<SessionEntry>, (NoRoom, TcpStream)> {
         let mut list = self.list();
-        if list.closed {
-            return None;
+        let here = list.from.get(&place(peer)).copied().unwrap_or_default();
+        let refusal = if list.closed {
+            Some(NoRoom::Ending)
+        } else if list.live.len() >= room.all {
+            Some(NoRoom::Full(room.all))
+        } else {
+            room.address.filter(|most| here >= *most).map(NoRoom::Crowd)
+        };
+        if let Some(refusal) = refusal {
+            return Err((refusal, stream));
         }
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let entry = Arc::new(SessionEntry::new(id, peer, stream));
         list.live.insert((peer, id), Arc::clone(&entry));
-        Some(entry)
+        list.from.insert(place(peer), here + 1);
+        Ok(entry)
     }
 
     /// Takes a client off the list.
     pub fn leave(&self, entry: &SessionEntry) {
-        self.list().live.remove(&(entry.peer, entry.id));
+        let mut list = self.list();
+        if list.live.remove(&(entry.peer, entry.id)).is_some() {
+            let place = place(entry.peer);
+            match list.from.get_mut(&place) {
+                Some(here) if *here > 1 => *here -= 1,
+                _ => {
+                    list.from.remove(&place);
+                }
+            }
+        }
     }
 
     /// The live sessions, by address.
@@ -129,7 +125,7 @@ impl Sessions {
     /// Ends the sessions whose key is not valid any more.
     pub fn dismiss_unless(&self, valid: impl Fn(&Key) -> bool) {
         for entry in self.list().live.values() {
-            let key = entry.key().clone();
+            let key = entry.key();
             if key.is_some_and(|key| !valid(&key)) && !entry.is_dismissed() {
                 log::info!("session {} from {}: its key is no longer valid", entry.id, entry.peer);
                 entry.dismiss();
@@ -142,97 +138,52 @@ impl Sessions {
     }
 }
 
-impl SessionEntry {
-    /// Since the client connected.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.started.elapsed()
+/// Where a peer is, for counting: an IPv4 address, or an IPv6 network, since whoever has one such
+/// address commonly has all 2^64 of its network.
+fn place(peer: SocketAddr) -> IpAddr {
+    match peer.ip().to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn stream() -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        TcpStream::connect(listener.local_addr().unwrap()).unwrap()
     }
 
-    /// Since its last command.
-    #[must_use]
-    pub fn idle(&self) -> Duration {
-        let last = Duration::from_millis(self.last_active.load(Ordering::Relaxed));
-        self.age().saturating_sub(last)
+    #[test]
+    fn there_is_room_for_so_many_and_again_when_one_has_left() {
+        let sessions = Sessions::default();
+        let enter = |peer: &str, all, address| {
+            sessions.enter(stream(), peer.parse().unwrap(), Room { all, address }).map_err(|e| e.0)
+        };
+        let first = enter("10.0.0.1:1", 3, Some(2)).unwrap();
+        enter("[::ffff:10.0.0.1]:2", 3, Some(2)).unwrap();
+        assert_eq!(enter("10.0.0.1:3", 3, Some(2)).err(), Some(NoRoom::Crowd(2)));
+        enter("10.0.0.1:3", 3, None).unwrap();
+        assert_eq!(enter("10.0.0.2:1", 3, Some(2)).err(), Some(NoRoom::Full(3)));
+        sessions.leave(&first);
+        // Leaving twice is leaving once.
+        sessions.leave(&first);
+        assert_eq!(enter("10.0.0.1:4", 3, Some(2)).err(), Some(NoRoom::Crowd(2)));
+        enter("10.0.0.2:1", 3, Some(2)).unwrap();
+        sessions.close();
+        assert_eq!(enter("10.0.0.3:1", 9, None).err(), Some(NoRoom::Ending));
     }
 
-    /// How many commands it has sent.
-    #[must_use]
-    pub fn commands(&self) -> u64 {
-        self.commands.load(Ordering::Relaxed)
-    }
-
-    /// What the client calls itself.
-    #[must_use]
-    pub fn names(&self) -> Names {
-        self.lock_names().clone()
-    }
-
-    /// Changes what the client calls itself.
-    pub fn rename(&self, change: impl FnOnce(&mut Names)) {
-        change(&mut self.lock_names());
-    }
-
-    /// Notes one more command. Called by the session's own thread alone, so that a plain store
-    /// does what would else be a locked addition.
-    pub fn count_command(&self) {
-        self.commands.store(self.commands.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-
-    /// Notes that the client is active now.
-    pub fn touch(&self) {
-        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_active.store(millis, Ordering::Relaxed);
-    }
-
-    /// Waits up to `time` for the client to be gone, and says whether it is.
-    ///
-    /// A client that was killed and one that has only sent all it wants to (`nc -N`) look the same:
-    /// both have ended their sending side. So that counts, but not at once.
-    #[must_use]
-    pub fn wait_until_gone(&self, time: Duration) -> bool {
-        if let Some(since) = self.half_closed.get() {
-            return platform::wait_for_hangup(&self.stream, time, true) == Hangup::Full
-                || since.elapsed() >= HALF_CLOSED;
-        }
-        match platform::wait_for_hangup(&self.stream, time, false) {
-            Hangup::No => false,
-            Hangup::Full => true,
-            Hangup::Half => {
-                self.half_closed.get_or_init(Instant::now);
-                false
-            }
-        }
-    }
-
-    /// Notes which key has let it in.
-    pub fn hold(&self, key: Option<Arc<Key>>) {
-        *self.key() = key;
-    }
-
-    /// Has its session end.
-    pub fn dismiss(&self) {
-        self.dismissed.store(true, Ordering::SeqCst);
-        // A failure means that the connection is gone, and its session with it.
-        let _ = self.stream.shutdown(Shutdown::Read);
-    }
-
-    /// Whether its session is to end.
-    #[must_use]
-    pub fn is_dismissed(&self) -> bool {
-        self.dismissed.load(Ordering::Relaxed)
-    }
-
-    /// Notes one more wrong key, and says how many there were before.
-    pub fn count_failure(&self) -> u32 {
-        self.failures.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn key(&self) -> MutexGuard<'_, Option<Arc<Key>>> {
-        self.key.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    #[test]
+    fn an_ipv6_network_is_one_place() {
+        let place = |peer: &str| place(peer.parse().unwrap());
+        assert_eq!(place("[2001:db8::1]:1"), place("[2001:db8::ffff:0:0:9]:2"));
+        assert_ne!(place("[2001:db8::1]:1"), place("[2001:db8:0:1::1]:1"));
+        assert_eq!(place("[::ffff:10.0.0.1]:1"), place("10.0.0.1:9"));
+        assert_ne!(place("10.0.0.1:1"), place("10.0.0.2:1"));
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     news::Newsroom,
     sessions::Sessions,
     shutdown::Shutdown,
+    throttle::Throttle,
 };
 
 /// The version that the host tells.
@@ -24,6 +25,8 @@ pub struct Shared {
     pub certificate: Certificate,
     /// Who is connected.
     pub sessions: Sessions,
+    /// What the log is told of who is not let in.
+    pub turned_away: Throttle,
     /// Whether the host is ending.
     pub shutdown: Arc<Shutdown>,
     /// Where news of plugins are told.

@@ -7,8 +7,8 @@ use plugin_api::{MAX_NAME, Usage, abi::Span};
 
 use crate::{
     access::standing::{Door, Standing, Wanted},
+    entry::SessionEntry,
     news::Subscription,
-    sessions::SessionEntry,
     shared::Shared,
     wire::Encoder,
 };
@@ -203,6 +203,13 @@ impl Table {
         lower.copy_from_slice(name);
         lower.make_ascii_lowercase();
         self.commands.get(&*lower)
+    }
+
+    /// The command that lies at this place in memory.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<&Command> {
+        let mut commands = self.commands.values();
+        commands.find(|command| Arc::as_ptr(command) as usize == place).map(|command| &**command)
     }
 
     /// The name that was meant, where there is one near enough that may be run.

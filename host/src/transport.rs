@@ -13,8 +13,9 @@ use rustls::ServerConfig;
 
 use self::tls::Tls;
 use crate::{
+    config::Bounds,
+    entry::SessionEntry,
     platform::{self, Wake},
-    sessions::SessionEntry,
     shutdown::Shutdown,
     wire::Encoder,
 };
@@ -29,6 +30,8 @@ const WRITE_SLICE: Duration = Duration::from_millis(250);
 pub struct Transport {
     entry: Arc<SessionEntry>,
     write_timeout: Duration,
+    /// How long the client may send nothing.
+    idle_timeout: Option<Duration>,
     /// How long the client has got for its login, while it has none.
     deadline: Option<Instant>,
     /// The same for agreeing on keys.
@@ -41,14 +44,16 @@ impl Transport {
     ///
     /// # Errors
     /// The system's, where the connection is already gone.
-    pub fn new(
-        entry: Arc<SessionEntry>,
-        keepalive: Duration,
-        write_timeout: Duration,
-    ) -> io::Result<Self> {
+    pub fn new(entry: Arc<SessionEntry>, bounds: &Bounds) -> io::Result<Self> {
+        let &Bounds { keepalive, write_timeout, idle_timeout, .. } = bounds;
         platform::prepare(&entry.stream, keepalive, write_timeout)?;
         entry.stream.set_write_timeout(Some(WRITE_SLICE))?;
-        Ok(Self { entry, write_timeout, deadline: None, handshake: None, tls: None })
+        let idle_timeout = Some(idle_timeout).filter(|time| !time.is_zero());
+        if idle_timeout.is_some() {
+            entry.stream.set_read_timeout(idle_timeout)?;
+        }
+        let (deadline, handshake, tls) = Default::default();
+        Ok(Self { entry, write_timeout, idle_timeout, deadline, handshake, tls })
     }
 
     /// Goes on over TLS, which starts with these bytes, and must be agreed on by `deadline`.
@@ -84,13 +89,19 @@ impl Transport {
 
     fn wait_freely(&self, before: Option<Instant>) -> io::Result<()> {
         if before.is_some() && self.due().is_none() {
-            self.entry.stream.set_read_timeout(None)?;
+            self.entry.stream.set_read_timeout(self.idle_timeout)?;
         }
         Ok(())
     }
 
     fn due(&self) -> Option<Instant> {
         self.deadline.into_iter().chain(self.handshake).min()
+    }
+
+    /// Whether a read that ran out of time did so since the client sends nothing.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.idle_timeout.is_some() && self.due().is_none()
     }
 
     /// Whether the time for the login has come and gone.
@@ -102,7 +113,8 @@ impl Transport {
     /// Waits for bytes. 0 means that the client, or the host's end, has closed this side.
     ///
     /// # Errors
-    /// The system's: the connection is gone. [`io::ErrorKind::TimedOut`] where it is late,
+    /// The system's: the connection is gone. [`io::ErrorKind::TimedOut`] where it is late or the
+    /// client has sent nothing for too long,
     /// [`io::ErrorKind::InvalidData`] where the client does not keep to TLS.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(mut tls) = self.tls.take() else { return self.receive(buffer) };
@@ -144,7 +156,8 @@ impl Transport {
             }
             match stream.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if due.is_some() && is_timeout(&error) => {}
+                Err(error) if is_timeout(&error) && due.is_some() => {}
+                Err(error) if is_timeout(&error) => return Err(io::ErrorKind::TimedOut.into()),
                 read => return read,
             }
         }

@@ -13,8 +13,8 @@ use arc_swap::ArcSwap;
 use super::{
     key_file::{KeyFile, KeyFileError},
     keys::{Key, Keys},
-    throttle::Throttle,
 };
+use crate::throttle::Throttle;
 
 /// The keys that are valid now: read without a lock, replaced as a whole.
 pub struct Keyring {

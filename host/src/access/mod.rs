@@ -8,5 +8,4 @@ pub mod keys;
 pub mod pattern;
 pub mod private;
 pub mod standing;
-pub mod throttle;
 pub mod trust;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::{
-    sessions::SessionEntry,
+    entry::SessionEntry,
     table::{Call, Flow},
     wire::Encoder,
 };

@@ -1,9 +1,11 @@
 //! One request's answer: one reply, whatever happens.
 
+use std::sync::Arc;
+
 use crate::{
     access::standing::Standing,
     builtins,
-    sessions::SessionEntry,
+    entry::SessionEntry,
     shared::Shared,
     table::{Answer, Call, Flow, Table, Target},
     wire::{Encoder, Framing, Protocol, RequestView},
@@ -45,7 +47,10 @@ pub(super) fn answer(
         let call = Call { input, spans, session, standing, table, shared };
         match &command.target {
             Target::Worker(worker) => {
-                if worker.call(&call, replies) == Answer::Moved {
+                session.note_running(Arc::as_ptr(command) as usize);
+                let answer = worker.call(&call, replies);
+                session.note_running(0);
+                if answer == Answer::Moved {
                     return (Answer::Moved, Flow::Next);
                 }
             }

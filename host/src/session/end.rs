@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use crate::config::Serve;
+
 /// How a session ended.
 #[derive(Debug)]
 pub enum End {
@@ -13,12 +15,35 @@ pub enum End {
     Shutdown,
     /// The client did not log in in time.
     NoLogin,
+    /// The client sent nothing for too long.
+    Idle,
     /// The client's key is no longer valid.
     Dismissed,
     /// What the client sent could not be understood.
     BrokenProtocol,
     /// The connection failed, or the client did not read its replies in time.
     Lost(io::Error),
+}
+
+impl End {
+    /// What the client is told of it, as kind and message, where that is an error.
+    #[must_use]
+    pub fn last_words(&self, config: &Serve) -> Option<(&'static str, String)> {
+        let login = config.doors.login_timeout.as_secs_f64();
+        let idle = config.bounds.idle_timeout.as_secs_f64();
+        match self {
+            Self::NoLogin => {
+                Some(("NOAUTH", format!("no login within {login} s, the connection is closed")))
+            }
+            Self::Dismissed => {
+                Some(("NOAUTH", "the key of this session is revoked or has expired".into()))
+            }
+            Self::Idle => {
+                Some(("ERR", format!("nothing was sent for {idle} s, the connection is closed")))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for End {
@@ -28,6 +53,7 @@ impl fmt::Display for End {
             Self::Asked => out.write_str("the client asked for it"),
             Self::Shutdown => out.write_str("the host is ending"),
             Self::NoLogin => out.write_str("no login in time"),
+            Self::Idle => out.write_str("idle for too long"),
             Self::Dismissed => out.write_str("its key is no longer valid"),
             Self::BrokenProtocol => out.write_str("broken protocol"),
             Self::Lost(error) => write!(out, "lost: {error}"),

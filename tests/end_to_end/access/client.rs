@@ -98,6 +98,18 @@ fn a_changed_fingerprint_is_refused_and_nothing_is_sent() {
 }
 
 #[test]
+fn the_hosts_own_certificate_can_be_named_wherever_it_is() {
+    let Some(cable) = Cable::lay() else { return };
+    let host = Setup::new().plugins(&["text"]).flags(&["--trust", "lan"]);
+    let host = host.started_by(&cable.host_end()).start();
+    let (folder, file) = (settings(""), host.state_dir().join("tls-cert.pem"));
+    let arguments = ["--ca", &file.to_string_lossy(), "--address", HOST, "l", "echo", "x"];
+    let output = client(&cable.client_end(), folder.path(), host.port(), &arguments);
+    assert_eq!(said(&output.stdout), "x\n", "{output:?}");
+    assert!(!folder.path().join("known_hosts").exists(), "nothing is left to be pinned");
+}
+
+#[test]
 fn a_certificate_can_be_named_instead() {
     let (host, other) = (Setup::new().plugins(&["text"]).start(), Setup::new().start());
     let folder = settings("");

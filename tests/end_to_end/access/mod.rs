@@ -3,6 +3,7 @@
 mod client;
 mod keys;
 mod roles;
+mod room;
 mod tls;
 mod trust;
 

@@ -91,6 +91,11 @@ fn a_session_is_shown_only_what_it_may_run() {
     assert_eq!(count(some.ask(&["COMMAND", "DOCS"])), 22);
     assert_eq!(count(some.ask(&["COMMAND", "DOCS", "set", "ks"])), 0);
     assert_eq!(some.ask(&["COMMAND", "INFO", "set"]), Frame::List(vec![Frame::Null]));
+    let mut few = holder(&host, "few", &["--commands", "store.get", "plugins"]);
+    let plugins = few.ask(&["plugins"]);
+    let shown: Vec<_> =
+        plugins.items().iter().map(|plugin| texts(plugin.get("commands").unwrap())).collect();
+    assert_eq!(shown, [vec!["plugins".to_owned()], vec!["get".to_owned()]]);
     let help = format!("{:?}", some.ask(&["help"]));
     assert!(help.contains("get") && !help.contains("ks") && !help.contains("incr"), "{help}");
     assert_eq!(refusal(&mut some, &["incrr"]), "ERR unknown command 'incrr'");

@@ -159,6 +159,9 @@ fn an_own_certificate_is_used_and_its_key_must_be_private() {
     let host = start().start();
     let output = openssl(&[], &host, "127.0.0.1", &["-CAfile", &certificate], "ping\nclose\n");
     assert_eq!(text(&output), "PONG\nOK\n");
+    let mut command = Command::new(dropin_tests::built::program("host"));
+    command.args(["fingerprint", "--tls-cert", &certificate]);
+    assert_eq!(text(&tool::run(&mut command, b"")).trim(), fingerprint(&host));
     set_mode(Path::new(&key), 0o644);
     let ended = start().run();
     assert_eq!(ended.status, Some(1));

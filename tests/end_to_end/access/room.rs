@@ -1,0 +1,171 @@
+//! How many may come, for how long they may be silent, and for how long a command may run.
+
+use std::time::{Duration, Instant};
+
+use dropin_tests::{Connection, Frame, Host, LIMIT, Lines, Resp, Setup, wait_until};
+
+fn host(flags: &[&str]) -> Host {
+    Setup::new().plugins(&["server", "text", "busy"]).flags(flags).start()
+}
+
+/// Clients that are in, each of which has had an answer.
+fn guests(host: &Host, count: usize) -> Vec<Lines> {
+    let mut guests: Vec<_> = (0..count).map(|_| Lines::connect(host)).collect();
+    guests.iter_mut().for_each(|guest| assert_eq!(guest.ask("ping"), "PONG"));
+    guests
+}
+
+#[track_caller]
+fn room_again(host: &Host) {
+    wait_until("there is room again", LIMIT, || Lines::connect(host).said_first("ping") == "PONG");
+}
+
+/// What the host says first to a client that may be turned away before it is heard.
+trait SaidFirst {
+    fn said_first(&mut self, line: &str) -> String;
+}
+
+impl SaidFirst for Lines {
+    fn said_first(&mut self, line: &str) -> String {
+        // Where it has been turned away already, what it sends goes nowhere.
+        let _ = std::io::Write::write_all(&mut self.stream(), format!("{line}\n").as_bytes());
+        self.line()
+    }
+}
+
+#[test]
+fn who_comes_on_top_is_turned_away_with_a_word_and_the_rest_goes_on() {
+    let host = host(&["--max-sessions", "3"]);
+    let mut guests = guests(&host, 3);
+    for _ in 0..30 {
+        assert_eq!(Lines::connect(&host).end(), ["-ERR max number of clients reached"]);
+    }
+    guests.iter_mut().for_each(|guest| assert_eq!(guest.ask("echo in"), "in"));
+    let told = host.log().matches("there are 3 sessions (--max-sessions)").count();
+    assert!((1..=5).contains(&told), "{told} lines for 30 that were turned away");
+    drop(guests.pop());
+    room_again(&host);
+}
+
+#[test]
+fn one_address_has_so_many_sessions_unless_it_is_trusted() {
+    let trusted = host(&["--max-sessions-per-address", "2"]);
+    guests(&trusted, 5);
+    let host = host(&["--max-sessions-per-address", "2", "--trust", "none"]);
+    let mut guests = guests(&host, 2);
+    let refused = ["-ERR max number of clients from your address reached"];
+    assert_eq!(Lines::connect(&host).end(), refused);
+    assert_eq!(Lines::to(host.v6()).ask("ping"), "PONG", "that is another address");
+    guests.iter_mut().for_each(|guest| assert_eq!(guest.ask("ping"), "PONG"));
+    host.wait_for_log("2 sessions are from there (--max-sessions-per-address)");
+    drop(guests.pop());
+    room_again(&host);
+}
+
+#[test]
+fn who_sends_nothing_is_told_and_closed_but_not_who_waits_for_news() {
+    let host = host(&["--idle-timeout", "0.4"]);
+    let mut reader = Resp::connect3(&host);
+    assert_eq!(reader.ask(&["plugin", "watch"]), Frame::ok());
+    let mut busy = Lines::connect(&host);
+    let mut silent = Lines::connect(&host);
+    let said = "nothing was sent for 0.4 s, the connection is closed";
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(800) {
+        assert_eq!(busy.ask("ping"), "PONG");
+    }
+    assert_eq!(silent.end(), [format!("error: {said}")]);
+    let mut silent = Resp::connect(&host);
+    silent.say(&["PING"]);
+    assert_eq!(silent.end(), [Frame::Status("PONG".into()), Frame::error(&format!("ERR {said}"))]);
+    assert_eq!(busy.end(), [format!("error: {said}")]);
+    assert_eq!(reader.ask(&["ping"]), Frame::Status("PONG".into()));
+}
+
+#[test]
+fn a_call_that_runs_for_long_is_told_of_once() {
+    let host = host(&["--slow-call", "0.5"]);
+    let mut slow = Lines::connect(&host);
+    let peer = slow.local();
+    slow.say("linger 600000");
+    let line = host.wait_for_log("'linger' has been running for ");
+    assert!(line.contains(&format!(" from {peer}: ")) && line.contains(" WARN "), "{line}");
+    // Long enough for it to be told again, were it so.
+    let started = Instant::now();
+    let mut quick = Lines::connect(&host);
+    while started.elapsed() < Duration::from_millis(1500) {
+        assert_eq!(quick.ask("echo quick"), "quick");
+    }
+    assert_eq!(host.log().matches("has been running for ").count(), 1, "{}", host.log());
+}
+
+#[test]
+fn replies_that_wait_are_written_before_more_is_answered() {
+    let host = host(&["--max-backlog", "16"]);
+    let mut client = Resp::connect(&host);
+    let request = dropin_tests::resp::encode(&["echo", "more than sixteen bytes"]);
+    client.send(request.repeat(1_000));
+    for _ in 0..1_000 {
+        assert_eq!(client.frame(), Frame::text("more than sixteen bytes"));
+    }
+}
+
+#[test]
+fn who_is_trusted_and_begins_tls_has_to_finish_that() {
+    let host = host(&["--login-timeout", "0.4"]);
+    let mut client = Connection::to(host.v4());
+    client.send(b"\x16\x03\x01");
+    client.wait_for_end();
+    assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
+}
+
+/// A host that may have this many threads in all. `None` where that cannot be had.
+#[cfg(target_os = "linux")]
+fn with_threads(count: usize) -> Option<Host> {
+    use std::os::unix::fs::chown;
+    let usable = dropin_tests::require("prlimit") && dropin_tests::require("setpriv");
+    if !usable || !dropin_tests::tool::allow(rustix::process::geteuid().is_root(), "not root") {
+        return None;
+    }
+    // The system counts the threads of a user and lets root have any number.
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let user = 700_000
+        + std::process::id() % 50_000
+        + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let setup = Setup::new().plugins(&["text"]);
+    let folder = setup.plugins_folder();
+    let above = folder.parent().unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(above, open).unwrap();
+    for path in [above.to_owned(), folder.clone()]
+        .into_iter()
+        .chain(std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()))
+    {
+        chown(path, Some(user), Some(user)).unwrap();
+    }
+    let (user, count) = (format!("--reuid={user}"), format!("--nproc={count}"));
+    let command = ["setpriv", &user, "--clear-groups", "prlimit", &count];
+    Some(setup.started_by(&command).start())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn out_of_threads_the_host_turns_newcomers_away_and_recovers() {
+    let Some(host) = with_threads(30) else { return };
+    let mut clients = Vec::new();
+    let said = "-ERR the server is out of threads, try later";
+    wait_until("the host is out of threads", LIMIT, || {
+        let mut client = Lines::connect(&host);
+        let answer = client.said_first("ping");
+        assert!(answer == "PONG" || answer.trim_end() == said, "{answer}");
+        clients.push(client);
+        answer != "PONG"
+    });
+    assert_eq!(Lines::connect(&host).line().trim_end(), said);
+    assert_eq!(clients[0].ask("echo 'still served'"), "still served");
+    assert_eq!(clients[1].ask("echo 'still served'"), "still served");
+    host.wait_for_log("turned away: no thread for it");
+    clients.truncate(3);
+    room_again(&host);
+    assert_eq!(clients[0].ask("echo 'all the time'"), "all the time");
+}
