@@ -7,16 +7,18 @@ use std::{
     os::fd::AsFd,
     process::{self, Command},
     sync::atomic::{AtomicU32, Ordering},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use socket2::{Domain, Socket, Type};
 
 use crate::{connection::Connection, tool, wait::LIMIT};
 
 /// Where the host is on its end of the cable. Nobody outside the namespaces sees these addresses.
 pub const HOST: &str = "10.99.0.1";
 const CLIENT: &str = "10.99.0.2";
+const VANISHING: &str = "10.99.0.3";
 
 /// Two network namespaces, one for a host and one for its clients, with a cable between them.
 pub struct Cable {
@@ -77,6 +79,47 @@ impl Cable {
         Self::within(&self.client, address)
     }
 
+    /// Does something at the client's end, on a thread of its own.
+    ///
+    /// # Panics
+    /// Where a thread cannot move there.
+    pub fn at_client_end<A: Send + 'static, T: Send + 'static>(
+        &self,
+        argument: A,
+        act: impl FnOnce(A) -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let space = Self::space(&self.client);
+        thread::spawn(move || {
+            enter(&space);
+            act(argument)
+        })
+    }
+
+    /// A client at the far end connects and then is no longer there, without a word: nothing that
+    /// is sent to it arrives anywhere.
+    ///
+    /// # Panics
+    /// Where nobody listens.
+    pub fn vanish(&self, port: u16) {
+        let address = |change| {
+            let address = format!("{VANISHING}/24");
+            assert!(ip(&["-n", &self.client, "address", change, &address, "dev", "far"]));
+        };
+        address("add");
+        let host = SocketAddr::new(HOST.parse().expect("an address"), port);
+        let connect = move |()| {
+            let from = SocketAddr::new(VANISHING.parse().expect("an address"), 0);
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            socket.bind(&from.into()).expect("the address is there");
+            socket.connect_timeout(&host.into(), LIMIT).expect("somebody listens");
+            socket
+        };
+        let socket = self.at_client_end((), connect).join().expect("it has connected");
+        address("delete");
+        // Whatever its end sends has no way out any more.
+        drop(socket);
+    }
+
     /// Connects from the host's end, over its loopback.
     ///
     /// # Panics
@@ -94,17 +137,25 @@ impl Cable {
         assert!(ip(&["-n", &self.client, "link", "set", "far", "down"]), "the cable is stuck");
     }
 
-    /// A socket belongs to where the thread was that made it.
     fn within(name: &str, address: SocketAddr) -> Connection {
-        let space = File::open(format!("/run/netns/{name}")).expect("the namespace is there");
+        let space = Self::space(name);
         let connect = || {
-            move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))
-                .expect("a thread can move there");
+            enter(&space);
             TcpStream::connect_timeout(&address, LIMIT).expect("somebody listens")
         };
         let stream = thread::scope(|scope| scope.spawn(connect).join());
         Connection::over(stream.expect("the connection is there"))
     }
+
+    fn space(name: &str) -> File {
+        File::open(format!("/run/netns/{name}")).expect("the namespace is there")
+    }
+}
+
+/// Moves this thread: a socket belongs to where the thread was that made it.
+fn enter(space: &File) {
+    move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))
+        .expect("a thread can move there");
 }
 
 impl Drop for Cable {

@@ -1,0 +1,187 @@
+//! What strangers do, each kind until it is told to stop.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long the flood goes on, and how many connections a second it is made of at the most.
+const FLOOD: Duration = Duration::from_secs(10);
+const RATE: f64 = 10_000.0;
+const FLOODERS: u32 = 16;
+
+/// Between two pieces of the flood, and between two things that a slow stranger does.
+const TICK: Duration = Duration::from_millis(10);
+const SLOW: Duration = Duration::from_secs(1);
+
+/// How many of a kind there are.
+const EACH: usize = 10;
+
+/// Where strangers go, and whether they have done enough.
+#[derive(Clone)]
+pub struct Strangers {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+}
+
+/// All kinds but the flood.
+pub const KINDS: [fn(Strangers) -> usize; 6] =
+    [slow_writers, silent, never_readers, resetters, babblers, oversized];
+
+impl Strangers {
+    pub fn new(address: SocketAddr, stop: &Arc<AtomicBool>) -> Self {
+        Self { address, stop: Arc::clone(stop) }
+    }
+
+    fn go_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn come(&self) -> Option<TcpStream> {
+        let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(2)).ok()?;
+        stream.set_write_timeout(Some(Duration::from_millis(200))).ok()?;
+        stream.set_read_timeout(Some(Duration::from_millis(200))).ok()?;
+        Some(stream)
+    }
+
+    /// Several, each of which starts anew when it is thrown out.
+    fn each(&self, mut act: impl FnMut(&mut TcpStream, usize) -> bool, pause: Duration) -> usize {
+        let mut streams: Vec<Option<TcpStream>> = (0..EACH).map(|_| None).collect();
+        let mut turns = 0;
+        while self.go_on() {
+            for place in &mut streams {
+                let Some(stream) = place else {
+                    *place = self.come();
+                    continue;
+                };
+                turns += 1;
+                if !act(stream, turns) {
+                    *place = None;
+                }
+            }
+            thread::park_timeout(pause);
+        }
+        turns
+    }
+}
+
+/// A byte a second, of commands, of RESP and of TLS.
+fn slow_writers(strangers: Strangers) -> usize {
+    let texts = [&b"ping one two three four five"[..], b"*2\r\n$4\r\nping\r\n$9999\r\nabcdefgh"];
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on and on";
+    strangers.each(
+        |stream, turn| {
+            let text = [texts[0], texts[1], hello][turn % 3];
+            stream.write_all(&text[turn / EACH % text.len()..][..1]).is_ok()
+        },
+        SLOW,
+    )
+}
+
+/// Who comes and says nothing.
+fn silent(strangers: Strangers) -> usize {
+    strangers.each(|stream, _| stream.read(&mut [0; 512]).is_ok_and(|read| read > 0), SLOW)
+}
+
+/// Who asks for much and reads nothing.
+fn never_readers(strangers: Strangers) -> usize {
+    let request = format!("ping {}\r\n", "x".repeat(16_000)).into_bytes();
+    strangers.each(|stream, _| stream.write_all(&request).is_ok(), TICK)
+}
+
+/// Who resets the connection in the middle of something.
+fn resetters(strangers: Strangers) -> usize {
+    let beginnings =
+        [&b""[..], b"pin", b"*1\r\n$4\r\npi", b"ping\r\nping", b"\x16\x03\x01\x02\x00\x01", b"\n"];
+    let mut turns = 0;
+    while strangers.go_on() {
+        let Some(mut stream) = strangers.come() else { continue };
+        // Where it was thrown out, there is nothing left to do.
+        let _ = stream.write_all(beginnings[turns % beginnings.len()]);
+        reset(&stream);
+        turns += 1;
+        thread::park_timeout(TICK);
+    }
+    turns
+}
+
+/// Who sends what is no protocol at all, or begins TLS with garbage.
+fn babblers(strangers: Strangers) -> usize {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random.to_le_bytes()
+    };
+    strangers.each(
+        |stream, turn| {
+            let mut bytes: Vec<u8> = (0..64).flat_map(|_| next()).collect();
+            if turn % 2 == 0 {
+                bytes.splice(..0, *b"\x16\x03\x01\x01\xfc");
+            }
+            stream.write_all(&bytes).is_ok()
+        },
+        TICK,
+    )
+}
+
+/// Who announces, or sends, more than there may be.
+fn oversized(strangers: Strangers) -> usize {
+    let line = vec![b'x'; 4 << 20];
+    let many = [b"*1000000\r\n".to_vec(), b"$1\r\nx\r\n".repeat(100_000)].concat();
+    let requests = [
+        &b"*2147483647\r\n"[..],
+        b"*2\r\n$4\r\nping\r\n$99999999999999999999\r\n",
+        b"*-9223372036854775808\r\n",
+        b"*1\r\n$536870912\r\n",
+        &line,
+        &many,
+    ];
+    strangers.each(
+        |stream, turn| {
+            stream.write_all(requests[turn % requests.len()]).is_ok()
+                && stream.read(&mut [0; 512]).is_ok_and(|read| read > 0)
+        },
+        TICK,
+    )
+}
+
+/// As many connections as can be had, but no more than the rate; each is reset at once. Returns how
+/// many there were.
+pub fn flood(strangers: Strangers) -> u32 {
+    thread::scope(|scope| {
+        let flooders: Vec<_> = (0..FLOODERS).map(|_| scope.spawn(|| pour(&strangers))).collect();
+        flooders
+            .into_iter()
+            .map(|flooder| flooder.join().expect("a flooder fails at nothing"))
+            .sum()
+    })
+}
+
+fn pour(strangers: &Strangers) -> u32 {
+    let (started, mut count) = (Instant::now(), 0);
+    while strangers.go_on() && started.elapsed() < FLOOD {
+        let due = (started.elapsed().as_secs_f64() * RATE / f64::from(FLOODERS)) as u32;
+        while count < due && started.elapsed() < FLOOD {
+            if let Some(stream) = strangers.come() {
+                reset(&stream);
+            }
+            count += 1;
+        }
+        thread::park_timeout(TICK);
+    }
+    count
+}
+
+/// Ends the connection with a reset when it drops, which also gives the port back at once.
+fn reset(stream: &TcpStream) {
+    let linger = Some(Duration::ZERO);
+    socket2::SockRef::from(stream).set_linger(linger).expect("a socket can linger");
+}

@@ -1,0 +1,111 @@
+//! Everything that strangers can do to a host, at once, beside sessions that are served all the
+//! while. In a program of its own: whatever ran beside it would be the one to suffer.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod hostile;
+
+use std::{
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use dropin_tests::{
+    Connection, Frame, Host, LIMIT, Resp, Setup,
+    cable::{Cable, HOST},
+    require, system, wait_until,
+};
+use hostile::{KINDS, Strangers, flood};
+
+/// Sessions that behave.
+const GUESTS: usize = 20;
+
+/// Between two requests of one of them: the machine is for the strangers.
+const BREATH: Duration = Duration::from_millis(2);
+
+/// What one of them does until it is told to stop: every request must succeed.
+fn behave(connection: Connection, number: usize, stop: &AtomicBool, served: &AtomicUsize) {
+    let mut client = Resp::over(connection);
+    let key = format!("guest-{number}");
+    let mut turns = 0;
+    while !stop.load(Ordering::Relaxed) {
+        turns += 1;
+        assert_eq!(client.ask(&["incr", &key]), Frame::Integer(turns));
+        let text = format!("{key} {turns}");
+        assert_eq!(client.ask(&["echo", &text]), Frame::text(&text));
+        served.fetch_add(1, Ordering::Relaxed);
+        thread::park_timeout(BREATH);
+    }
+}
+
+fn renegotiate(cable: &Cable, host: &Host) {
+    let mut words = cable.client_end().into_iter().chain(["openssl", "s_client", "-tls1_2"]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(["-connect", &format!("{HOST}:{}", host.port())]);
+    // A line of one R asks for a new handshake.
+    let output = dropin_tests::tool::run(&mut command, b"R\nping\nR\n");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("RENEGOTIATING"), "{said}");
+}
+
+#[test]
+fn strangers_do_all_they_can_and_guests_are_served() {
+    let Some(cable) = Cable::lay() else { return };
+    if !require("openssl") {
+        return;
+    }
+    let flags = ["--login-timeout", "4", "--write-timeout", "3"];
+    let setup = Setup::new().plugins(&["text", "store"]).log_level("info").flags(&flags);
+    let mut host = setup.started_by(&cable.host_end()).start();
+    let (stop, served) = (Arc::<AtomicBool>::default(), AtomicUsize::new(0));
+    let guests: Vec<_> = (0..GUESTS).map(|_| cable.connect_locally(host.v4())).collect();
+    let flooded = thread::scope(|scope| {
+        for (number, guest) in guests.into_iter().enumerate() {
+            let (stop, served) = (&stop, &served);
+            scope.spawn(move || {
+                let ended = AtEnd(stop);
+                behave(guest, number, stop, served);
+                drop(ended);
+            });
+        }
+        let address = (HOST.parse::<std::net::IpAddr>().unwrap(), host.port()).into();
+        let strangers = Strangers::new(address, &stop);
+        let joined: Vec<_> =
+            KINDS.iter().map(|kind| cable.at_client_end(strangers.clone(), *kind)).collect();
+        let before = served.load(Ordering::Relaxed);
+        let flooded = cable.at_client_end(strangers.clone(), flood);
+        renegotiate(&cable, &host);
+        cable.vanish(host.port());
+        let flooded = flooded.join().unwrap();
+        wait_until("guests are served", LIMIT, || served.load(Ordering::Relaxed) > before + GUESTS);
+        stop.store(true, Ordering::Relaxed);
+        for stranger in joined {
+            stranger.join().unwrap();
+        }
+        flooded
+    });
+    let served = served.load(Ordering::Relaxed);
+    println!("{flooded} connections in the flood, {} requests of guests served", 2 * served);
+    assert!(served > GUESTS, "the guests were hardly served");
+    wait_until("nobody is left", LIMIT, || system::session_threads(host.pid()) == 0);
+    let lines = host.log().lines().count();
+    assert!(lines < 200, "{lines} lines in the log:\n{}", host.log());
+    assert!(!host.log().contains("panicked"));
+    let mut guest = Resp::over(cable.connect_locally(host.v4()));
+    assert_eq!(guest.ask(&["ks"]), Frame::ok());
+    assert_eq!(host.exit(), Some(0));
+}
+
+/// Stops everybody when one guest fails, so that the test ends.
+struct AtEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
