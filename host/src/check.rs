@@ -2,11 +2,24 @@
 
 use std::{fmt::Write, path::Path, process::ExitCode, time::Duration};
 
-use crate::plugins::{clashes, manifest::Manifest, probe, refusal::Refusal, shadow::ShadowDir};
+use crate::{
+    config::PluginTrust,
+    plugins::{
+        admission::Admission, clashes, manifest::Manifest, probe, refusal::Refusal,
+        shadow::ShadowDir,
+    },
+};
 
 /// Probes one library and prints what it offers, or why it would not be loaded.
-pub(crate) fn run(file: &Path, timeout: Duration) -> ExitCode {
-    match judge(file, timeout) {
+pub(crate) fn run(file: &Path, timeout: Duration, trust: &PluginTrust) -> ExitCode {
+    let admission = match Admission::new(trust) {
+        Ok(admission) => admission,
+        Err(error) => {
+            eprintln!("host: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match judge(file, timeout, &admission) {
         Ok(manifest) => {
             print!("{}", describe(&manifest));
             ExitCode::SUCCESS
@@ -18,12 +31,13 @@ pub(crate) fn run(file: &Path, timeout: Duration) -> ExitCode {
     }
 }
 
-fn judge(file: &Path, timeout: Duration) -> Result<Manifest, Refusal> {
+fn judge(file: &Path, timeout: Duration, admission: &Admission) -> Result<Manifest, Refusal> {
     let desk = tempfile::tempdir()
         .map_err(|error| Refusal::probe_failed("make a directory for its copy", &error))?;
     let shadows = ShadowDir::open(desk.path().join("copies"))
         .map_err(|error| Refusal::probe_failed("make a directory for its copy", &error))?;
-    let shadow = shadows.copy(file)?;
+    let shadow = shadows.copy(file, admission)?;
+    admission.content(file, shadow.content())?;
     let manifest = probe::probe(shadow.path(), timeout, &|| false)
         .map_err(|refusal| refusal.about(shadow.path(), file))?;
     clashes::check(&manifest, "", file, [].into_iter())?;

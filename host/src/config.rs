@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bounds;
 mod doors;
 mod key_action;
+mod plugin_trust;
 mod units;
 
 use self::units::seconds;
@@ -14,6 +15,7 @@ pub use self::{
     bounds::Bounds,
     doors::Doors,
     key_action::{KeyAction, StatePlace},
+    plugin_trust::PluginTrust,
 };
 
 /// The lowest port that the host takes: those below are the system's.
@@ -54,6 +56,9 @@ pub enum Action {
         /// How long the library may take, in seconds.
         #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
         probe_timeout: Duration,
+        /// Which libraries are taken.
+        #[command(flatten)]
+        trust: PluginTrust,
     },
     /// Make, show and revoke keys, with which those log in who are not trusted.
     #[command(subcommand)]
@@ -121,6 +126,10 @@ pub struct Serve {
     /// Who may come in.
     #[command(flatten)]
     pub doors: Doors,
+
+    /// Which libraries are taken.
+    #[command(flatten)]
+    pub plugin_trust: PluginTrust,
 
     /// What is logged: error, warn, info, debug or trace.
     #[arg(long, env = "DROPIN_LOG", value_name = "LEVEL", default_value = "info")]

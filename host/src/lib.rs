@@ -53,7 +53,7 @@ use crate::{
     desk::Desk,
     doorman::Doorman,
     managing::Managing,
-    plugins::probe,
+    plugins::{admission::Admission, probe},
     server::Outcome,
     sessions::Sessions,
     shared::{Shared, VERSION},
@@ -74,7 +74,9 @@ const STUCK: i32 = 3;
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.action {
-        Some(Action::Check { file, probe_timeout }) => check::run(&file, probe_timeout),
+        Some(Action::Check { file, probe_timeout, trust }) => {
+            check::run(&file, probe_timeout, &trust)
+        }
         Some(Action::Key(action)) => key_command::run(action),
         Some(Action::Fingerprint { tls_cert, place }) => key_command::fingerprint(tls_cert, place),
         Some(Action::Probe { file, verdict }) => {
@@ -114,6 +116,8 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
     let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
     let root = state_dir.path().parent().unwrap_or(state_dir.path());
     let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
+    let admission = Admission::to(&config.plugins, &config.plugin_trust);
+    let admission = admission.map_err(StartError::Plugins)?;
     let certificate = match (&config.doors.tls_cert, &config.doors.tls_key) {
         (Some(certificate), Some(key)) => Certificate::named(certificate, key),
         _ => Certificate::own(root),
@@ -121,6 +125,12 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
     let certificate = certificate.map_err(StartError::Certificate)?;
     if config.doors.trust == Trust::All {
         log::warn!("--trust all: whoever reaches the port can run every command, ks included");
+    }
+    if config.plugin_trust.allow_insecure_plugins {
+        log::warn!(
+            "--allow-insecure-plugins: whoever can write to the plugins folder or a library in it \
+             can run code as the host"
+        );
     }
     let (shutdown, stop) = Shutdown::new(config.grace);
     let shutdown = Arc::new(shutdown);
@@ -139,7 +149,7 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
         state_dir: state_dir.path().to_owned(),
     });
     let table = Arc::new(LiveTable::default());
-    let managing = Managing::start(&shared, &table, orders)?;
+    let managing = Managing::start(&shared, &table, orders, admission)?;
 
     let doorman = Doorman::start(&shared, &table)
         .map_err(|error| StartError::System("start a thread to look after the sessions", error))?;

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, bounded};
 use crate::{
     desk::Message,
     plugins::{
+        admission::Admission,
         manager::{LAST_SAVES, Manager},
         patience::{self, Patience},
         watch::Watch,
@@ -38,9 +39,10 @@ impl Managing {
         shared: &Arc<Shared>,
         table: &Arc<LiveTable>,
         orders: Receiver<Message>,
+        admission: Admission,
     ) -> Result<Self, StartError> {
         let failed = |what| move |error: io::Error| StartError::System(what, error);
-        let mut manager = Manager::new(Arc::clone(shared), Arc::clone(table))
+        let mut manager = Manager::new(Arc::clone(shared), Arc::clone(table), admission)
             .map_err(failed("make its directory for private copies"))?;
         // Before the folder is loaded, so that no change falls in between.
         let desk = shared.desk.clone();

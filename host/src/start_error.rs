@@ -5,6 +5,7 @@ use std::{fmt, io};
 use crate::{
     access::{certificate::CertificateError, key_file::KeyFileError},
     listen::ListenError,
+    plugins::admission::AdmissionError,
     state_dir::StateDirError,
 };
 
@@ -17,6 +18,8 @@ pub enum StartError {
     StateDir(StateDirError),
     /// The keys cannot be read.
     Keys(KeyFileError),
+    /// No plugin can be admitted.
+    Plugins(AdmissionError),
     /// There is no certificate for TLS.
     Certificate(CertificateError),
     /// The system refused something.
@@ -29,6 +32,7 @@ impl fmt::Display for StartError {
             Self::Listen(error) => error.fmt(out),
             Self::StateDir(error) => error.fmt(out),
             Self::Keys(error) => error.fmt(out),
+            Self::Plugins(error) => error.fmt(out),
             Self::Certificate(error) => error.fmt(out),
             Self::System(operation, error) => write!(out, "the host cannot {operation}: {error}"),
         }

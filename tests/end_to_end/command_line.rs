@@ -21,6 +21,8 @@ fn help_explains_every_flag() {
         "--keepalive",
         "--write-timeout",
         "--log-level",
+        "--allow-insecure-plugins",
+        "--plugin-key",
         "check",
         "DROPIN_PORT",
         "DROPIN_PLUGINS",

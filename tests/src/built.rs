@@ -31,7 +31,18 @@ pub fn program(name: &str) -> PathBuf {
 #[must_use]
 pub fn library(package: &str) -> PathBuf {
     build();
-    output().join(library_name(package))
+    let library = output().join(library_name(package));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Cargo may let the group write, which the host does not take.
+        if let Ok(data) = library.metadata() {
+            let mode = data.permissions().mode() & !0o022;
+            // Where it fails, the host says so.
+            let _ = std::fs::set_permissions(&library, PermissionsExt::from_mode(mode));
+        }
+    }
+    library
 }
 
 /// What cargo calls the library of a package.

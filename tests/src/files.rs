@@ -15,8 +15,15 @@ const ABI_MAGIC: &[u8] = b"abi stable library for Rust     ";
 pub fn install(folder: &Path, package: &str) {
     let name = built::library_name(package);
     let beside = folder.join(format!(".{name}.new"));
-    fs::copy(built::library(package), &beside).expect("the library is built");
+    let library = fs::read(built::library(package)).expect("the library is built");
+    fs::write(&beside, library).expect("a file can be written");
     fs::rename(&beside, folder.join(name)).expect("a file can be renamed");
+}
+
+/// What this process makes from now on is nobody else's to write to, as the host wants it.
+pub fn close_to_others() {
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
 }
 
 /// A package's library, altered.

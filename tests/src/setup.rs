@@ -47,6 +47,7 @@ impl Setup {
     /// Where there is no room for its folder.
     #[must_use]
     pub fn new() -> Self {
+        files::close_to_others();
         let folder = tempfile::tempdir().expect("there is room for a folder");
         fs::create_dir(folder.path().join("plugins")).expect("a folder can be made");
         Self {
@@ -199,6 +200,7 @@ impl Setup {
 #[must_use]
 #[track_caller]
 pub fn run_host(arguments: &[&str]) -> Ended {
+    files::close_to_others();
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let mut command = Command::new(built::program("host"));
     command.args(arguments).current_dir(folder.path());

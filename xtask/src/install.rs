@@ -32,6 +32,23 @@ pub fn plugins(profile: &str) -> Result<(), TaskError> {
 fn install(built: &Path, folder: &Path, name: &str) -> Result<(), TaskError> {
     let beside = folder.join(format!(".{name}.new"));
     fs::copy(built, &beside).map_err(|error| TaskError::Io("copy", built.to_owned(), error))?;
+    close_to_others(&beside)?;
+    close_to_others(folder)?;
     let target = folder.join(name);
     fs::rename(&beside, &target).map_err(|error| TaskError::Io("install", target, error))
+}
+
+/// Lets nobody else write, as the host wants it; many systems let the group.
+fn close_to_others(path: &Path) -> Result<(), TaskError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let failed = |error| TaskError::Io("change the rights of", path.to_owned(), error);
+        let mut rights = fs::metadata(path).map_err(failed)?.permissions();
+        rights.set_mode(rights.mode() & !0o022);
+        fs::set_permissions(path, rights).map_err(failed)?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
 }

@@ -75,6 +75,22 @@ pub fn mode_for_others(file: &Metadata) -> u32 {
     }
 }
 
+/// A file's owner and what everybody may do with it, for comparing; all the same where the system
+/// does not tell.
+#[must_use]
+pub fn rights(file: &Metadata) -> (u32, u32) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        (file.uid(), file.mode())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        (0, 0)
+    }
+}
+
 /// Whether a file is this user's or the system's own; so where the system does not tell.
 #[must_use]
 pub fn is_own(file: &Metadata) -> bool {

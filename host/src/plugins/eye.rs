@@ -1,7 +1,7 @@
 //! What sees the plugins folder: the system's watch over it, and a look into it.
 
 use std::{
-    fs,
+    fs::{self, Metadata},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -9,7 +9,11 @@ use std::{
 use crossbeam_channel::{Receiver, never, unbounded};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{folder::is_library, settle::Look};
+use super::{
+    folder::is_library,
+    settle::{Look, Outside},
+    signature::signature_of,
+};
 use crate::{config::WatchMode, platform};
 
 type Events = Receiver<notify::Result<Event>>;
@@ -20,6 +24,8 @@ pub struct Eye {
     mode: WatchMode,
     /// `None`: there is no folder, or it is polled.
     sight: Option<Sight>,
+    /// The folder's owner and what everybody may do with it, as last seen.
+    rights: Option<(u32, u32)>,
     /// Whether it has been told that the system does not watch this folder.
     told: bool,
 }
@@ -36,7 +42,7 @@ struct Sight {
 impl Eye {
     /// Sees nothing yet.
     pub fn new(folder: &Path, mode: WatchMode) -> Self {
-        Self { folder: folder.to_owned(), mode, sight: None, told: false }
+        Self { folder: folder.to_owned(), mode, sight: None, rights: None, told: false }
     }
 
     /// The path.
@@ -72,6 +78,13 @@ impl Eye {
         true
     }
 
+    /// Whether the folder has other rights, or another owner, than when this was last asked.
+    pub fn has_other_rights(&mut self) -> bool {
+        let Ok(folder) = fs::metadata(&self.folder) else { return false };
+        let rights = platform::rights(&folder);
+        self.rights.replace(rights).is_some_and(|before| before != rights)
+    }
+
     /// Whether the system watches the folder.
     pub fn is_open(&self) -> bool {
         self.sight.is_some()
@@ -102,11 +115,20 @@ impl Eye {
     }
 }
 
-/// How a file looks from outside; `None` where it is not there or cannot be looked at.
+/// How a library looks from outside; `None` where it is not there or cannot be looked at.
 pub fn look_at(path: &Path) -> Option<Look> {
     let file = fs::metadata(path).ok()?;
+    let signature = fs::metadata(signature_of(path)).ok();
+    Some(Look {
+        file: outside(&file)?,
+        rights: platform::rights(&file),
+        signature: signature.and_then(|signature| outside(&signature)),
+    })
+}
+
+fn outside(file: &Metadata) -> Option<Outside> {
     let changed = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some((platform::identity(&file).1, file.len(), changed.as_nanos()))
+    Some((platform::identity(file).1, file.len(), changed.as_nanos()))
 }
 
 fn open(folder: &Path) -> notify::Result<(Events, RecommendedWatcher)> {

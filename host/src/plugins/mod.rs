@@ -1,5 +1,6 @@
 //! Plugins: from a file in the folder to workers in the table, and back out.
 
+pub mod admission;
 pub mod boundary;
 pub mod clashes;
 pub mod elf;
@@ -8,6 +9,7 @@ pub mod folder;
 pub mod gate;
 pub mod generation;
 pub mod handover;
+pub mod insecure;
 pub mod library;
 pub mod loader;
 pub mod manager;
@@ -19,6 +21,7 @@ pub mod retired;
 pub mod retries;
 pub mod settle;
 pub mod shadow;
+pub mod signature;
 pub mod slot;
 pub mod states;
 pub mod watch;

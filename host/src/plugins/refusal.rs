@@ -4,6 +4,8 @@ use std::{fmt, io, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::{insecure::Insecure, signature::BadSignature};
+
 /// Why a library is not taken. It crosses from the probe's process to the host as it is, so it
 /// holds no memory of the library.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,10 @@ pub enum Refusal {
         /// What it is instead.
         what: String,
     },
+    /// Other users could have written it.
+    Insecure(Insecure),
+    /// Its signature does not vouch for it.
+    Signature(BadSignature),
     /// It changed while it was read.
     Unsettled,
     /// It ends before it is complete.
@@ -142,6 +148,8 @@ impl fmt::Display for Refusal {
         match self {
             Self::Unreadable { operation, error } => write!(out, "cannot {operation}: {error}"),
             Self::NotAFile { what } => write!(out, "it is {what}, not a library"),
+            Self::Insecure(insecure) => insecure.fmt(out),
+            Self::Signature(bad) => bad.fmt(out),
             Self::Unsettled => out.write_str("it changed while it was being read"),
             Self::Truncated => out.write_str("it is only the beginning of a library"),
             Self::Stopping => out.write_str("the host is ending"),

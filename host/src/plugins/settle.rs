@@ -24,16 +24,29 @@ pub enum Sign {
     /// It is complete: closed after writing, or put there by a rename or a link. It looked so,
     /// where it could be looked at.
     Complete(PathBuf, Option<Look>),
-    /// It looks as if it might have changed.
-    Touched(PathBuf),
+    /// It looks as if it might have changed, or what is around it has. It looked so, where it could
+    /// be looked at.
+    Touched(PathBuf, Option<Look>),
     /// Its name is gone.
     Vanished(PathBuf),
     /// Signs were lost.
     Lost,
 }
 
-/// What a file looks like from outside: if this is the same, so, nearly always, is the content.
-pub type Look = (u64, u64, u128);
+/// What a library looks like from outside: if this is the same, so, nearly always, are its content
+/// and what decides whether it is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// The file.
+    pub file: Outside,
+    /// Its owner, and what everybody may do with it.
+    pub rights: (u32, u32),
+    /// The file with its signature, where there is one.
+    pub signature: Option<Outside>,
+}
+
+/// Which file it is, its size in bytes, and when it changed.
+pub type Outside = (u64, u64, u128);
 
 /// Remembers what was seen of each file.
 pub struct Settler {
@@ -79,8 +92,11 @@ impl Settler {
                 }
                 self.complete(path);
             }
-            Sign::Touched(path) => {
+            Sign::Touched(path, look) => {
                 if !self.writing.contains(&path) {
+                    if let Some(look) = look {
+                        self.known.insert(path.clone(), look);
+                    }
                     self.complete(path);
                 }
             }
@@ -102,7 +118,7 @@ impl Settler {
         self.moving.retain(|path, _| there.contains(path.as_path()));
         for (path, look) in listing {
             // An empty file is one that is about to be written.
-            if self.writing.contains(&path) || look.1 == 0 {
+            if self.writing.contains(&path) || look.file.1 == 0 {
                 self.moving.remove(&path);
                 continue;
             }
@@ -181,7 +197,7 @@ mod tests {
     }
 
     fn look(version: u64) -> Look {
-        (1, version, 0)
+        Look { file: (1, version, 0), ..Look::default() }
     }
 
     #[test]
@@ -192,7 +208,7 @@ mod tests {
             settler.scan(vec![(path("a"), look(7))], now + STILL * tick);
             assert_eq!(settler.due(now + STILL * tick), []);
         }
-        settler.note(Sign::Touched(path("a")), now + STILL * 10);
+        settler.note(Sign::Touched(path("a"), None), now + STILL * 10);
         assert_eq!(settler.due(now + STILL * 10), []);
         settler.note(Sign::Complete(path("a"), None), now + STILL * 10);
         assert_eq!(settler.due(now + STILL * 10), ready("a"));
@@ -258,8 +274,8 @@ mod tests {
     fn a_name_without_a_writer_is_ready_when_it_is_still() {
         let (mut settler, now) = (Settler::new(STILL), Instant::now());
         settler.note(Sign::Created(path("a")), now);
-        settler.scan(vec![(path("a"), (1, 0, 0))], now);
-        settler.scan(vec![(path("a"), (1, 0, 0))], now + STILL);
+        settler.scan(vec![(path("a"), look(0))], now);
+        settler.scan(vec![(path("a"), look(0))], now + STILL);
         assert_eq!(settler.due(now + STILL), [], "an empty file is not");
         settler.scan(vec![(path("a"), look(1))], now + STILL * 2);
         settler.scan(vec![(path("a"), look(1))], now + STILL * 3);

@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{elf, refusal::Refusal};
+use super::{admission::Admission, elf, refusal::Refusal};
 use crate::platform::LIBRARY_EXTENSION;
 
 /// Where private copies are made; emptied when it is opened and when the host ends.
@@ -48,8 +48,9 @@ impl ShadowDir {
     /// Copies a library under a name that has never been used.
     ///
     /// # Errors
-    /// Where it is not a file, is empty, changes meanwhile, or cannot be read or copied.
-    pub fn copy(&self, file: &Path) -> Result<Shadow, Refusal> {
+    /// Where it is not a file, is empty, changes meanwhile, cannot be read or copied, or others
+    /// could have written it.
+    pub fn copy(&self, file: &Path, admission: &Admission) -> Result<Shadow, Refusal> {
         let unreadable = |operation| move |error| Refusal::unreadable(operation, &error);
         // Looked at before it is opened: opening a pipe would wait for a writer.
         let kind = fs::metadata(file).map_err(unreadable("look at it"))?;
@@ -59,6 +60,7 @@ impl ShadowDir {
         }
         let source = File::open(file).map_err(unreadable("open it"))?;
         let before = source.metadata().map_err(unreadable("look at it"))?;
+        admission.file(file, &before)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         let shadow = self.write(&source, &stem)?;
         let after = source.metadata().map_err(unreadable("look at it"))?;
@@ -123,6 +125,12 @@ impl Shadow {
         self.hash
     }
 
+    /// Its content, to be read from its start.
+    #[must_use]
+    pub fn content(&self) -> &File {
+        &self.content
+    }
+
     fn beginning(&self) -> io::Result<Vec<u8>> {
         let mut beginning = Vec::with_capacity(64);
         (&self.content).take(64).read_to_end(&mut beginning)?;
@@ -167,6 +175,11 @@ fn write(mut source: &File, path: &Path) -> io::Result<blake3::Hash> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::PluginTrust;
+
+    fn any() -> Admission {
+        Admission::new(&PluginTrust { allow_insecure_plugins: true, plugin_key: None }).unwrap()
+    }
 
     #[test]
     fn copies_have_names_of_their_own_and_go() {
@@ -174,7 +187,7 @@ mod tests {
         let file = temp.path().join("libx.so");
         fs::write(&file, b"code").unwrap();
         let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
-        let (one, two) = (dir.copy(&file).unwrap(), dir.copy(&file).unwrap());
+        let (one, two) = (dir.copy(&file, &any()).unwrap(), dir.copy(&file, &any()).unwrap());
         assert_ne!(one.path(), two.path());
         assert_eq!((one.hash(), fs::read(one.path()).unwrap()), (two.hash(), b"code".to_vec()));
         let path = one.path().to_owned();
@@ -190,7 +203,7 @@ mod tests {
         let file = temp.path().join("libx.so");
         fs::write(&file, b"code").unwrap();
         let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
-        let one = dir.copy(&file).unwrap();
+        let one = dir.copy(&file, &any()).unwrap();
         one.hide();
         fs::remove_file(&file).unwrap();
         for _ in 0..2 {
@@ -211,7 +224,7 @@ mod tests {
             (empty, "empty"),
             (temp.path().join("none.so"), "look at"),
         ] {
-            let refusal = dir.copy(&path).unwrap_err().to_string();
+            let refusal = dir.copy(&path, &any()).unwrap_err().to_string();
             assert!(refusal.contains(said), "{refusal}");
         }
         assert_eq!(fs::read_dir(&dir.path).unwrap().count(), 0);

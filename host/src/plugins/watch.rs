@@ -16,7 +16,8 @@ use notify::{
 use super::{
     eye::{Eye, look_at},
     folder::is_library,
-    settle::{Settler, Sign},
+    settle::{Look, Settler, Sign},
+    signature::library_of,
 };
 use crate::{config::WatchMode, desk::Change, platform};
 
@@ -54,6 +55,7 @@ impl Watch {
         // Now, or what is loaded next and gone a moment later would never have been seen.
         let mut settler = Settler::new(STILL);
         settler.scan(eye.look(), Instant::now());
+        eye.has_other_rights();
         let thread = thread::Builder::new()
             .name("watch".into())
             .spawn(move || run(eye, settler, &stopped, changed))?;
@@ -85,7 +87,14 @@ fn run(
                 settler.note(Sign::Lost, now);
             }
             next_scan = now + if eye.is_open() { SCAN } else { POLL };
-            settler.scan(eye.look(), now);
+            let seen = eye.look();
+            if eye.has_other_rights() {
+                // Whether anything is taken from it may have changed, and no file shows that.
+                let touched =
+                    |(path, look): &(PathBuf, Look)| Sign::Touched(path.clone(), Some(*look));
+                seen.iter().map(touched).for_each(|sign| settler.note(sign, now));
+            }
+            settler.scan(seen, now);
         }
         settler.due(now).into_iter().for_each(&mut changed);
         let wait = settler.next_due().map_or(next_scan, |due| due.min(next_scan));
@@ -154,15 +163,27 @@ fn signs(event: &Event, folder: &Path) -> Vec<Sign> {
         | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => complete,
         EventKind::Create(CreateKind::File | CreateKind::Any | CreateKind::Other) => appeared,
         EventKind::Modify(ModifyKind::Data(_)) => Sign::Writing,
-        EventKind::Modify(ModifyKind::Metadata(_)) => Sign::Touched,
+        EventKind::Modify(ModifyKind::Metadata(_)) => touched,
         EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => {
             Sign::Vanished
         }
         _ => return Vec::new(),
     };
-    let libraries = event.paths.iter().filter(|path| is_library(path));
     // The system names the folder in its own way; here a file has one name.
-    libraries.filter_map(|path| path.file_name()).map(|name| sign(folder.join(name))).collect()
+    let here = |path: &Path| Some(folder.join(path.file_name()?));
+    let paths = || event.paths.iter().filter_map(|path| here(path));
+    let libraries = paths().filter(|path| is_library(path)).map(sign);
+    let signatures = paths().filter_map(|path| vouched(library_of(&path)?, sign(path)));
+    libraries.chain(signatures).collect()
+}
+
+/// What a sign of its signature says of a library: that it is to be looked at, once the signature
+/// is complete. What is not there may be on its way out, and is not held up.
+fn vouched(library: PathBuf, signature: Sign) -> Option<Sign> {
+    match (signature, touched(library)) {
+        (Sign::Complete(..) | Sign::Touched(..), sign @ Sign::Touched(_, Some(_))) => Some(sign),
+        _ => None,
+    }
 }
 
 /// A name that is new: a link is complete at once; a new file is about to be written, or was put
@@ -172,6 +193,11 @@ fn appeared(path: PathBuf) -> Sign {
         Ok(file) if file.is_symlink() || platform::links(&file) > 1 => complete(path),
         _ => Sign::Created(path),
     }
+}
+
+fn touched(path: PathBuf) -> Sign {
+    let look = look_at(&path);
+    Sign::Touched(path, look)
 }
 
 fn complete(path: PathBuf) -> Sign {

@@ -2,6 +2,8 @@
 
 mod client;
 mod keys;
+mod plugin_signatures;
+mod plugin_trust;
 mod roles;
 mod room;
 mod tls;

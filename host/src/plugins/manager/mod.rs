@@ -3,6 +3,7 @@
 //! Everything that can fail happens before the table is swapped; until then the generation before
 //! serves on, with its state.
 
+mod fresh;
 mod orders;
 mod state;
 
@@ -19,6 +20,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::{
+    admission::Admission,
     clashes, folder,
     generation::Generation,
     handover::Quiet,
@@ -46,6 +48,7 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct Manager {
     shared: Arc<Shared>,
     table: Arc<LiveTable>,
+    admission: Admission,
     shadows: ShadowDir,
     states: States,
     slots: BTreeMap<String, Slot>,
@@ -76,11 +79,26 @@ impl Manager {
     ///
     /// # Errors
     /// Where the directory for private copies cannot be made.
-    pub fn new(shared: Arc<Shared>, table: Arc<LiveTable>) -> io::Result<Self> {
+    pub fn new(
+        shared: Arc<Shared>,
+        table: Arc<LiveTable>,
+        admission: Admission,
+    ) -> io::Result<Self> {
         let shadows = ShadowDir::open(shared.state_dir.join("copies"))?;
         let states = States::new(shared.state_dir.join("state"));
         let (slots, files, retired, retries, replaced) = Default::default();
-        Ok(Self { shared, table, shadows, states, slots, files, retired, retries, replaced })
+        Ok(Self {
+            shared,
+            table,
+            admission,
+            shadows,
+            states,
+            slots,
+            files,
+            retired,
+            retries,
+            replaced,
+        })
     }
 
     /// Loads every library in the folder and publishes the table. What cannot be loaded is logged
@@ -157,7 +175,7 @@ impl Manager {
         told
     }
 
-    /// The sequence: copy, probe, load, hand over, swap.
+    /// The sequence: copy, verify, probe, load, hand over, swap.
     fn try_take(&mut self, path: &Path, anew: bool) -> Result<(), Refused> {
         let started = Instant::now();
         let file = file_name(path);
@@ -166,20 +184,9 @@ impl Manager {
             move |refusal| Refused { plugin, refusal, took: started.elapsed() }
         };
 
-        let shadow = match self.shadows.copy(path) {
-            Ok(shadow) => shadow,
-            // It went again, and a message about that is on its way.
-            Err(_) if !path.exists() && path.symlink_metadata().is_err() => return Ok(()),
-            Err(refusal) => {
-                self.files.remove(path);
-                return Err(fail(served)(refusal));
-            }
-        };
+        let fresh = self.fresh_copy(path, anew).map_err(fail(served.clone()))?;
+        let Some(shadow) = fresh else { return Ok(()) };
         let hash = shadow.hash();
-        if !anew && self.files.get(path).is_some_and(|seen| seen.hash == hash) {
-            log::debug!("{file} was touched but is the same");
-            return Ok(());
-        }
         // Or a success further down would take it for one of those that wait for their chance.
         self.files.remove(path);
         let taken = loader::probe(&self.shared, &shadow)

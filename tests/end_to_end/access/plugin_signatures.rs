@@ -1,0 +1,252 @@
+//! Signed libraries: with a plugin key, what is not signed by it is not taken.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use dropin_tests::{
+    Host, Lines, Setup,
+    built::library_name,
+    reload::{marked, place},
+    setup::run_host,
+};
+use minisign::KeyPair;
+use tempfile::TempDir;
+
+/// A key pair whose public half lies in a file.
+struct Signer {
+    pair: KeyPair,
+    folder: TempDir,
+}
+
+impl Signer {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = KeyPair::generate_unencrypted_keypair().unwrap();
+        let signer = Self { pair, folder };
+        fs::write(signer.file(), signer.pair.pk.to_box().unwrap().to_bytes()).unwrap();
+        signer
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("minisign.pub")
+    }
+
+    /// The signature of this content.
+    fn sign(&self, content: &[u8]) -> Vec<u8> {
+        let signature = minisign::sign(None, &self.pair.sk, content, None, None);
+        signature.unwrap().to_bytes()
+    }
+
+    /// A host that takes what this key has signed, and the text plugin, signed.
+    fn setup(&self) -> Setup {
+        let text = marked_text();
+        let setup = Setup::new().flags(&["--probe-timeout", "60", "--plugin-key"]);
+        setup
+            .flags(&[self.file().to_str().unwrap()])
+            .file(&signature_name("text"), &self.sign(&text))
+            .file(&library_name("text"), &text)
+    }
+
+    /// The same with a fixture of this mark.
+    fn setup_with(&self, mark: &str) -> Setup {
+        let library = marked("chameleon", mark);
+        self.setup()
+            .file(&signature_name("chameleon"), &self.sign(&library))
+            .file(&library_name("chameleon"), &library)
+    }
+}
+
+fn marked_text() -> Vec<u8> {
+    dropin_tests::reload::slim("text")
+}
+
+fn signature_name(package: &str) -> String {
+    format!("{}.minisig", library_name(package))
+}
+
+/// Puts a fixture's signature into the plugins folder.
+fn place_signature(host: &Host, signature: &[u8]) {
+    place(&host.plugins_folder(), &signature_name("chameleon"), signature);
+}
+
+#[track_caller]
+fn wait_for_refusal(host: &Host, why: &str) {
+    host.wait_for_log(why);
+    let refused = format!("refused {} ", library_name("chameleon"));
+    let log = host.log();
+    let line = log.lines().rfind(|line| line.contains(&refused)).unwrap_or_default();
+    assert!(line.contains(why), "{line}");
+}
+
+const MISSING: &str = "it has no signature: ";
+const UNREADABLE: &str = "cannot be read: it is not as `minisign -S` writes it";
+const OTHER_KEY: &str = "its signature was not made with the plugin key";
+const MISMATCH: &str = "its signature does not fit its content";
+
+/// Signatures of a fixture that are not taken, and what the host says of them.
+fn bad_signatures(signer: &Signer, library: &[u8]) -> [(Option<Vec<u8>>, &'static str); 5] {
+    let mut changed = library.to_owned();
+    *changed.last_mut().unwrap() ^= 1;
+    let comment = |bytes: &[u8]| {
+        let text = String::from_utf8(bytes.to_owned()).unwrap();
+        text.replace("trusted comment: timestamp", "trusted comment: tamestimp").into_bytes()
+    };
+    [
+        (None, MISSING),
+        (Some(b"just text".to_vec()), UNREADABLE),
+        (Some(Signer::new().sign(library)), OTHER_KEY),
+        (Some(signer.sign(&changed)), MISMATCH),
+        (Some(comment(&signer.sign(library))), MISMATCH),
+    ]
+}
+
+#[test]
+fn what_is_not_signed_is_refused_at_the_start_and_the_rest_serves() {
+    let (signer, library) = (Signer::new(), marked("chameleon", "1"));
+    for (signature, why) in bad_signatures(&signer, &library) {
+        let mut setup = signer.setup().file(&library_name("chameleon"), &library);
+        if let Some(signature) = signature {
+            setup = setup.file(&signature_name("chameleon"), &signature);
+        }
+        let host = setup.start();
+        wait_for_refusal(&host, why);
+        let mut client = Lines::connect(&host);
+        assert!(client.ask("colour").starts_with("error: unknown command"));
+        assert_eq!(client.ask("echo fine"), "fine");
+        place_signature(&host, &signer.sign(&library));
+        host.wait_for_answer("colour", "1");
+    }
+}
+
+#[test]
+fn a_replacement_with_a_bad_signature_leaves_the_old_code_serving() {
+    let signer = Signer::new();
+    let host = signer.setup_with("1").start();
+    let library = marked("chameleon", "2");
+    for (signature, why) in bad_signatures(&signer, &library) {
+        let path = host.plugins_folder().join(signature_name("chameleon"));
+        match signature {
+            Some(signature) => place_signature(&host, &signature),
+            None => fs::remove_file(path).unwrap(),
+        }
+        host.place("chameleon", &library);
+        wait_for_refusal(&host, why);
+        assert_eq!(Lines::connect(&host).ask("colour"), "1");
+    }
+    assert_eq!(host.figure("chameleon", "generation"), 1);
+    place_signature(&host, &signer.sign(&library));
+    host.wait_for_answer("colour", "2");
+}
+
+#[test]
+fn polling_notices_a_signature_that_comes_late_or_is_corrected() {
+    let (signer, library) = (Signer::new(), marked("chameleon", "1"));
+    let host = signer.setup().flags(&["--watch", "poll"]).start();
+    host.place("chameleon", &library);
+    wait_for_refusal(&host, MISSING);
+    place_signature(&host, &Signer::new().sign(&library));
+    wait_for_refusal(&host, OTHER_KEY);
+    place_signature(&host, &signer.sign(&library));
+    host.wait_for_answer("colour", "1");
+    let library = marked("chameleon", "2");
+    host.place("chameleon", &library);
+    wait_for_refusal(&host, MISMATCH);
+    assert_eq!(Lines::connect(&host).ask("colour"), "1");
+    place_signature(&host, &signer.sign(&library));
+    host.wait_for_answer("colour", "2");
+}
+
+#[test]
+fn a_signature_that_is_written_in_place_counts_once_it_is_complete() {
+    let (signer, library) = (Signer::new(), marked("chameleon", "1"));
+    let host = signer.setup().start();
+    host.place("chameleon", &library);
+    wait_for_refusal(&host, MISSING);
+    let path = host.plugins_folder().join(signature_name("chameleon"));
+    fs::write(path, signer.sign(&library)).unwrap();
+    host.wait_for_answer("colour", "1");
+}
+
+#[test]
+fn a_signature_that_comes_first_spares_the_refusal() {
+    let signer = Signer::new();
+    let host = signer.setup_with("1").start();
+    for mark in ["2", "3"] {
+        let library = marked("chameleon", mark);
+        place_signature(&host, &signer.sign(&library));
+        host.place("chameleon", &library);
+        host.wait_for_answer("colour", mark);
+    }
+    assert!(!host.log().contains("refused"), "{}", host.log());
+}
+
+#[test]
+fn a_signature_is_never_taken_for_a_library() {
+    let signer = Signer::new();
+    let keeper = marked("keeper", "1");
+    let (name, signed) =
+        (signature_name("keeper"), format!("{}.minisig", signature_name("keeper")));
+    let host = signer.setup_with("1").file(&name, &keeper).file(&signed, &signer.sign(&keeper));
+    let host = host.start();
+    place(&host.plugins_folder(), &name, &keeper);
+    let library = marked("chameleon", "2");
+    place_signature(&host, &signer.sign(&library));
+    host.place("chameleon", &library);
+    host.wait_for_answer("colour", "2");
+    assert!(Lines::connect(&host).ask("kept").starts_with("error: unknown command"));
+    assert!(!host.log().contains("refused"), "{}", host.log());
+}
+
+#[test]
+fn a_signature_is_not_asked_for_without_a_key() {
+    let host = Setup::new().plugins(&["text"]).file(&signature_name("text"), b"just text").start();
+    assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
+}
+
+#[test]
+fn a_host_does_not_start_without_the_key_that_was_named() {
+    let signer = Signer::new();
+    let secret = signer.pair.sk.to_box(None).unwrap().to_bytes();
+    for (bytes, said) in [
+        (None, "cannot read the plugin key "),
+        (Some(Vec::new()), "is no minisign public key"),
+        (Some(secret), "is no minisign public key"),
+        (Some(vec![0xff; 100]), "is no minisign public key"),
+    ] {
+        let path = signer.folder.path().join("other.pub");
+        if let Some(bytes) = bytes {
+            fs::write(&path, bytes).unwrap();
+        }
+        let flags = ["--plugin-key", path.to_str().unwrap()];
+        let ended = Setup::new().flags(&flags).run();
+        assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+        assert!(ended.stderr.contains(said) && ended.stderr.contains(flags[1]), "{ended:?}");
+        let ended = run_host(&["check", "libx.so", flags[0], flags[1]]);
+        assert_eq!(ended.status, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(said), "{ended:?}");
+    }
+}
+
+#[test]
+fn check_verifies_as_the_host_does() {
+    let (signer, library) = (Signer::new(), marked("chameleon", "1"));
+    let folder = tempfile::tempdir().unwrap();
+    let check = |name: &Path| {
+        let key = signer.file();
+        run_host(&["check", name.to_str().unwrap(), "--plugin-key", key.to_str().unwrap()])
+    };
+    let path = folder.path().join(library_name("chameleon"));
+    fs::write(&path, &library).unwrap();
+    for (signature, why) in bad_signatures(&signer, &library) {
+        if let Some(signature) = signature {
+            fs::write(folder.path().join(signature_name("chameleon")), signature).unwrap();
+        }
+        let ended = check(&path);
+        assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+        assert!(ended.stderr.contains(why), "{ended:?}");
+    }
+    fs::write(folder.path().join(signature_name("chameleon")), signer.sign(&library)).unwrap();
+    assert_eq!(check(&path).status, Some(0));
+}
