@@ -204,3 +204,29 @@ fn complete(path: PathBuf) -> Sign {
     let look = look_at(&path);
     Sign::Complete(path, look)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::LIBRARY_EXTENSION;
+
+    #[test]
+    fn a_signature_that_is_complete_has_its_library_looked_at() {
+        let temp = tempfile::tempdir().unwrap();
+        let library = temp.path().join(format!("libx.{LIBRARY_EXTENSION}"));
+        let signature = temp.path().join(format!("libx.{LIBRARY_EXTENSION}.minisig"));
+        fs::write(&signature, "signature").unwrap();
+        let told = |kind| signs(&Event::new(kind).add_path(signature.clone()), temp.path());
+        let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        assert_eq!(told(closed), [], "there is no library");
+        fs::write(&library, "library").unwrap();
+        let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+        for kind in [closed, renamed] {
+            assert_eq!(told(kind), [Sign::Touched(library.clone(), look_at(&library))]);
+        }
+        let written = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
+        for kind in [written, EventKind::Create(CreateKind::File)] {
+            assert_eq!(told(kind), [], "it is not complete");
+        }
+    }
+}
