@@ -123,6 +123,10 @@ pub struct Serve {
     #[command(flatten)]
     pub bounds: Bounds,
 
+    /// What is logged: error, warn, info, debug or trace.
+    #[arg(long, env = "DROPIN_LOG", value_name = "LEVEL", default_value = "info")]
+    pub log_level: log::LevelFilter,
+
     /// Who may come in.
     #[command(flatten)]
     pub doors: Doors,
@@ -130,10 +134,6 @@ pub struct Serve {
     /// Which libraries are taken.
     #[command(flatten)]
     pub plugin_trust: PluginTrust,
-
-    /// What is logged: error, warn, info, debug or trace.
-    #[arg(long, env = "DROPIN_LOG", value_name = "LEVEL", default_value = "info")]
-    pub log_level: log::LevelFilter,
 }
 
 /// How changes in the plugins folder are noticed.
