@@ -11,7 +11,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use super::private::{self, PrivateError};
+use super::private::{self, Lasting, PrivateError};
 
 /// In the state directory. The certificate is no secret: clients may be given a copy.
 const CERTIFICATE: &str = "tls-cert.pem";
@@ -54,7 +54,10 @@ impl Certificate {
         // Two hosts may share the directory. Given back when the file closes.
         let _lock = private::lock(&folder.join(LOCK)).map_err(CertificateError::Private)?;
         let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
-        if private::read(&certificate).map_err(CertificateError::Private)?.is_none() {
+        let read = |path: &Path| private::read(path).map_err(CertificateError::Private);
+        let is_empty = |text: Option<String>| text.is_some_and(|text| text.is_empty());
+        // An empty one is what a crash has left of it just after it was made.
+        if read(&certificate)?.is_none_or(|text| text.is_empty()) || is_empty(read(&key)?) {
             make(&certificate, &key)?;
         }
         Self::named(&certificate, &key)
@@ -112,8 +115,9 @@ fn make(certificate: &Path, key: &Path) -> Result<(), CertificateError> {
     wish.distinguished_name.push(rcgen::DnType::CommonName, "dropin");
     let made = wish.self_signed(&pair).map_err(failed)?;
     // The key first: a certificate without one would be no use.
-    private::write(key, &pair.serialize_pem()).map_err(CertificateError::Private)?;
-    private::write(certificate, &made.pem()).map_err(CertificateError::Private)
+    private::write(key, &pair.serialize_pem(), Lasting::Later)
+        .map_err(CertificateError::Private)?;
+    private::write(certificate, &made.pem(), Lasting::Later).map_err(CertificateError::Private)
 }
 
 /// `SHA256:` and the digest in hexadecimal digits, with colons, as other tools show it.
@@ -159,6 +163,11 @@ mod tests {
         fs::remove_file(folder.join(KEY)).unwrap();
         assert!(matches!(Certificate::own(&folder), Err(CertificateError::Bad(..))));
         fs::remove_file(folder.join(CERTIFICATE)).unwrap();
-        assert_ne!(Certificate::own(&folder).unwrap().fingerprint, first);
+        let second = Certificate::own(&folder).unwrap().fingerprint;
+        assert_ne!(second, first);
+        for empty in [CERTIFICATE, KEY] {
+            fs::write(folder.join(empty), b"").unwrap();
+            assert_ne!(Certificate::own(&folder).unwrap().fingerprint, second, "{empty}");
+        }
     }
 }

@@ -44,18 +44,29 @@ pub fn read(path: &Path) -> Result<Option<String>, PrivateError> {
     }
 }
 
+/// Whether a file that is written lasts through a crash of the machine just afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// It does.
+    Yes,
+    /// It may be found empty, which spares the wait for the disk.
+    Later,
+}
+
 /// Writes a file that is this user's alone: beside, then renamed, so that it is never there in
 /// part.
 ///
 /// # Errors
 /// The system's.
-pub fn write(path: &Path, text: &str) -> Result<(), PrivateError> {
+pub fn write(path: &Path, text: &str, lasting: Lasting) -> Result<(), PrivateError> {
     let failed = |error| PrivateError::Io("write", path.to_owned(), error);
     let folder = path.parent().unwrap_or(Path::new("."));
     // Made readable for its owner alone.
     let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     io::Write::write_all(&mut beside, text.as_bytes()).map_err(failed)?;
-    beside.as_file().sync_all().map_err(failed)?;
+    if lasting == Lasting::Yes {
+        beside.as_file().sync_all().map_err(failed)?;
+    }
     beside.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }
