@@ -43,13 +43,8 @@ pub fn build_shipped(profile: &str) -> Result<(), TaskError> {
 pub fn sanitized() -> Result<PathBuf, TaskError> {
     let nightly = |command: &str, arguments: &[String]| {
         let target = root().join("target").join("asan");
-        let mut cargo = Command::new("cargo");
-        // Else the toolchain that runs this task would be meant.
-        for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTDOC"] {
-            cargo.env_remove(variable);
-        }
+        let mut cargo = of_its_own();
         cargo
-            .current_dir(root())
             .args(["+nightly", command, "--target", HOST_TARGET])
             .args(arguments)
             .env("CARGO_TARGET_DIR", target)
@@ -62,6 +57,17 @@ pub fn sanitized() -> Result<PathBuf, TaskError> {
     built.extend(["--package", "host", "--package", "client"].map(str::to_owned));
     nightly("build", &built)?;
     Ok(root().join("target").join("asan").join(HOST_TARGET).join("debug"))
+}
+
+/// Cargo in the workspace's folder, by whichever toolchain its arguments name.
+pub fn of_its_own() -> Command {
+    let mut cargo = Command::new("cargo");
+    // Else the toolchain that runs this task would be meant.
+    for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTDOC"] {
+        cargo.env_remove(variable);
+    }
+    cargo.current_dir(root());
+    cargo
 }
 
 /// The plugins take the sanitizer's functions from the host, which has to export them for that.

@@ -1,6 +1,7 @@
 //! Build, install, run, test: the habits of the house, as `cargo xtask COMMAND`.
 
 mod cargo;
+mod fuzz;
 mod install;
 mod soak;
 
@@ -40,6 +41,9 @@ enum Task {
     Sanitize,
     /// Reload plugins a thousand times under load and measure it.
     Soak(soak::Soak),
+    /// Feed arbitrary input to whatever reads what others have written; needs the nightly toolchain
+    /// and cargo-fuzz.
+    Fuzz(fuzz::Fuzz),
 }
 
 /// What stopped a task.
@@ -49,6 +53,8 @@ pub enum TaskError {
     Io(&'static str, PathBuf, io::Error),
     /// A program failed.
     Failed(String),
+    /// A program is not there; how to get it.
+    Missing(String, &'static str),
 }
 
 fn main() -> ExitCode {
@@ -85,6 +91,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             soak::run(&soak)?;
             cargo::bad_files()?;
         }
+        Task::Fuzz(fuzz) => fuzz::run(&fuzz)?,
         Task::Sanitize => {
             let built = Some(cargo::sanitized()?);
             soak::run(&soak::Soak { built, reloads: 100, clients: 8, timed: 20 })?;
@@ -100,6 +107,7 @@ impl fmt::Display for TaskError {
                 write!(out, "cannot {operation} {}: {error}", path.display())
             }
             Self::Failed(what) => write!(out, "{what} failed"),
+            Self::Missing(what, get) => write!(out, "there is no {what}; get it by: {get}"),
         }
     }
 }

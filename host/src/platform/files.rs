@@ -5,6 +5,26 @@ use std::{fs, fs::Metadata, io, path::Path};
 /// How the system's libraries end, without the dot.
 pub const LIBRARY_EXTENSION: &str = std::env::consts::DLL_EXTENSION;
 
+/// Opens a file to read it, at once: a pipe would wait for its writer.
+///
+/// # Errors
+/// The system's, and where it is a link, a pipe or whatever else is no plain file.
+pub fn open_plain(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
+    }
+    let file = options.open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file")),
+    }
+}
+
 /// How many names a file has; 1 where the system does not tell.
 #[must_use]
 pub fn links(file: &Metadata) -> u64 {

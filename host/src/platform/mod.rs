@@ -10,7 +10,7 @@ pub use self::{
     descriptors::{Spare, is_out_of_descriptors},
     files::{
         LIBRARY_EXTENSION, identity, is_mapped, is_own, links, make_private_dir, mode_for_others,
-        rights,
+        open_plain, rights,
     },
     net::{Hangup, claim_port, prepare, wait_for_hangup, wake_listener},
     process::{die_with_parent, kill_group, own_group, own_program},

@@ -10,6 +10,9 @@ use super::refusal::Refusal;
 /// The longest plugin name, in bytes: it names directories too.
 const MAX_NAME: usize = 64;
 
+/// The longest version, in bytes.
+const MAX_VERSION: usize = 128;
+
 /// What a plugin says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -78,6 +81,15 @@ impl Manifest {
                 self.name.escape_debug()
             ));
         }
+        for version in [&self.version, &self.api_version] {
+            if version.len() > MAX_VERSION || version.contains(char::is_control) {
+                return breach(format!(
+                    "its version '{}' is illegal: at most {MAX_VERSION} bytes without control \
+                     characters",
+                    version.escape_debug()
+                ));
+            }
+        }
         let mut seen = HashSet::new();
         for command in &self.commands {
             if !is_command_name(&command.name) {
@@ -93,6 +105,16 @@ impl Manifest {
             }
             if let Err(error) = Usage::parse(&command.usage) {
                 return breach(format!("its command '{}': {error}", command.name));
+            }
+            for (what, text) in [("usage line", &command.usage), ("help", &command.help)] {
+                if text.contains(char::is_control) {
+                    return breach(format!(
+                        "its command '{}': its {what} '{}' is not one line without control \
+                         characters",
+                        command.name,
+                        text.escape_debug()
+                    ));
+                }
             }
         }
         Ok(())

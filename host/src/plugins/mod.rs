@@ -24,4 +24,5 @@ pub mod shadow;
 pub mod signature;
 pub mod slot;
 pub mod states;
+pub mod verdict;
 pub mod watch;

@@ -3,10 +3,9 @@
 //! Whatever a library does when it is opened, it does first to a child process of the host: the
 //! host's own program, which opens the file, compares its layout, reads its manifest and makes a
 //! trial instance. The verdict comes back in a file of its own, since what the library prints, and
-//! how it ends the process, is not to be trusted.
+//! how it ends the process, is not to be trusted. The verdict itself is checked too.
 
 use std::{
-    fs,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -18,6 +17,7 @@ use super::{
     library::{Layout, Library},
     manifest::Manifest,
     refusal::Refusal,
+    verdict,
 };
 use crate::platform;
 
@@ -53,22 +53,14 @@ pub fn probe(
         .spawn()
         .map_err(failed("start"))?;
     let status = wait(child, timeout, give_up)?;
-    match fs::read(&verdict) {
-        Ok(bytes) => serde_json::from_slice::<Result<Manifest, Refusal>>(&bytes)
-            .map_err(|error| Refusal::probe_failed("read its verdict", &error))?,
-        Err(_) => Err(Refusal::Died { how: describe(status) }),
-    }
+    verdict::read(&verdict).unwrap_or_else(|| Err(Refusal::Died { how: describe(status) }))
 }
 
 /// The child's side of a probe. Returns whether a verdict could be written.
 #[must_use]
 pub fn run_child(file: &Path, verdict: &Path) -> bool {
     platform::die_with_parent();
-    let judged = judge(file, verdict);
-    let Ok(bytes) = serde_json::to_vec(&judged) else { return false };
-    // Beside, then renamed: a verdict is there whole or not at all.
-    let draft = verdict.with_extension("draft");
-    fs::write(&draft, bytes).and_then(|()| fs::rename(&draft, verdict)).is_ok()
+    verdict::write(verdict, &judge(file, verdict)).is_ok()
 }
 
 fn judge(file: &Path, verdict: &Path) -> Result<Manifest, Refusal> {

@@ -77,6 +77,11 @@ pub enum Refusal {
         /// The time it had, in milliseconds.
         millis: u64,
     },
+    /// Its probe has left a verdict that cannot be one.
+    BadVerdict {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The host is ending.
     Stopping,
     /// Its state could not be handed over; the version before it goes on with it.
@@ -123,6 +128,22 @@ impl Refusal {
         )
     }
 
+    /// Whether a probe's child gives such a reason; the others are the host's own to give.
+    #[must_use]
+    pub fn is_of_the_library(&self) -> bool {
+        use Refusal as R;
+        matches!(
+            self,
+            R::NotALibrary { .. }
+                | R::NoPlugin
+                | R::AbiStable { .. }
+                | R::ApiVersion { .. }
+                | R::Layout { .. }
+                | R::Manifest { .. }
+                | R::Create { .. }
+        )
+    }
+
     /// Whether the same content may be taken a moment later.
     #[must_use]
     pub fn is_passing(&self) -> bool {
@@ -143,13 +164,45 @@ impl Refusal {
     }
 }
 
+/// Its words are partly the library's own, and they go to logs and terminals: whatever they are,
+/// they become one line without control characters, of a length that can be read.
 impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(&mut OneLine { out, room: MOST_SHOWN })
+    }
+}
+
+/// The longest reason that is shown whole, in bytes.
+const MOST_SHOWN: usize = 4096;
+
+struct OneLine<'a, 'b> {
+    out: &'a mut fmt::Formatter<'b>,
+    room: usize,
+}
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+            if self.room == 0 {
+                return Ok(());
+            }
+            self.room = self.room.saturating_sub(c.len_utf8());
+            match self.room {
+                0 => self.out.write_str(" ...")?,
+                _ => self.out.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Refusal {
+    fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
         match self {
             Self::Unreadable { operation, error } => write!(out, "cannot {operation}: {error}"),
             Self::NotAFile { what } => write!(out, "it is {what}, not a library"),
-            Self::Insecure(insecure) => insecure.fmt(out),
-            Self::Signature(bad) => bad.fmt(out),
+            Self::Insecure(insecure) => write!(out, "{insecure}"),
+            Self::Signature(bad) => write!(out, "{bad}"),
             Self::Unsettled => out.write_str("it changed while it was being read"),
             Self::Truncated => out.write_str("it is only the beginning of a library"),
             Self::Stopping => out.write_str("the host is ending"),
@@ -187,6 +240,9 @@ impl fmt::Display for Refusal {
                  again, or give it longer with --probe-timeout",
                 Duration::from_millis(*millis).as_secs_f64()
             ),
+            Self::BadVerdict { problem } => {
+                write!(out, "its probe left a verdict that cannot be one: {problem}")
+            }
             Self::ProbeFailed { operation, error } => {
                 write!(out, "the probe could not {operation}: {error}")
             }
@@ -195,3 +251,16 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_that_can_be_read() {
+        let said = |error: &str| Refusal::Create { error: error.into() }.to_string();
+        assert_eq!(said("no\nluck\x1b[2J\u{9b}\u{e9}"), "its `create` failed: no luck [2J \u{e9}");
+        let long = said(&"\u{e9}".repeat(1 << 20));
+        assert!(long.len() < MOST_SHOWN + 8 && long.ends_with("\u{e9} ..."), "{}", long.len());
+    }
+}

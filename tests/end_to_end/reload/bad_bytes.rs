@@ -65,6 +65,7 @@ const MAGIC: &[u8] = b"abi stable library for Rust     ";
 const LOADER: &str = "the system's loader does not take it: ";
 const BEGINNING: &str = "it is only the beginning of a library";
 const CRASHED: &str = "it ended the process that probed it: it crashed with signal ";
+const BAD_VERDICT: &str = "its probe left a verdict that cannot be one: ";
 const NO_PLUGIN: &[&str] = &["it exports no plugin: it needs plugin_api's `plugin!`"];
 
 const fn bad(what: fn() -> Option<What>, why: &'static [&'static str]) -> Bad {
@@ -85,9 +86,18 @@ fn constructor(code: &str) -> Option<What> {
     c(&format!("__attribute__((constructor)) static void run(void) {{ {code} }}"))
 }
 
+/// A library that leaves a verdict of its own and ends the process that probes it. What C and Rust
+/// write in quotes is the same for this.
+fn forged(verdict: &str) -> Option<What> {
+    constructor(&format!(
+        "char *text = {verdict:?}; if (write(creat(\"verdict.json\", 0600), text, strlen(text))) {{}} \
+         _exit(0);"
+    ))
+}
+
 fn c(code: &str) -> Option<What> {
-    let includes =
-        ["signal", "stdlib", "string", "unistd"].map(|name| format!("#include <{name}.h>\n"));
+    let includes = ["fcntl", "signal", "stdlib", "string", "sys/stat", "unistd"]
+        .map(|name| format!("#include <{name}.h>\n"));
     require("cc").then(|| What::Bytes(files::compile_c(&(includes.concat() + code))))
 }
 
@@ -169,6 +179,26 @@ pub(super) const PRINTS_A_GIGABYTE: Bad = bad(
         )
     },
     NO_PLUGIN,
+);
+pub(super) const FORGES_A_NAME: Bad = bad(
+    || {
+        forged(
+            r#"{"Ok":{"name":"../elsewhere","version":"1","api_version":"1.1.0","commands":[],"untracked_threads":false}}"#,
+        )
+    },
+    &["its name '../elsewhere' is illegal: a plugin's name is 1 to 64 of "],
+);
+pub(super) const FORGES_THE_HOSTS_WORD: Bad =
+    bad(|| forged(r#"{"Err":"Stopping"}"#), &[BAD_VERDICT]);
+pub(super) const FORGES_A_PIPE: Bad =
+    bad(|| constructor("mkfifo(\"verdict.json\", 0600); _exit(0);"), &[BAD_VERDICT]);
+pub(super) const FORGES_WITHOUT_END: Bad = bad(
+    || constructor("if (symlink(\"/dev/zero\", \"verdict.json\")) {} _exit(0);"),
+    &[BAD_VERDICT],
+);
+pub(super) const FORGES_A_TERABYTE: Bad = bad(
+    || constructor("if (ftruncate(creat(\"verdict.json\", 0600), 1L << 40)) {} _exit(0);"),
+    &[BAD_VERDICT],
 );
 pub(super) const CREATE_FAILS: Bad =
     bad(|| package("create-fails"), &["its `create` failed: the moon is not full"]);

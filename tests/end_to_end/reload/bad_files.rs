@@ -63,6 +63,11 @@ bad_files! {
     a_constructor_that_hangs: HANGS;
     a_constructor_that_spins_and_ignores_signals: HANGS_DEAF;
     a_constructor_that_prints_a_gigabyte: PRINTS_A_GIGABYTE;
+    a_constructor_that_forges_a_name: FORGES_A_NAME;
+    a_constructor_that_forges_the_hosts_word: FORGES_THE_HOSTS_WORD;
+    a_constructor_that_forges_a_pipe: FORGES_A_PIPE;
+    a_constructor_that_forges_a_verdict_without_end: FORGES_WITHOUT_END;
+    a_constructor_that_forges_a_terabyte: FORGES_A_TERABYTE;
     a_plugin_whose_create_fails: CREATE_FAILS;
     a_plugin_whose_create_panics: CREATE_PANICS;
     a_command_with_an_illegal_name: ILLEGAL_NAME;

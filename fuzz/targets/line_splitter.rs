@@ -1,0 +1,115 @@
+//! Lines as arguments: what is quoted comes back, and the client splits as the host does.
+#![no_main]
+
+#[path = "../../client/src/quoting.rs"]
+#[allow(dead_code, reason = "the client shows its errors")]
+mod client;
+
+use dropin_host::wire::{Framing, Limits, Parsed, Parser, RequestError};
+use libfuzzer_sys::fuzz_target;
+
+const ROOMY: usize = 1 << 20;
+
+/// What the host makes of a line, which must not have a newline.
+fn split(line: &[u8], most: usize) -> Result<Vec<Vec<u8>>, RequestError> {
+    // The blank keeps a star from being the start of an array.
+    let sent = [b" ", line, b"\r\n"].concat();
+    let mut parser = Parser::new(Limits { argument: ROOMY, arguments: most, request: ROOMY });
+    let parsed = parser.parse(&sent);
+    match parsed {
+        Parsed::Request { framing: Framing::Line, consumed } => {
+            assert_eq!(consumed, sent.len());
+            let view = parser.request(&sent);
+            Ok((0..view.spans.len()).map(|i| view.get(i).unwrap().to_vec()).collect())
+        }
+        Parsed::Empty { framing: Framing::Line, consumed } => {
+            assert_eq!(consumed, sent.len());
+            Ok(Vec::new())
+        }
+        Parsed::Invalid { framing: Framing::Line, consumed, error } => {
+            assert_eq!(consumed, sent.len());
+            Err(error)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The client and the host agree on any line, whatever the number of arguments allowed.
+fn agree(line: &[u8], most: usize) {
+    let host = split(line, ROOMY);
+    if line.contains(&0) {
+        assert_eq!(host, Err(RequestError::NulByte));
+        assert_eq!(split(line, most), Err(RequestError::NulByte));
+        return;
+    }
+    match (&host, client::split(line)) {
+        (Ok(host), Ok(client)) => assert_eq!(*host, client),
+        (Err(RequestError::UnbalancedQuotes), Err(_)) => {}
+        other => panic!("{other:?}"),
+    }
+    let too_many = Err(RequestError::TooManyArguments);
+    match (host, split(line, most)) {
+        (Ok(words), limited) if words.len() > most => assert_eq!(limited, too_many),
+        // Whichever comes first in the line.
+        (Err(_), limited) if limited == too_many => {}
+        (host, limited) => assert_eq!(host, limited),
+    }
+}
+
+/// Writes an argument down as a person may, where it can be written that way.
+fn quote(argument: &[u8], style: u8, line: &mut Vec<u8>) {
+    let plain = !argument.iter().any(|byte| b"\0\n".contains(byte));
+    match style % 3 {
+        0 if plain && !argument.is_empty() => {
+            for byte in argument {
+                if b" \t\"'\\".contains(byte) {
+                    line.push(b'\\');
+                }
+                line.push(*byte);
+            }
+        }
+        1 if plain && !argument.ends_with(b"\\") => {
+            line.push(b'\'');
+            for byte in argument {
+                if *byte == b'\'' {
+                    line.push(b'\\');
+                }
+                line.push(*byte);
+            }
+            line.push(b'\'');
+        }
+        _ => {
+            line.push(b'"');
+            for byte in argument {
+                match byte {
+                    b'"' | b'\\' => line.extend([b'\\', *byte]),
+                    b'\n' if style & 4 == 0 => line.extend(b"\\n"),
+                    0 | b'\n' => line.extend(format!("\\x{byte:02x}").bytes()),
+                    0x80.. if style & 8 == 0 => line.extend(format!("\\x{byte:02X}").bytes()),
+                    _ => line.push(*byte),
+                }
+            }
+            line.push(b'"');
+        }
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&most, text)) = data.split_first() else { return };
+    let most = usize::from(most) % 16;
+    for line in text.split(|byte| *byte == b'\n') {
+        agree(line, most);
+    }
+
+    // Arguments end at a comma; the byte before each chooses how it is written.
+    let mut arguments = Vec::new();
+    let mut line = Vec::new();
+    for piece in text.split(|byte| *byte == b',') {
+        let Some((style, argument)) = piece.split_first() else { continue };
+        line.extend(if style & 16 == 0 { &b" "[..] } else { b"\t \t" });
+        quote(argument, *style, &mut line);
+        arguments.push(argument.to_vec());
+    }
+    assert_eq!(split(&line, ROOMY), Ok(arguments));
+    agree(&line, most);
+});
