@@ -31,7 +31,8 @@ impl Access {
         entry_key: Option<&str>,
         known: Option<PathBuf>,
     ) -> Result<Self, Error> {
-        let tls = args.tls || (!args.plain && place != Place::Same);
+        let proved = args.fingerprint.is_some() || args.ca.is_some();
+        let tls = args.tls || proved || (!args.plain && place != Place::Same);
         let proof = match (&args.fingerprint, &args.ca) {
             (Some(fingerprint), _) => Proof::Fingerprint(fingerprint.clone()),
             (None, Some(file)) => Proof::Authority(file.clone()),

@@ -37,11 +37,11 @@ pub struct Args {
     pub plain: bool,
 
     /// The fingerprint that the host's certificate must have, as `host fingerprint` shows it
-    #[arg(long, value_name = "SHA256:..", conflicts_with = "ca")]
+    #[arg(long, value_name = "SHA256:..", conflicts_with_all = ["ca", "plain"])]
     pub fingerprint: Option<String>,
 
     /// A file (PEM) with the certificate that the host's own must be, or be vouched for by
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "plain")]
     pub ca: Option<PathBuf>,
 
     /// The key that lets you in; other users of this machine may see it, unlike --key-file

@@ -59,6 +59,14 @@ impl Connection {
         stream
             .set_nodelay(true)
             .map_err(|source| Error::Local { doing: "set up a socket", source })?;
+        let near = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
+        if access.key.is_some() && access.tls.is_none() && !near {
+            return Err(Error::Usage(
+                "a key is sent over TLS only, since others can read this connection: give --tls, or \
+                 no key"
+                    .to_owned(),
+            ));
+        }
         let tls = match &access.tls {
             Some(proof) => Some(tls::start(&stream, &host, &name, proof, timeout)?),
             None => None,

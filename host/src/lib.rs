@@ -85,6 +85,7 @@ pub fn main() -> ExitCode {
         None => {
             logging::start(arguments.serve.log_level);
             let config = arguments.serve;
+            platform::raise_descriptor_limit();
             let run = listen::listen(&config.bind, config.port)
                 .map_err(StartError::Listen)
                 .and_then(|listeners| run(config, listeners));

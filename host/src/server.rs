@@ -12,6 +12,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, after, never, select, unbounded};
 
 use crate::{
+    access::trust::Trust,
     config::Serve,
     entry::SessionEntry,
     platform::{self, Spare},
@@ -170,9 +171,10 @@ fn refuse(shared: &Shared, stream: &TcpStream, peer: SocketAddr, why: NoRoom) {
     let (said, logged) = match why {
         NoRoom::Ending => return,
         // Worded as Redis words it.
-        NoRoom::Full(most) => {
-            ("max number of clients reached", format!("there are {most} sessions (--max-sessions)"))
-        }
+        NoRoom::Full(most) => (
+            "max number of clients reached",
+            format!("there are {most} sessions already (--max-sessions)"),
+        ),
         NoRoom::Crowd(most) => (
             "max number of clients from your address reached",
             format!("{most} sessions are from there (--max-sessions-per-address)"),
@@ -192,7 +194,10 @@ fn start(
     let Serve { bounds, doors, .. } = &shared.config;
     let trusted = doors.trust.covers(peer.ip());
     let address = (!trusted).then_some(bounds.max_sessions_per_address as usize);
-    let room = Room { all: bounds.max_sessions as usize, address };
+    let all = bounds.max_sessions as usize;
+    // However many strangers come, who looks after the host gets in.
+    let kept = if trusted || doors.trust == Trust::None { 0 } else { all / 10 };
+    let room = Room { all: all - kept, address };
     let entry = match shared.sessions.enter(stream, peer, room) {
         Ok(entry) => entry,
         Err((why, stream)) => return refuse(shared, &stream, peer, why),

@@ -99,9 +99,6 @@ impl Session {
         loop {
             let flow = self.answer_batch()?;
             self.write()?;
-            if self.entry.is_dismissed() {
-                return Ok(self.turn_out(End::Dismissed));
-            }
             let goes_on = matches!(flow, Flow::Next);
             match flow {
                 Flow::Next => {}
@@ -113,6 +110,12 @@ impl Session {
                 }
                 Flow::Close => return Ok(End::Asked),
                 Flow::Break => return Ok(End::BrokenProtocol),
+            }
+            if self.entry.is_dismissed() {
+                return Ok(self.turn_out(End::Dismissed));
+            }
+            if self.transport.is_late() {
+                return Ok(self.turn_out(End::NoLogin));
             }
             if !goes_on && !self.input.is_empty() {
                 continue;
@@ -193,7 +196,8 @@ impl Session {
                 }
             };
             input.consume(consumed);
-            let stop = entry.is_dismissed() || shared.shutdown.is_overrun();
+            let late = transport.is_late();
+            let stop = late || entry.is_dismissed() || shared.shutdown.is_overrun();
             if !matches!(flow, Flow::Next) || input.is_empty() || stop {
                 return Ok(flow);
             }
@@ -250,7 +254,10 @@ impl Session {
         let config = &self.shared.config;
         if self.standing.is_stranger() {
             self.parser.set_limits(config.bounds.stranger_limits());
-            self.transport.wait_until(Some(Instant::now() + config.doors.login_timeout))
+            // A stranger that becomes one again, by `RESET`, gets no more time.
+            let end = self.transport.deadline();
+            let end = end.unwrap_or_else(|| Instant::now() + config.doors.login_timeout);
+            self.transport.wait_until(Some(end))
         } else {
             self.parser.set_limits(config.bounds.limits());
             self.transport.wait_until(None)

@@ -124,7 +124,7 @@ impl Sessions {
 
     /// Ends the sessions whose key is not valid any more.
     pub fn dismiss_unless(&self, valid: impl Fn(&Key) -> bool) {
-        for entry in self.list().live.values() {
+        for entry in self.all() {
             let key = entry.key();
             if key.is_some_and(|key| !valid(&key)) && !entry.is_dismissed() {
                 log::info!("session {} from {}: its key is no longer valid", entry.id, entry.peer);

@@ -104,6 +104,12 @@ impl Transport {
         self.idle_timeout.is_some() && self.due().is_none()
     }
 
+    /// When the time for the login is over, where there is such a time.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// Whether the time for the login has come and gone.
     #[must_use]
     pub fn is_late(&self) -> bool {
@@ -119,16 +125,11 @@ impl Transport {
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(mut tls) = self.tls.take() else { return self.receive(buffer) };
         let read = self.read_tls(&mut tls, buffer);
-        if self.handshake.is_some() && !tls.is_handshaking() {
-            let before = self.due();
-            self.handshake = None;
-            self.wait_freely(before)?;
-        }
         self.tls = Some(tls);
         read
     }
 
-    fn read_tls(&self, tls: &mut Tls, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_tls(&mut self, tls: &mut Tls, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = tls.read(buffer);
             // The handshake's answers, or the alert that says what was wrong.
@@ -137,6 +138,11 @@ impl Transport {
                 return Ok(count);
             }
             sent?;
+            if self.handshake.is_some() && !tls.is_handshaking() {
+                let before = self.due();
+                self.handshake = None;
+                self.wait_freely(before)?;
+            }
             if tls.fill(|room| self.receive(room))? == 0 {
                 return Ok(0);
             }

@@ -24,7 +24,7 @@ const ALL: [(&str, &str, Door, &str, Builtin); 11] = [
     ("command", "[SUBCOMMAND] [ARGUMENT..]", Door::Known, "Describes the commands.", command::run),
     ("hello", "[VERSION] [OPTION..]", Door::Anyone, "Chooses the protocol and greets.", hello::run),
     ("ks", "", Door::Admin, "Kills the server: tells every client, ends them all, exits.", ks),
-    ("ping", "[MESSAGE]", Door::Anyone, "Answers PONG, or the message.", ping),
+    ("ping", "[MESSAGE]", Door::Known, "Answers PONG, or the message.", ping),
     ("plugin", "SUBCOMMAND [NAME]", Door::Admin, plugin::HELP, plugin::run),
     ("quit", "", Door::Anyone, "Ends this session.", close),
     ("reset", "", Door::Anyone, "Makes this session as it was at first.", reset),

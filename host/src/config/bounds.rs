@@ -14,7 +14,8 @@ const STRANGER_ARGUMENTS: usize = 10;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Bounds {
-    /// The most sessions at once; who comes on top is turned away with a message.
+    /// The most sessions at once; who comes on top is turned away with a message. A tenth is kept for
+    /// clients that are trusted for where they are, if there can be any.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_sessions: u32,

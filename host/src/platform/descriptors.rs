@@ -33,6 +33,20 @@ impl Spare {
     }
 }
 
+/// Lets this process open as many files as its owner may allow it: common defaults are for programs
+/// with few clients.
+pub fn raise_descriptor_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            log::debug!("the limit on open files stays as it is: {error}");
+        }
+    }
+}
+
 /// Whether the system has run out of descriptors.
 #[must_use]
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {

@@ -115,6 +115,9 @@ pub fn wait_for_hangup(stream: &TcpStream, time: Duration, ignore_half: bool) ->
 pub fn prepare(stream: &TcpStream, keepalive: Duration, unsent: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = socket2::SockRef::from(stream);
+    // Linux takes no more than these.
+    let keepalive = keepalive.min(Duration::from_secs(32_767));
+    let unsent = unsent.min(Duration::from_millis(i32::MAX as u64));
     if !keepalive.is_zero() {
         let probe = (keepalive / 4).max(Duration::from_secs(1));
         let settings =

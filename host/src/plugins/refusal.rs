@@ -5,6 +5,7 @@ use std::{fmt, io, path::Path, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{insecure::Insecure, signature::BadSignature};
+use crate::platform;
 
 /// Why a library is not taken. It crosses from the probe's process to the host as it is, so it
 /// holds no memory of the library.
@@ -102,6 +103,10 @@ impl Refusal {
     /// The file could not be read or copied.
     #[must_use]
     pub fn unreadable(operation: &str, error: &io::Error) -> Self {
+        if platform::is_out_of_descriptors(error) {
+            // That passes, and the file is not to blame.
+            return Self::probe_failed(operation, error);
+        }
         Self::Unreadable { operation: operation.to_owned(), error: error.to_string() }
     }
 

@@ -1,6 +1,6 @@
 //! One request's answer: one reply, whatever happens.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     access::standing::Standing,
@@ -33,9 +33,18 @@ pub(super) fn answer(
     let Some(command) = found else {
         session.count_command();
         replies.begin();
-        builtins::unknown_command(table, standing, request.name(), replies);
+        let flow = if is_http(request.name()) {
+            replies.error("ERR", b"this is no web server, the connection is closed");
+            shared.turned_away.warn(Instant::now(), || {
+                format!("{} sent an HTTP request, perhaps by order of a web page", session.peer)
+            });
+            Flow::Break
+        } else {
+            builtins::unknown_command(table, standing, request.name(), replies);
+            Flow::Next
+        };
         replies.finish();
-        return (Answer::Given, Flow::Next);
+        return (Answer::Given, flow);
     };
     replies.begin();
     let count = request.spans.len() - 1;
@@ -60,6 +69,12 @@ pub(super) fn answer(
     session.count_command();
     replies.finish();
     (Answer::Given, flow)
+}
+
+/// Whether this is how HTTP begins, as in Redis: the body of a request that a web page has a browser
+/// on a trusted machine send must never be taken for commands.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// A session that has sent a RESP array gets RESP replies from then on.

@@ -68,6 +68,8 @@ fn a_friend_is_in_with_a_key_and_the_host_is_pinned() {
     let plain = far(&["--plain", "i", "echo", "hello"]);
     assert!(said(&plain.stderr).contains("over TLS only"), "{plain:?}");
     assert_eq!(plain.status.code(), Some(2));
+    let careless = far(&["--key", &key, "s", "echo", "hello"]);
+    assert!(said(&careless.stderr).contains("over TLS only"), "{careless:?}");
     assert!(!host.log().contains(&key));
 }
 
@@ -90,6 +92,8 @@ fn a_changed_fingerprint_is_refused_and_nothing_is_sent() {
     assert!(host.logged("failed login").is_none(), "the key was not sent");
     let refused = near(&["--tls", "--fingerprint", other, "s", "echo", "x"]);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let refused = near(&["--fingerprint", other, "s", "echo", "x"]);
+    assert_eq!(refused.status.code(), Some(2), "a proof that is asked for needs TLS: {refused:?}");
     let right = near(&["--tls", "--fingerprint", &fingerprint(&host), "s", "echo", "x"]);
     assert_eq!(said(&right.stdout), "x\n", "{right:?}");
     fs::remove_file(&known).unwrap();

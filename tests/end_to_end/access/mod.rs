@@ -14,6 +14,12 @@ use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, Setup, keys::add_key, wait_u
 /// What a stranger is told.
 const NOAUTH: &str = "NOAUTH Authentication required. ";
 
+/// Whether the host is there and tells a stranger to log in.
+#[track_caller]
+fn is_there(host: &Host) -> bool {
+    Lines::connect(host).ask("ping").starts_with(&format!("error: {NOAUTH}"))
+}
+
 /// What follows a key that is none.
 const WRONGPASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 

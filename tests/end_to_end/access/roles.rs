@@ -1,6 +1,6 @@
 //! What a key lets its holder run, and see.
 
-use dropin_tests::{Frame, Lines, Resp};
+use dropin_tests::{Frame, Resp};
 
 use super::{holder, wary};
 
@@ -69,7 +69,7 @@ fn a_key_for_some_commands_runs_only_those_and_housekeeping() {
     }
     let mut boss = holder(&host, "boss", &["--role", "admin", "--commands", "get"]);
     assert!(refusal(&mut boss, &["ks"]).ends_with("the key is for: get"));
-    assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
+    assert!(super::is_there(&host));
 }
 
 #[test]

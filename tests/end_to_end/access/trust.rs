@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use dropin_tests::{Frame, Lines, Resp, Setup, cable::Cable};
 
-use super::{NOAUTH, wary};
+use super::{NOAUTH, is_there, wary};
 
 /// Whether a client at the other end of a cable, and one at this end, may run a command.
 fn let_in(flags: &[&str]) -> Option<(bool, bool)> {
@@ -46,6 +46,8 @@ fn a_stranger_cannot_end_the_host_in_any_protocol() {
         client.ask(words);
         for words in [
             &["ks"][..],
+            &["ping"],
+            &["PING", "x"],
             &["KS"],
             &["echo", "x"],
             &["plugin", "info", "text"],
@@ -60,7 +62,7 @@ fn a_stranger_cannot_end_the_host_in_any_protocol() {
             assert!(answer.starts_with(NOAUTH), "{words:?}: {answer}");
         }
     }
-    assert_eq!(Lines::connect(&host).ask("ping"), "PONG", "the host is there");
+    assert!(is_there(&host));
 }
 
 #[test]
@@ -68,7 +70,6 @@ fn a_stranger_may_greet_and_go() {
     let host = wary(&[]);
     for end in ["close", "quit"] {
         let mut client = Resp::connect(&host);
-        assert_eq!(client.ask(&["PING"]), Frame::Status("PONG".into()));
         assert!(matches!(client.ask(&["HELLO", "3"]), Frame::Map(_)));
         assert_eq!(client.ask(&["RESET"]), Frame::Status("RESET".into()));
         client.say(&[end]);
@@ -79,10 +80,11 @@ fn a_stranger_may_greet_and_go() {
 #[test]
 fn a_stranger_may_ask_for_little() {
     let host = wary(&[]);
-    let nine = ["ping"; 10];
-    assert!(matches!(Resp::connect(&host).ask(&nine), Frame::Error(_)), "it is understood");
     let text = "x".repeat(16 << 10);
-    assert_eq!(Resp::connect(&host).ask(&["ping", &text]), Frame::text(&text));
+    for understood in [&["ping"; 10][..], &["ping", &text]] {
+        let Frame::Error(answer) = Resp::connect(&host).ask(understood) else { panic!("let in") };
+        assert!(answer.starts_with(NOAUTH), "{answer}");
+    }
     for (request, answer) in [
         ("*11\r\n".to_owned(), "ERR Protocol error: invalid multibulk length"),
         (
@@ -106,11 +108,41 @@ fn a_stranger_who_does_not_log_in_is_told_and_closed() {
     let farewell = "NOAUTH no login within 0.3 s, the connection is closed";
     assert_eq!(Lines::connect(&host).end(), [format!("error: {farewell}")]);
     let mut client = Resp::connect(&host);
-    client.say(&["PING"]);
-    assert_eq!(client.end(), [Frame::Status("PONG".into()), Frame::error(farewell)]);
+    client.say(&["RESET"]);
+    assert_eq!(client.end(), [Frame::Status("RESET".into()), Frame::error(farewell)]);
     assert!(started.elapsed().as_secs_f64() >= 0.6, "each has had its time");
     let mut busy = Lines::connect(&host);
-    while busy.ask("ping") == "PONG" {}
+    while busy.ask("ping") != format!("error: {farewell}") {}
+}
+
+#[test]
+fn a_stranger_gains_no_time_by_resets_or_by_wrong_keys() {
+    let host = wary(&["--login-timeout", "0.5"]);
+    let farewell = "error: NOAUTH no login within 0.5 s, the connection is closed";
+    let mut client = Lines::connect(&host);
+    while client.ask("reset") != farewell {}
+    let mut client = Lines::connect(&host);
+    client.send("auth nobody nothing\n".repeat(200));
+    let said = client.end();
+    assert_eq!(said.last().map(String::as_str), Some(farewell));
+    assert!(said.len() < 20, "{} answers", said.len());
+}
+
+#[test]
+fn what_a_web_page_has_a_browser_send_is_never_run() {
+    let host = Setup::new().plugins(&["store", "text"]).start();
+    for request in [
+        "POST / HTTP/1.1\r\nHost: localhost:5000\r\nContent-Length: 3\r\n\r\nset web page\nks\n",
+        "GET /x HTTP/1.1\r\nhOST: localhost:5000\r\n\r\nset web page\nks\n",
+    ] {
+        let mut client = Lines::connect(&host);
+        client.send(request);
+        let said = client.end();
+        let last = said.last().unwrap();
+        assert_eq!(last, "error: this is no web server, the connection is closed");
+    }
+    assert_eq!(Lines::connect(&host).ask("get web"), "(null)");
+    host.wait_for_log("sent an HTTP request, perhaps by order of a web page");
 }
 
 #[test]

@@ -88,6 +88,13 @@ fn reload_says_why_it_cannot() {
     let host = host_with("chameleon", "1");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("plugin reload nobody"), "error: there is no plugin 'nobody'");
+    // What lies elsewhere is none of the folder's.
+    let elsewhere = host.plugins_folder().parent().unwrap().join(library_name("elsewhere"));
+    fs::copy(host.library("text"), &elsewhere).unwrap();
+    for name in [elsewhere.to_str().unwrap(), &format!("../{}", library_name("elsewhere"))] {
+        let said = client.ask(&format!("plugin reload {name}"));
+        assert_eq!(said, format!("error: there is no plugin '{name}'"));
+    }
     host.place("chameleon", b"no library at all");
     host.wait_for_log("refused");
     let said = client.ask("plugin reload chameleon");

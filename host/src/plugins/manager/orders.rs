@@ -14,7 +14,8 @@ impl Manager {
         let Some(slot) = self.slots.get_mut(plugin) else {
             // A file that never became a plugin is known by its own name.
             let path = folder.join(plugin);
-            if order == Order::Reload && folder::is_library(&path) && path.exists() {
+            let inside = path.parent() == Some(&*folder) && folder::is_library(&path);
+            if order == Order::Reload && inside && path.exists() {
                 return self.retake(&path);
             }
             return Err(format!("there is no plugin '{plugin}'"));
