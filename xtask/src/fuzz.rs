@@ -1,6 +1,6 @@
 //! Arbitrary input for whatever reads what others have written.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, io, path::Path, process::Command, thread};
 
 use crate::{TaskError, cargo};
 
@@ -25,8 +25,8 @@ pub struct Fuzz {
     pub seconds: u32,
 }
 
-/// Runs every target, each on a copy of its corpus, and tells what came of it. All are run,
-/// whatever one of them finds.
+/// Runs every target, as many at once as there are processors. All are run, whatever one of them
+/// finds.
 ///
 /// # Errors
 /// Where a target has found something, or a program is missing.
@@ -38,50 +38,70 @@ pub fn run(fuzz: &Fuzz) -> Result<(), TaskError> {
         }
     }
     let folder = cargo::root().join("fuzz");
-    let failed = |operation, path: &Path| {
-        let path = path.to_owned();
-        move |error| TaskError::Io(operation, path, error)
-    };
     let built = program(&folder, "build").status().map_err(failed("build", &folder))?;
     if !built.success() {
         return Err(TaskError::Failed("cargo fuzz build".into()));
     }
     let listed = program(&folder, "list").output().map_err(failed("list", &folder))?;
-    let targets = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let targets: Vec<&str> = listed.lines().collect();
+    let at_once = thread::available_parallelism().map_or(1, usize::from);
     let mut found = Vec::new();
-    for target in targets.lines() {
-        let copy = tempfile::tempdir().map_err(failed("make a copy of", &folder))?;
-        let corpus = folder.join("corpus").join(target);
-        for entry in fs::read_dir(&corpus).map_err(failed("read", &corpus))?.flatten() {
-            fs::copy(entry.path(), copy.path().join(entry.file_name()))
-                .map_err(failed("copy", &entry.path()))?;
+    for some in targets.chunks(at_once) {
+        let ended: Vec<_> = thread::scope(|scope| {
+            let folder = &folder;
+            let runs = some.iter().map(|target| scope.spawn(|| run_one(folder, target, fuzz)));
+            let runs: Vec<_> = runs.collect();
+            runs.into_iter().map(|run| run.join()).collect()
+        });
+        for (target, clean) in some.iter().zip(ended) {
+            let clean = clean.map_err(|_| TaskError::Failed(format!("fuzzing {target}")))??;
+            if !clean {
+                found.push(*target);
+            }
         }
-        let ended = program(&folder, "run")
-            .arg(target)
-            .arg(copy.path())
-            .args(["--", "-print_final_stats=1"])
-            .arg(format!("-max_total_time={}", fuzz.seconds))
-            .arg(format!("-max_len={MOST}"))
-            .arg(format!("-timeout={TIMEOUT}"))
-            .output()
-            .map_err(failed("run", &folder))?;
-        let said = String::from_utf8_lossy(&ended.stderr);
-        let clean = ended.status.success();
-        if !clean {
-            println!("{said}");
-            found.push(target);
-        }
-        println!(
-            "{target:<15} {:>10} executions, {:>7}/s, {} findings",
-            figure(&said, "number_of_executed_units"),
-            figure(&said, "average_exec_per_sec"),
-            u8::from(!clean)
-        );
     }
     match found[..] {
         [] => Ok(()),
         _ => Err(TaskError::Failed(format!("fuzzing {} (see fuzz/artifacts)", found.join(", ")))),
     }
+}
+
+/// Runs one target on a copy of its corpus, and tells what came of it; returns whether it has found
+/// nothing.
+fn run_one(folder: &Path, target: &str, fuzz: &Fuzz) -> Result<bool, TaskError> {
+    let copy = tempfile::tempdir().map_err(failed("make a copy of", folder))?;
+    let corpus = folder.join("corpus").join(target);
+    for entry in fs::read_dir(&corpus).map_err(failed("read", &corpus))?.flatten() {
+        fs::copy(entry.path(), copy.path().join(entry.file_name()))
+            .map_err(failed("copy", &entry.path()))?;
+    }
+    let ended = program(folder, "run")
+        .arg(target)
+        .arg(copy.path())
+        .args(["--", "-print_final_stats=1"])
+        .arg(format!("-max_total_time={}", fuzz.seconds))
+        .arg(format!("-max_len={MOST}"))
+        .arg(format!("-timeout={TIMEOUT}"))
+        .output()
+        .map_err(failed("run", folder))?;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    let clean = ended.status.success();
+    if !clean {
+        println!("{said}");
+    }
+    println!(
+        "{target:<15} {:>10} executions, {:>7}/s, {} findings",
+        figure(&said, "number_of_executed_units"),
+        figure(&said, "average_exec_per_sec"),
+        u8::from(!clean)
+    );
+    Ok(clean)
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TaskError + use<> {
+    let path = path.to_owned();
+    move |error| TaskError::Io(operation, path, error)
 }
 
 /// `cargo fuzz`, by the nightly toolchain.
