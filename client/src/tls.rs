@@ -28,10 +28,11 @@ pub fn start(
         .map_err(|_| Error::Usage(format!("'{host}' is no name that TLS knows")))?;
     let unfit = |error: rustls::Error| Error::Usage(format!("TLS cannot be set up: {error}"));
     let provider = Arc::new(ring::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = match proof {
-        Proof::Authority(file) => authority(file, &provider)?,
-        Proof::Fingerprint(_) | Proof::Known(_) => Arc::new(ByFingerprint(Arc::clone(&provider))),
+    let by_file = match proof {
+        Proof::Authority(file) => Some(authority(file, &provider)?),
+        Proof::Fingerprint(_) | Proof::Known(_) => None,
     };
+    let verifier = Arc::new(Verifier { provider: Arc::clone(&provider), by_file });
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(unfit)?
@@ -90,10 +91,7 @@ fn check(name: &str, shown: &str, proof: &Proof) -> Result<(), Error> {
     }
 }
 
-fn authority(
-    file: &Path,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+fn authority(file: &Path, provider: &Arc<CryptoProvider>) -> Result<ByFile, Error> {
     let bad = |error: String| {
         Error::Usage(format!("{} holds no certificate to trust: {error}", file.display()))
     };
@@ -109,7 +107,7 @@ fn authority(
         WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
             .build()
             .map_err(|error| bad(error.to_string()))?;
-    Ok(Arc::new(ByFile { certificates, vouched }))
+    Ok(ByFile { certificates, vouched })
 }
 
 /// As the host shows it.
@@ -119,45 +117,12 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     format!("SHA256:{}", bytes.join(":"))
 }
 
-/// Takes any certificate for now, as long as the host holds its key; it is then compared.
+/// Takes a certificate, as long as the host holds its key.
 #[derive(Debug)]
-struct ByFingerprint(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for ByFingerprint {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// `None` takes any for now: its fingerprint is compared later.
+    by_file: Option<ByFile>,
 }
 
 /// Takes a certificate that the file holds, whatever names it has, or one that is vouched for and
@@ -168,7 +133,7 @@ struct ByFile {
     vouched: Arc<WebPkiServerVerifier>,
 }
 
-impl ServerCertVerifier for ByFile {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -177,10 +142,12 @@ impl ServerCertVerifier for ByFile {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.certificates.contains(certificate) {
-            return Ok(ServerCertVerified::assertion());
+        match &self.by_file {
+            Some(ByFile { certificates, vouched }) if !certificates.contains(certificate) => {
+                vouched.verify_server_cert(certificate, chain, name, ocsp, now)
+            }
+            _ => Ok(ServerCertVerified::assertion()),
         }
-        self.vouched.verify_server_cert(certificate, chain, name, ocsp, now)
     }
 
     fn verify_tls12_signature(
@@ -189,7 +156,8 @@ impl ServerCertVerifier for ByFile {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.vouched.verify_tls12_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -198,10 +166,11 @@ impl ServerCertVerifier for ByFile {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.vouched.verify_tls13_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.vouched.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -1,10 +1,10 @@
 //! The Dropin host: a command server that is extended by dropping a library into a folder.
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
-//! one way, downwards in this list: `check`, `key_command`,
-//! `doorman` and `managing`; `server`; `session`; `overtime`, `transport` and `input`; `plugins`;
-//! `builtins`; `table`; `shared`; `news`, `desk`, `sessions`, `shutdown`, `state_dir` and `listen`;
-//! `entry`; `config` and `logging`; `access`; `throttle`; `wire`; `platform`.
+//! one way, downwards in this list: `check`, `key_command`, `doorman` and `managing`; `server`;
+//! `session`; `threads`, `overtime`, `transport` and `input`; `plugins`; `builtins`; `table`;
+//! `shared`; `news`, `desk`, `sessions`, `shutdown`, `state_dir` and `listen`; `entry`; `config` and
+//! `logging`; `access`; `throttle`; `wire`; `platform`.
 
 pub mod access;
 pub mod builtins;
@@ -30,6 +30,7 @@ pub mod shutdown;
 mod start_error;
 pub mod state_dir;
 pub mod table;
+mod threads;
 pub mod throttle;
 pub mod transport;
 pub mod wire;

@@ -1,15 +1,14 @@
-//! Accepts clients; starts, counts and joins their threads.
+//! Accepts clients and starts their threads.
 
 use std::{
-    collections::HashMap,
     io::{self, Read, Write},
     net::{Shutdown as Side, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, after, never, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, select, unbounded};
 
 use crate::{
     access::trust::Trust,
@@ -21,14 +20,12 @@ use crate::{
     shared::Shared,
     shutdown::Reason,
     table::LiveTable,
+    threads::{Event, Threads},
     throttle::Throttle,
 };
 
 /// How long the acceptor rests after the system could not give it a connection.
 const REST: Duration = Duration::from_millis(50);
-
-/// How often threads that are just about to end are looked at again.
-const TICK: Duration = Duration::from_millis(2);
 
 /// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,15 +34,6 @@ pub enum Outcome {
     Orderly,
     /// This many sessions still ran a worker when the grace was over.
     Stuck(usize),
-}
-
-/// What acceptors and sessions tell the server.
-enum Event {
-    Started(u64, JoinHandle<()>),
-    /// The session's thread is at its end but for what the system does last.
-    Ended(u64),
-    /// There was no thread for the session, which has ended all the same.
-    NeverStarted(u64),
 }
 
 /// Serves until the host is asked to end, then ends every session and joins every thread.
@@ -250,61 +238,5 @@ impl Drop for Leaving {
         self.shared.sessions.leave(&self.entry);
         // Nobody listens where the server has given this session up.
         let _ = self.events.send(Event::Ended(self.entry.id));
-    }
-}
-
-/// The sessions' threads, each joined as soon as it has ended.
-#[derive(Default)]
-struct Threads {
-    running: HashMap<u64, JoinHandle<()>>,
-    ending: Vec<JoinHandle<()>>,
-    /// Ended before the acceptor's word of their start came through, or never started.
-    early: Vec<u64>,
-}
-
-impl Threads {
-    fn note(&mut self, event: Option<Event>) {
-        match event {
-            Some(Event::Started(id, thread)) => {
-                match self.early.iter().position(|early| *early == id) {
-                    Some(place) => {
-                        self.early.swap_remove(place);
-                        self.ending.push(thread);
-                    }
-                    None => {
-                        self.running.insert(id, thread);
-                    }
-                }
-            }
-            Some(Event::Ended(id)) => match self.running.remove(&id) {
-                Some(thread) => self.ending.push(thread),
-                None => self.early.push(id),
-            },
-            Some(Event::NeverStarted(id)) => self.early.retain(|early| *early != id),
-            None => {}
-        }
-        self.reap();
-    }
-
-    /// Joins what has ended. Looking first keeps a thread that is held up in its last moments,
-    /// say by a plugin's thread-local, from holding up the server.
-    fn reap(&mut self) {
-        let (ended, ending) = std::mem::take(&mut self.ending)
-            .into_iter()
-            .partition(|thread: &JoinHandle<()>| thread.is_finished());
-        self.ending = ending;
-        for thread in ended {
-            if thread.join().is_err() {
-                log::error!("a session's thread panicked");
-            }
-        }
-    }
-
-    fn tick(&self) -> Receiver<Instant> {
-        if self.ending.is_empty() { never() } else { after(TICK) }
-    }
-
-    fn left(&self) -> usize {
-        self.running.len() + self.ending.len()
     }
 }
