@@ -31,6 +31,8 @@ pub struct SessionEntry {
     commands: AtomicU64,
     /// The place in memory of the command that is being run; 0 while there is none.
     running: AtomicUsize,
+    /// The number of the command that is to end early; 0 for none.
+    cancelled: AtomicU64,
     names: Mutex<Names>,
     /// The key that let it in.
     key: Mutex<Option<Arc<Key>>>,
@@ -63,6 +65,7 @@ impl SessionEntry {
             last_active: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             running: AtomicUsize::new(0),
+            cancelled: AtomicU64::new(0),
             names: Mutex::default(),
             key: Mutex::default(),
             dismissed: AtomicBool::new(false),
@@ -116,6 +119,27 @@ impl SessionEntry {
     #[must_use]
     pub fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
+    }
+
+    /// Has the command that is being run end early, as far as its worker looks; says whether there
+    /// is one.
+    ///
+    /// The command is meant by its number, so that one which ends meanwhile takes nothing over to
+    /// the next.
+    #[must_use]
+    pub fn cancel_running(&self) -> bool {
+        let number = self.commands() + 1;
+        if self.running() == 0 {
+            return false;
+        }
+        self.cancelled.store(number, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether the command that is being run is to end early.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) == self.commands() + 1
     }
 
     /// Notes that the client is active now.

@@ -2,8 +2,8 @@
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
 //! one way, downwards in this list: `check`, `key_command`, `doorman` and `managing`; `server`;
-//! `session`; `threads`, `overtime`, `transport` and `input`; `plugins`; `builtins`; `table`;
-//! `shared`; `news`, `desk`, `sessions`, `shutdown`, `state_dir` and `listen`; `entry`; `config` and
+//! `session`; `threads`, `overtime` and `input`; `plugins`; `builtins`; `table`; `progress`;
+//! `transport`; `shared`; `news`, `desk`, `sessions`, `shutdown`, `state_dir` and `listen`; `entry`; `config` and
 //! `logging`; `access`; `throttle`; `wire`; `platform`.
 
 pub mod access;
@@ -22,6 +22,7 @@ pub mod news;
 mod overtime;
 pub mod platform;
 pub mod plugins;
+pub mod progress;
 pub mod server;
 pub mod session;
 pub mod sessions;

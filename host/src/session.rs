@@ -166,7 +166,14 @@ impl Session {
                     settle(replies, framing);
                     let request = parser.request(input.unread());
                     let flow = loop {
-                        match answer(shared, entry, standing, &table, &request, replies) {
+                        match answer(
+                            shared,
+                            entry,
+                            standing,
+                            &table,
+                            &request,
+                            (replies, transport),
+                        ) {
                             (Answer::Given, flow) => break flow,
                             (Answer::Moved, _) => table = live_table.load(),
                         }

@@ -9,6 +9,7 @@ use crate::{
     access::standing::{Door, Standing, Wanted},
     entry::SessionEntry,
     news::Subscription,
+    progress::Progress,
     shared::Shared,
     wire::Encoder,
 };
@@ -61,6 +62,8 @@ pub struct Call<'a> {
     pub table: &'a Table,
     /// The host.
     pub shared: &'a Shared,
+    /// How the client hears how far the command is.
+    pub progress: Progress<'a>,
 }
 
 /// The table that is in force: read without a lock, replaced as a whole.

@@ -263,6 +263,12 @@ impl Transport {
         self.tls.as_mut().is_some_and(|tls| tls.has_input())
     }
 
+    /// Ends the connection at once, whatever is on its way.
+    pub fn give_up(&self) {
+        // A failure means that it is gone already.
+        let _ = self.entry.stream.shutdown(Side::Both);
+    }
+
     /// Ends the connection so that the client reads all that was written: a close with unread
     /// input would send a reset, which can overtake the last bytes.
     pub fn finish(&mut self) {

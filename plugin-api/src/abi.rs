@@ -147,6 +147,8 @@ pub trait Session: Send + Sync {
     fn plugins(&self) -> RVec<RawPlugin> {
         RVec::new()
     }
+    /// `total` is 0 where it is not known. Since 1.2.
+    fn progress(&self, _done: u64, _total: u64, _text: RStr<'_>) {}
 }
 
 /// Where a reply goes. Pieces arrive in order: a list or a map first says how many items or pairs

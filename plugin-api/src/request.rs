@@ -158,6 +158,17 @@ impl Request {
         self.raw.session.wait(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
+    /// Tells the client how far this command is: `done` of `total`, and a few words. A `total` of 0
+    /// says that nobody knows how much there is.
+    ///
+    /// Clients that speak RESP3 get it at once, as a push `progress DONE TOTAL TEXT`; the others
+    /// get none. It may be called as often as there is something to tell: the host passes on a few
+    /// a second, and the first that says that all is done. Where the client does not read, this
+    /// waits as a reply would; where it is gone, nothing happens.
+    pub fn progress(&self, done: u64, total: u64, text: &str) {
+        self.raw.session.progress(done, total, text.into());
+    }
+
     /// The host: its facts, and what it does for the plugin.
     #[must_use]
     pub fn host(&self) -> &Host {

@@ -115,6 +115,13 @@ impl<S: State> Plugin<S> {
         changed.notify_all();
     }
 
+    /// What workers have told by [`Request::progress`](crate::Request::progress) since this was
+    /// last asked, in order.
+    pub fn progress(&self) -> Vec<(u64, u64, String)> {
+        let progress = &self.session.progress;
+        std::mem::take(&mut *progress.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What [`Saved::save`](crate::Saved::save) gives; `None` where the state is not saved.
     ///
     /// # Errors

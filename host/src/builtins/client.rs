@@ -1,8 +1,9 @@
 //! `client`: shows and names sessions.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use crate::{
+    access::keys::Key,
     entry::SessionEntry,
     table::{Call, Flow},
     wire::Encoder,
@@ -11,7 +12,7 @@ use crate::{
 pub(super) const BAD_NAME: &str =
     "Client names cannot contain spaces, newlines or special characters.";
 
-const KNOWN: &str = "GETNAME, ID, INFO, LIST, SETINFO, SETNAME";
+const KNOWN: &str = "CANCEL, GETNAME, ID, INFO, LIST, SETINFO, SETNAME";
 
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     answer(call, reply);
@@ -41,13 +42,35 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
             let lines: String = call.visible_sessions().iter().map(|one| describe(one)).collect();
             reply.text(lines.as_bytes());
         }
-        (b"ID" | b"GETNAME" | b"SETNAME" | b"SETINFO" | b"INFO" | b"LIST", _) => {
+        (b"CANCEL", 2) => cancel(call, reply),
+        (b"CANCEL" | b"ID" | b"GETNAME" | b"SETNAME" | b"SETINFO" | b"INFO" | b"LIST", _) => {
             let name = String::from_utf8_lossy(subcommand).to_ascii_lowercase();
             let message = format!("wrong number of arguments for 'client|{name}' command");
             reply.error("ERR", message.as_bytes());
         }
         _ => super::unknown_subcommand("client", subcommand, KNOWN, reply),
     }
+}
+
+/// Has another session's running command end early. 1 says that there was one, as far as it looks.
+fn cancel(call: &Call<'_>, reply: &mut Encoder) {
+    let id = call.argument(1).and_then(|id| str::from_utf8(id).ok()?.parse::<u64>().ok());
+    let Some(id) = id else {
+        return reply.error("ERR", b"a session is named by its number, see CLIENT LIST or HELLO");
+    };
+    let session = call.shared.sessions.all().into_iter().find(|session| session.id == id);
+    // A session that may not be known of is none: numbers tell nothing about others.
+    let Some(session) = session.filter(|session| is_within_reach(call, session)) else {
+        return reply.error("ERR", format!("there is no session {id}").as_bytes());
+    };
+    reply.integer(session.cancel_running().into());
+}
+
+/// Whether this one may cancel what the other runs: as who looks after the host, or with the same
+/// key.
+fn is_within_reach(call: &Call<'_>, session: &SessionEntry) -> bool {
+    let same_key = |own: &Arc<Key>| session.key().is_some_and(|others| others.name == own.name);
+    call.standing.is_admin() || call.standing.key().is_some_and(same_key)
 }
 
 /// Whether a session may be called so: visible ASCII, as in Redis. An empty name takes the name

@@ -20,12 +20,12 @@ use crate::{
 const SLICE: Duration = Duration::from_millis(50);
 
 /// The session behind one call.
-pub struct Asking<'a> {
+pub struct Asking<'a, 'b> {
     /// The call.
-    pub call: &'a Call<'a>,
+    pub call: &'a Call<'b>,
 }
 
-impl Session for Asking<'_> {
+impl Session for Asking<'_, '_> {
     fn id(&self) -> u64 {
         self.call.session.id
     }
@@ -46,7 +46,7 @@ impl Session for Asking<'_> {
         let (shutdown, session) = (&self.call.shared.shutdown, self.call.session);
         let end = Instant::now().checked_add(Duration::from_millis(millis));
         loop {
-            if shutdown.is_stopping() {
+            if shutdown.is_stopping() || session.is_cancelled() {
                 return true;
             }
             let left =
@@ -55,7 +55,7 @@ impl Session for Asking<'_> {
                 return true;
             }
             if end.is_some_and(|end| Instant::now() >= end) {
-                return shutdown.is_stopping();
+                return shutdown.is_stopping() || session.is_cancelled();
             }
         }
     }
@@ -92,6 +92,10 @@ impl Session for Asking<'_> {
             commands: plugin.commands.iter().map(|name| name.as_str().into()).collect(),
         });
         plugins.collect()
+    }
+
+    fn progress(&self, done: u64, total: u64, text: RStr<'_>) {
+        self.call.progress.tell(done, total, text.as_str());
     }
 }
 

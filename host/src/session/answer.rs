@@ -6,8 +6,10 @@ use crate::{
     access::standing::Standing,
     builtins,
     entry::SessionEntry,
+    progress::Progress,
     shared::Shared,
     table::{Answer, Call, Flow, Table, Target},
+    transport::Transport,
     wire::{Encoder, Framing, Protocol, RequestView},
 };
 
@@ -18,7 +20,7 @@ pub(super) fn answer(
     standing: &Standing,
     table: &Table,
     request: &RequestView<'_>,
-    replies: &mut Encoder,
+    (replies, transport): (&mut Encoder, &mut Transport),
 ) -> (Answer, Flow) {
     let found = table.get(request.name());
     if !standing.is_free()
@@ -53,7 +55,8 @@ pub(super) fn answer(
         builtins::wrong_arity(command, replies);
     } else {
         let (input, spans) = (request.bytes, request.spans);
-        let call = Call { input, spans, session, standing, table, shared };
+        let progress = Progress::new(transport, &shared.shutdown, replies.protocol());
+        let call = Call { input, spans, session, standing, table, shared, progress };
         match &command.target {
             Target::Worker(worker) => {
                 session.note_running(Arc::as_ptr(command) as usize);

@@ -30,6 +30,18 @@ impl Encoder {
         self.out.approve_last(self.out.bytes.len() - start);
     }
 
+    /// A RESP3 push that tells how far a command is: `progress DONE TOTAL TEXT`.
+    pub fn progress(&mut self, done: u64, total: u64, text: &str) {
+        let (start, out) = (self.out.bytes.len(), &mut self.out.bytes);
+        resp::header(out, b'>', 4);
+        resp::bulk(out, b"progress");
+        for number in [done, total] {
+            resp::header(out, b':', number.min(i64::MAX as u64));
+        }
+        resp::bulk(out, text.as_bytes());
+        self.out.approve_last(self.out.bytes.len() - start);
+    }
+
     /// Bytes to send: finished replies, notices and pushes.
     pub fn pending(&self) -> &[u8] {
         self.out.pending()

@@ -20,6 +20,7 @@ use crate::abi::{RawCommand, RawPeer, RawPlugin, RawSession, Services, Session};
 pub(super) struct FakeSession {
     pub(super) cancelled: (Mutex<bool>, Condvar),
     pub(super) commands: RVec<RawCommand>,
+    pub(super) progress: Mutex<Vec<(u64, u64, String)>>,
 }
 
 impl FakeSession {
@@ -58,6 +59,10 @@ impl Session for FakeSession {
     }
     fn plugins(&self) -> RVec<RawPlugin> {
         RVec::new()
+    }
+    fn progress(&self, done: u64, total: u64, text: RStr<'_>) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.push((done, total, text.into()));
     }
 }
 

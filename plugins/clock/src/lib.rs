@@ -14,6 +14,9 @@ plugin! {
     }
 }
 
+/// How often a long sleep tells how far it is.
+const STEP: Duration = Duration::from_millis(250);
+
 fn time(request: &Request) -> Result<String> {
     Ok(now(request)?.strftime("%H:%M:%S").to_string())
 }
@@ -30,11 +33,18 @@ fn uptime(request: &Request) -> u64 {
 fn sleep(request: &Request) -> Result<u64> {
     let millis =
         u64::try_from(request.integer(0)?).map_err(|_| Error::new("MS must not be negative"))?;
-    let started = Instant::now();
-    if request.wait(Duration::from_millis(millis)) {
-        return Err(Error::cancelled("the sleep was cut short"));
+    let (started, whole) = (Instant::now(), Duration::from_millis(millis));
+    loop {
+        let left = whole.saturating_sub(started.elapsed());
+        if request.wait(left.min(STEP)) {
+            return Err(Error::cancelled("the sleep was cut short"));
+        }
+        let slept = u64::try_from(started.elapsed().as_millis())?;
+        if slept >= millis {
+            return Ok(slept);
+        }
+        request.progress(slept, millis, "milliseconds slept");
     }
-    Ok(u64::try_from(started.elapsed().as_millis())?)
 }
 
 fn now(request: &Request) -> Result<Zoned> {
@@ -117,6 +127,15 @@ mod tests {
         let Ok(Value::Integer(millis)) = plugin.call("sleep", &["3"]) else { panic!() };
         assert!(millis >= 3, "{millis}");
         assert!(matches!(plugin.call("sleep", &["0"]), Ok(Value::Integer(0..))));
+    }
+
+    #[test]
+    fn a_long_sleep_tells_how_far_it_is() {
+        let plugin = Plugin::start(&PLUGIN).unwrap();
+        assert!(plugin.call("sleep", &["600"]).is_ok());
+        let told = plugin.progress();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told.iter().all(|(done, total, _)| *done >= 250 && done < total && *total == 600));
     }
 
     #[test]

@@ -39,7 +39,13 @@ fn holder(host: &Host, name: &str, flags: &[&str]) -> Resp {
     wait_until("the host knows the key", LIMIT, || {
         Lines::connect(host).ask(&format!("auth {name} {key}")) == "OK"
     });
+    login(host, name, &key)
+}
+
+/// A session that has logged in with a key that the host knows.
+#[track_caller]
+fn login(host: &Host, name: &str, key: &str) -> Resp {
     let mut client = Resp::connect(host);
-    assert_eq!(client.ask(&["AUTH", name, &key]), Frame::ok());
+    assert_eq!(client.ask(&["AUTH", name, key]), Frame::ok());
     client
 }

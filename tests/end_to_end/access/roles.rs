@@ -1,8 +1,8 @@
 //! What a key lets its holder run, and see.
 
-use dropin_tests::{Frame, Resp};
+use dropin_tests::{Frame, Resp, Setup, keys::add_key};
 
-use super::{holder, wary};
+use super::{holder, login, wary};
 
 fn refusal(client: &mut Resp, words: &[&str]) -> String {
     match client.ask(words) {
@@ -102,4 +102,20 @@ fn a_session_is_shown_only_what_it_may_run() {
     let mut boss = holder(&host, "boss", &["--role", "admin"]);
     assert!(texts(&boss.ask(&["COMMAND", "LIST"])).contains(&"ks".to_owned()));
     assert!(refusal(&mut boss, &["incrr"]).contains("did you mean 'incr'?"));
+}
+
+#[test]
+fn a_user_cancels_what_runs_under_the_same_key_alone() {
+    let host = Setup::new().plugins(&["busy"]).flags(&["--trust", "none"]).start();
+    let key = add_key(&host, "alice", &[]);
+    // By the time the host knows this key it knows the other.
+    let mut bob = holder(&host, "bob", &[]);
+    let (mut one, mut two) = (login(&host, "alice", &key), login(&host, "alice", &key));
+    let id = one.ask(&["CLIENT", "ID"]).as_integer().to_string();
+    one.say(&["linger", "600000"]);
+    host.wait_for_log(&format!("lingering for {}", one.local()));
+    let none = Frame::error(&format!("ERR there is no session {id}"));
+    assert_eq!(bob.ask(&["client", "cancel", &id]), none);
+    assert_eq!(two.ask(&["client", "cancel", &id]), Frame::Integer(1));
+    assert_eq!(one.frame(), Frame::error("CANCELLED lingered no longer"));
 }

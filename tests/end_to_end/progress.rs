@@ -1,0 +1,68 @@
+//! How far a command is, told while it runs.
+
+use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
+
+/// The pushes before the reply, and the reply.
+fn run(client: &mut Resp, words: &[&str]) -> (Vec<(i64, i64, String)>, Frame) {
+    client.say(words);
+    let mut told = Vec::new();
+    loop {
+        match client.frame() {
+            Frame::Push(items) => {
+                let [kind, done, total, text] = &items[..] else { panic!("{items:?}") };
+                assert_eq!(kind, &"progress".into());
+                told.push((done.as_integer(), total.as_integer(), text.as_str().to_owned()));
+            }
+            reply => return (told, reply),
+        }
+    }
+}
+
+#[test]
+fn it_comes_while_the_command_still_runs() {
+    let host = Host::start(&["clock"]);
+    let mut client = Resp::connect3(&host);
+    let id = client.ask(&["CLIENT", "ID"]).as_integer().to_string();
+    client.say(&["sleep", "600000"]);
+    let Frame::Push(items) = client.frame() else { panic!("no push") };
+    assert_eq!(items[0], "progress".into());
+    assert!((250..600_000).contains(&items[1].as_integer()), "{items:?}");
+    assert_eq!(items[2..], [600_000.into(), "milliseconds slept".into()]);
+    assert_eq!(Lines::connect(&host).ask(&format!("client cancel {id}")), "1");
+    while matches!(client.frame(), Frame::Push(_)) {}
+    assert_eq!(client.ask(&["ping", "next"]), "next".into());
+}
+
+#[test]
+fn a_worker_that_tells_it_all_the_time_does_not_flood_its_client() {
+    let host = Host::start(&["busy"]);
+    let (told, reply) = run(&mut Resp::connect3(&host), &["count", "100000", "steps"]);
+    assert_eq!(reply, 100_000.into());
+    assert_eq!(told.first(), Some(&(1, 100_000, "steps".into())));
+    assert_eq!(told.last(), Some(&(100_000, 100_000, "steps".into())));
+    assert!(told.len() < 1_000, "{} pushes", told.len());
+    assert!(told.is_sorted(), "{told:?}");
+}
+
+#[test]
+fn protocols_without_pushes_get_the_reply_alone() {
+    let host = Host::start(&["busy"]);
+    assert_eq!(Resp::connect(&host).ask(&["count", "5"]), 5.into());
+    let mut lines = Lines::connect(&host);
+    assert_eq!(lines.ask("count 5"), "5");
+    assert_eq!(lines.ask("ping"), "PONG");
+}
+
+#[test]
+fn a_client_that_is_gone_is_told_nothing_and_harms_nobody() {
+    let host = Host::start(&["busy"]);
+    let mut client = Resp::connect3(&host);
+    let peer = client.local();
+    client.say(&["count", "9000000000000000000", &"x".repeat(1 << 20)]);
+    assert!(matches!(client.frame(), Frame::Push(_)));
+    client.into_connection().reset();
+    host.wait_for_log(&format!("for {peer}"));
+    let mut other = Lines::connect(&host);
+    wait_until("its session is gone", LIMIT, || other.ask_all("client list").len() == 1);
+    assert_eq!(other.ask("ping"), "PONG");
+}
