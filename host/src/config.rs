@@ -1,4 +1,4 @@
-//! Flags and environment, resolved once.
+//! Flags, environment and settings file, resolved once.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -6,16 +6,22 @@ use clap::{Parser, Subcommand};
 
 mod bounds;
 mod doors;
+mod file;
 mod key_action;
+mod place;
 mod plugin_trust;
+mod resolve;
 mod units;
 
 use self::units::seconds;
 pub use self::{
     bounds::Bounds,
     doors::Doors,
-    key_action::{KeyAction, StatePlace},
+    file::FileError,
+    key_action::KeyAction,
+    place::{ConfigPlace, StatePlace},
     plugin_trust::PluginTrust,
+    resolve::{Origin, ResolveError, Resolved, Setting, command, resolve},
 };
 
 /// The lowest port that the host takes: those below are the system's.
@@ -39,6 +45,10 @@ pub struct Arguments {
     #[command(subcommand)]
     pub action: Option<Action>,
 
+    /// Where the settings file is.
+    #[command(flatten)]
+    pub settings: ConfigPlace,
+
     /// How to serve.
     #[command(flatten)]
     pub serve: Serve,
@@ -59,6 +69,18 @@ pub enum Action {
         /// Which libraries are taken.
         #[command(flatten)]
         trust: PluginTrust,
+        /// Where the settings file is.
+        #[command(flatten)]
+        settings: ConfigPlace,
+    },
+    /// Print how the host would serve, as a settings file, and where each value comes from.
+    Config {
+        /// Where the settings file is.
+        #[command(flatten)]
+        settings: ConfigPlace,
+        /// How to serve.
+        #[command(flatten)]
+        serve: Box<Serve>,
     },
     /// Make, show and revoke keys, with which those log in who are not trusted.
     #[command(subcommand)]

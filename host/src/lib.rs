@@ -1,7 +1,7 @@
 //! The Dropin host: a command server that is extended by dropping a library into a folder.
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
-//! one way, downwards in this list: `check`, `key_command`, `doorman` and `managing`; `server`;
+//! one way, downwards in this list: `check`, `config_command`, `key_command`, `doorman` and `managing`; `server`;
 //! `session`; `threads`, `overtime`, `transport` and `input`; `plugins`; `builtins`; `table`;
 //! `shared`; `news`, `desk`, `sessions`, `shutdown`, `state_dir` and `listen`; `entry`; `config` and
 //! `logging`; `access`; `throttle`; `wire`; `platform`.
@@ -10,6 +10,7 @@ pub mod access;
 pub mod builtins;
 mod check;
 pub mod config;
+mod config_command;
 pub mod desk;
 mod doorman;
 pub mod entry;
@@ -36,6 +37,7 @@ pub mod transport;
 pub mod wire;
 
 use std::{
+    env,
     io::{self, Write},
     net::TcpListener,
     process::{self, ExitCode},
@@ -46,11 +48,9 @@ use std::{
     time::Instant,
 };
 
-use clap::Parser;
-
 use crate::{
     access::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust},
-    config::{Action, Arguments, Serve},
+    config::{Action, Resolved, Serve},
     desk::Desk,
     doorman::Doorman,
     managing::Managing,
@@ -73,10 +73,17 @@ const STUCK: i32 = 3;
 /// The program: arguments to exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let Resolved { arguments, settings } = match config::resolve(env::args_os()) {
+        Ok(resolved) => resolved,
+        Err(error) => error.exit(),
+    };
     match arguments.action {
-        Some(Action::Check { file, probe_timeout, trust }) => {
+        Some(Action::Check { file, probe_timeout, trust, .. }) => {
             check::run(&file, probe_timeout, &trust)
+        }
+        Some(Action::Config { .. }) => {
+            print!("{}", config_command::describe(&settings));
+            ExitCode::SUCCESS
         }
         Some(Action::Key(action)) => key_command::run(action),
         Some(Action::Fingerprint { tls_cert, place }) => key_command::fingerprint(tls_cert, place),

@@ -18,6 +18,7 @@ mod plugin_files;
 mod redis_clients;
 mod reload;
 mod resp;
+mod service;
 mod sessions;
 mod shipped_plugins;
 mod shutdown;
