@@ -8,6 +8,7 @@ mod bounds;
 mod doors;
 mod file;
 mod key_action;
+mod logs;
 mod place;
 mod plugin_trust;
 mod resolve;
@@ -19,6 +20,7 @@ pub use self::{
     doors::Doors,
     file::FileError,
     key_action::KeyAction,
+    logs::{LogFormat, Logs},
     place::{ConfigPlace, StatePlace},
     plugin_trust::PluginTrust,
     resolve::{Origin, ResolveError, Resolved, Setting, command, resolve},
@@ -145,10 +147,6 @@ pub struct Serve {
     #[command(flatten)]
     pub bounds: Bounds,
 
-    /// What is logged: error, warn, info, debug or trace.
-    #[arg(long, env = "DROPIN_LOG", value_name = "LEVEL", default_value = "info")]
-    pub log_level: log::LevelFilter,
-
     /// Who may come in.
     #[command(flatten)]
     pub doors: Doors,
@@ -156,6 +154,10 @@ pub struct Serve {
     /// Which libraries are taken.
     #[command(flatten)]
     pub plugin_trust: PluginTrust,
+
+    /// What is logged, and how.
+    #[command(flatten)]
+    pub logs: Logs,
 }
 
 /// How changes in the plugins folder are noticed.

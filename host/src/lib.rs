@@ -50,7 +50,7 @@ use std::{
 
 use crate::{
     access::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust},
-    config::{Action, Resolved, Serve},
+    config::{Action, Logs, Resolved, Serve},
     desk::Desk,
     doorman::Doorman,
     managing::Managing,
@@ -91,8 +91,9 @@ pub fn main() -> ExitCode {
             ExitCode::from(u8::from(!probe::run_child(&file, &verdict)))
         }
         None => {
-            logging::start(arguments.serve.log_level);
             let config = arguments.serve;
+            let Logs { log_level, log_format } = config.logs;
+            logging::start(log_level, log_format);
             platform::raise_descriptor_limit();
             let run = listen::listen(&config.bind, config.port)
                 .map_err(StartError::Listen)
@@ -102,7 +103,7 @@ pub fn main() -> ExitCode {
                 // Threads still run in plugins; to return would pull the code from under them.
                 Ok(Outcome::Stuck(_)) => process::exit(STUCK),
                 Err(error) => {
-                    eprintln!("host: {error}");
+                    logging::cannot_start(log_format, &error);
                     ExitCode::from(FAILED)
                 }
             }

@@ -4,6 +4,7 @@ mod auth;
 mod client;
 mod command;
 mod hello;
+mod loglevel;
 mod plugin;
 
 use std::sync::Arc;
@@ -17,13 +18,14 @@ use crate::{
     wire::{Encoder, Protocol},
 };
 
-const ALL: [(&str, &str, Door, &str, Builtin); 11] = [
+const ALL: [(&str, &str, Door, &str, Builtin); 12] = [
     ("auth", "NAME_OR_KEY [KEY]", Door::Anyone, "Proves who you are.", auth::run),
     ("client", "SUBCOMMAND [ARGUMENT..]", Door::Known, "Shows or names this session.", client::run),
     ("close", "", Door::Anyone, "Ends this session.", close),
     ("command", "[SUBCOMMAND] [ARGUMENT..]", Door::Known, "Describes the commands.", command::run),
     ("hello", "[VERSION] [OPTION..]", Door::Anyone, "Chooses the protocol and greets.", hello::run),
     ("ks", "", Door::Admin, "Kills the server: tells every client, ends them all, exits.", ks),
+    ("loglevel", "[LEVEL]", Door::Admin, "Tells what is logged, or sets it.", loglevel::run),
     ("ping", "[MESSAGE]", Door::Known, "Answers PONG, or the message.", ping),
     ("plugin", "SUBCOMMAND [NAME]", Door::Admin, plugin::HELP, plugin::run),
     ("quit", "", Door::Anyone, "Ends this session.", close),

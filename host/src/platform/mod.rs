@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod files;
+mod journal;
 mod net;
 mod process;
 mod wake;
@@ -12,6 +13,7 @@ pub use self::{
         LIBRARY_EXTENSION, identity, is_mapped, is_own, links, make_private_dir, mode_for_others,
         open_plain, rights,
     },
+    journal::logs_to_journal,
     net::{Hangup, claim_port, prepare, wait_for_hangup, wake_listener},
     process::{die_with_parent, kill_group, own_group, own_program},
     wake::{Alarm, Wake, wait_for_input, wait_readable},

@@ -1,5 +1,6 @@
 //! The host as those see it who run it as a service.
 
+mod logs;
 mod settings;
 
 use std::{path::Path, process::Command};
