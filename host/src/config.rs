@@ -1,6 +1,10 @@
 //! Flags, environment and settings file, resolved once.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -158,6 +162,11 @@ pub struct Serve {
     /// What is logged, and how.
     #[command(flatten)]
     pub logs: Logs,
+
+    /// Serve metrics at http://ADDR/metrics, for Prometheus, to whoever reaches it: an address of this
+    /// machine and a port, such as 127.0.0.1:9464.
+    #[arg(long, value_name = "ADDR", help_heading = "Logs and metrics")]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// How changes in the plugins folder are noticed.

@@ -1,10 +1,11 @@
 //! The Dropin host: a command server that is extended by dropping a library into a folder.
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
-//! one way, downwards in this list: `check`, `config_command`, `key_command`, `doorman` and `managing`; `server`;
+//! one way, downwards in this list: `check`, `config_command`, `key_command`, `doorman`, `managing` and
+//! `scrape`; `server`;
 //! `session`; `threads`, `overtime`, `transport` and `input`; `plugins`; `builtins`; `table`;
 //! `shared`; `news`, `desk`, `sessions`, `shutdown`, `state_dir` and `listen`; `entry`; `config` and
-//! `logging`; `access`; `throttle`; `wire`; `platform`.
+//! `logging`; `access`; `metrics` and `throttle`; `wire`; `platform`.
 
 pub mod access;
 pub mod builtins;
@@ -19,10 +20,12 @@ mod key_command;
 pub mod listen;
 pub mod logging;
 mod managing;
+pub mod metrics;
 pub mod news;
 mod overtime;
 pub mod platform;
 pub mod plugins;
+pub mod scrape;
 pub mod server;
 pub mod session;
 pub mod sessions;
@@ -54,7 +57,9 @@ use crate::{
     desk::Desk,
     doorman::Doorman,
     managing::Managing,
+    metrics::Metrics,
     plugins::{admission::Admission, probe},
+    scrape::Scrape,
     server::Outcome,
     sessions::Sessions,
     shared::{Shared, VERSION},
@@ -122,6 +127,7 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
         .map(TcpListener::local_addr)
         .collect::<io::Result<Vec<_>>>()
         .map_err(|error| StartError::System("ask where it listens", error))?;
+    let scraped = config.metrics.map(Scrape::listen).transpose().map_err(StartError::Metrics)?;
     let port = addresses.first().map_or(config.port, std::net::SocketAddr::port);
     let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
     let root = state_dir.path().parent().unwrap_or(state_dir.path());
@@ -152,6 +158,7 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
         certificate,
         sessions: Sessions::default(),
         turned_away: Throttle::default(),
+        metrics: Metrics::default(),
         newsroom: Arc::default(),
         desk,
         shutdown,
@@ -164,6 +171,12 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
     let doorman = Doorman::start(&shared, &table)
         .map_err(|error| StartError::System("start a thread to look after the sessions", error))?;
 
+    let metrics_at = scraped.as_ref().and_then(|listener| listener.local_addr().ok());
+    let scrape = scraped
+        .map(|listener| Scrape::start(listener, &shared, &table))
+        .transpose()
+        .map_err(|error| StartError::System("start a thread to serve the metrics", error))?;
+
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     // Nobody need read it: a host whose output is closed serves all the same.
     let _ = writeln!(
@@ -172,9 +185,15 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
         addresses.join(" and "),
         shared.certificate.fingerprint
     );
+    if let Some(address) = metrics_at {
+        let _ = writeln!(io::stdout(), "metrics http://{address}/metrics");
+    }
     let outcome = server::serve(&shared, &table, listeners, &stop)
         .map_err(|error| StartError::System("start a thread to accept clients", error))?;
     doorman.end();
+    if let Some(scrape) = scrape {
+        scrape.end();
+    }
     let outcome = managing.end(&shared, outcome);
     match outcome {
         Outcome::Orderly => log::info!("ended"),

@@ -133,7 +133,7 @@ fn accept(
                 start(shared, table, stream, peer, events);
             }
             Some(Ok((stream, _))) => {
-                turn_away(&stream, "the server is out of file descriptors, try later");
+                turn_away(shared, &stream, "the server is out of file descriptors, try later");
                 drop(stream);
                 spare.restock();
             }
@@ -144,7 +144,8 @@ fn accept(
 }
 
 /// Tells a client that there is no room for it.
-fn turn_away(mut stream: &TcpStream, why: &str) {
+fn turn_away(shared: &Shared, mut stream: &TcpStream, why: &str) {
+    shared.metrics.turned_away.count();
     // Who does not take the word goes without it.
     let _ = stream.set_write_timeout(Some(REST));
     let _ = stream.write_all(format!("-ERR {why}\r\n").as_bytes());
@@ -168,7 +169,7 @@ fn refuse(shared: &Shared, stream: &TcpStream, peer: SocketAddr, why: NoRoom) {
             format!("{most} sessions are from there (--max-sessions-per-address)"),
         ),
     };
-    turn_away(stream, said);
+    turn_away(shared, stream, said);
     shared.turned_away.warn(Instant::now(), || format!("{peer} turned away: {logged}"));
 }
 
@@ -204,7 +205,7 @@ fn start(
         }
         Err(error) => {
             let _ = events.send(Event::NeverStarted(id));
-            turn_away(&entry.stream, "the server is out of threads, try later");
+            turn_away(shared, &entry.stream, "the server is out of threads, try later");
             shared
                 .turned_away
                 .warn(Instant::now(), || format!("{peer} turned away: no thread for it ({error})"));

@@ -3,6 +3,7 @@
 mod descriptors;
 mod files;
 mod journal;
+mod memory;
 mod net;
 mod process;
 mod wake;
@@ -14,6 +15,7 @@ pub use self::{
         open_plain, rights,
     },
     journal::logs_to_journal,
+    memory::{Usage, usage},
     net::{Hangup, claim_port, prepare, wait_for_hangup, wake_listener},
     process::{die_with_parent, kill_group, own_group, own_program},
     wake::{Alarm, Wake, wait_for_input, wait_readable},

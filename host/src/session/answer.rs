@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Instant};
 
 use crate::{
-    access::standing::Standing,
+    access::standing::{Door, Standing},
     builtins,
     entry::SessionEntry,
+    metrics::Meter,
     shared::Shared,
     table::{Answer, Call, Flow, Table, Target},
-    wire::{Encoder, Framing, Protocol, RequestView},
+    wire::{Encoder, Finished, Framing, Protocol, RequestView},
 };
 
 /// Answers one request: one reply, whatever happens.
@@ -19,12 +20,14 @@ pub(super) fn answer(
     table: &Table,
     request: &RequestView<'_>,
     replies: &mut Encoder,
+    meter: &mut Meter,
 ) -> (Answer, Flow) {
     let found = table.get(request.name());
     if !standing.is_free()
         && let Some(refusal) = standing.refuse(found.map(|command| command.wanted()))
     {
         session.count_command();
+        shared.metrics.denied.count();
         replies.begin();
         replies.error(refusal.kind, refusal.message.as_bytes());
         replies.finish();
@@ -32,6 +35,7 @@ pub(super) fn answer(
     }
     let Some(command) = found else {
         session.count_command();
+        shared.metrics.unknown.count();
         replies.begin();
         let flow = if is_http(request.name()) {
             replies.error("ERR", b"this is no web server, the connection is closed");
@@ -46,6 +50,7 @@ pub(super) fn answer(
         replies.finish();
         return (Answer::Given, flow);
     };
+    let began = meter.begin();
     replies.begin();
     let count = request.spans.len() - 1;
     let mut flow = Flow::Next;
@@ -63,11 +68,18 @@ pub(super) fn answer(
                     return (Answer::Moved, Flow::Next);
                 }
             }
-            Target::Builtin(builtin) => flow = builtin(&call, replies),
+            Target::Builtin(builtin) => {
+                if command.door == Door::Admin {
+                    // So that what tells the counters tells what came before it.
+                    meter.flush();
+                }
+                flow = builtin(&call, replies);
+            }
         }
     }
     session.count_command();
-    replies.finish();
+    let failed = replies.finish() != Finished::Ok;
+    meter.count(&command.series, failed, began);
     (Answer::Given, flow)
 }
 

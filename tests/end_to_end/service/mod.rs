@@ -1,6 +1,7 @@
 //! The host as those see it who run it as a service.
 
 mod logs;
+mod metrics;
 mod settings;
 
 use std::{path::Path, process::Command};
