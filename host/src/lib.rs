@@ -1,7 +1,7 @@
 //! The Dropin host: a command server that is extended by dropping a library into a folder.
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
-//! one way, downwards in this list: `check`, `config_command`, `key_command`, `doorman`, `managing` and
+//! one way, downwards in this list: `check`, `config_command`, `pages`, `key_command`, `doorman`, `managing` and
 //! `scrape`; `server`;
 //! `session`; `threads`, `overtime`, `transport` and `input`; `plugins`; `builtins`; `table`;
 //! `shared`; `news`, `desk`, `sessions`, `shutdown`, `state_dir` and `listen`; `entry`; `config` and
@@ -23,6 +23,7 @@ mod managing;
 pub mod metrics;
 pub mod news;
 mod overtime;
+mod pages;
 pub mod platform;
 pub mod plugins;
 pub mod scrape;
@@ -43,6 +44,7 @@ use std::{
     env,
     io::{self, Write},
     net::TcpListener,
+    path::PathBuf,
     process::{self, ExitCode},
     sync::{
         Arc,
@@ -90,6 +92,8 @@ pub fn main() -> ExitCode {
             print!("{}", config_command::describe(&settings));
             ExitCode::SUCCESS
         }
+        Some(Action::Completion { shell }) => pages::completion(shell, own_name().as_deref()),
+        Some(Action::Man { to }) => pages::man(to.as_deref(), own_name().as_deref()),
         Some(Action::Key(action)) => key_command::run(action),
         Some(Action::Fingerprint { tls_cert, place }) => key_command::fingerprint(tls_cert, place),
         Some(Action::Probe { file, verdict }) => {
@@ -114,6 +118,11 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// What the program was started as.
+fn own_name() -> Option<PathBuf> {
+    env::args_os().next().map(PathBuf::from)
 }
 
 /// Serves on these listeners until the host is asked to end.

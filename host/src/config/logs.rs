@@ -2,7 +2,7 @@
 
 /// What is logged, and how.
 #[derive(Clone, Copy, Debug, clap::Args)]
-#[command(next_help_heading = "Logs and metrics")]
+#[command(next_help_heading = super::REPORTS)]
 pub struct Logs {
     /// What is logged: off, error, warn, info, debug or trace. The command `loglevel` changes it
     /// while the host runs.

@@ -27,10 +27,13 @@ pub use self::{
 /// Beyond this many series those of commands that are gone are forgotten.
 const MOST: usize = 1024;
 
+/// Counters by plugin and command.
+type ByName = BTreeMap<(Option<String>, String), Arc<Series>>;
+
 /// What the host counts while it runs.
 #[derive(Debug)]
 pub struct Metrics {
-    series: Mutex<BTreeMap<(Option<String>, String), Arc<Series>>>,
+    series: Mutex<ByName>,
     next: AtomicU32,
     started: SystemTime,
     /// Clients that there was no room for.
@@ -106,7 +109,7 @@ impl Metrics {
         self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<(Option<String>, String), Arc<Series>>> {
+    fn all(&self) -> MutexGuard<'_, ByName> {
         self.series.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use prometheus_client::{
     encoding::{
         DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text::encode,
     },
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, info::Info},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
 
@@ -64,13 +64,14 @@ impl Collector for Figures {
 }
 
 fn host(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> fmt::Result {
-    let build = Info::new([("version", VERSION)]);
-    build.encode(encoder.encode_descriptor(
-        "dropin_build",
+    // Not of the type `info`, which parsers of the older text format do not know.
+    let mut build = encoder.encode_descriptor(
+        "dropin_build_info",
         "Which Dropin this is",
         None,
-        build.metric_type(),
-    )?)?;
+        MetricType::Gauge,
+    )?;
+    build.encode_family(&[("version", VERSION)])?.encode_gauge(&1_u64)?;
     let metrics = &shared.metrics;
     gauge(encoder, "dropin_sessions", "Sessions now", None, shared.sessions.len() as u64)?;
     counter(encoder, "dropin_sessions_started", "Sessions so far", shared.sessions.started())?;
@@ -117,7 +118,7 @@ fn commands(encoder: &mut DescriptorEncoder<'_>, all: &[Reading]) -> fmt::Result
     }
     let mut family = encoder.encode_descriptor(
         "dropin_command_duration",
-        "How long calls took, by command; in a pipelined batch the first and then every 16th is timed",
+        "How long calls took, by command; in a pipelined batch the first and then every 32nd is timed",
         Some(&Unit::Seconds),
         MetricType::Histogram,
     )?;

@@ -2,6 +2,7 @@
 
 mod logs;
 mod metrics;
+mod pages;
 mod settings;
 
 use std::{path::Path, process::Command};
