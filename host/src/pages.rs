@@ -19,15 +19,21 @@ struct PageError(PathBuf, io::Error);
 /// Prints what the shell has to know for completing this program, under the name that it was
 /// started by.
 pub(crate) fn completion(shell: Shell, program: Option<&Path>) -> ExitCode {
-    let (whole, mut script) = (config::command(), Vec::new());
+    let (whole, name) = (config::command(), name(program));
     // Generators take up hidden subcommands, too.
     let visible = whole.get_subcommands().filter(|below| !below.is_hide_set()).cloned();
     let mut command = Command::new("host")
         .version(crate::shared::VERSION)
         .args(whole.get_arguments().cloned())
         .subcommands(visible);
-    clap_complete::generate(shell, &mut command, name(program), &mut script);
-    print(&script)
+    // In what is generated for bash, subcommands of a program whose name has a hyphen are not found
+    // again. The name matters only where the completion is tied to it.
+    let plain = if shell == Shell::Bash { name.replace('-', "_") } else { name.clone() };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, plain.as_str(), &mut script);
+    let script = String::from_utf8_lossy(&script);
+    let tied = script.replace(&format!("-o default {plain}\n"), &format!("-o default {name}\n"));
+    print(tied.as_bytes())
 }
 
 /// Prints the manual page, or writes it and one for each subcommand into a directory.
