@@ -2,7 +2,7 @@
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
 //! one way, downwards in this list: `check`, `config_command`, `pages`, `key_command`, `doorman`, `managing` and
-//! `scrape`; `server`;
+//! `scrape`; `server`; `service`;
 //! `session`; `threads`, `overtime`, `transport` and `input`; `plugins`; `builtins`; `table`;
 //! `shared`; `news`, `desk`, `sessions`, `shutdown`, `state_dir` and `listen`; `entry`; `config` and
 //! `logging`; `access`; `metrics` and `throttle`; `wire`; `platform`.
@@ -28,6 +28,7 @@ pub mod platform;
 pub mod plugins;
 pub mod scrape;
 pub mod server;
+pub mod service;
 pub mod session;
 pub mod sessions;
 pub mod shared;
@@ -58,6 +59,7 @@ use crate::{
     config::{Action, Logs, Resolved, Serve},
     desk::Desk,
     doorman::Doorman,
+    listen::Listeners,
     managing::Managing,
     metrics::Metrics,
     plugins::{admission::Admission, probe},
@@ -104,9 +106,7 @@ pub fn main() -> ExitCode {
             let Logs { log_level, log_format } = config.logs;
             logging::start(log_level, log_format);
             platform::raise_descriptor_limit();
-            let run = listen::listen(&config.bind, config.port)
-                .map_err(StartError::Listen)
-                .and_then(|listeners| run(config, listeners));
+            let run = listeners(&config).and_then(|listeners| run(config, listeners));
             match run {
                 Ok(Outcome::Orderly) => ExitCode::SUCCESS,
                 // Threads still run in plugins; to return would pull the code from under them.
@@ -120,6 +120,18 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The service manager's sockets where it has passed some, else those of the flags.
+fn listeners(config: &Serve) -> Result<Listeners, StartError> {
+    let inherited = platform::inherited_listeners()
+        .map_err(|error| StartError::System("use the service manager's sockets", error))?;
+    if !inherited.is_empty() {
+        log::info!("serving the service manager's sockets, whatever --bind and --port say");
+        return Ok(Listeners { sockets: inherited, inherited: true });
+    }
+    let sockets = listen::listen(&config.bind, config.port).map_err(StartError::Listen)?;
+    Ok(Listeners { sockets, inherited: false })
+}
+
 /// What the program was started as.
 fn own_name() -> Option<PathBuf> {
     env::args_os().next().map(PathBuf::from)
@@ -129,9 +141,10 @@ fn own_name() -> Option<PathBuf> {
 ///
 /// # Errors
 /// Why the host cannot start.
-pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartError> {
+pub fn run(config: Serve, listeners: Listeners) -> Result<Outcome, StartError> {
     let started = Instant::now();
     let addresses = listeners
+        .sockets
         .iter()
         .map(TcpListener::local_addr)
         .collect::<io::Result<Vec<_>>>()
@@ -197,6 +210,7 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
     if let Some(address) = metrics_at {
         let _ = writeln!(io::stdout(), "metrics http://{address}/metrics");
     }
+    service::ready(&shared, &table);
     let outcome = server::serve(&shared, &table, listeners, &stop)
         .map_err(|error| StartError::System("start a thread to accept clients", error))?;
     doorman.end();

@@ -4,6 +4,8 @@ mod logs;
 mod metrics;
 mod pages;
 mod settings;
+#[cfg(unix)]
+mod systemd;
 
 use std::{path::Path, process::Command};
 
