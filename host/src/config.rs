@@ -1,27 +1,49 @@
-//! Flags and environment, resolved once.
+//! Flags, environment and settings file, resolved once.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 
 mod bounds;
 mod doors;
+mod file;
 mod key_action;
+mod logs;
+mod place;
 mod plugin_trust;
+mod resolve;
 mod units;
 
 use self::units::seconds;
 pub use self::{
     bounds::Bounds,
     doors::Doors,
-    key_action::{KeyAction, StatePlace},
+    file::FileError,
+    key_action::KeyAction,
+    logs::{LogFormat, Logs},
+    place::{ConfigPlace, StatePlace},
     plugin_trust::PluginTrust,
+    resolve::{Origin, ResolveError, Resolved, Setting, command, resolve},
 };
 
 /// The lowest port that the host takes: those below are the system's.
 pub const LOWEST_PORT: u16 = 1024;
 
+/// The help's headings.
+const SERVING: &str = "Serving";
+const PLUGINS: &str = "Plugins";
+const REPORTS: &str = "Logs and metrics";
+
 const AFTER_HELP: &str = "\
+Every flag of a serving host is also a key of the settings file (`port = 5001`, `bind = [\"::1\"]`) and an \
+environment variable: DROPIN_ and its name, in capitals and with underscores (DROPIN_MAX_SESSIONS), \
+unless another is named above. A flag wins over the environment, the environment over the file. \
+`host config` prints what is in force, and where it comes from.
+
 Exit status: 0 after an orderly end, 1 when the host cannot start, 2 on wrong usage, 3 when a worker \
 outlasted the grace and the host ended without it.
 
@@ -38,6 +60,10 @@ pub struct Arguments {
     /// What to do instead of serving.
     #[command(subcommand)]
     pub action: Option<Action>,
+
+    /// Where the settings file is.
+    #[command(flatten)]
+    pub settings: ConfigPlace,
 
     /// How to serve.
     #[command(flatten)]
@@ -59,6 +85,18 @@ pub enum Action {
         /// Which libraries are taken.
         #[command(flatten)]
         trust: PluginTrust,
+        /// Where the settings file is.
+        #[command(flatten)]
+        settings: ConfigPlace,
+    },
+    /// Print how the host would serve, as a settings file, and where each value comes from.
+    Config {
+        /// Where the settings file is.
+        #[command(flatten)]
+        settings: ConfigPlace,
+        /// How to serve.
+        #[command(flatten)]
+        serve: Box<Serve>,
     },
     /// Make, show and revoke keys, with which those log in who are not trusted.
     #[command(subcommand)]
@@ -71,6 +109,19 @@ pub enum Action {
         /// Where the host keeps the one that it made itself.
         #[command(flatten)]
         place: StatePlace,
+    },
+    /// Print what a shell needs to complete this program's command line.
+    ///
+    /// For bash: host completion bash > ~/.local/share/bash-completion/completions/host
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page; to read it: host man | man -l -
+    Man {
+        /// Write it into this directory, with a page for each subcommand, instead of printing it.
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
     },
     /// The throwaway process of a probe. The host starts it itself.
     #[command(hide = true)]
@@ -86,46 +137,48 @@ pub enum Action {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Serve {
     /// The port to serve on: 1024 to 65535, or 0 for any that is free.
-    #[arg(long, env = "DROPIN_PORT", default_value_t = 5000, value_parser = port)]
+    #[arg(long, env = "DROPIN_PORT", default_value_t = 5000, value_parser = port,
+          help_heading = SERVING)]
     pub port: u16,
 
     /// The folder that plugins are dropped into.
-    #[arg(long, env = "DROPIN_PLUGINS", value_name = "DIR", default_value = "./plugins")]
+    #[arg(long, env = "DROPIN_PLUGINS", value_name = "DIR", default_value = "./plugins",
+          help_heading = PLUGINS)]
     pub plugins: PathBuf,
 
     /// An address to serve on, instead of all; may be given more than once.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", help_heading = SERVING)]
     pub bind: Vec<IpAddr>,
 
     /// Where the host keeps what outlives it. Default: `dropin` in the user's state directory.
-    #[arg(long, env = "DROPIN_STATE_DIR", value_name = "DIR")]
+    #[arg(long, env = "DROPIN_STATE_DIR", value_name = "DIR", help_heading = SERVING)]
     pub state_dir: Option<PathBuf>,
 
     /// How long running workers may take to finish when the host ends, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds,
+          help_heading = SERVING)]
     pub grace: Duration,
 
     /// How changes in the plugins folder are noticed: `notify` by the system's word, `poll` by
     /// looking, for network file systems.
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = WatchMode::Notify)]
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = WatchMode::Notify,
+          help_heading = PLUGINS)]
     pub watch: WatchMode,
 
     /// How long the running calls of a plugin that hands its state over may take to finish, and
     /// how long its saving and restoring may take, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds,
+          help_heading = PLUGINS)]
     pub handover_timeout: Duration,
 
     /// How long a plugin may take to prove itself before it is loaded, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds,
+          help_heading = PLUGINS)]
     pub probe_timeout: Duration,
 
     /// How much clients may ask for.
     #[command(flatten)]
     pub bounds: Bounds,
-
-    /// What is logged: error, warn, info, debug or trace.
-    #[arg(long, env = "DROPIN_LOG", value_name = "LEVEL", default_value = "info")]
-    pub log_level: log::LevelFilter,
 
     /// Who may come in.
     #[command(flatten)]
@@ -134,6 +187,15 @@ pub struct Serve {
     /// Which libraries are taken.
     #[command(flatten)]
     pub plugin_trust: PluginTrust,
+
+    /// What is logged, and how.
+    #[command(flatten)]
+    pub logs: Logs,
+
+    /// Serve metrics at http://ADDR/metrics, for Prometheus, to whoever reaches it: an address of this
+    /// machine and a port, such as 127.0.0.1:9464.
+    #[arg(long, value_name = "ADDR", help_heading = REPORTS)]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// How changes in the plugins folder are noticed.

@@ -9,7 +9,7 @@ use std::{
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
-use crate::{overtime::Overtime, shared::Shared, table::LiveTable};
+use crate::{overtime::Overtime, service::Pulse, shared::Shared, table::LiveTable};
 
 /// How soon a change is noticed. The file of the keys is small and looked at, not watched, so that
 /// nothing can be missed.
@@ -28,7 +28,10 @@ impl Doorman {
         let (shared, table) = (Arc::clone(shared), Arc::clone(table));
         let (mut overtime, slow) = (Overtime::default(), shared.config.bounds.slow_call);
         let thread = thread::Builder::new().name("doorman".into()).spawn(move || {
-            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            let mut pulse = Pulse::new();
+            let tick = pulse.interval(TICK);
+            while stopped.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
+                pulse.beat(Instant::now(), &shared, &table);
                 shared.keyring.refresh();
                 shared.sessions.dismiss_unless(|key| shared.keyring.holds(key));
                 if !slow.is_zero() {

@@ -143,8 +143,9 @@ impl SessionEntry {
     }
 
     /// Notes that the client is active now.
-    pub fn touch(&self) {
-        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    pub fn touch(&self, now: Instant) {
+        let age = now.saturating_duration_since(self.started);
+        let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         self.last_active.store(millis, Ordering::Relaxed);
     }
 

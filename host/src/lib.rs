@@ -1,15 +1,17 @@
 //! The Dropin host: a command server that is extended by dropping a library into a folder.
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
-//! one way, downwards in this list: `check`, `key_command`, `doorman` and `managing`; `server`;
-//! `session`; `threads`, `overtime` and `input`; `plugins`; `builtins`; `table`; `progress`;
-//! `transport`; `shared`; `news`, `desk`, `sessions`, `shutdown`, `state_dir` and `listen`; `entry`; `config` and
-//! `logging`; `access`; `throttle`; `wire`; `platform`.
+//! one way, downwards in this list: `check`, `config_command`, `pages`, `key_command`, `doorman`,
+//! `managing` and `scrape`; `server`; `service`; `session`; `threads`, `overtime` and `input`;
+//! `plugins`; `builtins`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
+//! `shutdown`, `state_dir` and `listen`; `entry`; `config` and `logging`; `access`; `metrics` and
+//! `throttle`; `wire`; `platform`.
 
 pub mod access;
 pub mod builtins;
 mod check;
 pub mod config;
+mod config_command;
 pub mod desk;
 mod doorman;
 pub mod entry;
@@ -18,12 +20,16 @@ mod key_command;
 pub mod listen;
 pub mod logging;
 mod managing;
+pub mod metrics;
 pub mod news;
 mod overtime;
+mod pages;
 pub mod platform;
 pub mod plugins;
 pub mod progress;
+pub mod scrape;
 pub mod server;
+pub mod service;
 pub mod session;
 pub mod sessions;
 pub mod shared;
@@ -37,8 +43,10 @@ pub mod transport;
 pub mod wire;
 
 use std::{
+    env,
     io::{self, Write},
     net::TcpListener,
+    path::PathBuf,
     process::{self, ExitCode},
     sync::{
         Arc,
@@ -47,15 +55,16 @@ use std::{
     time::Instant,
 };
 
-use clap::Parser;
-
 use crate::{
     access::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust},
-    config::{Action, Arguments, Serve},
+    config::{Action, Logs, Resolved, Serve},
     desk::Desk,
     doorman::Doorman,
+    listen::Listeners,
     managing::Managing,
+    metrics::Metrics,
     plugins::{admission::Admission, probe},
+    scrape::Scrape,
     server::Outcome,
     sessions::Sessions,
     shared::{Shared, VERSION},
@@ -74,29 +83,37 @@ const STUCK: i32 = 3;
 /// The program: arguments to exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let Resolved { arguments, settings } = match config::resolve(env::args_os()) {
+        Ok(resolved) => resolved,
+        Err(error) => error.exit(),
+    };
     match arguments.action {
-        Some(Action::Check { file, probe_timeout, trust }) => {
+        Some(Action::Check { file, probe_timeout, trust, .. }) => {
             check::run(&file, probe_timeout, &trust)
         }
+        Some(Action::Config { .. }) => {
+            print!("{}", config_command::describe(&settings));
+            ExitCode::SUCCESS
+        }
+        Some(Action::Completion { shell }) => pages::completion(shell, own_name().as_deref()),
+        Some(Action::Man { to }) => pages::man(to.as_deref(), own_name().as_deref()),
         Some(Action::Key(action)) => key_command::run(action),
         Some(Action::Fingerprint { tls_cert, place }) => key_command::fingerprint(tls_cert, place),
         Some(Action::Probe { file, verdict }) => {
             ExitCode::from(u8::from(!probe::run_child(&file, &verdict)))
         }
         None => {
-            logging::start(arguments.serve.log_level);
             let config = arguments.serve;
+            let Logs { log_level, log_format } = config.logs;
+            logging::start(log_level, log_format);
             platform::raise_descriptor_limit();
-            let run = listen::listen(&config.bind, config.port)
-                .map_err(StartError::Listen)
-                .and_then(|listeners| run(config, listeners));
+            let run = listeners(&config).and_then(|listeners| run(config, listeners));
             match run {
                 Ok(Outcome::Orderly) => ExitCode::SUCCESS,
                 // Threads still run in plugins; to return would pull the code from under them.
                 Ok(Outcome::Stuck(_)) => process::exit(STUCK),
                 Err(error) => {
-                    eprintln!("host: {error}");
+                    logging::cannot_start(log_format, &error);
                     ExitCode::from(FAILED)
                 }
             }
@@ -104,17 +121,36 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The service manager's sockets where it has passed some, else those of the flags.
+fn listeners(config: &Serve) -> Result<Listeners, StartError> {
+    let inherited = platform::inherited_listeners()
+        .map_err(|error| StartError::System("use the service manager's sockets", error))?;
+    if !inherited.is_empty() {
+        log::info!("serving the service manager's sockets, whatever --bind and --port say");
+        return Ok(Listeners { sockets: inherited, inherited: true });
+    }
+    let sockets = listen::listen(&config.bind, config.port).map_err(StartError::Listen)?;
+    Ok(Listeners { sockets, inherited: false })
+}
+
+/// What the program was started as.
+fn own_name() -> Option<PathBuf> {
+    env::args_os().next().map(PathBuf::from)
+}
+
 /// Serves on these listeners until the host is asked to end.
 ///
 /// # Errors
 /// Why the host cannot start.
-pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartError> {
+pub fn run(config: Serve, listeners: Listeners) -> Result<Outcome, StartError> {
     let started = Instant::now();
     let addresses = listeners
+        .sockets
         .iter()
         .map(TcpListener::local_addr)
         .collect::<io::Result<Vec<_>>>()
         .map_err(|error| StartError::System("ask where it listens", error))?;
+    let scraped = config.metrics.map(Scrape::listen).transpose().map_err(StartError::Metrics)?;
     let port = addresses.first().map_or(config.port, std::net::SocketAddr::port);
     let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
     let root = state_dir.path().parent().unwrap_or(state_dir.path());
@@ -145,6 +181,7 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
         certificate,
         sessions: Sessions::default(),
         turned_away: Throttle::default(),
+        metrics: Metrics::default(),
         newsroom: Arc::default(),
         desk,
         shutdown,
@@ -157,6 +194,12 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
     let doorman = Doorman::start(&shared, &table)
         .map_err(|error| StartError::System("start a thread to look after the sessions", error))?;
 
+    let metrics_at = scraped.as_ref().and_then(|listener| listener.local_addr().ok());
+    let scrape = scraped
+        .map(|listener| Scrape::start(listener, &shared, &table))
+        .transpose()
+        .map_err(|error| StartError::System("start a thread to serve the metrics", error))?;
+
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     // Nobody need read it: a host whose output is closed serves all the same.
     let _ = writeln!(
@@ -165,9 +208,16 @@ pub fn run(config: Serve, listeners: Vec<TcpListener>) -> Result<Outcome, StartE
         addresses.join(" and "),
         shared.certificate.fingerprint
     );
+    if let Some(address) = metrics_at {
+        let _ = writeln!(io::stdout(), "metrics http://{address}/metrics");
+    }
+    service::ready(&shared, &table);
     let outcome = server::serve(&shared, &table, listeners, &stop)
         .map_err(|error| StartError::System("start a thread to accept clients", error))?;
     doorman.end();
+    if let Some(scrape) = scrape {
+        scrape.end();
+    }
     let outcome = managing.end(&shared, outcome);
     match outcome {
         Outcome::Orderly => log::info!("ended"),

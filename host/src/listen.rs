@@ -15,6 +15,14 @@ const BACKLOG: i32 = 4096;
 /// How often another free port is tried where one is free for IPv6 but not for IPv4.
 const TRIES: usize = 16;
 
+/// What the host listens on.
+pub struct Listeners {
+    /// Bound sockets.
+    pub sockets: Vec<TcpListener>,
+    /// They belong to the service manager, which goes on listening after this host.
+    pub inherited: bool,
+}
+
 /// An address that cannot be served on.
 #[derive(Debug)]
 pub struct ListenError {

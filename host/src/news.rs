@@ -58,6 +58,8 @@ pub enum Event {
 pub struct Newsroom {
     readers: Mutex<Vec<Reader>>,
     next: AtomicU64,
+    /// How often each event was told, in the order of [`Event::ALL`].
+    told: [AtomicU64; Event::ALL.len()],
 }
 
 struct Reader {
@@ -83,6 +85,7 @@ impl Newsroom {
             _ => Level::Info,
         };
         log::log!(level, "{news}");
+        self.told[news.event as usize].fetch_add(1, Ordering::Relaxed);
         let news = Arc::new(news);
         self.readers().retain(|reader| match reader.news.try_send(Arc::clone(&news)) {
             Ok(()) => {
@@ -92,6 +95,12 @@ impl Newsroom {
             Err(TrySendError::Full(_)) => true,
             Err(TrySendError::Disconnected(_)) => false,
         });
+    }
+
+    /// How often this has happened.
+    #[must_use]
+    pub fn told(&self, event: Event) -> u64 {
+        self.told[event as usize].load(Ordering::Relaxed)
     }
 
     /// Subscribes.
@@ -132,6 +141,17 @@ impl Drop for Subscription {
 }
 
 impl Event {
+    /// All that happens to plugins.
+    pub const ALL: [Self; 7] = [
+        Self::Loaded,
+        Self::Refused,
+        Self::Swapped,
+        Self::Withdrawn,
+        Self::Drained,
+        Self::Unloaded,
+        Self::Lingering,
+    ];
+
     /// The event's name, as subscribers get it.
     #[must_use]
     pub fn name(self) -> &'static str {

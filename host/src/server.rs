@@ -14,7 +14,9 @@ use crate::{
     access::trust::Trust,
     config::Serve,
     entry::SessionEntry,
+    listen::Listeners,
     platform::{self, Spare},
+    service,
     session::Session,
     sessions::{NoRoom, Room},
     shared::Shared,
@@ -43,11 +45,12 @@ pub enum Outcome {
 pub fn serve(
     shared: &Arc<Shared>,
     table: &Arc<LiveTable>,
-    listeners: Vec<TcpListener>,
+    listeners: Listeners,
     stop: &Receiver<Reason>,
 ) -> io::Result<Outcome> {
     let (events, happened) = unbounded();
-    let listeners: Vec<Arc<TcpListener>> = listeners.into_iter().map(Arc::new).collect();
+    let Listeners { sockets, inherited } = listeners;
+    let listeners: Vec<Arc<TcpListener>> = sockets.into_iter().map(Arc::new).collect();
     let acceptors = listeners.iter().map(|listener| {
         let (shared, table) = (Arc::clone(shared), Arc::clone(table));
         let (listener, events) = (Arc::clone(listener), events.clone());
@@ -64,6 +67,7 @@ pub fn serve(
                 if let Ok(reason) = reason {
                     log::info!("shutting down: {reason}");
                 }
+                service::stopping();
                 break;
             }
             recv(happened) -> event => threads.note(event.ok()),
@@ -72,7 +76,11 @@ pub fn serve(
     }
 
     for listener in &listeners {
-        platform::wake_listener(listener);
+        if inherited {
+            platform::wake_by_connecting(listener);
+        } else {
+            platform::wake_listener(listener);
+        }
     }
     for acceptor in acceptors {
         if acceptor.join().is_err() {
@@ -133,7 +141,7 @@ fn accept(
                 start(shared, table, stream, peer, events);
             }
             Some(Ok((stream, _))) => {
-                turn_away(&stream, "the server is out of file descriptors, try later");
+                turn_away(shared, &stream, "the server is out of file descriptors, try later");
                 drop(stream);
                 spare.restock();
             }
@@ -144,7 +152,8 @@ fn accept(
 }
 
 /// Tells a client that there is no room for it.
-fn turn_away(mut stream: &TcpStream, why: &str) {
+fn turn_away(shared: &Shared, mut stream: &TcpStream, why: &str) {
+    shared.metrics.turned_away.count();
     // Who does not take the word goes without it.
     let _ = stream.set_write_timeout(Some(REST));
     let _ = stream.write_all(format!("-ERR {why}\r\n").as_bytes());
@@ -168,7 +177,7 @@ fn refuse(shared: &Shared, stream: &TcpStream, peer: SocketAddr, why: NoRoom) {
             format!("{most} sessions are from there (--max-sessions-per-address)"),
         ),
     };
-    turn_away(stream, said);
+    turn_away(shared, stream, said);
     shared.turned_away.warn(Instant::now(), || format!("{peer} turned away: {logged}"));
 }
 
@@ -176,9 +185,11 @@ fn start(
     shared: &Arc<Shared>,
     table: &Arc<LiveTable>,
     stream: TcpStream,
-    peer: SocketAddr,
+    mut peer: SocketAddr,
     events: &Sender<Event>,
 ) {
+    // A socket of the service manager's may take IPv4 clients in the clothes of IPv6.
+    peer.set_ip(peer.ip().to_canonical());
     let Serve { bounds, doors, .. } = &shared.config;
     let trusted = doors.trust.covers(peer.ip());
     let address = (!trusted).then_some(bounds.max_sessions_per_address as usize);
@@ -204,7 +215,7 @@ fn start(
         }
         Err(error) => {
             let _ = events.send(Event::NeverStarted(id));
-            turn_away(&entry.stream, "the server is out of threads, try later");
+            turn_away(shared, &entry.stream, "the server is out of threads, try later");
             shared
                 .turned_away
                 .warn(Instant::now(), || format!("{peer} turned away: no thread for it ({error})"));

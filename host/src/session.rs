@@ -9,12 +9,13 @@ use std::{
 mod answer;
 mod end;
 
-use self::answer::{answer, refuse, settle};
+use self::answer::{Outlet, answer, refuse, settle};
 pub use self::end::End;
 use crate::{
     access::standing::Standing,
     entry::SessionEntry,
     input::Input,
+    metrics::Meter,
     news::Subscription,
     shared::Shared,
     shutdown,
@@ -38,6 +39,7 @@ pub struct Session {
     input: Input,
     parser: Parser,
     replies: Encoder,
+    meter: Meter,
     /// Present while the client is told what happens to plugins.
     subscription: Option<Subscription>,
 }
@@ -57,7 +59,7 @@ impl Session {
         let standing = Standing::of(entry.peer, config.doors.trust);
         let parser = Parser::new(config.bounds.limits());
         let (input, replies) = (Input::default(), Encoder::new(Protocol::Lines));
-        let subscription = None;
+        let (meter, subscription) = (Meter::new(entry.id), None);
         let mut session = Self {
             shared,
             table,
@@ -67,6 +69,7 @@ impl Session {
             input,
             parser,
             replies,
+            meter,
             subscription,
         };
         session.hold_to_standing()?;
@@ -97,7 +100,9 @@ impl Session {
             self.standing = self.first_standing();
         }
         loop {
-            let flow = self.answer_batch()?;
+            let flow = self.answer_batch();
+            self.meter.flush();
+            let flow = flow?;
             self.write()?;
             let goes_on = matches!(flow, Flow::Next);
             match flow {
@@ -155,9 +160,13 @@ impl Session {
         if self.input.is_empty() {
             return Ok(Flow::Next);
         }
-        let Self { shared, table: live_table, entry, transport, input, parser, replies, .. } = self;
+        let Self {
+            shared, table: live_table, entry, transport, input, parser, replies, meter, ..
+        } = self;
         let standing = &self.standing;
-        entry.touch();
+        let now = Instant::now();
+        entry.touch(now);
+        meter.begin_batch(now);
         let mut table = live_table.load();
         loop {
             let (consumed, flow) = match parser.parse(input.unread()) {
@@ -166,14 +175,8 @@ impl Session {
                     settle(replies, framing);
                     let request = parser.request(input.unread());
                     let flow = loop {
-                        match answer(
-                            shared,
-                            entry,
-                            standing,
-                            &table,
-                            &request,
-                            (replies, transport),
-                        ) {
+                        let outlet = Outlet { replies, transport, meter };
+                        match answer(shared, entry, standing, &table, &request, outlet) {
                             (Answer::Given, flow) => break flow,
                             (Answer::Moved, _) => table = live_table.load(),
                         }
@@ -193,11 +196,13 @@ impl Session {
                 }
                 Parsed::Invalid { framing, consumed, error } => {
                     settle(replies, framing);
+                    shared.metrics.malformed.count();
                     refuse(replies, |message| error.write_message(message));
                     (consumed, Flow::Next)
                 }
                 Parsed::Broken { framing, error } => {
                     settle(replies, framing);
+                    shared.metrics.malformed.count();
                     refuse(replies, |message| error.write_message(message));
                     return Ok(Flow::Break);
                 }
@@ -211,6 +216,7 @@ impl Session {
             // So that a client that sends without reading holds no more memory than this and one
             // reply.
             if replies.len() > shared.config.bounds.max_backlog {
+                meter.flush();
                 transport.write(replies, &shared.shutdown)?;
             }
         }

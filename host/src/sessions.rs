@@ -99,6 +99,12 @@ impl Sessions {
         self.list().live.values().cloned().collect()
     }
 
+    /// How many there have been so far.
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.next_id.load(Ordering::Relaxed)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -6,6 +6,7 @@ use crate::{
     access::{certificate::Certificate, keyring::Keyring},
     config::Serve,
     desk::Desk,
+    metrics::Metrics,
     news::Newsroom,
     sessions::Sessions,
     shutdown::Shutdown,
@@ -27,6 +28,8 @@ pub struct Shared {
     pub sessions: Sessions,
     /// What the log is told of who is not let in.
     pub turned_away: Throttle,
+    /// What the host counts.
+    pub metrics: Metrics,
     /// Whether the host is ending.
     pub shutdown: Arc<Shutdown>,
     /// Where news of plugins are told.

@@ -6,6 +6,7 @@ use crate::{
     access::{certificate::CertificateError, key_file::KeyFileError},
     listen::ListenError,
     plugins::admission::AdmissionError,
+    scrape::ScrapeError,
     state_dir::StateDirError,
 };
 
@@ -14,6 +15,8 @@ use crate::{
 pub enum StartError {
     /// An address cannot be served on.
     Listen(ListenError),
+    /// The metrics cannot be served.
+    Metrics(ScrapeError),
     /// There is no state directory to work in.
     StateDir(StateDirError),
     /// The keys cannot be read.
@@ -30,6 +33,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(error) => error.fmt(out),
+            Self::Metrics(error) => error.fmt(out),
             Self::StateDir(error) => error.fmt(out),
             Self::Keys(error) => error.fmt(out),
             Self::Plugins(error) => error.fmt(out),

@@ -8,6 +8,7 @@ use plugin_api::{MAX_NAME, Usage, abi::Span};
 use crate::{
     access::standing::{Door, Standing, Wanted},
     entry::SessionEntry,
+    metrics::Series,
     news::Subscription,
     progress::Progress,
     shared::Shared,
@@ -94,6 +95,8 @@ pub struct Command {
     pub most: usize,
     /// Who may run it.
     pub door: Door,
+    /// What counts its calls.
+    pub series: Arc<Series>,
     /// What answers it.
     pub target: Target,
 }
@@ -158,6 +161,7 @@ impl Command {
         arguments: Usage,
         help: &str,
         plugin: Option<&str>,
+        series: Arc<Series>,
         target: Target,
     ) -> Self {
         Self {
@@ -169,6 +173,7 @@ impl Command {
             help: help.to_owned(),
             plugin: plugin.map(str::to_owned),
             door: Door::Listed,
+            series,
             target,
         }
     }
@@ -244,6 +249,12 @@ impl Table {
         commands
     }
 
+    /// All plugins that are served, by name.
+    #[must_use]
+    pub fn all_plugins(&self) -> &[PluginFacts] {
+        &self.plugins
+    }
+
     /// The plugins that are served, by name, with those of their commands that may be run; without
     /// any of them a plugin is not there.
     #[must_use]
@@ -266,12 +277,14 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::trust::Trust;
+    use crate::{access::trust::Trust, metrics::Metrics};
 
     fn table(names: &[&str]) -> Table {
+        let metrics = Metrics::default();
         let command = |name: &&str| {
             let target = Target::Builtin(|_, _| Flow::Next);
-            Arc::new(Command::new(name, "", Usage::parse("").unwrap(), "", None, target))
+            let (usage, series) = (Usage::parse("").unwrap(), metrics.series(None, name));
+            Arc::new(Command::new(name, "", usage, "", None, series, target))
         };
         Table::new(names.iter().map(command).collect(), Vec::new())
     }

@@ -20,6 +20,7 @@ mod progress;
 mod redis_clients;
 mod reload;
 mod resp;
+mod service;
 mod sessions;
 mod shipped_plugins;
 mod shutdown;

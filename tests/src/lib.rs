@@ -10,6 +10,7 @@ pub mod host;
 pub mod keys;
 pub mod lines;
 pub mod load;
+pub mod open_metrics;
 pub mod reload;
 pub mod resp;
 pub mod setup;

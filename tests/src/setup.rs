@@ -185,9 +185,7 @@ impl Setup {
         command.arg("--plugins").arg(self.plugins_folder());
         command.arg("--state-dir").arg(&self.state_dir);
         command.args(["--log-level", &self.log_level]).args(&self.flags);
-        for name in ["DROPIN_PORT", "DROPIN_PLUGINS", "DROPIN_STATE_DIR", "DROPIN_LOG"] {
-            command.env_remove(name);
-        }
+        of_its_own(&mut command, self.folder.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         (spawn_into(&mut command, self.folder.path()), format!("{command:?}"))
     }
@@ -204,7 +202,20 @@ pub fn run_host(arguments: &[&str]) -> Ended {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let mut command = Command::new(built::program("host"));
     command.args(arguments).current_dir(folder.path());
+    of_its_own(&mut command, folder.path());
     ended(spawn_into(&mut command, folder.path()), folder.path())
+}
+
+/// Keeps what this machine's user has set away from a host.
+pub fn of_its_own(command: &mut Command, folder: &Path) {
+    let inherited = std::env::vars_os().map(|(name, _)| name);
+    for name in inherited.filter(|name| name.to_string_lossy().starts_with("DROPIN_")) {
+        command.env_remove(name);
+    }
+    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "JOURNAL_STREAM"] {
+        command.env_remove(name);
+    }
+    command.env("XDG_CONFIG_HOME", folder.join("config"));
 }
 
 fn spawn_into(command: &mut Command, folder: &Path) -> Child {

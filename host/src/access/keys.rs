@@ -15,13 +15,13 @@ const LENGTH: usize = 32;
 /// The longest name of a key, in bytes.
 const MAX_NAME: usize = 64;
 
-/// What the holder of a key may do beside running plugins' commands.
+/// What the holder of a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Nothing.
+    /// Run plugins' commands.
     User,
-    /// Look after the host: `ks`, `plugin`, `clients` of others.
+    /// Also look after the host: `ks`, `plugin`, `stats`, `loglevel`, `clients` of others.
     Admin,
 }
 

@@ -4,7 +4,9 @@ mod auth;
 mod client;
 mod command;
 mod hello;
+mod loglevel;
 mod plugin;
+mod stats;
 
 use std::sync::Arc;
 
@@ -12,34 +14,45 @@ use plugin_api::Usage;
 
 use crate::{
     access::standing::{Door, Standing},
+    metrics::Metrics,
     shutdown::Reason,
     table::{Builtin, Call, Command, Flow, Table, Target},
     wire::{Encoder, Protocol},
 };
 
-const ALL: [(&str, &str, Door, &str, Builtin); 11] = [
+const ALL: [(&str, &str, Door, &str, Builtin); 13] = [
     ("auth", "NAME_OR_KEY [KEY]", Door::Anyone, "Proves who you are.", auth::run),
     ("client", "SUBCOMMAND [ARGUMENT..]", Door::Known, "Shows or names this session.", client::run),
     ("close", "", Door::Anyone, "Ends this session.", close),
     ("command", "[SUBCOMMAND] [ARGUMENT..]", Door::Known, "Describes the commands.", command::run),
     ("hello", "[VERSION] [OPTION..]", Door::Anyone, "Chooses the protocol and greets.", hello::run),
     ("ks", "", Door::Admin, "Kills the server: tells every client, ends them all, exits.", ks),
+    ("loglevel", "[LEVEL]", Door::Admin, "Tells what is logged, or sets it.", loglevel::run),
     ("ping", "[MESSAGE]", Door::Known, "Answers PONG, or the message.", ping),
     ("plugin", "SUBCOMMAND [NAME]", Door::Admin, plugin::HELP, plugin::run),
     ("quit", "", Door::Anyone, "Ends this session.", close),
     ("reset", "", Door::Anyone, "Makes this session as it was at first.", reset),
     ("select", "INDEX", Door::Known, "Chooses a database; there is only 0.", select),
+    (
+        "stats",
+        "[COMMANDS]",
+        Door::Admin,
+        "Tells what the host has counted, or each command's part.",
+        stats::run,
+    ),
 ];
 
 /// The built-ins, for the table.
 #[must_use]
-pub fn commands() -> Vec<Arc<Command>> {
+pub fn commands(metrics: &Metrics) -> Vec<Arc<Command>> {
     ALL.iter()
         .map(|(name, usage, door, help, builtin)| {
             // That every line can be read is for the test below to see to.
             let arguments = Usage::parse(usage).unwrap_or_default();
             let target = Target::Builtin(*builtin);
-            Arc::new(Command::new(name, usage, arguments, help, None, target).behind(*door))
+            let series = metrics.series(None, name);
+            let command = Command::new(name, usage, arguments, help, None, series, target);
+            Arc::new(command.behind(*door))
         })
         .collect()
 }
@@ -127,6 +140,6 @@ mod tests {
             assert!(Usage::parse(usage).is_ok(), "{name} {usage}");
             assert!(plugin_api::is_command_name(name));
         }
-        assert_eq!(commands().len(), ALL.len());
+        assert_eq!(commands(&Metrics::default()).len(), ALL.len());
     }
 }

@@ -1,7 +1,6 @@
 //! `host key`: the keys of those who are not trusted for where they are.
 
-use std::path::PathBuf;
-
+use super::place::StatePlace;
 use crate::access::{
     date::{self, DAY},
     keys::{Role, now},
@@ -41,14 +40,6 @@ pub enum KeyAction {
         #[command(flatten)]
         place: StatePlace,
     },
-}
-
-/// Which state directory is meant.
-#[derive(Clone, Debug, clap::Args)]
-pub struct StatePlace {
-    /// The host's state directory. Default: `dropin` in the user's state directory.
-    #[arg(long, env = "DROPIN_STATE_DIR", value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
 }
 
 fn expiry(text: &str) -> Result<u64, String> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// Which libraries are taken.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Which plugins are taken")]
+#[command(next_help_heading = super::PLUGINS)]
 pub struct PluginTrust {
     /// Take libraries also where other users can write to them or to the plugins folder, or own
     /// them: whoever can do that can run code as the host.

@@ -2,8 +2,11 @@
 
 mod descriptors;
 mod files;
+mod journal;
+mod memory;
 mod net;
 mod process;
+mod service;
 mod wake;
 
 pub use self::{
@@ -12,7 +15,10 @@ pub use self::{
         LIBRARY_EXTENSION, identity, is_mapped, is_own, links, make_private_dir, mode_for_others,
         open_plain, rights,
     },
-    net::{Hangup, claim_port, prepare, wait_for_hangup, wake_listener},
+    journal::logs_to_journal,
+    memory::{Usage, usage},
+    net::{Hangup, claim_port, prepare, wait_for_hangup, wake_by_connecting, wake_listener},
     process::{die_with_parent, kill_group, own_group, own_program},
+    service::{has_service_manager, inherited_listeners, tell_service_manager, watchdog},
     wake::{Alarm, Wake, wait_for_input, wait_readable},
 };

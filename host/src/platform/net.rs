@@ -32,6 +32,11 @@ pub fn wake_listener(listener: &TcpListener) {
 
 #[cfg(not(target_os = "linux"))]
 pub fn wake_listener(listener: &TcpListener) {
+    wake_by_connecting(listener);
+}
+
+/// The same for a listener that others go on using: it is left as it is.
+pub fn wake_by_connecting(listener: &TcpListener) {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
     let Ok(mut address) = listener.local_addr() else { return };
     if address.ip().is_unspecified() {

@@ -7,8 +7,13 @@ use std::sync::{
 
 use plugin_api::Usage;
 
-use super::{library::Live, manifest::Manifest, shadow::Shadow};
+use super::{
+    library::Live,
+    manifest::{CommandFacts, Manifest},
+    shadow::Shadow,
+};
 use crate::{
+    metrics::Metrics,
     table::{Answer, Call, Command, PluginFacts, Target, Worker},
     wire::Encoder,
 };
@@ -77,16 +82,16 @@ impl Generation {
 
     /// Its commands, for the table.
     #[must_use]
-    pub fn commands(self: &Arc<Self>) -> Vec<Arc<Command>> {
+    pub fn commands(self: &Arc<Self>, metrics: &Metrics) -> Vec<Arc<Command>> {
         let commands = self.manifest.commands.iter().zip(0..).map(|(facts, index)| {
             // The manifest has been checked, so that the usage line can be read.
             let arguments = Usage::parse(&facts.usage).unwrap_or_default();
             let worker = PluginWorker { generation: Arc::clone(self), index };
             let target = Target::Worker(Box::new(worker));
             let plugin = Some(self.manifest.name.as_str());
-            let command =
-                Command::new(&facts.name, &facts.usage, arguments, &facts.help, plugin, target);
-            Arc::new(command)
+            let CommandFacts { name, usage, help } = facts;
+            let series = metrics.series(plugin, name);
+            Arc::new(Command::new(name, usage, arguments, help, plugin, series, target))
         });
         commands.collect()
     }

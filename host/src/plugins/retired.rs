@@ -101,6 +101,12 @@ impl Retired {
         (draining + ending, lingering)
     }
 
+    /// How many generations of all plugins are not unloaded: still running calls, and still mapped.
+    #[must_use]
+    pub fn totals(&self) -> (usize, usize) {
+        (self.draining.len() + self.ending.len(), self.lingering.len())
+    }
+
     fn drain(&mut self, now: Instant, newsroom: &Newsroom) -> Vec<Arc<Generation>> {
         let mut over = Vec::new();
         for one in std::mem::take(&mut self.draining) {

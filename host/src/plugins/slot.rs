@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{
     generation::Generation, manifest::Manifest, retired::Retired, shadow::Shadow, states::States,
 };
-use crate::{desk::Info, table::Command};
+use crate::{desk::Info, metrics::Metrics, table::Command};
 
 /// One plugin by name. It stays known after its file is gone.
 #[derive(Default)]
@@ -42,8 +42,8 @@ pub struct Serving {
 impl Serving {
     /// Makes a generation's commands.
     #[must_use]
-    pub fn new(generation: Arc<Generation>) -> Self {
-        Self { commands: generation.commands(), generation }
+    pub fn new(generation: Arc<Generation>, metrics: &Metrics) -> Self {
+        Self { commands: generation.commands(metrics), generation }
     }
 }
 

@@ -3,30 +3,42 @@
 use std::{sync::Arc, time::Instant};
 
 use crate::{
-    access::standing::Standing,
+    access::standing::{Door, Standing},
     builtins,
     entry::SessionEntry,
+    metrics::Meter,
     progress::Progress,
     shared::Shared,
     table::{Answer, Call, Flow, Table, Target},
     transport::Transport,
-    wire::{Encoder, Framing, Protocol, RequestView},
+    wire::{Encoder, Finished, Framing, Protocol, RequestView},
 };
 
+/// Where what comes of a request goes.
+pub(super) struct Outlet<'a> {
+    pub(super) replies: &'a mut Encoder,
+    /// For what a worker tells before it replies.
+    pub(super) transport: &'a mut Transport,
+    pub(super) meter: &'a mut Meter,
+}
+
 /// Answers one request: one reply, whatever happens.
+// It has one caller, whose variables it takes nearly all.
+#[inline(always)]
 pub(super) fn answer(
     shared: &Shared,
     session: &SessionEntry,
     standing: &Standing,
     table: &Table,
     request: &RequestView<'_>,
-    (replies, transport): (&mut Encoder, &mut Transport),
+    Outlet { replies, transport, meter }: Outlet<'_>,
 ) -> (Answer, Flow) {
     let found = table.get(request.name());
     if !standing.is_free()
         && let Some(refusal) = standing.refuse(found.map(|command| command.wanted()))
     {
         session.count_command();
+        shared.metrics.denied.count();
         replies.begin();
         replies.error(refusal.kind, refusal.message.as_bytes());
         replies.finish();
@@ -34,6 +46,7 @@ pub(super) fn answer(
     }
     let Some(command) = found else {
         session.count_command();
+        shared.metrics.unknown.count();
         replies.begin();
         let flow = if is_http(request.name()) {
             replies.error("ERR", b"this is no web server, the connection is closed");
@@ -48,6 +61,7 @@ pub(super) fn answer(
         replies.finish();
         return (Answer::Given, flow);
     };
+    meter.begin();
     replies.begin();
     let count = request.spans.len() - 1;
     let mut flow = Flow::Next;
@@ -66,11 +80,18 @@ pub(super) fn answer(
                     return (Answer::Moved, Flow::Next);
                 }
             }
-            Target::Builtin(builtin) => flow = builtin(&call, replies),
+            Target::Builtin(builtin) => {
+                if command.door == Door::Admin {
+                    // So that what tells the counters tells what came before it.
+                    meter.flush();
+                }
+                flow = builtin(&call, replies);
+            }
         }
     }
     session.count_command();
-    replies.finish();
+    let failed = replies.finish() != Finished::Ok;
+    meter.count(&command.series, failed);
     (Answer::Given, flow)
 }
 

@@ -20,7 +20,12 @@ fn texts(frame: &Frame) -> Vec<String> {
 fn looking_after_the_host_takes_an_admin() {
     let mut host = wary(&[]);
     let mut alice = holder(&host, "alice", &[]);
-    for (words, name) in [(&["ks"][..], "ks"), (&["PLUGIN", "info", "text"], "plugin")] {
+    for (words, name) in [
+        (&["ks"][..], "ks"),
+        (&["PLUGIN", "info", "text"], "plugin"),
+        (&["stats"], "stats"),
+        (&["loglevel"], "loglevel"),
+    ] {
         assert_eq!(
             refusal(&mut alice, words),
             format!(

@@ -265,7 +265,7 @@ impl Manager {
         }
         let slot = self.slots.entry(name).or_default();
         slot.file = file;
-        slot.serving = Some(Serving::new(Arc::clone(&new)));
+        slot.serving = Some(Serving::new(Arc::clone(&new), &self.shared.metrics));
         slot.state_bytes = size.or(slot.state_bytes);
         let hash = new.shadow().hash();
         let withdrawn = slot.withdrawn.take();
@@ -356,6 +356,9 @@ impl Manager {
                 slot.counted.1 += over.errors();
             }
         }
+        let (draining, lingering) = self.retired.totals();
+        self.shared.metrics.draining.set(draining);
+        self.shared.metrics.lingering.set(lingering);
     }
 
     fn served_from(&self, file: &str) -> Option<String> {
@@ -367,13 +370,14 @@ impl Manager {
     }
 
     fn publish(&mut self) {
-        let mut commands = builtins::commands();
+        let mut commands = builtins::commands(&self.shared.metrics);
         let mut plugins = Vec::new();
         for serving in self.slots.values().filter_map(|slot| slot.serving.as_ref()) {
             commands.extend(serving.commands.iter().cloned());
             plugins.push(serving.generation.facts());
         }
         self.replaced.push(self.table.swap(Arc::new(Table::new(commands, plugins))));
+        self.shared.metrics.tidy();
     }
 }
 

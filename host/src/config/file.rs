@@ -1,0 +1,271 @@
+//! The settings file: flags' names as keys.
+
+use std::{
+    fmt, fs, io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use clap::{ArgAction, Command, error::ErrorKind};
+use toml::de::{DeTable, DeValue};
+
+/// What a settings file says, checked key by key.
+#[derive(Debug, Default)]
+pub(super) struct SettingsFile {
+    path: PathBuf,
+    entries: Vec<Entry>,
+}
+
+/// One key of the file.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The flag's long name.
+    pub(super) key: String,
+    /// Counted from 1.
+    pub(super) line: usize,
+    /// The flag as words of a command line; none where a switch is off.
+    pub(super) words: Vec<String>,
+}
+
+/// Why a settings file cannot be used.
+#[derive(Debug)]
+pub enum FileError {
+    /// It cannot be read.
+    Read(PathBuf, io::Error),
+    /// A line of it is wrong: path, line, what is wrong.
+    Line(PathBuf, usize, String),
+}
+
+impl SettingsFile {
+    /// Reads a file whose keys are the flags of this command.
+    pub(super) fn read(path: &Path, command: &Command) -> Result<Self, FileError> {
+        let text =
+            fs::read_to_string(path).map_err(|error| FileError::Read(path.to_owned(), error))?;
+        Self::parse(path, &text, command)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it says of a flag.
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    fn parse(path: &Path, text: &str, command: &Command) -> Result<Self, FileError> {
+        let wrong = |span: Range<usize>, problem: String| {
+            let before = text.as_bytes().get(..span.start).unwrap_or_default();
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            (line, FileError::Line(path.to_owned(), line, problem))
+        };
+        let table = DeTable::parse(text).map_err(|error| {
+            let problem = error.message().trim_end().replace('\n', "; ");
+            wrong(error.span().unwrap_or_default(), problem).1
+        })?;
+        let mut entries = Vec::new();
+        for (key, value) in table.into_inner() {
+            let (span, key) = (key.span(), key.into_inner().into_owned());
+            let entry = words(command, &key, value.get_ref())
+                .and_then(|words| check(command, &words).map(|()| words));
+            match entry {
+                Ok(words) => {
+                    let (line, _) = wrong(span, String::new());
+                    entries.push(Entry { key, line, words });
+                }
+                Err(problem) => return Err(wrong(span, problem).1),
+            }
+        }
+        Ok(Self { path: path.to_owned(), entries })
+    }
+}
+
+/// The flags of a command that a settings file may hold: all but those about the program itself.
+pub(super) fn keys(command: &Command) -> impl Iterator<Item = (&str, &clap::Arg)> {
+    command
+        .get_arguments()
+        .filter_map(|argument| argument.get_long().map(|long| (long, argument)))
+        .filter(|(long, _)| !["help", "version", "config"].contains(long))
+}
+
+/// A key and its value as words of a command line.
+fn words(command: &Command, key: &str, value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let Some((_, argument)) = keys(command).find(|(long, _)| *long == key) else {
+        return Err(unknown(command, key));
+    };
+    let one = |value: &DeValue<'_>| {
+        scalar(value)
+            .map(|text| format!("--{key}={text}"))
+            .ok_or_else(|| format!("'{key}' takes text or a number, and this is {}", kind(value)))
+    };
+    match (argument.get_action(), value) {
+        (ArgAction::SetTrue, DeValue::Boolean(true)) => Ok(vec![format!("--{key}")]),
+        (ArgAction::SetTrue, DeValue::Boolean(false)) => Ok(Vec::new()),
+        (ArgAction::SetTrue, _) => {
+            Err(format!("'{key}' takes true or false, and this is {}", kind(value)))
+        }
+        (ArgAction::Append, DeValue::Array(values)) => {
+            values.iter().map(|value| one(value.get_ref())).collect()
+        }
+        _ => one(value).map(|word| vec![word]),
+    }
+}
+
+/// Whether the command line would take these words, in its own words if not.
+fn check(command: &Command, words: &[String]) -> Result<(), String> {
+    let name = command.get_name().to_owned();
+    let all = std::iter::once(&name).chain(words);
+    match command.clone().try_get_matches_from(all) {
+        // What it wants besides may come from elsewhere.
+        Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => {
+            Err(first_words(&error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The problem, without the advice that follows it.
+pub(super) fn first_words(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let problem = text.split("\n\n").next().unwrap_or(text);
+    problem.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+fn unknown(command: &Command, key: &str) -> String {
+    let nearest = keys(command)
+        .map(|(long, _)| {
+            (strsim::osa_distance(&key.to_ascii_lowercase().replace('_', "-"), long), long)
+        })
+        .min()
+        .filter(|(distance, _)| *distance <= 2 + key.len() / 8);
+    match nearest {
+        Some((_, nearest)) => format!("unknown key '{key}', did you mean '{nearest}'?"),
+        None => format!("unknown key '{key}'; the keys are the flags that host --help lists"),
+    }
+}
+
+fn scalar(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.clone().into_owned()),
+        DeValue::Integer(number) => {
+            let text = number.as_str();
+            match number.radix() {
+                10 => Some(text.to_owned()),
+                radix => i64::from_str_radix(text, radix).ok().map(|number| number.to_string()),
+            }
+        }
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        _ => None,
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or a time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path, error) => {
+                write!(out, "cannot read the settings file {}: {error}", path.display())
+            }
+            Self::Line(path, line, problem) => write!(out, "{}:{line}: {problem}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for FileError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Vec<(String, usize, Vec<String>)>, String> {
+        let file = SettingsFile::parse(Path::new("host.toml"), text, &super::super::command());
+        let entries = file.map_err(|error| error.to_string())?.entries;
+        Ok(entries.into_iter().map(|entry| (entry.key, entry.line, entry.words)).collect())
+    }
+
+    #[test]
+    fn keys_become_words_of_a_command_line() {
+        let text = "# a comment\nport = 5_001\n\nbind = ['127.0.0.1', '::1']\ngrace = 0.5\n\
+                    allow-insecure-plugins = true\nmax-request = '1M'\nmax-sessions = 0xff\n";
+        let mut entries = parse(text).unwrap();
+        entries.sort_by_key(|(_, line, _)| *line);
+        let entry = |key: &str, line, words: &[&str]| {
+            (key.to_owned(), line, words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            entries,
+            [
+                entry("port", 2, &["--port=5001"]),
+                entry("bind", 4, &["--bind=127.0.0.1", "--bind=::1"]),
+                entry("grace", 5, &["--grace=0.5"]),
+                entry("allow-insecure-plugins", 6, &["--allow-insecure-plugins"]),
+                entry("max-request", 7, &["--max-request=1M"]),
+                entry("max-sessions", 8, &["--max-sessions=255"]),
+            ]
+        );
+        assert_eq!(parse("allow-insecure-plugins = false").unwrap()[0].2, Vec::<String>::new());
+        assert_eq!(parse("bind = '::1'").unwrap()[0].2, ["--bind=::1"]);
+        assert!(parse("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        for (text, problem) in [
+            ("\nprot = 1", "host.toml:2: unknown key 'prot', did you mean 'port'?"),
+            (
+                "log_level = 'info'",
+                "host.toml:1: unknown key 'log_level', did you mean 'log-level'?",
+            ),
+            (
+                "zzzzzzzz = 1",
+                "host.toml:1: unknown key 'zzzzzzzz'; the keys are the flags that host --help lists",
+            ),
+            ("config = 'x'", "host.toml:1: unknown key 'config'"),
+            ("help = true", "host.toml:1: unknown key 'help'"),
+            (
+                "grace = 1\nport = 80",
+                "host.toml:2: invalid value '80' for '--port <PORT>': port 80 is one of the \
+                 system's own (1 to 1023); choose one from 1024 to 65535",
+            ),
+            (
+                "trust = 'some'",
+                "host.toml:1: invalid value 'some' for '--trust <WHOM>' [possible values: none, \
+                 loopback, lan, all]",
+            ),
+            ("port = [1]", "host.toml:1: 'port' takes text or a number, and this is a list"),
+            (
+                "port = true",
+                "host.toml:1: 'port' takes text or a number, and this is true or false",
+            ),
+            ("bind = [[1]]", "host.toml:1: 'bind' takes text or a number, and this is a list"),
+            (
+                "allow-insecure-plugins = 1",
+                "host.toml:1: 'allow-insecure-plugins' takes true or false, and this is a number",
+            ),
+            ("[port]\nx = 1", "host.toml:1: 'port' takes text or a number, and this is a table"),
+            ("port = 5000\n\nport = 5001", "host.toml:3: duplicate key"),
+            ("\n\nport 5000", "host.toml:3: "),
+        ] {
+            let said = parse(text).unwrap_err();
+            assert!(said.starts_with(problem), "{text}: {said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+    }
+
+    #[test]
+    fn what_a_flag_wants_besides_may_come_from_elsewhere() {
+        assert_eq!(parse("tls-cert = 'c.pem'").unwrap()[0].2, ["--tls-cert=c.pem"]);
+    }
+}

@@ -1,0 +1,75 @@
+//! `host config`: the settings in force, and where each comes from.
+
+use std::fmt::Write;
+
+use crate::config::Setting;
+
+/// The settings as a settings file: what is not set is a comment, and so is where a value is from.
+#[must_use]
+pub(crate) fn describe(settings: &[Setting]) -> String {
+    let lines: Vec<(String, &Setting)> =
+        settings.iter().map(|setting| (line(setting), setting)).collect();
+    let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or_default();
+    let mut text = String::new();
+    for (line, setting) in lines {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{line:width$}  # {}", setting.origin);
+    }
+    text
+}
+
+fn line(Setting { name, values, is_list, .. }: &Setting) -> String {
+    match values.as_deref() {
+        None => format!("# {name} is not set"),
+        Some(values) if *is_list => {
+            let values: Vec<String> = values.iter().map(|value| literal(value)).collect();
+            format!("{name} = [{}]", values.join(", "))
+        }
+        Some([value]) => format!("{name} = {}", literal(value)),
+        Some(values) => format!("{name} = {}", literal(&values.join(" "))),
+    }
+}
+
+/// As TOML has it: a number or a switch as it is, everything else in quotes.
+fn literal(value: &str) -> String {
+    let plain = value.parse::<i64>().is_ok_and(|number| number.to_string() == value)
+        || value == "true"
+        || value == "false";
+    if plain { value.to_owned() } else { toml::Value::from(value).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Origin;
+
+    #[test]
+    fn values_are_written_as_toml_and_read_back() {
+        let setting = |name: &str, values: Option<&[&str]>, is_list, origin| Setting {
+            name: name.into(),
+            values: values.map(|values| values.iter().map(|value| (*value).into()).collect()),
+            is_list,
+            origin,
+        };
+        let settings = [
+            setting("port", Some(&["5000"]), false, Origin::Default),
+            setting("plugins", Some(&["a \"b\"\\c"]), false, Origin::Flag),
+            setting("bind", Some(&["::1"]), true, Origin::File("x.toml".into(), 3)),
+            setting("empty", Some(&[]), true, Origin::Default),
+            setting("state-dir", None, false, Origin::Default),
+            setting("switch", Some(&["true"]), false, Origin::Environment("X".into())),
+        ];
+        let text = describe(&settings);
+        let table: toml::Table = text.parse().unwrap();
+        assert_eq!(table["port"].as_integer(), Some(5000));
+        assert_eq!(table["plugins"].as_str(), Some("a \"b\"\\c"));
+        assert_eq!(table["bind"].as_array().unwrap()[0].as_str(), Some("::1"));
+        assert_eq!(table["empty"].as_array().unwrap().len(), 0);
+        assert_eq!(table["switch"].as_bool(), Some(true));
+        assert!(!table.contains_key("state-dir"));
+        for line in ["  # default", "  # flag", "# file x.toml:3", "# environment X"] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(text.contains("# state-dir is not set"), "{text}");
+    }
+}

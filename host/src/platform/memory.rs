@@ -1,0 +1,43 @@
+//! What this process takes of the system.
+
+use std::fs;
+
+/// What this process takes of the system; what the system does not tell is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of memory that are in it.
+    pub resident: Option<u64>,
+    /// Its threads.
+    pub threads: Option<u64>,
+    /// Its open files, sockets among them.
+    pub files: Option<u64>,
+}
+
+/// What this process takes now. Told on Linux alone.
+#[must_use]
+pub fn usage() -> Usage {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let number = |name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    Usage {
+        resident: number("VmRSS").map(|kibibytes| kibibytes * 1024),
+        threads: number("Threads"),
+        // One of them is the listing itself.
+        files: fs::read_dir("/proc/self/fd").ok().map(|all| all.count().saturating_sub(1) as u64),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_takes_some_of_everything() {
+        let Usage { resident, threads, files } = usage();
+        assert!(resident.unwrap() > 500_000 && resident.unwrap() < 1 << 40);
+        assert!((1..100_000).contains(&threads.unwrap()));
+        assert!((3..100_000).contains(&files.unwrap()));
+    }
+}

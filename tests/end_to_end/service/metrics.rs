@@ -1,0 +1,246 @@
+//! What the host counts, as a page for Prometheus and as the reply of `stats`.
+
+use std::{net::SocketAddr, thread};
+
+use dropin_tests::{
+    Connection, Frame, Host, Lines, Resp, Setup, open_metrics::Page, reload::variant,
+};
+
+/// A host that serves metrics.
+fn host(plugins: &[&str]) -> Host {
+    Setup::new().plugins(plugins).flags(&["--metrics", "127.0.0.1:0"]).start()
+}
+
+/// Where a host serves its metrics, by its own word.
+fn place(host: &Host) -> SocketAddr {
+    let said = host.stdout();
+    let line = said.lines().find_map(|line| line.strip_prefix("metrics http://"));
+    let address = line.and_then(|line| line.strip_suffix("/metrics"));
+    address.expect("it says where").parse().expect("an address")
+}
+
+/// The answer to an HTTP request: status line and headers, and the body.
+#[track_caller]
+fn http(host: &Host, request: &str) -> (String, String) {
+    let mut client = Connection::to(place(host));
+    client.send(request);
+    let answer = String::from_utf8(client.rest()).expect("it is text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    (head.to_owned(), body.to_owned())
+}
+
+#[track_caller]
+fn scrape(host: &Host) -> Page {
+    let (head, body) = http(host, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(
+        head.contains("\r\nContent-Type: application/openmetrics-text; version=1.0.0"),
+        "{head}"
+    );
+    assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{head}");
+    Page::read(&body)
+}
+
+fn of(command: &str) -> Vec<(&str, &str)> {
+    match command.split_once('.') {
+        Some((plugin, command)) => vec![("command", command), ("plugin", plugin)],
+        None => vec![("command", command)],
+    }
+}
+
+/// Calls, errors and timed calls of a command.
+fn counted(page: &Page, command: &str) -> (f64, f64, f64) {
+    let get = |name: &str| page.get(name, &of(command)).unwrap_or(0.0);
+    let timed = get("dropin_command_duration_seconds_count");
+    (get("dropin_command_calls_total"), get("dropin_command_errors_total"), timed)
+}
+
+#[test]
+fn the_page_counts_what_was_asked_and_what_went_wrong() {
+    let host = host(&["text", "facts"]);
+    let before = scrape(&host);
+    assert_eq!(counted(&before, "text.echo"), (0.0, 0.0, 0.0));
+    let mut client = Lines::connect(&host);
+    for _ in 0..3 {
+        assert_eq!(client.ask("echo x"), "x");
+    }
+    assert!(client.ask("fail ODD 'on purpose'").starts_with("error: "));
+    assert!(client.ask("upper").starts_with("error: wrong number"));
+    assert!(client.ask("nonsense").starts_with("error: unknown"));
+    assert!(client.ask("echo 'open").starts_with("error: "));
+    assert_eq!(client.ask("ping"), "PONG");
+    let page = scrape(&host);
+    assert_eq!(counted(&page, "text.echo"), (3.0, 0.0, 3.0));
+    assert_eq!(counted(&page, "facts.fail"), (1.0, 1.0, 1.0));
+    assert_eq!(counted(&page, "text.upper"), (1.0, 1.0, 1.0));
+    assert_eq!(counted(&page, "ping"), (1.0, 0.0, 1.0));
+    assert_eq!(counted(&page, "nonsense"), (0.0, 0.0, 0.0));
+    let rejected = |reason| page.get("dropin_requests_rejected_total", &[("reason", reason)]);
+    assert_eq!(rejected("unknown"), Some(1.0));
+    assert_eq!(rejected("malformed"), Some(1.0));
+    assert_eq!(rejected("denied"), Some(0.0));
+    assert_eq!(page.get("dropin_sessions", &[]), Some(1.0));
+    assert_eq!(page.get("dropin_sessions_started_total", &[]), Some(1.0));
+    assert_eq!(page.get("dropin_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), Some(1.0));
+    let event = |name| page.get("dropin_plugin_events_total", &[("event", name)]);
+    assert_eq!(
+        (event("loaded"), event("swapped"), event("refused")),
+        (Some(2.0), Some(0.0), Some(0.0))
+    );
+    if cfg!(target_os = "linux") {
+        let memory = page.get("process_resident_memory_bytes", &[]).unwrap();
+        assert!((1e6..1e10).contains(&memory), "{memory}");
+        assert!(page.get("process_open_fds", &[]).unwrap() > 3.0);
+    }
+}
+
+#[test]
+fn counts_survive_a_reload_which_is_counted_itself() {
+    let host = host(&["text"]);
+    let mut client = Lines::connect(&host);
+    for round in 1..=3_u32 {
+        assert_eq!(client.ask("echo x"), "x");
+        host.place("text", &variant("text", round as usize));
+        host.wait_for_log(&format!("generation {} swapped", round + 1));
+        host.wait_for_log(&format!("generation {round} drained"));
+        assert_eq!(client.ask("echo x"), "x");
+        let page = scrape(&host);
+        assert_eq!(counted(&page, "text.echo"), (f64::from(2 * round), 0.0, f64::from(2 * round)));
+        let event = |name| page.get("dropin_plugin_events_total", &[("event", name)]);
+        assert_eq!(event("swapped"), Some(f64::from(round)));
+        let labels = [("plugin", "text"), ("version", env!("CARGO_PKG_VERSION"))];
+        assert_eq!(page.get("dropin_plugin_generation", &labels), Some(f64::from(round + 1)));
+    }
+    host.place("bad", b"no library at all");
+    host.wait_for_log("refused");
+    let page = scrape(&host);
+    assert_eq!(page.get("dropin_plugin_events_total", &[("event", "refused")]), Some(1.0));
+    // Gone and back, it goes on where it was.
+    std::fs::remove_file(host.library("text")).unwrap();
+    host.wait_for_log("withdrawn");
+    host.place("text", &variant("text", 9));
+    host.wait_for_log("generation 5 loaded");
+    assert_eq!(client.ask("echo x"), "x");
+    assert_eq!(counted(&scrape(&host), "text.echo").0, 7.0);
+}
+
+#[test]
+fn no_call_is_lost_among_many_sessions_and_batches() {
+    const SESSIONS: usize = 12;
+    const BATCHES: usize = 40;
+    let host = host(&["text"]);
+    // Nine commands, one more than a session counts side by side.
+    let batch =
+        "ping\r\necho a\r\nupper b\r\nlower c\r\nreverse d\r\ncount e\r\nselect 0\r\ncommand \
+                 count\r\nclient id\r\nping x\r\necho\r\n"
+            .repeat(8);
+    let replies = 8 * (11 + 2);
+    thread::scope(|scope| {
+        for _ in 0..SESSIONS {
+            scope.spawn(|| {
+                let mut client = Lines::connect(&host);
+                for _ in 0..BATCHES {
+                    client.say(batch.trim_end());
+                    // `count` replies three lines, the others one.
+                    for _ in 0..replies {
+                        let _ = client.line();
+                    }
+                }
+            });
+        }
+    });
+    let (page, all) = (scrape(&host), (SESSIONS * BATCHES * 8) as f64);
+    assert_eq!(counted(&page, "ping").0, 2.0 * all);
+    assert_eq!(counted(&page, "text.echo"), (2.0 * all, all, counted(&page, "text.echo").2));
+    for command in
+        ["text.upper", "text.lower", "text.reverse", "text.count", "select", "command", "client"]
+    {
+        let (calls, errors, timed) = counted(&page, command);
+        assert_eq!((calls, errors), (all, 0.0), "{command}");
+        assert!(timed <= calls, "{command}");
+    }
+    // The first of each read and every 32nd are timed; how a batch arrives in reads is up to the system.
+    let timed = page.sum("dropin_command_duration_seconds_count");
+    assert!(timed >= all * 11.0 / 32.0, "{timed}");
+}
+
+#[test]
+fn the_page_is_only_read_and_nobody_holds_it_up() {
+    let mut host = host(&[]);
+    // Whoever says nothing is not waited for long.
+    let silent = Connection::to(place(&host));
+    let (head, body) = http(&host, "HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.is_empty(), "{head}");
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\n\r\n", "404 Not Found"),
+        ("GET /metrics/x HTTP/1.1\r\n\r\n", "404 Not Found"),
+        ("POST /metrics HTTP/1.1\r\n\r\n", "405 Method Not Allowed"),
+        ("ks\r\n\r\n", "400 Bad Request"),
+    ] {
+        let (head, _) = http(&host, request);
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request}: {head}");
+    }
+    let (head, _) = http(&host, &format!("GET /metrics HTTP/1.1\r\nA: {}", "a".repeat(8192)));
+    assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
+    let waiting = Connection::to(place(&host));
+    assert_eq!(host.ks(), Some(0));
+    drop((silent, waiting));
+}
+
+#[test]
+fn an_address_that_cannot_be_had_is_a_clear_error() {
+    let other = host(&[]);
+    let taken = place(&other).to_string();
+    let ended = Setup::new().flags(&["--metrics", &taken]).run();
+    assert_eq!(ended.status, Some(1));
+    let said = format!("cannot serve the metrics on {taken}: ");
+    assert!(ended.stderr.contains(&said) && ended.stderr.contains("--metrics"), "{ended:?}");
+    let quiet = Host::start(&[]);
+    assert!(!quiet.stdout().contains("metrics"), "without the flag there are none");
+}
+
+#[test]
+fn stats_tells_the_same_to_a_person() {
+    let host = Host::start(&["text", "facts"]);
+    let mut client = Resp::connect3(&host);
+    for _ in 0..4 {
+        assert_eq!(client.ask(&["echo", "x"]), "x".into());
+    }
+    assert!(matches!(client.ask(&["fail", "ODD", "x"]), Frame::Error(_)));
+    assert!(matches!(client.ask(&["nonsense"]), Frame::Error(_)));
+    let stats = client.ask(&["STATS"]);
+    let number =
+        |name: &str| stats.get(name).unwrap_or_else(|| panic!("no {name}: {stats:?}")).as_integer();
+    // The protocol was chosen by one HELLO.
+    assert_eq!((number("calls"), number("errors"), number("unknown-commands")), (6, 1, 1));
+    assert_eq!((number("sessions"), number("plugins"), number("plugins-loaded")), (1, 2, 2));
+    assert_eq!((number("plugins-reloaded"), number("plugins-refused")), (0, 0));
+    assert_eq!(stats.get("version"), Some(&env!("CARGO_PKG_VERSION").into()));
+    if cfg!(target_os = "linux") {
+        assert!(number("memory-bytes") > 1_000_000);
+    }
+    let top = stats.get("top-commands").unwrap().items();
+    assert_eq!(top[0].get("command"), Some(&"echo".into()));
+    assert_eq!(top[0].get("plugin"), Some(&"text".into()));
+    assert_eq!(top[0].get("calls"), Some(&4.into()));
+    let time = |name: &str| match top[0].get(name) {
+        Some(Frame::Float(value)) => *value,
+        other => panic!("{name} is {other:?}"),
+    };
+    assert!(time("mean-us") > 0.0);
+    assert!(time("p50-us") <= time("p99-us"));
+    let commands = client.ask(&["stats", "commands"]);
+    let names: Vec<&str> =
+        commands.items().iter().map(|one| one.get("command").unwrap().as_str()).collect();
+    assert_eq!(names[0], "echo");
+    assert!(["fail", "hello", "stats"].iter().all(|name| names.contains(name)), "{names:?}");
+    assert_eq!(
+        client.ask(&["stats", "nonsense"]),
+        Frame::error("ERR unknown subcommand 'nonsense', 'stats' has: COMMANDS")
+    );
+    // What came before it in one batch is counted.
+    let mut lines = Lines::connect(&host);
+    lines.say("ping\r\nping\r\nping\r\nstats commands");
+    let said = [(); 5].map(|()| lines.line()).join("\n");
+    assert!(said.contains("command: ping, plugin: , calls: 3, errors: 0"), "{said}");
+}

@@ -1,0 +1,226 @@
+//! `host.toml`, `host config`, and which of flag, environment, file and default wins.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use dropin_tests::{Ended, Lines, Setup, system::quiet_port};
+use tempfile::tempdir;
+
+use super::host_in;
+
+/// What a flag may be set to, tried in this order until the host takes one that is not its default.
+const VALUES: [&str; 9] = [
+    "7777",
+    "\"4.5\"",
+    "[\"127.0.0.2\"]",
+    "true",
+    "\"poll\"",
+    "\"lan\"",
+    "\"json\"",
+    "\"warn\"",
+    "\"some/path\"",
+];
+
+/// A flag that is taken only together with another.
+const TOGETHER: [(&str, &str); 2] = [("tls-cert", "tls-key"), ("tls-key", "tls-cert")];
+
+/// What `host config` says: by flag, its value and where it is from.
+fn settings(ended: &Ended) -> BTreeMap<String, (String, String)> {
+    assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
+    let lines = ended.stdout.lines().map(|line| {
+        let (setting, origin) = line.rsplit_once("  # ").expect(line);
+        let setting = setting.trim();
+        let (name, value) = match setting.split_once(" = ") {
+            Some((name, value)) => (name, value),
+            None => (
+                setting
+                    .strip_prefix("# ")
+                    .and_then(|text| text.strip_suffix(" is not set"))
+                    .expect(line),
+                "",
+            ),
+        };
+        (name.to_owned(), (value.to_owned(), origin.to_owned()))
+    });
+    lines.collect()
+}
+
+/// A value as the command line and the environment have it.
+fn bare(value: &str) -> String {
+    value.trim_matches(['[', ']']).trim_matches('"').to_owned()
+}
+
+/// For every flag of the host, a value that is not its default.
+fn samples(folder: &Path) -> BTreeMap<String, String> {
+    let defaults = settings(&host_in(folder, &["config"], &[]));
+    assert!(defaults.len() > 20, "{defaults:?}");
+    assert!(defaults.values().all(|(_, origin)| origin == "default"), "{defaults:?}");
+    let sample = |(name, (default, _)): (&String, &(String, String))| {
+        let taken = VALUES.iter().find(|value| {
+            let file = folder.join("sample.toml");
+            let more = TOGETHER.iter().find(|(one, _)| one == name);
+            let more = more.map_or_else(String::new, |(_, other)| format!("{other} = \"x\"\n"));
+            fs::write(&file, format!("{name} = {value}\n{more}")).unwrap();
+            let tried = host_in(folder, &["config", "--config", "sample.toml"], &[]);
+            tried.status == Some(0) && settings(&tried)[name].0 != *default
+        });
+        let taken = taken.unwrap_or_else(|| panic!("no value for --{name}: add one to VALUES"));
+        (name.clone(), (*taken).to_owned())
+    };
+    defaults.iter().map(sample).collect()
+}
+
+#[test]
+fn every_flag_can_be_set_in_the_file_in_the_environment_and_as_a_flag() {
+    let folder = tempdir().unwrap();
+    let samples = samples(folder.path());
+    let mut file = String::new();
+    for (name, value) in &samples {
+        file += &format!("{name} = {value}\n");
+    }
+    fs::write(folder.path().join("all.toml"), &file).unwrap();
+    let said = host_in(folder.path(), &["config", "--config", "all.toml"], &[]);
+    let from_file = settings(&said);
+    for (line, name) in samples.keys().enumerate() {
+        assert_eq!(from_file[name].1, format!("file all.toml:{}", line + 1), "{name}");
+    }
+    // What is printed is a settings file that says the same.
+    fs::write(folder.path().join("printed.toml"), &said.stdout).unwrap();
+    let again = settings(&host_in(folder.path(), &["config", "--config", "printed.toml"], &[]));
+    let values = |all: &BTreeMap<String, (String, String)>| {
+        all.iter().map(|(name, (value, _))| (name.clone(), value.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&again), values(&from_file));
+
+    let variable = |name: &str| match name {
+        "log-level" => "DROPIN_LOG".to_owned(),
+        name => format!("DROPIN_{}", name.replace('-', "_").to_ascii_uppercase()),
+    };
+    let variables: Vec<(String, String)> =
+        samples.iter().map(|(name, value)| (variable(name), bare(value))).collect();
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let said = host_in(folder.path(), &["config"], &variables);
+    let from_environment = settings(&said);
+    assert_eq!(values(&from_environment), values(&from_file));
+    for name in samples.keys() {
+        let origin = format!("environment {}", variable(name));
+        assert_eq!(from_environment[name].1, origin, "{name}");
+    }
+
+    let flags: Vec<String> = samples
+        .iter()
+        .map(|(name, value)| match value.as_str() {
+            "true" => format!("--{name}"),
+            value => format!("--{name}={}", bare(value)),
+        })
+        .collect();
+    let mut arguments = vec!["config"];
+    arguments.extend(flags.iter().map(String::as_str));
+    let from_flags = settings(&host_in(folder.path(), &arguments, &[]));
+    assert_eq!(values(&from_flags), values(&from_file));
+    assert!(from_flags.values().all(|(_, origin)| origin == "flag"), "{from_flags:?}");
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("h.toml"), "port = 6001\ngrace = 7\nwatch = 'poll'\n").unwrap();
+    let variables =
+        [("DROPIN_HOST_CONFIG", "h.toml"), ("DROPIN_PORT", "6002"), ("DROPIN_GRACE", "8")];
+    let all = settings(&host_in(folder.path(), &["config", "--port", "6003"], &variables));
+    let is = |name: &str, value: &str, origin: &str| {
+        assert_eq!(all[name], (value.to_owned(), origin.to_owned()));
+    };
+    is("port", "6003", "flag");
+    is("grace", "8", "environment DROPIN_GRACE");
+    is("watch", "\"poll\"", "file h.toml:3");
+    is("probe-timeout", "5", "default");
+}
+
+#[test]
+fn the_file_in_the_users_directory_is_read_and_a_named_one_comes_instead() {
+    let folder = tempdir().unwrap();
+    let place = folder.path().join("config").join("dropin");
+    fs::create_dir_all(&place).unwrap();
+    fs::write(place.join("host.toml"), "\nport = 6010\n").unwrap();
+    fs::write(folder.path().join("other.toml"), "grace = 9\n").unwrap();
+    let found = settings(&host_in(folder.path(), &["config"], &[]));
+    let path = place.join("host.toml");
+    assert_eq!(found["port"], ("6010".into(), format!("file {}:2", path.display())));
+    let named = settings(&host_in(folder.path(), &["config", "--config", "other.toml"], &[]));
+    assert_eq!(named["port"].1, "default");
+    assert_eq!(named["grace"].1, "file other.toml:1");
+}
+
+#[test]
+fn a_host_serves_as_its_file_says_and_so_do_keys_and_checks() {
+    let port = quiet_port();
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("h.toml");
+    let state = folder.path().join("kept");
+    let key = folder.path().join("no.pub");
+    let text = format!(
+        "port = {port}\nbind = ['127.0.0.1', '::1']\ntrust = 'all'\nstate-dir = '{}'\n",
+        state.display()
+    );
+    fs::write(&file, &text).unwrap();
+    let path = file.to_str().unwrap();
+    let mut host = Setup::new().default_port().flags(&["--config", path]).start();
+    let mut ports: Vec<String> = host.addresses().iter().map(ToString::to_string).collect();
+    ports.sort();
+    assert_eq!(ports, [format!("127.0.0.1:{port}"), format!("[::1]:{port}")]);
+    host.wait_for_log("--trust all");
+    assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
+    assert_eq!(host.ks(), Some(0));
+
+    // `host key` works where the host does.
+    let added = host_in(folder.path(), &["key", "add", "alice", "--config", path], &[]);
+    assert_eq!(added.status, Some(0), "{added:?}");
+    let listed =
+        host_in(folder.path(), &["key", "list", "--state-dir", state.to_str().unwrap()], &[]);
+    assert!(listed.stdout.contains("alice"), "{listed:?}");
+    // `host check` judges as the host does.
+    fs::write(&file, format!("plugin-key = '{}'\n", key.display())).unwrap();
+    let checked = host_in(folder.path(), &["check", "h.toml", "--config", path], &[]);
+    assert!(checked.stderr.contains("no.pub"), "{checked:?}");
+}
+
+#[test]
+fn what_is_wrong_with_the_file_is_told_with_path_and_line_and_nothing_starts() {
+    let folder = tempdir().unwrap();
+    for (text, problem) in [
+        (
+            "port = 5000\nlog-levle = 'info'\n",
+            "h.toml:2: unknown key 'log-levle', did you mean 'log-level'?",
+        ),
+        (
+            "\nport = 80\n",
+            "h.toml:2: invalid value '80' for '--port <PORT>': port 80 is one of the system's own",
+        ),
+        ("port = \n", "h.toml:1: "),
+        (
+            "tls-cert = 'x'\n",
+            "h.toml: the following required arguments were not provided: --tls-key",
+        ),
+    ] {
+        fs::write(folder.path().join("h.toml"), text).unwrap();
+        for arguments in [&["--config", "h.toml"][..], &["config", "--config", "h.toml"]] {
+            let ended = host_in(folder.path(), arguments, &[]);
+            assert_eq!((ended.status, ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
+            assert!(ended.stderr.starts_with(&format!("error: {problem}")), "{ended:?}");
+        }
+    }
+    let ended = host_in(folder.path(), &["--config", "missing.toml"], &[]);
+    assert_eq!(ended.status, Some(2));
+    assert!(ended.stderr.contains("cannot read the settings file missing.toml"), "{ended:?}");
+}
+
+#[test]
+fn plugins_load_although_the_settings_of_the_host_are_in_the_environment() {
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("h.toml"), "grace = 6\n").unwrap();
+    let path = folder.path().join("h.toml");
+    let setup = Setup::new().plugins(&["text"]);
+    let host = setup.variable("DROPIN_HOST_CONFIG", path.to_str().unwrap()).start();
+    assert_eq!(Lines::connect(&host).ask("upper x"), "X");
+}

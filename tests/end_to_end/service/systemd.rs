@@ -1,0 +1,147 @@
+//! What systemd is told and what it passes: sd_notify(3), sd_listen_fds(3).
+
+use std::{
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::{fd::AsRawFd, unix::net::UnixDatagram},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use dropin_tests::{Host, LIMIT, Lines, Setup, system::quiet_port, tool, wait_for, wait_until};
+use rustix::io::{FdFlags, fcntl_setfd};
+use tempfile::tempdir;
+
+/// The socket on which systemd is told.
+struct Told(UnixDatagram);
+
+impl Told {
+    fn at(path: &Path) -> Self {
+        let socket = UnixDatagram::bind(path).unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        Self(socket)
+    }
+
+    /// The next message.
+    #[track_caller]
+    fn next(&self) -> String {
+        let mut buffer = [0; 4096];
+        let length = self.0.recv(&mut buffer).expect("systemd is told something");
+        String::from_utf8(buffer[..length].to_vec()).unwrap().trim_end().to_owned()
+    }
+
+    /// The next message that starts so.
+    #[track_caller]
+    fn wait_for(&self, start: &str) -> String {
+        wait_for(start, LIMIT, || Some(self.next()).filter(|said| said.starts_with(start)))
+    }
+}
+
+#[test]
+fn systemd_is_told_of_the_start_the_state_the_pulse_and_the_end() {
+    let folder = tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let told = Told::at(&socket);
+    let mut host = Setup::new()
+        .plugins(&["text", "store"])
+        .variable("NOTIFY_SOCKET", socket.to_str().unwrap())
+        .variable("WATCHDOG_USEC", "400000")
+        .start();
+    // It is ready when its plugins are loaded, not before.
+    assert_eq!(told.next(), "READY=1\nSTATUS=plugins: 2, sessions: 0, calls so far: 0");
+    for _ in 0..3 {
+        told.wait_for("WATCHDOG=1");
+    }
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("echo x"), "x");
+    assert_eq!(
+        told.wait_for("STATUS=plugins: 2, sessions: 1"),
+        "STATUS=plugins: 2, sessions: 1, calls so far: 1"
+    );
+    host.terminate();
+    told.wait_for("STOPPING=1\nSTATUS=shutting down");
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn a_service_manager_that_does_not_listen_is_no_reason_not_to_serve() {
+    let host = Setup::new().variable("NOTIFY_SOCKET", "/nowhere/at/all").start();
+    assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
+    host.wait_for_log("does not listen");
+}
+
+/// Starts a host that is passed this socket as systemd does it: as descriptor 3.
+fn start_with(listener: &TcpListener, flags: &[&str]) -> Host {
+    // What a test starts inherits nothing else.
+    fcntl_setfd(listener, FdFlags::empty()).unwrap();
+    let number = listener.as_raw_fd();
+    let shell = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&{number} {number}<&-");
+    let shell = if number == 3 { shell.replace(" 3<&3 3<&-", "") } else { shell };
+    let host = Setup::new().flags(flags).started_by(&["sh", "-c", &shell]).start();
+    fcntl_setfd(listener, FdFlags::CLOEXEC).unwrap();
+    host
+}
+
+#[test]
+fn a_socket_that_is_passed_is_served_and_left_listening() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Its own flags do not matter: the port of this one is taken.
+    let mut host = start_with(&listener, &["--bind", "127.0.0.2"]);
+    assert_eq!(host.addresses(), [address]);
+    assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
+    assert_eq!(host.ks(), Some(0));
+    // Who comes between two hosts waits, and is served by the next.
+    let mut early = Lines::to(address);
+    early.say("ping");
+    let mut next = start_with(&listener, &[]);
+    assert_eq!(early.line(), "PONG");
+    next.terminate();
+    assert_eq!(next.exit(), Some(0));
+}
+
+#[test]
+fn ipv4_clients_of_a_socket_for_both_families_are_what_they_are() {
+    let listener = TcpListener::bind("[::]:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let host = start_with(&listener, &[]);
+    // Trusted, since it is on this machine, and shown with its own address.
+    let mut client = Lines::to(SocketAddr::from(([127, 0, 0, 1], port)));
+    let said = client.ask("client info");
+    assert!(said.contains("addr=127.0.0.1:"), "{said}");
+    drop(host);
+}
+
+#[test]
+fn what_is_passed_and_no_listening_socket_is_a_clear_error() {
+    let shell = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3</dev/null";
+    let ended = Setup::new().started_by(&["sh", "-c", shell]).run();
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("use the service manager's sockets"), "{ended:?}");
+    // What is meant for another process is nobody else's.
+    let shell = "LISTEN_PID=1 LISTEN_FDS=1 exec \"$0\" \"$@\" 3</dev/null";
+    let host = Setup::new().started_by(&["sh", "-c", shell]).start();
+    assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
+}
+
+#[test]
+fn systemds_own_activation_starts_it_with_the_first_client() {
+    if !tool::require("systemd-socket-activate") {
+        return;
+    }
+    let address = SocketAddr::from(([127, 0, 0, 1], quiet_port()));
+    let text = address.to_string();
+    let first = thread::spawn(move || {
+        let mut stream = None;
+        wait_until("the socket is there", LIMIT, || {
+            stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok();
+            stream.is_some()
+        });
+        Lines::over(dropin_tests::Connection::over(stream.unwrap())).ask("echo first")
+    });
+    let setup = Setup::new().plugins(&["text"]);
+    let mut host = setup.started_by(&["systemd-socket-activate", "-l", &text]).start();
+    assert_eq!(host.addresses(), [address]);
+    assert_eq!(first.join().unwrap(), "first");
+    assert_eq!(host.ks(), Some(0));
+}
