@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -57,6 +57,15 @@ pub fn sanitized() -> Result<PathBuf, TaskError> {
     built.extend(["--package", "host", "--package", "client"].map(str::to_owned));
     nightly("build", &built)?;
     Ok(root().join("target").join("asan").join(HOST_TARGET).join("debug"))
+}
+
+/// `cargo deb` of what is already built; returns where the package is.
+pub fn deb(folder: &Path) -> Result<PathBuf, TaskError> {
+    let package = folder.join("dropin.deb");
+    let mut cargo = cargo();
+    cargo.args(["deb", "--package", "host", "--no-build", "--output"]).arg(&package);
+    succeed(&mut cargo)?;
+    Ok(package)
 }
 
 /// Cargo in the workspace's folder, by whichever toolchain its arguments name.

@@ -1,6 +1,7 @@
 //! Build, install, run, test: the habits of the house, as `cargo xtask COMMAND`.
 
 mod cargo;
+mod deb;
 mod fuzz;
 mod install;
 mod soak;
@@ -31,6 +32,8 @@ enum Task {
         #[arg(long)]
         debug: bool,
     },
+    /// Build the Debian package of host, client and shipped plugins; needs cargo-deb.
+    Deb,
     /// Run every test.
     Test {
         /// Passed on to `cargo test`, after `--`.
@@ -83,6 +86,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             cargo::build(&arguments)?;
             install::plugins(if debug { "debug" } else { "release" })?;
         }
+        Task::Deb => println!("built {}", deb::build()?.display()),
         Task::Test { cargo } => {
             cargo::build(&["--workspace", "--bins", "--lib"])?;
             cargo::test(&cargo)?;

@@ -2,6 +2,8 @@
 
 mod logs;
 mod metrics;
+#[cfg(unix)]
+mod packaged;
 mod pages;
 mod settings;
 #[cfg(unix)]

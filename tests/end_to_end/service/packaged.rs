@@ -1,0 +1,57 @@
+//! What the package installs, as far as it can be looked at without installing it.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use dropin_tests::tool;
+use tempfile::tempdir;
+
+use super::host_in;
+
+fn packaging(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join("packaging").join(name)
+}
+
+#[test]
+fn the_settings_that_are_installed_are_settings() {
+    let folder = tempdir().unwrap();
+    let text = fs::read_to_string(packaging("host.toml")).unwrap();
+    // What is commented out is right as well.
+    let all = text.lines().map(|line| {
+        let key = line.strip_prefix("# ").filter(|line| line.contains(" = "));
+        format!("{}\n", key.unwrap_or(line))
+    });
+    for (name, text) in [("as-it-is.toml", text.clone()), ("all.toml", all.collect())] {
+        fs::write(folder.path().join(name), text).unwrap();
+        let said = host_in(folder.path(), &["config", "--config", name], &[]);
+        assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""), "{name}");
+        assert!(said.stdout.contains(&format!("# file {name}:")), "{}", said.stdout);
+    }
+}
+
+#[test]
+fn the_units_are_units() {
+    if !tool::require("systemd-analyze") {
+        return;
+    }
+    let folder = tempdir().unwrap();
+    for name in ["dropin-host.service", "dropin-host.socket"] {
+        let text = fs::read_to_string(packaging(name)).unwrap();
+        // Neither the program nor its manual page is installed where this is tested.
+        let text = text
+            .replace(
+                "ExecStart=/usr/bin/dropin-host --config /etc/dropin/host.toml",
+                "ExecStart=/bin/true",
+            )
+            .replace("Documentation=man:dropin-host(1)\n", "");
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let units = ["dropin-host.service", "dropin-host.socket"].map(|name| folder.path().join(name));
+    let verified = tool::run(Command::new("systemd-analyze").arg("verify").args(&units), b"");
+    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+    assert!(verified.status.success() && !said.contains("dropin-host"), "{said}");
+    let mut security = Command::new("systemd-analyze");
+    let security = security.args(["security", "--offline=true", "--threshold=20"]).arg(&units[0]);
+    let judged = tool::run(security, b"");
+    let said = String::from_utf8_lossy(&judged.stdout).into_owned();
+    assert!(judged.status.success(), "it is more exposed than 2.0: {said}");
+}

@@ -1,0 +1,114 @@
+//! The Debian package: what ships, with manual pages and completions made by the programs themselves.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{TaskError, cargo};
+
+/// A program: as cargo builds it, and as it is installed. `host` and `client` are too general names for
+/// a system's /usr/bin, and Debian has a `host` there.
+const PROGRAMS: [(&str, &str); 2] = [("host", "dropin-host"), ("client", "dropin")];
+
+/// A shell, and how a completion file is called there, around the program's name.
+const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("fish", "", ".fish")];
+
+/// Builds the package, and returns where it is.
+pub fn build() -> Result<PathBuf, TaskError> {
+    let found = Command::new("cargo-deb").arg("--version").output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        return Err(TaskError::Missing("cargo-deb".into(), "cargo install cargo-deb --locked"));
+    }
+    cargo::build_shipped("release")?;
+    let pages = cargo::root().join("target").join("pages");
+    for (program, installed) in PROGRAMS {
+        write_pages(program, installed, &pages)?;
+    }
+    cargo::deb(&cargo::output("debian"))
+}
+
+fn write_pages(program: &str, installed: &str, pages: &Path) -> Result<(), TaskError> {
+    let program_file = named(program, installed, pages)?;
+    let man = pages.join("man");
+    if program == "host" {
+        // With a page for each of its subcommands.
+        said(&program_file, &["man".as_ref(), "--to".as_ref(), man.as_os_str()])?;
+    } else {
+        let page = said(&program_file, &["man".as_ref()])?;
+        write(&man.join(format!("{installed}.1")), &page)?;
+    }
+    for (shell, before, after) in SHELLS {
+        let script = said(&program_file, &["completion".as_ref(), shell.as_ref()])?;
+        let path = pages.join(shell).join(format!("{before}{installed}{after}"));
+        write(&path, &tied(&script, program, installed))?;
+    }
+    Ok(())
+}
+
+/// A completion for a program that is installed under another name: changed where it is tied to it.
+fn tied(script: &str, program: &str, installed: &str) -> String {
+    ["-o default ", "#compdef ", "compdef _client ", "compdef _host ", "complete -c "].iter().fold(
+        script.to_owned(),
+        |script, tie| {
+            let lines = script.lines().map(|line| match line.split_once(tie) {
+                Some((before, rest)) => match rest.strip_prefix(program) {
+                    Some(rest) if !rest.starts_with(|one: char| one.is_alphanumeric()) => {
+                        format!("{before}{tie}{installed}{rest}\n")
+                    }
+                    _ => format!("{line}\n"),
+                },
+                None => format!("{line}\n"),
+            });
+            lines.collect()
+        },
+    )
+}
+
+/// A program that was just built, under the name that it is installed by: it may call itself so.
+fn named(program: &str, installed: &str, pages: &Path) -> Result<PathBuf, TaskError> {
+    let (built, link) = (cargo::output("release").join(program), pages.join("bin").join(installed));
+    write(&link, "")?;
+    let linked = fs::remove_file(&link).and_then(|()| fs::hard_link(&built, &link));
+    linked.map_err(|error| TaskError::Io("link", built, error))?;
+    Ok(link)
+}
+
+/// What a program prints.
+fn said(program: &Path, arguments: &[&OsStr]) -> Result<String, TaskError> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.map_err(|error| TaskError::Io("start", program.to_owned(), error))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(TaskError::Failed(format!("{} {arguments:?}: {errors}", program.display())))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), TaskError> {
+    let failed = |error| TaskError::Io("write", path.to_owned(), error);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    fs::write(path, text).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completion_is_tied_to_the_installed_name_and_else_left_as_it_is() {
+        let script = "complete -c client -l port -d 'The client'\n#compdef client\n\
+                      complete -F _client -o nosort -o default client\ncmd=\"client\"\n\
+                      complete -c clients\n";
+        assert_eq!(
+            tied(script, "client", "dropin"),
+            "complete -c dropin -l port -d 'The client'\n#compdef dropin\n\
+             complete -F _client -o nosort -o default dropin\ncmd=\"client\"\n\
+             complete -c clients\n"
+        );
+    }
+}
