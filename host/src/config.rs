@@ -166,7 +166,7 @@ pub struct Serve {
     pub watch: WatchMode,
 
     /// How long the running calls of a plugin that hands its state over may take to finish, and
-    /// how long its saving and restoring may take, in seconds.
+    /// how long its saving, restoring and configuring may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds,
           help_heading = PLUGINS)]
     pub handover_timeout: Duration,

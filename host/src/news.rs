@@ -39,10 +39,12 @@ pub struct News {
 pub enum Event {
     /// It is served now and was not before.
     Loaded,
-    /// A file was not taken.
+    /// A file, which may be its configuration, was not taken.
     Refused,
     /// Another version of it is served now.
     Swapped,
+    /// Its configuration file has changed, and what it says is in force.
+    Configured,
     /// Its commands are gone.
     Withdrawn,
     /// The last call of a version that is no longer served is over.
@@ -159,6 +161,7 @@ impl Event {
             Self::Loaded => "loaded",
             Self::Refused => "refused",
             Self::Swapped => "swapped",
+            Self::Configured => "configured",
             Self::Withdrawn => "withdrawn",
             Self::Drained => "drained",
             Self::Unloaded => "unloaded",

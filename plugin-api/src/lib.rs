@@ -42,6 +42,7 @@
 #![warn(missing_docs)]
 
 pub mod abi;
+mod configuration;
 mod error;
 pub mod export;
 mod facts;
@@ -56,8 +57,12 @@ mod worker;
 #[doc(hidden)]
 pub use abi_stable;
 pub use log;
+/// For [`Configured::Config`] without a dependency of the plugin's own:
+/// `#[derive(plugin_api::serde::Deserialize)] #[serde(crate = "plugin_api::serde")]`.
+pub use serde;
 
 pub use crate::{
+    configuration::Configured,
     error::{Error, Result},
     facts::{CommandInfo, PluginInfo, SessionInfo},
     host::{Host, Stop},

@@ -10,14 +10,29 @@ pub const LIBRARY_EXTENSION: &str = std::env::consts::DLL_EXTENSION;
 /// # Errors
 /// The system's, and where it is a link, a pipe or whatever else is no plain file.
 pub fn open_plain(path: &Path) -> io::Result<fs::File> {
+    open(path, true)
+}
+
+/// As [`open_plain`], but a link is followed.
+///
+/// # Errors
+/// As `open_plain`.
+pub fn open_file(path: &Path) -> io::Result<fs::File> {
+    open(path, false)
+}
+
+fn open(path: &Path, itself: bool) -> io::Result<fs::File> {
     let mut options = fs::File::options();
     options.read(true);
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let links = if itself { OFlags::NOFOLLOW } else { OFlags::empty() };
+        let flags = (links | OFlags::NONBLOCK).bits().cast_signed();
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
     }
+    #[cfg(not(unix))]
+    let _ = itself;
     let file = options.open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),

@@ -13,7 +13,7 @@ pub use self::{
     descriptors::{Spare, is_out_of_descriptors, raise_descriptor_limit},
     files::{
         LIBRARY_EXTENSION, identity, is_mapped, is_own, links, make_private_dir, mode_for_others,
-        open_plain, rights,
+        open_file, open_plain, rights,
     },
     journal::logs_to_journal,
     memory::{Usage, usage},

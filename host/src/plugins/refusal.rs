@@ -90,6 +90,15 @@ pub enum Refusal {
         /// What went wrong.
         problem: String,
     },
+    /// It does not start with its configuration as it is.
+    Configuration {
+        /// The plugin.
+        plugin: String,
+        /// What is wrong, where, and what to do.
+        problem: String,
+        /// The same may be taken a moment later.
+        passing: bool,
+    },
     /// The probe itself could not be run.
     ProbeFailed {
         /// What was tried.
@@ -153,7 +162,13 @@ impl Refusal {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         use Refusal as R;
-        matches!(self, R::Unsettled | R::Handover { .. } | R::ProbeFailed { .. })
+        matches!(
+            self,
+            R::Unsettled
+                | R::Handover { .. }
+                | R::ProbeFailed { .. }
+                | R::Configuration { passing: true, .. }
+        )
     }
 
     /// The same with the file's own path in the loader's words, which name the private copy.
@@ -236,7 +251,9 @@ impl Refusal {
                 "its types do not fit this host's: build it with this host's version of \
                  plugin-api: {report}"
             ),
-            Self::Manifest { problem } | Self::Clash { problem } => out.write_str(problem),
+            Self::Manifest { problem }
+            | Self::Clash { problem }
+            | Self::Configuration { problem, .. } => out.write_str(problem),
             Self::Create { error } => write!(out, "its `create` failed: {error}"),
             Self::Died { how } => write!(out, "it ended the process that probed it: {how}"),
             Self::TimedOut { millis } => write!(
