@@ -14,6 +14,7 @@ mod exhaustion;
 mod half_open;
 mod limits;
 mod lines;
+mod new_plugin;
 mod plugin_clashes;
 mod plugin_files;
 mod progress;

@@ -3,6 +3,7 @@
 mod cargo;
 mod fuzz;
 mod install;
+mod new_plugin;
 mod soak;
 
 use std::{fmt, io, path::PathBuf, process::ExitCode};
@@ -31,6 +32,15 @@ enum Task {
         #[arg(long)]
         debug: bool,
     },
+    /// Make a new plugin from the template, add it to the workspace, test it and install it into
+    /// ./plugins, where a running host serves it at once.
+    NewPlugin {
+        /// The plugin's name: a-z, 0-9, - and _, a letter first.
+        name: String,
+        /// Build without optimisation, which is quicker.
+        #[arg(long)]
+        debug: bool,
+    },
     /// Run every test.
     Test {
         /// Passed on to `cargo test`, after `--`.
@@ -51,6 +61,8 @@ enum Task {
 pub enum TaskError {
     /// A file or program could not be dealt with.
     Io(&'static str, PathBuf, io::Error),
+    /// It is not to be done.
+    Refused(String),
     /// A program failed.
     Failed(String),
     /// A program is not there; how to get it.
@@ -75,7 +87,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             return cargo::host("release", &host);
         }
         Task::Plugins { debug } => {
-            let mut arguments = install::packages();
+            let mut arguments = install::packages()?;
             if !debug {
                 arguments.push("--release".into());
             }
@@ -83,6 +95,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             cargo::build(&arguments)?;
             install::plugins(if debug { "debug" } else { "release" })?;
         }
+        Task::NewPlugin { name, debug } => new_plugin::run(&name, debug)?,
         Task::Test { cargo } => {
             cargo::build(&["--workspace", "--bins", "--lib"])?;
             cargo::test(&cargo)?;
@@ -106,6 +119,7 @@ impl fmt::Display for TaskError {
             Self::Io(operation, path, error) => {
                 write!(out, "cannot {operation} {}: {error}", path.display())
             }
+            Self::Refused(why) => out.write_str(why),
             Self::Failed(what) => write!(out, "{what} failed"),
             Self::Missing(what, get) => write!(out, "there is no {what}; get it by: {get}"),
         }
