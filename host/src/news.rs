@@ -129,6 +129,12 @@ impl Subscription {
         self.news.try_iter()
     }
 
+    /// What arrives, for those who wait for nothing else.
+    #[must_use]
+    pub fn news(&self) -> &Receiver<Arc<News>> {
+        &self.news
+    }
+
     /// Becomes readable when there is something to read.
     #[must_use]
     pub fn wake(&self) -> &Wake {

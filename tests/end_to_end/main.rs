@@ -10,6 +10,7 @@ mod check_command;
 mod client_program;
 mod command_line;
 mod crowds;
+mod dev;
 mod exhaustion;
 mod half_open;
 mod limits;

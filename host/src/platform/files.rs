@@ -110,6 +110,19 @@ pub fn mode_for_others(file: &Metadata) -> u32 {
     }
 }
 
+/// The same rights, but that nobody else may write.
+#[must_use]
+pub fn closed_to_others(mut rights: fs::Permissions) -> fs::Permissions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        rights.set_mode(rights.mode() & !0o022);
+    }
+    #[cfg(not(unix))]
+    let _ = &mut rights;
+    rights
+}
+
 /// A file's owner and what everybody may do with it, for comparing; all the same where the system
 /// does not tell.
 #[must_use]
