@@ -11,7 +11,8 @@ use crate::{
 ///
 /// The whole file is the plugin's table. Where there is no file the table is empty, so that what
 /// may be left out needs a default. The host sees to the file: it reads it when the plugin is
-/// loaded, and again whenever it has changed.
+/// loaded, and again whenever it has changed. [`guide::configuration`](crate::guide::configuration)
+/// has an example.
 pub trait Configured: State {
     /// What the file holds. A type that derives `serde::Deserialize`; see [`serde`](crate::serde).
     /// With `#[serde(deny_unknown_fields)]` a misspelt key is refused and not passed over.

@@ -32,9 +32,11 @@
 //! - [`Request`] gives the arguments, the session and the host's facts.
 //! - [`IntoReply`] lists what a function may return, [`Error`] what it returns when it cannot.
 //! - [`State`] and [`Saved`] keep something between calls and hand it over to the next version.
+//! - [`Configured`] reads what the person who runs the host has set in a file.
 //! - [`Host`] gives a data directory and background threads; the macros of [`log`] write to the
 //!   host's log.
 //! - [`testing`] calls workers in a unit test.
+//! - [`guide`] has a page for each of these, with a complete plugin.
 //!
 //! The crate does no I/O and imports nothing of the host. [`abi`] is the binary contract and
 //! [`export`] the code behind the macro; authors need neither.
@@ -46,6 +48,7 @@ mod configuration;
 mod error;
 pub mod export;
 mod facts;
+pub mod guide;
 mod host;
 mod logging;
 mod reply;
