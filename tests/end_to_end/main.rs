@@ -15,6 +15,7 @@ mod exhaustion;
 mod half_open;
 mod limits;
 mod lines;
+mod mistakes;
 mod new_plugin;
 mod plugin_clashes;
 mod plugin_files;

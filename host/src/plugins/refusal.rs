@@ -31,6 +31,11 @@ pub enum Refusal {
     Unsettled,
     /// It ends before it is complete.
     Truncated,
+    /// It is a library, but not for this system.
+    OtherKind {
+        /// What it is, and what to do.
+        what: String,
+    },
     /// The system's loader does not take it.
     NotALibrary {
         /// What the loader said.
@@ -132,6 +137,7 @@ impl Refusal {
         matches!(
             self,
             R::NotAFile { .. }
+                | R::OtherKind { .. }
                 | R::NotALibrary { .. }
                 | R::Truncated
                 | R::NoPlugin
@@ -229,6 +235,7 @@ impl Refusal {
             Self::Handover { problem } => {
                 write!(out, "its state could not be handed over: {problem}")
             }
+            Self::OtherKind { what } => out.write_str(what),
             Self::NotALibrary { error } => {
                 write!(out, "the system's loader does not take it: {error}")
             }
