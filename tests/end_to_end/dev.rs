@@ -144,13 +144,17 @@ fn the_end_of_the_host_is_the_end_of_cargo() {
 
 #[test]
 fn a_crate_that_gives_no_library_is_told_what_it_lacks() {
-    let (folder, _) = a_crate("tally-lib");
+    let (folder, code) = a_crate("tally-lib");
     let manifest = folder.path().join("Cargo.toml");
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replace("crate-type = [\"cdylib\"]", "")).unwrap();
     let host = Setup::new().develop(folder.path()).start();
     let line = host.wait_for_log("dev: built, but not as a library that a host can load: ");
     assert!(line.contains("crate-type = [\"cdylib\"]"), "{line}");
+    save(folder.path(), "no code");
+    let line = host.wait_for_log("dev: not built (");
+    assert!(line.ends_with(", see above"), "there is no version before: {line}");
+    save(folder.path(), &code);
     fs::write(&manifest, text).unwrap();
     host.wait_for_answer("tally-lib", "one 1");
 }

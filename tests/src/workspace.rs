@@ -22,7 +22,8 @@ pub fn root() -> PathBuf {
 #[cfg(unix)]
 #[must_use]
 pub fn copy(plugins: &Path) -> PathBuf {
-    let to = target().join("workspace");
+    // Not inside of where it is built: cargo would take its files for what it has made itself.
+    let to = target().with_file_name("authors-workspace");
     match fs::remove_dir_all(&to) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{to:?}: {error}"),
         _ => fs::create_dir_all(&to).expect("a folder can be made"),

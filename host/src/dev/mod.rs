@@ -97,6 +97,7 @@ impl Developer {
             building: None,
             dropped: None,
             first: true,
+            served: false,
             changed: None,
             waiting: Some((Instant::now(), "start")),
         };
@@ -126,6 +127,8 @@ struct Bench {
     dropped: Option<String>,
     /// Nothing has been built yet.
     first: bool,
+    /// Some version of it has been served.
+    served: bool,
     /// The first and the last save that no build has seen.
     changed: Option<(Instant, Instant)>,
     /// The save, or the start, whose outcome has not been told.
@@ -245,6 +248,7 @@ impl Bench {
         let News { plugin, generation, detail, .. } = news;
         let what = match news.event {
             Event::Loaded | Event::Swapped => {
+                self.served = true;
                 format!("plugin {plugin}, generation {generation}, serves")
             }
             Event::Refused => format!("refused: {detail}{}", self.serves_on()),
@@ -257,7 +261,7 @@ impl Bench {
     }
 
     fn serves_on(&self) -> &'static str {
-        if self.dropped.is_some() { "; the version before serves on" } else { "" }
+        if self.served { "; the version before serves on" } else { "" }
     }
 }
 
