@@ -70,7 +70,9 @@ impl Face {
     fn new(config: Config) -> Result<Self> {
         let Config { zone, time, date } = config;
         let zone = match zone {
-            Some(zone) => TimeZone::get(&zone)?,
+            Some(zone) => {
+                TimeZone::get(&zone).map_err(|error| Error::new(format!("`zone`: {error}")))?
+            }
             None => TimeZone::system(),
         };
         for (key, format) in [("time", &time), ("date", &date)] {
