@@ -40,7 +40,8 @@ impl Dev {
         };
         let plugins = "The folder that the plugin is dropped into. Default: one of its own, which \
                        goes when the host ends";
-        let state_dir = "Where the host keeps what outlives it. Default: as above";
+        let state_dir = "Where the host keeps what outlives it. Default: one of its own, which \
+                         goes when the host ends";
         command.mut_arg("plugins", own(plugins)).mut_arg("state_dir", own(state_dir))
     }
 
