@@ -9,6 +9,7 @@ use std::{
 use clap::{Parser, Subcommand};
 
 mod bounds;
+mod dev;
 mod doors;
 mod file;
 mod key_action;
@@ -21,6 +22,7 @@ mod units;
 use self::units::seconds;
 pub use self::{
     bounds::Bounds,
+    dev::Dev,
     doors::Doors,
     file::FileError,
     key_action::KeyAction,
@@ -50,7 +52,8 @@ outlasted the grace and the host ended without it.
 Examples:
   host --port 5000 --plugins ./plugins
   host --bind 127.0.0.1 --bind ::1
-  host check target/release/libtext.so";
+  host check target/release/libtext.so
+  host dev plugins/text --port 5001";
 
 /// A command server that is extended by dropping a library into a folder.
 #[derive(Debug, Parser)]
@@ -98,6 +101,11 @@ pub enum Action {
         #[command(flatten)]
         serve: Box<Serve>,
     },
+    /// Serve a plugin that is being written: build it, serve it, and do so again at every save.
+    ///
+    /// The first build may take a while. A build that fails leaves the version before serving, and so
+    /// does a library that is refused; state is handed over as at any reload.
+    Dev(Dev),
     /// Make, show and revoke keys, with which those log in who are not trusted.
     #[command(subcommand)]
     Key(KeyAction),
@@ -166,7 +174,7 @@ pub struct Serve {
     pub watch: WatchMode,
 
     /// How long the running calls of a plugin that hands its state over may take to finish, and
-    /// how long its saving and restoring may take, in seconds.
+    /// how long its saving, restoring and configuring may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds,
           help_heading = PLUGINS)]
     pub handover_timeout: Duration,
@@ -250,7 +258,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
-        Arguments::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -81,6 +81,8 @@ pub struct Info {
     pub draining: usize,
     /// Ended generations whose code a thread keeps mapped.
     pub lingering: usize,
+    /// How it was configured last; `None` where it takes no configuration.
+    pub configuration: Option<String>,
     /// Whether there is code to roll back to.
     pub can_roll_back: bool,
     /// What failed last, and how many seconds ago.

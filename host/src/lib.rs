@@ -1,7 +1,7 @@
 //! The Dropin host: a command server that is extended by dropping a library into a folder.
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
-//! one way, downwards in this list: `check`, `config_command`, `pages`, `key_command`, `doorman`,
+//! one way, downwards in this list: `check`, `dev`, `config_command`, `pages`, `key_command`, `doorman`,
 //! `managing` and `scrape`; `server`; `service`; `session`; `threads`, `overtime` and `input`;
 //! `plugins`; `builtins`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
 //! `shutdown`, `state_dir` and `listen`; `entry`; `config` and `logging`; `access`; `metrics` and
@@ -13,6 +13,7 @@ mod check;
 pub mod config;
 mod config_command;
 pub mod desk;
+mod dev;
 mod doorman;
 pub mod entry;
 pub mod input;
@@ -102,21 +103,24 @@ pub fn main() -> ExitCode {
         Some(Action::Probe { file, verdict }) => {
             ExitCode::from(u8::from(!probe::run_child(&file, &verdict)))
         }
-        None => {
-            let config = arguments.serve;
-            let Logs { log_level, log_format } = config.logs;
-            logging::start(log_level, log_format);
-            platform::raise_descriptor_limit();
-            let run = listeners(&config).and_then(|listeners| run(config, listeners));
-            match run {
-                Ok(Outcome::Orderly) => ExitCode::SUCCESS,
-                // Threads still run in plugins; to return would pull the code from under them.
-                Ok(Outcome::Stuck(_)) => process::exit(STUCK),
-                Err(error) => {
-                    logging::cannot_start(log_format, &error);
-                    ExitCode::from(FAILED)
-                }
-            }
+        Some(Action::Dev(dev)) => dev::run(dev),
+        None => serve(arguments.serve, |_| Ok(())),
+    }
+}
+
+/// Serves as these flags say, with something beside it, to exit code.
+fn serve<B>(config: Serve, beside: impl FnOnce(&Shared) -> Result<B, StartError>) -> ExitCode {
+    let Logs { log_level, log_format } = config.logs;
+    logging::start(log_level, log_format);
+    platform::raise_descriptor_limit();
+    let run = listeners(&config).and_then(|listeners| run(config, listeners, beside));
+    match run {
+        Ok(Outcome::Orderly) => ExitCode::SUCCESS,
+        // Threads still run in plugins; to return would pull the code from under them.
+        Ok(Outcome::Stuck(_)) => process::exit(STUCK),
+        Err(error) => {
+            logging::cannot_start(log_format, &error);
+            ExitCode::from(FAILED)
         }
     }
 }
@@ -138,11 +142,16 @@ fn own_name() -> Option<PathBuf> {
     env::args_os().next().map(PathBuf::from)
 }
 
-/// Serves on these listeners until the host is asked to end.
+/// Serves on these listeners until the host is asked to end. What is `beside` it is made before
+/// anybody is served, and dropped when the last session has ended.
 ///
 /// # Errors
 /// Why the host cannot start.
-pub fn run(config: Serve, listeners: Listeners) -> Result<Outcome, StartError> {
+pub fn run<B>(
+    config: Serve,
+    listeners: Listeners,
+    beside: impl FnOnce(&Shared) -> Result<B, StartError>,
+) -> Result<Outcome, StartError> {
     let started = Instant::now();
     let addresses = listeners
         .sockets
@@ -191,6 +200,7 @@ pub fn run(config: Serve, listeners: Listeners) -> Result<Outcome, StartError> {
     let table = Arc::new(LiveTable::default());
     let managing = Managing::start(&shared, &table, orders, admission)?;
 
+    let beside = beside(&shared)?;
     let doorman = Doorman::start(&shared, &table)
         .map_err(|error| StartError::System("start a thread to look after the sessions", error))?;
 
@@ -218,6 +228,7 @@ pub fn run(config: Serve, listeners: Listeners) -> Result<Outcome, StartError> {
     if let Some(scrape) = scrape {
         scrape.end();
     }
+    drop(beside);
     let outcome = managing.end(&shared, outcome);
     match outcome {
         Outcome::Orderly => log::info!("ended"),

@@ -39,10 +39,12 @@ pub struct News {
 pub enum Event {
     /// It is served now and was not before.
     Loaded,
-    /// A file was not taken.
+    /// A file, which may be its configuration, was not taken.
     Refused,
     /// Another version of it is served now.
     Swapped,
+    /// Its configuration file has changed, and what it says is in force.
+    Configured,
     /// Its commands are gone.
     Withdrawn,
     /// The last call of a version that is no longer served is over.
@@ -127,6 +129,12 @@ impl Subscription {
         self.news.try_iter()
     }
 
+    /// What arrives, for those who wait for nothing else.
+    #[must_use]
+    pub fn news(&self) -> &Receiver<Arc<News>> {
+        &self.news
+    }
+
     /// Becomes readable when there is something to read.
     #[must_use]
     pub fn wake(&self) -> &Wake {
@@ -159,6 +167,7 @@ impl Event {
             Self::Loaded => "loaded",
             Self::Refused => "refused",
             Self::Swapped => "swapped",
+            Self::Configured => "configured",
             Self::Withdrawn => "withdrawn",
             Self::Drained => "drained",
             Self::Unloaded => "unloaded",

@@ -195,6 +195,15 @@ pub trait Instance: Send + Sync + 'static {
     fn restore(&self, saved: RSlice<'_, u8>) -> RResult<(), RString>;
     /// Tells the plugin's tracked threads to stop and waits for their end. Since 1.1.
     fn stop(&self) {}
+    /// Whether `configure` takes anything. Since 1.2.
+    fn configures(&self) -> bool {
+        false
+    }
+    /// Hands over the text of the plugin's configuration, which is empty where there is none.
+    /// Since 1.2.
+    fn configure(&self, _text: RStr<'_>) -> RResult<(), RString> {
+        RResult::ROk(())
+    }
 }
 
 /// A lent [`Session`].

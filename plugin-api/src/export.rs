@@ -25,6 +25,7 @@ use crate::{
         API_VERSION, Command, HostObject, Instance, Instance_TO, InstanceObject, Manifest,
         RawRequest, Root, RootRef, SinkObject,
     },
+    configuration::{self, Configured},
     error::{Error, Result},
     host::Host,
     logging,
@@ -50,7 +51,12 @@ pub struct Definition<S: 'static> {
     pub functions: &'static [Function<S>],
     /// How its state is handed over, if it is.
     pub saved: fn() -> Option<SavedFns<S>>,
+    /// How its state is configured, if it is.
+    pub configured: fn() -> Option<Configure<S>>,
 }
+
+/// How state of the type `S` takes the text of its configuration: [`Configured::configure`].
+pub type Configure<S> = fn(&S, &str) -> Result<()>;
 
 /// How state of the type `S` is handed over.
 pub struct SavedFns<S: 'static> {
@@ -60,8 +66,8 @@ pub struct SavedFns<S: 'static> {
     pub restore: fn(&S, &[u8]) -> Result<()>,
 }
 
-/// Finds out, where the macro knows the concrete type, whether state implements [`Saved`]: method
-/// look-up prefers the inherent function over the trait's.
+/// Finds out, where the macro knows the concrete type, whether state implements [`Saved`] and
+/// [`Configured`]: method look-up prefers the inherent function over the trait's.
 pub struct Detect<S>(pub PhantomData<S>);
 
 impl<S: Saved> Detect<S> {
@@ -81,6 +87,24 @@ pub trait NotSaved<S> {
 }
 
 impl<S> NotSaved<S> for Detect<S> {}
+
+impl<S: Configured> Detect<S> {
+    /// The type is configured.
+    #[must_use]
+    pub fn configured(&self) -> Option<Configure<S>> {
+        Some(|state, text| state.configure(configuration::parse(text)?))
+    }
+}
+
+/// The other answer of [`Detect`].
+pub trait NotConfigured<S> {
+    /// The type is not configured.
+    fn configured(&self) -> Option<Configure<S>> {
+        None
+    }
+}
+
+impl<S> NotConfigured<S> for Detect<S> {}
 
 /// One command of a [`Manifest`].
 #[must_use]
@@ -142,6 +166,7 @@ pub(crate) struct Running<S: State> {
     /// Dropped by `Drop`, before the host that it may still log to.
     state: ManuallyDrop<S>,
     saved: Option<SavedFns<S>>,
+    configured: Option<Configure<S>>,
     definition: &'static Definition<S>,
     host: Host,
 }
@@ -152,8 +177,8 @@ impl<S: State> Running<S> {
         logging::start(host.clone());
         match guarded("create", || S::create(&host)) {
             Ok(state) => {
-                let (state, saved) = (ManuallyDrop::new(state), (definition.saved)());
-                Ok(Self { state, saved, definition, host })
+                let (saved, configured) = ((definition.saved)(), (definition.configured)());
+                Ok(Self { state: ManuallyDrop::new(state), saved, configured, definition, host })
             }
             Err(error) => {
                 host.stop_threads();
@@ -202,6 +227,18 @@ impl<S: State> Instance for Running<S> {
 
     fn stop(&self) {
         self.host.stop_threads();
+    }
+
+    fn configures(&self) -> bool {
+        self.configured.is_some()
+    }
+
+    fn configure(&self, text: RStr<'_>) -> RResult<(), RString> {
+        let Some(configure) = self.configured else { return ROk(()) };
+        match guarded("configure", || configure(&self.state, text.as_str())) {
+            Ok(()) => ROk(()),
+            Err(error) => RErr(error.message().into()),
+        }
     }
 }
 
@@ -284,7 +321,8 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
 /// - `state: Type,` whose [`State::create`](crate::State::create) makes what is kept between
 ///   calls. The functions then take it first: `fn get(state: &Type, request: &Request) -> …`.
 ///   Implement [`Saved`](crate::Saved) as well and the state is handed over to the plugin's next
-///   version;
+///   version; implement [`Configured`](crate::Configured) and it is configured by a file beside
+///   the library;
 /// - `threads: untracked,` where the plugin starts threads other than by
 ///   [`Host::spawn`](crate::Host::spawn). Its library is then never unloaded.
 ///
@@ -337,6 +375,11 @@ macro_rules! __plugin {
                 #[allow(unused_imports)]
                 use $crate::export::NotSaved as _;
                 $crate::export::Detect::<$state>(::core::marker::PhantomData).saved()
+            },
+            configured: || {
+                #[allow(unused_imports)]
+                use $crate::export::NotConfigured as _;
+                $crate::export::Detect::<$state>(::core::marker::PhantomData).configured()
             },
         };
 

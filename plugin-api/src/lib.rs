@@ -32,9 +32,11 @@
 //! - [`Request`] gives the arguments, the session and the host's facts.
 //! - [`IntoReply`] lists what a function may return, [`Error`] what it returns when it cannot.
 //! - [`State`] and [`Saved`] keep something between calls and hand it over to the next version.
+//! - [`Configured`] reads what the person who runs the host has set in a file.
 //! - [`Host`] gives a data directory and background threads; the macros of [`log`] write to the
 //!   host's log.
 //! - [`testing`] calls workers in a unit test.
+//! - [`guide`] has a page for each of these, with a complete plugin.
 //!
 //! The crate does no I/O and imports nothing of the host. [`abi`] is the binary contract and
 //! [`export`] the code behind the macro; authors need neither.
@@ -42,9 +44,11 @@
 #![warn(missing_docs)]
 
 pub mod abi;
+mod configuration;
 mod error;
 pub mod export;
 mod facts;
+pub mod guide;
 mod host;
 mod logging;
 mod reply;
@@ -56,8 +60,12 @@ mod worker;
 #[doc(hidden)]
 pub use abi_stable;
 pub use log;
+/// For [`Configured::Config`] without a dependency of the plugin's own:
+/// `#[derive(plugin_api::serde::Deserialize)] #[serde(crate = "plugin_api::serde")]`.
+pub use serde;
 
 pub use crate::{
+    configuration::Configured,
     error::{Error, Result},
     facts::{CommandInfo, PluginInfo, SessionInfo},
     host::{Host, Stop},

@@ -43,11 +43,20 @@ pub struct Plugin<S: State> {
 }
 
 impl<S: State> Plugin<S> {
-    /// Starts the plugin that [`plugin!`](crate::plugin!) made.
+    /// Starts the plugin that [`plugin!`](crate::plugin!) made, without a configuration file.
     ///
     /// # Errors
-    /// What [`State::create`] returns.
+    /// What [`State::create`] returns, and where [`Configured`](crate::Configured) needs
+    /// a file.
     pub fn start(definition: &'static Definition<S>) -> Result<Self> {
+        Self::start_with(definition, "")
+    }
+
+    /// As [`start`](Self::start), with the text of a configuration file.
+    ///
+    /// # Errors
+    /// As `start`, and as [`configure`](Self::configure).
+    pub fn start_with(definition: &'static Definition<S>, toml: &str) -> Result<Self> {
         let services = Services_TO::from_ptr(RArc::new(FakeHost::new()), TD_Opaque);
         let running = Running::start(definition, services)?;
         let manifest = definition.manifest;
@@ -59,7 +68,19 @@ impl<S: State> Plugin<S> {
                 .collect(),
             ..FakeSession::default()
         };
-        Ok(Self { running, definition, session })
+        let plugin = Self { running, definition, session };
+        plugin.configure(toml)?;
+        Ok(plugin)
+    }
+
+    /// Changes the configuration file to this text, see
+    /// [`Configured::configure`](crate::Configured::configure). A plugin that is not
+    /// [`Configured`](crate::Configured) passes it over.
+    ///
+    /// # Errors
+    /// Where the text is not what the plugin's `Config` reads, and what its `configure` returns.
+    pub fn configure(&self, toml: &str) -> Result<()> {
+        self.running.configure(toml.into()).into_result().map_err(Error::new)
     }
 
     /// Sends a command. Checks the number of arguments as the host does.

@@ -17,6 +17,7 @@ pub mod setup;
 pub mod system;
 pub mod tool;
 pub mod wait;
+pub mod workspace;
 
 pub use crate::{
     connection::Connection,

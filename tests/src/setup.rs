@@ -19,6 +19,7 @@ use crate::{
 pub struct Setup {
     folder: TempDir,
     wrapper: Vec<OsString>,
+    developed: Option<PathBuf>,
     port: String,
     flags: Vec<OsString>,
     environment: Vec<(String, String)>,
@@ -55,6 +56,7 @@ impl Setup {
             log_level: "debug".into(),
             folder,
             wrapper: Vec::new(),
+            developed: None,
             port: "0".into(),
             flags: Vec::new(),
             environment: Vec::new(),
@@ -146,6 +148,16 @@ impl Setup {
         self
     }
 
+    /// A development host for the crate in this folder, with a plugins folder and a state directory
+    /// that it makes itself. Cargo works offline.
+    #[must_use]
+    pub fn develop(mut self, crate_folder: &Path) -> Self {
+        self.developed = Some(crate_folder.to_owned());
+        let target = crate::workspace::target();
+        self.variable("CARGO_NET_OFFLINE", "true")
+            .variable("CARGO_TARGET_DIR", target.to_str().expect("its path is text"))
+    }
+
     /// The plugins folder.
     #[must_use]
     pub fn plugins_folder(&self) -> PathBuf {
@@ -179,11 +191,15 @@ impl Setup {
         let mut words = self.wrapper.iter().cloned().chain([host]);
         let mut command = Command::new(words.next().expect("there is a program"));
         command.args(words);
+        if let Some(folder) = &self.developed {
+            command.arg("dev").arg(folder);
+        } else {
+            command.arg("--plugins").arg(self.plugins_folder());
+            command.arg("--state-dir").arg(&self.state_dir);
+        }
         if !self.port.is_empty() {
             command.args(["--port", &self.port]);
         }
-        command.arg("--plugins").arg(self.plugins_folder());
-        command.arg("--state-dir").arg(&self.state_dir);
         command.args(["--log-level", &self.log_level]).args(&self.flags);
         of_its_own(&mut command, self.folder.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -29,7 +29,7 @@ pub fn build(arguments: &[&str]) -> Result<(), TaskError> {
 
 /// Builds what ships: the host, the client and the plugins.
 pub fn build_shipped(profile: &str) -> Result<(), TaskError> {
-    let mut arguments = install::packages();
+    let mut arguments = install::packages()?;
     arguments.extend(["--package", "host", "--package", "client"].map(str::to_owned));
     if profile == "release" {
         arguments.push("--release".into());
@@ -53,7 +53,7 @@ pub fn sanitized() -> Result<PathBuf, TaskError> {
     };
     let tested = ["--package", "host", "--package", "plugin-api", "--lib"].map(str::to_owned);
     nightly("test", &tested)?;
-    let mut built = install::packages();
+    let mut built = install::packages()?;
     built.extend(["--package", "host", "--package", "client"].map(str::to_owned));
     nightly("build", &built)?;
     Ok(root().join("target").join("asan").join(HOST_TARGET).join("debug"))
@@ -90,6 +90,11 @@ const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
 /// `cargo test` of the whole workspace, with everything that the tests start already built.
 pub fn test(arguments: &[String]) -> Result<(), TaskError> {
     succeed(cargo().args(["test", "--workspace"]).args(arguments).env("DROPIN_TEST_BUILT", "1"))
+}
+
+/// `cargo test` of what these arguments choose.
+pub fn test_of(arguments: &[&str]) -> Result<(), TaskError> {
+    succeed(cargo().arg("test").args(arguments))
 }
 
 /// The table of bad files, each at start and in place of a good plugin under load.

@@ -8,23 +8,44 @@ use std::{
 
 use crate::{TaskError, cargo};
 
-/// The plugins that ship, which are the folders in `plugins/`.
-pub const SHIPPED: [&str; 5] = ["clock", "server", "store", "system", "text"];
+/// The plugins that ship, which are the packages in `plugins/`, by name.
+pub fn shipped() -> Result<Vec<String>, TaskError> {
+    let folder = cargo::root().join("plugins");
+    let failed = |error| TaskError::Io("read", folder.clone(), error);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') && entry.path().join("Cargo.toml").is_file() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
 
 /// Cargo's arguments that choose them.
-pub fn packages() -> Vec<String> {
-    SHIPPED.iter().flat_map(|name| ["--package".to_owned(), (*name).to_owned()]).collect()
+pub fn packages() -> Result<Vec<String>, TaskError> {
+    Ok(shipped()?.into_iter().flat_map(|name| ["--package".to_owned(), name]).collect())
 }
 
 /// Installs them from the profile's output into `./plugins`.
 pub fn plugins(profile: &str) -> Result<(), TaskError> {
+    shipped()?.iter().try_for_each(|name| plugin(name, profile))
+}
+
+/// Installs one of them.
+pub fn plugin(name: &str, profile: &str) -> Result<(), TaskError> {
+    let file = library(name);
     let folder = cargo::root().join("plugins");
-    for name in SHIPPED {
-        let file = format!("{DLL_PREFIX}{name}{DLL_SUFFIX}");
-        install(&cargo::output(profile).join(&file), &folder, &file)?;
-        println!("installed plugins/{file}");
-    }
+    install(&cargo::output(profile).join(&file), &folder, &file)?;
+    println!("installed plugins/{file}");
     Ok(())
+}
+
+/// What cargo calls a package's library.
+pub fn library(package: &str) -> String {
+    format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"))
 }
 
 /// Writes beside, then renames: a running host never sees half a file, and no file in use is

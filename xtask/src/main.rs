@@ -4,6 +4,7 @@ mod cargo;
 mod deb;
 mod fuzz;
 mod install;
+mod new_plugin;
 mod soak;
 
 use std::{fmt, io, path::PathBuf, process::ExitCode};
@@ -34,6 +35,15 @@ enum Task {
     },
     /// Build the Debian package of host, client and shipped plugins; needs cargo-deb.
     Deb,
+    /// Make a new plugin from the template, add it to the workspace, test it and install it into
+    /// ./plugins, where a running host serves it at once.
+    NewPlugin {
+        /// The plugin's name: a-z, 0-9, - and _, a letter first.
+        name: String,
+        /// Build without optimisation, which is quicker.
+        #[arg(long)]
+        debug: bool,
+    },
     /// Run every test.
     Test {
         /// Passed on to `cargo test`, after `--`.
@@ -54,6 +64,8 @@ enum Task {
 pub enum TaskError {
     /// A file or program could not be dealt with.
     Io(&'static str, PathBuf, io::Error),
+    /// It is not to be done.
+    Refused(String),
     /// A program failed.
     Failed(String),
     /// A program is not there; how to get it.
@@ -78,7 +90,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             return cargo::host("release", &host);
         }
         Task::Plugins { debug } => {
-            let mut arguments = install::packages();
+            let mut arguments = install::packages()?;
             if !debug {
                 arguments.push("--release".into());
             }
@@ -87,6 +99,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             install::plugins(if debug { "debug" } else { "release" })?;
         }
         Task::Deb => println!("built {}", deb::build()?.display()),
+        Task::NewPlugin { name, debug } => new_plugin::run(&name, debug)?,
         Task::Test { cargo } => {
             cargo::build(&["--workspace", "--bins", "--lib"])?;
             cargo::test(&cargo)?;
@@ -110,6 +123,7 @@ impl fmt::Display for TaskError {
             Self::Io(operation, path, error) => {
                 write!(out, "cannot {operation} {}: {error}", path.display())
             }
+            Self::Refused(why) => out.write_str(why),
             Self::Failed(what) => write!(out, "{what} failed"),
             Self::Missing(what, get) => write!(out, "there is no {what}; get it by: {get}"),
         }

@@ -62,7 +62,7 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
 }
 
 fn describe(info: &Info, reply: &mut Encoder) {
-    reply.map(14);
+    reply.map(15);
     text(reply, "name", &info.name);
     text(reply, "status", info.status);
     text(reply, "version", &info.version);
@@ -77,6 +77,11 @@ fn describe(info: &Info, reply: &mut Encoder) {
     number(reply, "errors", Some(info.errors));
     number(reply, "draining", Some(info.draining as u64));
     number(reply, "lingering", Some(info.lingering as u64));
+    reply.text(b"configuration");
+    match &info.configuration {
+        Some(how) => reply.text(how.as_bytes()),
+        None => reply.null(),
+    }
     reply.text(b"can-roll-back");
     reply.boolean(info.can_roll_back);
     reply.text(b"last-failure");

@@ -15,7 +15,7 @@ use clap::{
 };
 
 use super::{
-    Arguments,
+    Arguments, Dev,
     file::{FileError, SettingsFile, first_words, keys},
 };
 
@@ -70,7 +70,7 @@ pub enum ResolveError {
 pub fn command() -> Command {
     let root = Arguments::command();
     let names: Vec<String> = keys(&root).map(|(long, _)| long.to_owned()).collect();
-    with_variables(root, &names)
+    with_variables(root, &names).mut_subcommand("dev", Dev::keep_apart)
 }
 
 /// Reads the command line, the environment and the settings file.

@@ -10,14 +10,29 @@ pub const LIBRARY_EXTENSION: &str = std::env::consts::DLL_EXTENSION;
 /// # Errors
 /// The system's, and where it is a link, a pipe or whatever else is no plain file.
 pub fn open_plain(path: &Path) -> io::Result<fs::File> {
+    open(path, true)
+}
+
+/// As [`open_plain`], but a link is followed.
+///
+/// # Errors
+/// As `open_plain`.
+pub fn open_file(path: &Path) -> io::Result<fs::File> {
+    open(path, false)
+}
+
+fn open(path: &Path, itself: bool) -> io::Result<fs::File> {
     let mut options = fs::File::options();
     options.read(true);
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let links = if itself { OFlags::NOFOLLOW } else { OFlags::empty() };
+        let flags = (links | OFlags::NONBLOCK).bits().cast_signed();
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
     }
+    #[cfg(not(unix))]
+    let _ = itself;
     let file = options.open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
@@ -93,6 +108,19 @@ pub fn mode_for_others(file: &Metadata) -> u32 {
         let _ = file;
         0
     }
+}
+
+/// The same rights, but that nobody else may write.
+#[must_use]
+pub fn closed_to_others(mut rights: fs::Permissions) -> fs::Permissions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        rights.set_mode(rights.mode() & !0o022);
+    }
+    #[cfg(not(unix))]
+    let _ = &mut rights;
+    rights
 }
 
 /// A file's owner and what everybody may do with it, for comparing; all the same where the system

@@ -12,8 +12,8 @@ mod wake;
 pub use self::{
     descriptors::{Spare, is_out_of_descriptors, raise_descriptor_limit},
     files::{
-        LIBRARY_EXTENSION, identity, is_mapped, is_own, links, make_private_dir, mode_for_others,
-        open_plain, rights,
+        LIBRARY_EXTENSION, closed_to_others, identity, is_mapped, is_own, links, make_private_dir,
+        mode_for_others, open_file, open_plain, rights,
     },
     journal::logs_to_journal,
     memory::{Usage, usage},

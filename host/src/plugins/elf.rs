@@ -1,4 +1,4 @@
-//! What the header of an ELF file tells before the loader is asked.
+//! What the first bytes of a file, those of an ELF file above all, tell before the loader is asked.
 
 /// Whether a 64-bit little-endian ELF file of this length, which begins like this, ends before its
 /// table of sections does. That table comes last in what linkers write, so nearly every half file
@@ -20,10 +20,38 @@ pub fn is_cut_short(beginning: &[u8], length: u64) -> bool {
     sections_at.checked_add(size * count).is_none_or(|end| end > length)
 }
 
+/// What a file that begins like this is, and what to do, where it is a library but not one for this
+/// system. The loader's own words for it are of little help.
+#[must_use]
+pub fn other_kind(beginning: &[u8]) -> Option<String> {
+    use std::env::consts::{ARCH, OS};
+    let starts = |magic: &[u8]| beginning.starts_with(magic);
+    let system = if starts(b"MZ") {
+        "windows"
+    } else if starts(b"\xcf\xfa\xed\xfe") {
+        "macos"
+    } else if starts(b"\x7fELF") {
+        "linux"
+    } else if starts(b"!<arch>\n") {
+        return Some(
+            "it is an archive for the compiler, not a library that a host can load: put \
+             `crate-type = [\"cdylib\"]` under [lib] in the plugin's Cargo.toml"
+                .into(),
+        );
+    } else {
+        return None;
+    };
+    let known = ["linux", "macos", "windows"].contains(&OS);
+    if known && system != OS {
+        return Some(format!("it is a library for {system}: build it for {OS}"));
+    }
+    is_for_another_machine(beginning)
+        .then(|| format!("it is for another processor than this host's: build it for {ARCH}"))
+}
+
 /// Whether it is an ELF file for another kind of processor than this program. The loader says of
 /// such a file that it is not there.
-#[must_use]
-pub fn is_for_another_machine(beginning: &[u8]) -> bool {
+fn is_for_another_machine(beginning: &[u8]) -> bool {
     let machine = if cfg!(target_arch = "x86_64") {
         62
     } else if cfg!(target_arch = "aarch64") {
@@ -38,6 +66,19 @@ pub fn is_for_another_machine(beginning: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_library_for_others_is_told_by_its_beginning() {
+        let said = |beginning: &[u8]| other_kind(beginning).unwrap();
+        assert_eq!(said(b"MZ\x90\0"), "it is a library for windows: build it for linux");
+        assert!(said(b"\xcf\xfa\xed\xfe\x07").contains("for macos"));
+        assert!(said(b"!<arch>\n/ 0").contains("`crate-type = [\"cdylib\"]`"));
+        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        for beginning in [&own[..64], b"", b"just text"] {
+            assert_eq!(other_kind(beginning), None);
+        }
+    }
 
     #[test]
     fn a_file_for_another_processor_is_told() {

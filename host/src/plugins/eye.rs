@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, never, unbounded};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::{
+    configuration::plugin_of,
     folder::is_library,
     settle::{Look, Outside},
     signature::signature_of,
@@ -17,6 +18,11 @@ use super::{
 use crate::{config::WatchMode, platform};
 
 type Events = Receiver<notify::Result<Event>>;
+
+/// Whether a file of this path is looked at: a library, or a plugin's configuration.
+pub fn is_watched(path: &Path) -> bool {
+    is_library(path) || plugin_of(path).is_some()
+}
 
 /// What sees the folder that has a path, whichever folder that is.
 pub struct Eye {
@@ -107,15 +113,15 @@ impl Eye {
             && event.paths.iter().any(|path| !is_library(path) && path.file_name() == own)
     }
 
-    /// The libraries that are there.
+    /// The libraries and configurations that are there.
     pub fn look(&self) -> Vec<(PathBuf, Look)> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
-        let libraries = entries.flatten().map(|entry| entry.path()).filter(|path| is_library(path));
-        libraries.filter_map(|path| look_at(&path).map(|look| (path, look))).collect()
+        let files = entries.flatten().map(|entry| entry.path()).filter(|path| is_watched(path));
+        files.filter_map(|path| look_at(&path).map(|look| (path, look))).collect()
     }
 }
 
-/// How a library looks from outside; `None` where it is not there or cannot be looked at.
+/// How a file looks from outside; `None` where it is not there or cannot be looked at.
 pub fn look_at(path: &Path) -> Option<Look> {
     let file = fs::metadata(path).ok()?;
     let signature = fs::metadata(signature_of(path)).ok();

@@ -7,14 +7,17 @@ use std::{
 
 use crate::platform::LIBRARY_EXTENSION;
 
+/// What somebody has who forgot to ask for a library; it is refused with a word, not passed over.
+const ARCHIVE: &str = "rlib";
+
 /// Whether the host takes a file of this path for a library: by its ending, and not hidden.
 #[must_use]
 pub fn is_library(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
     !hidden
-        && path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case(LIBRARY_EXTENSION))
+        && path.extension().is_some_and(|extension| {
+            extension.eq_ignore_ascii_case(LIBRARY_EXTENSION) || extension == ARCHIVE
+        })
 }
 
 /// The libraries that lie directly in the folder, by name.
@@ -46,5 +49,6 @@ mod tests {
         }
         fs::create_dir(temp.path().join("sources")).unwrap();
         assert_eq!(libraries(temp.path()).unwrap(), [temp.path().join(library)]);
+        assert!(is_library(Path::new("plugins/libx.rlib")), "it is told what it lacks");
     }
 }

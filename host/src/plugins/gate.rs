@@ -28,6 +28,7 @@ pub struct Gate {
     changed: Condvar,
     /// What was counted in the stripes and was no call.
     turned_away: AtomicU64,
+    visitors: AtomicU64,
 }
 
 /// Alone on its cache lines, of which processors fetch two at a time.
@@ -45,6 +46,17 @@ enum State {
     Moved,
 }
 
+/// What keeps a gate from being over.
+pub trait Inside {}
+
+impl Inside for Pass<'_> {}
+impl Inside for Visit<'_> {}
+
+/// Somebody inside for whom a closer does not wait.
+pub struct Visit<'a> {
+    gate: &'a Gate,
+}
+
 /// A call that is under way.
 pub struct Pass<'a> {
     gate: &'a Gate,
@@ -59,6 +71,7 @@ impl Default for Gate {
             state: Mutex::new(State::Open),
             changed: Condvar::new(),
             turned_away: AtomicU64::new(0),
+            visitors: AtomicU64::new(0),
         }
     }
 }
@@ -92,6 +105,16 @@ impl Gate {
         let pass = Pass { gate: self, stripe };
         let moved = *self.state() == State::Moved;
         (!moved).then_some(pass)
+    }
+
+    /// Lets one in who may stay for ever: the gate can be closed meanwhile, but it is not over.
+    /// `None` once the work has moved.
+    pub fn visit(&self) -> Option<Visit<'_>> {
+        // Counted first: either `is_over` sees the visit, or the visit sees that all has moved.
+        self.visitors.fetch_add(1, Ordering::SeqCst);
+        let visit = Visit { gate: self };
+        let moved = *self.state() == State::Moved;
+        (!moved).then_some(visit)
     }
 
     /// Closes the gate and waits until no call is under way. Returns false, with the gate open
@@ -139,7 +162,7 @@ impl Gate {
     #[must_use]
     pub fn is_over(&self) -> bool {
         let moved = *self.state() == State::Moved;
-        moved && self.is_idle()
+        moved && self.is_idle() && self.visitors.load(Ordering::SeqCst) == 0
     }
 
     /// How many calls have been answered.
@@ -173,6 +196,12 @@ impl Gate {
     }
 }
 
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.gate.visitors.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         self.gate.leave(self.stripe);
@@ -200,6 +229,18 @@ mod tests {
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(20)
+    }
+
+    #[test]
+    fn a_visitor_does_not_keep_the_gate_from_closing_but_from_being_over() {
+        let gate = Gate::default();
+        let visit = gate.visit();
+        assert!(visit.is_some() && gate.close(soon(), &|| false));
+        gate.move_on();
+        assert!(!gate.is_over());
+        drop(visit);
+        assert!(gate.is_over() && gate.visit().is_none() && gate.is_over());
+        assert_eq!(gate.calls(), 0);
     }
 
     #[test]

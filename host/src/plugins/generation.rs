@@ -33,6 +33,8 @@ pub struct Generation {
     errors: AtomicU64,
     /// A `save` is running, or has been given up and has not returned.
     pub saving: AtomicBool,
+    /// As `saving`, of a `configure`.
+    pub configuring: AtomicBool,
 }
 
 impl Generation {
@@ -53,6 +55,7 @@ impl Generation {
             shadow,
             errors: AtomicU64::new(0),
             saving: AtomicBool::new(false),
+            configuring: AtomicBool::new(false),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::{
@@ -78,7 +78,7 @@ pub fn save(
         if lost == Lost::NoThread {
             generation.saving.store(false, Ordering::SeqCst);
         }
-        Err(explain("save", lost, patience.time))
+        Err(lost.explain("save", patience.time))
     })
 }
 
@@ -93,14 +93,5 @@ pub fn restore(
 ) -> Result<(), String> {
     let generation = Arc::clone(generation);
     patience::within(patience, "restore", move || generation.live().restore(&state))
-        .unwrap_or_else(|lost| Err(explain("restore", lost, patience.time)))
-}
-
-fn explain(what: &str, lost: Lost, time: Duration) -> String {
-    match lost {
-        Lost::TimedOut => format!("its `{what}` took longer than {} s", time.as_secs_f64()),
-        Lost::Failed => format!("its `{what}` ended without a result"),
-        Lost::NoThread => format!("the system has no thread for its `{what}`"),
-        Lost::GivenUp => format!("the host is ending, and its `{what}` has not returned"),
-    }
+        .unwrap_or_else(|lost| Err(lost.explain("restore", patience.time)))
 }

@@ -27,7 +27,7 @@ use plugin_api::abi::{
 
 use super::{
     boundary::Asking,
-    gate::{Gate, Pass},
+    gate::{Gate, Inside},
     manifest::Manifest,
     refusal::Refusal,
 };
@@ -144,7 +144,7 @@ pub struct Live {
 }
 
 // SAFETY: of the fields only the cell is not `Sync` by itself. `inside` reads it under a pass of
-// the gate; `end` writes it after `Gate::is_over`, when no pass is out and none is ever given
+// the gate, or a visit; `end` writes it after `Gate::is_over`, when neither is out nor ever given
 // again, and under the lock of `ended`. So a read and a write never meet. What is read is shared
 // between threads as `Instance`, and ended by whichever thread, so that it has to be `Sync` and
 // `Send`: `InstanceObject` is by its trait's bounds, `libloading::Library` by its own
@@ -214,6 +214,27 @@ impl Live {
         restored.map_err(|error| error.as_str().to_owned())
     }
 
+    /// Whether the plugin takes a configuration.
+    #[must_use]
+    pub fn configures(&self) -> bool {
+        let Some(pass) = self.gate.enter_closed() else { return false };
+        self.inside(&pass).is_some_and(|instance| instance.object.configures())
+    }
+
+    /// Hands the plugin the text of its configuration, empty where there is none. The gate may be
+    /// open, and may be closed meanwhile.
+    ///
+    /// # Errors
+    /// The plugin's own message.
+    pub fn configure(&self, text: &str) -> Result<(), String> {
+        // Not as a call: one that never returns would keep a new version from taking over.
+        let Some(visit) = self.gate.visit() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&visit) else { return Err(ENDED.into()) };
+        let configured = instance.object.configure(text.into()).into_result();
+        // Copied, since the error's memory is the library's.
+        configured.map_err(|error| error.as_str().to_owned())
+    }
+
     /// Stops the plugin's tracked threads and waits for their end.
     pub fn stop(&self) {
         let Some(pass) = self.gate.enter_closed() else { return };
@@ -233,16 +254,16 @@ impl Live {
             return false;
         }
         *ended = true;
-        // SAFETY: the gate is over, so no pass is out and none will be given, and reads happen
-        // under a pass alone; the lock keeps a second `end` away.
+        // SAFETY: the gate is over, so no pass or visit is out and none will be given, and reads
+        // happen under one alone; the lock keeps a second `end` away.
         let instance = unsafe { (*self.instance.get()).take() };
         drop(instance);
         true
     }
 
-    fn inside<'a>(&'a self, _: &'a Pass<'_>) -> Option<&'a Instance> {
-        // SAFETY: the pass, which the reference cannot outlive, keeps the gate from being over,
-        // and the cell is written only after that. That the pass is of this very gate is for the
+    fn inside<'a>(&'a self, _: &'a impl Inside) -> Option<&'a Instance> {
+        // SAFETY: the pass or visit, which the reference cannot outlive, keeps the gate from being
+        // over, and the cell is written only after that. That it is of this very gate is for the
         // callers to see to, all of which are in this `impl`.
         unsafe { (*self.instance.get()).as_ref() }
     }

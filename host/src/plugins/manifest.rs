@@ -121,7 +121,9 @@ impl Manifest {
     }
 }
 
-fn is_plugin_name(name: &str) -> bool {
+/// Whether `name` may be a plugin's.
+#[must_use]
+pub fn is_plugin_name(name: &str) -> bool {
     let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_".contains(&c);
     name.len() <= MAX_NAME
         && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod boundary;
 pub mod clashes;
+pub mod configuration;
 pub mod elf;
 pub mod eye;
 pub mod folder;

@@ -30,6 +30,19 @@ pub enum Lost {
     NoThread,
 }
 
+impl Lost {
+    /// In words, of what was tried within this time.
+    #[must_use]
+    pub fn explain(self, what: &str, time: Duration) -> String {
+        match self {
+            Self::TimedOut => format!("its `{what}` took longer than {} s", time.as_secs_f64()),
+            Self::Failed => format!("its `{what}` ended without a result"),
+            Self::NoThread => format!("the system has no thread for its `{what}`"),
+            Self::GivenUp => format!("the host is ending, and its `{what}` has not returned"),
+        }
+    }
+}
+
 /// Does the work on a thread of its own and waits for it, but no longer than that.
 ///
 /// # Errors

@@ -31,6 +31,11 @@ pub enum Refusal {
     Unsettled,
     /// It ends before it is complete.
     Truncated,
+    /// It is a library, but not for this system.
+    OtherKind {
+        /// What it is, and what to do.
+        what: String,
+    },
     /// The system's loader does not take it.
     NotALibrary {
         /// What the loader said.
@@ -90,6 +95,15 @@ pub enum Refusal {
         /// What went wrong.
         problem: String,
     },
+    /// It does not start with its configuration as it is.
+    Configuration {
+        /// The plugin.
+        plugin: String,
+        /// What is wrong, where, and what to do.
+        problem: String,
+        /// The same may be taken a moment later.
+        passing: bool,
+    },
     /// The probe itself could not be run.
     ProbeFailed {
         /// What was tried.
@@ -123,6 +137,7 @@ impl Refusal {
         matches!(
             self,
             R::NotAFile { .. }
+                | R::OtherKind { .. }
                 | R::NotALibrary { .. }
                 | R::Truncated
                 | R::NoPlugin
@@ -153,7 +168,13 @@ impl Refusal {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         use Refusal as R;
-        matches!(self, R::Unsettled | R::Handover { .. } | R::ProbeFailed { .. })
+        matches!(
+            self,
+            R::Unsettled
+                | R::Handover { .. }
+                | R::ProbeFailed { .. }
+                | R::Configuration { passing: true, .. }
+        )
     }
 
     /// The same with the file's own path in the loader's words, which name the private copy.
@@ -214,6 +235,7 @@ impl Refusal {
             Self::Handover { problem } => {
                 write!(out, "its state could not be handed over: {problem}")
             }
+            Self::OtherKind { what } => out.write_str(what),
             Self::NotALibrary { error } => {
                 write!(out, "the system's loader does not take it: {error}")
             }
@@ -236,7 +258,9 @@ impl Refusal {
                 "its types do not fit this host's: build it with this host's version of \
                  plugin-api: {report}"
             ),
-            Self::Manifest { problem } | Self::Clash { problem } => out.write_str(problem),
+            Self::Manifest { problem }
+            | Self::Clash { problem }
+            | Self::Configuration { problem, .. } => out.write_str(problem),
             Self::Create { error } => write!(out, "its `create` failed: {error}"),
             Self::Died { how } => write!(out, "it ended the process that probed it: {how}"),
             Self::TimedOut { millis } => write!(

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::configuration::plugin_of;
 use crate::desk::Change;
 
 /// How long a file must be gone before it counts: who replaces a file by removing it first puts
@@ -117,8 +118,9 @@ impl Settler {
         }
         self.moving.retain(|path, _| there.contains(path.as_path()));
         for (path, look) in listing {
-            // An empty file is one that is about to be written.
-            if self.writing.contains(&path) || look.file.1 == 0 {
+            // An empty library is one that is about to be written; a configuration may be empty.
+            let begun = look.file.1 == 0 && plugin_of(&path).is_none();
+            if self.writing.contains(&path) || begun {
                 self.moving.remove(&path);
                 continue;
             }
@@ -280,6 +282,15 @@ mod tests {
         settler.scan(vec![(path("a"), look(1))], now + STILL * 2);
         settler.scan(vec![(path("a"), look(1))], now + STILL * 3);
         assert_eq!(settler.due(now + STILL * 3), ready("a"));
+    }
+
+    #[test]
+    fn an_empty_configuration_is_one_when_it_is_still() {
+        let (mut settler, now) = (Settler::new(STILL), Instant::now());
+        settler.scan(vec![(path("a.toml"), look(0))], now);
+        assert_eq!(settler.due(now), []);
+        settler.scan(vec![(path("a.toml"), look(0))], now + STILL);
+        assert_eq!(settler.due(now + STILL), ready("a.toml"));
     }
 
     #[test]

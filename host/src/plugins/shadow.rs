@@ -74,8 +74,8 @@ impl ShadowDir {
         if elf::is_cut_short(&beginning, after.len()) {
             return Err(Refusal::Truncated);
         }
-        if elf::is_for_another_machine(&beginning) {
-            return Err(Refusal::NotALibrary { error: "it is for another processor".into() });
+        if let Some(what) = elf::other_kind(&beginning) {
+            return Err(Refusal::OtherKind { what });
         }
         Ok(shadow)
     }

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    generation::Generation, manifest::Manifest, retired::Retired, shadow::Shadow, states::States,
+    configuration::Given, generation::Generation, manifest::Manifest, retired::Retired,
+    shadow::Shadow, states::States,
 };
 use crate::{desk::Info, metrics::Metrics, table::Command};
 
@@ -26,6 +27,8 @@ pub struct Slot {
     pub counted: (u64, u64),
     /// The size of the state that was handed over last, in bytes.
     pub state_bytes: Option<u64>,
+    /// How what is served was configured last; `None` where it takes no configuration.
+    pub given: Option<Given>,
     /// What failed last.
     pub last_failure: Option<(String, Instant)>,
 }
@@ -88,6 +91,7 @@ impl Slot {
             errors: errors + generation.map_or(0, |one| one.errors()),
             draining,
             lingering,
+            configuration: generation.and(self.given.as_ref()).map(|given| given.describe(name)),
             can_roll_back: self.code_before().is_some(),
             last_failure: self
                 .last_failure

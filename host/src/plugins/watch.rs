@@ -14,8 +14,7 @@ use notify::{
 };
 
 use super::{
-    eye::{Eye, look_at},
-    folder::is_library,
+    eye::{Eye, is_watched, look_at},
     settle::{Look, Settler, Sign},
     signature::library_of,
 };
@@ -155,7 +154,7 @@ fn note(
     }
 }
 
-/// What an event says of the libraries in the folder. As Linux tells it: closed after writing, and
+/// What an event says of the libraries and configurations in the folder. As Linux tells it: closed after writing, and
 /// renames.
 fn signs(event: &Event, folder: &Path) -> Vec<Sign> {
     let sign: fn(PathBuf) -> Sign = match event.kind {
@@ -172,9 +171,9 @@ fn signs(event: &Event, folder: &Path) -> Vec<Sign> {
     // The system names the folder in its own way; here a file has one name.
     let here = |path: &Path| Some(folder.join(path.file_name()?));
     let paths = || event.paths.iter().filter_map(|path| here(path));
-    let libraries = paths().filter(|path| is_library(path)).map(sign);
+    let files = paths().filter(|path| is_watched(path)).map(sign);
     let signatures = paths().filter_map(|path| vouched(library_of(&path)?, sign(path)));
-    libraries.chain(signatures).collect()
+    files.chain(signatures).collect()
 }
 
 /// What a sign of its signature says of a library: that it is to be looked at, once the signature

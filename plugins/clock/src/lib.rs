@@ -1,11 +1,15 @@
 //! The time, and a command that takes its time without being in anybody's way.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{PoisonError, RwLock},
+    time::{Duration, Instant},
+};
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
-use plugin_api::{Error, Request, Result, plugin};
+use jiff::{Timestamp, Zoned, fmt::strtime, tz::TimeZone};
+use plugin_api::{Configured, Error, Host, Request, Result, State, plugin, serde::Deserialize};
 
 plugin! {
+    state: Clock,
     commands: {
         "time" "[ZONE]" => time, "The time of day here, or in a ZONE such as Europe/Oslo.";
         "date" "[ZONE]" => date, "The date here, or in a ZONE such as Europe/Oslo.";
@@ -17,20 +21,82 @@ plugin! {
 /// How often a long sleep tells how far it is.
 const STEP: Duration = Duration::from_millis(250);
 
-fn time(request: &Request) -> Result<String> {
-    Ok(now(request)?.strftime("%H:%M:%S").to_string())
+/// What `clock.toml` may say.
+#[derive(Deserialize)]
+#[serde(crate = "plugin_api::serde", default, deny_unknown_fields)]
+struct Config {
+    /// The zone where none is asked for; the system's, where this is left out too.
+    zone: Option<String>,
+    /// How `time` and `date` are written, as `strftime` has it.
+    time: String,
+    date: String,
 }
 
-fn date(request: &Request) -> Result<String> {
-    Ok(now(request)?.strftime("%Y-%m-%d").to_string())
+impl Default for Config {
+    fn default() -> Self {
+        Self { zone: None, time: "%H:%M:%S".into(), date: "%Y-%m-%d".into() }
+    }
 }
 
-fn uptime(request: &Request) -> u64 {
+struct Clock {
+    face: RwLock<Face>,
+}
+
+/// What has been configured, understood.
+struct Face {
+    zone: TimeZone,
+    time: String,
+    date: String,
+}
+
+impl State for Clock {
+    fn create(_: &Host) -> Result<Self> {
+        Ok(Self { face: RwLock::new(Face::new(Config::default())?) })
+    }
+}
+
+impl Configured for Clock {
+    type Config = Config;
+
+    fn configure(&self, config: Config) -> Result<()> {
+        // Understood before anything is changed.
+        let face = Face::new(config)?;
+        *self.face.write().unwrap_or_else(PoisonError::into_inner) = face;
+        Ok(())
+    }
+}
+
+impl Face {
+    fn new(config: Config) -> Result<Self> {
+        let Config { zone, time, date } = config;
+        let zone = match zone {
+            Some(zone) => {
+                TimeZone::get(&zone).map_err(|error| Error::new(format!("`zone`: {error}")))?
+            }
+            None => TimeZone::system(),
+        };
+        for (key, format) in [("time", &time), ("date", &date)] {
+            strtime::format(format, &now(zone.clone()))
+                .map_err(|error| Error::new(format!("`{key}`: {error}")))?;
+        }
+        Ok(Self { zone, time, date })
+    }
+}
+
+fn time(clock: &Clock, request: &Request) -> Result<String> {
+    tell(clock, request, |face| &face.time)
+}
+
+fn date(clock: &Clock, request: &Request) -> Result<String> {
+    tell(clock, request, |face| &face.date)
+}
+
+fn uptime(_: &Clock, request: &Request) -> u64 {
     request.host().uptime().as_secs()
 }
 
 /// A wait by [`Request::wait`] ends early where nobody waits for it any more.
-fn sleep(request: &Request) -> Result<u64> {
+fn sleep(_: &Clock, request: &Request) -> Result<u64> {
     let millis =
         u64::try_from(request.integer(0)?).map_err(|_| Error::new("MS must not be negative"))?;
     let (started, whole) = (Instant::now(), Duration::from_millis(millis));
@@ -47,12 +113,17 @@ fn sleep(request: &Request) -> Result<u64> {
     }
 }
 
-fn now(request: &Request) -> Result<Zoned> {
+fn tell(clock: &Clock, request: &Request, format: fn(&Face) -> &str) -> Result<String> {
+    let face = clock.face.read().unwrap_or_else(PoisonError::into_inner);
     let zone = match request.get(0) {
         Some(_) => TimeZone::get(request.text(0)?)?,
-        None => TimeZone::system(),
+        None => face.zone.clone(),
     };
-    Ok(Timestamp::now().to_zoned(zone))
+    Ok(strtime::format(format(&face), &now(zone))?)
+}
+
+fn now(zone: TimeZone) -> Zoned {
+    Timestamp::now().to_zoned(zone)
 }
 
 #[cfg(test)]
@@ -102,6 +173,28 @@ mod tests {
         let shape = |text: String| text.replace(|c: char| c.is_ascii_digit(), "0");
         assert_eq!(shape(text("time", &[])), "00:00:00");
         assert_eq!(shape(text("date", &[])), "0000-00-00");
+    }
+
+    #[test]
+    fn zone_and_form_are_as_configured() {
+        let toml = "zone = 'Pacific/Kiritimati'\ntime = '%Z, %:z'\ndate = 'day'";
+        let plugin = Plugin::start_with(&PLUGIN, toml).unwrap();
+        assert_eq!(plugin.call("time", &[]), Ok("+14, +14:00".into()));
+        assert_eq!(plugin.call("time", &["UTC"]), Ok("UTC, +00:00".into()));
+        assert_eq!(plugin.call("date", &[]), Ok("day".into()));
+        for (toml, why) in [
+            ("zone = 'Middle/Earth'", "Middle/Earth"),
+            ("time = '%Y-%'", "`time`: "),
+            ("date = '%Q-%+'", "`date`: "),
+            ("zoom = 'UTC'", "unknown field `zoom`"),
+            ("zone = 1", "in `zone`"),
+        ] {
+            let error = plugin.configure(toml).unwrap_err();
+            assert!(error.message().contains(why), "{toml}: {error}");
+            assert_eq!(plugin.call("time", &[]), Ok("+14, +14:00".into()), "{toml}");
+        }
+        plugin.configure("").unwrap();
+        assert_ne!(plugin.call("date", &[]), Ok("day".into()));
     }
 
     #[test]

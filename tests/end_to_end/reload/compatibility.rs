@@ -20,7 +20,7 @@ fn fixtures() -> PathBuf {
 }
 
 /// The library of the fixture that was built against version 1.0 of the plugin API.
-fn older() -> Vec<u8> {
+pub fn older() -> Vec<u8> {
     static BUILT: OnceLock<()> = OnceLock::new();
     // First what the other tests need: one build at a time.
     let target = built::library("text").ancestors().nth(2).unwrap().to_owned();

@@ -4,6 +4,7 @@ mod bad_bytes;
 mod bad_files;
 mod batches;
 mod compatibility;
+mod configuration;
 mod flow;
 mod folder;
 mod handover;

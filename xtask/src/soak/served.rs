@@ -1,7 +1,7 @@
 //! A host of the soak's own, on any free port, with folders of its own.
 
 use std::{
-    env::consts::{DLL_PREFIX, DLL_SUFFIX, EXE_SUFFIX},
+    env::consts::EXE_SUFFIX,
     fs::{self, File},
     io::{self, BufRead, BufReader, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
@@ -37,8 +37,8 @@ impl Served {
         let folder = tempfile::tempdir().map_err(failed("make", Path::new("a directory")))?;
         let plugins = folder.path().join("plugins");
         fs::create_dir(&plugins).map_err(failed("make", &plugins))?;
-        for name in install::SHIPPED {
-            let file = library(name);
+        for name in install::shipped()? {
+            let file = install::library(&name);
             let source = built.join(&file);
             fs::copy(&source, plugins.join(&file)).map_err(failed("copy", &source))?;
         }
@@ -86,7 +86,7 @@ impl Served {
     /// answers. Gives the time from the rename to the first reply by it.
     pub fn reload(&mut self, plugin: &str) -> Result<Duration, TaskError> {
         let before = self.generation(plugin)?;
-        let file = library(plugin);
+        let file = install::library(plugin);
         let beside = self.folder.path().join("next");
         let built = self.built.join(&file);
         self.copies += 1;
@@ -197,7 +197,7 @@ impl Served {
     fn generation(&mut self, plugin: &str) -> Result<i64, TaskError> {
         self.send("plugins\n")?;
         let (mut found, start) = (None, format!("name: {plugin}, "));
-        for _ in install::SHIPPED {
+        for _ in install::shipped()? {
             let line = self.line()?;
             if line.starts_with(&start) {
                 let after = line.split("generation: ").nth(1);
@@ -246,10 +246,6 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn library(plugin: &str) -> String {
-    format!("{DLL_PREFIX}{plugin}{DLL_SUFFIX}")
 }
 
 fn count(folder: &Path) -> Result<usize, TaskError> {

@@ -3,6 +3,7 @@
 //! Everything that can fail happens before the table is swapped; until then the generation before
 //! serves on, with its state.
 
+mod configuration;
 mod fresh;
 mod orders;
 mod state;
@@ -21,7 +22,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::{
     admission::Admission,
-    clashes, folder,
+    clashes,
+    configuration::plugin_of,
+    folder,
     generation::Generation,
     handover::Quiet,
     loader,
@@ -62,8 +65,18 @@ pub struct Manager {
 /// What became of a file's content.
 struct Seen {
     hash: blake3::Hash,
-    /// It was refused since others have what it claims; when they go, it gets another chance.
-    clashed: bool,
+    waits: Waits,
+}
+
+/// What gives a file another chance that has not changed itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Waits {
+    /// Nothing: it was taken, or will never be.
+    No,
+    /// That others go, who have what it claims.
+    ForNames,
+    /// A change of this plugin's configuration, with which it did not start.
+    ForConfiguration(String),
 }
 
 /// A file that was not taken.
@@ -129,8 +142,7 @@ impl Manager {
         loop {
             let wait = self.retired.pause().unwrap_or(IDLE).min(self.retries.pause());
             match messages.recv_timeout(wait) {
-                Ok(Message::Changed(Change::Ready(path))) => self.take(&path, false),
-                Ok(Message::Changed(Change::Gone(path))) => self.gone(&path),
+                Ok(Message::Changed(change)) => self.settled(&change),
                 Ok(Message::Order(order, plugin, reply)) => {
                     // Who asked may have gone in the meantime.
                     let _ = reply.send(self.obey(order, &plugin));
@@ -140,6 +152,16 @@ impl Manager {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.tick();
+        }
+    }
+
+    fn settled(&mut self, change: &Change) {
+        let (Change::Ready(path) | Change::Gone(path)) = change;
+        match (plugin_of(path), change) {
+            // Whether it is there is for the reading to find out.
+            (Some(plugin), _) => self.reconfigure(plugin, path),
+            (None, Change::Ready(_)) => self.take(path, false),
+            (None, Change::Gone(_)) => self.gone(path),
         }
     }
 
@@ -201,10 +223,16 @@ impl Manager {
                 })
             });
         let refused = taken.as_ref().err().map(|(_, refusal)| refusal);
-        let clashed = matches!(refused, Some(Refusal::Clash { .. }));
+        let waits = match refused {
+            Some(Refusal::Clash { .. }) => Waits::ForNames,
+            Some(Refusal::Configuration { plugin, passing: false, .. }) => {
+                Waits::ForConfiguration(plugin.clone())
+            }
+            _ => Waits::No,
+        };
         // What another try may take is not remembered.
-        if clashed || refused.is_none_or(Refusal::is_lasting) {
-            self.files.insert(path.to_owned(), Seen { hash, clashed });
+        if waits != Waits::No || refused.is_none_or(Refusal::is_lasting) {
+            self.files.insert(path.to_owned(), Seen { hash, waits });
         } else {
             self.files.remove(path);
         }
@@ -243,6 +271,14 @@ impl Manager {
         let (shadow, file) = (Arc::new(shadow), file.to_owned());
         let new = loader::load(&self.shared, shadow, manifest, number, file.clone())?;
         let new = Arc::new(new);
+        let given = match self.configure_first(&new) {
+            Ok(given) => given,
+            Err(refusal) => {
+                // It has been loaded, so it has to be unloaded in order.
+                self.retired.add(new);
+                return Err(refusal);
+            }
+        };
         // What was served from this file under another name goes in the same step.
         let renamed = self.served_from(&file).filter(|served| *served != name);
         let renamed = renamed.and_then(|other| self.slots.get(&other)?.generation().cloned());
@@ -255,7 +291,6 @@ impl Manager {
         let (quieted, size) = match quieted {
             Ok(quieted) => quieted,
             Err(problem) => {
-                // It has been loaded, so it has to be unloaded in order.
                 self.retired.add(new);
                 return Err(Refusal::Handover { problem });
             }
@@ -267,6 +302,8 @@ impl Manager {
         slot.file = file;
         slot.serving = Some(Serving::new(Arc::clone(&new), &self.shared.metrics));
         slot.state_bytes = size.or(slot.state_bytes);
+        let configured_by = given.as_ref().and_then(|given| given.content);
+        slot.given = given;
         let hash = new.shadow().hash();
         let withdrawn = slot.withdrawn.take();
         let before =
@@ -279,6 +316,9 @@ impl Manager {
         quieted.into_iter().flatten().for_each(Quiet::move_on);
 
         let mut detail = format!("version {}", new.manifest.version);
+        if configured_by.is_some() {
+            detail += &format!(", configured by {}.toml", new.manifest.name);
+        }
         if let Some(old) = &old {
             let (number, version) = (old.number, &old.manifest.version);
             let paused = paused.elapsed().as_secs_f64() * 1e3;
@@ -335,7 +375,8 @@ impl Manager {
 
     /// What a file claimed in vain may be free now.
     fn retry_clashed(&mut self) {
-        let clashed = |(path, seen): (&PathBuf, &Seen)| seen.clashed.then(|| path.clone());
+        let clashed =
+            |(path, seen): (&PathBuf, &Seen)| (seen.waits == Waits::ForNames).then(|| path.clone());
         for path in self.files.iter().filter_map(clashed).collect::<Vec<_>>() {
             self.take(&path, true);
         }
@@ -344,11 +385,8 @@ impl Manager {
     fn tick(&mut self) {
         self.replaced.retain(|table| Arc::strong_count(table) > 1);
         for path in self.retries.due(Instant::now()) {
-            if path.exists() {
-                self.take(&path, false);
-            } else {
-                self.gone(&path);
-            }
+            let there = path.exists();
+            self.settled(&if there { Change::Ready(path) } else { Change::Gone(path) });
         }
         for over in self.retired.tick(Instant::now(), &self.shared.newsroom) {
             if let Some(slot) = self.slots.get_mut(&over.manifest.name) {

@@ -75,7 +75,7 @@ impl Manager {
         kept.map_err(|error| format!("its state cannot be written to the disk: {error}"))
     }
 
-    fn patience<'a>(&self, give_up: &'a dyn Fn() -> bool) -> Patience<'a> {
+    pub(super) fn patience<'a>(&self, give_up: &'a dyn Fn() -> bool) -> Patience<'a> {
         Patience { time: self.shared.config.handover_timeout, give_up }
     }
 

@@ -1,0 +1,148 @@
+//! One run of `cargo build`, and the library that it makes.
+
+use std::{
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, bounded};
+use serde::Deserialize;
+
+use crate::platform::{self, LIBRARY_EXTENSION};
+
+/// A `cargo build` that is under way. It ends when this drops, with whatever it has started.
+pub(super) struct Build {
+    child: Child,
+    /// Ends with the child's output.
+    reader: Option<JoinHandle<()>>,
+    found: Receiver<Option<PathBuf>>,
+    started: Instant,
+}
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Built {
+    /// The package's library is there.
+    Library(PathBuf),
+    /// The package builds, but gives no library that a host can load.
+    NoLibrary,
+    /// It does not build; cargo has said why.
+    Failed,
+}
+
+/// What cargo says of something that it has built, as far as it matters here.
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    manifest_path: PathBuf,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+    #[serde(default)]
+    target: Target,
+}
+
+#[derive(Default, Deserialize)]
+struct Target {
+    #[serde(default)]
+    crate_types: Vec<String>,
+}
+
+impl Build {
+    /// Starts it in the package's folder. What cargo says goes to where this program's errors go.
+    pub(super) fn start(folder: &Path, arguments: &[&str]) -> io::Result<Self> {
+        let manifest = folder.canonicalize()?.join("Cargo.toml");
+        let mut command = Command::new("cargo");
+        // A signal of the terminal's is the host's to act upon.
+        platform::own_group(&mut command);
+        let mut child = command
+            .args(["build", "--message-format=json-render-diagnostics"])
+            .args(arguments)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (tell, found) = bounded(1);
+        let stdout = child.stdout.take();
+        let reader = thread::Builder::new().name("cargo".into()).spawn(move || {
+            // Nobody listens any more where the build has been given up.
+            let _ = tell.send(stdout.and_then(|output| library(output, &manifest)));
+        });
+        let mut build = Self { child, reader: None, found, started: Instant::now() };
+        build.reader = Some(reader?);
+        Ok(build)
+    }
+
+    /// Tells of the end of cargo's output, when `finish` does not take long.
+    pub(super) fn ended(&self) -> &Receiver<Option<PathBuf>> {
+        &self.found
+    }
+
+    /// How it ended, and how long it took.
+    pub(super) fn finish(mut self, found: Option<PathBuf>) -> io::Result<(Built, Duration)> {
+        let status = self.child.wait()?;
+        let built = match found {
+            _ if !status.success() => Built::Failed,
+            Some(library) => Built::Library(library),
+            None => Built::NoLibrary,
+        };
+        Ok((built, self.started.elapsed()))
+    }
+}
+
+impl Drop for Build {
+    fn drop(&mut self) {
+        // Where all have ended, none of these does anything.
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            platform::kill_group(&self.child);
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+/// The library among what cargo says it has built for the package of this manifest.
+fn library(output: ChildStdout, manifest: &Path) -> Option<PathBuf> {
+    // What is no message has been printed by something that cargo ran.
+    let lines = BufReader::new(output).lines().map_while(Result::ok);
+    lines.filter_map(|line| library_of(&line, manifest)).last()
+}
+
+fn library_of(line: &str, manifest: &Path) -> Option<PathBuf> {
+    let message: Message = serde_json::from_str(line).ok()?;
+    let own = message.manifest_path == manifest
+        || message.manifest_path.canonicalize().is_ok_and(|path| path == manifest);
+    let loadable = message.target.crate_types.iter().any(|kind| kind == "cdylib");
+    let is_library = |file: &PathBuf| file.extension().is_some_and(|end| end == LIBRARY_EXTENSION);
+    message.filenames.into_iter().find(|file| own && loadable && is_library(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_the_packages_own_and_one_that_can_be_loaded() {
+        let manifest = Path::new("/p/Cargo.toml");
+        let file = format!("/t/libp.{LIBRARY_EXTENSION}");
+        let message = |manifest: &str, kind: &str, file: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"{manifest}",
+                "target":{{"crate_types":["{kind}"]}},"filenames":["/t/p.d","{file}"]}}"#
+            )
+        };
+        let found = |line: String| library_of(&line, manifest);
+        assert_eq!(found(message("/p/Cargo.toml", "cdylib", &file)), Some(file.clone().into()));
+        assert_eq!(found(message("/q/Cargo.toml", "cdylib", &file)), None);
+        assert_eq!(found(message("/p/Cargo.toml", "proc-macro", &file)), None);
+        assert_eq!(found(message("/p/Cargo.toml", "lib", "/t/libp.rlib")), None);
+        for line in ["", "warning: no message", r#"{"reason":"build-finished","success":true}"#] {
+            assert_eq!(found(line.into()), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A crate's sources under watch.
+
+use std::path::{Component, Path, PathBuf};
+
+use crossbeam_channel::{Receiver, unbounded};
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode, ModifyKind},
+};
+
+/// A crate's folder under watch, but for what cargo makes there and what is hidden.
+pub(super) struct Sources {
+    folder: PathBuf,
+    events: Receiver<notify::Result<Event>>,
+    watcher: RecommendedWatcher,
+}
+
+impl Sources {
+    /// Watches the folder. What changes after this returns is not missed.
+    pub(super) fn watch(folder: &Path) -> notify::Result<Self> {
+        let folder = folder.canonicalize().map_err(notify::Error::io)?;
+        let (tell, events) = unbounded();
+        let mut watcher = notify::recommended_watcher(move |event| {
+            // Nobody listens any more where the host is ending.
+            let _ = tell.send(event);
+        })?;
+        watcher.watch(&folder, RecursiveMode::NonRecursive)?;
+        let mut sources = Self { folder, events, watcher };
+        // Not the folder with all that is in it: there may be a thousand folders in `target`.
+        let inside = sources.folder.read_dir().map_err(notify::Error::io)?;
+        for entry in inside.flatten() {
+            sources.follow(&entry.path())?;
+        }
+        Ok(sources)
+    }
+
+    /// What the system tells.
+    pub(super) fn events(&self) -> &Receiver<notify::Result<Event>> {
+        &self.events
+    }
+
+    /// Whether what the system tells may change what is built.
+    pub(super) fn is_change(&mut self, event: notify::Result<Event>) -> bool {
+        let Ok(event) = event else { return true };
+        let written = match event.kind {
+            EventKind::Create(_) | EventKind::Remove(_) | EventKind::Any => true,
+            EventKind::Modify(kind) => !matches!(kind, ModifyKind::Metadata(_)),
+            EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+            EventKind::Other => event.need_rescan(),
+        };
+        if matches!(event.kind, EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_))) {
+            for path in &event.paths {
+                if let Err(error) = self.follow(path) {
+                    log::warn!("{} is not watched: {error}", path.display());
+                }
+            }
+        }
+        let is_source = |path: &PathBuf| is_source(path.strip_prefix(&self.folder).unwrap_or(path));
+        written && (event.paths.is_empty() || event.paths.iter().any(is_source))
+    }
+
+    /// Watches a folder that lies directly in the crate's, if it is one.
+    fn follow(&mut self, path: &Path) -> notify::Result<()> {
+        let inside = path.strip_prefix(&self.folder).is_ok_and(is_source);
+        let own = path.parent() == Some(&self.folder) && path.is_dir();
+        // Cargo marks what it builds into so.
+        if inside && own && !path.join("CACHEDIR.TAG").exists() {
+            self.watcher.watch(path, RecursiveMode::Recursive)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file of this path in a crate's folder may be a source: not what cargo makes, what is
+/// hidden, or what editors leave beside a file.
+fn is_source(path: &Path) -> bool {
+    let hidden = |part: Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b".");
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let made = path.starts_with("target") || path == Path::new("Cargo.lock");
+    !(made || name.ends_with(b"~") || name == b"4913" || path.components().any(hidden))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_or_hidden_is_no_source() {
+        for path in ["src/lib.rs", "Cargo.toml", "build.rs", "src/target/x.rs", "words.txt"] {
+            assert!(is_source(Path::new(path)), "{path}");
+        }
+        let others = [
+            "target",
+            "target/debug/x.d",
+            "Cargo.lock",
+            ".git/HEAD",
+            "src/.lib.rs.swp",
+            "src/lib.rs~",
+            "src/4913",
+        ];
+        for path in others {
+            assert!(!is_source(Path::new(path)), "{path}");
+        }
+    }
+}

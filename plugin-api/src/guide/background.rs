@@ -1,0 +1,62 @@
+//! Background work: threads that the host knows of.
+//!
+//! [`Host::spawn`](crate::Host::spawn) starts a thread that is stopped and joined before the library
+//! is unloaded. A thread that was started in another way would run on in code that is gone.
+//!
+//! ```standalone_crate
+//! use std::{
+//!     sync::{
+//!         Arc,
+//!         atomic::{AtomicI64, Ordering},
+//!     },
+//!     time::Duration,
+//! };
+//!
+//! use plugin_api::{Host, Request, Result, State, log, plugin};
+//!
+//! plugin! {
+//!     name: "beat",
+//!     state: Beat,
+//!     commands: {
+//!         "beats" "" => beats, "How many times the heart has beaten.";
+//!     }
+//! }
+//!
+//! struct Beat {
+//!     count: Arc<AtomicI64>,
+//! }
+//!
+//! impl State for Beat {
+//!     fn create(host: &Host) -> Result<Self> {
+//!         let count = Arc::new(AtomicI64::new(0));
+//!         let counted = Arc::clone(&count);
+//!         host.spawn("heart", move |stop| {
+//!             // A wait that ends early when the plugin is to go.
+//!             while !stop.wait(Duration::from_millis(1)) {
+//!                 counted.fetch_add(1, Ordering::Relaxed);
+//!             }
+//!             log::info!("the heart has stopped");
+//!         })?;
+//!         Ok(Self { count })
+//!     }
+//! }
+//!
+//! fn beats(beat: &Beat, _: &Request) -> i64 {
+//!     beat.count.load(Ordering::Relaxed)
+//! }
+//!
+//! // The test:
+//! let plugin = plugin_api::testing::Plugin::start(&PLUGIN).unwrap();
+//! let beats = || plugin.call("beats", &[]).unwrap();
+//! while beats() == 0.into() {
+//!     std::thread::yield_now();
+//! }
+//! ```
+//!
+//! - Work that blocks for long, such as reading from a socket, needs a timeout of its own, after which
+//!   it asks [`Stop::is_set`](crate::Stop::is_set).
+//! - [`create`](crate::State::create) is also called for trial, in a process of its own, before a
+//!   library is taken. What it starts there is stopped again.
+//! - An async runtime starts threads that the host does not know of. A plugin that has one says
+//!   `threads: untracked` in [`plugin!`](crate::plugin!); its code is then never unloaded, which costs
+//!   some memory at each reload.

@@ -1,0 +1,84 @@
+//! State: what a plugin keeps between calls, and how it outlives a change of code.
+//!
+//! `state: Type` in [`plugin!`](crate::plugin!) gives every function the state first. There is one
+//! value of the type for each loaded version, and all sessions' threads work on it at once, so it
+//! needs a lock, an atomic or the like.
+//!
+//! ```standalone_crate
+//! use std::{
+//!     collections::BTreeMap,
+//!     sync::{Mutex, MutexGuard, PoisonError},
+//! };
+//!
+//! use plugin_api::{Host, Request, Result, Saved, State, plugin};
+//!
+//! plugin! {
+//!     name: "votes",
+//!     state: Votes,
+//!     commands: {
+//!         "vote" "NAME" => vote, "One vote more for NAME; replies how many there are.";
+//!     }
+//! }
+//!
+//! #[derive(Default)]
+//! struct Votes(Mutex<BTreeMap<String, i64>>);
+//!
+//! impl Votes {
+//!     // A panic in another call must not end this one: what it left behind is whole.
+//!     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, i64>> {
+//!         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+//!     }
+//! }
+//!
+//! impl State for Votes {
+//!     fn create(_: &Host) -> Result<Self> {
+//!         Ok(Self::default())
+//!     }
+//! }
+//!
+//! // With this the state is handed to the next version, and over a restart of the host.
+//! impl Saved for Votes {
+//!     fn save(&self) -> Result<Vec<u8>> {
+//!         let lines = self.lock().iter().map(|(name, count)| format!("{count} {name}\n")).collect();
+//!         Ok(String::into_bytes(lines))
+//!     }
+//!
+//!     fn restore(&self, saved: &[u8]) -> Result<()> {
+//!         for line in std::str::from_utf8(saved)?.lines() {
+//!             if let Some((count, name)) = line.split_once(' ') {
+//!                 self.lock().insert(name.to_owned(), count.parse()?);
+//!             }
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! fn vote(votes: &Votes, request: &Request) -> Result<i64> {
+//!     let name = request.text(0)?.to_owned();
+//!     let mut votes = votes.lock();
+//!     let count = votes.entry(name).or_default();
+//!     *count += 1;
+//!     Ok(*count)
+//! }
+//!
+//! // The test: what one version has saved, the next one has.
+//! use plugin_api::testing::Plugin;
+//!
+//! let old = Plugin::start(&PLUGIN).unwrap();
+//! assert_eq!(old.call("vote", &["Ada"]), Ok(1.into()));
+//! let saved = old.save().unwrap().unwrap();
+//! let new = Plugin::start(&PLUGIN).unwrap();
+//! new.restore(&saved).unwrap();
+//! assert_eq!(new.call("vote", &["Ada"]), Ok(2.into()));
+//! ```
+//!
+//! - The order is: [`create`](crate::State::create), then
+//!   [`configure`](crate::Configured::configure), then [`restore`](crate::Saved::restore), then the
+//!   first call.
+//! - While state is handed over, calls to the plugin wait. `save` and `restore` have as long as the
+//!   host's `--handover-timeout` says.
+//! - Whatever goes wrong, an error, a panic or too much time, leaves the old version serving with its
+//!   state whole.
+//! - Save in a format that the version after the next one can read as well: a rollback hands state to
+//!   an *older* version.
+//! - What is too large for that goes into files in [`Host::data_dir`](crate::Host::data_dir).

@@ -1,0 +1,169 @@
+//! `host dev`: edit, save, try.
+
+use std::{fs, path::Path};
+
+use dropin_tests::{LIMIT, Lines, Setup, setup::run_host, wait_for, wait_until, workspace};
+use tempfile::TempDir;
+
+const TALLY: &str = r#"//! Counts, and says so.
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use plugin_api::{Host, Request, Result, Saved, State, plugin};
+
+plugin! {
+    state: Tally,
+    commands: {
+        "NAME" "" => tally, "Counts.";
+    }
+}
+
+#[derive(Default)]
+struct Tally(AtomicI64);
+
+impl State for Tally {
+    fn create(_: &Host) -> Result<Self> {
+        Ok(Self::default())
+    }
+}
+
+impl Saved for Tally {
+    fn save(&self) -> Result<Vec<u8>> {
+        Ok(self.0.load(Ordering::SeqCst).to_string().into_bytes())
+    }
+
+    fn restore(&self, saved: &[u8]) -> Result<()> {
+        self.0.store(std::str::from_utf8(saved)?.parse()?, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+fn tally(tally: &Tally, _: &Request) -> String {
+    format!("one {}", tally.0.fetch_add(1, Ordering::SeqCst) + 1)
+}
+"#;
+
+/// A crate of this name, and its code.
+fn a_crate(name: &str) -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    workspace::from_template(folder.path(), name);
+    let code = TALLY.replace("NAME", name);
+    save(folder.path(), &code);
+    // What it depends on may take longer than a test waits.
+    let built = workspace::cargo(folder.path(), &["build"]);
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    (folder, code)
+}
+
+fn save(folder: &Path, code: &str) {
+    fs::write(folder.join("src/lib.rs"), code).unwrap();
+}
+
+#[test]
+fn what_is_saved_is_built_and_served_and_what_does_not_build_changes_nothing() {
+    let (folder, code) = a_crate("tally");
+    let mut host = Setup::new().develop(folder.path()).start();
+    let line = host.wait_for_log("dev: plugin tally, generation 1, serves, ");
+    assert!(line.ends_with(" s after the start"), "{line}");
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("tally"), "one 1");
+
+    save(folder.path(), &code.replace("one ", "two "));
+    let line = host.wait_for_log("dev: plugin tally, generation 2, serves, ");
+    assert!(line.ends_with(" s after the save"), "{line}");
+    assert_eq!(client.ask("tally"), "two 2", "the session goes on, and so does the state");
+
+    save(folder.path(), &code.replace("one ", "three ").replace("fn tally", "fn tally tally"));
+    let line = host.wait_for_log("dev: not built (");
+    assert!(line.ends_with(", see above; the version before serves on"), "{line}");
+    assert!(host.log().contains("fn tally tally("), "cargo's words are shown in full");
+    assert_eq!(client.ask("tally"), "two 3");
+
+    save(folder.path(), &code.replace("\"tally\" \"\"", "\"Tally\" \"\""));
+    let line = host.wait_for_log("dev: refused: its command 'Tally' has an illegal name");
+    assert!(line.contains("; the version before serves on, "), "{line}");
+    assert_eq!(client.ask("tally"), "two 4");
+
+    fs::create_dir(folder.path().join("src/words")).unwrap();
+    fs::write(folder.path().join("src/words/three.txt"), "three").unwrap();
+    let words = code.replace("\"one {}\", ", "\"{} {}\", include_str!(\"words/three.txt\"), ");
+    save(folder.path(), &words);
+    host.wait_for_log("dev: plugin tally, generation 3, serves, ");
+    assert_eq!(client.ask("tally"), "three 5");
+    fs::write(folder.path().join("src/words/three.txt"), "four").unwrap();
+    host.wait_for_log("dev: plugin tally, generation 4, serves, ");
+    assert_eq!(client.ask("tally"), "four 6");
+
+    let own = fs::canonicalize(folder.path()).unwrap();
+    host.interrupt();
+    assert_eq!(host.exit(), Some(0));
+    let plugins = host.logged("dev: plugins folder ").unwrap();
+    let plugins = Path::new(plugins.trim_start_matches("dev: plugins folder "));
+    assert!(!plugins.exists() && own.exists(), "its own folder is gone, and no other");
+}
+
+#[test]
+fn a_plugins_folder_that_is_named_is_used_and_stays() {
+    let (folder, _) = a_crate("tally-kept");
+    let plugins = folder.path().join("dropped");
+    let flags = ["--plugins", plugins.to_str().unwrap()];
+    let mut host = Setup::new().develop(folder.path()).flags(&flags).start();
+    host.wait_for_log("dev: plugin tally-kept, generation 1, serves, ");
+    host.terminate();
+    assert_eq!(host.exit(), Some(0));
+    let library = dropin_tests::built::library_name("tally-kept");
+    assert!(plugins.join(&library).exists());
+    let mut host = Setup::new().develop(folder.path()).flags(&flags).start();
+    host.wait_for_answer("tally-kept", "one 1");
+    assert_eq!(host.ks(), Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_end_of_the_host_is_the_end_of_cargo() {
+    let (folder, _) = a_crate("tally-slow");
+    let marker = folder.path().join("builds");
+    let script = format!(
+        "fn main() {{
+            std::fs::write({marker:?}, std::process::id().to_string()).unwrap();
+            loop {{ std::thread::park(); }}
+        }}"
+    );
+    fs::write(folder.path().join("build.rs"), script).unwrap();
+    let mut host = Setup::new().develop(folder.path()).start();
+    let builder = wait_for("the build is under way", LIMIT, || {
+        fs::read_to_string(&marker).ok().filter(|pid| !pid.is_empty())
+    });
+    let builder = Path::new("/proc").join(builder);
+    assert!(builder.exists());
+    // It serves meanwhile, if nothing but its own commands.
+    assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
+    host.interrupt();
+    assert_eq!(host.exit(), Some(0));
+    wait_until("what cargo has started is gone", LIMIT, || !builder.exists());
+}
+
+#[test]
+fn a_crate_that_gives_no_library_is_told_what_it_lacks() {
+    let (folder, code) = a_crate("tally-lib");
+    let manifest = folder.path().join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("crate-type = [\"cdylib\"]", "")).unwrap();
+    let host = Setup::new().develop(folder.path()).start();
+    let line = host.wait_for_log("dev: built, but not as a library that a host can load: ");
+    assert!(line.contains("crate-type = [\"cdylib\"]"), "{line}");
+    save(folder.path(), "no code");
+    let line = host.wait_for_log("dev: not built (");
+    assert!(line.ends_with(", see above"), "there is no version before: {line}");
+    save(folder.path(), &code);
+    fs::write(&manifest, text).unwrap();
+    host.wait_for_answer("tally-lib", "one 1");
+}
+
+#[test]
+fn a_folder_without_a_crate_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = run_host(&["dev", folder.path().to_str().unwrap(), "--port", "0"]);
+    assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+    let said = format!("host: there is no Cargo.toml in {}: ", folder.path().display());
+    assert!(ended.stderr.starts_with(&said), "{ended:?}");
+}

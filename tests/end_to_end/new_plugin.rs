@@ -1,0 +1,93 @@
+//! A plugin of one's own: `cargo xtask new-plugin`, and the template without a workspace around it.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use dropin_tests::{
+    Lines, Setup,
+    built::{self, library_name},
+    files, workspace,
+};
+
+/// Runs xtask in a copy of the workspace.
+fn xtask(root: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(built::program("xtask"));
+    command.args(arguments).env("CARGO_MANIFEST_DIR", root.join("xtask"));
+    command.env("CARGO_TARGET_DIR", workspace::target()).env("CARGO_NET_OFFLINE", "true");
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn said(output: &Output, works: bool) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.success(), works, "{said}");
+    said
+}
+
+#[cfg(unix)]
+#[test]
+fn one_command_makes_a_plugin_that_is_tested_and_served_at_once() {
+    let host = Setup::new().start();
+    let root = workspace::copy(&host.plugins_folder());
+    let said_by = said(&xtask(&root, &["new-plugin", "word-count", "--debug"]), true);
+    for part in [
+        "made plugins/word-count, a member of the workspace",
+        "test tests::it_greets ... ok",
+        &format!("installed plugins/{}", library_name("word-count")),
+        "client s word-count.hello world",
+        "host dev plugins/word-count",
+    ] {
+        assert!(said_by.contains(part), "{part}: {said_by}");
+    }
+    host.wait_for_log("plugin word-count: generation 1 loaded");
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("word-count.hello Ada"), "hello, Ada");
+    assert_eq!(client.ask("word-count.mean 1 2 4.5"), "2.5");
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let members = "    \"plugins/text\",\n    \"plugins/word-count\",\n    \"client\",\n";
+    assert!(manifest.contains(members), "{manifest}");
+    let left = fs::read_dir(root.join("plugins/word-count")).unwrap().flatten();
+    let mut left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["Cargo.toml", "src"]);
+    // It is one of those that ship from now on, and its name is taken.
+    let twice = said(&xtask(&root, &["new-plugin", "word_count"]), false);
+    assert!(twice.contains("'word_count' is taken: there is plugins/word-count"), "{twice}");
+    fs::remove_file(host.library("word-count")).unwrap();
+    host.wait_until_unknown("word-count.hello");
+    said(&xtask(&root, &["plugins", "--debug"]), true);
+    host.wait_for_answer("word-count.hello", "hello, you");
+}
+
+#[test]
+fn the_template_needs_no_workspace() {
+    let folder = tempfile::tempdir().unwrap();
+    workspace::from_template(folder.path(), "shout");
+    let tested = workspace::cargo(folder.path(), &["test"]);
+    let tested = said(&tested, true);
+    assert!(tested.contains("test tests::it_takes_the_mean ... ok"), "{tested}");
+    said(&workspace::cargo(folder.path(), &["build"]), true);
+    let library = fs::read(workspace::target().join("debug").join(library_name("shout"))).unwrap();
+    let host = Setup::new().file(&library_name("shout"), &library).start();
+    assert_eq!(Lines::connect(&host).ask("shout.hello Ada"), "hello, Ada");
+}
+
+#[test]
+fn the_template_is_formatted_as_everything_here() {
+    files::close_to_others();
+    let folder = tempfile::tempdir().unwrap();
+    workspace::from_template(folder.path(), "shout");
+    let code = folder.path().join("src/lib.rs");
+    let style = workspace::root().join("rustfmt.toml");
+    let checked = Command::new("rustfmt")
+        .args(["--edition", "2024", "--check", "--config-path"])
+        .arg(style)
+        .arg(code)
+        .output()
+        .unwrap();
+    said(&checked, true);
+}

@@ -1,0 +1,234 @@
+//! Configuration: a plugin's own table from `NAME.toml` beside its library. What is wrong with it
+//! leaves the old values, or the old version, in force.
+
+use std::{fs, path::PathBuf};
+
+use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, Setup, reload::place, wait_until};
+
+use super::{compatibility, replace, setup, with_version};
+
+fn file(host: &Host) -> PathBuf {
+    host.plugins_folder().join("setting.toml")
+}
+
+/// Puts the plugin's file in its place: beside, then renamed.
+fn put(host: &Host, text: &str) {
+    place(&host.plugins_folder(), "setting.toml", text.as_bytes());
+}
+
+fn start_with(setup: Setup, toml: &str) -> Host {
+    with_version(setup.file("setting.toml", toml.as_bytes()), "setting", "1").start()
+}
+
+/// A host whose plugin has the word `one`.
+fn host() -> Host {
+    let host = start_with(setup(), "word = 'one'");
+    assert_eq!(Lines::connect(&host).ask("setting"), "one");
+    host
+}
+
+fn configuration(host: &Host) -> String {
+    match host.info("setting").get("configuration") {
+        Some(Frame::Text(text)) => String::from_utf8_lossy(text).into_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The last file was refused so, and the word is still `one`.
+#[track_caller]
+fn old_values_stay(host: &Host, why: &str) {
+    let line = host.wait_for_log(why);
+    assert!(line.contains(" ERROR "), "{line}");
+    assert!(line.contains("plugin setting: generation 1 refused, setting.toml ("), "{line}");
+    assert!(line.ends_with("; the old values stay in force"), "{line}");
+    assert_eq!(Lines::connect(host).ask("setting"), "one");
+    wait_until("the failure is told", LIMIT, || {
+        let info = host.info("setting");
+        let failure = info.get("last-failure");
+        matches!(failure, Some(Frame::Text(text)) if String::from_utf8_lossy(text).contains(why))
+    });
+}
+
+#[test]
+fn a_plugin_is_configured_before_it_serves_and_whenever_its_file_changes() {
+    let host = host();
+    let line = host.logged("plugin setting: generation 1 loaded, ").unwrap();
+    assert!(line.ends_with(", configured by setting.toml"), "{line}");
+    let said = configuration(&host);
+    assert!(said.starts_with("setting.toml applied ") && said.ends_with(" s ago"), "{said}");
+    put(&host, "word = 'two'");
+    host.wait_for_answer("setting", "two");
+    let line = host.wait_for_log("plugin setting: generation 1 configured, setting.toml (");
+    assert!(line.contains(" INFO "), "{line}");
+    fs::write(file(&host), "word = 'three'").unwrap();
+    host.wait_for_answer("setting", "three");
+    fs::remove_file(file(&host)).unwrap();
+    host.wait_for_answer("setting", "none");
+    host.wait_for_log("it has no configuration any more, the defaults are in force");
+    let said = configuration(&host);
+    assert!(said.starts_with("the defaults, there being no setting.toml, applied "), "{said}");
+    put(&host, "word = 'four'");
+    host.wait_for_answer("setting", "four");
+    // Emptied, it is no file that is about to be written.
+    fs::write(file(&host), "").unwrap();
+    host.wait_for_answer("setting", "none");
+    assert_eq!(host.figure("setting", "generation"), 1, "it was not loaded again for that");
+}
+
+#[test]
+fn without_the_systems_word_changes_are_noticed_too() {
+    let host = start_with(setup().flags(&["--watch", "poll"]), "word = 'one'");
+    for (text, word) in [("word = 'two'", "two"), ("", "none"), ("word = 'three'", "three")] {
+        put(&host, text);
+        host.wait_for_answer("setting", word);
+    }
+    fs::remove_file(file(&host)).unwrap();
+    host.wait_for_answer("setting", "none");
+}
+
+#[test]
+fn a_bad_file_leaves_the_old_values_in_force() {
+    let host = host();
+    for (text, why) in [
+        ("\nword = 5", "line 2, column 8: invalid type: integer `5`, expected a string, in `word`"),
+        ("wort = 'two'", "line 1, column 1: unknown field `wort`"),
+        ("word = ", "line 1, column 8: "),
+        ("wrong = 'fails'", "the word is out of order"),
+        ("wrong = 'panics'", "'configure' panicked: a word too many"),
+    ] {
+        put(&host, text);
+        old_values_stay(&host, why);
+        let said = configuration(&host);
+        let start = said.starts_with("setting.toml refused ");
+        assert!(start && said.contains(why), "{said}");
+    }
+    fs::write(file(&host), b"word = '\xff'").unwrap();
+    old_values_stay(&host, "it is not UTF-8: byte 8 begins no character");
+    fs::write(file(&host), "#".repeat((1 << 20) + 1)).unwrap();
+    old_values_stay(&host, "it is longer than 1048576 bytes");
+    put(&host, "word = 'two'");
+    host.wait_for_answer("setting", "two");
+    assert_eq!(host.figure("setting", "generation"), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_could_have_written_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let host = host();
+    let beside = host.plugins_folder().join("beside");
+    fs::write(&beside, "word = 'two'").unwrap();
+    fs::set_permissions(&beside, PermissionsExt::from_mode(0o664)).unwrap();
+    fs::rename(&beside, file(&host)).unwrap();
+    let run = format!("run: chmod go-w {}", file(&host).display());
+    old_values_stay(&host, &run);
+    fs::set_permissions(file(&host), PermissionsExt::from_mode(0o644)).unwrap();
+    host.wait_for_answer("setting", "two");
+}
+
+#[test]
+fn a_configure_that_hangs_harms_nobody() {
+    let setup = Setup::new().flags(&["--probe-timeout", "60", "--handover-timeout", "1"]);
+    let mut host = start_with(setup, "word = 'one'");
+    put(&host, "wrong = 'hangs'");
+    old_values_stay(&host, "its `configure` took longer than 1 s");
+    put(&host, "word = 'two'");
+    old_values_stay(&host, "an earlier `configure` of it has not returned yet");
+    // A new version starts with the file as it is; the old one is never unloaded.
+    replace(&host, "setting", "2");
+    host.wait_for_answer("setting.version", "2");
+    assert_eq!(Lines::connect(&host).ask("setting"), "two");
+    assert_eq!(host.figure("setting", "draining"), 1);
+    assert!(host.ks().is_some(), "the host ends all the same");
+}
+
+#[test]
+fn a_plugin_that_cannot_start_with_its_file_starts_when_the_file_is_right() {
+    let host = start_with(setup(), "word = 5");
+    let path = file(&host).display().to_string();
+    let line = host.wait_for_log(&format!("its configuration {path} is refused: line 1, column 8"));
+    assert!(line.contains(" ERROR "), "{line}");
+    assert!(line.ends_with("; correct it, and it is tried again"), "{line}");
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("upper fine"), "FINE");
+    assert!(client.ask("setting").starts_with("error: unknown command"));
+    assert!(client.ask("plugin reload setting").starts_with("error: its configuration "));
+    put(&host, "word = 'two'");
+    host.wait_for_answer("setting", "two");
+}
+
+#[test]
+fn a_new_version_that_cannot_start_with_the_file_leaves_the_old_one_serving() {
+    let host = with_version(setup(), "setting", "1").start();
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("setting"), "none", "without a file it has its defaults");
+    replace(&host, "setting", "2 strict");
+    let path = file(&host).display().to_string();
+    let why = format!("it does not start without {path}: there is no `word`; write it, and");
+    host.wait_for_log(&why);
+    assert_eq!(client.ask("setting.version"), "1");
+    let failure = host.info("setting").get("last-failure").unwrap().as_str().to_owned();
+    assert!(failure.contains(&why), "{failure}");
+    put(&host, "word = 'two'");
+    host.wait_for_answer("setting.version", "2");
+    assert_eq!(client.ask("setting"), "two");
+    // It needs one from now on, too.
+    fs::remove_file(file(&host)).unwrap();
+    host.wait_for_log("there is no `word`; the old values stay in force");
+    assert_eq!(client.ask("setting"), "two");
+}
+
+#[test]
+fn a_plugin_is_made_then_configured_then_given_its_state() {
+    let host = host();
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("setting.steps"), "create configure");
+    assert!(client.ask("plugin reload setting").starts_with("plugin 'setting' serves"));
+    assert_eq!(client.ask("setting.steps"), "create configure restore");
+    put(&host, "word = 'two'");
+    host.wait_for_answer("setting", "two");
+    assert_eq!(client.ask("setting.steps"), "create configure restore configure");
+}
+
+#[test]
+fn a_reload_reads_the_file_again() {
+    let host = host();
+    let mut client = Lines::connect(&host);
+    for word in ["two", "three"] {
+        put(&host, &format!("word = '{word}'"));
+        assert!(client.ask("plugin reload setting").starts_with("plugin 'setting' serves"));
+        assert_eq!(client.ask("setting"), word);
+    }
+}
+
+#[test]
+fn subscribers_are_told() {
+    let host = host();
+    let mut watcher = Resp::connect3(&host);
+    assert_eq!(watcher.ask(&["plugin", "watch"]), Frame::ok());
+    put(&host, "word = 'two'");
+    let told = |words: [&str; 5]| Frame::Push(words.map(Into::into).to_vec());
+    let said = "its new configuration is in force";
+    assert_eq!(watcher.frame(), told(["plugin", "configured", "setting", "1", said]));
+    put(&host, "wrong = 'fails'");
+    let said = "its configuration: the word is out of order; the old values stay in force";
+    assert_eq!(watcher.frame(), told(["plugin", "refused", "setting", "1", said]));
+}
+
+#[test]
+fn a_file_for_a_plugin_that_takes_none_has_no_effect_and_the_log_says_so() {
+    let older = compatibility::older();
+    let library = dropin_tests::built::library_name("older");
+    let setup = setup().plugins(&["text"]).file(&library, &older).file("text.toml", b"x = 1");
+    let host = setup.file("older.toml", b"x = 1").start();
+    for plugin in ["text", "older"] {
+        let file = host.plugins_folder().join(format!("{plugin}.toml"));
+        let said =
+            format!("plugin {plugin}: {} has no effect, since the plugin takes no", file.display());
+        let line = host.logged(&said).unwrap();
+        assert!(line.contains(" WARN "), "{line}");
+        assert_eq!(host.info(plugin).get("configuration"), Some(&Frame::Null));
+    }
+    place(&host.plugins_folder(), "nobody.toml", b"x = 1");
+    host.wait_for_log("no plugin 'nobody' is served for now");
+}

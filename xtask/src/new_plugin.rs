@@ -1,0 +1,236 @@
+//! A new plugin: from the template to one that is tested and served, in one go.
+
+use std::{
+    env::consts::EXE_SUFFIX,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use toml_edit::{DocumentMut, Value};
+
+use crate::{TaskError, cargo, install};
+
+/// What the template says in place of the plugin's name, and of the path of `plugin-api`.
+const PLACES: [(&str, Place); 2] =
+    [("{{project-name}}", Place::Name), ("{{plugin_api}}", Place::PluginApi)];
+
+/// What only those need who use the template in another way.
+const LEFT_OUT: [&str; 2] = ["cargo-generate.toml", ".gitignore"];
+
+/// The longest name, in bytes; that of a plugin may be no longer.
+const MAX_NAME: usize = 64;
+
+/// Names that cargo or the language keep for themselves.
+const KEPT: [&str; 12] = [
+    "alloc",
+    "build",
+    "core",
+    "crate",
+    "deps",
+    "examples",
+    "incremental",
+    "proc_macro",
+    "self",
+    "std",
+    "super",
+    "test",
+];
+
+#[derive(Clone, Copy)]
+enum Place {
+    Name,
+    PluginApi,
+}
+
+/// Makes the plugin of this name, adds it to the workspace, tests it and installs it.
+pub fn run(name: &str, debug: bool) -> Result<(), TaskError> {
+    check(name)?;
+    let (root, folder) = (cargo::root(), cargo::root().join("plugins").join(name));
+    copy(&root.join("templates").join("plugin"), &folder, name)?;
+    add_member(&root.join("Cargo.toml"), &format!("plugins/{name}"))?;
+    println!("made plugins/{name}, a member of the workspace");
+    let built = finish(name, debug);
+    if built.is_err() {
+        eprintln!("plugins/{name} stays; put it right, then: cargo xtask plugins");
+        return built;
+    }
+    let (client, host) = (program("client", debug), program("host", debug));
+    println!(
+        "
+A running host serves it by now. Else start one:  cargo xtask run
+Try it:      {client} s {name}.hello world
+Change it:   plugins/{name}/src/lib.rs, then: cargo xtask plugins
+             or serve it beside that, built anew at every save: {host} dev plugins/{name} --port 5001
+Read on:     docs/PLUGINS.md, and: cargo doc -p plugin-api --open"
+    );
+    Ok(())
+}
+
+/// One profile for both steps, so that what it depends on is built once.
+fn finish(name: &str, debug: bool) -> Result<(), TaskError> {
+    let mut arguments = vec!["--package", name];
+    if !debug {
+        arguments.push("--release");
+    }
+    cargo::test_of(&arguments)?;
+    cargo::build(&arguments)?;
+    install::plugin(name, if debug { "debug" } else { "release" })
+}
+
+fn check(name: &str) -> Result<(), TaskError> {
+    let refuse = |why: String| Err(TaskError::Refused(format!("'{name}' {why}")));
+    let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_".contains(&c);
+    let letter = name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
+    if !letter || name.len() > MAX_NAME || !name.bytes().all(legal) {
+        return refuse(format!(
+            "cannot be a plugin's name: 1 to {MAX_NAME} of a-z 0-9 - _, a letter first"
+        ));
+    }
+    if KEPT.contains(&name) || is_keyword(name) {
+        return refuse("is a word that Rust or cargo keep for themselves: choose another".into());
+    }
+    // Whether it is written with - or _ makes no difference to the library's file name.
+    let file = |name: &str| name.replace('-', "_");
+    let taken = install::shipped()?.into_iter().find(|taken| file(taken) == file(name));
+    if let Some(taken) = taken {
+        return refuse(format!("is taken: there is plugins/{taken}"));
+    }
+    let folder = cargo::root().join("plugins").join(name);
+    if folder.exists() {
+        return refuse(format!("is taken: {} is there", folder.display()));
+    }
+    let lock = cargo::root().join("Cargo.lock");
+    let text = fs::read_to_string(&lock).map_err(|error| TaskError::Io("read", lock, error))?;
+    let mut packages =
+        text.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    if packages.any(|package| file(package) == file(name)) {
+        return refuse("is the name of a crate that is used here: choose another".into());
+    }
+    Ok(())
+}
+
+/// What is no name for a crate, since no code could name it.
+fn is_keyword(name: &str) -> bool {
+    const KEYWORDS: &str = "abstract as async await become box break const continue do dyn else \
+                            enum extern false final fn for gen if impl in let loop macro match mod \
+                            move mut override priv pub ref return static struct trait true try \
+                            type typeof union unsafe unsized use virtual where while yield";
+    KEYWORDS.split_ascii_whitespace().any(|keyword| keyword == name)
+}
+
+/// Fills the template in: beside, then renamed, so that no half of it is ever there.
+fn copy(template: &Path, folder: &Path, name: &str) -> Result<(), TaskError> {
+    let beside = folder.with_file_name(format!(".{name}.new"));
+    match fs::remove_dir_all(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(TaskError::Io("remove", beside, error));
+        }
+        _ => {}
+    }
+    fill(template, &beside, name)?;
+    fs::rename(&beside, folder).map_err(|error| TaskError::Io("make", folder.to_owned(), error))
+}
+
+fn fill(from: &Path, to: &Path, name: &str) -> Result<(), TaskError> {
+    let failed = |what, path: &Path| {
+        let path = path.to_owned();
+        move |error| TaskError::Io(what, path, error)
+    };
+    fs::create_dir(to).map_err(failed("make", to))?;
+    for entry in fs::read_dir(from).map_err(failed("read", from))? {
+        let path = entry.map_err(failed("read", from))?.path();
+        let file = path.file_name().unwrap_or_default();
+        let target = to.join(file);
+        if path.is_dir() {
+            fill(&path, &target, name)?;
+        } else if !LEFT_OUT.iter().any(|left| file == *left) {
+            let mut text = fs::read_to_string(&path).map_err(failed("read", &path))?;
+            for (mark, place) in PLACES {
+                let words = match place {
+                    Place::Name => name,
+                    Place::PluginApi => "../../plugin-api",
+                };
+                text = text.replace(mark, words);
+            }
+            fs::write(&target, text).map_err(failed("write", &target))?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds a member to the workspace, after the last of those that lie in the same folder.
+fn add_member(manifest: &Path, member: &str) -> Result<(), TaskError> {
+    let failed = |what| move |error| TaskError::Io(what, manifest.to_owned(), error);
+    let text = fs::read_to_string(manifest).map_err(failed("read"))?;
+    let unfit = || TaskError::Refused(format!("{} has no list of members", manifest.display()));
+    let mut document: DocumentMut = text.parse().map_err(|_| unfit())?;
+    let members = document["workspace"]["members"].as_array_mut().ok_or_else(unfit)?;
+    let beside = |value: &Value| {
+        value.as_str().is_some_and(|other| other.starts_with("plugins/") && other < member)
+    };
+    let before = members.iter().enumerate().filter(|(_, other)| beside(other)).last();
+    let place = before.map_or(members.len(), |(last, _)| last + 1);
+    let mut value = Value::from(member);
+    // As the others are: each on a line of its own.
+    *value.decor_mut() =
+        members.get(place.saturating_sub(1)).map(Value::decor).cloned().unwrap_or_default();
+    members.insert_formatted(place, value);
+    let beside: PathBuf = manifest.with_extension("toml.new");
+    fs::write(&beside, document.to_string()).map_err(failed("write"))?;
+    fs::rename(&beside, manifest).map_err(failed("write"))
+}
+
+fn program(name: &str, debug: bool) -> String {
+    let profile = if debug { "debug" } else { "release" };
+    format!("target/{profile}/{name}{EXE_SUFFIX}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_added_in_its_place_and_nothing_else_changes() {
+        let temp = tempfile::tempdir().unwrap();
+        let manifest = temp.path().join("Cargo.toml");
+        let before = "[workspace]\nmembers = [\n    \"host\",\n    \"plugins/clock\",\n    \
+                      \"plugins/text\",\n    \"tests\",\n]\n# kept\nexclude = [\"fuzz\"]\n";
+        for (member, after) in [
+            (
+                "plugins/shout",
+                "    \"plugins/clock\",\n    \"plugins/shout\",\n    \"plugins/text\",\n",
+            ),
+            ("plugins/zoo", "    \"plugins/text\",\n    \"plugins/zoo\",\n    \"tests\",\n"),
+        ] {
+            fs::write(&manifest, before).unwrap();
+            add_member(&manifest, member).unwrap();
+            let text = fs::read_to_string(&manifest).unwrap();
+            assert!(text.contains(after), "{text}");
+            assert_eq!(text.replace(&format!("    \"{member}\",\n"), ""), before);
+        }
+    }
+
+    #[test]
+    fn names_that_cannot_be_are_refused() {
+        for name in [
+            "",
+            "Loud",
+            "a b",
+            "7up",
+            "../x",
+            "-x",
+            "é",
+            "fn",
+            "test",
+            "text",
+            "serde",
+            "plugin_api",
+        ] {
+            let error = check(name).unwrap_err().to_string();
+            assert!(error.contains(&format!("'{name}' ")), "{error}");
+        }
+        for name in ["shout", "word-count", "a_b2"] {
+            assert!(check(name).is_ok(), "{name}");
+        }
+    }
+}
