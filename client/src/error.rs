@@ -16,8 +16,12 @@ pub enum Error {
     NoType,
     /// An address is needed, and nothing gives one; the text lists what would.
     NoAddress { hint: String },
-    /// The settings file cannot be read.
-    ReadFile { file: PathBuf, source: io::Error },
+    /// The first word of the command line is no connection type, no place and no task.
+    UnknownPlace { word: String, nearest: Option<String>, places: Vec<String> },
+    /// A file that an option or the settings name cannot be read.
+    ReadFile { what: &'static str, option: &'static str, file: PathBuf, source: io::Error },
+    /// The settings file cannot be written.
+    WriteFile { file: PathBuf, source: io::Error },
     /// The settings file is not what it should be.
     BadFile { file: PathBuf, line: usize, message: String },
     /// A host name that no one knows.
@@ -67,10 +71,17 @@ impl fmt::Display for Error {
                  LAN) or i (internet), as in `client s`; see `client --help`",
             ),
             Self::NoAddress { hint } => f.write_str(hint),
-            Self::ReadFile { file, source } => write!(
+            Self::UnknownPlace { word, nearest, places } => unknown(f, word, nearest, places),
+            Self::ReadFile { what, option, file, source } => write!(
                 f,
-                "cannot read the settings in {}: {source}; make the file readable, or name another \
-                 with --config FILE",
+                "cannot read {what} in {}: {source}; make the file readable, or name another with \
+                 {option} FILE",
+                file.display()
+            ),
+            Self::WriteFile { file, source } => write!(
+                f,
+                "cannot write the settings to {}: {source}; see to it that you may write there, or \
+                 name another file with --config FILE",
                 file.display()
             ),
             Self::BadFile { file, line, message } => {
@@ -145,11 +156,29 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::ReadFile { source, .. }
+            | Self::WriteFile { source, .. }
             | Self::Resolve { source, .. }
             | Self::Local { source, .. } => Some(source),
             _ => None,
         }
     }
+}
+
+fn unknown(
+    f: &mut fmt::Formatter<'_>,
+    word: &str,
+    nearest: &Option<String>,
+    places: &[String],
+) -> fmt::Result {
+    write!(f, "'{}' is no connection type and no place", word.escape_debug())?;
+    if let Some(nearest) = nearest {
+        write!(f, ", did you mean '{nearest}'?")?;
+    }
+    f.write_str("; there are s (same machine), l (same LAN), i (internet)")?;
+    for place in places {
+        write!(f, ", {place}")?;
+    }
+    f.write_str("; `client add NAME` makes a place, and a command comes behind it: `client s echo`")
 }
 
 fn connect(

@@ -12,7 +12,8 @@ use crate::text::Escape;
 
 /// Takes commands until the person or the server ends the session; the result is the exit code.
 pub fn run(mut session: Session, screen: Screen) -> Result<u8, Error> {
-    screen.say(&format_args!("connected to {}; close or Ctrl-D ends the session", session.name()));
+    screen
+        .notice(&format_args!("connected to {}; close or Ctrl-D ends the session", session.name()));
     let prompter = Prompter::start(format!("dropin {}> ", session.name()), session.sender())?;
     loop {
         prompter.request();

@@ -1,5 +1,6 @@
 //! Where output goes: replies to stdout, errors and notices to stderr, each as its reader needs it.
 
+use crate::output::Format;
 use crate::render;
 use crate::reply::Reply;
 use crate::text::{self, Escape};
@@ -11,15 +12,24 @@ use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 pub struct Screen {
     out_is_terminal: bool,
     err_is_terminal: bool,
+    format: Format,
+    quiet: bool,
 }
 
 impl Screen {
-    /// Looks at what stdout and stderr are connected to.
-    pub fn new() -> Self {
+    /// Looks at what stdout and stderr are connected to. A `quiet` one shows no notices.
+    pub fn new(format: Format, quiet: bool) -> Self {
         Self {
             out_is_terminal: io::stdout().is_terminal(),
             err_is_terminal: io::stderr().is_terminal(),
+            format,
+            quiet,
         }
+    }
+
+    /// The form of replies.
+    pub fn format(&self) -> Format {
+        self.format
     }
 
     /// Whether a person reads the replies.
@@ -27,26 +37,57 @@ impl Screen {
         self.out_is_terminal
     }
 
-    /// Shows a reply: an error on stderr, all else on stdout.
+    /// Shows a reply on stdout; an error on stderr, unless the format has a place for it.
     pub fn reply(&self, reply: &Reply) -> io::Result<()> {
-        if reply.is_error() {
+        if reply.is_error() && !self.format.has_errors() {
             self.on_stderr(|out| render::reply(out, reply, self.err_is_terminal));
             return Ok(());
         }
         let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-        render::reply(&mut out, reply, self.out_is_terminal)?;
+        self.format.write(&mut out, reply, self.out_is_terminal)?;
+        out.flush()
+    }
+
+    /// Shows a line of the client's own on stdout, a terminal, in place of the one before.
+    pub fn overwrite(&self, line: &str) -> io::Result<()> {
+        // Without wrapping, a line that is too long for the terminal is still one line.
+        let text = format!("\r\x1b[?7l{line}\x1b[K\x1b[?7h");
+        let mut out = io::stdout().lock();
+        out.write_all(if line.is_empty() { b"\r\x1b[K" } else { text.as_bytes() })?;
+        out.flush()
+    }
+
+    /// Shows bytes that the client itself made, on stdout.
+    pub fn document(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
         out.flush()
     }
 
     /// Shows what the server says unasked.
     pub fn push(&self, values: &[Reply]) {
-        self.on_stderr(|out| render::push(out, values, self.stderr_escape()));
+        // Before it hangs up, a server may say why in an error that answers nothing.
+        if !self.quiet || matches!(values, [error] if error.is_error()) {
+            self.on_stderr(|out| render::push(out, values, self.stderr_escape()));
+        }
     }
 
     /// Shows an error of the kind that a reply can be, found before anything was sent.
     pub fn error(&self, error: &dyn Display) {
         let text = error.to_string();
+        if self.format.has_errors() {
+            // Where nobody reads the replies, nobody misses this one.
+            let _ = self.reply(&Reply::Error(text.into()));
+            return;
+        }
         self.on_stderr(|out| render::error(out, &text, self.stderr_escape()));
+    }
+
+    /// Shows what the client itself has to say, unless it is to be quiet.
+    pub fn notice(&self, message: &dyn Display) {
+        if !self.quiet {
+            self.say(message);
+        }
     }
 
     /// Shows what the client itself has to say.

@@ -157,6 +157,19 @@ impl Session {
         }
     }
 
+    /// Waits that long, and hears the server meanwhile.
+    pub fn pause(&mut self, length: Duration, show: Show<'_>) -> Result<(), Error> {
+        let deadline = Instant::now().checked_add(length);
+        while let Some(event) = self.next(deadline) {
+            match event {
+                Event::Server(incoming) => self.unasked(incoming, show)?,
+                Event::Interrupt => return Err(Error::Interrupted),
+                Event::Input(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Input that is already on its way, whatever the connection does.
     pub fn input_within(&self, limit: Duration) -> Option<Input> {
         let deadline = Instant::now() + limit;
