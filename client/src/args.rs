@@ -12,7 +12,7 @@ use std::time::Duration;
 ///
 /// Without a command, the client takes commands until `close` or Ctrl-D; commands can also come
 /// from a pipe or a file, one a line. A line is split as in a shell: "a b" and 'a b' are one
-/// argument. Options stand before the TYPE or directly behind it; everything after the name of the
+/// argument. The name of a place that `client add` made stands for a TYPE as well. Options stand before the TYPE or directly behind it; everything after the name of the
 /// command belongs to the command.
 #[derive(Debug, Parser)]
 #[command(name = "client", version, max_term_width = 100, disable_help_subcommand = true)]

@@ -4,7 +4,7 @@ use crate::args::{Connection, Line, NewPlace, Output, Script, Verb};
 use crate::error::Error;
 use crate::help::after_help;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 use clap_complete::Shell;
 use std::ffi::OsString;
 
@@ -63,20 +63,36 @@ const TASKS: [(&str, &[&str]); 5] = [
 
 /// The definition of the whole command line, but for the named places.
 pub fn definition() -> Command {
-    let mut definition = Line::command().after_long_help(after_help());
-    let options: Vec<_> =
-        definition.get_arguments().filter(|option| option.is_global_set()).cloned().collect();
-    for (task, takes) in TASKS {
-        definition = definition.mut_subcommand(task, |mut definition| {
-            for option in &options {
-                if !takes.contains(&option.get_id().as_str()) {
-                    definition = definition.arg(option.clone().hide(true));
-                }
-            }
-            definition
-        });
-    }
-    definition
+    let definition = Line::command().after_long_help(after_help());
+    let options = global_options(&definition);
+    TASKS.iter().fold(definition, |definition, (task, _)| {
+        // To be heard in front of a task's name, an option must be known behind it too.
+        let idle = options.iter().filter(|option| !takes(task, option));
+        let idle: Vec<_> = idle.map(|option| option.clone().hide(true)).collect();
+        definition.mut_subcommand(task, |task| task.args(idle))
+    })
+}
+
+/// The definition with all that each type and task takes, and nothing else, in its own place.
+pub fn spelled_out() -> Command {
+    let whole = Line::command();
+    let definition = whole.clone().mut_args(|option| option.global(false));
+    let options = global_options(&whole);
+    whole.get_subcommands().fold(definition, |definition, verb| {
+        let taken = options.iter().filter(|option| takes(verb.get_name(), option));
+        let taken: Vec<_> = taken.map(|option| option.clone().global(false)).collect();
+        definition.mut_subcommand(verb.get_name(), |verb| verb.args(taken))
+    })
+}
+
+fn global_options(definition: &Command) -> Vec<Arg> {
+    definition.get_arguments().filter(|option| option.is_global_set()).cloned().collect()
+}
+
+/// Whether a type or a task takes this option.
+fn takes(verb: &str, option: &Arg) -> bool {
+    let task = TASKS.iter().find(|(task, _)| *task == verb);
+    task.is_none_or(|(_, takes)| takes.contains(&option.get_id().as_str()))
 }
 
 /// Reads the words, the first of which is the program's name.
@@ -134,12 +150,9 @@ fn read(definition: Command, words: &[OsString]) -> Result<(Line, ArgMatches), S
 /// Refuses options that the task does not take.
 fn refuse_idle(matches: &ArgMatches) -> Result<(), Error> {
     let task = matches.subcommand_name().unwrap_or_default();
-    let Some((_, takes)) = TASKS.iter().find(|(name, _)| *name == task) else { return Ok(()) };
-    let definition = Line::command();
-    for option in definition.get_arguments().filter(|option| option.is_global_set()) {
-        let id = option.get_id().as_str();
-        let given = matches.value_source(id) == Some(ValueSource::CommandLine);
-        if given && !takes.contains(&id) {
+    for option in global_options(&Line::command()) {
+        let given = matches.value_source(option.get_id().as_str());
+        if given == Some(ValueSource::CommandLine) && !takes(task, &option) {
             let long = option.get_long().map(|long| format!("--{long}"));
             let name = long.unwrap_or_else(|| "-x".to_owned());
             return Err(Error::Usage(format!(

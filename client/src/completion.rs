@@ -1,12 +1,12 @@
 //! What makes a shell complete the client's options, types, tasks and places.
 
-use crate::command_line::definition;
+use crate::command_line::spelled_out;
 use clap::builder::Resettable;
 use clap_complete::Shell;
 
 /// The script for this shell. It knows the places that there are now.
 pub fn script<'a>(shell: Shell, places: impl Iterator<Item = &'a str>) -> Vec<u8> {
-    let mut definition = definition();
+    let mut definition = spelled_out();
     let template = definition.find_subcommand("s").cloned().unwrap_or_default();
     let names: Vec<_> = places.map(str::to_owned).collect();
     for name in &names {
@@ -22,4 +22,21 @@ pub fn script<'a>(shell: Shell, places: impl Iterator<Item = &'a str>) -> Vec<u8
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut definition, "client", &mut script);
     script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum as _;
+
+    #[test]
+    fn every_shell_gets_a_script_with_the_places() {
+        for shell in Shell::value_variants() {
+            let script = script(*shell, ["home", "a.b-c_d"].into_iter());
+            let script = String::from_utf8(script).unwrap();
+            for part in ["home", "a.b-c_d", "connect-timeout", "latency"] {
+                assert!(script.contains(part), "{shell}: {part}: {script}");
+            }
+        }
+    }
 }

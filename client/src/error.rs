@@ -68,7 +68,7 @@ impl fmt::Display for Error {
             Self::Usage(message) => f.write_str(message),
             Self::NoType => f.write_str(
                 "no connection type, and no terminal to ask at: give s (same machine), l (same \
-                 LAN) or i (internet), as in `client s`; see `client --help`",
+                 LAN), i (internet) or the name of a place, as in `client s`; see `client --help`",
             ),
             Self::NoAddress { hint } => f.write_str(hint),
             Self::UnknownPlace { word, nearest, places } => unknown(f, word, nearest, places),
@@ -172,9 +172,11 @@ fn unknown(
 ) -> fmt::Result {
     write!(f, "'{}' is no connection type and no place", word.escape_debug())?;
     if let Some(nearest) = nearest {
-        write!(f, ", did you mean '{nearest}'?")?;
+        write!(f, "; did you mean '{nearest}'? There are")?;
+    } else {
+        f.write_str("; there are")?;
     }
-    f.write_str("; there are s (same machine), l (same LAN), i (internet)")?;
+    f.write_str(" s (same machine), l (same LAN), i (internet)")?;
     for place in places {
         write!(f, ", {place}")?;
     }

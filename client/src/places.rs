@@ -69,11 +69,13 @@ pub fn remove(file: &Path, name: &str) -> Result<(), Error> {
         if known.place(name).is_none() {
             let names: Vec<_> = known.places().map(|(name, ..)| name).collect();
             let nearest = nearest(name, names.iter().copied());
-            let hint = nearest.map(|nearest| format!(", did you mean '{nearest}'?"));
+            let hint = match nearest {
+                Some(nearest) => format!("did you mean '{nearest}'? The list is in"),
+                None => "see".to_owned(),
+            };
             return Err(Error::Usage(format!(
-                "there is no place '{}'{}; `client places` lists them all",
-                name.escape_debug(),
-                hint.unwrap_or_default()
+                "there is no place '{}'; {hint} `client places`",
+                name.escape_debug()
             )));
         }
         document.take(name);

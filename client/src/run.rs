@@ -64,7 +64,11 @@ fn attempt(args: Args, screen: Screen) -> Result<u8, Error> {
             written(screen.reply(&Reply::List(places)))
         }
         Action::Completion(shell) => {
-            let settings = settings()?;
+            // A shell that starts gets its completion, whatever is in that file.
+            let settings = settings().unwrap_or_else(|error| {
+                screen.say(&error);
+                Settings::default()
+            });
             let names = settings.places().map(|(name, ..)| name);
             written(screen.document(&completion::script(*shell, names)))
         }

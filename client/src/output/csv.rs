@@ -43,7 +43,7 @@ fn record(writer: &mut csv::Writer<&mut dyn Write>, values: &[Reply]) -> io::Res
         return Ok(());
     }
     let fields = values.iter().map(field).collect::<io::Result<Vec<_>>>()?;
-    Ok(writer.write_record(fields)?)
+    writer.write_record(fields).map_err(cause)
 }
 
 /// The columns are in the order in which their keys first appear.
@@ -58,15 +58,24 @@ fn table<P: AsRef<Pairs>>(writer: &mut csv::Writer<&mut dyn Write>, maps: &[P]) 
         return Ok(());
     }
     let header = columns.iter().map(|key| field(key)).collect::<io::Result<Vec<_>>>()?;
-    writer.write_record(header)?;
+    writer.write_record(header).map_err(cause)?;
     for map in maps {
         let cell = |column: &&Reply| {
             let pair = map.as_ref().iter().find(|(key, _)| key == *column);
             pair.map_or(Ok(Vec::new()), |(_, value)| field(value))
         };
-        writer.write_record(columns.iter().map(cell).collect::<io::Result<Vec<_>>>()?)?;
+        let row = columns.iter().map(cell).collect::<io::Result<Vec<_>>>()?;
+        writer.write_record(row).map_err(cause)?;
     }
     Ok(())
+}
+
+/// What writing failed of, which decides whether anybody is told.
+fn cause(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 fn field(value: &Reply) -> io::Result<Vec<u8>> {
