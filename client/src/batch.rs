@@ -23,8 +23,10 @@ const LINE_WAIT: Duration = Duration::from_millis(100);
 enum Outcome {
     Worked,
     Failed,
-    /// Nobody reads the replies any more.
-    Unread,
+    /// Nobody reads the replies any more, of which this was one to a failed command or not.
+    Unread {
+        failed: bool,
+    },
 }
 
 /// How often, and how long between two times.
@@ -57,7 +59,10 @@ pub fn one(
         match exchange(&mut session, screen, command)? {
             Outcome::Worked => await_stop(&mut session, screen, command)?,
             Outcome::Failed => failed = true,
-            Outcome::Unread => break,
+            Outcome::Unread { failed: this } => {
+                failed |= this;
+                break;
+            }
         }
         left = repeat.next();
         if left.is_some() {
@@ -144,7 +149,7 @@ pub fn lines(mut session: Session, screen: Screen, source: Source) -> Result<u8,
                 failed = true;
                 last.clear();
             }
-            Outcome::Unread => return Ok(u8::from(failed)),
+            Outcome::Unread { failed: this } => return Ok(u8::from(failed || this)),
         }
     }
     await_stop(&mut session, screen, &last)?;
@@ -182,7 +187,9 @@ fn exchange(session: &mut Session, screen: Screen, command: &[Vec<u8>]) -> Resul
         Ok(()) if reply.is_error() => Ok(Outcome::Failed),
         Ok(()) => Ok(Outcome::Worked),
         // As in `client s keys | head -1`: that is no failure.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Unread),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(Outcome::Unread { failed: reply.is_error() })
+        }
         Err(source) => Err(Error::Local { doing: "write to stdout", source }),
     }
 }

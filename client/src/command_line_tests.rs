@@ -46,7 +46,8 @@ fn command_arguments_are_taken_verbatim() {
 #[test]
 fn options_stand_on_both_sides_of_the_place() {
     for place in ["l", "lan", "home"] {
-        let args = parsed(&["--json", "--port", "1", place, "-qr", "-1", "--port", "2", "x"]);
+        let args =
+            parsed(&["--json", "--port", "1", place, "-qr-1", "-i", "1", "--port", "2", "x"]);
         assert!(args.output.json && args.output.quiet, "{args:?}");
         assert_eq!((args.connection.port, args.script.repeat.is_some()), (Some(2), true));
         assert_eq!(args.connection.connect_timeout.as_secs(), 5);
@@ -98,8 +99,8 @@ fn options_that_exclude_each_other_do_so_wherever_they_stand() {
         (&["s", "-x"], "client s -x set key"),
         (&["s", "-r", "3"], "client s -r 3 incr n"),
         (&["-i", "3", "s", "echo"], "--interval stands with"),
-        (&["s", "--prot", "6000", "echo"], "no option '--prot'"),
-        (&["home", "--prot", "6000"], "no option '--prot'"),
+        (&["s", "--prot", "6000", "echo"], "a similar argument exists: '--port'"),
+        (&["home", "--prot", "6000"], "a similar argument exists: '--port'"),
         (&["--prot", "6000", "s"], "--port"),
         (&["add", "home"], "--lan"),
         (&["add", "home", "--same", "--lan", "x"], "--lan"),

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 /// The notice of a host that stops.
+#[allow(dead_code, reason = "not every test has it")]
 pub const NOTICE: &[u8] = b">2\r\n$6\r\nnotice\r\n$27\r\nthe server is shutting down\r\n";
 
 /// Long enough for any machine; only a failing test waits this long.
