@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod fake;
+#[cfg(unix)]
+mod pty;
 mod run;
 
 use fake::{client, server};
@@ -133,6 +135,27 @@ fn a_settings_file_that_cannot_be_written_is_named() {
     let path = path.to_str().unwrap();
     let run = Home::new().client(&["add", "x", "--same", "--config", path]);
     fails(&run, 2, &["cannot write the settings", path, "--config"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_place_can_be_the_answer_to_the_question() {
+    let home = Home::new();
+    let port = server(echo);
+    home.client(&["add", "home", "--same", "--port", &port.to_string()]);
+    let file = home.file();
+    let mut terminal = pty::Terminal::start(1, &["--config", file.to_str().unwrap()]);
+    terminal.expect("i (internet), or a place (home): ");
+    terminal.type_text("hoem\n");
+    terminal.expect("Please answer s, l, i or the name of a place.");
+    terminal.type_text("home\n");
+    terminal.expect(&format!("127.0.0.1:{port}> "));
+    terminal.type_text("echo x\r");
+    terminal.expect("\r\nx\r\n");
+    // Between two prompts it would be the terminal's to read.
+    terminal.expect("> ");
+    terminal.type_text("\x04");
+    terminal.ends_with(0);
 }
 
 #[test]
