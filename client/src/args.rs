@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Sends commands to a Dropin host and shows the replies.
 ///
-/// Without a command, the client takes commands until `close` or Ctrl-D; commands can also come
+/// Without a command it takes them one by one until `close` or Ctrl-D; commands can also come
 /// from a pipe or a file, one a line. A line is split as in a shell: "a b" and 'a b' are one
 /// argument. The name of a place that `client add` made stands for a TYPE as well. Options stand before the TYPE or directly behind it; everything after the name of the
 /// command belongs to the command.

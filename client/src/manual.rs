@@ -7,8 +7,8 @@ use clap_mangen::Man;
 use roff::{Inline, Roff, bold, italic, roman};
 use std::io;
 
-/// The whole page, for section 1.
-pub fn page() -> io::Result<Vec<u8>> {
+/// The whole page, for section 1, of the program of this name.
+pub fn page(program: &str) -> io::Result<Vec<u8>> {
     let mut definition = definition();
     definition.build();
     let mut page = Vec::new();
@@ -20,7 +20,13 @@ pub fn page() -> io::Result<Vec<u8>> {
     tasks(&definition).to_writer(&mut page)?;
     man.render_options_section(&mut page)?;
     sections().to_writer(&mut page)?;
-    Ok(page)
+    Ok(renamed(&String::from_utf8_lossy(&page), program).into_bytes())
+}
+
+/// The page with the name that the program was started by, wherever it is a word to be typed: so it is
+/// before a blank, and in bold. Elsewhere it says what the program is.
+fn renamed(page: &str, program: &str) -> String {
+    page.replace("client ", &format!("{program} ")).replace("client\\fR", &format!("{program}\\fR"))
 }
 
 /// Types and tasks. `Man` would refer to a page for each of them.
@@ -89,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_page_has_every_option_task_and_section() {
-        let page = String::from_utf8(page().unwrap()).unwrap();
+        let page = String::from_utf8(page("client").unwrap()).unwrap();
         assert!(page.contains(".TH client 1"), "{page}");
         let mut definition = definition();
         definition.build();
@@ -103,5 +109,16 @@ mod tests {
         for (heading, _) in SECTIONS {
             assert!(page.contains(&heading.to_uppercase()), "{page}");
         }
+    }
+
+    #[test]
+    fn a_program_of_another_name_is_called_so() {
+        let page = String::from_utf8(page("dropin").unwrap()).unwrap();
+        for part in [".TH dropin 1", "dropin \\- Sends", "dropin s echo hello", "\\fBdropin\\fR ["]
+        {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        let left: Vec<_> = page.lines().filter(|line| line.contains("client ")).collect();
+        assert!(left.is_empty(), "{left:?}");
     }
 }

@@ -13,6 +13,7 @@ use crate::units::Repeat;
 use crate::{completion, latency, manual, places, question, repl};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::time::Duration;
 
 /// Does what the words of the command line ask for. Failures are told on stderr.
@@ -27,7 +28,8 @@ pub fn run(words: &[OsString]) -> u8 {
         Err(Stop::Usage(error)) => return failed(&Screen::new(Format::Text, false), &error),
     };
     let screen = Screen::new(Format::of(&args.output), args.output.quiet);
-    attempt(args, screen).unwrap_or_else(|error| failed(&screen, &error))
+    let program = name(words.first());
+    attempt(args, screen, &program).unwrap_or_else(|error| failed(&screen, &error))
 }
 
 fn failed(screen: &Screen, error: &Error) -> u8 {
@@ -35,7 +37,7 @@ fn failed(screen: &Screen, error: &Error) -> u8 {
     error.exit_code()
 }
 
-fn attempt(args: Args, screen: Screen) -> Result<u8, Error> {
+fn attempt(args: Args, screen: Screen, program: &str) -> Result<u8, Error> {
     let environment = Environment::read();
     let file = SettingsFile::find(&args.connection, &environment);
     let settings = || file.as_ref().map_or(Ok(Settings::default()), SettingsFile::load);
@@ -70,10 +72,10 @@ fn attempt(args: Args, screen: Screen) -> Result<u8, Error> {
                 Settings::default()
             });
             let names = settings.places().map(|(name, ..)| name);
-            written(screen.document(&completion::script(*shell, names)))
+            written(screen.document(&completion::script(*shell, program, names)))
         }
         Action::Man => {
-            let page = manual::page();
+            let page = manual::page(program);
             written(page.and_then(|page| screen.document(&page)))
         }
     }
@@ -131,6 +133,13 @@ fn talk(
     } else {
         batch::lines(session, screen, Source::stdin())
     }
+}
+
+/// The program's name; one that is installed by another name is completed by that.
+fn name(program: Option<&OsString>) -> String {
+    let stem = program.and_then(|program| Path::new(program).file_stem());
+    let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
+    stem.filter(|stem| !stem.is_empty()).unwrap_or_else(|| "client".to_owned())
 }
 
 /// The exit code of what only writes. A reader that wants no more is no failure.

@@ -66,6 +66,22 @@ fn bash_completes_options_tasks_and_places() {
     assert_eq!(answers, expected);
 }
 
+#[cfg(unix)]
+#[test]
+fn bash_completes_a_client_of_another_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("my-client");
+    std::os::unix::fs::symlink(client(&[], &[]).get_program(), &program).unwrap();
+    let script = tool::run(Command::new(&program).args(["completion", "bash"]), b"").stdout;
+    let ask = ASK_BASH.replace("client", "my-client");
+    let output =
+        tool::run(Command::new("bash").args(["--norc", "-s"]), &[script, ask.into()].concat());
+    is_silent(&output);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("my-client s --key: --key --key-file\n"), "{said}");
+    assert!(said.contains("my-client add x --la: --lan\n"), "{said}");
+}
+
 #[test]
 fn zsh_takes_its_script() {
     if !tool::require("zsh") {
