@@ -9,6 +9,7 @@ mod cancelling;
 mod check_command;
 mod client_program;
 mod command_line;
+mod command_watch;
 mod crowds;
 mod exhaustion;
 mod half_open;
