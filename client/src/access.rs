@@ -5,6 +5,7 @@ use crate::error::Error;
 use std::path::PathBuf;
 
 /// How to connect safely.
+#[derive(Clone)]
 pub struct Access {
     /// `None` for a plain connection.
     pub tls: Option<Proof>,
@@ -13,6 +14,7 @@ pub struct Access {
 }
 
 /// How the host proves itself.
+#[derive(Clone)]
 pub enum Proof {
     /// By a certificate of this fingerprint.
     Fingerprint(String),

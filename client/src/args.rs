@@ -56,6 +56,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
+    /// End when the connection is lost, instead of connecting again; only a prompt does that
+    #[arg(long)]
+    pub no_reconnect: bool,
+
     /// How long to try each address of the host; fractions are allowed
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub connect_timeout: Duration,

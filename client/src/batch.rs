@@ -1,9 +1,10 @@
 //! Commands without a prompt: one from the command line, or a line each from a pipe or file.
 
 use crate::error::Error;
+use crate::event::{Event, Input};
 use crate::quoting;
 use crate::screen::Screen;
-use crate::session::{Event, Input, Session};
+use crate::session::Session;
 use crossbeam_channel::{Sender, unbounded};
 use std::io::{self, BufRead as _};
 use std::thread;

@@ -41,7 +41,7 @@ fn attempt(mut args: Args, screen: Screen) -> Result<u8, Error> {
         let command = args.command.into_iter().map(OsString::into_encoded_bytes);
         batch::one(session, screen, &command.collect::<Vec<_>>())
     } else if person && screen.is_terminal() {
-        repl::run(session, screen)
+        repl::run(session, screen, !args.no_reconnect)
     } else {
         batch::lines(session, screen)
     }
