@@ -8,11 +8,11 @@ use crate::history;
 use crate::live::Live;
 use crate::signals::Signals;
 use crate::terminal;
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use rustyline::config::CompletionType;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
-use rustyline::{Config, Editor, ExternalPrinter};
+use rustyline::{ColorMode, Config, Editor, ExternalPrinter};
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +24,9 @@ type LineEditor = Editor<Assistant, FileHistory>;
 /// How often a prompt is asked to end, and how many times.
 const WITHDRAW_STEP: Duration = Duration::from_millis(20);
 const WITHDRAW_STEPS: usize = 25;
+
+/// How long the editor may need for what is printed last; it takes nothing during a search.
+const LAST_PRINT: Duration = Duration::from_millis(500);
 
 /// Has the editor draw its line anew. It does so after it has printed a text above the line, and
 /// ends that text's line where the text does not: this one goes up a line before.
@@ -38,12 +41,16 @@ pub enum Question {
     Answer(String),
 }
 
+/// A text to print above the prompt, and who is told when it is on its way.
+type Above = (String, Option<Sender<()>>);
+
 /// Asks for lines at a terminal.
 #[derive(Debug)]
 pub struct Prompter {
     questions: Sender<Question>,
     /// To the thread that prints above the prompt; none where the terminal cannot do that.
-    printer: Option<Sender<String>>,
+    printer: Option<Sender<Above>>,
+    live: Arc<Live>,
     signals: Signals,
     terminal: terminal::Saved,
 }
@@ -64,12 +71,17 @@ impl Prompter {
             .map_err(unusable)?
             .history_ignore_dups(true)
             .map_err(unusable)?
+            // What the assistant draws it draws also without colours, which it leaves out by itself.
+            .color_mode(ColorMode::Forced)
             .completion_type(CompletionType::List)
             .completion_show_all_if_ambiguous(true)
             .build();
         let history = FileHistory::with_config(&config);
         let mut editor: LineEditor = Editor::with_history(config, history).map_err(unusable)?;
-        editor.set_helper(Some(Assistant::new(live, colour::wanted(io::stdout().is_terminal()))));
+        editor.set_helper(Some(Assistant::new(
+            Arc::clone(&live),
+            colour::wanted(io::stdout().is_terminal()),
+        )));
         let file = history::file();
         let file = file.and_then(|file| match load(&mut editor, &file) {
             Ok(()) => Some(file),
@@ -91,7 +103,7 @@ impl Prompter {
                 }
             }
         })?;
-        Ok(Self { questions, printer, signals, terminal })
+        Ok(Self { questions, printer, live, signals, terminal })
     }
 
     /// Shows the prompt; what becomes of it is an [`Event::Input`].
@@ -102,7 +114,7 @@ impl Prompter {
     /// Prints a line above the prompt that is up and keeps what is typed; false when that is not
     /// possible.
     pub fn print(&self, text: String) -> bool {
-        self.printer.as_ref().is_some_and(|printer| printer.send(text).is_ok())
+        self.printer.as_ref().is_some_and(|printer| printer.send((text, None)).is_ok())
     }
 
     /// Draws the prompt that is up as it must look now.
@@ -118,9 +130,14 @@ impl Prompter {
     /// that. The signal is repeated because the prompt may not have come that far.
     pub fn withdraw(&self, mut is_over: impl FnMut(Duration) -> bool) {
         self.signals.set_deaf(true);
-        if self.printer.is_none() {
-            return;
-        }
+        let Some(printer) = &self.printer else { return };
+        // Two more texts, for which the editor has to take what was to be printed before them: it has
+        // room for one. They leave the line without its hint.
+        self.live.set_quiet();
+        let (sender, sent) = bounded(1);
+        self.refresh();
+        let _ = printer.send((NOTHING_ABOVE.to_owned(), Some(sender)));
+        let _ = sent.recv_timeout(LAST_PRINT);
         for _ in 0..WITHDRAW_STEPS {
             terminal::interrupt_self();
             if is_over(WITHDRAW_STEP) {
@@ -160,15 +177,14 @@ fn read_line(editor: &mut LineEditor, question: Question, file: Option<&PathBuf>
 }
 
 /// Printing waits while the editor is busy, so it has a thread of its own.
-fn print_above(
-    mut printer: impl ExternalPrinter + Send + 'static,
-) -> Result<Sender<String>, Error> {
-    let (sender, texts) = unbounded::<String>();
+fn print_above(mut printer: impl ExternalPrinter + Send + 'static) -> Result<Sender<Above>, Error> {
+    let (sender, texts) = unbounded::<Above>();
     spawn("printer", move || {
-        for text in texts {
+        for (text, told) in texts {
             if printer.print(text).is_err() {
                 return;
             }
+            let _ = told.map(|told| told.send(()));
         }
     })?;
     Ok(sender)

@@ -50,6 +50,9 @@ impl Assistant {
 
     /// The hint for the line, as much of it as fits behind the line.
     fn fresh_hint(&self) -> String {
+        if self.live.is_quiet() {
+            return String::new();
+        }
         let line = self.line.borrow();
         let hint = self.live.commands().hint(&line).unwrap_or_default();
         let Some((_, columns)) = terminal::size() else { return hint };

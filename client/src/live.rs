@@ -19,6 +19,7 @@ struct Known {
     name: String,
     role: Option<String>,
     down: bool,
+    quiet: bool,
 }
 
 impl Live {
@@ -50,6 +51,16 @@ impl Live {
     /// Whether the connection is lost.
     pub fn is_down(&self) -> bool {
         self.known().down
+    }
+
+    /// No hints any more: the client ends.
+    pub fn set_quiet(&self) {
+        self.known().quiet = true;
+    }
+
+    /// Whether there are hints no more.
+    pub fn is_quiet(&self) -> bool {
+        self.known().quiet
     }
 
     /// The prompt for a new line.

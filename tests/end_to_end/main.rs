@@ -8,6 +8,8 @@ mod builtins;
 mod cancelling;
 mod check_command;
 mod client_program;
+#[cfg(unix)]
+mod client_terminal;
 mod command_line;
 mod command_watch;
 mod crowds;
