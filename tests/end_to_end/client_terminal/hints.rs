@@ -78,7 +78,9 @@ fn tab_completes_commands_subcommands_and_names() {
     person.terminal.press("\x15");
     // What has come meanwhile is offered as well.
     host.install("store");
-    wait_until("the host has it", LIMIT, || Lines::connect(&host).ask("get x") == "");
+    person.terminal.press("incr ");
+    person.terminal.sees("incr KEY [BY]");
+    person.terminal.press("\x15");
     person.terminal.press("se\t");
     person.terminal.sees("\nselect  set\n");
     person.terminal.press("\x15");

@@ -88,6 +88,20 @@ fn pasted_lines_are_one_edit_and_run_one_after_the_other() {
 }
 
 #[test]
+fn what_is_typed_ahead_runs_in_its_turn() {
+    if !possible() {
+        return;
+    }
+    let host = Host::start(&["clock", "text"]);
+    let mut person = Person::at(&host);
+    // In one piece, as a terminal without bracketed paste sends it.
+    person.terminal.press("sleep 300\rupper one\rreverse two\r");
+    person.terminal.sees("\nONE\n");
+    person.terminal.sees("\nowt\n");
+    person.leaves();
+}
+
+#[test]
 fn a_dangerous_command_is_asked_about_only_where_somebody_types_it() {
     if !possible() {
         return;
