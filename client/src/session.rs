@@ -1,12 +1,13 @@
 //! A conversation with the host: one command, one reply, and whatever comes in between.
 
+mod turns;
+
 use crate::access::Access;
 use crate::codec::Message;
 use crate::config::Target;
 use crate::connection::{Closed, Connection, Incoming};
 use crate::error::Error;
-use crate::event::{Errand, Event, Heard, Input};
-use crate::progress::Bar;
+use crate::event::{Errand, Event, Heard};
 use crate::reply::Reply;
 use crate::route::Route;
 use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
@@ -135,22 +136,6 @@ impl Session {
         self.notice.is_some()
     }
 
-    /// Sends a command and waits for its reply.
-    pub fn ask(&mut self, command: &[Vec<u8>], show: Show<'_>) -> Result<Reply, Error> {
-        let deadline = self.send(command);
-        let mut bar = Bar::new();
-        loop {
-            match self.hear(deadline)? {
-                Some(Heard::Reply(reply)) => return Ok(reply),
-                Some(Heard::Push(values)) => bar.take_or(&values, &mut *show),
-                Some(Heard::Stray(reply)) => show(&[reply]),
-                Some(Heard::Interrupt | Heard::Terminate) => return Err(Error::Interrupted),
-                Some(_) => {}
-                None => return Err(self.give_up()),
-            }
-        }
-    }
-
     /// Sends a command; its reply is heard until the time that this gives. What fails here is told
     /// by [`hear`](Self::hear), since the server may have said why.
     pub fn send(&mut self, command: &[Vec<u8>]) -> Option<Instant> {
@@ -217,45 +202,6 @@ impl Session {
         }
     }
 
-    /// Waits for input while nothing is asked of the server.
-    pub fn input(&mut self, show: Show<'_>) -> Result<Input, Error> {
-        loop {
-            match self.hear(None)? {
-                Some(Heard::Input(input)) => return Ok(input),
-                Some(Heard::Interrupt | Heard::Terminate) => return Err(Error::Interrupted),
-                Some(Heard::Push(values)) => show(&values),
-                Some(Heard::Stray(reply)) => show(&[reply]),
-                _ => {}
-            }
-        }
-    }
-
-    /// Input that is already on its way, whatever the connection does.
-    pub fn input_within(&self, limit: Duration) -> Option<Input> {
-        let deadline = Instant::now() + limit;
-        loop {
-            match self.events.recv_deadline(deadline).ok()? {
-                Event::Input(input) => return Some(input),
-                _ => {}
-            }
-        }
-    }
-
-    /// Waits for a notice or the end of the connection.
-    pub fn await_notice(&mut self, limit: Duration, show: Show<'_>) -> Result<(), Error> {
-        let deadline = Instant::now() + limit;
-        while self.notice.is_none() {
-            match self.hear(Some(deadline)) {
-                Err(_) | Ok(None) => return Ok(()),
-                Ok(Some(Heard::Push(values))) => show(&values),
-                Ok(Some(Heard::Stray(reply))) => show(&[reply]),
-                Ok(Some(Heard::Interrupt | Heard::Terminate)) => return Err(Error::Interrupted),
-                Ok(Some(_)) => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Goes on over the connection of another session; what this one waits for stays.
     pub fn adopt(&mut self, other: Self) {
         let Self { connection, server, greeting, notice, owed, .. } = other;
@@ -272,12 +218,6 @@ impl Session {
         self.connection.hang_up();
         self.server = never();
         self.owed.clear();
-    }
-
-    /// Tells the host that this is the end. Nothing that it answers matters any more.
-    pub fn close(mut self) {
-        self.timeout = Some(LAST_WORDS);
-        let _ = self.ask(&[b"close".to_vec()], &mut |_| {});
     }
 
     fn next(&self, deadline: Option<Instant>) -> Option<Next> {
