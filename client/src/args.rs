@@ -113,6 +113,11 @@ Settings file (every line is optional):
   address = \"example.org\"
   key = \"3f9a...\"
 
+At a prompt: Tab completes, Ctrl-R searches the history, Ctrl-C cancels what
+runs, COMMAND | PROGRAM pipes the reply. Long replies go through PAGER, else
+less; NO_COLOR leaves colours out; DROPIN_HISTORY names the history's file, and
+none is kept when it is empty.
+
 Exit code: 0 worked, 1 a command failed, 2 no connection or bad usage.";
 
 fn seconds(text: &str) -> Result<Duration, String> {
