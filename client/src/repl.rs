@@ -37,6 +37,7 @@ pub fn run(session: Session, screen: Screen, reconnect: bool) -> Result<u8, Erro
         signals,
         is_asking: false,
         is_cancelling: false,
+        is_stranger: false,
     };
     match repl.run() {
         Ok(true) => {
@@ -64,6 +65,8 @@ struct Repl {
     is_asking: bool,
     /// Whether the host is still being asked to cancel a command.
     is_cancelling: bool,
+    /// Whether the host wants a key before it serves.
+    is_stranger: bool,
 }
 
 /// What became of a line.
@@ -178,7 +181,10 @@ impl Repl {
 
     fn learn(&mut self, errand: Errand, reply: &Reply) {
         match errand {
-            Errand::Info => self.live.set_role(role(reply)),
+            Errand::Info => {
+                self.is_stranger = matches!(reply, Reply::Error(why) if why.starts_with(b"NOAUTH"));
+                self.live.set_role(role(reply));
+            }
             // Who may not ask has no hints.
             Errand::Docs => {
                 self.live.set_commands(Commands::from_reply(reply).unwrap_or_default());
@@ -190,7 +196,8 @@ impl Repl {
 
     /// Connects again, where that may help and is wanted.
     fn lost(&mut self, end: Error) -> Result<(), Error> {
-        if !self.reconnect || !matches!(end, Error::Lost { .. }) {
+        // A host sends those away who do not log in: they would come back again and again.
+        if !self.reconnect || self.is_stranger || !matches!(end, Error::Lost { .. }) {
             return Err(end);
         }
         self.live.set_down(true);

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::event::{Errand, Event, Heard};
 use crate::reply::Reply;
 use crate::route::Route;
-use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
+use crossbeam_channel::{Receiver, RecvError, Sender, never, select, unbounded};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -225,12 +225,12 @@ impl Session {
         // This end holds a sender of events too, and a server that has ended is never asked again.
         match limit {
             Some(limit) => select! {
-                recv(self.server) -> incoming => incoming.ok().map(Next::Server),
+                recv(self.server) -> incoming => Some(server(incoming)),
                 recv(self.events) -> event => event.ok().map(Next::Event),
                 default(limit) => None,
             },
             None => select! {
-                recv(self.server) -> incoming => incoming.ok().map(Next::Server),
+                recv(self.server) -> incoming => Some(server(incoming)),
                 recv(self.events) -> event => event.ok().map(Next::Event),
             },
         }
@@ -260,6 +260,11 @@ impl Session {
 enum Next {
     Server(Incoming),
     Event(Event),
+}
+
+/// A reader that is gone without a word has read its last.
+fn server(incoming: Result<Incoming, RecvError>) -> Next {
+    Next::Server(incoming.unwrap_or(Incoming::Closed(Closed::End)))
 }
 
 /// The name alone: arguments may be secrets, or long.

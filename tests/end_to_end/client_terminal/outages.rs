@@ -1,6 +1,6 @@
 //! A host that goes, by its own will or not, and comes back.
 
-use dropin_tests::{Host, Lines, NOTICE, Setup};
+use dropin_tests::{Host, Lines, NOTICE, Setup, terminal::Terminal};
 
 use super::{Person, client, possible};
 
@@ -80,6 +80,20 @@ fn a_command_in_flight_is_named_and_never_sent_twice() {
     person.terminal.press("\r");
     person.terminal.sees("\nlingered\n");
     person.leaves();
+}
+
+#[test]
+fn who_does_not_log_in_is_sent_away_once() {
+    if !possible() {
+        return;
+    }
+    let host = Setup::new().flags(&["--trust", "none", "--login-timeout", "0.5"]).start();
+    let home = tempfile::tempdir().unwrap();
+    let command = client(&host, home.path(), &[]);
+    let (status, screen) = Terminal::start(&command).finish();
+    assert_eq!(status, Some(2), "{screen}");
+    assert!(screen.contains("no login within 0.5 s"), "{screen}");
+    assert!(screen.contains("start the client again to reconnect"), "{screen}");
 }
 
 #[test]
