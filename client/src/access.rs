@@ -7,6 +7,7 @@ use crate::settings::Entry;
 use std::path::{Path, PathBuf};
 
 /// How to connect safely.
+#[derive(Clone)]
 pub struct Access {
     /// `None` for a plain connection.
     pub tls: Option<Proof>,
@@ -15,6 +16,7 @@ pub struct Access {
 }
 
 /// How the host proves itself.
+#[derive(Clone)]
 pub enum Proof {
     /// By a certificate of this fingerprint.
     Fingerprint(String),

@@ -69,6 +69,10 @@ pub struct Connection {
     #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
+    /// End when the connection is lost, instead of connecting again; only a prompt does that
+    #[arg(long, global = true)]
+    pub no_reconnect: bool,
+
     /// How long to try each address of the host; fractions are allowed
     #[arg(long, value_name = "SECONDS", global = true, default_value = "5", value_parser = seconds)]
     pub connect_timeout: Duration,

@@ -2,9 +2,10 @@
 //! pipe or file.
 
 use crate::error::Error;
+use crate::event::{Event, Input};
 use crate::quoting;
 use crate::screen::Screen;
-use crate::session::{Event, Input, Session};
+use crate::session::Session;
 use crate::units::Repeat;
 use crossbeam_channel::{Sender, unbounded};
 use std::fs::File;

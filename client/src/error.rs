@@ -50,7 +50,16 @@ pub enum Error {
     Local { doing: &'static str, source: io::Error },
 }
 
+/// What to do where the client itself does nothing more.
+const ADVICE: &str = "; start the client again to reconnect";
+
 impl Error {
+    /// The text of the error for a client that reconnects by itself.
+    pub fn without_advice(&self) -> String {
+        let text = self.to_string();
+        text.strip_suffix(ADVICE).map(str::to_owned).unwrap_or(text)
+    }
+
     /// The exit code that tells a script what happened.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -132,7 +141,7 @@ impl fmt::Display for Error {
                 if let Some(command) = unanswered {
                     write!(f, "; '{command}' has no reply and may or may not have been done")?;
                 }
-                f.write_str("; start the client again to reconnect")
+                f.write_str(ADVICE)
             }
             Self::Ended { name, notice, unanswered } => {
                 write!(f, "{name} closed the connection: {notice}")?;

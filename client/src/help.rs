@@ -1,7 +1,7 @@
 //! What `client --help` and the manual page say beyond the options.
 
 /// Headings, and the lines under them.
-pub const SECTIONS: [(&str, &str); 6] = [
+pub const SECTIONS: [(&str, &str); 7] = [
     (
         "Examples",
         "\
@@ -16,6 +16,14 @@ client s -x set page < page.html       a file as the last argument
 client s -r 10 -i 0.5 incr ticks       ten times, half a second apart
 client s --latency                     how fast the host answers
 source <(client completion bash)       in ~/.bashrc: completion with the Tab key",
+    ),
+    (
+        "At a prompt",
+        "\
+Tab completes, Ctrl-R searches the history, Ctrl-C cancels what runs,
+COMMAND | PROGRAM pipes the reply. Long replies go through PAGER, else less;
+NO_COLOR leaves colours out; DROPIN_HISTORY names the history's file, and none
+is kept when it is empty.",
     ),
     (
         "Address and port",

@@ -5,8 +5,8 @@ use crate::error::Error;
 use crate::output::Format;
 use crate::reply::Reply;
 use crate::screen::Screen;
-use crate::session::{Event, Session};
-use crossbeam_channel::Sender;
+use crate::session::Session;
+use crate::signals::Signals;
 use hdrhistogram::Histogram;
 use std::io;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const PERCENTILES: [(&str, f64); 3] = [("p50", 50.0), ("p99", 99.0), ("p99.9", 9
 /// Pings until Ctrl-C, or as often as asked for, and tells what that took; the result is the exit
 /// code.
 pub fn measure(mut session: Session, screen: Screen, pace: Pace) -> Result<u8, Error> {
-    interrupt_on_ctrl_c(session.sender())?;
+    let _signals = Signals::watch(session.sender())?;
     let mut times = Times::new()?;
     let live = screen.is_terminal() && screen.format() == Format::Text;
     let ended = ping(&mut session, screen, pace, |took| {
@@ -160,22 +160,6 @@ fn milliseconds(nanos: f64) -> f64 {
 
 fn stdout(source: io::Error) -> Error {
     Error::Local { doing: "write to stdout", source }
-}
-
-fn interrupt_on_ctrl_c(events: Sender<Event>) -> Result<(), Error> {
-    let mut told = false;
-    let handler = move || {
-        if told {
-            // The first did not end it: whatever keeps the client is not wanted.
-            std::process::exit(i32::from(Error::Interrupted.exit_code()));
-        }
-        told = true;
-        let _ = events.send(Event::Interrupt);
-    };
-    ctrlc::set_handler(handler).map_err(|error| Error::Local {
-        doing: "watch for Ctrl-C",
-        source: io::Error::other(error.to_string()),
-    })
 }
 
 #[cfg(test)]

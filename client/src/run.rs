@@ -129,7 +129,7 @@ fn talk(
     } else if let Some(source) = source {
         batch::lines(session, screen, source)
     } else if person && screen.is_terminal() {
-        repl::run(session, screen)
+        repl::run(session, screen, !args.connection.no_reconnect)
     } else {
         batch::lines(session, screen, Source::stdin())
     }

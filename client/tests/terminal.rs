@@ -135,7 +135,7 @@ fn the_end_is_orderly_during_a_history_search() {
 #[test]
 fn a_connection_lost_at_the_prompt_is_told() {
     let (port, orders) = obedient();
-    let mut terminal = Terminal::start(port, &["s"]);
+    let mut terminal = Terminal::start(port, &["--no-reconnect", "s"]);
     terminal.expect("> ");
     drop(orders);
     terminal.expect("lost: the server closed it without a notice");

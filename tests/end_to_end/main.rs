@@ -11,7 +11,10 @@ mod client_places;
 mod client_program;
 mod client_scripts;
 mod client_shells;
+#[cfg(unix)]
+mod client_terminal;
 mod command_line;
+mod command_watch;
 mod crowds;
 mod dev;
 mod exhaustion;

@@ -73,6 +73,9 @@ pub fn client(port: u16) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DROPIN_")) {
         command.env_remove(name);
     }
-    command.env("XDG_CONFIG_HOME", "/nonexistent").env("DROPIN_PORT", port.to_string());
+    command
+        .env("XDG_CONFIG_HOME", "/nonexistent")
+        .env("DROPIN_HISTORY", "")
+        .env("DROPIN_PORT", port.to_string());
     command
 }

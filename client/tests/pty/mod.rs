@@ -9,7 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A client whose person is the test.
 pub struct Terminal {
@@ -71,8 +71,25 @@ impl Terminal {
     /// Waits for the end of the client and checks that it leaves the terminal as it was.
     #[track_caller]
     pub fn ends_with(mut self, code: i32) {
-        assert_eq!(self.child.wait().unwrap().code(), Some(code));
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() > deadline => panic!("it goes on: {:?}", self.shown),
+                // Its output ends with it, or there is more of it.
+                None => drop(self.output.recv_timeout(Duration::from_millis(20))),
+            }
+        };
+        assert_eq!(status.code(), Some(code));
         let modes = tcgetattr(&self.slave).unwrap().local_modes;
         assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG));
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Where it has ended, neither does anything.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
