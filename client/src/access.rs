@@ -1,10 +1,13 @@
 //! How to connect safely: over TLS or not, who the host must be, and the key that lets in.
 
-use crate::args::{Args, Place};
+use crate::args::Connection;
 use crate::error::Error;
-use std::path::PathBuf;
+use crate::place::Kind;
+use crate::settings::Entry;
+use std::path::{Path, PathBuf};
 
 /// How to connect safely.
+#[derive(Clone)]
 pub struct Access {
     /// `None` for a plain connection.
     pub tls: Option<Proof>,
@@ -13,6 +16,7 @@ pub struct Access {
 }
 
 /// How the host proves itself.
+#[derive(Clone)]
 pub enum Proof {
     /// By a certificate of this fingerprint.
     Fingerprint(String),
@@ -23,28 +27,39 @@ pub enum Proof {
 }
 
 impl Access {
-    /// Gathers what flags, environment (`key`) and settings (`entry_key`) say.
+    /// Gathers what flags, environment (`key`) and settings (`entry`) say. The settings of a `named`
+    /// place win over the environment: a key that is set for another host is not shown to this one.
     pub fn new(
-        place: Place,
-        args: &Args,
+        kind: Kind,
+        entry: &Entry,
+        flags: &Connection,
         key: Option<&str>,
-        entry_key: Option<&str>,
         known: Option<PathBuf>,
+        named: bool,
     ) -> Result<Self, Error> {
-        let proved = args.fingerprint.is_some() || args.ca.is_some();
-        let tls = args.tls || proved || (!args.plain && place != Place::Same);
-        let proof = match (&args.fingerprint, &args.ca) {
-            (Some(fingerprint), _) => Proof::Fingerprint(fingerprint.clone()),
-            (None, Some(file)) => Proof::Authority(file.clone()),
-            (None, None) => Proof::Known(known),
+        let proof = match (&flags.fingerprint, &flags.ca, &entry.fingerprint, &entry.ca) {
+            (Some(fingerprint), ..) => Proof::Fingerprint(fingerprint.clone()),
+            (None, Some(file), ..) => Proof::Authority(file.clone()),
+            (None, None, Some(fingerprint), _) => Proof::Fingerprint(fingerprint.clone()),
+            (None, None, None, Some(file)) => Proof::Authority(file.clone()),
+            (None, None, None, None) => Proof::Known(known),
         };
-        let key = match (&args.key, &args.key_file) {
+        let proved = flags.fingerprint.is_some() || flags.ca.is_some();
+        let tls = flags.tls || proved || (!flags.plain && by_itself(kind, entry));
+        let of_entry = || -> Result<_, Error> {
+            Ok(match (&entry.key, &entry.key_file) {
+                (Some(key), _) => Some(key.clone()),
+                (None, Some(file)) => Some(read_key(file)?),
+                (None, None) => None,
+            })
+        };
+        let of_environment = key.map(str::to_owned);
+        let key = match (&flags.key, &flags.key_file) {
             (Some(key), _) => Some(key.clone()),
-            (None, Some(file)) => Some(
-                std::fs::read_to_string(file)
-                    .map_err(|source| Error::ReadFile { file: file.clone(), source })?,
-            ),
-            (None, None) => key.or(entry_key).map(str::to_owned),
+            (None, Some(file)) => Some(read_key(file)?),
+            (None, None) if named => of_entry()?.or(of_environment),
+            (None, None) if of_environment.is_some() => of_environment,
+            (None, None) => of_entry()?,
         };
         let key = key.map(|key| key.trim().as_bytes().to_vec()).filter(|key| !key.is_empty());
         Ok(Self { tls: tls.then_some(proof), key })
@@ -58,4 +73,19 @@ impl Access {
         }
         words
     }
+}
+
+/// Whether a connection uses TLS where no flag says anything.
+pub fn by_itself(kind: Kind, entry: &Entry) -> bool {
+    let proved = entry.fingerprint.is_some() || entry.ca.is_some();
+    entry.tls.unwrap_or(proved || kind != Kind::Same)
+}
+
+fn read_key(file: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(file).map_err(|source| Error::ReadFile {
+        what: "the key",
+        option: "--key-file",
+        file: file.to_owned(),
+        source,
+    })
 }

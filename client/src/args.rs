@@ -1,156 +1,253 @@
-//! The command line.
+//! The options of the command line, and the tasks besides talking to a host.
 
-use clap::{Parser, ValueEnum};
+use crate::error::Error;
+use crate::units::{Repeat, interval, seconds};
+use clap::{ArgGroup, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Sends commands to a Dropin host and shows the replies.
 ///
-/// Without a command, the client takes commands until `close` or Ctrl-D; commands can also come
-/// from a pipe, one a line. A line is split as in a shell: "a b" and 'a b' are one argument.
+/// Without a command it takes them one by one until `close` or Ctrl-D; commands can also come
+/// from a pipe or a file, one a line. A line is split as in a shell: "a b" and 'a b' are one
+/// argument. The name of a place that `client add` made stands for a TYPE as well. Options stand before the TYPE or directly behind it; everything after the name of the
+/// command belongs to the command.
 #[derive(Debug, Parser)]
-#[command(name = "client", version, max_term_width = 100, after_long_help = AFTER_HELP)]
-pub struct Args {
-    /// Where the host is; asked for when left out at a terminal
-    #[arg(value_name = "TYPE", value_enum)]
-    pub place: Option<Place>,
+#[command(name = "client", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(override_usage = "client [OPTIONS] [TYPE] [COMMAND]...\n       client [OPTIONS] <TASK>")]
+#[command(subcommand_help_heading = "Types and tasks", subcommand_value_name = "TYPE")]
+pub struct Line {
+    #[command(flatten)]
+    pub connection: Connection,
+    #[command(flatten)]
+    pub output: Output,
+    #[command(flatten)]
+    pub script: Script,
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
 
-    /// A command to run, then exit; everything after its name is passed on as it stands
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<OsString>,
-
+/// How to reach a host.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub struct Connection {
     /// Host name or IP address of the host
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", global = true, value_hint = ValueHint::Hostname)]
     pub address: Option<String>,
 
     /// Port of the host [default: 5000]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
 
     /// Connect over TLS; types l and i do so anyway
-    #[arg(long, conflicts_with = "plain")]
+    #[arg(long, global = true)]
     pub tls: bool,
 
     /// Connect without TLS: others on the way can read and change everything
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub plain: bool,
 
     /// The fingerprint that the host's certificate must have, as `host fingerprint` shows it
-    #[arg(long, value_name = "SHA256:..", conflicts_with_all = ["ca", "plain"])]
+    #[arg(long, value_name = "SHA256:..", global = true)]
     pub fingerprint: Option<String>,
 
     /// A file (PEM) with the certificate that the host's own must be, or be vouched for by
-    #[arg(long, value_name = "FILE", conflicts_with = "plain")]
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     pub ca: Option<PathBuf>,
 
     /// The key that lets you in; other users of this machine may see it, unlike --key-file
-    #[arg(long, value_name = "KEY", conflicts_with = "key_file")]
+    #[arg(long, value_name = "KEY", global = true)]
     pub key: Option<String>,
 
     /// A file with the key that lets you in
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     pub key_file: Option<PathBuf>,
 
     /// Settings file, instead of dropin/client.toml in your configuration directory
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
+    /// End when the connection is lost, instead of connecting again; only a prompt does that
+    #[arg(long, global = true)]
+    pub no_reconnect: bool,
+
     /// How long to try each address of the host; fractions are allowed
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", global = true, default_value = "5", value_parser = seconds)]
     pub connect_timeout: Duration,
 
     /// How long to wait for a reply [default: as long as it takes]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", global = true, value_parser = seconds)]
     pub timeout: Option<Duration>,
 }
 
-/// Where the host is, seen from here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Place {
-    /// Same machine
-    #[value(name = "s", alias = "same")]
-    Same,
-    /// Same LAN
-    #[value(name = "l", alias = "lan")]
-    Lan,
-    /// Internet
-    #[value(name = "i", alias = "internet")]
-    Internet,
+/// How replies are shown.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// Each reply as one line of JSON, errors too, all on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Each reply as rows of comma-separated values, a list of maps with a header
+    #[arg(long, global = true)]
+    pub csv: bool,
+
+    /// Each reply as plain bytes, also at a terminal; so it is anyway where a file or program reads
+    #[arg(long, global = true)]
+    pub raw: bool,
+
+    /// Say nothing on standard error but errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
 }
 
-const AFTER_HELP: &str = "\
-Examples:
-  client                                 ask for the connection type, then take commands
-  client s                               take commands for the host on this machine
-  client s echo hello                    run one command and exit
-  client l --address 192.168.1.20        the host at that address of the LAN
-  client i --address example.org time    one command for a host on the internet
-  client s < commands.txt                run the commands of a file, one a line
+/// What scripts need.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Scripts")]
+pub struct Script {
+    /// Run the commands in FILE, one a line, instead of those from a pipe; - is standard input
+    #[arg(long, short, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
 
-The address comes from --address, else DROPIN_LAN_ADDRESS (l) or
-DROPIN_INTERNET_ADDRESS (i), else DROPIN_ADDRESS, else the settings file,
-else it is asked for at a terminal. Type s is this machine, unless
---address or the settings file says otherwise. The port comes from --port,
-else DROPIN_PORT, else the settings file. DROPIN_CONFIG names a settings
-file as --config does.
+    /// Give the command all of standard input as its last argument, byte for byte
+    #[arg(short = 'x', global = true)]
+    pub last_argument: bool,
 
-The key comes from --key or --key-file, else DROPIN_KEY, else the settings
-file. The host's fingerprint is kept at first sight, in known_hosts beside the
-settings file, and a changed one is refused.
+    /// Run the command N times in one session; -1 is until it is interrupted
+    #[arg(long, short, value_name = "N", global = true, allow_hyphen_values = true)]
+    pub repeat: Option<Repeat>,
 
-Settings file (every line is optional):
-  port = 5000
-  [same]
-  port = 5001
-  [lan]
-  address = \"192.168.1.20\"
-  [internet]
-  address = \"example.org\"
-  key = \"3f9a...\"
+    /// Wait that long between repetitions [default: 0; 0.01 with --latency]
+    #[arg(long, short, value_name = "SECONDS", global = true, value_parser = interval)]
+    pub interval: Option<Duration>,
 
-Exit code: 0 worked, 1 a command failed, 2 no connection or bad usage.";
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse::<f64>()
-        .ok()
-        .and_then(|number| Duration::try_from_secs_f64(number).ok())
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "give a number of seconds above 0, such as 5 or 0.5".to_owned())
+    /// Measure how long PING takes to be answered, until Ctrl-C or N times, in milliseconds
+    #[arg(long, global = true)]
+    pub latency: bool,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
+/// What the client does: talks to a host of one of three types, or a task of its own.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Talk to the host on this machine
+    #[command(name = "s", visible_alias = "same")]
+    Same(Words),
 
-    #[test]
-    fn definition_is_sound() {
-        Args::command().debug_assert();
-    }
+    /// Talk to a host on the same LAN
+    #[command(name = "l", visible_alias = "lan")]
+    Lan(Words),
 
-    #[test]
-    fn command_arguments_are_taken_verbatim() {
-        let args = Args::parse_from([
-            "client", "s", "--port", "6000", "echo", "-n", "--help", "--", "--port",
-        ]);
-        assert_eq!(args.place, Some(Place::Same));
-        assert_eq!(args.port, Some(6000));
-        assert_eq!(args.command, ["echo", "-n", "--help", "--", "--port"]);
-    }
+    /// Talk to a host on the internet
+    #[command(name = "i", visible_alias = "internet")]
+    Internet(Words),
 
-    #[test]
-    fn timeouts_take_fractions_and_refuse_nonsense() {
-        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
-        for text in ["0", "-1", "nan", "inf", "soon", "1e300", ""] {
-            assert!(seconds(text).is_err(), "{text}");
+    /// Name a place in the settings file, so that `client NAME` talks to the host there
+    ///
+    /// The options --port, --tls, --plain, --fingerprint, --ca, --key-file and --key are kept with it.
+    Add(NewPlace),
+
+    /// Take a named place out of the settings file
+    Remove {
+        /// The name of the place
+        name: String,
+    },
+
+    /// List the named places
+    Places,
+
+    /// Print what makes a shell complete the client's options and places
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+
+    /// Print the client's manual page
+    Man,
+
+    /// A named place, and what stands behind it.
+    #[command(external_subcommand)]
+    Named(Vec<OsString>),
+}
+
+/// What stands behind a type.
+#[derive(Debug, clap::Args)]
+pub struct Words {
+    /// A command to run, then exit; everything after its name is passed on as it stands
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+}
+
+/// A place that gets a name.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(group = ArgGroup::new("whereabouts").args(["same", "lan", "internet"]).required(true))]
+pub struct NewPlace {
+    /// Its name: letters, digits, '-', '_' and '.'
+    pub name: String,
+
+    /// The host is on this machine
+    #[arg(long)]
+    pub same: bool,
+
+    /// The host is on the same LAN, at this address
+    #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
+    pub lan: Option<String>,
+
+    /// The host is on the internet, at this address
+    #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
+    pub internet: Option<String>,
+
+    /// Take the name from the place that has it now
+    #[arg(long)]
+    pub replace: bool,
+}
+
+impl Line {
+    /// Refuses options that do not go together, wherever they stand.
+    pub fn check(&self, command: Option<&[OsString]>) -> Result<(), Error> {
+        let Connection { tls, plain, fingerprint, ca, key, key_file, .. } = &self.connection;
+        let Output { json, csv, raw, .. } = self.output;
+        let Script { file, last_argument, repeat, interval, latency } = &self.script;
+        let (file, repeat, latency) = (file.is_some(), repeat.is_some(), *latency);
+        let runs = command.is_some_and(|command| !command.is_empty());
+        for (both, one, other) in [
+            (json && csv, "--json", "--csv"),
+            (json && raw, "--json", "--raw"),
+            (csv && raw, "--csv", "--raw"),
+            (*tls && *plain, "--tls", "--plain"),
+            (*plain && fingerprint.is_some(), "--plain", "--fingerprint"),
+            (*plain && ca.is_some(), "--plain", "--ca"),
+            (fingerprint.is_some() && ca.is_some(), "--fingerprint", "--ca"),
+            (key.is_some() && key_file.is_some(), "--key", "--key-file"),
+            (*last_argument && file, "-x", "--file"),
+            (latency && file, "--latency", "--file"),
+            (latency && *last_argument, "--latency", "-x"),
+            (latency && runs, "--latency", "a command"),
+            (file && runs, "--file", "a command"),
+        ] {
+            if both {
+                return Err(Error::Usage(format!(
+                    "{one} and {other} exclude each other; leave out one of them"
+                )));
+            }
         }
-    }
-
-    #[test]
-    fn nonsense_types_and_ports_are_refused() {
-        for bad in [["client", "x"], ["client", "--port=0"], ["client", "--port=70000"]] {
-            assert!(Args::try_parse_from(bad).is_err(), "{bad:?}");
+        for (wrong, message) in [
+            (*last_argument && !runs, "-x needs a command, as in `client s -x set key`"),
+            (
+                repeat && !runs && !latency,
+                "--repeat needs a command to repeat, as in `client s -r 3 incr n`, or --latency",
+            ),
+            (
+                interval.is_some() && !repeat && !latency,
+                "--interval stands with --repeat or --latency; add one of them",
+            ),
+        ] {
+            if wrong {
+                return Err(Error::Usage(message.to_owned()));
+            }
         }
+        Ok(())
     }
 }

@@ -1,14 +1,14 @@
 //! Where to connect: flags before environment before settings file.
 
 use crate::access::Access;
-use crate::args::{Args, Place};
+use crate::args::Connection;
 use crate::error::Error;
-use serde::Deserialize;
+use crate::place::{Kind, RESERVED, nearest};
+use crate::settings::{Entry, Settings};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::num::NonZeroU16;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The port of a host that was told nothing else.
 const DEFAULT_PORT: u16 = 5000;
@@ -54,107 +54,124 @@ fn not_text(name: &str) -> Error {
     Error::Usage(format!("{name} is not valid UTF-8; set it anew, or unset it"))
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    port: Option<NonZeroU16>,
-    #[serde(default)]
-    same: Entry,
-    #[serde(default)]
-    lan: Entry,
-    #[serde(default)]
-    internet: Entry,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    address: Option<String>,
-    port: Option<NonZeroU16>,
-    key: Option<String>,
-}
-
-/// Finds the target for a connection type; [`Error::NoAddress`] when nothing gives an address.
-pub fn resolve(place: Place, args: &Args, environment: &Environment) -> Result<Target, Error> {
-    let file = settings_file(args, environment);
-    let settings = match &file {
-        Some((path, wanted)) => load(path, *wanted)?,
-        None => Settings::default(),
-    };
-    let (table, variable, entry) = match place {
-        Place::Same => ("same", None, &settings.same),
-        Place::Lan => ("lan", Some("DROPIN_LAN_ADDRESS"), &settings.lan),
-        Place::Internet => ("internet", Some("DROPIN_INTERNET_ADDRESS"), &settings.internet),
-    };
-    let port = match (args.port, environment.text("DROPIN_PORT")?) {
-        (Some(port), _) => port,
-        (None, Some(text)) => parse_port(text)?,
-        (None, None) => entry.port.or(settings.port).map_or(DEFAULT_PORT, NonZeroU16::get),
-    };
-    let mut address = args.address.as_deref();
-    if let Some(variable) = variable {
-        for name in [variable, "DROPIN_ADDRESS"] {
-            address = address.or(environment.text(name)?);
-        }
-    }
-    let address = address.or(entry.address.as_deref().filter(|address| !address.is_empty()));
-    let hosts = match (address, variable) {
-        (Some(address), _) => vec![parse_host(address)?],
-        (None, None) => vec!["127.0.0.1".to_owned(), "::1".to_owned()],
-        (None, Some(variable)) => {
-            let path = file.map(|(path, _)| path.display().to_string());
-            let path = path.unwrap_or_else(|| "a file named with --config".to_owned());
-            return Err(Error::NoAddress {
-                hint: format!(
-                    "no address for the {table} connection: give --address HOST, or set {variable} \
-                     or DROPIN_ADDRESS, or write address = \"HOST\" under [{table}] in {path}"
-                ),
-            });
-        }
-    };
-    Ok(Target { hosts, port })
-}
-
-/// Finds out how to connect safely for a connection type.
-pub fn access(place: Place, args: &Args, environment: &Environment) -> Result<Access, Error> {
-    let file = settings_file(args, environment);
-    let settings = match &file {
-        Some((path, wanted)) => load(path, *wanted)?,
-        None => Settings::default(),
-    };
-    let entry = match place {
-        Place::Same => &settings.same,
-        Place::Lan => &settings.lan,
-        Place::Internet => &settings.internet,
-    };
-    let known = file.map(|(path, _)| path.with_file_name("known_hosts"));
-    Access::new(place, args, environment.text("DROPIN_KEY")?, entry.key.as_deref(), known)
-}
-
 /// The settings file, and whether somebody asked for exactly this one.
-fn settings_file(args: &Args, environment: &Environment) -> Option<(PathBuf, bool)> {
-    let named = args.config.clone().or(environment.get("DROPIN_CONFIG").map(PathBuf::from));
-    let usual = || environment.config_dir.as_ref().map(|dir| dir.join("dropin/client.toml"));
-    match named {
-        Some(path) => Some((path, true)),
-        None => usual().map(|path| (path, false)),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsFile {
+    /// Where it is, or would be.
+    pub path: PathBuf,
+    wanted: bool,
+}
+
+impl SettingsFile {
+    /// The file that flags or environment name, else the usual one; `None` where there is no
+    /// configuration directory.
+    pub fn find(connection: &Connection, environment: &Environment) -> Option<Self> {
+        let variable = environment.get("DROPIN_CONFIG").map(PathBuf::from);
+        match connection.config.clone().or(variable) {
+            Some(path) => Some(Self { path, wanted: true }),
+            None => environment
+                .config_dir
+                .as_ref()
+                .map(|dir| Self { path: dir.join("dropin/client.toml"), wanted: false }),
+        }
+    }
+
+    /// What it says.
+    pub fn load(&self) -> Result<Settings, Error> {
+        Settings::load(&self.path, self.wanted)
     }
 }
 
-fn load(path: &Path, wanted: bool) -> Result<Settings, Error> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !wanted => {
-            return Ok(Settings::default());
+/// A host that the first word of the command line means, and what the settings say of it.
+#[derive(Debug)]
+pub struct Place<'a> {
+    kind: Kind,
+    /// `None` for a connection type.
+    name: Option<&'a str>,
+    entry: &'a Entry,
+}
+
+impl<'a> Place<'a> {
+    /// Finds the place of a name or a connection type.
+    pub fn find(word: &'a str, settings: &'a Settings) -> Result<Self, Error> {
+        if let Some(kind) = Kind::from_word(word) {
+            return Ok(Self { kind, name: None, entry: settings.of_kind(kind) });
         }
-        Err(source) => return Err(Error::ReadFile { file: path.to_owned(), source }),
-    };
-    toml::from_str(&text).map_err(|error| {
-        let offset = error.span().map_or(0, |span| span.start);
-        let line = 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
-        let message = error.message().trim().replace('\n', ", ");
-        Error::BadFile { file: path.to_owned(), line, message }
-    })
+        match settings.place(word) {
+            Some((kind, entry)) => Ok(Self { kind, name: Some(word), entry }),
+            None => {
+                let places: Vec<_> = settings.places().map(|(name, ..)| name).collect();
+                let nearest = nearest(word, places.iter().copied().chain(RESERVED));
+                Err(Error::UnknownPlace {
+                    word: word.to_owned(),
+                    nearest: nearest.map(str::to_owned),
+                    places: places.into_iter().map(str::to_owned).collect(),
+                })
+            }
+        }
+    }
+
+    /// Finds the target; [`Error::NoAddress`] when nothing gives an address.
+    ///
+    /// The name of a place is given with the command, and so what the settings say of it wins over
+    /// the environment.
+    pub fn target(
+        &self,
+        settings: &Settings,
+        file: Option<&SettingsFile>,
+        connection: &Connection,
+        environment: &Environment,
+    ) -> Result<Target, Error> {
+        let own_port = self.entry.port.map(NonZeroU16::get);
+        let port = match (connection.port, environment.text("DROPIN_PORT")?) {
+            (Some(port), _) => port,
+            (None, _) if self.name.is_some() && own_port.is_some() => own_port.unwrap_or_default(),
+            (None, Some(text)) => parse_port(text)?,
+            (None, None) => own_port.or(settings.port.map(NonZeroU16::get)).unwrap_or(DEFAULT_PORT),
+        };
+        let variable = match (self.name, self.kind) {
+            (Some(_), _) | (None, Kind::Same) => None,
+            (None, Kind::Lan) => Some("DROPIN_LAN_ADDRESS"),
+            (None, Kind::Internet) => Some("DROPIN_INTERNET_ADDRESS"),
+        };
+        let mut address = connection.address.as_deref();
+        if let Some(variable) = variable {
+            for name in [variable, "DROPIN_ADDRESS"] {
+                address = address.or(environment.text(name)?);
+            }
+        }
+        let address =
+            address.or(self.entry.address.as_deref().filter(|address| !address.is_empty()));
+        let hosts = match (address, variable) {
+            (Some(address), _) => vec![parse_host(address)?],
+            (None, None) => vec!["127.0.0.1".to_owned(), "::1".to_owned()],
+            (None, Some(variable)) => {
+                let table = self.kind.name();
+                let path = file.map(|file| file.path.display().to_string());
+                let path = path.unwrap_or_else(|| "a file named with --config".to_owned());
+                return Err(Error::NoAddress {
+                    hint: format!(
+                        "no address for the {table} connection: give --address HOST, or set \
+                         {variable} or DROPIN_ADDRESS, or write address = \"HOST\" under [{table}] \
+                         in {path}"
+                    ),
+                });
+            }
+        };
+        Ok(Target { hosts, port })
+    }
+
+    /// Finds out how to connect safely.
+    pub fn access(
+        &self,
+        file: Option<&SettingsFile>,
+        connection: &Connection,
+        environment: &Environment,
+    ) -> Result<Access, Error> {
+        let known = file.map(|file| file.path.with_file_name("known_hosts"));
+        let key = environment.text("DROPIN_KEY")?;
+        Access::new(self.kind, self.entry, connection, key, known, self.name.is_some())
+    }
 }
 
 fn parse_port(text: &str) -> Result<u16, Error> {

@@ -46,13 +46,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects and starts to read; everything that comes is sent on as what `wrap` makes of it.
-    pub fn open<E: Send + 'static>(
+    /// Connects and starts to read; everything that comes is sent on.
+    pub fn open(
         target: &Target,
         access: &Access,
         timeout: Duration,
-        events: Sender<E>,
-        wrap: fn(Incoming) -> E,
+        incoming: Sender<Incoming>,
     ) -> Result<Self, Error> {
         let (stream, host, name) = dial(target, timeout)?;
         // A command is one small packet that a person waits for.
@@ -79,7 +78,7 @@ impl Connection {
         thread::Builder::new()
             .name("reader".to_owned())
             .spawn(move || {
-                read(reader, reading.as_deref(), |incoming| events.send(wrap(incoming)).is_ok())
+                read(reader, reading.as_deref(), |message| incoming.send(message).is_ok())
             })
             .map_err(|source| Error::Local { doing: "start the reader thread", source })?;
         Ok(Self { stream, tls, name })
@@ -95,6 +94,11 @@ impl Connection {
         self.stream
             .set_write_timeout(timeout)
             .map_err(|source| Error::Local { doing: "set the timeout of a socket", source })
+    }
+
+    /// Ends the connection at once, both ways.
+    pub fn hang_up(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// Sends one command.
@@ -115,7 +119,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         // The reader holds the socket too, and would keep it open.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.hang_up();
     }
 }
 

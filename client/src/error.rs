@@ -16,8 +16,12 @@ pub enum Error {
     NoType,
     /// An address is needed, and nothing gives one; the text lists what would.
     NoAddress { hint: String },
-    /// The settings file cannot be read.
-    ReadFile { file: PathBuf, source: io::Error },
+    /// The first word of the command line is no connection type, no place and no task.
+    UnknownPlace { word: String, nearest: Option<String>, places: Vec<String> },
+    /// A file that an option or the settings name cannot be read.
+    ReadFile { what: &'static str, option: &'static str, file: PathBuf, source: io::Error },
+    /// The settings file cannot be written.
+    WriteFile { file: PathBuf, source: io::Error },
     /// The settings file is not what it should be.
     BadFile { file: PathBuf, line: usize, message: String },
     /// A host name that no one knows.
@@ -46,7 +50,16 @@ pub enum Error {
     Local { doing: &'static str, source: io::Error },
 }
 
+/// What to do where the client itself does nothing more.
+const ADVICE: &str = "; start the client again to reconnect";
+
 impl Error {
+    /// The text of the error for a client that reconnects by itself.
+    pub fn without_advice(&self) -> String {
+        let text = self.to_string();
+        text.strip_suffix(ADVICE).map(str::to_owned).unwrap_or(text)
+    }
+
     /// The exit code that tells a script what happened.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -64,13 +77,20 @@ impl fmt::Display for Error {
             Self::Usage(message) => f.write_str(message),
             Self::NoType => f.write_str(
                 "no connection type, and no terminal to ask at: give s (same machine), l (same \
-                 LAN) or i (internet), as in `client s`; see `client --help`",
+                 LAN), i (internet) or the name of a place, as in `client s`; see `client --help`",
             ),
             Self::NoAddress { hint } => f.write_str(hint),
-            Self::ReadFile { file, source } => write!(
+            Self::UnknownPlace { word, nearest, places } => unknown(f, word, nearest, places),
+            Self::ReadFile { what, option, file, source } => write!(
                 f,
-                "cannot read the settings in {}: {source}; make the file readable, or name another \
-                 with --config FILE",
+                "cannot read {what} in {}: {source}; make the file readable, or name another with \
+                 {option} FILE",
+                file.display()
+            ),
+            Self::WriteFile { file, source } => write!(
+                f,
+                "cannot write the settings to {}: {source}; see to it that you may write there, or \
+                 name another file with --config FILE",
                 file.display()
             ),
             Self::BadFile { file, line, message } => {
@@ -121,7 +141,7 @@ impl fmt::Display for Error {
                 if let Some(command) = unanswered {
                     write!(f, "; '{command}' has no reply and may or may not have been done")?;
                 }
-                f.write_str("; start the client again to reconnect")
+                f.write_str(ADVICE)
             }
             Self::Ended { name, notice, unanswered } => {
                 write!(f, "{name} closed the connection: {notice}")?;
@@ -145,11 +165,31 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::ReadFile { source, .. }
+            | Self::WriteFile { source, .. }
             | Self::Resolve { source, .. }
             | Self::Local { source, .. } => Some(source),
             _ => None,
         }
     }
+}
+
+fn unknown(
+    f: &mut fmt::Formatter<'_>,
+    word: &str,
+    nearest: &Option<String>,
+    places: &[String],
+) -> fmt::Result {
+    write!(f, "'{}' is no connection type and no place", word.escape_debug())?;
+    if let Some(nearest) = nearest {
+        write!(f, "; did you mean '{nearest}'? There are")?;
+    } else {
+        f.write_str("; there are")?;
+    }
+    f.write_str(" s (same machine), l (same LAN), i (internet)")?;
+    for place in places {
+        write!(f, ", {place}")?;
+    }
+    f.write_str("; `client add NAME` makes a place, and a command comes behind it: `client s echo`")
 }
 
 fn connect(

@@ -4,29 +4,52 @@ mod access;
 mod args;
 mod batch;
 mod codec;
+mod colour;
+mod command_line;
+mod commands;
+mod completion;
 mod config;
 mod connection;
+mod danger;
 mod dial;
 mod editor;
 mod error;
+mod event;
 mod frame;
+mod help;
+mod helper;
+mod history;
 mod known_hosts;
+mod latency;
+mod line;
+mod live;
+mod manual;
+mod output;
+mod place;
+mod places;
+mod progress;
 mod question;
 mod quoting;
 mod render;
 mod repl;
 mod reply;
+mod route;
 mod run;
 mod screen;
 mod session;
+mod settings;
+mod shell;
+mod signals;
 mod table;
 mod terminal;
 mod text;
 mod tls;
+mod units;
 
-use clap::Parser as _;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(run::run(args::Args::parse()))
+    let words: Vec<OsString> = std::env::args_os().collect();
+    ExitCode::from(run::run(&words))
 }

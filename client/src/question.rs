@@ -1,22 +1,30 @@
 //! What is asked at a terminal before there is a connection.
 
-use crate::args::Place;
 use crate::config::parse_host;
 use crate::error::Error;
-use clap::ValueEnum as _;
+use crate::place::Kind;
 use std::io::{self, BufRead, Write};
 
-/// Asks for the connection type until the answer is one.
-pub fn place(input: &mut dyn BufRead, output: &mut dyn Write) -> Result<Place, Error> {
+/// Asks for the connection type or one of these places until the answer is one; gives that word.
+pub fn place(
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+    places: &[&str],
+) -> Result<String, Error> {
+    let question = match places {
+        [] => "Connection type, s (same machine), l (same LAN) or i (internet): ".to_owned(),
+        names => format!(
+            "Connection type, s (same machine), l (same LAN) or i (internet), or a place ({}): ",
+            names.join(", ")
+        ),
+    };
     loop {
-        let answer = ask(
-            input,
-            output,
-            "Connection type, s (same machine), l (same LAN) or i (internet): ",
-        )?;
-        match Place::from_str(&answer, true) {
-            Ok(place) => return Ok(place),
-            Err(_) => tell(output, "Please answer s, l or i."),
+        let answer = ask(input, output, &question)?;
+        let kind = Kind::from_word(&answer.to_ascii_lowercase()).map(Kind::letter);
+        match kind.or(places.iter().copied().find(|name| *name == answer)) {
+            Some(word) => return Ok(word.to_owned()),
+            None if places.is_empty() => tell(output, "Please answer s, l or i."),
+            None => tell(output, "Please answer s, l, i or the name of a place."),
         }
     }
 }
@@ -56,17 +64,18 @@ mod tests {
 
     #[test]
     fn nonsense_is_asked_again() {
-        assert_eq!(
-            place(&mut &b"x\n\nlan please\n L \n"[..], &mut io::sink()).unwrap(),
-            Place::Lan
-        );
-        assert_eq!(place(&mut &b"internet\n"[..], &mut io::sink()).unwrap(), Place::Internet);
+        let asked = |answers: &str, places: &[&str]| {
+            place(&mut answers.as_bytes(), &mut io::sink(), places).unwrap()
+        };
+        assert_eq!(asked("x\n\nlan please\n L \n", &[]), "l");
+        assert_eq!(asked("internet\n", &["home"]), "i");
+        assert_eq!(asked("office\nhome\n", &["home"]), "home");
         assert_eq!(address(&mut &b"\na b\nhost:1\n[::1]\n"[..], &mut io::sink()).unwrap(), "::1");
     }
 
     #[test]
     fn no_answer_is_an_error() {
-        assert!(place(&mut &b"x\n"[..], &mut io::sink()).is_err());
+        assert!(place(&mut &b"x\n"[..], &mut io::sink(), &[]).is_err());
         assert!(address(&mut &b""[..], &mut io::sink()).is_err());
     }
 }

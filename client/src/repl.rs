@@ -1,71 +1,269 @@
 //! The interactive loop: a person at a terminal.
 
-use crate::batch::is_end;
-use crate::editor::Prompter;
+mod exchange;
+
+use crate::commands::Commands;
+use crate::editor::{Prompter, Question};
 use crate::error::Error;
-use crate::quoting;
-use crate::render;
+use crate::event::{Errand, Heard, Input};
+use crate::live::Live;
 use crate::reply::Reply;
 use crate::screen::Screen;
-use crate::session::{Input, Session};
-use crate::text::Escape;
+use crate::session::Session;
+use crate::signals::Signals;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The exit code where there is no connection at the end.
+const NOT_CONNECTED: u8 = 2;
 
 /// Takes commands until the person or the server ends the session; the result is the exit code.
-pub fn run(mut session: Session, screen: Screen) -> Result<u8, Error> {
-    screen.say(&format_args!("connected to {}; close or Ctrl-D ends the session", session.name()));
-    let prompter = Prompter::start(format!("dropin {}> ", session.name()), session.sender())?;
-    loop {
-        prompter.request();
-        let line = match session.input(&mut |values| print(&prompter, screen, values)) {
-            Ok(Input::Line(line)) => line,
-            Ok(Input::Forget) => continue,
-            Ok(Input::End) => break,
-            Ok(Input::Failed(source)) => {
-                return Err(Error::Local { doing: "read from the terminal", source });
-            }
-            Err(end) => {
-                prompter.withdraw(|limit| session.input_within(limit).is_some());
-                return over(end, screen);
-            }
-        };
-        let command = match quoting::split(&line) {
-            Ok(command) if command.is_empty() => continue,
-            Ok(command) if is_end(&command) => break,
-            Ok(command) => command,
-            Err(bad) => {
-                screen.error(&bad);
-                continue;
-            }
-        };
-        match session.ask(&command, &mut |values| screen.push(values)) {
-            Ok(reply) => screen
-                .reply(&reply)
-                .map_err(|source| Error::Local { doing: "write to the terminal", source })?,
-            // The reply is thrown away when it comes; other commands can be tried.
-            Err(error @ Error::Timeout { .. }) => screen.say(&error),
-            Err(end) => return over(end, screen),
+/// With `reconnect` a lost connection is made again.
+pub fn run(session: Session, screen: Screen, reconnect: bool) -> Result<u8, Error> {
+    screen
+        .notice(&format_args!("connected to {}; close or Ctrl-D ends the session", session.name()));
+    let live = Arc::new(Live::new(session.name()));
+    let signals = Signals::watch(session.sender())?;
+    let prompter =
+        Prompter::start(Arc::clone(&live), session.sender(), signals.clone(), |problem| {
+            screen.say(&problem);
+        })?;
+    let mut repl = Repl {
+        session,
+        screen,
+        reconnect,
+        prompter,
+        live,
+        signals,
+        is_asking: false,
+        is_cancelling: false,
+        is_stranger: false,
+    };
+    match repl.run() {
+        Ok(true) => {
+            repl.session.close();
+            Ok(0)
         }
-    }
-    session.close();
-    Ok(0)
-}
-
-/// A server that says goodbye ends the session as properly as the person can.
-fn over(end: Error, screen: Screen) -> Result<u8, Error> {
-    match end {
-        Error::Ended { .. } => {
+        Ok(false) => Ok(NOT_CONNECTED),
+        // A server that says goodbye ends the session as properly as the person can.
+        Err(end @ Error::Ended { .. }) => {
             screen.say(&end);
             Ok(0)
         }
-        other => Err(other),
+        Err(other) => Err(other),
     }
 }
 
-fn print(prompter: &Prompter, screen: Screen, values: &[Reply]) {
-    let mut text = Vec::new();
-    let rendered = render::push(&mut text, values, Escape::Controls);
-    let printed = rendered.is_ok() && prompter.print(String::from_utf8_lossy(&text).into_owned());
-    if !printed {
-        screen.push(values);
+struct Repl {
+    session: Session,
+    screen: Screen,
+    reconnect: bool,
+    prompter: Prompter,
+    live: Arc<Live>,
+    signals: Signals,
+    /// Whether a prompt is up.
+    is_asking: bool,
+    /// Whether the host is still being asked to cancel a command.
+    is_cancelling: bool,
+    /// Whether the host wants a key before it serves.
+    is_stranger: bool,
+}
+
+/// What became of a line.
+enum Done {
+    /// It is through.
+    Yes,
+    /// It was not sent, and the person may want it again.
+    Kept,
+    /// The connection is gone.
+    CutOff,
+    /// The person has had enough.
+    Leave,
+}
+
+impl Repl {
+    /// Takes commands; the result is whether there is a connection to close.
+    fn run(&mut self) -> Result<bool, Error> {
+        self.introduce(&[Errand::Info, Errand::Watch, Errand::Docs])?;
+        let mut kept = String::new();
+        loop {
+            let question = Question::Command(self.live.prompt(), std::mem::take(&mut kept));
+            let lines = match self.ask(question)? {
+                Input::Line(lines) => String::from_utf8_lossy(&lines).into_owned(),
+                Input::Forget => continue,
+                Input::End => break,
+                Input::Failed(source) => {
+                    return Err(Error::Local { doing: "read from the terminal", source });
+                }
+            };
+            let lines: Vec<_> = lines.lines().filter(|line| !line.trim().is_empty()).collect();
+            for (index, line) in lines.iter().enumerate() {
+                if lines.len() > 1 {
+                    self.screen.echo(line);
+                }
+                let rest = match self.run_line(line)? {
+                    Done::Yes => continue,
+                    Done::Kept => index,
+                    Done::CutOff => index + 1,
+                    Done::Leave => return Ok(!self.live.is_down()),
+                };
+                kept = lines[rest..].join("\n");
+                break;
+            }
+        }
+        Ok(!self.live.is_down())
     }
+
+    /// Asks the person, and hears the server meanwhile.
+    fn ask(&mut self, question: Question) -> Result<Input, Error> {
+        self.prompter.ask(question);
+        self.is_asking = true;
+        let asked = self.hear_at_prompt();
+        self.is_asking = false;
+        if asked.is_err() {
+            let session = &self.session;
+            self.prompter.withdraw(|limit| session.input_within(limit).is_some());
+        }
+        asked
+    }
+
+    fn hear_at_prompt(&mut self) -> Result<Input, Error> {
+        loop {
+            match self.session.hear(None) {
+                Ok(Some(Heard::Input(input))) => return Ok(input),
+                Ok(Some(heard)) => self.take(heard)?,
+                Ok(None) => {}
+                Err(end) => self.lost(end)?,
+            }
+        }
+    }
+
+    /// Takes what is heard at any time.
+    fn take(&mut self, heard: Heard) -> Result<(), Error> {
+        match heard {
+            Heard::Push(values) if is_change(&values) => self.session.run_errand(Errand::Docs),
+            Heard::Push(values) if is_progress(&values) => {}
+            Heard::Push(values) => self.print(&values),
+            Heard::Stray(reply) => self.print(&[reply]),
+            Heard::Errand(errand, reply) => self.learn(errand, &reply),
+            Heard::Interrupt => self.signals.heard(),
+            Heard::Terminate => return Err(Error::Interrupted),
+            Heard::Back(back) => self.back(*back),
+            Heard::Cancelled(_) => self.is_cancelling = false,
+            // Nobody has asked for them.
+            Heard::Reply(_) | Heard::Input(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Asks the host what a prompt needs to know. Only a Dropin host knows the questions.
+    ///
+    /// Where no prompt is up, this waits until the host has said who it takes this session for.
+    fn introduce(&mut self, errands: &[Errand]) -> Result<(), Error> {
+        if !matches!(self.session.greeting("server"), Some(Reply::Text(name)) if name == "dropin") {
+            return Ok(());
+        }
+        errands.iter().for_each(|errand| self.session.run_errand(*errand));
+        let deadline = Instant::now().checked_add(self.session.route().connect_timeout);
+        while !self.is_asking && !self.live.is_down() {
+            match self.session.hear(deadline) {
+                Ok(Some(Heard::Errand(Errand::Info, reply))) => {
+                    self.learn(Errand::Info, &reply);
+                    break;
+                }
+                Ok(Some(heard)) => self.take(heard)?,
+                Ok(None) => break,
+                Err(end) => self.lost(end)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, errand: Errand, reply: &Reply) {
+        match errand {
+            Errand::Info => {
+                self.is_stranger = matches!(reply, Reply::Error(why) if why.starts_with(b"NOAUTH"));
+                self.live.set_role(role(reply));
+            }
+            // Who may not ask has no hints.
+            Errand::Docs => {
+                self.live.set_commands(Commands::from_reply(reply).unwrap_or_default());
+            }
+            Errand::Hello | Errand::Watch => {}
+        }
+        self.refresh();
+    }
+
+    /// Connects again, where that may help and is wanted.
+    fn lost(&mut self, end: Error) -> Result<(), Error> {
+        // A host sends those away who do not log in: they would come back again and again.
+        if !self.reconnect || self.is_stranger || !matches!(end, Error::Lost { .. }) {
+            return Err(end);
+        }
+        self.live.set_down(true);
+        self.is_cancelling = false;
+        self.tell(&format_args!("{}; connecting again", end.without_advice()));
+        self.session.route().retry(self.session.sender())?;
+        self.refresh();
+        Ok(())
+    }
+
+    fn back(&mut self, back: Result<Session, Error>) {
+        match back {
+            Ok(session) => {
+                self.session.adopt(session);
+                self.live.set_down(false);
+                let name = self.session.name();
+                self.tell(&format_args!("connected to {name} again, as a new session"));
+                // The answers come when they come: a prompt may be up, or a question.
+                let errands = [Errand::Info, Errand::Watch, Errand::Docs];
+                // Nothing is waited for here that could fail.
+                let _ = self.introduce(&errands);
+            }
+            Err(error) => {
+                self.tell(&error);
+                self.tell(&"not connected, and not trying any longer; Ctrl-D ends the client");
+            }
+        }
+        self.refresh();
+    }
+
+    /// Says something, above the prompt where one is up.
+    fn tell(&self, message: &dyn Display) {
+        if !(self.is_asking && self.prompter.print(format!("client: {message}\n"))) {
+            self.screen.say(message);
+        }
+    }
+
+    fn print(&self, values: &[Reply]) {
+        if !(self.is_asking && self.prompter.print(self.screen.push_text(values))) {
+            self.screen.push(values);
+        }
+    }
+
+    fn refresh(&self) {
+        if self.is_asking {
+            self.prompter.refresh();
+        }
+    }
+}
+
+/// Whether this tells that the commands may be others than before.
+fn is_change(values: &[Reply]) -> bool {
+    matches!(values, [Reply::Text(kind), ..] if &kind[..] == b"commands")
+}
+
+/// Whether this tells how far a command is.
+fn is_progress(values: &[Reply]) -> bool {
+    matches!(values, [Reply::Text(kind), ..] if &kind[..] == b"progress")
+}
+
+/// What `CLIENT INFO` says of the role.
+fn role(reply: &Reply) -> Option<String> {
+    let Reply::Text(line) = reply else { return None };
+    let line = String::from_utf8_lossy(line);
+    let role = line.split_whitespace().find_map(|field| field.strip_prefix("role="))?;
+    let plain = !role.is_empty() && role.chars().all(|c| c.is_ascii_alphanumeric());
+    plain.then(|| role.to_owned())
 }

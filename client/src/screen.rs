@@ -1,8 +1,11 @@
 //! Where output goes: replies to stdout, errors and notices to stderr, each as its reader needs it.
 
+use crate::colour;
+use crate::output::Format;
 use crate::render;
 use crate::reply::Reply;
 use crate::text::{self, Escape};
+use anstyle::Style;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 
@@ -11,15 +14,28 @@ use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 pub struct Screen {
     out_is_terminal: bool,
     err_is_terminal: bool,
+    /// Whether stderr may be coloured.
+    colours: bool,
+    format: Format,
+    quiet: bool,
 }
 
 impl Screen {
-    /// Looks at what stdout and stderr are connected to.
-    pub fn new() -> Self {
+    /// Looks at what stdout and stderr are connected to. A `quiet` one shows no notices.
+    pub fn new(format: Format, quiet: bool) -> Self {
+        let err_is_terminal = io::stderr().is_terminal();
         Self {
             out_is_terminal: io::stdout().is_terminal(),
-            err_is_terminal: io::stderr().is_terminal(),
+            err_is_terminal,
+            colours: colour::wanted(err_is_terminal),
+            format,
+            quiet,
         }
+    }
+
+    /// The form of replies.
+    pub fn format(&self) -> Format {
+        self.format
     }
 
     /// Whether a person reads the replies.
@@ -27,32 +43,96 @@ impl Screen {
         self.out_is_terminal
     }
 
-    /// Shows a reply: an error on stderr, all else on stdout.
+    /// Shows a reply on stdout; an error on stderr, unless the format has a place for it.
     pub fn reply(&self, reply: &Reply) -> io::Result<()> {
-        if reply.is_error() {
-            self.on_stderr(|out| render::reply(out, reply, self.err_is_terminal));
+        if reply.is_error() && !self.format.has_errors() {
+            self.on_stderr(colour::BAD, |out| render::reply(out, reply, self.err_is_terminal));
             return Ok(());
         }
         let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-        render::reply(&mut out, reply, self.out_is_terminal)?;
+        self.format.write(&mut out, reply, self.out_is_terminal)?;
         out.flush()
+    }
+
+    /// Shows a line of the client's own on stdout, a terminal, in place of the one before.
+    pub fn overwrite(&self, line: &str) -> io::Result<()> {
+        // Without wrapping, a line that is too long for the terminal is still one line.
+        let text = format!("\r\x1b[?7l{line}\x1b[K\x1b[?7h");
+        let mut out = io::stdout().lock();
+        out.write_all(if line.is_empty() { b"\r\x1b[K" } else { text.as_bytes() })?;
+        out.flush()
+    }
+
+    /// Shows bytes that the client itself made, on stdout.
+    pub fn document(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
+    /// Shows text that is fit for it.
+    pub fn text(&self, text: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text)?;
+        out.flush()
+    }
+
+    /// Shows which of several lines runs now.
+    pub fn echo(&self, line: &str) {
+        let line = format!("> {line}\n");
+        let escape = self.stderr_escape();
+        self.on_stderr(colour::HINT, |out| text::clean(out, line.as_bytes(), escape));
+    }
+
+    /// What the server says unasked, as a terminal may have it.
+    pub fn push_text(&self, values: &[Reply]) -> String {
+        let mut text = Vec::new();
+        // Writing to a vector cannot fail.
+        let _ = render::push(&mut text, values, Escape::Controls);
+        self.paint(&mut text, colour::NOTICE);
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     /// Shows what the server says unasked.
     pub fn push(&self, values: &[Reply]) {
-        self.on_stderr(|out| render::push(out, values, self.stderr_escape()));
+        // Before it hangs up, a server may say why in an error that answers nothing.
+        if !self.quiet || matches!(values, [error] if error.is_error()) {
+            self.on_stderr(colour::NOTICE, |out| render::push(out, values, self.stderr_escape()));
+        }
     }
 
     /// Shows an error of the kind that a reply can be, found before anything was sent.
     pub fn error(&self, error: &dyn Display) {
         let text = error.to_string();
-        self.on_stderr(|out| render::error(out, &text, self.stderr_escape()));
+        if self.format.has_errors() {
+            // Where nobody reads the replies, nobody misses this one.
+            let _ = self.reply(&Reply::Error(text.into()));
+            return;
+        }
+        self.on_stderr(colour::BAD, |out| render::error(out, &text, self.stderr_escape()));
+    }
+
+    /// Shows what the client itself has to say, unless it is to be quiet.
+    pub fn notice(&self, message: &dyn Display) {
+        if !self.quiet {
+            self.say(message);
+        }
     }
 
     /// Shows what the client itself has to say.
     pub fn say(&self, message: &dyn Display) {
         let line = format!("client: {message}\n");
-        self.on_stderr(|out| text::clean(out, line.as_bytes(), self.stderr_escape()));
+        let escape = self.stderr_escape();
+        self.on_stderr(Style::new(), |out| text::clean(out, line.as_bytes(), escape));
+    }
+
+    /// Colours a text but for the end of its last line.
+    fn paint(&self, text: &mut Vec<u8>, style: Style) {
+        if self.colours && style != Style::new() {
+            let end = text.trim_ascii_end().len();
+            text.splice(end..end, format!("{style:#}").into_bytes());
+            text.splice(..0, style.to_string().into_bytes());
+        }
     }
 
     fn stderr_escape(&self) -> Escape {
@@ -60,8 +140,10 @@ impl Screen {
     }
 
     /// A stderr that takes nothing leaves nowhere to complain, and is no reason to stop.
-    fn on_stderr(&self, write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) {
+    fn on_stderr(&self, style: Style, write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) {
         let mut text = Vec::new();
-        let _ = write(&mut text).and_then(|()| io::stderr().lock().write_all(&text));
+        let written = write(&mut text);
+        self.paint(&mut text, style);
+        let _ = written.and_then(|()| io::stderr().lock().write_all(&text));
     }
 }

@@ -1,55 +1,52 @@
 //! A conversation with the host: one command, one reply, and whatever comes in between.
 
+mod turns;
+
 use crate::access::Access;
 use crate::codec::Message;
 use crate::config::Target;
 use crate::connection::{Closed, Connection, Incoming};
 use crate::error::Error;
+use crate::event::{Errand, Event, Heard};
 use crate::reply::Reply;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crate::route::Route;
+use crossbeam_channel::{Receiver, RecvError, Sender, never, select, unbounded};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How long a server that takes no commands any more may need to say why.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// All that can happen, in the order in which it did.
-#[derive(Debug)]
-pub enum Event {
-    /// From the server.
-    Server(Incoming),
-    /// From the person, or the file, that gives commands; only comes when asked for.
-    Input(Input),
-    /// The client shall end.
-    Interrupt,
-}
-
-/// What asking for a line gives.
-#[derive(Debug)]
-pub enum Input {
-    /// A line, without its end.
-    Line(Vec<u8>),
-    /// Ctrl-C: forget that line.
-    Forget,
-    /// There are no more lines.
-    End,
-    /// Lines cannot be read.
-    Failed(std::io::Error),
-}
-
 /// Shows what the server says unasked.
 pub type Show<'a> = &'a mut dyn FnMut(&[Reply]);
+
+/// What a reply that is still to come answers.
+#[derive(Debug, PartialEq, Eq)]
+enum Owed {
+    /// A command, by its name.
+    Command(String),
+    /// A command that was given up: nobody waits for it.
+    Late,
+    /// A question of the client's own.
+    Errand(Errand),
+}
 
 /// An open conversation.
 #[derive(Debug)]
 pub struct Session {
     connection: Connection,
+    server: Receiver<Incoming>,
     events: Receiver<Event>,
     sender: Sender<Event>,
     timeout: Option<Duration>,
+    route: Route,
+    /// What the server said of itself and of this session.
+    greeting: Reply,
     /// The last notice: after one, the end of the connection is no surprise.
     notice: Option<String>,
-    /// Replies to commands that were given up.
-    late: usize,
+    owed: VecDeque<Owed>,
+    /// Why the last command could not be sent whole.
+    unsent: Option<String>,
 }
 
 impl Session {
@@ -61,40 +58,72 @@ impl Session {
         timeout: Option<Duration>,
         show: Show<'_>,
     ) -> Result<Self, Error> {
+        let (access, target) = (access.clone(), target.clone());
+        Self::over(Route { target, access, connect_timeout, timeout, login: None }, show)
+    }
+
+    /// Connects by a way that was taken before.
+    pub fn over(route: Route, show: Show<'_>) -> Result<Self, Error> {
         let (sender, events) = unbounded();
+        let (incoming, server) = unbounded();
         let connection =
-            Connection::open(target, access, connect_timeout, sender.clone(), Event::Server)?;
-        let timeout_of_greeting = Some(connect_timeout);
+            Connection::open(&route.target, &route.access, route.connect_timeout, incoming)?;
+        let patience = Some(route.connect_timeout);
         let mut session = Self {
             connection,
+            server,
             events,
             sender,
-            timeout: timeout_of_greeting,
+            timeout: patience,
+            route,
+            greeting: Reply::Null,
             notice: None,
-            late: 0,
+            owed: VecDeque::new(),
+            unsent: None,
         };
-        session.connection.set_write_timeout(timeout_of_greeting)?;
-        let name = session.name().to_owned();
-        match session.ask(&access.greeting(), show) {
+        session.connection.set_write_timeout(patience)?;
+        session.greeting = session.greet(&session.route.access.greeting(), show)?;
+        if let Some(login) = session.route.login.clone() {
+            session.greet(&login, show)?;
+        }
+        session.timeout = session.route.timeout;
+        session.connection.set_write_timeout(session.timeout)?;
+        Ok(session)
+    }
+
+    fn greet(&mut self, words: &[Vec<u8>], show: Show<'_>) -> Result<Reply, Error> {
+        let name = self.name().to_owned();
+        match self.ask(words, show) {
             Ok(Reply::Error(message)) => {
                 let message = String::from_utf8_lossy(&message).into_owned();
-                return Err(Error::Refused { name, message });
+                Err(Error::Refused { name, message })
             }
-            Ok(_) => {}
-            Err(Error::Timeout { timeout, .. }) => return Err(Error::Silent { name, timeout }),
-            Err(Error::Lost { cause, .. }) => {
-                return Err(Error::Lost { name, cause, unanswered: None });
-            }
-            Err(other) => return Err(other),
+            Err(Error::Timeout { timeout, .. }) => Err(Error::Silent { name, timeout }),
+            Err(Error::Lost { cause, .. }) => Err(Error::Lost { name, cause, unanswered: None }),
+            other => other,
         }
-        session.timeout = timeout;
-        session.connection.set_write_timeout(timeout)?;
-        Ok(session)
     }
 
     /// What to call the host.
     pub fn name(&self) -> &str {
         self.connection.name()
+    }
+
+    /// The way to the host, for another connection.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// Has further connections log in with these words, or not.
+    pub fn set_login(&mut self, login: Option<Vec<Vec<u8>>>) {
+        self.route.login = login;
+    }
+
+    /// What the server said of itself and of this session when it was greeted.
+    pub fn greeting(&self, key: &str) -> Option<&Reply> {
+        let Reply::Map(pairs) = &self.greeting else { return None };
+        let is = |reply: &Reply| matches!(reply, Reply::Text(text) if text == key);
+        pairs.iter().find(|(found, _)| is(found)).map(|(_, value)| value)
     }
 
     /// Where others put their events.
@@ -107,117 +136,113 @@ impl Session {
         self.notice.is_some()
     }
 
-    /// Sends a command and waits for its reply.
-    pub fn ask(&mut self, command: &[Vec<u8>], show: Show<'_>) -> Result<Reply, Error> {
+    /// Sends a command; its reply is heard until the time that this gives. What fails here is told
+    /// by [`hear`](Self::hear), since the server may have said why.
+    pub fn send(&mut self, command: &[Vec<u8>]) -> Option<Instant> {
         let started = Instant::now();
+        self.owed.push_back(Owed::Command(command_name(command)));
         let sent = self.connection.send(command);
-        let limit = if sent.is_err() { Some(LAST_WORDS) } else { self.timeout };
-        let deadline = limit.and_then(|limit| started.checked_add(limit));
-        loop {
-            match self.next(deadline) {
-                Some(Event::Server(Incoming::Message(Message::Reply(reply)))) => {
-                    if self.late == 0 {
-                        return Ok(reply);
-                    }
-                    self.late -= 1;
-                }
-                Some(Event::Server(Incoming::Message(Message::Push(values)))) => {
-                    self.push(&values, show);
-                }
-                Some(Event::Server(Incoming::Closed(closed))) => {
-                    return Err(self.ended(closed, Some(command_name(command))));
-                }
-                Some(Event::Interrupt) => return Err(Error::Interrupted),
-                Some(Event::Input(_)) => {}
-                None => break,
-            }
-        }
-        let (name, command) = (self.name().to_owned(), command_name(command));
-        Err(match (sent, limit) {
-            // A command may be half sent: nothing can follow it.
-            (Err(error), _) => {
-                Error::Lost { name, cause: error.to_string(), unanswered: Some(command) }
-            }
-            (Ok(()), limit) => {
-                self.late += 1;
-                Error::Timeout { name, command, timeout: limit.unwrap_or_default() }
-            }
-        })
+        self.unsent = sent.err().map(|error| error.to_string());
+        let limit = if self.unsent.is_some() { Some(LAST_WORDS) } else { self.timeout };
+        limit.and_then(|limit| started.checked_add(limit))
     }
 
-    /// Waits for input while nothing is asked of the server.
-    pub fn input(&mut self, show: Show<'_>) -> Result<Input, Error> {
-        loop {
-            match self.next(None) {
-                Some(Event::Input(input)) => return Ok(input),
-                Some(Event::Interrupt) => return Err(Error::Interrupted),
-                Some(Event::Server(incoming)) => self.unasked(incoming, show)?,
-                None => {}
-            }
-        }
+    /// Asks something of the client's own; the answer is a [`Heard::Errand`].
+    pub fn run_errand(&mut self, errand: Errand) {
+        self.owed.push_back(Owed::Errand(errand));
+        // Where it cannot be sent, the connection is over, which is told in its turn.
+        let _ = self.connection.send(&errand.words());
     }
 
-    /// Input that is already on its way, whatever the connection does.
-    pub fn input_within(&self, limit: Duration) -> Option<Input> {
-        let deadline = Instant::now() + limit;
-        loop {
-            match self.next(Some(deadline))? {
-                Event::Input(input) => return Some(input),
-                Event::Server(_) | Event::Interrupt => {}
-            }
-        }
-    }
-
-    /// Waits for a notice or the end of the connection.
-    pub fn await_notice(&mut self, limit: Duration, show: Show<'_>) -> Result<(), Error> {
-        let deadline = Instant::now() + limit;
-        while self.notice.is_none() {
-            match self.next(Some(deadline)) {
-                Some(Event::Server(Incoming::Closed(_))) | None => return Ok(()),
-                Some(Event::Server(incoming)) => self.unasked(incoming, show)?,
-                Some(Event::Interrupt) => return Err(Error::Interrupted),
-                Some(Event::Input(_)) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells the host that this is the end. Nothing that it answers matters any more.
-    pub fn close(mut self) {
-        self.timeout = Some(LAST_WORDS);
-        let _ = self.ask(&[b"close".to_vec()], &mut |_| {});
-    }
-
-    fn next(&self, deadline: Option<Instant>) -> Option<Event> {
-        match deadline {
-            Some(deadline) => self.events.recv_deadline(deadline).ok(),
-            // This end holds a sender too: waiting cannot fail.
-            None => self.events.recv().ok(),
-        }
-    }
-
-    fn unasked(&mut self, incoming: Incoming, show: Show<'_>) -> Result<(), Error> {
-        match incoming {
-            Incoming::Message(Message::Push(values)) => self.push(&values, show),
-            Incoming::Message(Message::Reply(_)) if self.late > 0 => self.late -= 1,
-            // Before it hangs up, a server may say why in an error that answers nothing.
-            Incoming::Message(Message::Reply(reply)) => show(&[reply]),
-            Incoming::Closed(closed) => return Err(self.ended(closed, None)),
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, values: &[Reply], show: Show<'_>) {
-        if let [Reply::Text(kind), Reply::Text(text)] = values
-            && &kind[..] == b"notice"
-        {
-            self.notice = Some(String::from_utf8_lossy(text).into_owned());
-        }
-        show(values);
-    }
-
-    fn ended(&self, closed: Closed, unanswered: Option<String>) -> Error {
+    /// The reply has not come in time: nobody waits for it any longer.
+    pub fn give_up(&mut self) -> Error {
         let name = self.name().to_owned();
+        let waiting = self.owed.iter_mut().rev().find(|owed| matches!(owed, Owed::Command(_)));
+        let command = match waiting.map(|owed| std::mem::replace(owed, Owed::Late)) {
+            Some(Owed::Command(command)) => command,
+            _ => String::new(),
+        };
+        match self.unsent.take() {
+            // A command may be half sent: nothing can follow it.
+            Some(cause) => Error::Lost { name, cause, unanswered: Some(command) },
+            None => Error::Timeout { name, command, timeout: self.timeout.unwrap_or_default() },
+        }
+    }
+
+    /// Waits for whatever comes next; `None` when the time is over.
+    pub fn hear(&mut self, deadline: Option<Instant>) -> Result<Option<Heard>, Error> {
+        loop {
+            // What the server has said came first: it may be the reason of the rest.
+            let incoming = match self.server.try_recv() {
+                Ok(incoming) => incoming,
+                Err(_) => match self.next(deadline) {
+                    Some(Next::Server(incoming)) => incoming,
+                    Some(Next::Event(event)) => return Ok(Some(event.into())),
+                    None => return Ok(None),
+                },
+            };
+            match incoming {
+                Incoming::Message(Message::Push(values)) => {
+                    if let [Reply::Text(kind), Reply::Text(text)] = &values[..]
+                        && &kind[..] == b"notice"
+                    {
+                        self.notice = Some(String::from_utf8_lossy(text).into_owned());
+                    }
+                    return Ok(Some(Heard::Push(values)));
+                }
+                Incoming::Message(Message::Reply(reply)) => match self.owed.pop_front() {
+                    Some(Owed::Late) => {}
+                    Some(Owed::Command(_)) => return Ok(Some(Heard::Reply(reply))),
+                    Some(Owed::Errand(errand)) => return Ok(Some(Heard::Errand(errand, reply))),
+                    // Before it hangs up, a server may say why in an error that answers nothing.
+                    None => return Ok(Some(Heard::Stray(reply))),
+                },
+                Incoming::Closed(closed) => return Err(self.ended(closed)),
+            }
+        }
+    }
+
+    /// Goes on over the connection of another session; what this one waits for stays.
+    pub fn adopt(&mut self, other: Self) {
+        let Self { connection, server, greeting, notice, owed, .. } = other;
+        self.connection = connection;
+        self.server = server;
+        self.greeting = greeting;
+        self.notice = notice;
+        self.owed = owed;
+        self.unsent = None;
+    }
+
+    /// Gives the connection up; nothing more comes from the server.
+    pub fn abandon(&mut self) {
+        self.connection.hang_up();
+        self.server = never();
+        self.owed.clear();
+    }
+
+    fn next(&self, deadline: Option<Instant>) -> Option<Next> {
+        let limit = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        // This end holds a sender of events too, and a server that has ended is never asked again.
+        match limit {
+            Some(limit) => select! {
+                recv(self.server) -> incoming => Some(server(incoming)),
+                recv(self.events) -> event => event.ok().map(Next::Event),
+                default(limit) => None,
+            },
+            None => select! {
+                recv(self.server) -> incoming => Some(server(incoming)),
+                recv(self.events) -> event => event.ok().map(Next::Event),
+            },
+        }
+    }
+
+    fn ended(&mut self, closed: Closed) -> Error {
+        self.server = never();
+        let name = self.name().to_owned();
+        let unanswered = self.owed.drain(..).find_map(|owed| match owed {
+            Owed::Command(command) => Some(command),
+            Owed::Late | Owed::Errand(_) => None,
+        });
         match (closed, &self.notice) {
             (Closed::Nonsense(message), _) => Error::Protocol { name, message },
             (_, Some(notice)) => Error::Ended { name, notice: notice.clone(), unanswered },
@@ -230,6 +255,16 @@ impl Session {
             }
         }
     }
+}
+
+enum Next {
+    Server(Incoming),
+    Event(Event),
+}
+
+/// A reader that is gone without a word has read its last.
+fn server(incoming: Result<Incoming, RecvError>) -> Next {
+    Next::Server(incoming.unwrap_or(Incoming::Closed(Closed::End)))
 }
 
 /// The name alone: arguments may be secrets, or long.

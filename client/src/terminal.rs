@@ -1,14 +1,14 @@
 //! What the operating system knows of the terminal, for the time after the line editor.
 
 #[cfg(not(unix))]
-pub use other::{Saved, interrupt_self};
+pub use other::{Saved, interrupt_self, size};
 #[cfg(unix)]
-pub use unix::{Saved, interrupt_self};
+pub use unix::{Saved, interrupt_self, size};
 
 #[cfg(unix)]
 mod unix {
     use rustix::process::{Signal, getpid, kill_process};
-    use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+    use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
     use std::io::{self, Write as _};
 
     /// What ends the line editor's wish to be told of pasted text, and its line.
@@ -34,6 +34,13 @@ mod unix {
         }
     }
 
+    /// The terminal's rows and columns; none where there is no terminal, or one that does not know.
+    pub fn size() -> Option<(usize, usize)> {
+        let size = tcgetwinsize(io::stdout()).or_else(|_| tcgetwinsize(io::stderr())).ok()?;
+        let (rows, columns) = (usize::from(size.ws_row), usize::from(size.ws_col));
+        (rows > 0 && columns > 0).then_some((rows, columns))
+    }
+
     /// Does what Ctrl-C does outside of the line editor.
     pub fn interrupt_self() {
         let _ = kill_process(getpid(), Signal::INT);
@@ -54,6 +61,11 @@ mod other {
 
         /// There is nothing to do.
         pub fn restore(&self) {}
+    }
+
+    /// Nobody is asked.
+    pub fn size() -> Option<(usize, usize)> {
+        None
     }
 
     /// There are no signals.

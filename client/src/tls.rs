@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as 
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
+use std::io;
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ fn check(name: &str, shown: &str, proof: &Proof) -> Result<(), Error> {
         ));
     };
     let known = known_hosts::find(file, name)
-        .map_err(|source| Error::ReadFile { file: file.to_owned(), source })?;
+        .map_err(|source| unreadable("the fingerprints", "--config", file, source))?;
     match known {
         Some(known) if known == shown => Ok(()),
         Some(known) => Err(changed(known, Some(file))),
@@ -95,8 +96,8 @@ fn authority(file: &Path, provider: &Arc<CryptoProvider>) -> Result<ByFile, Erro
     let bad = |error: String| {
         Error::Usage(format!("{} holds no certificate to trust: {error}", file.display()))
     };
-    let text =
-        std::fs::read(file).map_err(|source| Error::ReadFile { file: file.to_owned(), source })?;
+    let text = std::fs::read(file)
+        .map_err(|source| unreadable("the certificate", "--ca", file, source))?;
     let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     let certificates = certificates.map_err(|error| bad(error.to_string()))?;
     let mut roots = RootCertStore::empty();
@@ -108,6 +109,10 @@ fn authority(file: &Path, provider: &Arc<CryptoProvider>) -> Result<ByFile, Erro
             .build()
             .map_err(|error| bad(error.to_string()))?;
     Ok(ByFile { certificates, vouched })
+}
+
+fn unreadable(what: &'static str, option: &'static str, file: &Path, source: io::Error) -> Error {
+    Error::ReadFile { what, option, file: file.to_owned(), source }
 }
 
 /// As the host shows it.

@@ -2,76 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod fake;
+mod run;
 
-use fake::{NOTICE, PATIENCE, Talk, client, server};
+use fake::{NOTICE, client, server};
+use run::{echo, fails, is, lines, one, run};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-
-/// What a run of the client gave.
-#[derive(Debug, PartialEq, Eq)]
-struct Run {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-/// Runs the client to its end with this on its stdin.
-fn run(mut command: Command, input: &'static [u8]) -> Run {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let _ = stdin.write_all(input);
-        drop(stdin);
-        let _ = sender.send(child.wait_with_output());
-    });
-    let output = receiver.recv_timeout(PATIENCE).unwrap().unwrap();
-    Run {
-        code: output.status.code(),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-/// Answers every command with its arguments, `fail` with an error, until the client goes.
-fn echo(talk: &mut Talk) {
-    talk.greet();
-    while let Some(command) = talk.command() {
-        match command[0].as_str() {
-            "fail" => talk.send(b"-ERR it failed\r\n"),
-            _ => talk.send_text(&command[1..].join("|")),
-        }
-    }
-}
-
-fn one(port: u16, arguments: &[&str]) -> Run {
-    let mut command = client(port);
-    command.arg("s").args(arguments);
-    run(command, b"")
-}
-
-fn lines(port: u16, input: &'static [u8]) -> Run {
-    let mut command = client(port);
-    command.arg("s");
-    run(command, input)
-}
-
-#[track_caller]
-fn is(run: &Run, code: i32, out: &str, err: &str) {
-    assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (Some(code), out, err));
-}
-
-#[track_caller]
-fn fails(run: &Run, code: i32, parts: &[&str]) {
-    assert_eq!(run.code, Some(code), "{run:?}");
-    for part in parts {
-        assert!(run.err.contains(part), "{part}: {run:?}");
-    }
-}
+use std::process::Stdio;
 
 #[test]
 fn one_command_works() {

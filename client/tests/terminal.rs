@@ -3,80 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod fake;
+mod pty;
 
-use fake::{NOTICE, PATIENCE, Talk, client, server};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
-use std::time::Instant;
-
-/// A client whose person is the test.
-struct Terminal {
-    child: Child,
-    master: File,
-    slave: File,
-    output: Receiver<Vec<u8>>,
-    /// All that was shown and not yet expected.
-    shown: String,
-}
-
-impl Terminal {
-    fn start(port: u16, arguments: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let path = ptsname(&master, Vec::new()).unwrap();
-        let slave = File::options().read(true).write(true).open(path.to_str().unwrap()).unwrap();
-        let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&slave, size).unwrap();
-        let side = || Stdio::from(slave.try_clone().unwrap());
-        let mut command = client(port);
-        command.args(arguments).env("TERM", "xterm").stdin(side()).stdout(side()).stderr(side());
-        let child = command.spawn().unwrap();
-        let master = File::from(master);
-        let mut reader = master.try_clone().unwrap();
-        let (sender, output) = mpsc::channel();
-        thread::spawn(move || {
-            let mut chunk = [0; 4096];
-            while let Ok(length @ 1..) = reader.read(&mut chunk) {
-                let _ = sender.send(chunk[..length].to_vec());
-            }
-        });
-        Self { child, master, slave, output, shown: String::new() }
-    }
-
-    /// Waits until this is shown, behind all that was expected before.
-    #[track_caller]
-    fn expect(&mut self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(position) = self.shown.find(text) {
-                self.shown.drain(..position + text.len());
-                return;
-            }
-            match self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
-                Err(_) => panic!("{text:?} is not in {:?}", self.shown),
-            }
-        }
-    }
-
-    fn type_text(&mut self, text: &str) {
-        self.master.write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Waits for the end of the client and checks that it leaves the terminal as it was.
-    #[track_caller]
-    fn ends_with(mut self, code: i32) {
-        assert_eq!(self.child.wait().unwrap().code(), Some(code));
-        let modes = tcgetattr(&self.slave).unwrap().local_modes;
-        assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG));
-    }
-}
+use fake::{NOTICE, PATIENCE, Talk, server};
+use pty::Terminal;
+use std::sync::mpsc::{self, Sender};
 
 /// A server that does what the test says when the test says it.
 fn obedient() -> (u16, Sender<&'static [u8]>) {
@@ -204,7 +135,7 @@ fn the_end_is_orderly_during_a_history_search() {
 #[test]
 fn a_connection_lost_at_the_prompt_is_told() {
     let (port, orders) = obedient();
-    let mut terminal = Terminal::start(port, &["s"]);
+    let mut terminal = Terminal::start(port, &["--no-reconnect", "s"]);
     terminal.expect("> ");
     drop(orders);
     terminal.expect("lost: the server closed it without a notice");

@@ -8,7 +8,7 @@ use crate::{
         certificate::Certificate,
         date,
         key_file::{KeyFile, KeyFileError},
-        keys::{Key, Role, now},
+        keys::{Key, now},
     },
     config::{KeyAction, StatePlace, state_root},
     state_dir::StateDirError,
@@ -79,10 +79,7 @@ fn open(place: StatePlace) -> Result<KeyFile, Failure> {
 }
 
 fn describe(key: &Key) -> String {
-    let role = match key.role {
-        Role::User => "user",
-        Role::Admin => "admin",
-    };
+    let role = key.role.name();
     let commands = if key.commands.is_empty() { "*".into() } else { key.commands.join(" ") };
     let expires = match key.expires {
         None => "does not expire".into(),

@@ -55,6 +55,15 @@ pub enum Event {
     Lingering,
 }
 
+/// What a session can ask to be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// Everything that happens to plugins.
+    Plugins,
+    /// That the commands may be others than before.
+    Commands,
+}
+
 /// The sessions that asked for news.
 #[derive(Default)]
 pub struct Newsroom {

@@ -8,15 +8,16 @@ use std::{
 
 mod answer;
 mod end;
+mod following;
 
 use self::answer::{Outlet, answer, refuse, settle};
 pub use self::end::End;
+use self::following::Following;
 use crate::{
     access::standing::Standing,
     entry::SessionEntry,
     input::Input,
     metrics::Meter,
-    news::Subscription,
     shared::Shared,
     shutdown,
     table::{Answer, Flow, LiveTable},
@@ -40,8 +41,8 @@ pub struct Session {
     parser: Parser,
     replies: Encoder,
     meter: Meter,
-    /// Present while the client is told what happens to plugins.
-    subscription: Option<Subscription>,
+    /// What the client is told of unasked.
+    following: Following,
 }
 
 impl Session {
@@ -59,7 +60,7 @@ impl Session {
         let standing = Standing::of(entry.peer, config.doors.trust);
         let parser = Parser::new(config.bounds.limits());
         let (input, replies) = (Input::default(), Encoder::new(Protocol::Lines));
-        let (meter, subscription) = (Meter::new(entry.id), None);
+        let (meter, following) = (Meter::new(entry.id), Following::default());
         let mut session = Self {
             shared,
             table,
@@ -70,7 +71,7 @@ impl Session {
             parser,
             replies,
             meter,
-            subscription,
+            following,
         };
         session.hold_to_standing()?;
         Ok(session)
@@ -107,10 +108,12 @@ impl Session {
             let goes_on = matches!(flow, Flow::Next);
             match flow {
                 Flow::Next => {}
-                Flow::Subscribe(subscription) => self.subscription = subscription,
+                Flow::Subscribe(topic, subscription) => {
+                    self.following.change(topic, subscription);
+                }
                 Flow::Become(standing) => self.stand(*standing)?,
                 Flow::Reset => {
-                    self.subscription = None;
+                    self.following = Following::default();
                     self.stand(self.first_standing())?;
                 }
                 Flow::Close => return Ok(End::Asked),
@@ -225,17 +228,8 @@ impl Session {
     /// Tells a subscriber what happens, until there is something to read from it.
     fn tell_news(&mut self) -> io::Result<()> {
         loop {
-            let Some(subscription) = &self.subscription else { return Ok(()) };
-            for news in subscription.read() {
-                let generation = news.generation.to_string();
-                self.replies.push(&[
-                    b"plugin",
-                    news.event.name().as_bytes(),
-                    news.plugin.as_bytes(),
-                    generation.as_bytes(),
-                    news.detail.as_bytes(),
-                ]);
-            }
+            let Some(subscription) = self.following.subscription() else { return Ok(()) };
+            self.following.tell(&mut self.replies);
             if !self.replies.is_empty() {
                 self.transport.write(&mut self.replies, &self.shared.shutdown)?;
             }

@@ -9,7 +9,7 @@ use crate::{
     access::standing::{Door, Standing, Wanted},
     entry::SessionEntry,
     metrics::Series,
-    news::Subscription,
+    news::{Subscription, Topic},
     progress::Progress,
     shared::Shared,
     wire::Encoder,
@@ -37,8 +37,8 @@ pub type Builtin = fn(&Call<'_>, &mut Encoder) -> Flow;
 pub enum Flow {
     /// It goes on.
     Next,
-    /// It goes on, and from now on is told what happens to plugins, or no more.
-    Subscribe(Option<Subscription>),
+    /// It goes on, and from now on is told of this, or no more.
+    Subscribe(Topic, Option<Subscription>),
     /// It goes on as somebody who may do other things.
     Become(Box<Standing>),
     /// It goes on as it was at first.

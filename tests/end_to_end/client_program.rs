@@ -9,7 +9,7 @@ use dropin_tests::{
 };
 
 /// The client, started by these words, with nobody's settings.
-fn client(started_by: &[&str], arguments: &[&str]) -> Command {
+pub(crate) fn client(started_by: &[&str], arguments: &[&str]) -> Command {
     let program = built::program("client").into_os_string();
     let mut words = started_by.iter().map(Into::into).chain([program]);
     let mut command = Command::new(words.next().unwrap());
@@ -23,7 +23,7 @@ fn client(started_by: &[&str], arguments: &[&str]) -> Command {
 }
 
 /// Runs the client on this machine: exit status, what it printed, and what it complained about.
-fn run(host: &Host, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+pub(crate) fn run(host: &Host, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
     let port = host.port().to_string();
     let output =
         tool::run(&mut client(&[], &[&["--port", &port], arguments].concat()), input.as_bytes());
@@ -31,7 +31,7 @@ fn run(host: &Host, arguments: &[&str], input: &str) -> (Option<i32>, String, St
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-fn good(output: &str) -> (Option<i32>, String, String) {
+pub(crate) fn good(output: &str) -> (Option<i32>, String, String) {
     (Some(0), output.into(), String::new())
 }
 

@@ -7,8 +7,14 @@ mod bad_input;
 mod builtins;
 mod cancelling;
 mod check_command;
+mod client_places;
 mod client_program;
+mod client_scripts;
+mod client_shells;
+#[cfg(unix)]
+mod client_terminal;
 mod command_line;
+mod command_watch;
 mod crowds;
 mod dev;
 mod exhaustion;

@@ -52,8 +52,11 @@ fn client_list_tells_the_same_as_redis_does() {
     assert!(lines.iter().any(|line| line.starts_with(&start)), "{lines:?} {start}");
     let start = format!("addr={} name=ash ", other.local());
     let found = lines.iter().find(|line| line.contains(&start)).expect("the other is listed");
-    assert!(found.ends_with("tot-cmds=3 lib-name=own lib-ver=1.2"), "{found}");
-    assert_eq!(other.ask(&["CLIENT", "INFO"]).as_str().trim_end().split(' ').count(), 10);
+    assert!(
+        found.ends_with("tot-cmds=3 user=default lib-name=own lib-ver=1.2 role=admin"),
+        "{found}"
+    );
+    assert_eq!(other.ask(&["CLIENT", "INFO"]).as_str().trim_end().split(' ').count(), 12);
 }
 
 #[test]

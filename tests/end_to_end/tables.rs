@@ -100,6 +100,7 @@ fn command_docs_are_what_redis_cli_makes_hints_of() {
 #[test]
 fn command_that_makes_no_sense_is_an_error() {
     let host = Host::start(&[]);
-    let error = "ERR unknown subcommand 'NONSENSE', 'command' has: COUNT, DOCS, INFO, LIST";
+    let error = "ERR unknown subcommand 'NONSENSE', 'command' has: COUNT, DOCS, INFO, LIST, \
+                 UNWATCH, WATCH";
     assert_eq!(Resp::connect(&host).ask(&["COMMAND", "NONSENSE"]), Frame::error(error));
 }

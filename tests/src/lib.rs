@@ -15,6 +15,8 @@ pub mod reload;
 pub mod resp;
 pub mod setup;
 pub mod system;
+#[cfg(unix)]
+pub mod terminal;
 pub mod tool;
 pub mod wait;
 pub mod workspace;

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 /// The notice of a host that stops.
+#[allow(dead_code, reason = "not every test has it")]
 pub const NOTICE: &[u8] = b">2\r\n$6\r\nnotice\r\n$27\r\nthe server is shutting down\r\n";
 
 /// Long enough for any machine; only a failing test waits this long.
@@ -72,6 +73,9 @@ pub fn client(port: u16) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DROPIN_")) {
         command.env_remove(name);
     }
-    command.env("XDG_CONFIG_HOME", "/nonexistent").env("DROPIN_PORT", port.to_string());
+    command
+        .env("XDG_CONFIG_HOME", "/nonexistent")
+        .env("DROPIN_HISTORY", "")
+        .env("DROPIN_PORT", port.to_string());
     command
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use crate::{
-    access::keys::Key,
+    access::keys::{Key, Role},
     entry::SessionEntry,
     table::{Call, Flow},
     wire::Encoder,
@@ -12,7 +12,7 @@ use crate::{
 pub(super) const BAD_NAME: &str =
     "Client names cannot contain spaces, newlines or special characters.";
 
-const KNOWN: &str = "CANCEL, GETNAME, ID, INFO, LIST, SETINFO, SETNAME";
+pub(super) const KNOWN: &str = "CANCEL, GETNAME, ID, INFO, LIST, SETINFO, SETNAME";
 
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     answer(call, reply);
@@ -37,9 +37,10 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
             _ => reply.error("ERR", BAD_NAME.as_bytes()),
         },
         (b"SETINFO", 3) => set_info(call, reply),
-        (b"INFO", 1) => reply.text(describe(session).as_bytes()),
+        (b"INFO", 1) => reply.text(describe(session, call).as_bytes()),
         (b"LIST", 1) => {
-            let lines: String = call.visible_sessions().iter().map(|one| describe(one)).collect();
+            let sessions = call.visible_sessions();
+            let lines: String = sessions.iter().map(|one| describe(one, call)).collect();
             reply.text(lines.as_bytes());
         }
         (b"CANCEL", 2) => cancel(call, reply),
@@ -99,17 +100,26 @@ fn set_info(call: &Call<'_>, reply: &mut Encoder) {
     reply.ok();
 }
 
-/// A session in one line, in the form that Redis gives it.
-fn describe(session: &SessionEntry) -> String {
+/// A session in one line, in the form that Redis gives it. The role, which Redis does not have, comes
+/// last.
+fn describe(session: &SessionEntry, call: &Call<'_>) -> String {
     let (names, age, idle) = (session.names(), session.age().as_secs(), session.idle().as_secs());
+    let key = session.key();
+    let role = match &key {
+        Some(key) => key.role.name(),
+        None if call.shared.config.doors.trust.covers(session.peer.ip()) => Role::Admin.name(),
+        None => "none",
+    };
     let mut line = format!("id={} addr={} name={}", session.id, session.peer, names.session);
     // Writing to a string cannot fail.
     let _ = writeln!(
         line,
-        " age={age} idle={idle} flags=N db=0 tot-cmds={} lib-name={} lib-ver={}",
+        " age={age} idle={idle} flags=N db=0 tot-cmds={} user={} lib-name={} lib-ver={} role={}",
         session.commands(),
+        key.as_ref().map_or("default", |key| key.name.as_str()),
         names.library,
-        names.library_version
+        names.library_version,
+        role
     );
     line
 }

@@ -2,14 +2,23 @@
 
 use plugin_api::Argument;
 
+use super::subcommands::{self, Subcommand};
 use crate::{
+    news::Topic,
     table::{Call, Command, Flow},
     wire::Encoder,
 };
 
-const KNOWN: &str = "COUNT, DOCS, INFO, LIST";
+pub(super) const KNOWN: &str = "COUNT, DOCS, INFO, LIST, UNWATCH, WATCH";
 
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    let subcommand = call.argument(0).unwrap_or_default();
+    if subcommand.eq_ignore_ascii_case(b"watch") {
+        return super::watch(call, Topic::Commands, reply);
+    }
+    if subcommand.eq_ignore_ascii_case(b"unwatch") {
+        return super::unwatch(Topic::Commands, reply);
+    }
     answer(call, reply);
     Flow::Next
 }
@@ -80,12 +89,36 @@ fn info(command: &Command, reply: &mut Encoder) {
 
 /// <https://redis.io/docs/latest/commands/command-docs/>
 fn docs(command: &Command, reply: &mut Encoder) {
+    let subcommands = match command.plugin {
+        Some(_) => &[],
+        None => subcommands::of(&command.name),
+    };
+    let group = command.plugin.as_deref().unwrap_or("host");
     let arguments = command.arguments.arguments();
     reply.text(command.name.as_bytes());
+    reply.map(3 + usize::from(!arguments.is_empty()) + usize::from(!subcommands.is_empty()));
+    about(reply, &command.help, group, arguments);
+    if !subcommands.is_empty() {
+        reply.text(b"subcommands");
+        reply.map(subcommands.len());
+        subcommands.iter().for_each(|subcommand| part(&command.name, subcommand, reply));
+    }
+}
+
+/// A subcommand, named as Redis names it: with its command's name before it.
+fn part(command: &str, (name, usage, help): &Subcommand, reply: &mut Encoder) {
+    let usage = subcommands::arguments(usage);
+    let arguments = usage.arguments();
+    reply.text(format!("{command}|{name}").as_bytes());
     reply.map(if arguments.is_empty() { 3 } else { 4 });
-    text(reply, "summary", &command.help);
+    about(reply, help, "host", arguments);
+}
+
+/// Three entries of a map, and one more where there are arguments.
+fn about(reply: &mut Encoder, help: &str, group: &str, arguments: &[Argument]) {
+    text(reply, "summary", help);
     text(reply, "since", "0.1.0");
-    text(reply, "group", command.plugin.as_deref().unwrap_or("host"));
+    text(reply, "group", group);
     if !arguments.is_empty() {
         reply.text(b"arguments");
         reply.list(arguments.len());

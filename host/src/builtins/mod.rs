@@ -7,6 +7,7 @@ mod hello;
 mod loglevel;
 mod plugin;
 mod stats;
+mod subcommands;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use plugin_api::Usage;
 use crate::{
     access::standing::{Door, Standing},
     metrics::Metrics,
+    news::Topic,
     shutdown::Reason,
     table::{Builtin, Call, Command, Flow, Table, Target},
     wire::{Encoder, Protocol},
@@ -100,6 +102,31 @@ fn select(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         _ => reply.error("ERR", b"value is not an integer or out of range"),
     }
     Flow::Next
+}
+
+/// Has the session told of a topic from now on.
+fn watch(call: &Call<'_>, topic: Topic, reply: &mut Encoder) -> Flow {
+    if reply.protocol() != Protocol::Resp3 {
+        reply.error("ERR", b"only RESP3 carries what is watched: send HELLO 3 first");
+        return Flow::Next;
+    }
+    match call.shared.newsroom.subscribe() {
+        Ok(subscription) => {
+            reply.ok();
+            Flow::Subscribe(topic, Some(subscription))
+        }
+        Err(error) => {
+            let message = format!("the system gives nothing to watch with: {error}");
+            reply.error("ERR", message.as_bytes());
+            Flow::Next
+        }
+    }
+}
+
+/// Has it told of a topic no more.
+fn unwatch(topic: Topic, reply: &mut Encoder) -> Flow {
+    reply.ok();
+    Flow::Subscribe(topic, None)
 }
 
 /// The reply to a name that is not in the table.

@@ -2,14 +2,15 @@
 
 use crate::{
     desk::{Info, Order, Told},
+    news::Topic,
     table::{Call, Flow},
-    wire::{Encoder, Protocol},
+    wire::Encoder,
 };
 
 pub(super) const HELP: &str =
     "Looks after plugins: info, reload, rollback, disable or enable NAME; watch, unwatch.";
 
-const KNOWN: &str = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";
+pub(super) const KNOWN: &str = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";
 
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     let subcommand = call.argument(0).unwrap_or_default();
@@ -19,27 +20,8 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         b"ROLLBACK" => Order::Rollback,
         b"DISABLE" => Order::Disable,
         b"ENABLE" => Order::Enable,
-        b"WATCH" if reply.protocol() == Protocol::Resp3 => {
-            return match call.shared.newsroom.subscribe() {
-                Ok(subscription) => {
-                    reply.ok();
-                    Flow::Subscribe(Some(subscription))
-                }
-                Err(error) => {
-                    let message = format!("the system gives nothing to watch with: {error}");
-                    reply.error("ERR", message.as_bytes());
-                    Flow::Next
-                }
-            };
-        }
-        b"WATCH" => {
-            reply.error("ERR", b"only RESP3 carries what is watched: send HELLO 3 first");
-            return Flow::Next;
-        }
-        b"UNWATCH" => {
-            reply.ok();
-            return Flow::Subscribe(None);
-        }
+        b"WATCH" => return super::watch(call, Topic::Plugins, reply),
+        b"UNWATCH" => return super::unwatch(Topic::Plugins, reply),
         _ => {
             super::unknown_subcommand("plugin", subcommand, KNOWN, reply);
             return Flow::Next;

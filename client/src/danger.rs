@@ -1,0 +1,40 @@
+//! Commands that harm others: a person who types one is asked first.
+
+/// What is dangerous: the words that a command begins with, and what it does.
+const DANGERS: [(&[&str], &str); 2] = [
+    (&["ks"], "ks ends the host, for everybody who is connected"),
+    (&["plugin", "disable"], "plugin disable takes the plugin's commands from everybody"),
+];
+
+/// What a command does to others, if it does.
+pub fn of(command: &[Vec<u8>]) -> Option<&'static str> {
+    let begins = |words: &[&str]| {
+        words.len() <= command.len()
+            && words
+                .iter()
+                .zip(command)
+                .all(|(word, said)| said.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    DANGERS.iter().find(|(words, _)| begins(words)).map(|(_, danger)| *danger)
+}
+
+/// Whether the answer says that it is meant.
+pub fn is_meant(answer: &[u8]) -> bool {
+    ["y", "yes"].iter().any(|yes| answer.trim_ascii().eq_ignore_ascii_case(yes.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_harms_others_is_asked_about() {
+        let danger = |line: &str| {
+            let command: Vec<_> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+            of(&command).is_some()
+        };
+        assert!(danger("ks") && danger("KS") && danger("Plugin DISABLE text"));
+        assert!(!danger("ksx") && !danger("plugin info text") && !danger("plugin") && !danger(""));
+        assert!(is_meant(b" Yes ") && is_meant(b"y") && !is_meant(b"") && !is_meant(b"yo"));
+    }
+}

@@ -1,0 +1,149 @@
+//! A reply as rows of comma-separated values, quoted as RFC 4180 says, each ended by a newline.
+//!
+//! A single value is a row of one field, a list a row, a list of lists a row for each of them; a map
+//! is a header and a row, a list of maps a header and a row for each, a column for each key. A list
+//! or map within a field is its JSON text. Null is an empty field; what is empty has no row.
+
+use super::json;
+use crate::reply::Reply;
+use crate::text::{Escape, inline};
+use std::io::{self, Write};
+
+/// Writes the rows.
+pub fn rows(out: &mut dyn Write, reply: &Reply) -> io::Result<()> {
+    let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(out);
+    match reply {
+        Reply::Map(pairs) => table(&mut writer, &[pairs])?,
+        Reply::List(items) => {
+            let maps: Option<Vec<_>> = items.iter().map(as_map).collect();
+            let lists: Option<Vec<_>> = items.iter().map(as_list).collect();
+            match (maps, lists) {
+                (Some(maps), _) => table(&mut writer, &maps)?,
+                (None, Some(lists)) => lists.iter().try_for_each(|row| record(&mut writer, row))?,
+                (None, None) => record(&mut writer, items)?,
+            }
+        }
+        value => record(&mut writer, std::slice::from_ref(value))?,
+    }
+    writer.flush()
+}
+
+type Pairs = [(Reply, Reply)];
+
+fn as_map(reply: &Reply) -> Option<&Pairs> {
+    if let Reply::Map(pairs) = reply { Some(pairs) } else { None }
+}
+
+fn as_list(reply: &Reply) -> Option<&[Reply]> {
+    if let Reply::List(items) = reply { Some(items) } else { None }
+}
+
+fn record(writer: &mut csv::Writer<&mut dyn Write>, values: &[Reply]) -> io::Result<()> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    let fields = values.iter().map(field).collect::<io::Result<Vec<_>>>()?;
+    writer.write_record(fields).map_err(cause)
+}
+
+/// The columns are in the order in which their keys first appear.
+fn table<P: AsRef<Pairs>>(writer: &mut csv::Writer<&mut dyn Write>, maps: &[P]) -> io::Result<()> {
+    let mut columns: Vec<&Reply> = Vec::new();
+    for (key, _) in maps.iter().flat_map(AsRef::as_ref) {
+        if !columns.contains(&key) {
+            columns.push(key);
+        }
+    }
+    if columns.is_empty() {
+        return Ok(());
+    }
+    let header = columns.iter().map(|key| field(key)).collect::<io::Result<Vec<_>>>()?;
+    writer.write_record(header).map_err(cause)?;
+    for map in maps {
+        let cell = |column: &&Reply| {
+            let pair = map.as_ref().iter().find(|(key, _)| key == *column);
+            pair.map_or(Ok(Vec::new()), |(_, value)| field(value))
+        };
+        let row = columns.iter().map(cell).collect::<io::Result<Vec<_>>>()?;
+        writer.write_record(row).map_err(cause)?;
+    }
+    Ok(())
+}
+
+/// What writing failed of, which decides whether anybody is told.
+fn cause(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+fn field(value: &Reply) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match value {
+        Reply::Null => {}
+        Reply::List(_) | Reply::Map(_) => json::document(&mut bytes, value)?,
+        value => inline(&mut bytes, value, Escape::Nothing, 0)?,
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &'static str) -> Reply {
+        Reply::Text(text.as_bytes().into())
+    }
+
+    fn map(pairs: &[(&'static str, Reply)]) -> Reply {
+        Reply::Map(pairs.iter().map(|(key, value)| (text(key), value.clone())).collect())
+    }
+
+    #[track_caller]
+    fn shown(reply: &Reply, expected: &str) {
+        let mut out = Vec::new();
+        rows(&mut out, reply).unwrap();
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+
+    #[test]
+    fn single_values_are_a_row() {
+        shown(&text("plain"), "plain\n");
+        shown(&text("a,b \"c\"\nd"), "\"a,b \"\"c\"\"\nd\"\n");
+        shown(&text(""), "\"\"\n");
+        shown(&Reply::Null, "\"\"\n");
+        shown(&Reply::Integer(-7), "-7\n");
+        shown(&Reply::Float(1.5), "1.5\n");
+        shown(&Reply::Boolean(true), "true\n");
+        shown(&Reply::Error("ERR no".into()), "error: no\n");
+        let mut out = Vec::new();
+        rows(&mut out, &Reply::Text(b"\xff\x00".as_slice().into())).unwrap();
+        assert_eq!(out, b"\xff\x00\n");
+    }
+
+    #[test]
+    fn lists_are_rows() {
+        let flat = Reply::List(vec![text("a"), Reply::Null, text("x,y"), Reply::Integer(1)]);
+        shown(&flat, "a,,\"x,y\",1\n");
+        shown(&Reply::List(vec![flat.clone(), Reply::List(vec![text("z")])]), "a,,\"x,y\",1\nz\n");
+        shown(&Reply::List(vec![text("a"), flat]), "a,\"[\"\"a\"\",null,\"\"x,y\"\",1]\"\n");
+        shown(&Reply::List(vec![]), "");
+    }
+
+    #[test]
+    fn maps_have_a_header() {
+        shown(
+            &map(&[("words", Reply::Integer(3)), ("bytes", Reply::Integer(9))]),
+            "words,bytes\n3,9\n",
+        );
+        let list = Reply::List(vec![
+            map(&[("name", text("clock")), ("calls", Reply::Integer(7))]),
+            map(&[("name", text("a, b")), ("tags", Reply::List(vec![text("t")]))]),
+        ]);
+        shown(&list, "name,calls,tags\nclock,7,\n\"a, b\",,\"[\"\"t\"\"]\"\n");
+        shown(&Reply::Map(vec![]), "");
+        let mixed = Reply::List(vec![map(&[("a", Reply::Null)]), text("x")]);
+        shown(&mixed, "\"{\"\"a\"\":null}\",x\n");
+    }
+}

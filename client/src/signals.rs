@@ -1,0 +1,72 @@
+//! Ctrl-C, and the system's wish that the client ends.
+
+use crate::error::Error;
+use crate::event::Event;
+use crossbeam_channel::Sender;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// As many that nobody listens to end the client: whatever keeps it is not wanted.
+const ENOUGH: usize = 3;
+
+/// Where signals go.
+#[derive(Clone, Debug, Default)]
+pub struct Signals {
+    /// While this is set they are the client's own, or for a program that it runs.
+    deaf: Arc<AtomicBool>,
+    /// Those that nobody has listened to.
+    unheard: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// Tells of signals from now on.
+    pub fn watch(events: Sender<Event>) -> Result<Self, Error> {
+        let signals = Self::default();
+        signals
+            .start(events)
+            .map_err(|source| Error::Local { doing: "watch for Ctrl-C", source })?;
+        Ok(signals)
+    }
+
+    /// Passes over signals, or no longer.
+    pub fn set_deaf(&self, deaf: bool) {
+        self.deaf.store(deaf, Ordering::SeqCst);
+    }
+
+    /// Notes that somebody has listened.
+    pub fn heard(&self) {
+        self.unheard.store(0, Ordering::SeqCst);
+    }
+
+    fn arrived(&self, event: Event, events: &Sender<Event>) {
+        if self.deaf.load(Ordering::SeqCst) {
+            return;
+        }
+        if self.unheard.fetch_add(1, Ordering::SeqCst) + 1 >= ENOUGH {
+            std::process::exit(i32::from(Error::Interrupted.exit_code()));
+        }
+        let _ = events.send(event);
+    }
+
+    #[cfg(unix)]
+    fn start(&self, events: Sender<Event>) -> io::Result<()> {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        let mut arriving = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+        let signals = self.clone();
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for signal in arriving.forever() {
+                let event = if signal == SIGINT { Event::Interrupt } else { Event::Terminate };
+                signals.arrived(event, &events);
+            }
+        })?;
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn start(&self, events: Sender<Event>) -> io::Result<()> {
+        let signals = self.clone();
+        ctrlc::set_handler(move || signals.arrived(Event::Interrupt, &events))
+            .map_err(|error| io::Error::other(error.to_string()))
+    }
+}

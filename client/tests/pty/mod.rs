@@ -1,0 +1,95 @@
+//! A terminal, and the client at it.
+#![allow(dead_code, reason = "no test uses all of it")]
+
+use crate::fake::{PATIENCE, client};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A client whose person is the test.
+pub struct Terminal {
+    pub child: Child,
+    master: File,
+    slave: File,
+    output: Receiver<Vec<u8>>,
+    /// All that was shown and not yet expected.
+    pub shown: String,
+}
+
+impl Terminal {
+    /// Starts the client with these words.
+    pub fn start(port: u16, arguments: &[&str]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let path = ptsname(&master, Vec::new()).unwrap();
+        let slave = File::options().read(true).write(true).open(path.to_str().unwrap()).unwrap();
+        let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&slave, size).unwrap();
+        let side = || Stdio::from(slave.try_clone().unwrap());
+        let mut command = client(port);
+        command.args(arguments).env("TERM", "xterm").stdin(side()).stdout(side()).stderr(side());
+        let child = command.spawn().unwrap();
+        let master = File::from(master);
+        let mut reader = master.try_clone().unwrap();
+        let (sender, output) = mpsc::channel();
+        thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = reader.read(&mut chunk) {
+                let _ = sender.send(chunk[..length].to_vec());
+            }
+        });
+        Self { child, master, slave, output, shown: String::new() }
+    }
+
+    /// Waits until this is shown, behind all that was expected before.
+    #[track_caller]
+    pub fn expect(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(position) = self.shown.find(text) {
+                self.shown.drain(..position + text.len());
+                return;
+            }
+            match self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(_) => panic!("{text:?} is not in {:?}", self.shown),
+            }
+        }
+    }
+
+    /// Types this.
+    pub fn type_text(&mut self, text: &str) {
+        self.master.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits for the end of the client and checks that it leaves the terminal as it was.
+    #[track_caller]
+    pub fn ends_with(mut self, code: i32) {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() > deadline => panic!("it goes on: {:?}", self.shown),
+                // Its output ends with it, or there is more of it.
+                None => drop(self.output.recv_timeout(Duration::from_millis(20))),
+            }
+        };
+        assert_eq!(status.code(), Some(code));
+        let modes = tcgetattr(&self.slave).unwrap().local_modes;
+        assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG));
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Where it has ended, neither does anything.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

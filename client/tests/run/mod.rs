@@ -1,0 +1,75 @@
+//! A run of the client without a terminal, and what became of it.
+#![allow(dead_code, reason = "no test uses all of it")]
+
+use crate::fake::{PATIENCE, Talk, client};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+/// What a run of the client gave.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Run {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// Runs the client to its end with this on its stdin.
+pub fn run(mut command: Command, input: &'static [u8]) -> Run {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = stdin.write_all(input);
+        drop(stdin);
+        let _ = sender.send(child.wait_with_output());
+    });
+    let output = receiver.recv_timeout(PATIENCE).unwrap().unwrap();
+    Run {
+        code: output.status.code(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Answers every command with its arguments, `fail` with an error, until the client goes.
+pub fn echo(talk: &mut Talk) {
+    talk.greet();
+    while let Some(command) = talk.command() {
+        match command[0].as_str() {
+            "fail" => talk.send(b"-ERR it failed\r\n"),
+            _ => talk.send_text(&command[1..].join("|")),
+        }
+    }
+}
+
+/// Runs `client s` with these words behind it.
+pub fn one(port: u16, arguments: &[&str]) -> Run {
+    let mut command = client(port);
+    command.arg("s").args(arguments);
+    run(command, b"")
+}
+
+/// Runs the client with these commands on its stdin.
+pub fn lines(port: u16, input: &'static [u8]) -> Run {
+    let mut command = client(port);
+    command.arg("s");
+    run(command, input)
+}
+
+/// It ended so, and said exactly this.
+#[track_caller]
+pub fn is(run: &Run, code: i32, out: &str, err: &str) {
+    assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (Some(code), out, err));
+}
+
+/// It ended so, and complained of these.
+#[track_caller]
+pub fn fails(run: &Run, code: i32, parts: &[&str]) {
+    assert_eq!(run.code, Some(code), "{run:?}");
+    for part in parts {
+        assert!(run.err.contains(part), "{part}: {run:?}");
+    }
+}

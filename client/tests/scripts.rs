@@ -1,0 +1,258 @@
+//! What scripts need: files, repetition, arguments from a pipe, silence, and a true exit status.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod fake;
+mod run;
+
+use fake::{NOTICE, client, server};
+use run::{echo, fails, is, lines, one, run};
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+fn file(text: &[u8]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text).unwrap();
+    file
+}
+
+#[test]
+fn a_command_is_repeated_in_one_session() {
+    is(&one(server(echo), &["-r", "3", "echo", "x", "-r"]), 0, "x|-r\nx|-r\nx|-r\n", "");
+}
+
+#[test]
+fn one_failure_among_repetitions_is_told_by_the_exit_status() {
+    let port = server(|talk| {
+        talk.greet();
+        for reply in [&b"+one\r\n"[..], b"-ERR two\r\n", b"+three\r\n"] {
+            talk.command();
+            talk.send(reply);
+        }
+        assert_eq!(talk.command(), None);
+    });
+    is(&one(port, &["--repeat", "3", "x"]), 1, "one\nthree\n", "error: two\n");
+}
+
+#[test]
+fn repetitions_are_apart() {
+    let (sender, times) = mpsc::channel();
+    let port = server(move |talk| {
+        talk.greet();
+        while talk.command().is_some() {
+            sender.send(Instant::now()).unwrap();
+            talk.send_text("x");
+        }
+    });
+    is(&one(port, &["-r2", "-i", "0.2", "x"]), 0, "x\nx\n", "");
+    let times: Vec<_> = times.iter().collect();
+    // From the reply on; what else takes time only adds to it.
+    assert!(times[1] - times[0] >= Duration::from_millis(200), "{times:?}");
+}
+
+#[test]
+fn a_host_that_ends_leaves_repetitions_undone() {
+    let port = server(|talk| {
+        talk.greet();
+        talk.command();
+        talk.send_text("x");
+        talk.send(NOTICE);
+    });
+    let run = one(port, &["-r", "-1", "-i", "3600", "tick"]);
+    assert_eq!(run.out, "x\n");
+    fails(&run, 2, &["notice: the server is shutting down\n", "'tick' has no reply"]);
+}
+
+#[test]
+fn the_last_argument_comes_from_a_pipe_as_it_is() {
+    let (sender, commands) = mpsc::channel();
+    let port = server(move |talk| {
+        talk.greet();
+        for _ in 0..2 {
+            sender.send(talk.command().unwrap()).unwrap();
+            talk.send_text("x");
+        }
+    });
+    let mut command = client(port);
+    command.args(["-x", "s", "-r", "2", "set", "k"]);
+    is(&run(command, b" a\r\nb\0 \n\n"), 0, "x\nx\n", "");
+    for _ in 0..2 {
+        assert_eq!(commands.recv().unwrap(), ["set", "k", " a\r\nb\0 \n\n"]);
+    }
+}
+
+#[test]
+fn commands_come_from_a_file() {
+    let file = file(b"echo 1\r\n\necho 'a b'\nfail\necho 2");
+    let path = file.path().to_str().unwrap();
+    for options in [["-f", path], ["--file", path]] {
+        is(&one(server(echo), &options), 1, "1\na b\n2\n", "error: it failed\n");
+    }
+    let mut command = client(server(echo));
+    command.args(["s", "-f", "-"]);
+    is(&run(command, b"echo 1\n"), 0, "1\n", "");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_before_anything_is_connected() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    for path in ["/nonexistent/commands.txt", folder.path().to_str().unwrap()] {
+        fails(&one(port, &["-f", path]), 2, &["cannot read the commands", path, "--file"]);
+    }
+}
+
+#[test]
+fn quiet_leaves_only_errors() {
+    let talk = |talk: &mut fake::Talk| {
+        talk.greet();
+        talk.send(NOTICE);
+        talk.command();
+        talk.send(b"-ERR no\r\n");
+    };
+    let mut command = client(server(talk));
+    command.args(["s", "x"]);
+    assert!(run(command, b"").err.starts_with("notice: "));
+    is(&one(server(talk), &["-q", "x"]), 1, "", "error: no\n");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    fails(&one(port, &["--quiet", "x"]), 2, &["cannot connect"]);
+}
+
+#[test]
+fn a_line_that_is_no_command_has_its_document_too() {
+    let mut command = client(server(echo));
+    command.args(["s", "--json"]);
+    let run = run(command, b"echo 1\necho 'a\nfail\n");
+    let documents = "\"1\"\n\
+        {\"error\":{\"kind\":\"ERR\",\"message\":\"line 2: unbalanced quotes: close the quote that is \
+        open\"}}\n{\"error\":{\"kind\":\"ERR\",\"message\":\"it failed\"}}\n";
+    is(&run, 1, documents, "");
+}
+
+#[test]
+fn a_command_that_only_ends_the_session_says_so() {
+    for word in ["exit", "CLOSE", "quit"] {
+        let closing = || {
+            server(|talk| {
+                talk.greet();
+                assert_eq!(talk.command().unwrap(), ["close"]);
+                talk.send(b"+OK\r\n");
+            })
+        };
+        let run = one(closing(), &[word]);
+        assert_eq!(run.out, "");
+        fails(&run, 0, &[&format!("all that '{word}' does")]);
+        is(&one(closing(), &["--quiet", word]), 0, "", "");
+    }
+}
+
+#[test]
+fn wrong_usage_is_2_and_says_what_to_do() {
+    for (arguments, part) in [
+        (&["--prot", "1"][..], "a similar argument exists: '--port'"),
+        (&["--json", "--csv", "x"], "leave out one"),
+        (&["-x"], "-x needs a command"),
+        (&["-r", "2"], "--repeat needs a command"),
+        (&["-r", "0", "x"], "above 0"),
+        (&["--latency", "x"], "--latency and a command"),
+        (&["--timeout", "soon", "x"], "seconds"),
+    ] {
+        fails(&one(1, arguments), 2, &[part]);
+    }
+    let mut command = client(1);
+    command.args(["hoem", "x"]);
+    fails(&run(command, b""), 2, &["'hoem' is no connection type", "client add"]);
+}
+
+#[test]
+fn a_lost_connection_in_a_script_names_the_command() {
+    let port = server(|talk| {
+        talk.greet();
+        talk.command();
+        talk.send_text("1");
+        talk.command();
+    });
+    let run = lines(port, b"one\ntwo\nthree\n");
+    assert_eq!(run.out, "1\n");
+    fails(&run, 2, &["'two' has no reply"]);
+}
+
+#[cfg(unix)]
+mod pipes {
+    use super::*;
+    use std::process::{Command, Output};
+
+    /// Runs a line of bash in which `client` is the client; its last line is the exit statuses.
+    fn bash(port: u16, line: &str) -> Output {
+        let client = client(port);
+        let mut command = Command::new("bash");
+        let folder = std::path::Path::new(client.get_program()).parent().unwrap().to_owned();
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+        command.args(["-c", &format!("set -o pipefail\n{line}\necho \"${{PIPESTATUS[@]}}\" $?")]);
+        for (name, value) in client.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.env("PATH", path).output().unwrap()
+    }
+
+    #[track_caller]
+    fn gives(port: u16, line: &str, out: &str, err: &str) {
+        let output = bash(port, line);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), out, "{line}: {output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), err, "{line}: {output:?}");
+    }
+
+    /// A list that no pipe holds.
+    fn many() -> u16 {
+        server(|talk| {
+            talk.greet();
+            while talk.command().is_some() {
+                let mut reply = b"*20000\r\n".to_vec();
+                (0..20_000).for_each(|_| reply.extend(b"*2\r\n$1\r\na\r\n$3\r\nb,c\r\n"));
+                talk.send(&reply);
+            }
+        })
+    }
+
+    #[test]
+    fn a_reader_that_stops_early_is_no_failure() {
+        gives(many(), "client s keys | head -1", "a, b,c\n0 0 0\n", "");
+        gives(many(), "client s --csv keys | head -1", "a,\"b,c\"\n0 0 0\n", "");
+        gives(many(), "client s --json keys | head -c 3", "[[\"0 0 0\n", "");
+        gives(many(), "client s -r -1 keys | head -1", "a, b,c\n0 0 0\n", "");
+        gives(many(), "printf 'keys\\nkeys\\n' | client s | head -1", "a, b,c\n0 0 0 0\n", "");
+    }
+
+    #[test]
+    fn the_status_is_the_clients_own() {
+        gives(server(echo), "client s echo x | cat", "x\n0 0 0\n", "");
+        gives(server(echo), "client s fail | cat", "1 0 1\n", "error: it failed\n");
+        gives(server(echo), "echo x | client s -x echo | cat", "x\n0 0 0 0\n", "");
+        gives(server(echo), "client s -f <(echo fail) --json | head -0", "1 0 1\n", "");
+    }
+
+    #[test]
+    fn what_the_client_prints_of_itself_may_be_cut_short() {
+        for line in ["client man", "client --help", "client completion zsh"] {
+            let output = bash(1, &format!("{line} | head -c 1 >/dev/null"));
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "0 0 0\n", "{line}: {output:?}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_disk_that_is_full_is_a_failure() {
+        for line in
+            ["client s echo x", "client s --json echo x", "client s --csv echo x", "client man"]
+        {
+            let output = bash(server(echo), &format!("{line} > /dev/full"));
+            let err = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(err.contains("cannot write to stdout"), "{line}: {output:?}");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "2 2\n", "{line}: {output:?}");
+        }
+    }
+}

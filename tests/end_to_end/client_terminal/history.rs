@@ -1,0 +1,138 @@
+//! Earlier lines, on disk; and several lines at once.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use dropin_tests::{Host, terminal::Terminal};
+
+use super::{Person, client, possible};
+
+#[test]
+fn lines_of_an_earlier_session_are_found_and_secrets_are_not() {
+    if !possible() {
+        return;
+    }
+    let host = Host::start(&["text"]);
+    let mut person = Person::at(&host);
+    person.runs("echo first one", "first one");
+    person.runs("echo second", "second");
+    for secret in ["auth alice 3f9a", "AUTH 3f9a", "HELLO 3 AUTH alice 3f9a", "'auth' 3f9a"] {
+        person.types(secret);
+        person.terminal.press("\r");
+        person.terminal.sees_last(&person.prompt.clone());
+    }
+    person.runs(" echo not kept", "not kept");
+    let home = person.home;
+    person.terminal.press("\x04");
+    assert_eq!(person.terminal.finish().0, Some(0));
+    let file = home.path().join(".local/state/dropin/client_history");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let folder = fs::metadata(file.parent().unwrap()).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "#V2\necho first one\necho second\n");
+
+    // A file that others can read is taken from them.
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+    let command = client(&host, home.path(), &[]);
+    let mut person = Person::with(&host, home, &command, "admin");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    person.terminal.press("\x12first");
+    person.terminal.sees("(reverse-i-search)`first': echo first one");
+    person.terminal.press("\r");
+    person.terminal.sees("\nfirst one\n");
+    person.terminal.press("\x1b[A\x1b[A");
+    person.terminal.sees_last(&format!("{}echo second [TEXT..]", person.prompt));
+    person.terminal.press("\x15");
+    person.leaves();
+}
+
+#[test]
+fn a_history_that_cannot_be_kept_is_told_and_one_that_is_not_wanted_is_none() {
+    if !possible() {
+        return;
+    }
+    let host = Host::start(&["text"]);
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("file"), "").unwrap();
+    let mut command = client(&host, home.path(), &[]);
+    command.env("DROPIN_HISTORY", home.path().join("file/below"));
+    let mut person = Person::with(&host, home, &command, "admin");
+    person.terminal.sees("client: no history is kept in ");
+    person.runs("echo x", "x");
+    let home = person.home;
+    person.terminal.press("\x04");
+    assert_eq!(person.terminal.finish().0, Some(0));
+    command.env("DROPIN_HISTORY", "");
+    let mut person = Person::with(&host, home, &command, "admin");
+    person.runs("echo x", "x");
+    assert!(!person.terminal.screen().contains("history"));
+    assert!(!person.home.path().join(".local").exists());
+    person.leaves();
+}
+
+#[test]
+fn pasted_lines_are_one_edit_and_run_one_after_the_other() {
+    if !possible() {
+        return;
+    }
+    let host = Host::start(&["text"]);
+    let mut person = Person::at(&host);
+    person.terminal.press("\x1b[200~upper one\nnonsense\nreverse two\n\x1b[201~");
+    person.terminal.sees(&format!("{}upper one\nnonsense\nreverse two", person.prompt));
+    // Nothing runs before Enter is pressed.
+    assert!(!person.terminal.screen().contains("ONE"));
+    person.terminal.press("\r");
+    let all =
+        "> upper one\nONE\n> nonsense\nerror: unknown command 'nonsense'\n> reverse two\nowt\n";
+    person.terminal.sees(all);
+    person.leaves();
+}
+
+#[test]
+fn what_is_typed_ahead_runs_in_its_turn() {
+    if !possible() {
+        return;
+    }
+    let host = Host::start(&["clock", "text"]);
+    let mut person = Person::at(&host);
+    // In one piece, as a terminal without bracketed paste sends it.
+    person.terminal.press("sleep 300\rupper one\rreverse two\r");
+    person.terminal.sees("\nONE\n");
+    person.terminal.sees("\nowt\n");
+    person.leaves();
+}
+
+#[test]
+fn a_dangerous_command_is_asked_about_only_where_somebody_types_it() {
+    if !possible() {
+        return;
+    }
+    let mut host = Host::start(&["text"]);
+    let mut person = Person::at(&host);
+    person.types("plugin disable text");
+    person.terminal.press("\r");
+    person.terminal.sees("from everybody; go on? y or n:");
+    person.terminal.press("\r");
+    person.terminal.sees("client: not sent");
+    person.runs("upper still there", "STILL THERE");
+    person.types("ks");
+    person.terminal.press("\r");
+    person.terminal.sees("for everybody who is connected; go on? y or n:");
+    // Ctrl-C is no consent either.
+    person.terminal.press("yes\x03");
+    person.terminal.sees_that("a prompt", |screen| screen.matches("client: not sent").count() == 2);
+    person.types("KS");
+    person.terminal.press("\r");
+    person.terminal.sees_that("a question", |screen| screen.matches("go on?").count() == 3);
+    person.terminal.press("y\r");
+    let (status, screen) = person.terminal.finish();
+    assert_eq!(status, Some(0), "{screen}");
+    assert!(screen.contains("notice: the server is shutting down"), "{screen}");
+    assert_eq!(host.exit(), Some(0));
+    // A script means what it says.
+    let mut host = Host::start(&[]);
+    let home = tempfile::tempdir().unwrap();
+    let mut command = client(&host, home.path(), &[]);
+    command.arg("ks");
+    assert_eq!(Terminal::start(&command).finish().0, Some(0));
+    assert_eq!(host.exit(), Some(0));
+}

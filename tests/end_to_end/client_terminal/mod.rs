@@ -1,0 +1,81 @@
+//! The client as a person has it: in a terminal, with a host behind it.
+
+mod hints;
+mod history;
+mod outages;
+mod output;
+mod running;
+
+use std::{path::Path, process::Command};
+
+use dropin_tests::{Host, built, terminal::Terminal};
+use tempfile::TempDir;
+
+/// A person at a client, with settings and a history of nobody else.
+struct Person {
+    terminal: Terminal,
+    home: TempDir,
+    prompt: String,
+}
+
+/// A client for this host, which keeps everything under `home`.
+fn client(host: &Host, home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(built::program("client"));
+    command.args(["--port", &host.port().to_string()]).args(arguments).arg("s");
+    for name in ["PORT", "ADDRESS", "LAN_ADDRESS", "INTERNET_ADDRESS", "CONFIG", "KEY", "HISTORY"] {
+        command.env_remove(format!("DROPIN_{name}"));
+    }
+    for name in ["PAGER", "LESS", "NO_COLOR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"] {
+        command.env_remove(name);
+    }
+    command.env("HOME", home);
+    command
+}
+
+impl Person {
+    /// Starts a client and waits for its prompt.
+    #[track_caller]
+    fn at(host: &Host) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let command = client(host, home.path(), &[]);
+        Self::with(host, home, &command, "admin")
+    }
+
+    #[track_caller]
+    fn with(host: &Host, home: TempDir, command: &Command, role: &str) -> Self {
+        let mut terminal = Terminal::start(command);
+        let role = if role.is_empty() { String::new() } else { format!(" {role}") };
+        let prompt = format!("dropin 127.0.0.1:{}{role}> ", host.port());
+        terminal.sees_last(&prompt);
+        Self { terminal, home, prompt }
+    }
+
+    /// Types a line and waits until it is there, behind the prompt.
+    #[track_caller]
+    fn types(&mut self, line: &str) {
+        self.terminal.press(line);
+        let shown = format!("{}{line}", self.prompt);
+        self.terminal.sees(shown.trim_end());
+    }
+
+    /// Types a line, has it run, and waits for this answer and the prompt after it.
+    #[track_caller]
+    fn runs(&mut self, line: &str, answer: &str) {
+        self.types(line);
+        self.terminal.press("\r");
+        let end = format!("\n{answer}\n{}", self.prompt.trim_end());
+        self.terminal.sees_that(answer, |screen| screen.trim_end().ends_with(&end));
+    }
+
+    /// Ends the client as a person does it.
+    #[track_caller]
+    fn leaves(mut self) {
+        self.terminal.press("\x04");
+        assert_eq!(self.terminal.finish().0, Some(0));
+    }
+}
+
+/// Whether there are terminals to test with.
+fn possible() -> bool {
+    dropin_tests::terminal::there_are_terminals()
+}

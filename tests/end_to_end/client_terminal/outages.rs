@@ -1,0 +1,112 @@
+//! A host that goes, by its own will or not, and comes back.
+
+use dropin_tests::{Host, Lines, NOTICE, Setup, terminal::Terminal};
+
+use super::{Person, client, possible};
+
+/// The next host at the same port, as one that is started again.
+fn again(host: Host, plugins: &[&str]) -> Host {
+    let port = host.port();
+    drop(host);
+    Setup::new().port(port).plugins(plugins).start()
+}
+
+#[test]
+fn a_notice_keeps_the_half_typed_line_and_ends_the_client_in_order() {
+    if !possible() {
+        return;
+    }
+    let mut host = Host::start(&["text"]);
+    let mut person = Person::at(&host);
+    person.types("upper half a li");
+    assert_eq!(Lines::connect(&host).ask("ks"), "OK");
+    let (status, screen) = person.terminal.finish();
+    assert_eq!(status, Some(0), "{screen}");
+    assert!(screen.contains(&format!("notice: {NOTICE}\n")), "{screen}");
+    let line = format!("{}upper half a li", person.prompt);
+    let (notice, typed) = (screen.find("notice: "), screen.find(&line));
+    assert!(notice < typed, "the line is kept below the notice:\n{screen}");
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn a_lost_connection_is_made_again_and_the_line_is_kept() {
+    if !possible() {
+        return;
+    }
+    let mut host = Host::start(&["text"]);
+    let mut person = Person::at(&host);
+    person.types("upper a word");
+    host.kill();
+    person.terminal.sees("lost: ");
+    let down = person.prompt.replace("dropin", "(down)");
+    person.terminal.sees(&format!("{down}upper a word"));
+    // It is not sent into the void, but kept.
+    person.terminal.press("\r");
+    person.terminal.sees("the line is kept: Enter sends it once there is a connection");
+    person.terminal.sees_last(&format!("{down}upper a word [TEXT..]"));
+    let host = again(host, &["text", "store"]);
+    person.terminal.sees("again, as a new session");
+    person.terminal.sees_last(&format!("{}upper a word [TEXT..]", person.prompt));
+    assert!(!person.terminal.screen().contains("A WORD"), "{}", person.terminal.screen());
+    person.terminal.press("\r");
+    person.terminal.sees("\nA WORD\n");
+    // The table is that of the new host.
+    person.types("incr ");
+    person.terminal.sees("incr KEY [BY]");
+    person.terminal.press("\x15");
+    drop(host);
+    person.terminal.sees_last(&down);
+    person.terminal.press("\x04");
+    assert_eq!(person.terminal.finish().0, Some(2));
+}
+
+#[test]
+fn a_command_in_flight_is_named_and_never_sent_twice() {
+    if !possible() {
+        return;
+    }
+    let mut host = Host::start(&["busy"]);
+    let mut person = Person::at(&host);
+    person.terminal.press("\x1b[200~linger 600000\nlinger 1\x1b[201~\r");
+    host.wait_for_log("lingering for ");
+    host.kill();
+    person.terminal.sees("'linger' has no reply and may or may not have been done");
+    // What comes after it waits for the person.
+    let host = again(host, &["busy"]);
+    person.terminal.sees_last(&format!("{}linger 1", person.prompt));
+    person.terminal.sees("again, as a new session");
+    assert!(host.logged("lingering for ").is_none(), "{}", host.log());
+    person.terminal.press("\r");
+    person.terminal.sees("\nlingered\n");
+    person.leaves();
+}
+
+#[test]
+fn who_does_not_log_in_is_sent_away_once() {
+    if !possible() {
+        return;
+    }
+    let host = Setup::new().flags(&["--trust", "none", "--login-timeout", "0.5"]).start();
+    let home = tempfile::tempdir().unwrap();
+    let command = client(&host, home.path(), &[]);
+    let (status, screen) = Terminal::start(&command).finish();
+    assert_eq!(status, Some(2), "{screen}");
+    assert!(screen.contains("no login within 0.5 s"), "{screen}");
+    assert!(screen.contains("start the client again to reconnect"), "{screen}");
+}
+
+#[test]
+fn who_does_not_want_to_reconnect_is_left_without_a_connection() {
+    if !possible() {
+        return;
+    }
+    let mut host = Host::start(&[]);
+    let home = tempfile::tempdir().unwrap();
+    let command = client(&host, home.path(), &["--no-reconnect"]);
+    let person = Person::with(&host, home, &command, "admin");
+    host.kill();
+    let (status, screen) = person.terminal.finish();
+    assert_eq!(status, Some(2), "{screen}");
+    assert!(screen.contains("start the client again to reconnect"), "{screen}");
+}

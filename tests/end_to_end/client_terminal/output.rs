@@ -1,0 +1,108 @@
+//! Where replies go: through a pager, into a pipe, in colours or without.
+
+use std::fs;
+
+use dropin_tests::{Host, require};
+
+use super::{Person, client, possible};
+
+#[test]
+fn a_reply_goes_through_a_pipe() {
+    if !possible() {
+        return;
+    }
+    let host = Host::start(&["server", "text"]);
+    let mut person = Person::at(&host);
+    person.runs("help | grep -c 'reverse:'", "1");
+    person.runs("help ! grep upper: | wc -l", "1");
+    person.runs("! echo of the shell alone", "of the shell alone");
+    // Quoted, it is an argument.
+    person.runs("echo a '|' b", "a | b");
+    // An error is shown, and goes into no pipe.
+    person.runs("nonsense | tr a-z A-Z", "error: unknown command 'nonsense'");
+    person.leaves();
+}
+
+#[test]
+fn a_long_reply_goes_through_the_pager_and_a_short_one_does_not() {
+    if !possible() || !require("less") {
+        return;
+    }
+    let host = Host::start(&["server", "store", "system", "text"]);
+    let mut person = Person::at(&host);
+    person.types("help");
+    person.terminal.press("\r");
+    // The first page, and the pager waits.
+    person.terminal.sees("auth: ");
+    person.terminal.sees_that("less waiting", |screen| screen.trim_end().ends_with(':'));
+    // Ctrl-C is the pager's own.
+    let written = person.terminal.written().len();
+    person.terminal.press("\x03");
+    person.terminal.writes_more_than(written);
+    person.terminal.press("G");
+    person.terminal.sees("whoami: ");
+    person.terminal.press("q");
+    person.terminal.sees_last(&person.prompt.clone());
+    person.runs("echo short", "short");
+    let home = person.home;
+    person.terminal.press("\x04");
+    assert_eq!(person.terminal.finish().0, Some(0));
+
+    let mut command = client(&host, home.path(), &[]);
+    command.env("PAGER", "sed 's/^/paged: /'");
+    let mut person = Person::with(&host, home, &command, "admin");
+    person.types("help");
+    person.terminal.press("\r");
+    person.terminal.sees("\npaged: whoami: ");
+    person.runs("echo short", "short");
+    let home = person.home;
+    person.terminal.press("\x04");
+    assert_eq!(person.terminal.finish().0, Some(0));
+
+    // A pager that is missing, or not wanted, costs nobody the reply.
+    for pager in ["no-such-pager", ""] {
+        let home = tempfile::tempdir_in(home.path()).unwrap();
+        let mut command = client(&host, home.path(), &[]);
+        command.env("PAGER", pager);
+        let mut person = Person::with(&host, home, &command, "admin");
+        person.types("help");
+        person.terminal.press("\r");
+        person.terminal.sees("\nwhoami: ");
+        person.terminal.sees_last(&person.prompt.clone());
+        person.leaves();
+    }
+}
+
+#[test]
+fn colours_are_there_for_who_wants_them() {
+    if !possible() {
+        return;
+    }
+    let host = Host::start(&["text"]);
+    let coloured = |written: &[u8]| {
+        let text = String::from_utf8_lossy(written).into_owned();
+        [32, 90, 31].map(|colour| text.contains(&format!("\x1b[{colour}m")))
+    };
+    let mut person = Person::at(&host);
+    person.types("upper ");
+    person.terminal.sees("upper TEXT..");
+    person.terminal.press("\x15nonsense\r");
+    person.terminal.sees("error: unknown command");
+    // The prompt, the hint, the error.
+    assert_eq!(coloured(person.terminal.written()), [true; 3]);
+    let home = person.home;
+    person.terminal.press("\x04");
+    assert_eq!(person.terminal.finish().0, Some(0));
+    let mut command = client(&host, home.path(), &[]);
+    command.env("NO_COLOR", "1");
+    let mut person = Person::with(&host, home, &command, "admin");
+    person.types("upper ");
+    person.terminal.sees("upper TEXT..");
+    // Hints are as live as with colours.
+    fs::remove_file(host.library("text")).unwrap();
+    person.terminal.sees("upper   (unknown command)");
+    person.terminal.press("\x15nonsense\r");
+    person.terminal.sees("error: unknown command");
+    assert_eq!(coloured(person.terminal.written()), [false; 3]);
+    person.leaves();
+}

@@ -1,0 +1,84 @@
+//! A command that runs for a while: how far it is, and an end to it.
+
+use dropin_tests::{Host, LIMIT, Lines, Setup, keys::add_key, tool, wait_until};
+
+use super::{Person, client, possible};
+
+#[test]
+fn progress_is_a_bar_that_goes_when_the_reply_comes() {
+    if !possible() {
+        return;
+    }
+    let host = Host::start(&["clock"]);
+    let mut person = Person::at(&host);
+    person.types("sleep 600000");
+    person.terminal.press("\r");
+    person.terminal.sees("/600000 milliseconds slept");
+    person.terminal.sees("[                              ]   0%  ");
+    person.terminal.press("\x03");
+    person.terminal.sees("client: asking the host to cancel; Ctrl-C again gives the command up\n");
+    person.terminal.sees("\nerror: CANCELLED the sleep was cut short\n");
+    person.terminal.sees_last(&person.prompt.clone());
+    assert!(!person.terminal.screen().contains("slept"), "{}", person.terminal.screen());
+    // The session is the same one.
+    let sessions = Lines::connect(&host).ask_all("client list");
+    assert_eq!(
+        sessions.iter().filter(|line| line.contains("name= age")).count(),
+        2,
+        "{sessions:?}"
+    );
+    person.runs("ping still", "still");
+    person.leaves();
+}
+
+#[test]
+fn what_is_no_terminal_gets_no_bar() {
+    let host = Host::start(&["busy"]);
+    let home = tempfile::tempdir().unwrap();
+    let mut command = client(&host, home.path(), &[]);
+    command.args(["count", "5000", "steps"]);
+    let output = tool::run(&mut command, b"");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "5000\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn who_logged_in_at_the_prompt_can_cancel_too() {
+    if !possible() {
+        return;
+    }
+    let host = Setup::new().plugins(&["busy"]).flags(&["--trust", "none"]).start();
+    let key = add_key(&host, "alice", &[]);
+    wait_until("the host knows the key", LIMIT, || {
+        Lines::connect(&host).ask(&format!("auth alice {key}")) == "OK"
+    });
+    let home = tempfile::tempdir().unwrap();
+    let command = client(&host, home.path(), &[]);
+    let mut person = Person::with(&host, home, &command, "");
+    person.terminal.press(format!("auth alice {key}\r"));
+    person.terminal.sees(" user> ");
+    person.terminal.press("linger 600000\r");
+    host.wait_for_log("lingering for ");
+    person.terminal.press("\x03");
+    person.terminal.sees("\nerror: CANCELLED lingered no longer\n");
+    person.leaves();
+}
+
+#[test]
+fn a_command_that_heeds_nothing_is_given_up_with_its_connection() {
+    if !possible() {
+        return;
+    }
+    let host = Setup::new().plugins(&["busy"]).flags(&["--grace", "0.1"]).start();
+    let mut person = Person::at(&host);
+    person.types("block 5000");
+    person.terminal.press("\r");
+    host.wait_for_log("blocking for ");
+    person.terminal.press("\x03");
+    person.terminal.sees("Ctrl-C again gives the command up");
+    person.terminal.press("\x03");
+    person.terminal.sees("'block' has no reply and may or may not have been done");
+    person.terminal.sees("again, as a new session");
+    person.runs("ping hello", "hello");
+    person.leaves();
+}

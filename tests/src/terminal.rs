@@ -1,0 +1,190 @@
+//! A terminal with a person at it: keys go in, and what the screen shows is looked at.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
+};
+
+use crate::wait::LIMIT;
+
+const ROWS: u16 = 24;
+const COLUMNS: u16 = 100;
+/// How often the screen is looked at while nothing comes.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A terminal in which a program runs. The program ends with this.
+pub struct Terminal {
+    child: Child,
+    master: File,
+    slave: File,
+    output: Receiver<Vec<u8>>,
+    screen: vt100::Parser,
+    /// All that the program has written.
+    written: Vec<u8>,
+}
+
+impl Terminal {
+    /// Starts a program in a terminal of its own, whose keys can interrupt it.
+    ///
+    /// # Panics
+    /// Where the system has no terminal to give, or the program cannot be started.
+    #[must_use]
+    pub fn start(program: &Command) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&master).expect("a terminal of one's own");
+        unlockpt(&master).expect("a terminal that can be opened");
+        let path = ptsname(&master, Vec::new()).expect("a terminal with a name");
+        let path = path.to_str().expect("a name in ASCII");
+        let slave = File::options().read(true).write(true).open(path).expect("its other end");
+        let size = Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&slave, size).expect("a terminal of this size");
+        // Only the leader of a session can have a terminal whose Ctrl-C reaches it.
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(program.get_program()).args(program.get_args());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let end = || Stdio::from(slave.try_clone().expect("another handle"));
+        command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
+        let child = command.spawn().expect("the program can be started");
+        let master = File::from(master);
+        let mut reader = master.try_clone().expect("another handle");
+        let (sender, output) = mpsc::channel();
+        thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = reader.read(&mut chunk) {
+                let _ = sender.send(chunk[..length].to_vec());
+            }
+        });
+        let screen = vt100::Parser::new(ROWS, COLUMNS, 0);
+        Self { child, master, slave, output, screen, written: Vec::new() }
+    }
+
+    /// Types keys.
+    ///
+    /// # Panics
+    /// Where the terminal takes none.
+    pub fn press(&mut self, keys: impl AsRef<[u8]>) {
+        self.master.write_all(keys.as_ref()).expect("a terminal takes keys");
+    }
+
+    /// What the screen shows, a line for each row, without blanks at the ends.
+    #[must_use]
+    pub fn screen(&self) -> String {
+        self.screen.screen().contents()
+    }
+
+    /// The row and the column of the cursor, both from 0.
+    #[must_use]
+    pub fn cursor(&self) -> (u16, u16) {
+        self.screen.screen().cursor_position()
+    }
+
+    /// All bytes that the program has written, with what only the terminal obeys.
+    #[must_use]
+    pub fn written(&self) -> &[u8] {
+        &self.written
+    }
+
+    /// Waits until the program has written more bytes than these.
+    ///
+    /// # Panics
+    /// Where it does not within the limit.
+    #[track_caller]
+    pub fn writes_more_than(&mut self, bytes: usize) {
+        let deadline = Instant::now() + LIMIT;
+        while self.written.len() <= bytes {
+            assert!(Instant::now() < deadline, "nothing more is written:\n{}", self.screen());
+            self.look();
+        }
+    }
+
+    /// Waits until the screen shows this somewhere.
+    ///
+    /// # Panics
+    /// Where it does not within the limit.
+    #[track_caller]
+    pub fn sees(&mut self, text: &str) {
+        self.sees_that(text, |screen| screen.contains(text));
+    }
+
+    /// Waits until the last line that is not empty is this one.
+    ///
+    /// # Panics
+    /// Where it is not within the limit.
+    #[track_caller]
+    pub fn sees_last(&mut self, line: &str) {
+        self.sees_that(line, |screen| screen.trim_end().lines().last() == Some(line.trim_end()));
+    }
+
+    /// Waits until the screen is so.
+    ///
+    /// # Panics
+    /// Where it is not within the limit.
+    #[track_caller]
+    pub fn sees_that(&mut self, what: &str, condition: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + LIMIT;
+        while !condition(&self.screen()) {
+            assert!(Instant::now() < deadline, "no {what:?} on the screen:\n{}", self.screen());
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        if let Ok(bytes) = self.output.recv_timeout(LOOK) {
+            self.screen.process(&bytes);
+            self.written.extend(bytes);
+        }
+    }
+
+    /// Waits for the program's end, checks that it leaves the terminal as it was, and returns the exit
+    /// status and the last screen.
+    ///
+    /// # Panics
+    /// Where it does not end within the limit, or leaves the terminal in another mode.
+    #[track_caller]
+    pub fn finish(mut self) -> (Option<i32>, String) {
+        let deadline = Instant::now() + LIMIT;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be asked") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "it goes on:\n{}", self.screen());
+            if let Ok(bytes) = self.output.recv_timeout(LOOK) {
+                self.screen.process(&bytes);
+            }
+        };
+        while let Ok(bytes) = self.output.recv_timeout(LOOK) {
+            self.screen.process(&bytes);
+        }
+        let modes = tcgetattr(&self.slave).expect("a terminal has modes").local_modes;
+        assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG));
+        (status.code(), self.screen())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Where it has ended, neither does anything.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether terminals can be had; `setsid` gives a program one.
+#[must_use]
+pub fn there_are_terminals() -> bool {
+    crate::tool::require("setsid")
+}
