@@ -158,11 +158,12 @@ impl Drop for Subscription {
 }
 
 impl Event {
-    /// All that happens to plugins.
-    pub const ALL: [Self; 7] = [
+    /// All that happens to plugins, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
         Self::Loaded,
         Self::Refused,
         Self::Swapped,
+        Self::Configured,
         Self::Withdrawn,
         Self::Drained,
         Self::Unloaded,
@@ -184,6 +185,16 @@ impl Event {
         }
     }
 }
+
+// What counts them goes by their numbers: a new one that is not in the list must not build.
+const _: () = {
+    let mut at = 0;
+    while at < Event::ALL.len() {
+        assert!(Event::ALL[at] as usize == at);
+        at += 1;
+    }
+    assert!(Event::Lingering as usize + 1 == at);
+};
 
 impl fmt::Display for News {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,18 +20,18 @@ use abi_stable::{
     std_types::{RErr, ROk, ROption, RResult, RSlice, RStr, RString, RVec, Tuple2},
 };
 
+pub use crate::detect::{Configure, Detect, NotConfigured, NotSaved, SavedFns};
 use crate::{
     abi::{
         API_VERSION, Command, HostObject, Instance, Instance_TO, InstanceObject, Manifest,
         RawRequest, Root, RootRef, SinkObject,
     },
-    configuration::{self, Configured},
     error::{Error, Result},
     host::Host,
     logging,
     reply::Reply,
     request::Request,
-    state::{Saved, State},
+    state::State,
     worker::Function,
 };
 
@@ -54,57 +54,6 @@ pub struct Definition<S: 'static> {
     /// How its state is configured, if it is.
     pub configured: fn() -> Option<Configure<S>>,
 }
-
-/// How state of the type `S` takes the text of its configuration: [`Configured::configure`].
-pub type Configure<S> = fn(&S, &str) -> Result<()>;
-
-/// How state of the type `S` is handed over.
-pub struct SavedFns<S: 'static> {
-    /// [`Saved::save`].
-    pub save: fn(&S) -> Result<Vec<u8>>,
-    /// [`Saved::restore`].
-    pub restore: fn(&S, &[u8]) -> Result<()>,
-}
-
-/// Finds out, where the macro knows the concrete type, whether state implements [`Saved`] and
-/// [`Configured`]: method look-up prefers the inherent function over the trait's.
-pub struct Detect<S>(pub PhantomData<S>);
-
-impl<S: Saved> Detect<S> {
-    /// The type hands its state over.
-    #[must_use]
-    pub fn saved(&self) -> Option<SavedFns<S>> {
-        Some(SavedFns { save: S::save, restore: S::restore })
-    }
-}
-
-/// The other answer of [`Detect`].
-pub trait NotSaved<S> {
-    /// The type does not hand its state over.
-    fn saved(&self) -> Option<SavedFns<S>> {
-        None
-    }
-}
-
-impl<S> NotSaved<S> for Detect<S> {}
-
-impl<S: Configured> Detect<S> {
-    /// The type is configured.
-    #[must_use]
-    pub fn configured(&self) -> Option<Configure<S>> {
-        Some(|state, text| state.configure(configuration::parse(text)?))
-    }
-}
-
-/// The other answer of [`Detect`].
-pub trait NotConfigured<S> {
-    /// The type is not configured.
-    fn configured(&self) -> Option<Configure<S>> {
-        None
-    }
-}
-
-impl<S> NotConfigured<S> for Detect<S> {}
 
 /// One command of a [`Manifest`].
 #[must_use]

@@ -45,6 +45,7 @@
 
 pub mod abi;
 mod configuration;
+mod detect;
 mod error;
 pub mod export;
 mod facts;
