@@ -63,7 +63,7 @@ pub fn sanitized() -> Result<PathBuf, TaskError> {
 pub fn deb(folder: &Path) -> Result<PathBuf, TaskError> {
     let package = folder.join("dropin.deb");
     let mut cargo = cargo();
-    cargo.args(["deb", "--package", "host", "--no-build", "--output"]).arg(&package);
+    cargo.args(["deb", "--package", "host", "--no-build", "--strip", "--output"]).arg(&package);
     succeed(&mut cargo)?;
     Ok(package)
 }

@@ -13,6 +13,9 @@ use crate::{TaskError, cargo};
 /// a system's /usr/bin, and Debian has a `host` there.
 const PROGRAMS: [(&str, &str); 2] = [("host", "dropin-host"), ("client", "dropin")];
 
+/// The unit that is enabled.
+const SERVICE: &str = "dropin-host.service";
+
 /// A shell, and how a completion file is called there, around the program's name.
 const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("fish", "", ".fish")];
 
@@ -27,6 +30,10 @@ pub fn build() -> Result<PathBuf, TaskError> {
     for (program, installed) in PROGRAMS {
         write_pages(program, installed, &pages)?;
     }
+    let service = cargo::root().join("packaging").join(SERVICE);
+    let text =
+        fs::read_to_string(&service).map_err(|error| TaskError::Io("read", service, error))?;
+    write(&pages.join("units").join(SERVICE), &text)?;
     cargo::deb(&cargo::output("debian"))
 }
 

@@ -156,10 +156,6 @@ impl Services for PluginServices {
     }
 
     fn log(&self, level: u32, _: RStr<'_>, message: RStr<'_>) {
-        // The macros in a plugin do not ask before.
-        if !self.log_enabled(level) {
-            return;
-        }
         log::logger().log(
             &Record::builder()
                 .level(level_of(level))
