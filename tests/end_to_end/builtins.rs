@@ -106,7 +106,7 @@ fn client_that_makes_no_sense_is_an_error() {
         ),
         (
             &["CLIENT", "KILL"],
-            "ERR unknown subcommand 'KILL', 'client' has: GETNAME, ID, INFO, LIST, SETINFO, SETNAME",
+            "ERR unknown subcommand 'KILL', 'client' has: CANCEL, GETNAME, ID, INFO, LIST, SETINFO, SETNAME",
         ),
     ] {
         assert_eq!(client.ask(words), Frame::error(reply), "{words:?}");
