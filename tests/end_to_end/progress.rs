@@ -36,7 +36,7 @@ fn it_comes_while_the_command_still_runs() {
 #[test]
 fn a_worker_that_tells_it_all_the_time_does_not_flood_its_client() {
     let host = Host::start(&["busy"]);
-    let (told, reply) = run(&mut Resp::connect3(&host), &["count", "100000", "steps"]);
+    let (told, reply) = run(&mut Resp::connect3(&host), &["step", "100000", "steps"]);
     assert_eq!(reply, 100_000.into());
     assert_eq!(told.first(), Some(&(1, 100_000, "steps".into())));
     assert_eq!(told.last(), Some(&(100_000, 100_000, "steps".into())));
@@ -47,9 +47,9 @@ fn a_worker_that_tells_it_all_the_time_does_not_flood_its_client() {
 #[test]
 fn protocols_without_pushes_get_the_reply_alone() {
     let host = Host::start(&["busy"]);
-    assert_eq!(Resp::connect(&host).ask(&["count", "5"]), 5.into());
+    assert_eq!(Resp::connect(&host).ask(&["step", "5"]), 5.into());
     let mut lines = Lines::connect(&host);
-    assert_eq!(lines.ask("count 5"), "5");
+    assert_eq!(lines.ask("step 5"), "5");
     assert_eq!(lines.ask("ping"), "PONG");
 }
 
@@ -58,7 +58,7 @@ fn a_client_that_is_gone_is_told_nothing_and_harms_nobody() {
     let host = Host::start(&["busy"]);
     let mut client = Resp::connect3(&host);
     let peer = client.local();
-    client.say(&["count", "9000000000000000000", &"x".repeat(1 << 20)]);
+    client.say(&["step", "9000000000000000000", &"x".repeat(1 << 20)]);
     assert!(matches!(client.frame(), Frame::Push(_)));
     client.into_connection().reset();
     host.wait_for_log(&format!("for {peer}"));
