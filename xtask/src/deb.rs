@@ -50,31 +50,13 @@ fn write_pages(program: &str, installed: &str, pages: &Path) -> Result<(), TaskE
     for (shell, before, after) in SHELLS {
         let script = said(&program_file, &["completion".as_ref(), shell.as_ref()])?;
         let path = pages.join(shell).join(format!("{before}{installed}{after}"));
-        write(&path, &tied(&script, program, installed))?;
+        write(&path, &script)?;
     }
     Ok(())
 }
 
-/// A completion for a program that is installed under another name: changed where it is tied to it.
-fn tied(script: &str, program: &str, installed: &str) -> String {
-    ["-o default ", "#compdef ", "compdef _client ", "compdef _host ", "complete -c "].iter().fold(
-        script.to_owned(),
-        |script, tie| {
-            let lines = script.lines().map(|line| match line.split_once(tie) {
-                Some((before, rest)) => match rest.strip_prefix(program) {
-                    Some(rest) if !rest.starts_with(|one: char| one.is_alphanumeric()) => {
-                        format!("{before}{tie}{installed}{rest}\n")
-                    }
-                    _ => format!("{line}\n"),
-                },
-                None => format!("{line}\n"),
-            });
-            lines.collect()
-        },
-    )
-}
-
-/// A program that was just built, under the name that it is installed by: it may call itself so.
+/// A program that was just built, under the name that it is installed by: what it says of itself, it
+/// says under the name that it was started by.
 fn named(program: &str, installed: &str, pages: &Path) -> Result<PathBuf, TaskError> {
     let (built, link) = (cargo::output("release").join(program), pages.join("bin").join(installed));
     write(&link, "")?;
@@ -100,22 +82,4 @@ fn write(path: &Path, text: &str) -> Result<(), TaskError> {
         fs::create_dir_all(folder).map_err(failed)?;
     }
     fs::write(path, text).map_err(failed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_completion_is_tied_to_the_installed_name_and_else_left_as_it_is() {
-        let script = "complete -c client -l port -d 'The client'\n#compdef client\n\
-                      complete -F _client -o nosort -o default client\ncmd=\"client\"\n\
-                      complete -c clients\n";
-        assert_eq!(
-            tied(script, "client", "dropin"),
-            "complete -c dropin -l port -d 'The client'\n#compdef dropin\n\
-             complete -F _client -o nosort -o default dropin\ncmd=\"client\"\n\
-             complete -c clients\n"
-        );
-    }
 }
