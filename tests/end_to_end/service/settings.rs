@@ -8,7 +8,7 @@ use tempfile::tempdir;
 use super::host_in;
 
 /// What a flag may be set to, tried in this order until the host takes one that is not its default.
-const VALUES: [&str; 9] = [
+const VALUES: [&str; 10] = [
     "7777",
     "\"4.5\"",
     "[\"127.0.0.2\"]",
@@ -17,6 +17,7 @@ const VALUES: [&str; 9] = [
     "\"lan\"",
     "\"json\"",
     "\"warn\"",
+    "\"127.0.0.1:9464\"",
     "\"some/path\"",
 ];
 
