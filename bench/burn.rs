@@ -2,7 +2,7 @@
 
 /// Rounds that take about a microsecond on a processor of about 3 GHz. It is an amount of work and
 /// no time: a thread that waits for a processor meanwhile gets no closer to its end.
-const ROUNDS_PER_MICROSECOND: u64 = 700;
+const ROUNDS_PER_MICROSECOND: u64 = 1400;
 
 /// Keeps one processor busy for about so many microseconds.
 pub fn burn(micros: u64) -> u64 {

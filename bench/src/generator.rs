@@ -5,7 +5,6 @@ use std::{
     io::{Read, Write},
     net::SocketAddr,
     process::{Command, Stdio},
-    thread,
     time::Duration,
 };
 
@@ -90,9 +89,7 @@ impl Load {
         command.stdin(if self.payload.is_some() { Stdio::piped() } else { Stdio::null() });
         let mut running = Running::start(&mut command)?;
         if let (Some(bytes), Some(mut input)) = (self.payload, running.child().stdin.take()) {
-            input
-                .write_all(&vec![b'x'; bytes])
-                .map_err(failed("write to", "redis-benchmark"))?;
+            input.write_all(&vec![b'x'; bytes]).map_err(failed("write to", "redis-benchmark"))?;
         }
         Ok(running)
     }
@@ -142,19 +139,17 @@ fn understand(text: &str) -> Option<Served> {
 /// Understands the short form: the name in quotes, which may hold anything, and then the figures.
 fn understand_short(text: &str) -> Option<Served> {
     let line = text.lines().rfind(|line| line.starts_with('"'))?;
-    let figures: Vec<f64> =
-        line.rsplit(',').take(7).filter_map(|figure| figure.trim_matches('"').parse().ok()).collect();
+    let figures: Vec<f64> = line
+        .rsplit(',')
+        .take(7)
+        .filter_map(|figure| figure.trim_matches('"').parse().ok())
+        .collect();
     let [_, p99, _, p50, _, _, rate] = figures[..] else { return None };
     Some(Served { rate, p50, p99, p999: None })
 }
 
 fn number(text: &str) -> Option<f64> {
     text.split_whitespace().next()?.parse().ok()
-}
-
-/// Gives a server that is about to be asked a moment in which nothing else happens.
-pub fn settle() {
-    thread::sleep(Duration::from_millis(30));
 }
 
 #[cfg(test)]

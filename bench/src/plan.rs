@@ -6,7 +6,17 @@ use crate::server::{Placement, Program};
 
 /// A part of the benchmark that can be run by itself.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
 )]
 pub enum Section {
     /// From 1 client to 10,000.
@@ -125,7 +135,7 @@ impl Section {
                 at(Apart).chain(at(Free)).collect()
             }
             Self::Pipelines => {
-                let sizes: &[u32] = if quick { &[16] } else { &[1, 16, 64] };
+                let sizes: &[u32] = if quick { &[1, 16] } else { &[1, 16, 64] };
                 let at = |placement| sizes.iter().map(move |size| main(50, *size, placement));
                 at(Free).chain(at(Apart)).collect()
             }

@@ -11,11 +11,12 @@ use tempfile::tempfile;
 
 use crate::{
     error::{BenchError, failed},
-    generator::{self, Load, Served},
+    generator::{Load, Served},
     plan::{Ask, BLOCKED, Cell, Contestant},
     process,
     program::go_on,
     server::{Program, Server},
+    statistics::{short, spread},
 };
 
 /// How much is measured.
@@ -54,6 +55,35 @@ pub struct Measured {
     pub commands: BTreeMap<Contestant, String>,
 }
 
+impl Measured {
+    /// A cell before it is measured.
+    pub fn nothing_of(cell: &Cell) -> Self {
+        Self {
+            cell: cell.clone(),
+            samples: BTreeMap::new(),
+            failures: Vec::new(),
+            commands: BTreeMap::new(),
+        }
+    }
+
+    /// Rates and CPU, for who looks on.
+    pub fn one_line(&self) -> String {
+        let Cell { ask, clients, pipeline, placement, .. } = &self.cell;
+        let mut line = format!("  {ask:?} {clients} x {pipeline} {placement:?}");
+        for (contestant, samples) in &self.samples {
+            let middle = |figure: fn(&Sample) -> f64| {
+                spread(samples.iter().map(figure)).map_or_else(String::new, |it| short(it.median))
+            };
+            let (rate, cpu) = (middle(|it| it.served.rate), middle(|it| it.cpu));
+            line.push_str(&format!(" | {contestant:?} {rate}/s {cpu} µs"));
+        }
+        for failure in &self.failures {
+            line.push_str(&format!("\n    failed: {failure}"));
+        }
+        line
+    }
+}
+
 /// The servers that have been started.
 pub type Servers = BTreeMap<Program, Server>;
 
@@ -65,12 +95,7 @@ const LEAST_EACH: u64 = 10;
 
 /// Measures a cell.
 pub fn measure(cell: &Cell, servers: &Servers, effort: Effort) -> Result<Measured, BenchError> {
-    let mut measured = Measured {
-        cell: cell.clone(),
-        samples: BTreeMap::new(),
-        failures: Vec::new(),
-        commands: BTreeMap::new(),
-    };
+    let mut measured = Measured::nothing_of(cell);
     let mut turns: Vec<(Contestant, &Server, u64)> = Vec::new();
     for contestant in &cell.contestants {
         let Some(server) = servers.get(&contestant.program()) else { continue };
@@ -132,8 +157,8 @@ fn sample(
     requests: u64,
 ) -> Result<(Sample, String), BenchError> {
     go_on()?;
+    server.quiet()?;
     server.place(cell.placement)?;
-    generator::settle();
     let load = Load {
         address: server.address,
         command: contestant.command(cell.ask),
@@ -149,9 +174,7 @@ fn sample(
         None => None,
         Some(command) => {
             let (clients, requests) = (BLOCKED, 1_000_000_000);
-            let beside = Load { command, clients, requests, ..load.clone() }.start(&scrap)?;
-            generator::settle();
-            Some(beside)
+            Some(Load { command, clients, requests, ..load.clone() }.start(&scrap)?)
         }
     };
     let before = process::cpu(server.id())?;

@@ -16,11 +16,18 @@ use tempfile::TempDir;
 
 use crate::{
     error::{BenchError, failed},
+    process,
     program::{Running, first_line, go_on},
 };
 
 /// How long a server may take to start, and a reply to come.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server that takes no processor time for this long is at rest.
+const LULL: Duration = Duration::from_millis(40);
+
+/// How often threads that come and go may be in the way of holding a server to its processors.
+const TRIES: usize = 50;
 
 /// More clients than this at once are never tried.
 const CLIENTS: &str = "20000";
@@ -80,8 +87,8 @@ impl Placement {
     /// In words.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Free => "all processors free",
-            Self::Apart => "server and generator a processor each",
+            Self::Free => "free",
+            Self::Apart => "apart",
         }
     }
 }
@@ -103,7 +110,9 @@ impl Server {
         let (mut command, port) = match program {
             Program::Host => (host(places, &folder, &["bench_plugin"])?, None),
             Program::HostOf1000 => (host(places, &folder, &["bench_plugin", "table_1000"])?, None),
-            Program::HostOf10000 => (host(places, &folder, &["bench_plugin", "table_10000"])?, None),
+            Program::HostOf10000 => {
+                (host(places, &folder, &["bench_plugin", "table_10000"])?, None)
+            }
             Program::Redis => redis("redis-server", places, &folder)?,
             Program::Valkey => redis("valkey-server", places, &folder)?,
             Program::Original => {
@@ -132,7 +141,9 @@ impl Server {
             go_on()?;
             if started.elapsed() > PATIENCE {
                 let log = fs::read_to_string(&log_file).unwrap_or_default();
-                return Err(BenchError::Program(format!("{program:?} did not start: {error}\n{log}")));
+                return Err(BenchError::Program(format!(
+                    "{program:?} did not start: {error}\n{log}"
+                )));
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -169,13 +180,33 @@ impl Server {
             Placement::Apart => "0".to_owned(),
         };
         let id = self.id().to_string();
-        let mut command = Command::new("taskset");
-        command.args(["-a", "-c", "-p", &cores, &id]).stdout(Stdio::null());
-        let mut running = Running::start(&mut command)?;
-        match running.wait(PATIENCE, &mut || {})? {
-            status if status.success() => Ok(()),
-            status => Err(BenchError::Program(format!("taskset -a -c -p {cores} {id}: {status}"))),
+        let arguments = ["-a", "-c", "-p", &cores, &id];
+        for _ in 0..TRIES {
+            let mut command = Command::new("taskset");
+            command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+            if Running::start(&mut command)?.wait(PATIENCE, &mut || {})?.success() {
+                return Ok(());
+            }
+            // A session's thread has ended between being listed and being held.
+            thread::sleep(LULL);
         }
+        Err(BenchError::Program(format!("taskset {} fails", arguments.join(" "))))
+    }
+
+    /// Waits until it has nothing to do: sessions that others have left cost time, too.
+    pub fn quiet(&self) -> Result<(), BenchError> {
+        let started = Instant::now();
+        let mut before = process::cpu(self.id())?;
+        while started.elapsed() < PATIENCE {
+            go_on()?;
+            thread::sleep(LULL);
+            let now = process::cpu(self.id())?;
+            if now <= before {
+                break;
+            }
+            before = now;
+        }
+        Ok(())
     }
 
     /// Ends it in order.

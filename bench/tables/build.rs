@@ -3,7 +3,8 @@
 use std::{env, error::Error, fmt::Write, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let count: usize = env::var("CARGO_PKG_NAME")?.rsplit('-').next().unwrap_or_default().parse()?;
+    let count: usize =
+        env::var("CARGO_PKG_NAME")?.rsplit('-').next().unwrap_or_default().parse()?;
     let mut plugin = String::from("plugin_api::plugin! {\n    commands: {\n");
     for number in 0..count {
         writeln!(plugin, "        \"c{number:05}\" \"\" => nop, \"Replies OK.\";")?;

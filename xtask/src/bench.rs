@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
 };
 
@@ -107,13 +107,13 @@ fn need_libclang() -> Result<(), TaskError> {
     let named = env::var_os("LIBCLANG_PATH").map(PathBuf::from);
     let mut folders: Vec<PathBuf> = named.into_iter().collect();
     folders.extend(["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from));
-    for parent in [Path::new("/usr/lib")] {
-        let inner = fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
-        let inner: Vec<PathBuf> = inner.filter(|path| path.is_dir()).collect();
-        folders.extend(inner.iter().map(|folder| folder.join("lib")));
-        folders.extend(inner);
+    let inner = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    for folder in inner.filter(|path| path.is_dir()) {
+        folders.extend([folder.join("lib"), folder]);
     }
-    let is_it = |name: &str| name.starts_with("libclang.so") || name.starts_with("libclang-");
+    let is_it = |name: &str| {
+        name.starts_with("libclang") && name.contains(".so") && !name.starts_with("libclang-cpp")
+    };
     let found = folders.iter().any(|folder| {
         let mut files = fs::read_dir(folder).into_iter().flatten().flatten();
         files.any(|file| is_it(&file.file_name().to_string_lossy()))

@@ -138,11 +138,11 @@ pub fn cargo() -> Command {
 /// Runs a program, which must succeed.
 pub fn succeed(command: &mut Command) -> Result<(), TaskError> {
     let program = PathBuf::from(command.get_program());
+    let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let status = command.status().map_err(|error| TaskError::Io("start", program, error))?;
     if status.success() {
         return Ok(());
     }
     let arguments: Vec<_> = command.get_args().map(|part| part.to_string_lossy()).collect();
-    let name = program.file_stem().unwrap_or_default().to_string_lossy();
     Err(TaskError::Failed(format!("{name} {}", arguments.join(" "))))
 }

@@ -52,14 +52,13 @@ impl Fixture {
     /// Loads the plugin as the host does, but for the probe.
     pub fn new(plugin: &Path) -> Result<Self, BoundaryError> {
         let mine = Permissions::from_mode(0o700);
-        let folder = tempfile::Builder::new()
-            .permissions(mine)
-            .tempdir()
-            .map_err(of("make a folder"))?;
+        let folder =
+            tempfile::Builder::new().permissions(mine).tempdir().map_err(of("make a folder"))?;
         let place = folder.path().display().to_string();
-        let config = Arguments::try_parse_from(["host", "--state-dir", &place, "--plugins", &place])
-            .map_err(of("read the host's flags"))?
-            .serve;
+        let config =
+            Arguments::try_parse_from(["host", "--state-dir", &place, "--plugins", &place])
+                .map_err(of("read the host's flags"))?
+                .serve;
         let (shutdown, _) = Shutdown::new(Duration::from_secs(1));
         let admission =
             Admission::to(folder.path(), &config.plugin_trust).map_err(of("admit plugins"))?;
@@ -78,7 +77,8 @@ impl Fixture {
         });
         let shadows = ShadowDir::open(folder.path().join("copies")).map_err(of("keep a copy"))?;
         let shadow = Arc::new(shadows.copy(plugin, &admission).map_err(of("copy the plugin"))?);
-        let library = Library::open(shadow.path(), Layout::Approved).map_err(of("open the plugin"))?;
+        let library =
+            Library::open(shadow.path(), Layout::Approved).map_err(of("open the plugin"))?;
         let manifest = library.manifest();
         let services = PluginServices {
             name: manifest.name.clone(),

@@ -23,7 +23,12 @@ struct Arguments {
     #[command(subcommand)]
     action: Action,
     /// The plugin of the benchmark, as it has been built.
-    #[arg(long, value_name = "FILE", global = true, default_value = "bench/target/release/libbench_plugin.so")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        default_value = "bench/target/release/libbench_plugin.so"
+    )]
     plugin: PathBuf,
 }
 
