@@ -1,10 +1,6 @@
 //! The benchmark: what is needed, built, and then the driver in `bench/`.
 
-use std::{
-    env, fs,
-    path::PathBuf,
-    process::Command,
-};
+use std::{env, fs, path::PathBuf, process::Command};
 
 use crate::{TaskError, cargo};
 

@@ -126,7 +126,13 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
         Task::Fuzz(fuzz) => fuzz::run(&fuzz)?,
         Task::Sanitize => {
             let built = Some(cargo::sanitized()?);
-            soak::run(&soak::Soak { built, reloads: 100, clients: 8, timed: 20, figures_only: true })?;
+            soak::run(&soak::Soak {
+                built,
+                reloads: 100,
+                clients: 8,
+                timed: 20,
+                figures_only: true,
+            })?;
         }
     }
     Ok(ExitCode::SUCCESS)

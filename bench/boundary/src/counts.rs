@@ -13,6 +13,9 @@ const TOLERANCE: f64 = 0.05;
 /// So many instructions more are no growth: a small piece would else fail for one.
 const SLACK: f64 = 2.0;
 
+/// How often a piece is counted that seems to have grown, or has not been counted before.
+const TRIES: usize = 3;
+
 const HEADER: &str = "\
 # Instructions for one request, piece by piece, as valgrind counts them. `cargo xtask instructions`
 # fails where one grows by more than 5 %; `cargo xtask instructions --bless` writes this file.
@@ -37,9 +40,11 @@ pub fn check(plugin: &Path, file: &Path, bless: bool) -> Result<(), BoundaryErro
     let mut now = Counts { compiler: compiler(), instructions: BTreeMap::new() };
     println!("{:<15}{:>12}{:>12}", "instructions", "kept", "now");
     for piece in Piece::value_variants() {
-        let (name, count) = (piece.name(), round(valgrind::count(*piece, plugin)?));
-        let kept = before.instructions.get(&name).map_or_else(|| "-".into(), f64::to_string);
-        println!("{name:<15}{kept:>12}{count:>12}");
+        let name = piece.name();
+        let kept = before.instructions.get(&name).copied();
+        let count = count(*piece, plugin, kept)?;
+        let shown = kept.map_or_else(|| "-".into(), |kept| kept.to_string());
+        println!("{name:<15}{shown:>12}{count:>12}");
         now.instructions.insert(name, count);
     }
     if bless {
@@ -54,12 +59,29 @@ pub fn check(plugin: &Path, file: &Path, bless: bool) -> Result<(), BoundaryErro
     }
 }
 
+/// Counts a piece, more than once where it seems to have grown: where memory happens to lie costs
+/// functions of the C library a few instructions more, so that the least is the true count.
+fn count(piece: Piece, plugin: &Path, kept: Option<f64>) -> Result<f64, BoundaryError> {
+    let mut least = f64::INFINITY;
+    for try_number in 0..TRIES {
+        least = least.min(round(valgrind::count(piece, plugin, try_number)?));
+        if kept.is_some_and(|kept| !has_grown(kept, least)) {
+            break;
+        }
+    }
+    Ok(least)
+}
+
+fn has_grown(kept: f64, count: f64) -> bool {
+    count > kept * (1.0 + TOLERANCE) + SLACK
+}
+
 /// What has grown, in words.
 fn growth(before: &Counts, now: &Counts) -> Option<String> {
     let mut said = String::new();
     for (name, count) in &now.instructions {
         match before.instructions.get(name) {
-            Some(kept) if *count <= kept * (1.0 + TOLERANCE) + SLACK => {}
+            Some(kept) if !has_grown(*kept, *count) => {}
             Some(kept) => {
                 let percent = (count / kept - 1.0) * 100.0;
                 let _ = write!(said, "\n  {name}: {kept} -> {count}, {percent:+.1} %");

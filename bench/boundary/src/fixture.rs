@@ -17,6 +17,7 @@ use dropin_host::{
     config::Arguments,
     desk::Desk,
     entry::SessionEntry,
+    metrics::Metrics,
     plugins::{
         admission::Admission,
         boundary::PluginServices,
@@ -67,6 +68,7 @@ impl Fixture {
             keyring: Keyring::open(key_file).map_err(of("open the keys"))?,
             certificate: Certificate::own(folder.path()).map_err(of("make a certificate"))?,
             sessions: Sessions::default(),
+            metrics: Metrics::default(),
             turned_away: Throttle::default(),
             newsroom: Arc::default(),
             desk: Desk::new().0,
@@ -87,8 +89,8 @@ impl Fixture {
         };
         let live = library.create(services).map_err(of("start the plugin"))?;
         let generation = Arc::new(Generation::new(manifest, 1, "bench".into(), live, shadow));
-        let mut commands = builtins::commands();
-        commands.extend(generation.commands());
+        let mut commands = builtins::commands(&shared.metrics);
+        commands.extend(generation.commands(&shared.metrics));
         let table = Table::new(commands, vec![generation.facts()]);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(of("listen"))?;
         let peer = listener.local_addr().map_err(of("listen"))?;
@@ -111,9 +113,11 @@ impl Fixture {
 pub fn table_of(count: usize) -> Result<(Table, String), BoundaryError> {
     let name = |number: usize| format!("c{number:05}");
     let usage = Usage::parse("").map_err(of("read a usage line"))?;
+    let metrics = Metrics::default();
     let command = |number| {
         let target = Target::Builtin(|_, _| Flow::Next);
-        Arc::new(Command::new(&name(number), "", usage.clone(), "", None, target))
+        let series = metrics.series(None, &name(number));
+        Arc::new(Command::new(&name(number), "", usage.clone(), "", None, series, target))
     };
     Ok((Table::new((0..count).map(command).collect(), Vec::new()), name(count / 2)))
 }

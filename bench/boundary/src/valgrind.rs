@@ -7,13 +7,20 @@ use crate::{error::BoundaryError, pieces::Piece};
 /// How many instructions one request of this piece takes.
 ///
 /// It is the difference between twice as many times and so many: what is done once goes out of it.
-pub fn count(piece: Piece, plugin: &Path) -> Result<f64, BoundaryError> {
+/// Another number of the try has memory lie elsewhere.
+pub fn count(piece: Piece, plugin: &Path, try_number: usize) -> Result<f64, BoundaryError> {
     let times = piece.times();
-    let (once, twice) = (collect(piece, plugin, times)?, collect(piece, plugin, 2 * times)?);
+    let collect = |times| collect(piece, plugin, times, try_number);
+    let (once, twice) = (collect(times)?, collect(2 * times)?);
     Ok((twice.saturating_sub(once)) as f64 / (times * piece.requests()) as f64)
 }
 
-fn collect(piece: Piece, plugin: &Path, times: u64) -> Result<u64, BoundaryError> {
+fn collect(
+    piece: Piece,
+    plugin: &Path,
+    times: u64,
+    try_number: usize,
+) -> Result<u64, BoundaryError> {
     let program = env::current_exe().map_err(|error| {
         BoundaryError::Io("find the program that is running", "boundary".into(), error)
     })?;
@@ -23,6 +30,8 @@ fn collect(piece: Piece, plugin: &Path, times: u64) -> Result<u64, BoundaryError
         .arg(&program)
         .args(["run", &piece.name(), &times.to_string(), "--plugin"])
         .arg(plugin)
+        // The environment lies below the stack and moves it.
+        .env("BOUNDARY_PADDING", "x".repeat(try_number * 336))
         .output()
         .map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => BoundaryError::NoValgrind,
