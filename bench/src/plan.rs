@@ -46,6 +46,8 @@ pub enum Contestant {
     HostPlugin,
     /// The host itself.
     HostBuiltin,
+    /// The host's plugin, its threads in the scheduling class for batches.
+    HostBatch,
     /// The host's plugin, among 1,000 commands.
     HostOf1000,
     /// The host's plugin, among 10,000 commands.
@@ -95,9 +97,10 @@ pub struct Cell {
 /// Clients in a worker that blocks.
 pub const BLOCKED: u32 = 5;
 
-const MAIN: [Contestant; 6] = [
+const MAIN: [Contestant; 7] = [
     Contestant::HostPlugin,
     Contestant::HostBuiltin,
+    Contestant::HostBatch,
     Contestant::RedisModule,
     Contestant::RedisBuiltin,
     Contestant::ValkeyModule,
@@ -169,6 +172,7 @@ impl Contestant {
         match self {
             Self::HostPlugin => "host, plugin",
             Self::HostBuiltin => "host, built-in",
+            Self::HostBatch => "host, plugin, SCHED_BATCH",
             Self::HostOf1000 => "host, plugin, 1,000 commands more",
             Self::HostOf10000 => "host, plugin, 10,000 commands more",
             Self::RedisModule => "Redis, module",
@@ -183,6 +187,7 @@ impl Contestant {
     pub fn program(self) -> Program {
         match self {
             Self::HostPlugin | Self::HostBuiltin => Program::Host,
+            Self::HostBatch => Program::HostBatch,
             Self::HostOf1000 => Program::HostOf1000,
             Self::HostOf10000 => Program::HostOf10000,
             Self::RedisModule | Self::RedisThread | Self::RedisBuiltin => Program::Redis,

@@ -37,6 +37,8 @@ const CLIENTS: &str = "20000";
 pub enum Program {
     /// The host with the benchmark's plugin.
     Host,
+    /// The same in the scheduling class for batches, whose threads preempt no others when they wake.
+    HostBatch,
     /// The same, and a plugin of 1,000 commands more.
     HostOf1000,
     /// The same, and a plugin of 10,000 commands more.
@@ -109,6 +111,9 @@ impl Server {
             .map_err(failed("make", "a folder"))?;
         let (mut command, port) = match program {
             Program::Host => (host(places, &folder, &["bench_plugin"])?, None),
+            Program::HostBatch => {
+                (in_batch_class(&host(places, &folder, &["bench_plugin"])?), None)
+            }
             Program::HostOf1000 => (host(places, &folder, &["bench_plugin", "table_1000"])?, None),
             Program::HostOf10000 => {
                 (host(places, &folder, &["bench_plugin", "table_10000"])?, None)
@@ -241,6 +246,13 @@ fn host(places: &Places, folder: &TempDir, plugins: &[&str]) -> Result<Command, 
         .arg("--state-dir")
         .arg(folder.path().join("state"));
     Ok(command)
+}
+
+fn in_batch_class(command: &Command) -> Command {
+    let mut batch = Command::new("chrt");
+    // It becomes the program, so that the process is the server's.
+    batch.args(["--batch", "0"]).arg(command.get_program()).args(command.get_args());
+    batch
 }
 
 fn redis(
