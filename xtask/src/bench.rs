@@ -80,7 +80,7 @@ pub fn instructions(bless: bool) -> Result<(), TaskError> {
 /// Builds packages of the benchmark's own workspace.
 fn build(packages: &[&str]) -> Result<(), TaskError> {
     let mut cargo = cargo::cargo();
-    cargo.args(["build", "--release", "--locked", "--manifest-path", "bench/Cargo.toml"]);
+    cargo.args(["build", "--release", "--manifest-path", "bench/Cargo.toml"]);
     // Its target folder is its own, wherever that of the main workspace is.
     cargo.env("CARGO_TARGET_DIR", cargo::root().join("bench").join("target"));
     cargo::succeed(cargo.args(packages))
