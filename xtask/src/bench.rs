@@ -22,7 +22,7 @@ const GET_LIBCLANG: &str = "apt-get install libclang-dev";
 /// How the benchmark is run.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Bench {
-    /// A few points of each curve and two short rounds, in less than 3 minutes.
+    /// A few points of each curve and two short rounds: less than 3 minutes, building aside.
     #[arg(long)]
     quick: bool,
     /// Only these parts: clients, pipelines, payloads, tables, blocking, burning, idle, boundary,
