@@ -2,7 +2,10 @@
 
 use std::io;
 
-/// A session's first buffer, and the one it goes back to when idle. Bytes.
+/// A session's first buffer: enough for a client that sends one short request at a time. Bytes.
+const FIRST: usize = 1 << 10;
+
+/// What a session keeps while it is idle, at the most. Bytes.
 const SMALL: usize = 4 << 10;
 
 /// Bytes in, requests out at the front. The memory is reused; it grows to what a request needs and
@@ -11,11 +14,13 @@ pub struct Input {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last read has left no room: with more, it might have been the only one.
+    filled: bool,
 }
 
 impl Default for Input {
     fn default() -> Self {
-        Self { bytes: vec![0; SMALL], start: 0, end: 0 }
+        Self { bytes: vec![0; FIRST], start: 0, end: 0, filled: false }
     }
 }
 
@@ -52,21 +57,27 @@ impl Input {
     /// # Errors
     /// What `read` returns.
     pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
-        if self.end == self.bytes.len() {
-            if self.start > 0 {
-                self.bytes.copy_within(self.start..self.end, 0);
-                self.end -= self.start;
-                self.start = 0;
-            } else {
-                self.bytes.resize(self.bytes.len() * 2, 0);
-            }
+        if self.filled {
+            self.make_room();
         }
         let count = read(&mut self.bytes[self.end..])?;
         self.end += count;
+        self.filled = self.end == self.bytes.len();
         Ok(count)
     }
 
-    /// Whether it has grown.
+    fn make_room(&mut self) {
+        let needed = self.end - self.start == self.bytes.len();
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if needed || self.bytes.len() < SMALL {
+            self.bytes.resize(self.bytes.len() * 2, 0);
+        }
+    }
+
+    /// Whether it holds more memory than an idle session keeps.
     #[must_use]
     pub fn is_large(&self) -> bool {
         self.bytes.len() > SMALL
@@ -109,6 +120,22 @@ mod tests {
         assert_eq!(input.unread(), &data[3_000..]);
         input.consume(usize::MAX - 100_000);
         assert!(input.is_empty());
+    }
+
+    #[test]
+    fn a_batch_that_fills_the_buffer_is_read_at_once_the_next_time() {
+        let mut input = Input::default();
+        let reads = |input: &mut Input| {
+            let (mut left, mut reads) = (3000, 0);
+            while left > 0 {
+                left -= input.fill(|room| Ok(room.len().min(left))).unwrap();
+                input.consume(usize::MAX - 100_000);
+                reads += 1;
+            }
+            reads
+        };
+        assert_eq!([reads(&mut input), reads(&mut input), reads(&mut input)], [2, 2, 1]);
+        assert!(!input.is_large(), "that much is kept");
     }
 
     #[test]

@@ -128,18 +128,21 @@ pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> 
     }
 }
 
-fn cargo() -> Command {
+/// Cargo in the workspace's folder, by the toolchain that runs this task.
+pub fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
     cargo
 }
 
-fn succeed(command: &mut Command) -> Result<(), TaskError> {
+/// Runs a program, which must succeed.
+pub fn succeed(command: &mut Command) -> Result<(), TaskError> {
     let program = PathBuf::from(command.get_program());
+    let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let status = command.status().map_err(|error| TaskError::Io("start", program, error))?;
     if status.success() {
         return Ok(());
     }
     let arguments: Vec<_> = command.get_args().map(|part| part.to_string_lossy()).collect();
-    Err(TaskError::Failed(format!("cargo {}", arguments.join(" "))))
+    Err(TaskError::Failed(format!("{name} {}", arguments.join(" "))))
 }

@@ -1,5 +1,6 @@
 //! Build, install, run, test: the habits of the house, as `cargo xtask COMMAND`.
 
+mod bench;
 mod cargo;
 mod deb;
 mod fuzz;
@@ -54,6 +55,16 @@ enum Task {
     Sanitize,
     /// Reload plugins a thousand times under load and measure it.
     Soak(soak::Soak),
+    /// Measure the host beside Redis and write the report of it; needs redis-server, redis-benchmark,
+    /// taskset, valgrind, python3 and libclang.
+    Bench(bench::Bench),
+    /// Count the instructions that a request takes, and fail where they have grown by more than 5 %;
+    /// needs valgrind.
+    Instructions {
+        /// Keep the new counts, whatever they are.
+        #[arg(long)]
+        bless: bool,
+    },
     /// Feed arbitrary input to whatever reads what others have written; needs the nightly toolchain
     /// and cargo-fuzz.
     Fuzz(fuzz::Fuzz),
@@ -106,12 +117,22 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
         }
         Task::Soak(soak) => {
             soak::run(&soak)?;
-            cargo::bad_files()?;
+            if !soak.figures_only {
+                cargo::bad_files()?;
+            }
         }
+        Task::Bench(bench) => bench::run(&bench)?,
+        Task::Instructions { bless } => bench::instructions(bless)?,
         Task::Fuzz(fuzz) => fuzz::run(&fuzz)?,
         Task::Sanitize => {
             let built = Some(cargo::sanitized()?);
-            soak::run(&soak::Soak { built, reloads: 100, clients: 8, timed: 20 })?;
+            soak::run(&soak::Soak {
+                built,
+                reloads: 100,
+                clients: 8,
+                timed: 20,
+                figures_only: true,
+            })?;
         }
     }
     Ok(ExitCode::SUCCESS)

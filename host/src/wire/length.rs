@@ -23,6 +23,21 @@ impl Length {
     /// cannot depend on how much of the line has come. A number too large for `u64` is `u64::MAX`.
     #[inline]
     pub(super) fn read(input: &[u8]) -> Self {
+        // Nearly all headers are one of these two; they need no loop.
+        let digit = |byte: &u8| u64::from(byte - b'0');
+        match input {
+            [one @ b'1'..=b'9', b'\r', b'\n', ..] => {
+                Self::Known { value: digit(one), negative: false, taken: 3 }
+            }
+            [ten @ b'1'..=b'9', one @ b'0'..=b'9', b'\r', b'\n', ..] => {
+                let value = digit(ten) * 10 + digit(one);
+                Self::Known { value, negative: false, taken: 4 }
+            }
+            _ => Self::read_any(input),
+        }
+    }
+
+    fn read_any(input: &[u8]) -> Self {
         let negative = input.first() == Some(&b'-');
         let first = usize::from(negative);
         let mut value = 0u64;

@@ -41,6 +41,9 @@ pub struct Soak {
     /// Reloads in each of the measurements without load.
     #[arg(long, default_value_t = 200)]
     pub timed: usize,
+    /// Leave out the table of bad files that follows.
+    #[arg(long)]
+    pub figures_only: bool,
 }
 
 /// Runs it all. What must be zero or exact fails the task; times are only reported, with the goal

@@ -1,0 +1,127 @@
+//! A host without its sockets: a table with the benchmark's plugin loaded, and one session.
+
+use std::{
+    fmt::Display,
+    fs::Permissions,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Parser as _;
+use dropin_host::{
+    access::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, standing::Standing},
+    builtins,
+    config::Arguments,
+    desk::Desk,
+    entry::SessionEntry,
+    metrics::Metrics,
+    plugins::{
+        admission::Admission,
+        boundary::PluginServices,
+        generation::Generation,
+        library::{Layout, Library},
+        shadow::ShadowDir,
+    },
+    sessions::Sessions,
+    shared::Shared,
+    shutdown::Shutdown,
+    table::{Command, Flow, LiveTable, Table, Target},
+    throttle::Throttle,
+};
+use plugin_api::Usage;
+use tempfile::TempDir;
+
+use crate::error::BoundaryError;
+
+/// A host without its sockets.
+pub struct Fixture {
+    /// The host.
+    pub shared: Arc<Shared>,
+    /// Its table: the built-ins and the plugin's commands.
+    pub table: Arc<LiveTable>,
+    /// What a client on this machine may do.
+    pub standing: Standing,
+    listener: TcpListener,
+    // The plugin may look for its directory until the end.
+    _folder: TempDir,
+}
+
+impl Fixture {
+    /// Loads the plugin as the host does, but for the probe.
+    pub fn new(plugin: &Path) -> Result<Self, BoundaryError> {
+        let mine = Permissions::from_mode(0o700);
+        let folder =
+            tempfile::Builder::new().permissions(mine).tempdir().map_err(of("make a folder"))?;
+        let place = folder.path().display().to_string();
+        let config =
+            Arguments::try_parse_from(["host", "--state-dir", &place, "--plugins", &place])
+                .map_err(of("read the host's flags"))?
+                .serve;
+        let (shutdown, _) = Shutdown::new(Duration::from_secs(1));
+        let admission =
+            Admission::to(folder.path(), &config.plugin_trust).map_err(of("admit plugins"))?;
+        let key_file = KeyFile::new(folder.path().to_owned());
+        let shared = Arc::new(Shared {
+            keyring: Keyring::open(key_file).map_err(of("open the keys"))?,
+            certificate: Certificate::own(folder.path()).map_err(of("make a certificate"))?,
+            sessions: Sessions::default(),
+            metrics: Metrics::default(),
+            turned_away: Throttle::default(),
+            newsroom: Arc::default(),
+            desk: Desk::new().0,
+            shutdown: Arc::new(shutdown),
+            started: Instant::now(),
+            state_dir: folder.path().to_owned(),
+            config,
+        });
+        let shadows = ShadowDir::open(folder.path().join("copies")).map_err(of("keep a copy"))?;
+        let shadow = Arc::new(shadows.copy(plugin, &admission).map_err(of("copy the plugin"))?);
+        let library =
+            Library::open(shadow.path(), Layout::Approved).map_err(of("open the plugin"))?;
+        let manifest = library.manifest();
+        let services = PluginServices {
+            name: manifest.name.clone(),
+            data_dir: folder.path().join("data"),
+            started: shared.started,
+        };
+        let live = library.create(services).map_err(of("start the plugin"))?;
+        let generation = Arc::new(Generation::new(manifest, 1, "bench".into(), live, shadow));
+        let mut commands = builtins::commands(&shared.metrics);
+        commands.extend(generation.commands(&shared.metrics));
+        let table = Table::new(commands, vec![generation.facts()]);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(of("listen"))?;
+        let peer = listener.local_addr().map_err(of("listen"))?;
+        let standing = Standing::of(peer, shared.config.doors.trust);
+        let table = Arc::new(LiveTable::from_pointee(table));
+        Ok(Self { shared, table, standing, listener, _folder: folder })
+    }
+
+    /// A connection: the session's end of it and the client's.
+    pub fn connect(&self) -> Result<(Arc<SessionEntry>, TcpStream), BoundaryError> {
+        let address = self.listener.local_addr().map_err(of("connect"))?;
+        let client = TcpStream::connect(address).map_err(of("connect"))?;
+        client.set_nodelay(true).map_err(of("connect"))?;
+        let (stream, peer) = self.listener.accept().map_err(of("connect"))?;
+        Ok((Arc::new(SessionEntry::new(1, peer, stream)), client))
+    }
+}
+
+/// A table of so many commands of the host's own, and the name of one of them.
+pub fn table_of(count: usize) -> Result<(Table, String), BoundaryError> {
+    let name = |number: usize| format!("c{number:05}");
+    let usage = Usage::parse("").map_err(of("read a usage line"))?;
+    let metrics = Metrics::default();
+    let command = |number| {
+        let target = Target::Builtin(|_, _| Flow::Next);
+        let series = metrics.series(None, &name(number));
+        Arc::new(Command::new(&name(number), "", usage.clone(), "", None, series, target))
+    };
+    Ok((Table::new((0..count).map(command).collect(), Vec::new()), name(count / 2)))
+}
+
+pub fn of<E: Display>(operation: &'static str) -> impl Fn(E) -> BoundaryError {
+    move |error| BoundaryError::Host(operation, error.to_string())
+}

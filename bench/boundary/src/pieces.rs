@@ -1,0 +1,204 @@
+//! The pieces of a request, each by itself.
+
+use std::{
+    collections::BTreeMap,
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use clap::ValueEnum;
+use dropin_host::{
+    progress::Progress,
+    table::{Call, Flow, Target},
+    transport::Transport,
+    wire::{Encoder, Parsed, Parser, Protocol},
+};
+
+use crate::{
+    error::BoundaryError,
+    fixture::{self, Fixture, of},
+    served,
+};
+
+/// `nop`, as clients send it.
+pub const NOP: &[u8] = b"*1\r\n$3\r\nnop\r\n";
+/// `echo` with 16 bytes, as clients send it.
+const ECHO: &[u8] = b"*2\r\n$4\r\necho\r\n$16\r\n0123456789abcdef\r\n";
+
+/// A piece of what the host does for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Piece {
+    /// Find `nop` at the front of what was received.
+    ParseNop,
+    /// Find `echo` with 16 bytes there.
+    ParseEcho,
+    /// Find a name among 10 commands.
+    LookUp10,
+    /// Find a name among 1,000 commands.
+    LookUp1000,
+    /// Find a name among 10,000 commands.
+    LookUp10000,
+    /// Write the reply `OK`.
+    EncodeOk,
+    /// Write a reply of 16 bytes.
+    EncodeText,
+    /// Call a function of the host's own by its pointer, which replies `OK`.
+    DirectCall,
+    /// Call the plugin's `nop`, which replies `OK`.
+    PluginCall,
+    /// Call the plugin's `echo` with 16 bytes.
+    PluginEcho,
+    /// Serve one `nop` at a time over a socket, all that happens in the session's thread.
+    Session1,
+    /// The same for batches of 16, for each request.
+    Session16,
+    /// The same for batches of 64, for each request.
+    Session64,
+}
+
+impl Piece {
+    /// Its name in arguments, files and reports.
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// How many requests one time of it is.
+    pub fn requests(self) -> u64 {
+        match self {
+            Self::Session16 => 16,
+            Self::Session64 => 64,
+            _ => 1,
+        }
+    }
+
+    /// So many times tell what one takes, without taking long under valgrind.
+    pub fn times(self) -> u64 {
+        match self {
+            Self::Session1 | Self::Session16 | Self::Session64 => 500,
+            _ => 20_000,
+        }
+    }
+}
+
+/// What valgrind counts: everything below this, in this thread.
+#[inline(never)]
+pub fn counted<R>(work: impl FnOnce() -> R) -> R {
+    // Work of the same frame after it keeps this from being a jump.
+    black_box(work())
+}
+
+/// Does a piece so many times; gives what that took.
+pub fn run(piece: Piece, fixture: &Fixture, times: u64) -> Result<Duration, BoundaryError> {
+    let encoder = &mut Encoder::new(Protocol::Resp2);
+    Ok(match piece {
+        Piece::ParseNop => parse(fixture, times, NOP)?,
+        Piece::ParseEcho => parse(fixture, times, ECHO)?,
+        Piece::LookUp10 => look_up(times, 10)?,
+        Piece::LookUp1000 => look_up(times, 1000)?,
+        Piece::LookUp10000 => look_up(times, 10_000)?,
+        Piece::EncodeOk => repeat(times, || reply(encoder, Encoder::ok)),
+        Piece::EncodeText => {
+            repeat(times, || reply(encoder, |reply| reply.text(black_box(b"0123456789abcdef"))))
+        }
+        Piece::DirectCall => call(fixture, times, NOP, true)?,
+        Piece::PluginCall => call(fixture, times, NOP, false)?,
+        Piece::PluginEcho => call(fixture, times, ECHO, false)?,
+        Piece::Session1 | Piece::Session16 | Piece::Session64 => {
+            served::batches(fixture, times, piece.requests())?
+        }
+    })
+}
+
+/// What one time of each piece takes, for each request, in nanoseconds: the least of
+/// several tries, since whatever disturbs one makes it longer.
+pub fn time_all(fixture: &Fixture) -> Result<BTreeMap<String, f64>, BoundaryError> {
+    let mut all = BTreeMap::new();
+    for piece in Piece::value_variants() {
+        let times = piece.times() * 10;
+        let mut least = f64::INFINITY;
+        for _ in 0..9 {
+            let took = run(*piece, fixture, times)?.as_nanos() as f64;
+            least = least.min(took / (times * piece.requests()) as f64);
+        }
+        all.insert(piece.name(), least);
+    }
+    Ok(all)
+}
+
+fn repeat(times: u64, mut work: impl FnMut()) -> Duration {
+    counted(|| {
+        let started = Instant::now();
+        for _ in 0..times {
+            work();
+        }
+        started.elapsed()
+    })
+}
+
+fn parse(fixture: &Fixture, times: u64, input: &[u8]) -> Result<Duration, BoundaryError> {
+    let mut parser = Parser::new(fixture.shared.config.bounds.limits());
+    found(parser.parse(input))?;
+    Ok(repeat(times, || {
+        black_box(parser.parse(black_box(input)));
+        black_box(parser.request(input));
+    }))
+}
+
+fn look_up(times: u64, commands: usize) -> Result<Duration, BoundaryError> {
+    let (table, name) = fixture::table_of(commands)?;
+    Ok(repeat(times, || {
+        black_box(table.get(black_box(name.as_bytes())));
+    }))
+}
+
+fn reply(encoder: &mut Encoder, write: impl FnOnce(&mut Encoder)) {
+    encoder.begin();
+    write(encoder);
+    encoder.finish();
+    encoder.advance(black_box(encoder.len()));
+}
+
+/// Calls what answers this request: the plugin, or a function like it.
+fn call(
+    fixture: &Fixture,
+    times: u64,
+    input: &[u8],
+    direct: bool,
+) -> Result<Duration, BoundaryError> {
+    let Fixture { shared, table, standing, .. } = fixture;
+    let (session, _client) = fixture.connect()?;
+    let mut transport =
+        Transport::new(session.clone(), &shared.config.bounds).map_err(of("set a socket up"))?;
+    let mut parser = Parser::new(shared.config.bounds.limits());
+    found(parser.parse(input))?;
+    let request = parser.request(input);
+    let table = &table.load_full();
+    let command = table.get(request.name());
+    let Some(Target::Worker(worker)) = command.map(|command| &command.target) else {
+        return Err(BoundaryError::Host("find the command", "the plugin has none".into()));
+    };
+    let encoder = &mut Encoder::new(Protocol::Resp2);
+    let (input, spans, session) = (request.bytes, request.spans, &*session);
+    let progress = Progress::new(&mut transport, &shared.shutdown, Protocol::Resp2);
+    let call = Call { input, spans, session, standing, table, shared, progress };
+    let function: fn(&Call<'_>, &mut Encoder) -> Flow = |_, reply| {
+        reply.ok();
+        Flow::Next
+    };
+    Ok(if direct {
+        repeat(times, || reply(encoder, |reply| drop(black_box(function)(&call, reply))))
+    } else {
+        repeat(times, || {
+            reply(encoder, |reply| {
+                black_box(worker.call(&call, reply));
+            });
+        })
+    })
+}
+
+fn found(parsed: Parsed) -> Result<(), BoundaryError> {
+    match parsed {
+        Parsed::Request { .. } => Ok(()),
+        other => Err(BoundaryError::Host("parse a request", format!("{other:?}"))),
+    }
+}

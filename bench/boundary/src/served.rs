@@ -1,0 +1,56 @@
+//! A whole session, as the host runs it, with a client that waits for each batch's replies.
+
+use std::{
+    io::{self, Read, Write},
+    net::TcpStream,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use dropin_host::session::Session;
+
+use crate::{
+    error::BoundaryError,
+    fixture::{Fixture, of},
+    pieces::{NOP, counted},
+};
+
+/// The reply to `nop`.
+const OK: &[u8] = b"+OK\r\n";
+
+/// A client that gets no reply for this long gives up, so that nothing waits for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Serves so many batches of so many requests; gives what that took.
+pub fn batches(fixture: &Fixture, batches: u64, requests: u64) -> Result<Duration, BoundaryError> {
+    let (entry, client) = fixture.connect()?;
+    let (shared, table) = (Arc::clone(&fixture.shared), Arc::clone(&fixture.table));
+    let session = Session::new(shared, table, entry).map_err(of("start a session"))?;
+    let size = usize::try_from(requests).unwrap_or(1);
+    let asking = thread::spawn(move || ask(client, batches, size));
+    let took = counted(|| {
+        let started = Instant::now();
+        session.run();
+        started.elapsed()
+    });
+    match asking.join() {
+        Ok(asked) => asked.map(|()| took).map_err(of("ask a session")),
+        Err(_) => Err(BoundaryError::Host("ask a session", "the client's thread panicked".into())),
+    }
+}
+
+fn ask(mut client: TcpStream, batches: u64, size: usize) -> io::Result<()> {
+    client.set_read_timeout(Some(PATIENCE))?;
+    let (requests, expected) = (NOP.repeat(size), OK.repeat(size));
+    let mut replies = vec![0; expected.len()];
+    for _ in 0..batches {
+        // One write, which the session gets by one read.
+        client.write_all(&requests)?;
+        client.read_exact(&mut replies)?;
+        if replies != expected {
+            return Err(io::Error::other("the reply is not OK"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Instructions, counted by valgrind's callgrind.
+
+use std::{env, io, path::Path, process::Command};
+
+use crate::{error::BoundaryError, pieces::Piece};
+
+/// How many instructions one request of this piece takes.
+///
+/// It is the difference between twice as many times and so many: what is done once goes out of it.
+/// Another number of the try has memory lie elsewhere.
+pub fn count(piece: Piece, plugin: &Path, try_number: usize) -> Result<f64, BoundaryError> {
+    let times = piece.times();
+    let collect = |times| collect(piece, plugin, times, try_number);
+    let (once, twice) = (collect(times)?, collect(2 * times)?);
+    Ok((twice.saturating_sub(once)) as f64 / (times * piece.requests()) as f64)
+}
+
+fn collect(
+    piece: Piece,
+    plugin: &Path,
+    times: u64,
+    try_number: usize,
+) -> Result<u64, BoundaryError> {
+    let program = env::current_exe().map_err(|error| {
+        BoundaryError::Io("find the program that is running", "boundary".into(), error)
+    })?;
+    let ran = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
+        .arg("--toggle-collect=*boundary*counted*")
+        .arg(&program)
+        .args(["run", &piece.name(), &times.to_string(), "--plugin"])
+        .arg(plugin)
+        // The environment lies below the stack and moves it.
+        .env("BOUNDARY_PADDING", "x".repeat(try_number * 336))
+        .output()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => BoundaryError::NoValgrind,
+            _ => BoundaryError::Io("start", "valgrind".into(), error),
+        })?;
+    let said = String::from_utf8_lossy(&ran.stderr);
+    let collected = said.lines().find_map(|line| line.split_once("Collected : "));
+    match collected.and_then(|(_, count)| count.trim().parse().ok()) {
+        Some(count) if ran.status.success() && count > 0 => Ok(count),
+        _ => Err(BoundaryError::Program(format!(
+            "valgrind has not counted the instructions of {}:\n{said}",
+            piece.name()
+        ))),
+    }
+}

@@ -1,0 +1,37 @@
+//! What a request costs, piece by piece: the words of the program `boundary`.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use serde::Deserialize;
+
+use crate::{
+    error::{BenchError, failed},
+    results::Results,
+};
+
+/// What the file of instructions holds of interest here.
+#[derive(Deserialize)]
+struct Kept {
+    instructions: BTreeMap<String, f64>,
+}
+
+/// Takes times now, and instructions from the file in which they are kept.
+pub fn measure(built: &Path, instructions: &Path, results: &mut Results) -> Result<(), BenchError> {
+    let program = built.join("boundary");
+    let timed = Command::new(&program)
+        .arg("time")
+        .arg("--plugin")
+        .arg(built.join("libbench_plugin.so"))
+        .output()
+        .map_err(failed("start", &program))?;
+    results.pieces = serde_json::from_slice(&timed.stdout).map_err(|error| {
+        let said = String::from_utf8_lossy(&timed.stderr).into_owned();
+        BenchError::Program(format!("cannot understand what boundary says: {error}\n{said}"))
+    })?;
+    let text = fs::read_to_string(instructions).map_err(failed("read", instructions))?;
+    let kept: Kept = toml::from_str(&text).map_err(|error| {
+        BenchError::Program(format!("cannot understand {}: {error}", instructions.display()))
+    })?;
+    results.instructions = kept.instructions;
+    Ok(())
+}

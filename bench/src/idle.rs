@@ -1,0 +1,93 @@
+//! What sessions cost that do nothing: many come, each asks once, and all stay.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{BenchError, failed},
+    plan::{Ask, Contestant},
+    process,
+    program::go_on,
+    server::{Placement, Server, request},
+};
+
+/// A connection or a reply that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What so many sessions cost that do nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Idle {
+    /// Whose sessions.
+    pub contestant: Contestant,
+    /// How many.
+    pub sessions: usize,
+    /// The server's memory for each of them, in KiB.
+    pub memory: f64,
+    /// The kernel's memory for each of them, for stacks of threads and page tables, in KiB.
+    pub kernel: f64,
+    /// The server's threads.
+    pub threads: u64,
+    /// From the first connection to the last reply, for each of them: microseconds.
+    pub coming: f64,
+    /// Sessions that came to nothing.
+    pub failed: usize,
+}
+
+/// Has so many clients come to a server that has just been started, and looks at what they cost.
+pub fn measure(
+    contestant: Contestant,
+    server: &Server,
+    sessions: usize,
+) -> Result<Idle, BenchError> {
+    server.place(Placement::Free)?;
+    let ask = request(&contestant.command(Ask::Nop));
+    let before = (process::proportional_memory(server.id())?, process::kernel_memory()?);
+    let started = Instant::now();
+    let (mut clients, mut failures) = (Vec::with_capacity(sessions), 0);
+    for _ in 0..sessions {
+        go_on()?;
+        match come(server, &ask) {
+            Ok(client) => clients.push(client),
+            Err(_) => failures += 1,
+        }
+    }
+    let took = started.elapsed().as_secs_f64();
+    let after = (process::proportional_memory(server.id())?, process::kernel_memory()?);
+    // All of them are there still.
+    failures += clients.iter_mut().filter_map(|client| ask_once(client, &ask).err()).count();
+    let threads = process::size(server.id()).threads;
+    let each = |before: u64, after: u64| (after as f64 - before as f64) / sessions as f64;
+    Ok(Idle {
+        contestant,
+        sessions,
+        memory: each(before.0, after.0),
+        kernel: each(before.1, after.1),
+        threads,
+        coming: took * 1e6 / sessions as f64,
+        failed: failures,
+    })
+}
+
+fn come(server: &Server, ask: &[u8]) -> Result<TcpStream, BenchError> {
+    let failure = || failed("connect to", "a server");
+    let mut client = TcpStream::connect_timeout(&server.address, PATIENCE).map_err(failure())?;
+    client.set_read_timeout(Some(PATIENCE)).map_err(failure())?;
+    client.set_nodelay(true).map_err(failure())?;
+    ask_once(&mut client, ask)?;
+    Ok(client)
+}
+
+fn ask_once(client: &mut TcpStream, ask: &[u8]) -> Result<(), BenchError> {
+    let mut reply = [0; 5];
+    client.write_all(ask).map_err(failed("ask", "a server"))?;
+    client.read_exact(&mut reply).map_err(failed("hear from", "a server"))?;
+    match &reply {
+        b"+OK\r\n" => Ok(()),
+        _ => Err(BenchError::Program("the reply is not OK".into())),
+    }
+}

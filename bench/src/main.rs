@@ -1,0 +1,186 @@
+//! The host measured beside Redis, and the report of it. `cargo xtask bench` builds what is needed
+//! and starts this.
+
+mod boundary;
+mod error;
+mod generator;
+mod goals;
+mod idle;
+mod machine;
+mod plan;
+mod plots;
+mod process;
+mod program;
+mod reload;
+mod report;
+mod results;
+mod rounds;
+mod server;
+mod statistics;
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::{Parser, ValueEnum as _};
+
+use crate::{
+    error::{BenchError, failed},
+    machine::Machine,
+    plan::{Contestant, Section},
+    results::{Results, Taken},
+    rounds::{Effort, Servers},
+    server::{Places, Program, Server},
+};
+
+/// Measures the host beside Redis and writes the report of it.
+#[derive(Parser)]
+struct Arguments {
+    /// A few points of each curve and two short rounds.
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts; what the report has of the others stays.
+    #[arg(long, num_args = 1..)]
+    only: Vec<Section>,
+    /// How often each server's turn comes.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// The report; plots and figures lie in a folder beside it.
+    #[arg(long)]
+    out: PathBuf,
+    /// The host.
+    #[arg(long)]
+    host: PathBuf,
+    /// Where the plugins, the module and the program `boundary` lie.
+    #[arg(long)]
+    built: PathBuf,
+    /// The program whose `soak` measures reloads.
+    #[arg(long)]
+    xtask: PathBuf,
+}
+
+/// After this long no further cell is begun.
+const MOST: Duration = Duration::from_secs(20 * 60);
+
+/// Files that may be open at once: a socket for each of 10,000 clients, and then some.
+const DESCRIPTORS: u64 = 12_000;
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), BenchError> {
+    program::end_on_signals()?;
+    raise_descriptor_limit();
+    let started = Instant::now();
+    let bench = env::current_dir().map_err(failed("find", "the current folder"))?.join("bench");
+    let folder = arguments.out.parent().unwrap_or(&arguments.out).join("benchmarks");
+    fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
+    let figures = folder.join("results.json");
+    let mut results =
+        if arguments.only.is_empty() { Results::default() } else { Results::read(&figures)? };
+    let effort = if arguments.quick {
+        Effort { rounds: arguments.rounds.unwrap_or(2), seconds: 0.3 }
+    } else {
+        Effort { rounds: arguments.rounds.unwrap_or(5), seconds: 0.7 }
+    };
+    let places = Places {
+        host: arguments.host.clone(),
+        built: arguments.built.clone(),
+        original: bench.join("original.py"),
+    };
+    let machine = Machine::look();
+    for section in Section::value_variants() {
+        if !arguments.only.is_empty() && !arguments.only.contains(section) {
+            continue;
+        }
+        results.forget(*section);
+        results.taken.insert(*section, Taken { machine: machine.clone(), effort });
+        println!("{section:?} ({:.0} s)", started.elapsed().as_secs_f64());
+        match section {
+            Section::Idle => idle(&places, arguments.quick, &mut results)?,
+            Section::Boundary => {
+                let kept = bench.join("instructions.toml");
+                boundary::measure(&arguments.built, &kept, &mut results)?;
+            }
+            Section::Reload => {
+                let reload = reload::measure(&arguments.xtask, &arguments.host, arguments.quick)?;
+                results.reload = Some(reload);
+            }
+            _ => under_load(*section, &places, effort, arguments.quick, started, &mut results)?,
+        }
+        results.write(&figures)?;
+    }
+    report::write(&results, &bench.join("remarks.md"), &arguments.out, &folder)?;
+    println!("{} ({:.0} s)", arguments.out.display(), started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn under_load(
+    section: Section,
+    places: &Places,
+    effort: Effort,
+    quick: bool,
+    started: Instant,
+    results: &mut Results,
+) -> Result<(), BenchError> {
+    let cells = section.cells(quick);
+    let mut servers = Servers::new();
+    for contestant in cells.iter().flat_map(|cell| &cell.contestants) {
+        let program = contestant.program();
+        if !servers.contains_key(&program) && program.is_there() {
+            servers.insert(program, Server::start(program, places)?);
+        }
+    }
+    for cell in cells {
+        let mut measured = rounds::Measured::nothing_of(&cell);
+        if started.elapsed() < MOST {
+            measured = rounds::measure(&cell, &servers, effort)?;
+        } else {
+            measured.failures.push(format!("{cell:?}: no time was left"));
+        }
+        println!("{}", measured.one_line());
+        results.measured.push(measured);
+    }
+    servers.into_values().try_for_each(Server::end)
+}
+
+fn idle(places: &Places, quick: bool, results: &mut Results) -> Result<(), BenchError> {
+    let counts: &[usize] = if quick { &[1000] } else { &[1000, 10_000] };
+    for count in counts {
+        for contestant in [Contestant::HostPlugin, Contestant::RedisModule, Contestant::Original] {
+            if contestant.program() == Program::Original && *count > 1000 {
+                continue;
+            }
+            // A server of its own: memory that it has had before would be used again.
+            let server = Server::start(contestant.program(), places)?;
+            results.idle.push(idle::measure(contestant, &server, *count)?);
+            server.end()?;
+        }
+    }
+    Ok(())
+}
+
+/// As many as are wanted, or where the system does not allow for it, as many as it does.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(DESCRIPTORS, |most| most.max(DESCRIPTORS));
+    let all = Rlimit { current: Some(wanted), maximum: Some(wanted) };
+    if setrlimit(Resource::Nofile, all).is_err() {
+        // As many as there may be is the best that is left.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+        eprintln!(
+            "bench: not allowed to open {DESCRIPTORS} files; large numbers of clients may fail"
+        );
+    }
+}

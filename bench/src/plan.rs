@@ -1,0 +1,234 @@
+//! What is measured: sections of cells, each of which compares some contestants under one load.
+
+use serde::{Deserialize, Serialize};
+
+use crate::server::{Placement, Program};
+
+/// A part of the benchmark that can be run by itself.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+)]
+pub enum Section {
+    /// From 1 client to 10,000.
+    Clients,
+    /// Batches of 1, 16 and 64 requests.
+    Pipelines,
+    /// From 16 bytes to 1 MiB, there and back.
+    Payloads,
+    /// From 15 commands to 10,000 in the host's table.
+    Tables,
+    /// Clients that ask for a quick answer, beside others whose worker blocks.
+    Blocking,
+    /// Workers that need a processor for long.
+    Burning,
+    /// What sessions cost that do nothing.
+    Idle,
+    /// What a request costs, piece by piece.
+    Boundary,
+    /// Reloads.
+    Reload,
+}
+
+/// Somebody who is asked: a program, and by which of its commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Contestant {
+    /// The host's plugin.
+    HostPlugin,
+    /// The host itself.
+    HostBuiltin,
+    /// The host's plugin, its threads in the scheduling class for batches.
+    HostBatch,
+    /// The host's plugin, among 1,000 commands.
+    HostOf1000,
+    /// The host's plugin, among 10,000 commands.
+    HostOf10000,
+    /// Redis's module.
+    RedisModule,
+    /// Redis's module, by a blocked client and a thread for each call.
+    RedisThread,
+    /// Redis itself.
+    RedisBuiltin,
+    /// Valkey's module, which is Redis's.
+    ValkeyModule,
+    /// Python.
+    Original,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Nothing but a reply.
+    Nop,
+    /// So many bytes back.
+    Echo(usize),
+    /// A processor for so many microseconds.
+    Burn(u64),
+    /// A reply to `ping`, while 5 other clients are in a worker that sleeps so many milliseconds.
+    PingBesideSleep(u64),
+}
+
+/// One load for several contestants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Where it belongs.
+    pub section: Section,
+    /// What is asked for.
+    pub ask: Ask,
+    /// How many clients ask at once.
+    pub clients: u32,
+    /// How many requests each sends before it waits.
+    pub pipeline: u32,
+    /// On which processors.
+    pub placement: Placement,
+    /// Who is asked.
+    pub contestants: Vec<Contestant>,
+}
+
+/// Clients in a worker that blocks.
+pub const BLOCKED: u32 = 5;
+
+const MAIN: [Contestant; 7] = [
+    Contestant::HostPlugin,
+    Contestant::HostBuiltin,
+    Contestant::HostBatch,
+    Contestant::RedisModule,
+    Contestant::RedisBuiltin,
+    Contestant::ValkeyModule,
+    Contestant::Original,
+];
+
+/// Python is left out from here on: it shows nothing new, slowly.
+const MOST_FOR_ORIGINAL: u32 = 500;
+
+impl Section {
+    /// What its loads are.
+    pub fn cells(self, quick: bool) -> Vec<Cell> {
+        use Placement::{Apart, Free};
+        let cell = |ask, clients, pipeline, placement, contestants: &[Contestant]| Cell {
+            section: self,
+            ask,
+            clients,
+            pipeline,
+            placement,
+            contestants: contestants.to_vec(),
+        };
+        let main = |clients, pipeline, placement| {
+            let mut contestants = MAIN.to_vec();
+            contestants.retain(|one| {
+                *one != Contestant::Original || (clients <= MOST_FOR_ORIGINAL && placement == Free)
+            });
+            cell(Ask::Nop, clients, pipeline, placement, &contestants)
+        };
+        let both = [Contestant::HostPlugin, Contestant::RedisModule];
+        match self {
+            Self::Clients => {
+                let counts: &[u32] =
+                    if quick { &[1, 50, 500] } else { &[1, 10, 50, 200, 500, 1000, 5000, 10_000] };
+                let at = |placement| counts.iter().map(move |count| main(*count, 1, placement));
+                at(Apart).chain(at(Free)).collect()
+            }
+            Self::Pipelines => {
+                let sizes: &[u32] = if quick { &[1, 16] } else { &[1, 16, 64] };
+                let at = |placement| sizes.iter().map(move |size| main(50, *size, placement));
+                at(Free).chain(at(Apart)).collect()
+            }
+            Self::Payloads => {
+                let sizes: &[usize] =
+                    if quick { &[16, 64 << 10] } else { &[16, 1 << 10, 64 << 10, 1 << 20] };
+                let of = |size: &usize| cell(Ask::Echo(*size), 50, 1, Apart, &both);
+                sizes.iter().map(of).collect()
+            }
+            Self::Tables => {
+                let sizes =
+                    [Contestant::HostPlugin, Contestant::HostOf1000, Contestant::HostOf10000];
+                vec![cell(Ask::Nop, 50, 1, Apart, &sizes), cell(Ask::Nop, 50, 64, Apart, &sizes)]
+            }
+            Self::Blocking => {
+                let threads = [both[0], both[1], Contestant::RedisThread];
+                vec![cell(Ask::PingBesideSleep(50), 45, 1, Free, &threads)]
+            }
+            Self::Burning => {
+                let threads = [both[0], both[1], Contestant::RedisThread];
+                vec![cell(Ask::Burn(100), 50, 1, Free, &threads)]
+            }
+            Self::Idle | Self::Boundary | Self::Reload => Vec::new(),
+        }
+    }
+}
+
+impl Contestant {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HostPlugin => "host, plugin",
+            Self::HostBuiltin => "host, built-in",
+            Self::HostBatch => "host, plugin, SCHED_BATCH",
+            Self::HostOf1000 => "host, plugin, 1,000 commands more",
+            Self::HostOf10000 => "host, plugin, 10,000 commands more",
+            Self::RedisModule => "Redis, module",
+            Self::RedisThread => "Redis, module with threads",
+            Self::RedisBuiltin => "Redis, built-in",
+            Self::ValkeyModule => "Valkey, module",
+            Self::Original => "Python, a thread per client",
+        }
+    }
+
+    /// The program that has to run for it.
+    pub fn program(self) -> Program {
+        match self {
+            Self::HostPlugin | Self::HostBuiltin => Program::Host,
+            Self::HostBatch => Program::HostBatch,
+            Self::HostOf1000 => Program::HostOf1000,
+            Self::HostOf10000 => Program::HostOf10000,
+            Self::RedisModule | Self::RedisThread | Self::RedisBuiltin => Program::Redis,
+            Self::ValkeyModule => Program::Valkey,
+            Self::Original => Program::Original,
+        }
+    }
+
+    /// The command that is sent, but for a payload.
+    pub fn command(self, ask: Ask) -> Vec<String> {
+        let name = |command: &str| match self {
+            Self::RedisModule | Self::ValkeyModule => format!("bench.{command}"),
+            Self::RedisThread => format!("bench.{command}-in-thread"),
+            _ => command.to_owned(),
+        };
+        match ask {
+            Ask::Nop if matches!(self, Self::HostBuiltin | Self::RedisBuiltin) => {
+                vec!["ping".into()]
+            }
+            Ask::Nop => vec![name("nop")],
+            Ask::Echo(_) => vec![name("echo")],
+            Ask::Burn(micros) => vec![name("burn"), micros.to_string()],
+            Ask::PingBesideSleep(_) => vec!["ping".into()],
+        }
+    }
+
+    /// What other clients send meanwhile.
+    pub fn beside(self, ask: Ask) -> Option<Vec<String>> {
+        let Ask::PingBesideSleep(millis) = ask else { return None };
+        let name = match self {
+            Self::RedisModule | Self::ValkeyModule => "bench.sleep",
+            Self::RedisThread => "bench.sleep-in-thread",
+            _ => "sleep",
+        };
+        Some(vec![name.into(), millis.to_string()])
+    }
+}
+
+impl Ask {
+    /// The bytes that go there and back.
+    pub fn payload(self) -> Option<usize> {
+        if let Self::Echo(bytes) = self { Some(bytes) } else { None }
+    }
+}

@@ -1,0 +1,261 @@
+//! The report, in Markdown.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use crate::{
+    error::{BenchError, failed},
+    goals::goals,
+    plan::{Ask, BLOCKED, Contestant, Section},
+    plots::plots,
+    results::Results,
+    rounds::{Measured, Sample},
+    statistics::{Spread, grouped, ratio, short, spread},
+};
+
+const HEAD: &str = "\
+# Benchmarks
+
+The host, which has a thread for each client and takes its commands from plugins that can be replaced while it runs,
+measured beside Redis, which has one event loop. All are driven by `redis-benchmark` over loopback, and all answer the same
+commands: the host by a plugin, Redis by a module, which are in `bench/`.
+
+This page is written by `cargo xtask bench`, but for the remarks, which are kept in `bench/remarks.md`. To repeat it:
+
+```sh
+apt-get install redis-server redis-tools util-linux python3 valgrind libclang-dev
+cargo xtask bench
+```
+
+Each server has its turn in every round. A figure is the median of the rounds, with the least and the most of them in
+parentheses. Ratios are taken within one round, the host's plugin to Redis's module, and the median is of those. CPU per
+request is the processor time of all the server's threads, in user space and in the kernel, over the number of requests; the
+clients' coming and going is in it. The generator is one thread: where it is the bottleneck, CPU per request is what to look at.
+*Free* means that the system places all threads; *apart* that the server is held to one processor and the generator to another, as
+if it were on another machine.
+";
+
+/// Writes the report and its plots.
+pub fn write(
+    results: &Results,
+    remarks: &Path,
+    out: &Path,
+    plots: &Path,
+) -> Result<(), BenchError> {
+    let mut text = String::from(HEAD);
+    compose(&mut text, results, remarks, plots)?
+        .map_err(|error| BenchError::Program(format!("cannot write the report: {error}")))?;
+    fs::write(out, text).map_err(failed("write", out))
+}
+
+fn compose(
+    text: &mut String,
+    results: &Results,
+    remarks: &Path,
+    folder: &Path,
+) -> Result<std::fmt::Result, BenchError> {
+    let remarks = fs::read_to_string(remarks).map_err(failed("read", remarks))?;
+    let written = machines(text, results)
+        .and_then(|()| summary(text, results))
+        .and_then(|()| writeln!(text, "\n{}", remarks.trim()));
+    for (section, title) in [
+        (Section::Clients, "From 1 client to 10,000"),
+        (Section::Pipelines, "Batches"),
+        (Section::Payloads, "Payloads"),
+        (Section::Tables, "The size of the command table"),
+        (Section::Blocking, "Beside workers that block"),
+        (Section::Burning, "Workers that need a processor"),
+    ] {
+        if results.of(section).next().is_none() {
+            continue;
+        }
+        let _ = writeln!(text, "\n## {title}");
+        for plot in plots().iter().filter(|plot| plot.is_of(section)) {
+            if plot.draw(results, folder)? {
+                let folder = folder.file_name().unwrap_or_default().to_string_lossy();
+                let _ = writeln!(text, "\n![{}]({folder}/{})", plot.title, plot.file);
+            }
+        }
+        let _ = under_load(text, results, section);
+    }
+    Ok(written.and_then(|()| idle(text, results)).and_then(|()| rest(text, results)))
+}
+
+fn machines(text: &mut String, results: &Results) -> std::fmt::Result {
+    writeln!(text, "\n## What was measured, and where\n")?;
+    let mut told = Vec::new();
+    for taken in results.taken.values() {
+        if told.contains(&taken) {
+            continue;
+        }
+        told.push(taken);
+        let parts: Vec<String> = results
+            .taken
+            .iter()
+            .filter(|(_, other)| *other == taken)
+            .map(|(section, _)| format!("{section:?}").to_lowercase())
+            .collect();
+        writeln!(
+            text,
+            "On {}, {} rounds of about {} s each: {}.\n\n| | |\n| --- | --- |",
+            taken.machine.day,
+            taken.effort.rounds,
+            taken.effort.seconds,
+            parts.join(", ")
+        )?;
+        for (name, what) in &taken.machine.facts {
+            writeln!(text, "| {name} | {what} |")?;
+        }
+        writeln!(text)?;
+    }
+    Ok(())
+}
+
+fn summary(text: &mut String, results: &Results) -> std::fmt::Result {
+    writeln!(text, "## Goals\n\nAgainst Redis with its module, where nothing else is said.\n")?;
+    writeln!(text, "| figure | goal | measured | |\n| --- | --- | --- | --- |")?;
+    for goal in goals(results) {
+        let verdict = match (&goal.measured, goal.met) {
+            (None, _) => "not measured",
+            (_, true) => "met",
+            (_, false) => "**missed**",
+        };
+        let measured = goal.measured.unwrap_or_default();
+        writeln!(text, "| {} | {} | {measured} | {verdict} |", goal.figure, goal.wanted)?;
+    }
+    Ok(())
+}
+
+fn under_load(text: &mut String, results: &Results, section: Section) -> std::fmt::Result {
+    let mut head = "\nThe host's plugin to Redis's module:\n\n| load | rate | p99 | CPU per request \
+                    |\n| --- | --- | --- | --- |\n";
+    for measured in results.of(section) {
+        let row: Option<Vec<String>> = RATIOS
+            .iter()
+            .map(|figure| {
+                let of = |contestant| -> Option<Vec<f64>> {
+                    Some(measured.samples.get(&contestant)?.iter().map(figure).collect())
+                };
+                let (ours, theirs) = (of(Contestant::HostPlugin)?, of(Contestant::RedisModule)?);
+                Some(shown(ratio(&ours, &theirs)))
+            })
+            .collect();
+        if let Some(row) = row {
+            writeln!(text, "{head}| {} | {} |", load(measured), row.join(" | "))?;
+            head = "";
+        }
+    }
+    writeln!(text, "\n<details><summary>All figures</summary>\n")?;
+    writeln!(
+        text,
+        "| load | server | requests/s | p50 ms | p99 ms | p99.9 ms | CPU per request µs | threads | \
+         resident MiB |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    )?;
+    for measured in results.of(section) {
+        for (contestant, samples) in &measured.samples {
+            let of = |figure: fn(&Sample) -> Option<f64>| {
+                shown(spread(samples.iter().filter_map(figure)))
+            };
+            let most = |figure: fn(&Sample) -> u64| samples.iter().map(figure).max().unwrap_or(0);
+            writeln!(
+                text,
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                load(measured),
+                contestant.name(),
+                of(|sample| Some(sample.served.rate)),
+                of(|sample| Some(sample.served.p50)),
+                of(|sample| Some(sample.served.p99)),
+                of(|sample| sample.served.p999),
+                of(|sample| Some(sample.cpu)),
+                most(|sample| sample.threads),
+                short(most(|sample| sample.resident) as f64 / 1024.0),
+            )?;
+        }
+    }
+    writeln!(text, "\n</details>")?;
+    for failure in results.of(section).flat_map(|measured| &measured.failures) {
+        writeln!(text, "\nFailed: {failure}")?;
+    }
+    if let Some(measured) = results.of(section).last() {
+        writeln!(text, "\nFor example:\n\n```sh")?;
+        for line in measured.commands.values() {
+            writeln!(text, "{line}")?;
+        }
+        writeln!(text, "```")?;
+    }
+    Ok(())
+}
+
+/// What is compared: rate, p99, CPU.
+const RATIOS: [fn(&Sample) -> f64; 3] =
+    [|sample| sample.served.rate, |sample| sample.served.p99, |sample| sample.cpu];
+
+fn shown(spread: Option<Spread>) -> String {
+    spread.map_or_else(|| "–".into(), |spread| spread.to_string())
+}
+
+fn load(measured: &Measured) -> String {
+    let cell = &measured.cell;
+    let what = match cell.ask {
+        Ask::Nop => String::new(),
+        Ask::Echo(bytes) => format!(", {} bytes there and back", grouped(bytes as i64)),
+        Ask::Burn(micros) => format!(", {micros} µs of a processor each"),
+        Ask::PingBesideSleep(millis) => {
+            format!(" that ping, beside {BLOCKED} in a worker that sleeps {millis} ms")
+        }
+    };
+    let clients = grouped(i64::from(cell.clients));
+    let plural = if cell.clients == 1 { "" } else { "s" };
+    format!("{clients} client{plural}{what}, pipeline {}, {}", cell.pipeline, cell.placement.name())
+}
+
+fn idle(text: &mut String, results: &Results) -> std::fmt::Result {
+    if results.idle.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        text,
+        "\n## Sessions that do nothing\n\nEach has asked once. The kernel's part are stacks of threads and page \
+         tables; what it keeps for sockets is the same for all.\n\n| server | sessions | KiB each | kernel KiB each | threads | \
+         µs from connecting to the first reply | failed |\n| --- | --- | --- | --- | --- | --- | --- |"
+    )?;
+    for idle in &results.idle {
+        writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            idle.contestant.name(),
+            grouped(idle.sessions as i64),
+            short(idle.memory),
+            short(idle.kernel),
+            idle.threads,
+            short(idle.coming),
+            idle.failed
+        )?;
+    }
+    Ok(())
+}
+
+fn rest(text: &mut String, results: &Results) -> std::fmt::Result {
+    if !results.pieces.is_empty() {
+        writeln!(
+            text,
+            "\n## The pieces of a request\n\nEach by itself, in one thread, for one request. `direct-call` and `plugin-call` \
+             both write the reply `OK`; `session16` is a whole session, socket and all, with batches of 16. Instructions are those \
+             in user space, counted by callgrind; `cargo xtask instructions` compares them with `bench/instructions.toml`.\n\n\
+             | piece | ns | instructions |\n| --- | --- | --- |"
+        )?;
+        for (name, nanos) in &results.pieces {
+            let instructions = results.instructions.get(name).copied();
+            let instructions = instructions.map_or_else(|| "–".into(), short);
+            writeln!(text, "| {name} | {} | {instructions} |", short(*nanos))?;
+        }
+    }
+    if let Some(reload) = &results.reload {
+        let held = if reload.held { "" } else { " It failed." };
+        writeln!(
+            text,
+            "\n## Reloads\n\nIn the words of `{}`.{held}\n\n```text\n{}\n```",
+            reload.command, reload.said
+        )?;
+    }
+    Ok(())
+}

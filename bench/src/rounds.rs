@@ -1,0 +1,193 @@
+//! A cell, measured: every contestant once in each round, so that what the machine does meanwhile
+//! meets all of them.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+use tempfile::tempfile;
+
+use crate::{
+    error::{BenchError, failed},
+    generator::{Load, Served},
+    plan::{Ask, BLOCKED, Cell, Contestant},
+    process,
+    program::go_on,
+    server::{Program, Server},
+    statistics::{short, spread},
+};
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Effort {
+    /// How often each contestant's turn comes.
+    pub rounds: usize,
+    /// About how long a turn lasts, in seconds.
+    pub seconds: f64,
+}
+
+/// One turn of one contestant.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Sample {
+    /// What the clients saw.
+    pub served: Served,
+    /// What the server's threads took of processors, for each request: microseconds. The clients'
+    /// coming and going is in it.
+    pub cpu: f64,
+    /// The most threads that the server had.
+    pub threads: u64,
+    /// The most memory that it had resident, in KiB.
+    pub resident: u64,
+}
+
+/// A cell and what was measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// The cell.
+    pub cell: Cell,
+    /// A sample for each round, by contestant; fewer where a turn has failed.
+    pub samples: BTreeMap<Contestant, Vec<Sample>>,
+    /// What failed.
+    pub failures: Vec<String>,
+    /// The generator's last command line for each contestant.
+    pub commands: BTreeMap<Contestant, String>,
+}
+
+impl Measured {
+    /// A cell before it is measured.
+    pub fn nothing_of(cell: &Cell) -> Self {
+        Self {
+            cell: cell.clone(),
+            samples: BTreeMap::new(),
+            failures: Vec::new(),
+            commands: BTreeMap::new(),
+        }
+    }
+
+    /// Rates and CPU, for who looks on.
+    pub fn one_line(&self) -> String {
+        let Cell { ask, clients, pipeline, placement, .. } = &self.cell;
+        let mut line = format!("  {ask:?} {clients} x {pipeline} {placement:?}");
+        for (contestant, samples) in &self.samples {
+            let middle = |figure: fn(&Sample) -> f64| {
+                spread(samples.iter().map(figure)).map_or_else(String::new, |it| short(it.median))
+            };
+            let (rate, cpu) = (middle(|it| it.served.rate), middle(|it| it.cpu));
+            line.push_str(&format!(" | {contestant:?} {rate}/s {cpu} µs"));
+        }
+        for failure in &self.failures {
+            line.push_str(&format!("\n    failed: {failure}"));
+        }
+        line
+    }
+}
+
+/// The servers that have been started.
+pub type Servers = BTreeMap<Program, Server>;
+
+/// A turn may not last longer.
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// Each client asks so often at the least: p99 would else be of a handful.
+const LEAST_EACH: u64 = 10;
+
+/// Measures a cell.
+pub fn measure(cell: &Cell, servers: &Servers, effort: Effort) -> Result<Measured, BenchError> {
+    let mut measured = Measured::nothing_of(cell);
+    let mut turns: Vec<(Contestant, &Server, u64)> = Vec::new();
+    for contestant in &cell.contestants {
+        let Some(server) = servers.get(&contestant.program()) else { continue };
+        match prepare(cell, *contestant, server, effort) {
+            Ok(requests) => turns.push((*contestant, server, requests)),
+            Err(BenchError::Stopped) => return Err(BenchError::Stopped),
+            Err(error) => measured.failures.push(format!("{}: {error}", contestant.name())),
+        }
+    }
+    for round in 0..effort.rounds {
+        for turn in 0..turns.len() {
+            // Nobody is always the first.
+            let (contestant, server, requests) = turns[(turn + round) % turns.len()];
+            match sample(cell, contestant, server, requests) {
+                Ok((sample, line)) => {
+                    measured.samples.entry(contestant).or_default().push(sample);
+                    measured.commands.insert(contestant, line);
+                }
+                Err(BenchError::Stopped) => return Err(BenchError::Stopped),
+                Err(error) => measured.failures.push(format!("{}: {error}", contestant.name())),
+            }
+        }
+    }
+    Ok(measured)
+}
+
+/// Warms the server up and finds out how many requests take about as long as a turn is to last.
+fn prepare(
+    cell: &Cell,
+    contestant: Contestant,
+    server: &Server,
+    effort: Effort,
+) -> Result<u64, BenchError> {
+    let mut asked = contestant.command(cell.ask);
+    asked.extend(cell.ask.payload().map(|_| "x".to_owned()));
+    server.ask(&asked)?;
+    let batch = u64::from(cell.clients) * u64::from(cell.pipeline);
+    let (mut requests, mut rate) = ((batch * 2).max(200), 0.0);
+    if matches!(cell.ask, Ask::PingBesideSleep(_)) {
+        requests = batch * 2;
+    }
+    for _ in 0..3 {
+        let (sample, _) = sample(cell, contestant, server, requests)?;
+        rate = sample.served.rate;
+        if requests as f64 > rate * effort.seconds / 8.0 {
+            break;
+        }
+        requests = (rate * effort.seconds / 4.0) as u64;
+    }
+    let least = LEAST_EACH * u64::from(cell.clients).max(20);
+    let most = (rate * LIMIT.as_secs_f64() / 4.0) as u64;
+    Ok(((rate * effort.seconds) as u64).max(least.min(most)).max(batch))
+}
+
+fn sample(
+    cell: &Cell,
+    contestant: Contestant,
+    server: &Server,
+    requests: u64,
+) -> Result<(Sample, String), BenchError> {
+    go_on()?;
+    server.quiet()?;
+    server.place(cell.placement)?;
+    let load = Load {
+        address: server.address,
+        command: contestant.command(cell.ask),
+        payload: cell.ask.payload(),
+        clients: cell.clients,
+        pipeline: cell.pipeline,
+        requests,
+        core: cell.placement.of_generator(),
+    };
+    let scrap = tempfile().map_err(failed("make a file for", "the generator's output"))?;
+    // Killed when it drops: it would go on for ever.
+    let _beside = match contestant.beside(cell.ask) {
+        None => None,
+        Some(command) => {
+            let (clients, requests) = (BLOCKED, 1_000_000_000);
+            Some(Load { command, clients, requests, ..load.clone() }.start(&scrap)?)
+        }
+    };
+    let before = process::cpu(server.id())?;
+    let (mut size, mut looked) = (process::size(server.id()), Instant::now());
+    let served = load.run(LIMIT, &mut || {
+        if looked.elapsed() > Duration::from_millis(100) {
+            let now = process::size(server.id());
+            size.threads = size.threads.max(now.threads);
+            size.resident = size.resident.max(now.resident);
+            looked = Instant::now();
+        }
+    })?;
+    let cpu = (process::cpu(server.id())? - before) * 1e6 / requests as f64;
+    let sample = Sample { served, cpu, threads: size.threads, resident: size.resident };
+    Ok((sample, load.arguments().join(" ")))
+}

@@ -1,0 +1,290 @@
+//! The servers that are compared, each started with the same commands and ended with the benchmark.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::{
+    error::{BenchError, failed},
+    process,
+    program::{Running, first_line, go_on},
+};
+
+/// How long a server may take to start, and a reply to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server that takes no processor time for this long is at rest.
+const LULL: Duration = Duration::from_millis(40);
+
+/// How often threads that come and go may be in the way of holding a server to its processors.
+const TRIES: usize = 50;
+
+/// More clients than this at once are never tried.
+const CLIENTS: &str = "20000";
+
+/// A program that serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Program {
+    /// The host with the benchmark's plugin.
+    Host,
+    /// The same in the scheduling class for batches, whose threads preempt no others when they wake.
+    HostBatch,
+    /// The same, and a plugin of 1,000 commands more.
+    HostOf1000,
+    /// The same, and a plugin of 10,000 commands more.
+    HostOf10000,
+    /// Redis with the benchmark's module.
+    Redis,
+    /// Valkey with the benchmark's module.
+    Valkey,
+    /// A thread for each client, in Python.
+    Original,
+}
+
+/// Where the servers' parts lie.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The host, as it has been built.
+    pub host: PathBuf,
+    /// What the benchmark itself has built: plugins and module.
+    pub built: PathBuf,
+    /// The Python server.
+    pub original: PathBuf,
+}
+
+/// On which processors servers and generator run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placement {
+    /// Wherever the system puts them.
+    Free,
+    /// The server on the first, the generator on the second.
+    Apart,
+}
+
+/// A server that runs.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    running: Running,
+    // Removed after the server has ended.
+    folder: TempDir,
+}
+
+impl Placement {
+    /// The generator's processor.
+    pub fn of_generator(self) -> Option<usize> {
+        (self == Self::Apart).then_some(1)
+    }
+
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Apart => "apart",
+        }
+    }
+}
+
+impl Program {
+    /// Whether it is there at all; all but Valkey must be.
+    pub fn is_there(self) -> bool {
+        self != Self::Valkey || first_line("valkey-server", &["--version"]).is_some()
+    }
+}
+
+impl Server {
+    /// Starts one, and waits until it answers.
+    pub fn start(program: Program, places: &Places) -> Result<Self, BenchError> {
+        let folder = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(failed("make", "a folder"))?;
+        let (mut command, port) = match program {
+            Program::Host => (host(places, &folder, &["bench_plugin"])?, None),
+            Program::HostBatch => {
+                (in_batch_class(&host(places, &folder, &["bench_plugin"])?), None)
+            }
+            Program::HostOf1000 => (host(places, &folder, &["bench_plugin", "table_1000"])?, None),
+            Program::HostOf10000 => {
+                (host(places, &folder, &["bench_plugin", "table_10000"])?, None)
+            }
+            Program::Redis => redis("redis-server", places, &folder)?,
+            Program::Valkey => redis("valkey-server", places, &folder)?,
+            Program::Original => {
+                let mut command = Command::new("python3");
+                command.arg(&places.original);
+                (command, None)
+            }
+        };
+        let log_file = folder.path().join("log");
+        let log = File::create(&log_file).map_err(failed("make", &log_file))?;
+        let out = if port.is_some() {
+            log.try_clone().map_err(failed("share", &log_file))?.into()
+        } else {
+            Stdio::piped()
+        };
+        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(out).stderr(log);
+        let mut running = Running::start(&mut command)?;
+        let port = match port {
+            Some(port) => Some(port),
+            None => port_said(&mut running)?,
+        };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or_default()));
+        let server = Self { address, running, folder };
+        let started = Instant::now();
+        while let Err(error) = server.ask(&["ping".to_owned()]) {
+            go_on()?;
+            if started.elapsed() > PATIENCE {
+                let log = fs::read_to_string(&log_file).unwrap_or_default();
+                return Err(BenchError::Program(format!(
+                    "{program:?} did not start: {error}\n{log}"
+                )));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.running.id()
+    }
+
+    /// Sends one command and takes the beginning of its reply, which must not be an error.
+    pub fn ask(&self, command: &[String]) -> Result<String, BenchError> {
+        let named = || format!("the server at {}", self.address);
+        let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)
+            .map_err(failed("connect to", named()))?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(failed("ask", named()))?;
+        stream.write_all(&request(command)).map_err(failed("ask", named()))?;
+        let mut reply = [0; 64];
+        let count = stream.read(&mut reply).map_err(failed("hear from", named()))?;
+        let reply = String::from_utf8_lossy(&reply[..count]).into_owned();
+        if reply.is_empty() || reply.starts_with('-') {
+            return Err(BenchError::Program(format!("{command:?}: '{}'", reply.trim_end())));
+        }
+        Ok(reply)
+    }
+
+    /// Holds it to its processors. Threads that it starts later are held to those of the thread that
+    /// starts them.
+    pub fn place(&self, placement: Placement) -> Result<(), BenchError> {
+        let all = thread::available_parallelism().map_or(1, usize::from);
+        let cores = match placement {
+            Placement::Free => format!("0-{}", all - 1),
+            Placement::Apart => "0".to_owned(),
+        };
+        let id = self.id().to_string();
+        let arguments = ["-a", "-c", "-p", &cores, &id];
+        for _ in 0..TRIES {
+            let mut command = Command::new("taskset");
+            command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+            if Running::start(&mut command)?.wait(PATIENCE, &mut || {})?.success() {
+                return Ok(());
+            }
+            // A session's thread has ended between being listed and being held.
+            thread::sleep(LULL);
+        }
+        Err(BenchError::Program(format!("taskset {} fails", arguments.join(" "))))
+    }
+
+    /// Waits until it has nothing to do: sessions that others have left cost time, too.
+    pub fn quiet(&self) -> Result<(), BenchError> {
+        let started = Instant::now();
+        let mut before = process::cpu(self.id())?;
+        while started.elapsed() < PATIENCE {
+            go_on()?;
+            thread::sleep(LULL);
+            let now = process::cpu(self.id())?;
+            if now <= before {
+                break;
+            }
+            before = now;
+        }
+        Ok(())
+    }
+
+    /// Ends it in order.
+    pub fn end(self) -> Result<(), BenchError> {
+        let Self { running, folder, .. } = self;
+        running.end()?;
+        folder.close().map_err(failed("remove", "a server's folder"))
+    }
+}
+
+/// A command as clients send it.
+pub fn request(command: &[String]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", command.len());
+    for part in command {
+        bytes.push_str(&format!("${}\r\n{part}\r\n", part.len()));
+    }
+    bytes.into_bytes()
+}
+
+fn host(places: &Places, folder: &TempDir, plugins: &[&str]) -> Result<Command, BenchError> {
+    let plugins_folder = folder.path().join("plugins");
+    fs::create_dir(&plugins_folder).map_err(failed("make", &plugins_folder))?;
+    for plugin in plugins {
+        let (from, to) = (library(places, plugin), plugins_folder.join(format!("lib{plugin}.so")));
+        fs::copy(&from, &to).map_err(failed("copy", &from))?;
+    }
+    let mut command = Command::new(&places.host);
+    command
+        .args(["--port", "0", "--bind", "127.0.0.1", "--log-level", "warn"])
+        .args(["--max-sessions", CLIENTS, "--allow-insecure-plugins", "--plugins"])
+        .arg(plugins_folder)
+        .arg("--state-dir")
+        .arg(folder.path().join("state"));
+    Ok(command)
+}
+
+fn in_batch_class(command: &Command) -> Command {
+    let mut batch = Command::new("chrt");
+    // It becomes the program, so that the process is the server's.
+    batch.args(["--batch", "0"]).arg(command.get_program()).args(command.get_args());
+    batch
+}
+
+fn redis(
+    program: &str,
+    places: &Places,
+    folder: &TempDir,
+) -> Result<(Command, Option<u16>), BenchError> {
+    // Redis takes no port 0: one that was free just now is free still.
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map_err(failed("find a port for", program))?
+        .port();
+    let mut command = Command::new(program);
+    command
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""])
+        .args(["--appendonly", "no", "--maxclients", CLIENTS, "--dir"])
+        .arg(folder.path())
+        .arg("--loadmodule")
+        .arg(library(places, "bench_redis_module"));
+    Ok((command, Some(port)))
+}
+
+fn library(places: &Places, name: &str) -> PathBuf {
+    places.built.join(format!("lib{name}.so"))
+}
+
+/// The number that the first line of a server's output ends with.
+fn port_said(running: &mut Running) -> Result<Option<u16>, BenchError> {
+    let Some(out) = running.child().stdout.take() else { return Ok(None) };
+    let (mut line, mut out) = (String::new(), BufReader::new(out));
+    out.read_line(&mut line).map_err(failed("hear from", Path::new("a server")))?;
+    // What it says later must find somebody who takes it.
+    thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    Ok(line.trim_end().rsplit(':').next().and_then(|port| port.trim().parse().ok()))
+}

@@ -1,0 +1,119 @@
+//! The benchmark: what is needed, built, and then the driver in `bench/`.
+
+use std::{env, fs, path::PathBuf, process::Command};
+
+use crate::{TaskError, cargo};
+
+/// Programs that the benchmark starts, and how to get them.
+const PROGRAMS: [(&str, &str); 6] = [
+    ("redis-server", "apt-get install redis-server"),
+    ("redis-benchmark", "apt-get install redis-tools"),
+    ("taskset", "apt-get install util-linux"),
+    ("chrt", "apt-get install util-linux"),
+    ("python3", "apt-get install python3"),
+    VALGRIND,
+];
+
+const VALGRIND: (&str, &str) = ("valgrind", "apt-get install valgrind");
+
+/// How to get what the Redis module is built with.
+const GET_LIBCLANG: &str = "apt-get install libclang-dev";
+
+/// How the benchmark is run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Bench {
+    /// A few points of each curve and two short rounds: less than 3 minutes, building aside.
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts: clients, pipelines, payloads, tables, blocking, burning, idle, boundary,
+    /// reload. What the report has of the others stays.
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    only: Vec<String>,
+    /// How often each server's turn comes; 5, or 2 with `--quick`.
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// The report; plots and figures lie in a folder beside it.
+    #[arg(long, value_name = "FILE", default_value = "docs/BENCHMARKS.md")]
+    out: PathBuf,
+}
+
+/// Builds everything for release and runs the driver.
+pub fn run(bench: &Bench) -> Result<(), TaskError> {
+    for (program, get) in PROGRAMS {
+        need(program, get)?;
+    }
+    need_libclang()?;
+    cargo::build_shipped("release")?;
+    build(&["--workspace"])?;
+    let mut driver = Command::new(built().join("bench"));
+    driver.current_dir(cargo::root()).arg("--out").arg(&bench.out);
+    driver.arg("--host").arg(cargo::output("release").join("host"));
+    driver.arg("--built").arg(built());
+    let xtask = env::current_exe();
+    let xtask = xtask.map_err(|error| TaskError::Io("find", "xtask".into(), error))?;
+    driver.arg("--xtask").arg(xtask);
+    if bench.quick {
+        driver.arg("--quick");
+    }
+    if let Some(rounds) = bench.rounds {
+        driver.args(["--rounds", &rounds.to_string()]);
+    }
+    if !bench.only.is_empty() {
+        driver.arg("--only").args(&bench.only);
+    }
+    cargo::succeed(&mut driver)
+}
+
+/// Counts instructions and compares them with `bench/instructions.toml`, or writes that.
+pub fn instructions(bless: bool) -> Result<(), TaskError> {
+    need(VALGRIND.0, VALGRIND.1)?;
+    build(&["--package", "boundary", "--package", "bench-plugin"])?;
+    let mut check = Command::new(built().join("boundary"));
+    check.current_dir(cargo::root()).arg("check");
+    check.arg("--plugin").arg(built().join("libbench_plugin.so"));
+    if bless {
+        check.arg("--bless");
+    }
+    cargo::succeed(&mut check)
+}
+
+/// Builds packages of the benchmark's own workspace.
+fn build(packages: &[&str]) -> Result<(), TaskError> {
+    let mut cargo = cargo::cargo();
+    cargo.args(["build", "--release", "--manifest-path", "bench/Cargo.toml"]);
+    // Its target folder is its own, wherever that of the main workspace is.
+    cargo.env("CARGO_TARGET_DIR", cargo::root().join("bench").join("target"));
+    cargo::succeed(cargo.args(packages))
+}
+
+/// Where cargo puts what `build` builds.
+fn built() -> PathBuf {
+    cargo::root().join("bench").join("target").join("release")
+}
+
+fn need(program: &str, get: &'static str) -> Result<(), TaskError> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    if env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
+        return Ok(());
+    }
+    Err(TaskError::Missing(format!("program '{program}'"), get))
+}
+
+/// The Redis module's crate reads C headers by libclang; cargo's own message would be pages long.
+fn need_libclang() -> Result<(), TaskError> {
+    let named = env::var_os("LIBCLANG_PATH").map(PathBuf::from);
+    let mut folders: Vec<PathBuf> = named.into_iter().collect();
+    folders.extend(["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from));
+    let inner = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    for folder in inner.filter(|path| path.is_dir()) {
+        folders.extend([folder.join("lib"), folder]);
+    }
+    let is_it = |name: &str| {
+        name.starts_with("libclang") && name.contains(".so") && !name.starts_with("libclang-cpp")
+    };
+    let found = folders.iter().any(|folder| {
+        let mut files = fs::read_dir(folder).into_iter().flatten().flatten();
+        files.any(|file| is_it(&file.file_name().to_string_lossy()))
+    });
+    if found { Ok(()) } else { Err(TaskError::Missing("libclang".into(), GET_LIBCLANG)) }
+}
