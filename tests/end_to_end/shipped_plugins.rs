@@ -35,7 +35,7 @@ fn help_lists_and_explains_the_commands() {
     let host = Host::start(&SHIPPED);
     let mut client = Lines::connect(&host);
     let lines = client.ask_all("help");
-    assert_eq!(lines.len(), 36, "{lines:?}");
+    assert_eq!(lines.len(), 38, "{lines:?}");
     assert!(lines.is_sorted(), "{lines:?}");
     assert!(lines.contains(&"echo: TEXT.. — Replies TEXT, byte for byte.".into()), "{lines:?}");
     assert!(lines.contains(&"close: Ends this session.".into()), "{lines:?}");

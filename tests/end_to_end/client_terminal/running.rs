@@ -36,7 +36,7 @@ fn what_is_no_terminal_gets_no_bar() {
     let host = Host::start(&["busy"]);
     let home = tempfile::tempdir().unwrap();
     let mut command = client(&host, home.path(), &[]);
-    command.args(["count", "5000", "steps"]);
+    command.args(["step", "5000", "steps"]);
     let output = tool::run(&mut command, b"");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "5000\n");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
