@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use dropin_tests::tool;
+use dropin_tests::{SHIPPED, tool};
 use tempfile::tempdir;
 
 use super::host_in;
@@ -54,4 +54,44 @@ fn the_units_are_units() {
     let judged = tool::run(security, b"");
     let said = String::from_utf8_lossy(&judged.stdout).into_owned();
     assert!(judged.status.success(), "it is more exposed than 2.0: {said}");
+}
+
+#[test]
+fn all_that_ships_is_in_the_package_and_in_the_image() {
+    let host = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../host");
+    let manifest = fs::read_to_string(host.join("Cargo.toml")).unwrap();
+    let (_, package) = manifest.split_once("[package.metadata.deb]").unwrap();
+    let image = fs::read_to_string(packaging("Dockerfile")).unwrap();
+    for plugin in SHIPPED {
+        let library = format!("target/release/lib{plugin}.so");
+        assert!(
+            package.contains(&format!("[\"{library}\", \"usr/lib/dropin/plugins/\"")),
+            "{plugin}"
+        );
+        assert!(image.contains(&format!("/build/{library} ")), "{plugin}");
+        assert!(image.contains(&format!("--package {plugin}")), "{plugin}");
+    }
+    // What is not built must be there.
+    let sources =
+        package.lines().filter_map(|line| line.trim().strip_prefix("[\"../")?.split('"').next());
+    let sources: Vec<_> = sources.filter(|source| !source.starts_with("target/")).collect();
+    assert!(sources.len() >= 5, "{sources:?}");
+    for source in sources {
+        let folder = source.strip_suffix("/*.md").unwrap_or(source);
+        assert!(host.join("..").join(folder).exists(), "{source}");
+    }
+}
+
+#[test]
+fn the_images_variables_are_settings() {
+    let image = fs::read_to_string(packaging("Dockerfile")).unwrap();
+    let words = image.split_whitespace().filter_map(|word| word.split_once('='));
+    let variables: Vec<_> = words.filter(|(name, _)| name.starts_with("DROPIN_")).collect();
+    assert_eq!(variables.len(), 3, "{variables:?}");
+    let folder = tempdir().unwrap();
+    let said = host_in(folder.path(), &["config"], &variables);
+    assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
+    for (name, _) in variables {
+        assert!(said.stdout.contains(&format!("# environment {name}\n")), "{}", said.stdout);
+    }
 }
