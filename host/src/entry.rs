@@ -107,7 +107,7 @@ impl SessionEntry {
     /// Notes one more command. Called by the session's own thread alone, so that a plain store
     /// does what would else be a locked addition.
     pub fn count_command(&self) {
-        self.commands.store(self.commands.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.commands.store(self.commands.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
     /// Notes that a command is being run now, by its place in memory, or with 0 that none is.
@@ -128,7 +128,8 @@ impl SessionEntry {
     /// the next.
     #[must_use]
     pub fn cancel_running(&self) -> bool {
-        let number = self.commands() + 1;
+        // Who sees that a command is counted sees that it does not run any more.
+        let number = self.commands.load(Ordering::Acquire) + 1;
         if self.running() == 0 {
             return false;
         }

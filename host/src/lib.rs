@@ -200,7 +200,13 @@ pub fn run<B>(
     let table = Arc::new(LiveTable::default());
     let managing = Managing::start(&shared, &table, orders, admission)?;
 
-    let beside = beside(&shared)?;
+    let beside = match beside(&shared) {
+        Ok(beside) => beside,
+        Err(error) => {
+            managing.end(&shared, Outcome::Orderly);
+            return Err(error);
+        }
+    };
     let doorman = Doorman::start(&shared, &table)
         .map_err(|error| StartError::System("start a thread to look after the sessions", error))?;
 

@@ -29,7 +29,8 @@ const LEAVE: Duration = Duration::from_millis(500);
 /// The manager's thread and the watch that feeds it.
 pub(crate) struct Managing {
     watch: Watch,
-    thread: JoinHandle<()>,
+    /// Returns whether all plugins have ended.
+    thread: JoinHandle<bool>,
     done: Receiver<()>,
 }
 
@@ -59,7 +60,7 @@ impl Managing {
                 let _finished = finished;
                 manager.load_folder();
                 drop(ready);
-                manager.run(&orders);
+                manager.run(&orders)
             })
             .map_err(failed("start the manager's thread"))?;
         // An error is the word that is waited for.
@@ -79,9 +80,11 @@ impl Managing {
         // An error of the kind `Disconnected` is the word that is waited for.
         let wait = deadline + LAST_SAVES + LEAVE - now;
         let ended = self.done.recv_timeout(wait).is_err_and(|error| error.is_disconnected());
-        if ended && self.thread.join().is_err() {
-            log::error!("the manager of plugins panicked");
-        }
+        let ended = ended
+            && self.thread.join().unwrap_or_else(|_| {
+                log::error!("the manager of plugins panicked");
+                true
+            });
         match (ended, outcome) {
             (true, outcome) => outcome,
             (false, Outcome::Orderly) => Outcome::Stuck(1),

@@ -14,6 +14,9 @@ use crate::{
 /// More often than this nobody looks.
 const EVERY: Duration = Duration::from_millis(50);
 
+/// The longest text, in bytes: a socket that takes anything takes this at once.
+const TEXT: usize = 256;
+
 /// What one command has for telling its client how far it is. The client gets it ahead of all
 /// replies that are not sent yet, those to earlier commands of the same batch included.
 pub struct Progress<'a> {
@@ -60,9 +63,14 @@ impl Line<'_> {
         if too_soon {
             return;
         }
+        // A reply waits for a client that does not read, but outside of the plugin's gate; here that
+        // would hold up a reload.
+        if !transport.is_writable() {
+            return;
+        }
         self.told = Some(Told { when, complete });
         let mut push = Encoder::new(Protocol::Resp3);
-        push.progress(done, total, text);
+        push.progress(done, total, &text[..text.floor_char_boundary(TEXT)]);
         if transport.write(&mut push, self.shutdown).is_err() {
             // Half a push may be on its way: nothing must follow it.
             transport.give_up();

@@ -29,6 +29,9 @@ use crate::{
 /// How long the acceptor rests after the system could not give it a connection.
 const REST: Duration = Duration::from_millis(50);
 
+/// How long the acceptor of a listener that was passed waits before it looks for the host's end.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -50,6 +53,10 @@ pub fn serve(
 ) -> io::Result<Outcome> {
     let (events, happened) = unbounded();
     let Listeners { sockets, inherited } = listeners;
+    if inherited {
+        // Others go on using them, so that they cannot be shut down to wake an acceptor.
+        sockets.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
+    }
     let listeners: Vec<Arc<TcpListener>> = sockets.into_iter().map(Arc::new).collect();
     let acceptors = listeners.iter().map(|listener| {
         let (shared, table) = (Arc::clone(shared), Arc::clone(table));
@@ -75,12 +82,8 @@ pub fn serve(
         }
     }
 
-    for listener in &listeners {
-        if inherited {
-            platform::wake_by_connecting(listener);
-        } else {
-            platform::wake_listener(listener);
-        }
+    if !inherited {
+        listeners.iter().for_each(|listener| platform::wake_listener(listener));
     }
     for acceptor in acceptors {
         if acceptor.join().is_err() {
@@ -125,6 +128,11 @@ fn accept(
         let error = match accepted {
             Ok((stream, peer)) => {
                 start(shared, table, stream, peer, events);
+                continue;
+            }
+            // Only one that was passed does not wait.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                platform::wait_for_client(listener, LOOK);
                 continue;
             }
             Err(error) => error,

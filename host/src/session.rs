@@ -18,6 +18,8 @@ use crate::{
     entry::SessionEntry,
     input::Input,
     metrics::Meter,
+    news::Topic,
+    platform::Waited,
     shared::Shared,
     shutdown,
     table::{Answer, Flow, LiveTable},
@@ -129,7 +131,9 @@ impl Session {
                 continue;
             }
             self.shrink_when_idle();
-            self.tell_news()?;
+            if let Some(end) = self.tell_news()? {
+                return Ok(end);
+            }
             if let Some(end) = self.receive()? {
                 return Ok(end);
             }
@@ -226,15 +230,19 @@ impl Session {
     }
 
     /// Tells a subscriber what happens, until there is something to read from it.
-    fn tell_news(&mut self) -> io::Result<()> {
+    fn tell_news(&mut self) -> io::Result<Option<End>> {
+        let Some(subscription) = self.following.subscription() else { return Ok(None) };
+        // Who follows plugins waits for what may never come, and may look after the host.
+        let heard = (!self.following.plugins()).then(Instant::now);
         loop {
-            let Some(subscription) = self.following.subscription() else { return Ok(()) };
             self.following.tell(&mut self.replies);
             if !self.replies.is_empty() {
                 self.transport.write(&mut self.replies, &self.shared.shutdown)?;
             }
-            if self.transport.wait_for_input(subscription.wake()) {
-                return Ok(());
+            match self.transport.wait_for_input(subscription.wake(), heard) {
+                Waited::Input => return Ok(None),
+                Waited::Alarm => {}
+                Waited::TimedOut => return Ok(Some(self.turn_out(End::Idle))),
             }
         }
     }
@@ -248,6 +256,10 @@ impl Session {
     /// Somebody else from now on, as far as rights go.
     fn stand(&mut self, standing: Standing) -> io::Result<()> {
         self.standing = standing;
+        if !self.standing.is_admin() {
+            // What happens to plugins is for those who look after the host.
+            self.following.change(Topic::Plugins, None);
+        }
         let key = self.standing.key().cloned();
         self.entry.hold(key.clone());
         // The key may have gone just before the entry had it.

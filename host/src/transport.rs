@@ -15,7 +15,7 @@ use self::tls::Tls;
 use crate::{
     config::Bounds,
     entry::SessionEntry,
-    platform::{self, Wake},
+    platform::{self, Waited, Wake},
     shutdown::Shutdown,
     wire::Encoder,
 };
@@ -252,15 +252,27 @@ impl Transport {
         self.has_input() || platform::wait_readable(&self.entry.stream, time)
     }
 
-    /// Waits for something to read or for the alarm; returns whether it is the former.
+    /// Waits for something to read or for the alarm; for a client that has been heard at `heard` at
+    /// most for as long as it may send nothing.
     #[must_use]
-    pub fn wait_for_input(&mut self, wake: &Wake) -> bool {
-        self.has_input() || platform::wait_for_input(&self.entry.stream, wake)
+    pub fn wait_for_input(&mut self, wake: &Wake, heard: Option<Instant>) -> Waited {
+        if self.has_input() {
+            return Waited::Input;
+        }
+        let silent = |heard: Instant| Some(self.idle_timeout?.saturating_sub(heard.elapsed()));
+        let left = heard.and_then(silent);
+        platform::wait_for_input(&self.entry.stream, wake, left)
     }
 
     /// What TLS has taken from the socket already, the socket does not show.
     fn has_input(&mut self) -> bool {
         self.tls.as_mut().is_some_and(|tls| tls.has_input())
+    }
+
+    /// Whether the client takes a little at once.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        platform::is_writable(&self.entry.stream)
     }
 
     /// Ends the connection at once, whatever is on its way.

@@ -163,8 +163,8 @@ impl Request {
     ///
     /// Clients that speak RESP3 get it at once, as a push `progress DONE TOTAL TEXT`; the others
     /// get none. It may be called as often as there is something to tell: the host passes on a few
-    /// a second, and the first that says that all is done. Where the client does not read, this
-    /// waits as a reply would; where it is gone, nothing happens.
+    /// a second, and the first that says that all is done, of the text 256 bytes. What a client
+    /// that reads slowly does not take at once, it does not get.
     pub fn progress(&self, done: u64, total: u64, text: &str) {
         self.raw.session.progress(done, total, text.into());
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dropin_tests::{Frame, Host, Resp, Setup, keys::add_key};
+use dropin_tests::{Frame, Host, LIMIT, Resp, Setup, keys::add_key, wait_until};
 
 fn changed() -> Frame {
     Frame::Push(vec!["commands".into(), "changed".into()])
@@ -100,4 +100,19 @@ fn the_docs_name_the_subcommands_of_builtins() {
     assert_eq!(arguments[0].get("name"), Some(&"ID".into()));
     assert_eq!(client.get("client|id").unwrap().get("arguments"), None);
     assert_eq!(docs.get("ks").unwrap().get("subcommands"), None);
+}
+
+#[test]
+fn who_becomes_a_user_follows_plugins_no_more() {
+    let host = Host::start(&["text"]);
+    let key = add_key(&host, "alice", &[]);
+    let mut client = Resp::connect3(&host);
+    for topic in ["plugin", "command"] {
+        assert_eq!(client.ask(&[topic, "watch"]), Frame::ok());
+    }
+    wait_until("the host knows the key", LIMIT, || {
+        client.ask(&["AUTH", "alice", &key]) == Frame::ok()
+    });
+    host.install("store");
+    assert_eq!(client.frame(), changed());
 }

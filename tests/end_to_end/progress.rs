@@ -45,6 +45,13 @@ fn a_worker_that_tells_it_all_the_time_does_not_flood_its_client() {
 }
 
 #[test]
+fn a_long_text_is_cut() {
+    let host = Host::start(&["busy"]);
+    let (told, _) = run(&mut Resp::connect3(&host), &["step", "1", &"æ".repeat(1_000)]);
+    assert_eq!(told, [(1, 1, "æ".repeat(128))]);
+}
+
+#[test]
 fn protocols_without_pushes_get_the_reply_alone() {
     let host = Host::start(&["busy"]);
     assert_eq!(Resp::connect(&host).ask(&["step", "5"]), 5.into());

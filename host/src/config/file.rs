@@ -1,13 +1,17 @@
 //! The settings file: flags' names as keys.
 
 use std::{
-    fmt, fs, io,
+    fmt,
+    fs::Metadata,
+    io::{self, Read},
     ops::Range,
     path::{Path, PathBuf},
 };
 
 use clap::{ArgAction, Command, error::ErrorKind};
 use toml::de::{DeTable, DeValue};
+
+use crate::platform;
 
 /// What a settings file says, checked key by key.
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ pub(super) struct Entry {
 pub enum FileError {
     /// It cannot be read.
     Read(PathBuf, io::Error),
+    /// Other users could have changed it: path, how, and what to do.
+    Insecure(PathBuf, String),
     /// A line of it is wrong: path, line, what is wrong.
     Line(PathBuf, usize, String),
 }
@@ -39,8 +45,12 @@ pub enum FileError {
 impl SettingsFile {
     /// Reads a file whose keys are the flags of this command.
     pub(super) fn read(path: &Path, command: &Command) -> Result<Self, FileError> {
-        let text =
-            fs::read_to_string(path).map_err(|error| FileError::Read(path.to_owned(), error))?;
+        let failed = |error| FileError::Read(path.to_owned(), error);
+        let mut file = platform::open_file(path).map_err(failed)?;
+        // Who can write to it chooses whose plugins the host runs.
+        check_rights(path, &file.metadata().map_err(failed)?)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(failed)?;
         Self::parse(path, &text, command)
     }
 
@@ -79,6 +89,20 @@ impl SettingsFile {
         }
         Ok(Self { path: path.to_owned(), entries })
     }
+}
+
+fn check_rights(path: &Path, opened: &Metadata) -> Result<(), FileError> {
+    let insecure = |problem| Err(FileError::Insecure(path.to_owned(), problem));
+    if platform::mode_for_others(opened) & 0o022 != 0 {
+        return insecure(format!(
+            "can be written to by others; run: chmod go-w {}",
+            path.display()
+        ));
+    }
+    if !platform::is_own(opened) {
+        return insecure("belongs to another user; make it the host's user's or root's".into());
+    }
+    Ok(())
 }
 
 /// The flags of a command that a settings file may hold: all but those about the program itself.
@@ -177,6 +201,9 @@ impl fmt::Display for FileError {
         match self {
             Self::Read(path, error) => {
                 write!(out, "cannot read the settings file {}: {error}", path.display())
+            }
+            Self::Insecure(path, problem) => {
+                write!(out, "the settings file {} {problem}", path.display())
             }
             Self::Line(path, line, problem) => write!(out, "{}:{line}: {problem}", path.display()),
         }

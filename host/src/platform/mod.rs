@@ -17,8 +17,10 @@ pub use self::{
     },
     journal::logs_to_journal,
     memory::{Usage, usage},
-    net::{Hangup, claim_port, prepare, wait_for_hangup, wake_by_connecting, wake_listener},
+    net::{
+        Hangup, claim_port, is_writable, prepare, wait_for_client, wait_for_hangup, wake_listener,
+    },
     process::{die_with_parent, kill_group, own_group, own_program},
     service::{has_service_manager, inherited_listeners, tell_service_manager, watchdog},
-    wake::{Alarm, Wake, wait_for_input, wait_readable},
+    wake::{Alarm, Waited, Wake, wait_for_input, wait_readable},
 };

@@ -35,8 +35,8 @@ pub fn wake_listener(listener: &TcpListener) {
     wake_by_connecting(listener);
 }
 
-/// The same for a listener that others go on using: it is left as it is.
-pub fn wake_by_connecting(listener: &TcpListener) {
+#[cfg(not(target_os = "linux"))]
+fn wake_by_connecting(listener: &TcpListener) {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
     let Ok(mut address) = listener.local_addr() else { return };
     if address.ip().is_unspecified() {
@@ -47,6 +47,38 @@ pub fn wake_by_connecting(listener: &TcpListener) {
     }
     // A failure leaves the acceptor to the next client that connects.
     let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
+}
+
+/// Waits up to `time` for a client to be there for accepting.
+pub fn wait_for_client(listener: &TcpListener, time: Duration) {
+    #[cfg(unix)]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let time = Timespec::try_from(time).ok();
+        // Whatever comes of it, the caller looks.
+        let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], time.as_ref());
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = listener;
+        std::thread::sleep(time);
+    }
+}
+
+/// Whether the peer takes something at once.
+#[must_use]
+pub fn is_writable(stream: &TcpStream) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut watched = [PollFd::new(stream, PollFlags::OUT)];
+        poll(&mut watched, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = stream;
+        true
+    }
 }
 
 /// What can be told of a peer that has not been read from.

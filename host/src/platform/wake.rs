@@ -65,31 +65,49 @@ impl Wake {
     }
 }
 
-/// Waits until there is something to read from the client, or the alarm has rung; returns whether
-/// it is the client.
+/// What a wait has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// There is something to read from the client, or the connection is over.
+    Input,
+    /// The alarm has rung.
+    Alarm,
+    /// The time is over.
+    TimedOut,
+}
+
+/// Waits up to `time`, or for ever, until there is something to read from the client or the alarm
+/// has rung.
 #[must_use]
-pub fn wait_for_input(stream: &TcpStream, wake: &Wake) -> bool {
+pub fn wait_for_input(stream: &TcpStream, wake: &Wake, time: Option<Duration>) -> Waited {
     #[cfg(unix)]
     {
-        use rustix::event::{PollFd, PollFlags, poll};
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let mut watched =
             [PollFd::new(stream, PollFlags::IN), PollFd::new(&wake.pipe, PollFlags::IN)];
-        // An interrupted poll leaves it to the read to wait, or to the next round.
-        match poll(&mut watched, None) {
+        let time = time.and_then(|time| Timespec::try_from(time).ok());
+        match poll(&mut watched, time.as_ref()) {
+            Ok(0) => Waited::TimedOut,
             // An alarm that nobody can ring any more must not keep the client waiting.
-            Ok(_) => !watched[1].revents().contains(PollFlags::IN),
-            Err(_) => false,
+            Ok(_) if !watched[1].revents().contains(PollFlags::IN) => Waited::Input,
+            // An interrupted poll leaves it to the next round.
+            Ok(_) | Err(_) => Waited::Alarm,
         }
     }
     #[cfg(not(unix))]
     {
+        const SLICE: Duration = Duration::from_millis(50);
+        let (started, before) = (std::time::Instant::now(), stream.read_timeout().ok().flatten());
         loop {
             if wake.rung.load(Ordering::SeqCst) {
-                return false;
+                return Waited::Alarm;
             }
-            let limited = stream.set_read_timeout(Some(Duration::from_millis(50))).is_ok();
+            if time.is_some_and(|time| started.elapsed() >= time) {
+                return Waited::TimedOut;
+            }
+            let limited = stream.set_read_timeout(Some(SLICE)).is_ok();
             let seen = stream.peek(&mut [0]);
-            let restored = stream.set_read_timeout(None).is_ok();
+            let restored = stream.set_read_timeout(before).is_ok();
             match seen {
                 Err(error)
                     if limited
@@ -98,7 +116,7 @@ pub fn wait_for_input(stream: &TcpStream, wake: &Wake) -> bool {
                             error.kind(),
                             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
                         ) => {}
-                _ => return true,
+                _ => return Waited::Input,
             }
         }
     }

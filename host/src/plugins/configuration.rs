@@ -41,6 +41,8 @@ pub struct Given {
     pub content: Option<blake3::Hash>,
     /// Why it was refused, if it was.
     pub refused: Option<String>,
+    /// The plugin has not said what it made of it.
+    pub open: bool,
     /// When.
     pub when: Instant,
 }
@@ -52,13 +54,17 @@ pub struct Problem {
     pub words: String,
     /// The same file may be taken a moment later.
     pub passing: bool,
+    /// The plugin may yet put it in force.
+    pub open: bool,
 }
 
 impl Given {
     /// What a generation has just been given.
     #[must_use]
-    pub fn now(text: Option<&str>, refused: Option<String>) -> Self {
-        Self { content: content(text), refused, when: Instant::now() }
+    pub fn now(text: Option<&str>, problem: Option<&Problem>) -> Self {
+        let refused = problem.map(|problem| problem.words.clone());
+        let open = problem.is_some_and(|problem| problem.open);
+        Self { content: content(text), refused, open, when: Instant::now() }
     }
 
     /// What it has been given in words, for a plugin of this name.
@@ -71,6 +77,9 @@ impl Given {
         let ago = self.when.elapsed().as_secs();
         match &self.refused {
             None => format!("{file} applied {ago} s ago"),
+            Some(why) if self.open => {
+                format!("{file} given {ago} s ago, which values are in force is not known: {why}")
+            }
             Some(why) => format!("{file} refused {ago} s ago, the old values are in force: {why}"),
         }
     }
@@ -88,7 +97,7 @@ pub fn content(text: Option<&str>) -> Option<blake3::Hash> {
 /// Where others could have written it, it is no plain file, too long or not UTF-8, changes
 /// meanwhile, or cannot be read.
 pub fn read(file: &Path, admission: &Admission) -> Result<Option<String>, Problem> {
-    let lasting = |words: String| Err(Problem { words, passing: false });
+    let lasting = |words: String| Err(Problem { words, passing: false, open: false });
     let opened = match platform::open_file(file) {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -109,7 +118,7 @@ pub fn read(file: &Path, admission: &Admission) -> Result<Option<String>, Proble
     let after = opened.metadata().map_err(|error| unreadable("look at it", &error))?;
     if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
         let words = "it changed while it was being read".to_owned();
-        return Err(Problem { words, passing: true });
+        return Err(Problem { words, passing: true, open: false });
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Some(text)),
@@ -131,7 +140,7 @@ pub fn apply(
 ) -> Result<(), Problem> {
     if generation.configuring.swap(true, Ordering::SeqCst) {
         let words = "an earlier `configure` of it has not returned yet".to_owned();
-        return Err(Problem { words, passing: true });
+        return Err(Problem { words, passing: true, open: false });
     }
     let configured = Arc::clone(generation);
     let applied = patience::within(patience, "configure", move || {
@@ -140,13 +149,14 @@ pub fn apply(
         applied
     });
     match applied {
-        Ok(applied) => applied.map_err(|words| Problem { words, passing: false }),
+        Ok(applied) => applied.map_err(|words| Problem { words, passing: false, open: false }),
         Err(lost) => {
             if lost == Lost::NoThread {
                 generation.configuring.store(false, Ordering::SeqCst);
             }
             let words = lost.explain("configure", patience.time);
-            Err(Problem { words, passing: lost != Lost::TimedOut })
+            let open = lost == Lost::TimedOut;
+            Err(Problem { words, passing: !open, open })
         }
     }
 }
@@ -170,7 +180,7 @@ impl Problem {
 fn unreadable(operation: &str, error: &io::Error) -> Problem {
     // When there are descriptors again, nothing in the folder has changed.
     let passing = platform::is_out_of_descriptors(error);
-    Problem { words: format!("cannot {operation}: {error}"), passing }
+    Problem { words: format!("cannot {operation}: {error}"), passing, open: false }
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ fn commands(encoder: &mut DescriptorEncoder<'_>, all: &[Reading]) -> fmt::Result
 fn plugins(encoder: &mut DescriptorEncoder<'_>, shared: &Shared, table: &LiveTable) -> fmt::Result {
     let mut family = encoder.encode_descriptor(
         "dropin_plugin_events",
-        "What happened to plugins; swapped is a reload, refused a library that was not taken",
+        "What happened to plugins; swapped is a reload, refused a library or configuration that was not taken",
         None,
         MetricType::Counter,
     )?;

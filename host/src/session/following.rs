@@ -33,6 +33,11 @@ impl Following {
         self.subscription.as_ref()
     }
 
+    /// Whether it is told all that happens to plugins.
+    pub(super) fn plugins(&self) -> bool {
+        self.plugins
+    }
+
     /// Writes what has happened since this was last asked.
     pub(super) fn tell(&self, replies: &mut Encoder) {
         let Some(subscription) = &self.subscription else { return };

@@ -83,10 +83,12 @@ fn however_many_strangers_come_who_is_trusted_gets_in() {
 }
 
 #[test]
-fn who_sends_nothing_is_told_and_closed_but_not_who_waits_for_news() {
+fn who_sends_nothing_is_told_and_closed_but_not_who_follows_plugins() {
     let host = host(&["--idle-timeout", "0.4"]);
     let mut reader = Resp::connect3(&host);
     assert_eq!(reader.ask(&["plugin", "watch"]), Frame::ok());
+    let mut prompt = Resp::connect3(&host);
+    assert_eq!(prompt.ask(&["command", "watch"]), Frame::ok());
     let mut busy = Lines::connect(&host);
     let mut silent = Lines::connect(&host);
     let said = "nothing was sent for 0.4 s, the connection is closed";
@@ -95,6 +97,7 @@ fn who_sends_nothing_is_told_and_closed_but_not_who_waits_for_news() {
         assert_eq!(busy.ask("ping"), "PONG");
     }
     assert_eq!(silent.end(), [format!("error: {said}")]);
+    assert_eq!(prompt.end(), [Frame::error(&format!("ERR {said}"))]);
     let mut silent = Resp::connect(&host);
     silent.say(&["PING"]);
     assert_eq!(silent.end(), [Frame::Status("PONG".into()), Frame::error(&format!("ERR {said}"))]);

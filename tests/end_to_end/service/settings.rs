@@ -211,6 +211,18 @@ fn what_is_wrong_with_the_file_is_told_with_path_and_line_and_nothing_starts() {
             assert!(ended.stderr.starts_with(&format!("error: {problem}")), "{ended:?}");
         }
     }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let file = folder.path().join("h.toml");
+        fs::write(&file, "port = 5000\n").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
+        let ended = host_in(folder.path(), &["--config", "h.toml"], &[]);
+        let problem =
+            "error: the settings file h.toml can be written to by others; run: chmod go-w";
+        assert_eq!(ended.status, Some(2), "{ended:?}");
+        assert!(ended.stderr.starts_with(problem), "{ended:?}");
+    }
     let ended = host_in(folder.path(), &["--config", "missing.toml"], &[]);
     assert_eq!(ended.status, Some(2));
     assert!(ended.stderr.contains("cannot read the settings file missing.toml"), "{ended:?}");

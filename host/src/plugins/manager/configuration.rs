@@ -73,18 +73,17 @@ impl Manager {
         };
         let content = configuration::content(text.as_deref());
         let Some(slot) = self.slots.get_mut(plugin) else { return };
-        if slot.given.as_ref().is_some_and(|given| given.content == content) {
+        if slot.given.as_ref().is_some_and(|given| given.content == content && !given.open) {
             log::debug!("{} was touched but is the same", file.display());
             return self.retries.forget(file);
         }
         let give_up = || self.shared.shutdown.is_stopping();
         let given = text.clone().unwrap_or_default();
         let applied = configuration::apply(generation, given, &self.patience(&give_up));
-        let refused = applied.as_ref().err().map(|problem| problem.words.clone());
         if !applied.as_ref().is_err_and(|problem| problem.passing)
             && let Some(slot) = self.slots.get_mut(plugin)
         {
-            slot.given = Some(Given::now(text.as_deref(), refused));
+            slot.given = Some(Given::now(text.as_deref(), applied.as_ref().err()));
         }
         let took = started.elapsed();
         if let Err(problem) = applied {
@@ -102,7 +101,7 @@ impl Manager {
 
     /// Tells that a serving generation keeps its old values.
     fn stay(&mut self, generation: &Generation, file: &Path, problem: Problem, took: Duration) {
-        let Problem { words, passing } = problem;
+        let Problem { words, passing, open } = problem;
         let again = passing && self.retries.is_late(file);
         if passing {
             self.retries.later(file, Instant::now());
@@ -113,7 +112,12 @@ impl Manager {
         if again {
             return;
         }
-        let detail = format!("its configuration: {words}; the old values stay in force");
+        let values = if open {
+            "which values are in force is not known"
+        } else {
+            "the old values stay in force"
+        };
+        let detail = format!("its configuration: {words}; {values}");
         if let Some(slot) = self.slots.get_mut(&generation.manifest.name) {
             slot.last_failure = Some((detail.clone(), Instant::now()));
         }

@@ -137,8 +137,8 @@ impl Manager {
         }
     }
 
-    /// Works until it is told to end.
-    pub fn run(mut self, messages: &Receiver<Message>) {
+    /// Works until it is told to end. Returns whether all plugins have ended.
+    pub fn run(mut self, messages: &Receiver<Message>) -> bool {
         loop {
             let wait = self.retired.pause().unwrap_or(IDLE).min(self.retries.pause());
             match messages.recv_timeout(wait) {
@@ -149,7 +149,7 @@ impl Manager {
                 }
                 Ok(Message::End { unload }) => return self.end(unload),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return true,
             }
             self.tick();
         }

@@ -79,8 +79,9 @@ impl Manager {
         Patience { time: self.shared.config.handover_timeout, give_up }
     }
 
-    /// Saves every state; then withdraws and unloads everything, as far as it ends in time.
-    pub(super) fn end(mut self, unload: bool) {
+    /// Saves every state; then withdraws and unloads everything, as far as it ends in time. Returns
+    /// whether all of it has ended.
+    pub(super) fn end(mut self, unload: bool) -> bool {
         let now = Instant::now();
         let deadline = self.shared.shutdown.deadline().unwrap_or(now).max(now + LAST_SAVES);
         let serving: Vec<_> =
@@ -92,7 +93,7 @@ impl Manager {
             }
         });
         if !unload {
-            return;
+            return true;
         }
         self.slots.values_mut().for_each(|slot| slot.serving = None);
         self.publish();
@@ -102,6 +103,7 @@ impl Manager {
             self.tick();
             thread::sleep(retired::TICK);
         }
+        !self.retired.is_busy()
     }
 
     /// Saves a state for the last time. Where a call does not end, it is saved beside that call:
