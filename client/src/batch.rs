@@ -131,6 +131,9 @@ pub fn lines(mut session: Session, screen: Screen, source: Source) -> Result<u8,
             },
             Err(other) => return Err(other),
         };
+        if line.trim_ascii_start().starts_with(b"#") {
+            continue;
+        }
         let command = match quoting::split(&line) {
             Ok(command) if command.is_empty() => continue,
             Ok(command) => command,

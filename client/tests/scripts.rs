@@ -84,7 +84,7 @@ fn the_last_argument_comes_from_a_pipe_as_it_is() {
 
 #[test]
 fn commands_come_from_a_file() {
-    let file = file(b"echo 1\r\n\necho 'a b'\nfail\necho 2");
+    let file = file(b"echo 1\r\n\n  # not a command\necho 'a b'\nfail\necho 2");
     let path = file.path().to_str().unwrap();
     for options in [["-f", path], ["--file", path]] {
         is(&one(server(echo), &options), 1, "1\na b\n2\n", "error: it failed\n");

@@ -38,8 +38,8 @@ fn one_command_makes_a_plugin_that_is_tested_and_served_at_once() {
         "made plugins/word-count, a member of the workspace",
         "test tests::it_greets ... ok",
         &format!("installed plugins/{}", library_name("word-count")),
-        "client s word-count.hello world",
-        "host dev plugins/word-count",
+        " s word-count.hello world",
+        " dev plugins/word-count",
     ] {
         assert!(said_by.contains(part), "{part}: {said_by}");
     }

@@ -180,9 +180,14 @@ fn add_member(manifest: &Path, member: &str) -> Result<(), TaskError> {
     fs::rename(&beside, manifest).map_err(failed("write"))
 }
 
+/// How a program of this workspace is called: it may not have been built yet.
 fn program(name: &str, debug: bool) -> String {
     let profile = if debug { "debug" } else { "release" };
-    format!("target/{profile}/{name}{EXE_SUFFIX}")
+    let file = format!("{name}{EXE_SUFFIX}");
+    if cargo::output(profile).join(&file).exists() {
+        return format!("target/{profile}/{file}");
+    }
+    format!("cargo run {}--package {name} --", if debug { "" } else { "--release " })
 }
 
 #[cfg(test)]
