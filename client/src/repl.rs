@@ -231,7 +231,7 @@ impl Repl {
 
     /// Says something, above the prompt where one is up.
     fn tell(&self, message: &dyn Display) {
-        if !(self.is_asking && self.prompter.print(format!("client: {message}\n"))) {
+        if !(self.is_asking && self.prompter.print(self.screen.say_text(message))) {
             self.screen.say(message);
         }
     }

@@ -5,8 +5,9 @@
 mod fake;
 mod pty;
 
-use fake::{NOTICE, PATIENCE, Talk, server};
+use fake::{NOTICE, PATIENCE, Talk, crowd, server};
 use pty::Terminal;
+use std::sync::Mutex;
 use std::sync::mpsc::{self, Sender};
 
 /// A server that does what the test says when the test says it.
@@ -172,6 +173,30 @@ fn a_reply_cannot_command_the_terminal() {
     orders.send(b"$9\r\n\x1b[31mred!\r\n").unwrap();
     terminal.expect("\\x1b[31mred!\r\n");
     terminal.ends_with(0);
+}
+
+#[test]
+fn a_refusal_above_the_prompt_cannot_command_the_terminal() {
+    let (orders, ordered) = mpsc::channel::<()>();
+    let ordered = Mutex::new(ordered);
+    let port = crowd(move |index, talk| {
+        if index == 0 {
+            talk.greet();
+            let _ = ordered.lock().unwrap().recv();
+        } else {
+            talk.command();
+            talk.send(b"-NOPERM \x1b]0;mine\x07\x1b[2J away\r\n");
+            talk.command();
+        }
+    });
+    let mut terminal = Terminal::start(port, &["s"]);
+    terminal.expect("> ");
+    orders.send(()).unwrap();
+    terminal.expect("refuses this client: NOPERM ");
+    terminal.expect("\\x1b]0;mine\\x07\\x1b[2J away\r\n");
+    terminal.expect("not connected, and not trying any longer");
+    terminal.type_text("\x04");
+    terminal.ends_with(2);
 }
 
 #[test]

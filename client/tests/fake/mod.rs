@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -63,6 +64,22 @@ pub fn server(serve: impl FnOnce(&mut Talk) + Send + 'static) -> u16 {
     thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         serve(&mut Talk { reader: BufReader::new(stream) });
+    });
+    port
+}
+
+/// Serves each connection with `serve`, which is told how many came before; gives the port.
+#[allow(dead_code, reason = "not every test has it")]
+pub fn crowd(serve: impl Fn(usize, &mut Talk) + Send + Sync + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = Arc::new(serve);
+    thread::spawn(move || {
+        for (index, stream) in listener.incoming().enumerate() {
+            let serve = Arc::clone(&serve);
+            let mut talk = Talk { reader: BufReader::new(stream.unwrap()) };
+            thread::spawn(move || serve(index, &mut talk));
+        }
     });
     port
 }
