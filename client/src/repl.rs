@@ -2,6 +2,7 @@
 
 mod exchange;
 
+use crate::cancelling::Cancelling;
 use crate::commands::Commands;
 use crate::editor::{Prompter, Question};
 use crate::error::Error;
@@ -37,7 +38,7 @@ pub fn run(session: Session, screen: Screen, reconnect: bool) -> Result<u8, Erro
         live,
         signals,
         is_asking: false,
-        is_cancelling: false,
+        cancelling: None,
         is_stranger: false,
     };
     match repl.run() {
@@ -64,8 +65,8 @@ struct Repl {
     signals: Signals,
     /// Whether a prompt is up.
     is_asking: bool,
-    /// Whether the host is still being asked to cancel a command.
-    is_cancelling: bool,
+    /// While the host is still being asked to cancel a command.
+    cancelling: Option<Cancelling>,
     /// Whether the host wants a key before it serves.
     is_stranger: bool,
 }
@@ -150,7 +151,9 @@ impl Repl {
             Heard::Interrupt => self.signals.heard(),
             Heard::Terminate => return Err(Error::Interrupted),
             Heard::Back(back) => self.back(*back),
-            Heard::Cancelled(_) => self.is_cancelling = false,
+            Heard::Cancelled(wish, _) => {
+                self.end_cancelling(&wish);
+            }
             // Nobody has asked for them.
             Heard::Reply(_) | Heard::Input(_) => {}
         }
@@ -202,7 +205,10 @@ impl Repl {
             return Err(end);
         }
         self.live.set_down(true);
-        self.is_cancelling = false;
+        // The number of this session may be another's, once the host has been started again.
+        if let Some(wish) = self.cancelling.take() {
+            wish.call_off();
+        }
         self.tell(&format_args!("{}; connecting again", end.without_advice()));
         self.session.route().retry(self.session.sender())?;
         self.refresh();
