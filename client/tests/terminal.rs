@@ -209,3 +209,22 @@ fn the_systems_wish_ends_the_client_with_a_clean_terminal() {
     terminal.expect("interrupted");
     terminal.ends_with(130);
 }
+
+#[test]
+fn the_systems_wish_is_kept_while_a_program_runs() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let (port, _orders) = obedient();
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let mut terminal = Terminal::start(port, &["s"]);
+    terminal.expect("> ");
+    terminal.type_text(&format!("! echo sta''rted; read word < {}\r", pipe.display()));
+    terminal.expect("started");
+    kill_process(Pid::from_child(&terminal.child), Signal::TERM).unwrap();
+    // The program reads until its pipe ends.
+    drop(std::fs::File::options().write(true).open(&pipe).unwrap());
+    terminal.expect("interrupted");
+    terminal.ends_with(130);
+}
