@@ -38,6 +38,7 @@ pub fn run(session: Session, screen: Screen, reconnect: bool) -> Result<u8, Erro
         live,
         signals,
         is_asking: false,
+        is_interrupted: false,
         cancelling: None,
         is_stranger: false,
     };
@@ -65,6 +66,8 @@ struct Repl {
     signals: Signals,
     /// Whether a prompt is up.
     is_asking: bool,
+    /// Whether there was a Ctrl-C since the person entered the present lines.
+    is_interrupted: bool,
     /// While the host is still being asked to cancel a command.
     cancelling: Option<Cancelling>,
     /// Whether the host wants a key before it serves.
@@ -99,7 +102,16 @@ impl Repl {
                 }
             };
             let lines: Vec<_> = lines.lines().filter(|line| !line.trim().is_empty()).collect();
+            self.is_interrupted = false;
             for (index, line) in lines.iter().enumerate() {
+                // One that came between two lines is for neither, but for the rest of them.
+                while let Some(heard) = self.session.hear_event() {
+                    self.take(heard)?;
+                }
+                if self.is_interrupted {
+                    kept = lines[index..].join("\n");
+                    break;
+                }
                 if lines.len() > 1 {
                     self.screen.echo(line);
                 }
@@ -148,7 +160,7 @@ impl Repl {
             Heard::Push(values) => self.print(&values),
             Heard::Stray(reply) => self.print(&[reply]),
             Heard::Errand(errand, reply) => self.learn(errand, &reply),
-            Heard::Interrupt => self.signals.heard(),
+            Heard::Interrupt => self.note_interrupt(),
             Heard::Terminate => return Err(Error::Interrupted),
             Heard::Back(back) => self.back(*back),
             Heard::Cancelled(wish, _) => {
@@ -233,6 +245,12 @@ impl Repl {
             }
         }
         self.refresh();
+    }
+
+    /// Notes a Ctrl-C: what the person has entered and what is not sent yet waits for a new Enter.
+    fn note_interrupt(&mut self) {
+        self.signals.heard();
+        self.is_interrupted = true;
     }
 
     /// Says something, above the prompt where one is up.

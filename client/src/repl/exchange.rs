@@ -39,13 +39,17 @@ impl Repl {
             let question = Question::Answer(format!("{danger}; go on? y or n: "));
             match self.ask(question)? {
                 Input::Line(answer) if danger::is_meant(&answer) => {}
-                _ => {
+                refused => {
+                    self.is_interrupted |= matches!(refused, Input::Forget);
                     self.screen.say(&"not sent");
                     return Ok(Done::Yes);
                 }
             }
         }
         self.await_cancelling()?;
+        if self.is_interrupted {
+            return Ok(Done::Kept);
+        }
         if self.live.is_down() {
             self.screen.say(&format_args!(
                 "not connected to {}; the line is kept: Enter sends it once there is a connection",
@@ -93,7 +97,7 @@ impl Repl {
                 }
                 Heard::Interrupt => {
                     bar.erase();
-                    self.signals.heard();
+                    self.note_interrupt();
                     interrupts += 1;
                     if interrupts == 1 {
                         self.cancel()?;
