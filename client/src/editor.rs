@@ -14,7 +14,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{ColorMode, Config, Editor, ExternalPrinter};
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -84,7 +84,7 @@ impl Prompter {
         )));
         let file = history::file();
         let file = file.and_then(|file| match load(&mut editor, &file) {
-            Ok(()) => Some(file),
+            Ok(is_kept) => is_kept.then_some(file),
             Err(error) => {
                 tell(format!("no history is kept in {}: {error}", file.display()));
                 None
@@ -149,9 +149,13 @@ impl Prompter {
     }
 }
 
-fn load(editor: &mut LineEditor, file: &std::path::Path) -> io::Result<()> {
-    history::prepare(file)?;
-    editor.load_history(file).map_err(io_error)
+/// Whether lines are kept there. The editor gets no file that is none: it would change its mode.
+fn load(editor: &mut LineEditor, file: &Path) -> io::Result<bool> {
+    if !history::prepare(file)? {
+        return Ok(false);
+    }
+    editor.load_history(file).map_err(io_error)?;
+    Ok(true)
 }
 
 fn read_line(editor: &mut LineEditor, question: Question, file: Option<&PathBuf>) -> Input {

@@ -1,5 +1,6 @@
 //! What can happen to a client while it waits.
 
+use crate::cancelling::Cancelling;
 use crate::error::Error;
 use crate::reply::Reply;
 use crate::session::Session;
@@ -16,7 +17,7 @@ pub enum Event {
     /// A lost connection is replaced, or can never be.
     Back(Box<Result<Session, Error>>),
     /// What came of asking the host to cancel: whether there was something to cancel.
-    Cancelled(Result<bool, Error>),
+    Cancelled(Cancelling, Result<bool, Error>),
 }
 
 /// What asking for a line gives.
@@ -52,7 +53,7 @@ pub enum Heard {
     /// As in [`Event`].
     Back(Box<Result<Session, Error>>),
     /// As in [`Event`].
-    Cancelled(Result<bool, Error>),
+    Cancelled(Cancelling, Result<bool, Error>),
 }
 
 /// A question of the client's own, asked behind the person's back.
@@ -88,7 +89,7 @@ impl From<Event> for Heard {
             Event::Interrupt => Self::Interrupt,
             Event::Terminate => Self::Terminate,
             Event::Back(back) => Self::Back(back),
-            Event::Cancelled(cancelled) => Self::Cancelled(cancelled),
+            Event::Cancelled(wish, outcome) => Self::Cancelled(wish, outcome),
         }
     }
 }

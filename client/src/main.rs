@@ -3,6 +3,7 @@
 mod access;
 mod args;
 mod batch;
+mod cancelling;
 mod codec;
 mod colour;
 mod command_line;

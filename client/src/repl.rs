@@ -2,6 +2,7 @@
 
 mod exchange;
 
+use crate::cancelling::Cancelling;
 use crate::commands::Commands;
 use crate::editor::{Prompter, Question};
 use crate::error::Error;
@@ -37,7 +38,8 @@ pub fn run(session: Session, screen: Screen, reconnect: bool) -> Result<u8, Erro
         live,
         signals,
         is_asking: false,
-        is_cancelling: false,
+        is_interrupted: false,
+        cancelling: None,
         is_stranger: false,
     };
     match repl.run() {
@@ -64,8 +66,10 @@ struct Repl {
     signals: Signals,
     /// Whether a prompt is up.
     is_asking: bool,
-    /// Whether the host is still being asked to cancel a command.
-    is_cancelling: bool,
+    /// Whether there was a Ctrl-C since the person entered the present lines.
+    is_interrupted: bool,
+    /// While the host is still being asked to cancel a command.
+    cancelling: Option<Cancelling>,
     /// Whether the host wants a key before it serves.
     is_stranger: bool,
 }
@@ -98,7 +102,16 @@ impl Repl {
                 }
             };
             let lines: Vec<_> = lines.lines().filter(|line| !line.trim().is_empty()).collect();
+            self.is_interrupted = false;
             for (index, line) in lines.iter().enumerate() {
+                // One that came between two lines is for neither, but for the rest of them.
+                while let Some(heard) = self.session.hear_event() {
+                    self.take(heard)?;
+                }
+                if self.is_interrupted {
+                    kept = lines[index..].join("\n");
+                    break;
+                }
                 if lines.len() > 1 {
                     self.screen.echo(line);
                 }
@@ -147,10 +160,12 @@ impl Repl {
             Heard::Push(values) => self.print(&values),
             Heard::Stray(reply) => self.print(&[reply]),
             Heard::Errand(errand, reply) => self.learn(errand, &reply),
-            Heard::Interrupt => self.signals.heard(),
+            Heard::Interrupt => self.note_interrupt(),
             Heard::Terminate => return Err(Error::Interrupted),
             Heard::Back(back) => self.back(*back),
-            Heard::Cancelled(_) => self.is_cancelling = false,
+            Heard::Cancelled(wish, _) => {
+                self.end_cancelling(&wish);
+            }
             // Nobody has asked for them.
             Heard::Reply(_) | Heard::Input(_) => {}
         }
@@ -202,7 +217,10 @@ impl Repl {
             return Err(end);
         }
         self.live.set_down(true);
-        self.is_cancelling = false;
+        // The number of this session may be another's, once the host has been started again.
+        if let Some(wish) = self.cancelling.take() {
+            wish.call_off();
+        }
         self.tell(&format_args!("{}; connecting again", end.without_advice()));
         self.session.route().retry(self.session.sender())?;
         self.refresh();
@@ -229,9 +247,15 @@ impl Repl {
         self.refresh();
     }
 
+    /// Notes a Ctrl-C: what the person has entered and what is not sent yet waits for a new Enter.
+    fn note_interrupt(&mut self) {
+        self.signals.heard();
+        self.is_interrupted = true;
+    }
+
     /// Says something, above the prompt where one is up.
     fn tell(&self, message: &dyn Display) {
-        if !(self.is_asking && self.prompter.print(format!("client: {message}\n"))) {
+        if !(self.is_asking && self.prompter.print(self.screen.say_text(message))) {
             self.screen.say(message);
         }
     }

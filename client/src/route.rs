@@ -1,6 +1,7 @@
 //! The way to a host, for as many connections as it takes.
 
 use crate::access::Access;
+use crate::cancelling::Cancelling;
 use crate::config::Target;
 use crate::error::Error;
 use crate::event::Event;
@@ -50,12 +51,16 @@ impl Route {
     }
 
     /// Asks the host, on another connection, to cancel what the session with this number runs;
-    /// [`Event::Cancelled`] tells what came of it.
-    pub fn cancel(&self, id: i64, events: Sender<Event>) -> Result<(), Error> {
+    /// [`Event::Cancelled`] tells what came of it. What is called off is not asked.
+    pub fn cancel(&self, id: i64, events: Sender<Event>) -> Result<Cancelling, Error> {
         let route = self.clone();
+        let wish = Cancelling::new();
+        let carried = wish.clone();
         spawn("cancel", move || {
-            let _ = events.send(Event::Cancelled(cancel(route, id)));
-        })
+            let outcome = cancel(route, id, &carried);
+            let _ = events.send(Event::Cancelled(carried, outcome));
+        })?;
+        Ok(wish)
     }
 }
 
@@ -66,9 +71,13 @@ impl fmt::Debug for Route {
     }
 }
 
-fn cancel(route: Route, id: i64) -> Result<bool, Error> {
+fn cancel(route: Route, id: i64, wish: &Cancelling) -> Result<bool, Error> {
     let patience = route.connect_timeout;
     let mut session = Session::over(Route { timeout: Some(patience), ..route }, &mut |_| {})?;
+    // To connect can take so long that the session runs another command, or is somebody else's.
+    if !wish.begin_sending() {
+        return Ok(false);
+    }
     let words = [b"CLIENT".to_vec(), b"CANCEL".to_vec(), id.to_string().into_bytes()];
     match session.ask(&words, &mut |_| {})? {
         Reply::Integer(number) => Ok(number > 0),

@@ -119,6 +119,16 @@ impl Screen {
         }
     }
 
+    /// What the client itself has to say, as a line that a terminal may have: parts of it can be the
+    /// server's.
+    pub fn say_text(&self, message: &dyn Display) -> String {
+        let mut text = b"client: ".to_vec();
+        // Writing to a vector cannot fail.
+        let _ = text::clean(&mut text, message.to_string().as_bytes(), Escape::AllControls);
+        text.push(b'\n');
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     /// Shows what the client itself has to say.
     pub fn say(&self, message: &dyn Display) {
         let line = format!("client: {message}\n");

@@ -202,6 +202,11 @@ impl Session {
         }
     }
 
+    /// What has already happened on the client's side.
+    pub fn hear_event(&mut self) -> Option<Heard> {
+        self.events.try_recv().ok().map(Heard::from)
+    }
+
     /// Goes on over the connection of another session; what this one waits for stays.
     pub fn adopt(&mut self, other: Self) {
         let Self { connection, server, greeting, notice, owed, .. } = other;

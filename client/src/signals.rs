@@ -13,7 +13,7 @@ const ENOUGH: usize = 3;
 /// Where signals go.
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
-    /// While this is set they are the client's own, or for a program that it runs.
+    /// While this is set Ctrl-C is the client's own, or for a program that it runs.
     deaf: Arc<AtomicBool>,
     /// Those that nobody has listened to.
     unheard: Arc<AtomicUsize>,
@@ -29,7 +29,7 @@ impl Signals {
         Ok(signals)
     }
 
-    /// Passes over signals, or no longer.
+    /// Passes over Ctrl-C, or no longer. The system's wish is always meant for the client.
     pub fn set_deaf(&self, deaf: bool) {
         self.deaf.store(deaf, Ordering::SeqCst);
     }
@@ -40,7 +40,7 @@ impl Signals {
     }
 
     fn arrived(&self, event: Event, events: &Sender<Event>) {
-        if self.deaf.load(Ordering::SeqCst) {
+        if matches!(event, Event::Interrupt) && self.deaf.load(Ordering::SeqCst) {
             return;
         }
         if self.unheard.fetch_add(1, Ordering::SeqCst) + 1 >= ENOUGH {

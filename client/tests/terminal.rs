@@ -5,8 +5,9 @@
 mod fake;
 mod pty;
 
-use fake::{NOTICE, PATIENCE, Talk, server};
+use fake::{NOTICE, PATIENCE, Talk, crowd, server};
 use pty::Terminal;
+use std::sync::Mutex;
 use std::sync::mpsc::{self, Sender};
 
 /// A server that does what the test says when the test says it.
@@ -175,12 +176,55 @@ fn a_reply_cannot_command_the_terminal() {
 }
 
 #[test]
+fn a_refusal_above_the_prompt_cannot_command_the_terminal() {
+    let (orders, ordered) = mpsc::channel::<()>();
+    let ordered = Mutex::new(ordered);
+    let port = crowd(move |index, talk| {
+        if index == 0 {
+            talk.greet();
+            let _ = ordered.lock().unwrap().recv();
+        } else {
+            talk.command();
+            talk.send(b"-NOPERM \x1b]0;mine\x07\x1b[2J away\r\n");
+            talk.command();
+        }
+    });
+    let mut terminal = Terminal::start(port, &["s"]);
+    terminal.expect("> ");
+    orders.send(()).unwrap();
+    terminal.expect("refuses this client: NOPERM ");
+    terminal.expect("\\x1b]0;mine\\x07\\x1b[2J away\r\n");
+    terminal.expect("not connected, and not trying any longer");
+    terminal.type_text("\x04");
+    terminal.ends_with(2);
+}
+
+#[test]
 fn the_systems_wish_ends_the_client_with_a_clean_terminal() {
     use rustix::process::{Pid, Signal, kill_process};
     let (port, _orders) = obedient();
     let mut terminal = Terminal::start(port, &["s"]);
     terminal.expect("> ");
     kill_process(Pid::from_child(&terminal.child), Signal::TERM).unwrap();
+    terminal.expect("interrupted");
+    terminal.ends_with(130);
+}
+
+#[test]
+fn the_systems_wish_is_kept_while_a_program_runs() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let (port, _orders) = obedient();
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let mut terminal = Terminal::start(port, &["s"]);
+    terminal.expect("> ");
+    terminal.type_text(&format!("! echo sta''rted; read word < {}\r", pipe.display()));
+    terminal.expect("started");
+    kill_process(Pid::from_child(&terminal.child), Signal::TERM).unwrap();
+    // The program reads until its pipe ends.
+    drop(std::fs::File::options().write(true).open(&pipe).unwrap());
     terminal.expect("interrupted");
     terminal.ends_with(130);
 }

@@ -2,6 +2,7 @@
 
 use super::{Done, Repl, is_change};
 use crate::batch::is_end;
+use crate::cancelling::Cancelling;
 use crate::danger;
 use crate::editor::Question;
 use crate::error::Error;
@@ -38,13 +39,17 @@ impl Repl {
             let question = Question::Answer(format!("{danger}; go on? y or n: "));
             match self.ask(question)? {
                 Input::Line(answer) if danger::is_meant(&answer) => {}
-                _ => {
+                refused => {
+                    self.is_interrupted |= matches!(refused, Input::Forget);
                     self.screen.say(&"not sent");
                     return Ok(Done::Yes);
                 }
             }
         }
         self.await_cancelling()?;
+        if self.is_interrupted {
+            return Ok(Done::Kept);
+        }
         if self.live.is_down() {
             self.screen.say(&format_args!(
                 "not connected to {}; the line is kept: Enter sends it once there is a connection",
@@ -92,7 +97,7 @@ impl Repl {
                 }
                 Heard::Interrupt => {
                     bar.erase();
-                    self.signals.heard();
+                    self.note_interrupt();
                     interrupts += 1;
                     if interrupts == 1 {
                         self.cancel()?;
@@ -101,9 +106,9 @@ impl Repl {
                         return Ok(None);
                     }
                 }
-                Heard::Cancelled(outcome) => {
+                // What came of an earlier one says nothing of this command.
+                Heard::Cancelled(wish, outcome) if self.end_cancelling(&wish) => {
                     bar.erase();
-                    self.is_cancelling = false;
                     match outcome {
                         Ok(true) => {}
                         Ok(false) => self.screen.say(&"the host says that nothing was running"),
@@ -122,18 +127,25 @@ impl Repl {
             return Ok(());
         };
         self.screen.say(&"asking the host to cancel; Ctrl-C again gives the command up");
-        self.session.route().cancel(*id, self.session.sender())?;
-        self.is_cancelling = true;
+        self.cancelling = Some(self.session.route().cancel(*id, self.session.sender())?);
         Ok(())
+    }
+
+    /// Notes that the host has been asked; false where that was for an earlier command.
+    pub(super) fn end_cancelling(&mut self, wish: &Cancelling) -> bool {
+        self.cancelling.take_if(|current| current.is(wish)).is_some()
     }
 
     /// What cancels one command must not reach the host during the next.
     fn await_cancelling(&mut self) -> Result<(), Error> {
-        let deadline = Instant::now().checked_add(self.session.route().connect_timeout);
-        while self.is_cancelling {
+        let patience = self.session.route().connect_timeout;
+        let mut deadline = Instant::now().checked_add(patience);
+        while let Some(wish) = &self.cancelling {
             match self.session.hear(deadline) {
                 Ok(Some(heard)) => self.take(heard)?,
-                Ok(None) => break,
+                Ok(None) if wish.call_off() => self.cancelling = None,
+                // It is on its way: its answer comes, or its own wait for one ends, in that time.
+                Ok(None) => deadline = Instant::now().checked_add(patience),
                 Err(end) => self.lost(end)?,
             }
         }

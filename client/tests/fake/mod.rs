@@ -1,13 +1,14 @@
 //! A server of a few lines, and the client run against it.
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 /// The notice of a host that stops.
-#[allow(dead_code, reason = "not every test has it")]
 pub const NOTICE: &[u8] = b">2\r\n$6\r\nnotice\r\n$27\r\nthe server is shutting down\r\n";
 
 /// Long enough for any machine; only a failing test waits this long.
@@ -49,6 +50,12 @@ impl Talk {
         self.send(format!("${}\r\n{text}\r\n", text.len()).as_bytes());
     }
 
+    /// Answers the client's greeting as a host that can cancel: the session has this number.
+    pub fn greet_as(&mut self, id: u8) {
+        assert_eq!(self.command().unwrap(), ["HELLO", "3"]);
+        self.send(format!("%2\r\n+server\r\n+fake\r\n+id\r\n:{id}\r\n").as_bytes());
+    }
+
     /// Answers the client's greeting.
     pub fn greet(&mut self) {
         assert_eq!(self.command().unwrap(), ["HELLO", "3"]);
@@ -63,6 +70,21 @@ pub fn server(serve: impl FnOnce(&mut Talk) + Send + 'static) -> u16 {
     thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         serve(&mut Talk { reader: BufReader::new(stream) });
+    });
+    port
+}
+
+/// Serves each connection with `serve`, which is told how many came before; gives the port.
+pub fn crowd(serve: impl Fn(usize, &mut Talk) + Send + Sync + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = Arc::new(serve);
+    thread::spawn(move || {
+        for (index, stream) in listener.incoming().enumerate() {
+            let serve = Arc::clone(&serve);
+            let mut talk = Talk { reader: BufReader::new(stream.unwrap()) };
+            thread::spawn(move || serve(index, &mut talk));
+        }
     });
     port
 }

@@ -1,8 +1,8 @@
 //! Earlier lines, on disk; and several lines at once.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use dropin_tests::{Host, terminal::Terminal};
+use dropin_tests::{Host, require, terminal::Terminal, tool};
 
 use super::{Person, client, possible};
 
@@ -67,6 +67,32 @@ fn a_history_that_cannot_be_kept_is_told_and_one_that_is_not_wanted_is_none() {
     assert!(!person.terminal.screen().contains("history"));
     assert!(!person.home.path().join(".local").exists());
     person.leaves();
+}
+
+#[test]
+fn what_is_no_file_keeps_no_history_and_stays_as_it_is() {
+    if !possible() || !require("mkfifo") {
+        return;
+    }
+    let host = Host::start(&["text"]);
+    let home = tempfile::tempdir().unwrap();
+    let pipe = home.path().join("pipe");
+    let link = home.path().join("link");
+    assert_eq!(tool::run(Command::new("mkfifo").arg(&pipe), b"").status.code(), Some(0));
+    fs::set_permissions(&pipe, PermissionsExt::from_mode(0o644)).unwrap();
+    std::os::unix::fs::symlink(&pipe, &link).unwrap();
+    // Both ends are open, so that it can be opened like a device.
+    let _ends = fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    for named in [&pipe, &link] {
+        let mut command = client(&host, home.path(), &[]);
+        command.env("DROPIN_HISTORY", named);
+        let home = tempfile::tempdir_in(home.path()).unwrap();
+        let mut person = Person::with(&host, home, &command, "admin");
+        person.runs("echo x", "x");
+        assert!(!person.terminal.screen().contains("history"), "{}", person.terminal.screen());
+        person.leaves();
+        assert_eq!(fs::metadata(&pipe).unwrap().permissions().mode() & 0o777, 0o644);
+    }
 }
 
 #[test]

@@ -65,6 +65,31 @@ fn who_logged_in_at_the_prompt_can_cancel_too() {
 }
 
 #[test]
+fn ctrl_c_stops_the_pasted_lines_behind_the_command_too() {
+    if !possible() {
+        return;
+    }
+    let host = Host::start(&["busy", "text"]);
+    let mut person = Person::at(&host);
+    person.terminal.press("\x1b[200~linger 600000\nupper a\nupper b\x1b[201~\r");
+    host.wait_for_log("lingering for ");
+    person.terminal.press("\x03");
+    person.terminal.sees("\nerror: CANCELLED lingered no longer\n");
+    // They wait for the person.
+    person.terminal.sees(&format!("{}upper a\nupper b", person.prompt));
+    person.terminal.press("\r");
+    person.terminal.sees("> upper a\nA\n> upper b\nB\n");
+    // So it is where the person is asked about one of them.
+    person.terminal.press("\x1b[200~plugin disable text\nupper c\x1b[201~\r");
+    person.terminal.sees("go on? y or n:");
+    person.terminal.press("\x03");
+    person.terminal.sees(&format!("{}upper c", person.prompt));
+    person.terminal.press("\r");
+    person.terminal.sees("\nC\n");
+    person.leaves();
+}
+
+#[test]
 fn a_command_that_heeds_nothing_is_given_up_with_its_connection() {
     if !possible() {
         return;
