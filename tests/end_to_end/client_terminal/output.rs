@@ -90,6 +90,7 @@ fn colours_are_there_for_who_wants_them() {
     person.terminal.sees("error: unknown command");
     // The prompt, the hint, the error.
     assert_eq!(coloured(person.terminal.written()), [true; 3]);
+    person.terminal.sees_last(&person.prompt.clone());
     let home = person.home;
     person.terminal.press("\x04");
     assert_eq!(person.terminal.finish().0, Some(0));
