@@ -20,6 +20,31 @@ pub fn install(folder: &Path, package: &str) {
     fs::rename(&beside, folder.join(name)).expect("a file can be renamed");
 }
 
+/// Puts a file or directory in the place of another, of whatever kind that is; on Linux so that at
+/// no time is there none.
+///
+/// # Panics
+/// Where it cannot be done.
+pub fn replace_any(path: &Path, by: &Path) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags};
+        rustix::fs::renameat_with(CWD, by, CWD, path, RenameFlags::EXCHANGE)
+            .expect("two names can be exchanged");
+        remove_any(by);
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        remove_any(path);
+        fs::rename(by, path).expect("a file can be renamed");
+    }
+}
+
+fn remove_any(path: &Path) {
+    let removed = if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
+    removed.expect("it can be removed");
+}
+
 /// What this process makes from now on is nobody else's to write to, as the host wants it.
 pub fn close_to_others() {
     #[cfg(unix)]

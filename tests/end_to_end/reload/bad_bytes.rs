@@ -33,9 +33,11 @@ impl What {
         match self {
             Self::Bytes(bytes) => fs::write(&beside, bytes).unwrap(),
             Self::Directory => {
-                // No directory can be renamed over a file.
-                let _ = fs::remove_file(path);
                 fs::create_dir(&beside).unwrap();
+                // No directory can be renamed over a file.
+                if path.exists() {
+                    return files::replace_any(path, &beside);
+                }
             }
             Self::Secret(bytes) => {
                 fs::write(&beside, bytes).unwrap();

@@ -4,7 +4,8 @@
 use std::{fs, thread};
 
 use dropin_tests::{
-    Frame, Host, LIMIT, Lines, Load, Setup, setup::run_host, system::threads, wait_until,
+    Frame, Host, LIMIT, Lines, Load, Setup, files::replace_any, reload::marked, setup::run_host,
+    system::threads, wait_until,
 };
 
 use super::{
@@ -160,10 +161,9 @@ fn as_a_replacement(bad: &Bad) {
     wait_until("no process is left of the attempt", LIMIT, || children(&host) == 0);
     assert_eq!(host.copies(), [""; 0], "no private copy is left of the attempt");
     // A good one is taken as ever.
-    if library.is_dir() {
-        fs::remove_dir(&library).unwrap();
-    }
-    replace(&host, "chameleon", "2");
+    let beside = library.with_file_name(".good");
+    fs::write(&beside, marked("chameleon", "2")).unwrap();
+    replace_any(&library, &beside);
     host.wait_for_answer("colour", "2");
     load.flow();
     load.stop();
