@@ -46,8 +46,8 @@ pub enum Contestant {
     HostPlugin,
     /// The host itself.
     HostBuiltin,
-    /// The host's plugin, its threads in the scheduling class for batches.
-    HostBatch,
+    /// The host's plugin, its sessions in the usual scheduling class.
+    HostNormal,
     /// The host's plugin, among 1,000 commands.
     HostOf1000,
     /// The host's plugin, among 10,000 commands.
@@ -100,7 +100,7 @@ pub const BLOCKED: u32 = 5;
 const MAIN: [Contestant; 7] = [
     Contestant::HostPlugin,
     Contestant::HostBuiltin,
-    Contestant::HostBatch,
+    Contestant::HostNormal,
     Contestant::RedisModule,
     Contestant::RedisBuiltin,
     Contestant::ValkeyModule,
@@ -154,11 +154,11 @@ impl Section {
                 vec![cell(Ask::Nop, 50, 1, Apart, &sizes), cell(Ask::Nop, 50, 64, Apart, &sizes)]
             }
             Self::Blocking => {
-                let threads = [both[0], both[1], Contestant::RedisThread];
+                let threads = [both[0], Contestant::HostNormal, both[1], Contestant::RedisThread];
                 vec![cell(Ask::PingBesideSleep(50), 45, 1, Free, &threads)]
             }
             Self::Burning => {
-                let threads = [both[0], both[1], Contestant::RedisThread];
+                let threads = [both[0], Contestant::HostNormal, both[1], Contestant::RedisThread];
                 vec![cell(Ask::Burn(100), 50, 1, Free, &threads)]
             }
             Self::Idle | Self::Boundary | Self::Reload => Vec::new(),
@@ -172,7 +172,7 @@ impl Contestant {
         match self {
             Self::HostPlugin => "host, plugin",
             Self::HostBuiltin => "host, built-in",
-            Self::HostBatch => "host, plugin, SCHED_BATCH",
+            Self::HostNormal => "host, plugin, normal scheduling",
             Self::HostOf1000 => "host, plugin, 1,000 commands more",
             Self::HostOf10000 => "host, plugin, 10,000 commands more",
             Self::RedisModule => "Redis, module",
@@ -187,7 +187,7 @@ impl Contestant {
     pub fn program(self) -> Program {
         match self {
             Self::HostPlugin | Self::HostBuiltin => Program::Host,
-            Self::HostBatch => Program::HostBatch,
+            Self::HostNormal => Program::HostNormal,
             Self::HostOf1000 => Program::HostOf1000,
             Self::HostOf10000 => Program::HostOf10000,
             Self::RedisModule | Self::RedisThread | Self::RedisBuiltin => Program::Redis,

@@ -37,8 +37,8 @@ const CLIENTS: &str = "20000";
 pub enum Program {
     /// The host with the benchmark's plugin.
     Host,
-    /// The same in the scheduling class for batches, whose threads preempt no others when they wake.
-    HostBatch,
+    /// The same in the usual scheduling class, whose threads may preempt others when they wake.
+    HostNormal,
     /// The same, and a plugin of 1,000 commands more.
     HostOf1000,
     /// The same, and a plugin of 10,000 commands more.
@@ -111,8 +111,10 @@ impl Server {
             .map_err(failed("make", "a folder"))?;
         let (mut command, port) = match program {
             Program::Host => (host(places, &folder, &["bench_plugin"])?, None),
-            Program::HostBatch => {
-                (in_batch_class(&host(places, &folder, &["bench_plugin"])?), None)
+            Program::HostNormal => {
+                let mut command = host(places, &folder, &["bench_plugin"])?;
+                command.args(["--scheduling", "normal"]);
+                (command, None)
             }
             Program::HostOf1000 => (host(places, &folder, &["bench_plugin", "table_1000"])?, None),
             Program::HostOf10000 => {
@@ -246,13 +248,6 @@ fn host(places: &Places, folder: &TempDir, plugins: &[&str]) -> Result<Command, 
         .arg("--state-dir")
         .arg(folder.path().join("state"));
     Ok(command)
-}
-
-fn in_batch_class(command: &Command) -> Command {
-    let mut batch = Command::new("chrt");
-    // It becomes the program, so that the process is the server's.
-    batch.args(["--batch", "0"]).arg(command.get_program()).args(command.get_args());
-    batch
 }
 
 fn redis(

@@ -167,6 +167,13 @@ pub struct Serve {
           help_heading = SERVING)]
     pub grace: Duration,
 
+    /// How sessions take turns where processors are short (Linux): with `batch`, who runs finishes
+    /// first, which serves more requests; with `normal`, who is woken may interrupt, which waits less
+    /// beside work that needs processors for long.
+    #[arg(long, value_name = "CLASS", value_enum, default_value_t = Scheduling::Batch,
+          help_heading = SERVING)]
+    pub scheduling: Scheduling,
+
     /// How changes in the plugins folder are noticed: `notify` by the system's word, `poll` by
     /// looking, for network file systems.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = WatchMode::Notify,
@@ -213,6 +220,15 @@ pub enum WatchMode {
     Notify,
     /// By looking.
     Poll,
+}
+
+/// How sessions take turns where processors are short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scheduling {
+    /// Who runs finishes first.
+    Batch,
+    /// Who is woken may interrupt.
+    Normal,
 }
 
 impl Serve {

@@ -27,6 +27,7 @@ mod overtime;
 mod pages;
 pub mod platform;
 pub mod plugins;
+mod pool;
 pub mod progress;
 pub mod scrape;
 pub mod server;

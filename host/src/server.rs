@@ -8,21 +8,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, select, unbounded};
+use crossbeam_channel::{Receiver, select, unbounded};
 
 use crate::{
     access::trust::Trust,
-    config::Serve,
+    config::{Scheduling, Serve},
     entry::SessionEntry,
     listen::Listeners,
     platform::{self, Spare},
+    pool::{Pool, Work},
     service,
     session::Session,
     sessions::{NoRoom, Room},
     shared::Shared,
     shutdown::Reason,
     table::LiveTable,
-    threads::{Event, Threads},
+    threads::Threads,
     throttle::Throttle,
 };
 
@@ -51,6 +52,7 @@ pub fn serve(
     listeners: Listeners,
     stop: &Receiver<Reason>,
 ) -> io::Result<Outcome> {
+    // Kept to the end: a channel without senders is never silent.
     let (events, happened) = unbounded();
     let Listeners { sockets, inherited } = listeners;
     if inherited {
@@ -58,14 +60,17 @@ pub fn serve(
         sockets.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
     }
     let listeners: Vec<Arc<TcpListener>> = sockets.into_iter().map(Arc::new).collect();
+    // The acceptors' alone: threads without a session end with them.
+    let pool = Arc::new(Pool::new(events.clone()));
     let acceptors = listeners.iter().map(|listener| {
         let (shared, table) = (Arc::clone(shared), Arc::clone(table));
-        let (listener, events) = (Arc::clone(listener), events.clone());
+        let (listener, pool) = (Arc::clone(listener), Arc::clone(&pool));
         thread::Builder::new()
             .name("accept".into())
-            .spawn(move || accept(&shared, &table, &listener, &events))
+            .spawn(move || accept(&shared, &table, &listener, &pool))
     });
     let acceptors = acceptors.collect::<io::Result<Vec<_>>>()?;
+    drop(pool);
 
     let mut threads = Threads::default();
     loop {
@@ -112,12 +117,13 @@ pub fn serve(
     })
 }
 
-fn accept(
-    shared: &Arc<Shared>,
-    table: &Arc<LiveTable>,
-    listener: &TcpListener,
-    events: &Sender<Event>,
-) {
+fn accept(shared: &Arc<Shared>, table: &Arc<LiveTable>, listener: &TcpListener, pool: &Pool) {
+    // Sessions take over the class of who starts them.
+    if shared.config.scheduling == Scheduling::Batch
+        && let Err(error) = platform::give_way()
+    {
+        log::debug!("sessions run in the usual scheduling class: {error}");
+    }
     let mut spare = Spare::take();
     let failures = Throttle::default();
     loop {
@@ -127,7 +133,7 @@ fn accept(
         }
         let error = match accepted {
             Ok((stream, peer)) => {
-                start(shared, table, stream, peer, events);
+                start(shared, table, stream, peer, pool);
                 continue;
             }
             // Only one that was passed does not wait.
@@ -146,7 +152,7 @@ fn accept(
         match lent {
             // Others may have left while this waited for a client: then there is room for it.
             Some(Ok((stream, peer))) if spare.restock() => {
-                start(shared, table, stream, peer, events);
+                start(shared, table, stream, peer, pool);
             }
             Some(Ok((stream, _))) => {
                 turn_away(shared, &stream, "the server is out of file descriptors, try later");
@@ -194,7 +200,7 @@ fn start(
     table: &Arc<LiveTable>,
     stream: TcpStream,
     mut peer: SocketAddr,
-    events: &Sender<Event>,
+    pool: &Pool,
 ) {
     // A socket of the service manager's may take IPv4 clients in the clothes of IPv6.
     peer.set_ip(peer.ip().to_canonical());
@@ -209,25 +215,15 @@ fn start(
         Ok(entry) => entry,
         Err((why, stream)) => return refuse(shared, &stream, peer, why),
     };
-    let id = entry.id;
-    let leaving = Leaving {
-        shared: Arc::clone(shared),
-        table: Arc::clone(table),
-        entry: Arc::clone(&entry),
-        events: events.clone(),
-    };
-    match thread::Builder::new().name(format!("session {id}")).spawn(move || run(&leaving)) {
-        Ok(thread) => {
-            // The server outlives its acceptors.
-            let _ = events.send(Event::Started(id, thread));
-        }
-        Err(error) => {
-            let _ = events.send(Event::NeverStarted(id));
-            turn_away(shared, &entry.stream, "the server is out of threads, try later");
-            shared
-                .turned_away
-                .warn(Instant::now(), || format!("{peer} turned away: no thread for it ({error})"));
-        }
+    let leaving =
+        Leaving { shared: Arc::clone(shared), table: Arc::clone(table), entry: Arc::clone(&entry) };
+    let name = format!("session {}", entry.id);
+    let run = Box::new(move || run(&leaving));
+    if let Err(error) = pool.run(Work { name, run }) {
+        turn_away(shared, &entry.stream, "the server is out of threads, try later");
+        shared
+            .turned_away
+            .warn(Instant::now(), || format!("{peer} turned away: no thread for it ({error})"));
     }
 }
 
@@ -236,7 +232,7 @@ fn run(leaving: &Leaving) {
     let (id, peer) = (entry.id, entry.peer);
     log::debug!("session {id} from {peer} started");
     match Session::new(Arc::clone(shared), Arc::clone(table), Arc::clone(entry)) {
-        Ok(session) => {
+        Ok(mut session) => {
             let end = session.run();
             log::debug!("session {id} from {peer} ended: {end}");
         }
@@ -244,18 +240,15 @@ fn run(leaving: &Leaving) {
     }
 }
 
-/// Takes the client off the list when its thread ends, in whatever way.
+/// Takes the client off the list when its session ends, in whatever way.
 struct Leaving {
     shared: Arc<Shared>,
     table: Arc<LiveTable>,
     entry: Arc<SessionEntry>,
-    events: Sender<Event>,
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
         self.shared.sessions.leave(&self.entry);
-        // Nobody listens where the server has given this session up.
-        let _ = self.events.send(Event::Ended(self.entry.id));
     }
 }

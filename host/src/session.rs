@@ -48,7 +48,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session on a connection that has just come in.
+    /// A session on a connection that has just come in. It is boxed to keep the thread's stack within two
+    /// pages, which is most of what an idle session takes.
     ///
     /// # Errors
     /// The system's, where the connection is already gone.
@@ -56,14 +57,14 @@ impl Session {
         shared: Arc<Shared>,
         table: Arc<LiveTable>,
         entry: Arc<SessionEntry>,
-    ) -> io::Result<Self> {
+    ) -> io::Result<Box<Self>> {
         let config = &shared.config;
         let transport = Transport::new(Arc::clone(&entry), &config.bounds)?;
         let standing = Standing::of(entry.peer, config.doors.trust);
         let parser = Parser::new(config.bounds.limits());
         let (input, replies) = (Input::default(), Encoder::new(Protocol::Lines));
         let (meter, following) = (Meter::new(entry.id), Following::default());
-        let mut session = Self {
+        let mut session = Box::new(Self {
             shared,
             table,
             entry,
@@ -74,13 +75,13 @@ impl Session {
             replies,
             meter,
             following,
-        };
+        });
         session.hold_to_standing()?;
         Ok(session)
     }
 
     /// Serves the client until one of the two, or the host, has enough.
-    pub fn run(mut self) -> End {
+    pub fn run(&mut self) -> End {
         let end = self.serve().unwrap_or_else(End::Lost);
         if matches!(end, End::Shutdown) {
             self.replies.notice(shutdown::NOTICE);

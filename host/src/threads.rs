@@ -11,13 +11,13 @@ use crossbeam_channel::{Receiver, after, never};
 /// How often threads that are just about to end are looked at again.
 const TICK: Duration = Duration::from_millis(2);
 
-/// What acceptors and sessions tell the server.
+/// What the pool and its threads tell the server.
 pub(crate) enum Event {
-    /// A session of this number has started on this thread.
+    /// The thread of this number has started.
     Started(u64, JoinHandle<()>),
-    /// The session's thread is at its end but for what the system does last.
+    /// The thread is at its end but for what the system does last.
     Ended(u64),
-    /// There was no thread for the session, which has ended all the same.
+    /// The system had no thread for this number, which has ended all the same.
     NeverStarted(u64),
 }
 

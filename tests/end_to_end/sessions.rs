@@ -1,8 +1,11 @@
 //! Who is connected, and how a session ends that is asked to.
 
-#[cfg(target_os = "linux")]
-use dropin_tests::system::{session_threads, sockets};
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
+#[cfg(target_os = "linux")]
+use dropin_tests::{
+    Setup,
+    system::{scheduling, session_threads, sockets},
+};
 
 #[test]
 fn clients_lists_every_session_by_ip_and_port() {
@@ -170,4 +173,48 @@ fn sessions_do_not_wait_for_each_other() {
     }
     // The workers take longer than this client would wait.
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
+}
+
+/// Whether sessions' threads are in the class for batches, and that no other of the host's is but
+/// those that start them.
+#[cfg(target_os = "linux")]
+fn sessions_give_way(host: &Host) -> bool {
+    const BATCH: u32 = 3;
+    let mut client = Lines::connect(host);
+    assert_eq!(client.ask("ping"), "PONG");
+    let mut give_way = None;
+    for (name, policy) in scheduling(host.pid()) {
+        if name.starts_with("session ") {
+            give_way = Some(policy == BATCH);
+        } else if name != "accept" && name != "spare" {
+            assert_eq!(policy, 0, "{name}");
+        }
+    }
+    give_way.expect("a thread serves the session")
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn sessions_give_way_to_who_runs_unless_told_otherwise() {
+    assert!(sessions_give_way(&Host::start(&[])));
+    let normal = Setup::new().flags(&["--scheduling", "normal"]).start();
+    assert!(!sessions_give_way(&normal));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn threads_outlast_their_sessions_a_little_and_serve_the_next() {
+    let host = Host::start(&[]);
+    let mut threads = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        let mut client = Lines::connect(&host);
+        assert_eq!(client.ask("ping"), "PONG");
+        drop(client);
+        threads.extend(dropin_tests::system::thread_ids(host.pid()));
+        wait_until("the session has ended", LIMIT, || session_threads(host.pid()) == 0);
+    }
+    // Without it there would be a thread for each, beside those that the host has anyway.
+    assert!(threads.len() < 60, "{}", threads.len());
+    let spare = || dropin_tests::system::threads(host.pid()).contains(&"spare".to_owned());
+    wait_until("no thread waits for ever", LIMIT, || !spare());
 }

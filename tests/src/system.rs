@@ -50,6 +50,29 @@ pub fn threads(pid: u32) -> Vec<String> {
     tasks.flatten().filter_map(name).map(|name| name.trim_end().to_owned()).collect()
 }
 
+/// The system's numbers of a process's threads.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn thread_ids(pid: u32) -> Vec<u32> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The scheduling policies of a process's threads, by the threads' names; 3 is `SCHED_BATCH`.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn scheduling(pid: u32) -> Vec<(String, u32)> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let policy = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        let (start, rest) = stat.rsplit_once(") ")?;
+        // Field 41 of proc_pid_stat(5), of which the third is the first here.
+        let policy = rest.split(' ').nth(41 - 3)?.parse().ok()?;
+        Some((start.split_once('(')?.1.to_owned(), policy))
+    };
+    tasks.flatten().filter_map(policy).collect()
+}
+
 /// How many threads serve a session.
 #[cfg(target_os = "linux")]
 #[must_use]

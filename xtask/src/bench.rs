@@ -5,11 +5,10 @@ use std::{env, fs, path::PathBuf, process::Command};
 use crate::{TaskError, cargo};
 
 /// Programs that the benchmark starts, and how to get them.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("redis-server", "apt-get install redis-server"),
     ("redis-benchmark", "apt-get install redis-tools"),
     ("taskset", "apt-get install util-linux"),
-    ("chrt", "apt-get install util-linux"),
     ("python3", "apt-get install python3"),
     VALGRIND,
 ];

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn batches(fixture: &Fixture, batches: u64, requests: u64) -> Result<Duration, BoundaryError> {
     let (entry, client) = fixture.connect()?;
     let (shared, table) = (Arc::clone(&fixture.shared), Arc::clone(&fixture.table));
-    let session = Session::new(shared, table, entry).map_err(of("start a session"))?;
+    let mut session = Session::new(shared, table, entry).map_err(of("start a session"))?;
     let size = usize::try_from(requests).unwrap_or(1);
     let asking = thread::spawn(move || ask(client, batches, size));
     let took = counted(|| {

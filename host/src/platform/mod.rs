@@ -6,6 +6,7 @@ mod journal;
 mod memory;
 mod net;
 mod process;
+mod scheduling;
 mod service;
 mod wake;
 
@@ -21,6 +22,7 @@ pub use self::{
         Hangup, claim_port, is_writable, prepare, wait_for_client, wait_for_hangup, wake_listener,
     },
     process::{die_with_parent, kill_group, own_group, own_program},
+    scheduling::{give_way, name_thread},
     service::{has_service_manager, inherited_listeners, tell_service_manager, watchdog},
     wake::{Alarm, Waited, Wake, wait_for_input, wait_readable},
 };

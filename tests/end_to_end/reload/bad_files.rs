@@ -189,8 +189,10 @@ fn by_check(bad: &Bad) {
 
 /// The host's threads that serve no session.
 fn own_threads(host: &Host) -> Vec<String> {
-    let mut names: Vec<_> =
-        threads(host.pid()).into_iter().filter(|name| !name.starts_with("session ")).collect();
+    let mut names: Vec<_> = threads(host.pid())
+        .into_iter()
+        .filter(|name| !name.starts_with("session ") && name != "spare")
+        .collect();
     names.sort();
     names
 }

@@ -8,12 +8,13 @@ use tempfile::tempdir;
 use super::host_in;
 
 /// What a flag may be set to, tried in this order until the host takes one that is not its default.
-const VALUES: [&str; 10] = [
+const VALUES: [&str; 11] = [
     "7777",
     "\"4.5\"",
     "[\"127.0.0.2\"]",
     "true",
     "\"poll\"",
+    "\"normal\"",
     "\"lan\"",
     "\"json\"",
     "\"warn\"",

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::{TaskError, install};
 
 /// A reload or an end that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Between two questions whether a reload is over: what a measured time may be too long by.
 const PAUSE: Duration = Duration::from_micros(200);
