@@ -2,7 +2,8 @@
 //!
 //! `state: Type` in [`plugin!`](crate::plugin!) gives every function the state first. There is one
 //! value of the type for each loaded version, and all sessions' threads work on it at once, so it
-//! needs a lock, an atomic or the like.
+//! needs a lock, an atomic or the like. A thread-local is no place for it, nor for what belongs to one
+//! client: a thread whose session has ended may serve another.
 //!
 //! ```standalone_crate
 //! use std::{
