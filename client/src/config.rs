@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::args::Connection;
 use crate::error::Error;
+use crate::folders;
 use crate::place::{Kind, RESERVED, nearest};
 use crate::settings::{Entry, Settings};
 use std::collections::HashMap;
@@ -36,7 +37,7 @@ impl Environment {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .filter(|(name, _)| name.starts_with("DROPIN_"))
             .collect();
-        Self { variables, config_dir: dirs::config_dir() }
+        Self { variables, config_dir: folders::config_dir() }
     }
 
     /// A variable's value; an empty one counts as not set.

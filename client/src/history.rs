@@ -1,5 +1,6 @@
 //! The lines of earlier prompts, kept in a file that only its owner reads.
 
+use crate::folders;
 use crate::line;
 use std::env;
 use std::fs;
@@ -16,7 +17,7 @@ pub fn file() -> Option<PathBuf> {
         Some(named) if named.is_empty() => None,
         Some(named) => Some(PathBuf::from(named)),
         None => {
-            let folder = dirs::state_dir().or_else(dirs::data_local_dir)?;
+            let folder = folders::state_dir()?;
             Some(folder.join("dropin").join("client_history"))
         }
     }

@@ -16,6 +16,7 @@ mod dial;
 mod editor;
 mod error;
 mod event;
+mod folders;
 mod frame;
 mod help;
 mod helper;

@@ -63,10 +63,29 @@ impl Signals {
         Ok(())
     }
 
-    #[cfg(not(unix))]
+    /// Windows ends a client whose console was closed after 5 s, and at once where the handler
+    /// returns, which Tokio's does not.
+    #[cfg(windows)]
     fn start(&self, events: Sender<Event>) -> io::Result<()> {
+        use tokio::{runtime, select, signal::windows};
+        let runtime = runtime::Builder::new_current_thread().build()?;
+        let (mut c, mut pause) = (windows::ctrl_c()?, windows::ctrl_break()?);
+        let (mut close, mut off) = (windows::ctrl_close()?, windows::ctrl_logoff()?);
+        let mut down = windows::ctrl_shutdown()?;
         let signals = self.clone();
-        ctrlc::set_handler(move || signals.arrived(Event::Interrupt, &events))
-            .map_err(|error| io::Error::other(error.to_string()))
+        let listen = async move {
+            loop {
+                let event = select! {
+                    _ = c.recv() => Event::Interrupt,
+                    _ = pause.recv() => Event::Interrupt,
+                    _ = close.recv() => Event::Terminate,
+                    _ = off.recv() => Event::Terminate,
+                    _ = down.recv() => Event::Terminate,
+                };
+                signals.arrived(event, &events);
+            }
+        };
+        let thread = std::thread::Builder::new().name("signals".to_owned());
+        thread.spawn(move || runtime.block_on(listen)).map(drop)
     }
 }

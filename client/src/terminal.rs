@@ -1,9 +1,9 @@
 //! What the operating system knows of the terminal, for the time after the line editor.
 
-#[cfg(not(unix))]
-pub use other::{Saved, interrupt_self, size};
 #[cfg(unix)]
 pub use unix::{Saved, interrupt_self, size};
+#[cfg(windows)]
+pub use windows::{Saved, interrupt_self, size};
 
 #[cfg(unix)]
 mod unix {
@@ -47,8 +47,8 @@ mod unix {
     }
 }
 
-#[cfg(not(unix))]
-mod other {
+#[cfg(windows)]
+mod windows {
     /// A console takes back its modes when the process ends.
     #[derive(Debug)]
     pub struct Saved;
@@ -63,9 +63,10 @@ mod other {
         pub fn restore(&self) {}
     }
 
-    /// Nobody is asked.
+    /// The console's rows and columns; none where there is no console.
     pub fn size() -> Option<(usize, usize)> {
-        None
+        let (columns, rows) = terminal_size::terminal_size()?;
+        Some((rows.0.into(), columns.0.into()))
     }
 
     /// There are no signals.

@@ -28,7 +28,11 @@ impl Home {
     /// Runs the client with these words alone.
     fn client(&self, words: &[&str]) -> Run {
         let mut command = client(1);
-        command.env_remove("DROPIN_PORT").env("XDG_CONFIG_HOME", self.folder.path()).args(words);
+        command
+            .env_remove("DROPIN_PORT")
+            .env("XDG_CONFIG_HOME", self.folder.path())
+            .env("APPDATA", self.folder.path())
+            .args(words);
         run(command, b"")
     }
 }

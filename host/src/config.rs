@@ -31,6 +31,7 @@ pub use self::{
     plugin_trust::PluginTrust,
     resolve::{Origin, ResolveError, Resolved, Setting, command, resolve},
 };
+use crate::platform;
 
 /// The lowest port that the host takes: those below are the system's.
 pub const LOWEST_PORT: u16 = 1024;
@@ -243,7 +244,7 @@ impl Serve {
 #[must_use]
 pub fn state_root(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(|| {
-        let user = dirs::state_dir().or_else(dirs::data_local_dir)?;
+        let user = platform::state_dir()?;
         Some(user.join("dropin"))
     })
 }

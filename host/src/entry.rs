@@ -1,7 +1,7 @@
 //! What others may know of a session, and what they may ask of it.
 
 use std::{
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     access::keys::Key,
-    platform::{self, Hangup},
+    platform::{self, Hangup, Hearing},
 };
 
 /// How long after the end of its sending side a client still counts as there.
@@ -25,6 +25,8 @@ pub struct SessionEntry {
     pub peer: SocketAddr,
     /// The connection; also held by the session, which closes it by ending.
     pub stream: TcpStream,
+    /// Its receiving side.
+    pub hearing: Hearing,
     started: Instant,
     /// Milliseconds after `started`.
     last_active: AtomicU64,
@@ -61,6 +63,7 @@ impl SessionEntry {
             id,
             peer,
             stream,
+            hearing: Hearing::new(),
             started: Instant::now(),
             last_active: AtomicU64::new(0),
             commands: AtomicU64::new(0),
@@ -175,11 +178,15 @@ impl SessionEntry {
         *self.lock_key() = key;
     }
 
+    /// Wakes its session where it waits for its client, of which it hears no more than what has come.
+    pub fn end_hearing(&self) {
+        self.hearing.end(&self.stream);
+    }
+
     /// Has its session end.
     pub fn dismiss(&self) {
         self.dismissed.store(true, Ordering::SeqCst);
-        // A failure means that the connection is gone, and its session with it.
-        let _ = self.stream.shutdown(Shutdown::Read);
+        self.end_hearing();
     }
 
     /// Whether its session is to end.

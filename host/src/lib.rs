@@ -250,12 +250,12 @@ pub fn run<B>(
 fn handle_signals(shutdown: &Arc<Shutdown>) -> Result<(), StartError> {
     let shutdown = Arc::clone(shutdown);
     let asked = AtomicBool::new(false);
-    ctrlc::set_handler(move || {
+    platform::when_asked_to_end(move || {
         shutdown.request(Reason::System);
         if asked.swap(true, Ordering::SeqCst) {
             log::error!("asked to end a second time: ending at once");
             process::exit(STUCK);
         }
     })
-    .map_err(|error| StartError::System("listen for signals", io::Error::other(error)))
+    .map_err(|error| StartError::System("listen for signals", error))
 }

@@ -42,9 +42,7 @@ pub fn listen(addresses: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, Liste
     let mut tries = TRIES;
     loop {
         match listen_once(addresses, port, optional_v6) {
-            Err(clash)
-                if port == 0 && clash.error.kind() == io::ErrorKind::AddrInUse && tries > 0 =>
-            {
+            Err(clash) if port == 0 && platform::is_taken(&clash.error) && tries > 0 => {
                 tries -= 1;
             }
             done => return done,
@@ -66,7 +64,7 @@ fn listen_once(
                 port = listener.local_addr().map_or(port, |bound| bound.port());
                 listeners.push(listener);
             }
-            Err(error) if optional_v6 && ip.is_ipv6() && !in_use(&error) => {
+            Err(error) if optional_v6 && ip.is_ipv6() && !platform::is_taken(&error) => {
                 log::warn!("serving on IPv4 alone: this system has no IPv6 ({error})");
             }
             Err(error) => return Err(ListenError { address, error }),
@@ -87,16 +85,12 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn in_use(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrInUse
-}
-
 impl fmt::Display for ListenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, error } = self;
         let port = address.port();
         match error.kind() {
-            io::ErrorKind::AddrInUse => write!(
+            _ if platform::is_taken(error) => write!(
                 out,
                 "cannot serve on {address}: port {port} is in use; end the program that has it, \
                  or choose another with --port"

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -122,10 +122,7 @@ impl Sessions {
     pub fn close(&self) {
         let mut list = self.list();
         list.closed = true;
-        for entry in list.live.values() {
-            // A failure means that the connection is gone, and its session with it.
-            let _ = entry.stream.shutdown(Shutdown::Read);
-        }
+        list.live.values().for_each(|entry| entry.end_hearing());
     }
 
     /// Ends the sessions whose key is not valid any more.

@@ -4,7 +4,7 @@ mod tls;
 
 use std::{
     io::{self, Read, Write},
-    net::Shutdown as Side,
+    net::{Shutdown as Side, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -47,10 +47,10 @@ impl Transport {
     pub fn new(entry: Arc<SessionEntry>, bounds: &Bounds) -> io::Result<Self> {
         let &Bounds { keepalive, write_timeout, idle_timeout, .. } = bounds;
         platform::prepare(&entry.stream, keepalive, write_timeout)?;
-        entry.stream.set_write_timeout(Some(WRITE_SLICE))?;
+        platform::bound_writes(&entry.stream, WRITE_SLICE)?;
         let idle_timeout = Some(idle_timeout).filter(|time| !time.is_zero());
         if idle_timeout.is_some() {
-            entry.stream.set_read_timeout(idle_timeout)?;
+            entry.hearing.bound(&entry.stream, idle_timeout)?;
         }
         let (deadline, handshake, tls) = Default::default();
         Ok(Self { entry, write_timeout, idle_timeout, deadline, handshake, tls })
@@ -89,7 +89,7 @@ impl Transport {
 
     fn wait_freely(&self, before: Option<Instant>) -> io::Result<()> {
         if before.is_some() && self.due().is_none() {
-            self.entry.stream.set_read_timeout(self.idle_timeout)?;
+            self.entry.hearing.bound(&self.entry.stream, self.idle_timeout)?;
         }
         Ok(())
     }
@@ -150,17 +150,18 @@ impl Transport {
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut stream = &self.entry.stream;
+        let SessionEntry { stream, hearing, .. } = &*self.entry;
         loop {
-            let due = self.due();
+            let (due, mut time) = (self.due(), self.idle_timeout);
             if let Some(due) = due {
                 let left = due.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
-                stream.set_read_timeout(Some(left))?;
+                time = Some(left);
+                hearing.bound(stream, time)?;
             }
-            match stream.read(buffer) {
+            match hearing.read(stream, buffer, time) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) && due.is_some() => {}
                 Err(error) if is_timeout(&error) => return Err(io::ErrorKind::TimedOut.into()),
@@ -180,10 +181,10 @@ impl Transport {
             self.tls = Some(tls);
             return written;
         }
-        let mut stream = &self.entry.stream;
+        let stream = &self.entry.stream;
         let mut blocked_since: Option<Instant> = None;
         while !replies.is_empty() {
-            match stream.write(replies.pending()) {
+            match platform::write(stream, replies.pending(), WRITE_SLICE) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     replies.advance(written);
@@ -217,7 +218,7 @@ impl Transport {
     fn flush(&self, tls: &mut Tls, shutdown: Option<&Shutdown>) -> io::Result<()> {
         let mut blocked_since: Option<Instant> = None;
         while tls.wants_write() {
-            match tls.send(&self.entry.stream) {
+            match tls.send(Outgoing(&self.entry.stream)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(_) => blocked_since = None,
                 Err(error) => self.bear(error, &mut blocked_since)?,
@@ -249,7 +250,7 @@ impl Transport {
     /// Waits up to `time` for something to read, and says whether there is.
     #[must_use]
     pub fn wait_readable(&mut self, time: Duration) -> bool {
-        self.has_input() || platform::wait_readable(&self.entry.stream, time)
+        self.has_input() || self.entry.hearing.wait_readable(&self.entry.stream, time)
     }
 
     /// Waits for something to read or for the alarm; for a client that has been heard at `heard` at
@@ -261,7 +262,7 @@ impl Transport {
         }
         let silent = |heard: Instant| Some(self.idle_timeout?.saturating_sub(heard.elapsed()));
         let left = heard.and_then(silent);
-        platform::wait_for_input(&self.entry.stream, wake, left)
+        self.entry.hearing.wait_for_input(&self.entry.stream, wake, left)
     }
 
     /// What TLS has taken from the socket already, the socket does not show.
@@ -301,6 +302,19 @@ impl Transport {
                 _ => break,
             }
         }
+    }
+}
+
+/// Writes as the platform does it.
+struct Outgoing<'a>(&'a TcpStream);
+
+impl Write for Outgoing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        platform::write(self.0, bytes, WRITE_SLICE)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

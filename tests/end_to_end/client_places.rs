@@ -9,7 +9,7 @@ use crate::client_program::client;
 /// Runs the client of a user whose configuration directory this is.
 fn by_user(home: &tempfile::TempDir, arguments: &[&str]) -> Output {
     let mut command = client(&[], arguments);
-    tool::run(command.env("XDG_CONFIG_HOME", home.path()), b"")
+    tool::run(command.env("XDG_CONFIG_HOME", home.path()).env("APPDATA", home.path()), b"")
 }
 
 fn said(bytes: &[u8]) -> String {

@@ -18,7 +18,7 @@ pub(crate) fn client(started_by: &[&str], arguments: &[&str]) -> Command {
         command.env_remove(format!("DROPIN_{name}"));
     }
     let nowhere = built::output().join("no-such-folder");
-    command.env("HOME", &nowhere).env("XDG_CONFIG_HOME", &nowhere);
+    command.env("HOME", &nowhere).env("XDG_CONFIG_HOME", &nowhere).env("APPDATA", &nowhere);
     command
 }
 

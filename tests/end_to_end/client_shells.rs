@@ -11,10 +11,14 @@ fn printed(arguments: &[&str]) -> Vec<u8> {
     let home = tempfile::tempdir().unwrap();
     for name in ["home", "a.b-c_d"] {
         let mut add = client(&[], &["add", "--quiet", name, "--same"]);
-        let output = tool::run(add.env("XDG_CONFIG_HOME", home.path()), b"");
+        let output =
+            tool::run(add.env("XDG_CONFIG_HOME", home.path()).env("APPDATA", home.path()), b"");
         assert!(output.status.success(), "{output:?}");
     }
-    let output = tool::run(client(&[], arguments).env("XDG_CONFIG_HOME", home.path()), b"");
+    let output = tool::run(
+        client(&[], arguments).env("XDG_CONFIG_HOME", home.path()).env("APPDATA", home.path()),
+        b"",
+    );
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     output.stdout
 }

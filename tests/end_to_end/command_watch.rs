@@ -72,7 +72,9 @@ fn every_role_may_watch_and_is_told_its_role() {
     assert!(info.as_str().contains(" user=alice "), "{info:?}");
     ends(info, " role=user");
     let mut admin = Resp::connect3(&host);
-    assert_eq!(admin.ask(&["AUTH", "boss", &boss]), Frame::ok());
+    dropin_tests::wait_until("the host knows the key", dropin_tests::LIMIT, || {
+        admin.ask(&["AUTH", "boss", &boss]) == Frame::ok()
+    });
     ends(admin.ask(&["client", "info"]), " role=admin");
     let list = admin.ask(&["client", "list"]);
     let of_stranger = format!("addr={} ", stranger.local());

@@ -137,7 +137,7 @@ fn a_link_to_a_library_is_served() {
 
 #[test]
 fn a_library_that_is_no_plugin() {
-    if !require("cc") {
+    if !files::has_compiler() {
         return;
     }
     let why = refused_bytes(&files::compile_c("int answer(void) { return 42; }"));
@@ -146,20 +146,23 @@ fn a_library_that_is_no_plugin() {
 
 #[test]
 fn a_library_that_crashes_in_its_constructor() {
-    if !require("cc") {
+    if !files::has_compiler() {
         return;
     }
     let crash = "__attribute__((constructor)) static void run(void) { __builtin_trap(); }";
     let why = refused_bytes(&files::compile_c(crash));
-    assert!(
-        why.starts_with("it ended the process that probed it: it crashed with signal "),
-        "{why}"
-    );
+    // The loader of Windows catches what goes wrong there.
+    let said = if cfg!(windows) {
+        "the system's loader does not take it: "
+    } else {
+        "it ended the process that probed it: it crashed with signal "
+    };
+    assert!(why.starts_with(said), "{why}");
 }
 
 #[test]
 fn a_library_that_exits_in_its_constructor() {
-    if !require("cc") {
+    if !files::has_compiler() {
         return;
     }
     for status in [0, 7] {
@@ -174,11 +177,11 @@ fn a_library_that_exits_in_its_constructor() {
 
 #[test]
 fn a_library_that_hangs_in_its_constructor() {
-    if !require("cc") {
+    if !files::has_compiler() {
         return;
     }
     let hang = "#include <unistd.h>\n\
-                __attribute__((constructor)) static void run(void) { for (;;) pause(); }";
+                __attribute__((constructor)) static void run(void) { for (;;) sleep(1); }";
     let name = built::library_name("a-bad-one");
     let setup =
         Setup::new().file(&name, &files::compile_c(hang)).flags(&["--probe-timeout", "1.5"]);
@@ -189,7 +192,7 @@ fn a_library_that_hangs_in_its_constructor() {
 
 #[test]
 fn a_library_that_talks_while_it_is_probed() {
-    if !require("cc") {
+    if !files::has_compiler() {
         return;
     }
     let talk = "#include <stdio.h>\n\

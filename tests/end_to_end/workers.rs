@@ -127,7 +127,7 @@ fn what_a_plugin_logs_arrives_under_its_name() {
 fn a_plugin_has_a_directory_of_its_own() {
     let host = Host::start(&["facts"]);
     let mut client = Lines::connect(&host);
-    let expected = host.state_dir().join(format!("{}/data/facts/note", host.port()));
+    let expected = host.own_dir().join("data").join("facts").join("note");
     assert_eq!(client.ask("note 'remember me'"), expected.display().to_string());
     assert_eq!(client.ask("note"), "remember me");
 }

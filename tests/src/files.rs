@@ -1,8 +1,22 @@
 //! Library files, whole and spoiled.
 
-use std::{env::consts::DLL_SUFFIX, fs, path::Path, process::Command};
+use std::{
+    env::{self, consts::DLL_SUFFIX},
+    ffi::OsString,
+    fs, io,
+    path::Path,
+    process::Command,
+};
 
-use crate::built;
+use crate::{
+    built,
+    tool::require,
+    wait::{LIMIT, wait_for},
+};
+
+/// Names a program that compiles C for this system, takes the arguments of `cc`, and leaves its exit
+/// status in a file `status` where it was started.
+const COMPILER: &str = "DROPIN_TEST_CC";
 
 /// What names the library `abi_stable` and its version at the start of its header.
 const ABI_MAGIC: &[u8] = b"abi stable library for Rust     ";
@@ -17,7 +31,23 @@ pub fn install(folder: &Path, package: &str) {
     let beside = folder.join(format!(".{name}.new"));
     let library = fs::read(built::library(package)).expect("the library is built");
     fs::write(&beside, library).expect("a file can be written");
-    fs::rename(&beside, folder.join(name)).expect("a file can be renamed");
+    rename(&beside, folder.join(name));
+}
+
+/// Renames a file. On Windows one that the host reads just then cannot be replaced: this tries again.
+///
+/// # Panics
+/// Where it cannot be done.
+#[track_caller]
+pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let (from, to) = (from.as_ref(), to.as_ref());
+    wait_for("a file can be renamed", LIMIT, || match fs::rename(from, to) {
+        Err(error) if cfg!(windows) && error.kind() == io::ErrorKind::PermissionDenied => None,
+        done => {
+            done.expect("a file can be renamed");
+            Some(())
+        }
+    });
 }
 
 /// Puts a file or directory in the place of another, of whatever kind that is; on Linux so that at
@@ -36,7 +66,7 @@ pub fn replace_any(path: &Path, by: &Path) {
     #[cfg(not(target_os = "linux"))]
     {
         remove_any(path);
-        fs::rename(by, path).expect("a file can be renamed");
+        rename(by, path);
     }
 }
 
@@ -62,30 +92,43 @@ pub fn altered(package: &str, alter: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     bytes
 }
 
-/// Makes an ELF library one for another processor.
+/// Makes a library one for another processor.
 pub fn set_machine(bytes: &mut [u8]) {
     const MACHINE: usize = 18;
-    const SPARC_V9: u8 = 43;
-    bytes[MACHINE..MACHINE + 2].copy_from_slice(&[SPARC_V9, 0]);
+    const SPARC_V9: [u8; 2] = [43, 0];
+    const ALPHA: [u8; 2] = [0x84, 0x01];
+    if bytes.starts_with(b"MZ") {
+        let machine = number(bytes, 0x3c, 4) + 4;
+        bytes[machine..machine + 2].copy_from_slice(&ALPHA);
+    } else {
+        bytes[MACHINE..MACHINE + 2].copy_from_slice(&SPARC_V9);
+    }
 }
 
-/// How many bytes of a 64-bit ELF library the loader maps: what follows is for debuggers.
+/// How many bytes of a library, 64-bit ELF or PE, the loader maps: what follows is for debuggers.
 ///
 /// # Panics
 /// Where the bytes are no such library.
 #[must_use]
 pub fn mapped(bytes: &[u8]) -> usize {
     const LOAD: usize = 1;
-    let number = |at: usize, size: usize| {
-        bytes[at..at + size].iter().rev().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte))
+    let end = if bytes.starts_with(b"MZ") {
+        let header = number(bytes, 0x3c, 4);
+        let table = header + 24 + number(bytes, header + 20, 2);
+        let sections = (0..number(bytes, header + 6, 2)).map(|index| table + index * 40);
+        sections.map(|at| number(bytes, at + 20, 4) + number(bytes, at + 16, 4)).max()
+    } else {
+        let field = |at, size| number(bytes, at, size);
+        let (table, size, count) = (field(32, 8), field(54, 2), field(56, 2));
+        let headers = (0..count).map(|index| table + index * size);
+        let loaded = headers.filter(|at| field(*at, 4) == LOAD);
+        loaded.map(|at| field(at + 8, 8) + field(at + 32, 8)).max()
     };
-    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
-    let headers = (0..count).map(|index| table + index * size);
-    headers
-        .filter(|at| number(*at, 4) == LOAD)
-        .map(|at| number(at + 8, 8) + number(at + 32, 8))
-        .max()
-        .expect("a library has something to load")
+    end.expect("a library has something to load")
+}
+
+fn number(bytes: &[u8], at: usize, size: usize) -> usize {
+    bytes[at..at + size].iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte))
 }
 
 /// Makes a library one that another version of `abi_stable` has built.
@@ -105,12 +148,34 @@ pub fn set_abi_stable(bytes: &mut [u8]) {
 #[must_use]
 pub fn compile_c(source: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("there is room for a folder");
-    let (code, library) = (folder.path().join("library.c"), format!("library{DLL_SUFFIX}"));
-    fs::write(&code, source).expect("a file can be written");
-    let library = folder.path().join(library);
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&code);
-    let status = compiler.status().expect("the compiler can be started");
-    assert!(status.success(), "the compiler does not take the source");
-    fs::read(library).expect("the compiler has written it")
+    let library = format!("library{DLL_SUFFIX}");
+    fs::write(folder.path().join("library.c"), source).expect("a file can be written");
+    // By names without folders: the compiler may be of another system than the test, whose paths
+    // are others.
+    let mut compiler = Command::new(compiler());
+    compiler.args(["-shared", "-fPIC", "-o", &library, "library.c"]).current_dir(folder.path());
+    let ended = compiler.spawn().expect("the compiler can be started").wait();
+    if env::var_os(COMPILER).is_some() {
+        // Under Wine a program of the system's cannot be waited for; it leaves its status in a file.
+        let path = folder.path().join("status");
+        let status = wait_for("the compiler ends", LIMIT, || fs::read_to_string(&path).ok());
+        assert_eq!(status.trim(), "0", "the compiler does not take the source");
+    } else {
+        let status = ended.expect("a child can be waited for");
+        assert!(status.success(), "the compiler does not take the source");
+    }
+    fs::read(folder.path().join(library)).expect("the compiler has written it")
+}
+
+/// Whether there is a C compiler for this system. Where there is none, the test is left out.
+///
+/// # Panics
+/// Where nothing may be left out.
+#[must_use]
+pub fn has_compiler() -> bool {
+    env::var_os(COMPILER).is_some() || require("cc")
+}
+
+fn compiler() -> OsString {
+    env::var_os(COMPILER).unwrap_or_else(|| "cc".into())
 }

@@ -68,7 +68,7 @@ pub fn variant(package: &str, number: usize) -> Vec<u8> {
 pub fn place(folder: &Path, name: &str, bytes: &[u8]) {
     let beside = folder.join(format!(".{name}.new"));
     fs::write(&beside, bytes).expect("a file can be written");
-    fs::rename(&beside, folder.join(name)).expect("a file can be renamed");
+    files::rename(&beside, folder.join(name));
 }
 
 /// A file that is written bit by bit and is held open.
@@ -234,8 +234,25 @@ impl Host {
         found
     }
 
+    /// The private copies of a package's library that are mapped into the host: nobody may write to
+    /// them.
+    #[cfg(windows)]
+    #[must_use]
+    pub fn mapped(&self, package: &str) -> Vec<String> {
+        let start = format!("{}.", package.replace('-', "_"));
+        let mut found = self.copies();
+        found.retain(|name| {
+            let path = self.own_dir().join("copies").join(name);
+            name.starts_with(&start)
+                && File::options().append(true).open(path).is_err_and(|error| {
+                    // Sharing violation: it is run.
+                    error.raw_os_error() == Some(32)
+                })
+        });
+        found
+    }
+
     /// Waits until this many versions of a package's library are mapped.
-    #[cfg(target_os = "linux")]
     #[track_caller]
     pub fn wait_until_mapped(&self, package: &str, count: usize) {
         wait_for(&format!("{count} versions of {package} are mapped"), LIMIT, || {

@@ -231,7 +231,10 @@ pub fn of_its_own(command: &mut Command, folder: &Path) {
     for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "JOURNAL_STREAM"] {
         command.env_remove(name);
     }
-    command.env("XDG_CONFIG_HOME", folder.join("config"));
+    // Where Linux and Windows look for settings.
+    for name in ["XDG_CONFIG_HOME", "APPDATA"] {
+        command.env(name, folder.join("config"));
+    }
 }
 
 fn spawn_into(command: &mut Command, folder: &Path) -> Child {

@@ -41,8 +41,7 @@ fn unimplemented_here() {
     panic!("this system has no signals");
 }
 
-/// The names of a process's threads.
-#[cfg(target_os = "linux")]
+/// The names of a process's threads; none where the system does not tell.
 #[must_use]
 pub fn threads(pid: u32) -> Vec<String> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };

@@ -1,7 +1,7 @@
 //! Crates of an author's: a copy of the workspace, and the template filled in.
 
 use std::{
-    env, fs, io,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -25,7 +25,7 @@ pub fn copy(plugins: &Path) -> PathBuf {
     // Not inside of where it is built: cargo would take its files for what it has made itself.
     let to = target().with_file_name("authors-workspace");
     match fs::remove_dir_all(&to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{to:?}: {error}"),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{to:?}: {error}"),
         _ => fs::create_dir_all(&to).expect("a folder can be made"),
     }
     std::os::unix::fs::symlink(plugins, to.join("plugins")).expect("a link can be made");

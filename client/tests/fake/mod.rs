@@ -97,6 +97,7 @@ pub fn client(port: u16) -> Command {
     }
     command
         .env("XDG_CONFIG_HOME", "/nonexistent")
+        .env("APPDATA", std::env::temp_dir().join("nonexistent"))
         .env("DROPIN_HISTORY", "")
         .env("DROPIN_PORT", port.to_string());
     command

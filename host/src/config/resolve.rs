@@ -18,6 +18,7 @@ use super::{
     Arguments, Dev,
     file::{FileError, SettingsFile, first_words, keys},
 };
+use crate::platform;
 
 /// What the program was asked for, with all settings in it.
 #[derive(Debug)]
@@ -150,15 +151,17 @@ fn settings_file(said: &ArgMatches, command: &Command) -> Result<SettingsFile, R
     let read = |path: &Path| SettingsFile::read(path, command);
     match named {
         Some(path) => read(path),
-        None => match dirs::config_dir().map(|folder| folder.join("dropin").join("host.toml")) {
-            Some(path) => match read(&path) {
-                Err(FileError::Read(_, error)) if error.kind() == io::ErrorKind::NotFound => {
-                    Ok(SettingsFile::default())
-                }
-                read => read,
-            },
-            None => Ok(SettingsFile::default()),
-        },
+        None => {
+            match platform::config_dir().map(|folder| folder.join("dropin").join("host.toml")) {
+                Some(path) => match read(&path) {
+                    Err(FileError::Read(_, error)) if error.kind() == io::ErrorKind::NotFound => {
+                        Ok(SettingsFile::default())
+                    }
+                    read => read,
+                },
+                None => Ok(SettingsFile::default()),
+            }
+        }
     }
     .map_err(ResolveError::File)
 }

@@ -3,7 +3,7 @@
 use std::{
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{ChildStdout, Command, Stdio},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -11,12 +11,12 @@ use std::{
 use crossbeam_channel::{Receiver, bounded};
 use serde::Deserialize;
 
-use crate::platform::{self, LIBRARY_EXTENSION};
+use crate::platform::{Group, LIBRARY_EXTENSION};
 
 /// A `cargo build` that is under way. It ends when this drops, with whatever it has started.
 pub(super) struct Build {
-    child: Child,
-    /// Ends with the child's output.
+    cargo: Group,
+    /// Ends with cargo's output.
     reader: Option<JoinHandle<()>>,
     found: Receiver<Option<PathBuf>>,
     started: Instant,
@@ -55,22 +55,21 @@ impl Build {
     pub(super) fn start(folder: &Path, arguments: &[&str]) -> io::Result<Self> {
         let manifest = folder.canonicalize()?.join("Cargo.toml");
         let mut command = Command::new("cargo");
-        // A signal of the terminal's is the host's to act upon.
-        platform::own_group(&mut command);
-        let mut child = command
+        command
             .args(["build", "--message-format=json-render-diagnostics"])
             .args(arguments)
             .current_dir(folder)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
+            .stdout(Stdio::piped());
+        // A signal of the terminal's is the host's to act upon.
+        let mut cargo = Group::spawn(&mut command)?;
         let (tell, found) = bounded(1);
-        let stdout = child.stdout.take();
+        let stdout = cargo.child.stdout.take();
         let reader = thread::Builder::new().name("cargo".into()).spawn(move || {
             // Nobody listens any more where the build has been given up.
             let _ = tell.send(stdout.and_then(|output| library(output, &manifest)));
         });
-        let mut build = Self { child, reader: None, found, started: Instant::now() };
+        let mut build = Self { cargo, reader: None, found, started: Instant::now() };
         build.reader = Some(reader?);
         Ok(build)
     }
@@ -82,7 +81,7 @@ impl Build {
 
     /// How it ended, and how long it took.
     pub(super) fn finish(mut self, found: Option<PathBuf>) -> io::Result<(Built, Duration)> {
-        let status = self.child.wait()?;
+        let status = self.cargo.child.wait()?;
         let built = match found {
             _ if !status.success() => Built::Failed,
             Some(library) => Built::Library(library),
@@ -94,11 +93,8 @@ impl Build {
 
 impl Drop for Build {
     fn drop(&mut self) {
-        // Where all have ended, none of these does anything.
-        if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            platform::kill_group(&self.child);
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+        if !matches!(self.cargo.child.try_wait(), Ok(Some(_))) {
+            self.cargo.kill();
         }
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();

@@ -230,12 +230,12 @@ impl Bench {
         let beside = self.plugins.join(format!(".{name}.new"));
         fs::write(&beside, bytes)?;
         close_to_others(&beside)?;
-        fs::rename(&beside, &target)?;
+        platform::persist(|| fs::rename(&beside, &target))?;
         if let Some(before) =
             self.dropped.replace(name).filter(|before| Some(before) != self.dropped.as_ref())
         {
             // The package has another name by now.
-            fs::remove_file(self.plugins.join(before))?;
+            platform::persist(|| fs::remove_file(self.plugins.join(&before)))?;
         }
         Ok(!same)
     }

@@ -56,9 +56,11 @@ pub fn is_out_of_descriptors(error: &io::Error) -> bool {
         code == Some(rustix::io::Errno::MFILE.raw_os_error())
             || code == Some(rustix::io::Errno::NFILE.raw_os_error())
     }
-    #[cfg(not(unix))]
+    #[cfg(windows)]
     {
-        let _ = error;
-        false
+        use windows_sys::Win32::{Foundation::ERROR_TOO_MANY_OPEN_FILES, Networking::WinSock};
+        let code = error.raw_os_error();
+        code == Some(WinSock::WSAEMFILE)
+            || code.map(i32::cast_unsigned) == Some(ERROR_TOO_MANY_OPEN_FILES)
     }
 }

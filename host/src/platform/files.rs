@@ -1,6 +1,6 @@
 //! Files and libraries.
 
-use std::{fs, fs::Metadata, io, path::Path};
+use std::{fs, fs::Metadata, io, path::Path, thread, time::Duration};
 
 /// How the system's libraries end, without the dot.
 pub const LIBRARY_EXTENSION: &str = std::env::consts::DLL_EXTENSION;
@@ -52,30 +52,108 @@ pub fn links(file: &Metadata) -> u64 {
     }
 }
 
-/// What tells a file or folder from another of the same name; all the same where the system does
-/// not tell.
+/// What tells a file from another of the same name on the same volume, as well as the system tells it.
 #[must_use]
-pub fn identity(file: &Metadata) -> (u64, u64) {
+pub fn identity(file: &Metadata) -> u64 {
+    #[cfg(unix)]
+    return std::os::unix::fs::MetadataExt::ino(file);
+    #[cfg(windows)]
+    std::os::windows::fs::MetadataExt::creation_time(file)
+}
+
+/// What tells a folder from every other.
+///
+/// # Errors
+/// The system's, where there is none.
+pub fn folder_identity(path: &Path) -> io::Result<(u64, u64)> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        (file.dev(), file.ino())
+        let folder = fs::metadata(path)?;
+        Ok((folder.dev(), folder.ino()))
     }
-    #[cfg(not(unix))]
+    #[cfg(windows)]
     {
-        let _ = file;
-        (0, 0)
+        let folder = winapi_util::Handle::from_path_any(path)?;
+        let data = winapi_util::file::information(&folder)?;
+        Ok((data.volume_serial_number(), data.file_index()))
     }
 }
 
-/// Whether a file is still mapped into this process; `None` where the system does not tell.
+/// Whether a library's file is still mapped into this process; `None` where the system does not
+/// tell.
 #[must_use]
 pub fn is_mapped(path: &Path) -> Option<bool> {
+    if cfg!(windows) {
+        // What is mapped to be run can be opened by nobody who wants to write to it.
+        let opened = fs::File::options().write(true).open(path);
+        return Some(opened.is_err_and(|error| is_in_use(&error)));
+    }
     if !cfg!(target_os = "linux") {
         return None;
     }
-    let maps = std::fs::read("/proc/self/maps").ok()?;
+    let maps = fs::read("/proc/self/maps").ok()?;
     Some(memchr::memmem::find(&maps, path.as_os_str().as_encoded_bytes()).is_some())
+}
+
+/// Opens a file that others put there, to read what is complete: on Windows nobody may write to it
+/// meanwhile.
+///
+/// # Errors
+/// The system's; one that [`is_in_use`] where somebody else has it.
+pub fn open_complete(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::File::options();
+    options.read(true);
+    #[cfg(windows)]
+    {
+        use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_DELETE, FILE_SHARE_READ};
+        let share = FILE_SHARE_READ | FILE_SHARE_DELETE;
+        std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, share);
+    }
+    options.open(path)
+}
+
+/// Whether somebody else has the file, for the moment: on Windows who writes it, runs it, or
+/// searches it for viruses.
+#[must_use]
+pub fn is_in_use(error: &io::Error) -> bool {
+    #[cfg(windows)]
+    {
+        use windows_sys::Win32::Foundation::{
+            ERROR_LOCK_VIOLATION, ERROR_SHARING_VIOLATION, ERROR_USER_MAPPED_FILE,
+        };
+        let code = error.raw_os_error().map(i32::cast_unsigned);
+        let known = [ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION, ERROR_USER_MAPPED_FILE];
+        code.is_some_and(|code| known.contains(&code))
+    }
+    #[cfg(unix)]
+    {
+        let _ = error;
+        false
+    }
+}
+
+/// Renames or removes files, and tries again for a second where somebody else has them: on Windows
+/// a file that has just been written is often being searched for viruses.
+///
+/// # Errors
+/// What the last try returns.
+pub fn persist<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    const TRIES: u32 = 40;
+    const PAUSE: Duration = Duration::from_millis(25);
+    // Denied, and not empty: a file is on its way out but not gone yet.
+    let passing = |error: &io::Error| {
+        use io::ErrorKind as E;
+        let kinds = [E::PermissionDenied, E::DirectoryNotEmpty];
+        cfg!(windows) && (is_in_use(error) || kinds.contains(&error.kind()))
+    };
+    for _ in 1..TRIES {
+        match act() {
+            Err(error) if passing(&error) => thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    act()
 }
 
 /// Makes a directory, where there is none, that its owner alone may look into; the directories

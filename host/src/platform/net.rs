@@ -1,11 +1,12 @@
 //! Sockets.
 
 use std::{
-    io,
+    io::{self, Write},
     net::{TcpListener, TcpStream},
     time::Duration,
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::Socket;
 
 /// Makes the port this process's alone, and free again at once after it.
@@ -18,9 +19,22 @@ pub fn claim_port(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
 }
 
-#[cfg(not(unix))]
-pub fn claim_port(_: &Socket) -> io::Result<()> {
-    Ok(())
+/// Makes the port this process's alone: without it another program could bind it too and take
+/// clients away.
+///
+/// # Errors
+/// The system's.
+#[cfg(windows)]
+pub fn claim_port(socket: &Socket) -> io::Result<()> {
+    super::exclusive::claim(socket)
+}
+
+/// Whether a port cannot be bound since another program has it. Windows calls one that is held
+/// exclusively forbidden.
+#[must_use]
+pub fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+        || (cfg!(windows) && error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// Makes a thread that is blocked in `accept` return with an error, if only for the moment.
@@ -51,34 +65,57 @@ fn wake_by_connecting(listener: &TcpListener) {
 
 /// Waits up to `time` for a client to be there for accepting.
 pub fn wait_for_client(listener: &TcpListener, time: Duration) {
-    #[cfg(unix)]
-    {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let time = Timespec::try_from(time).ok();
-        // Whatever comes of it, the caller looks.
-        let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], time.as_ref());
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = listener;
-        std::thread::sleep(time);
-    }
+    let time = Timespec::try_from(time).ok();
+    // Whatever comes of it, the caller looks.
+    let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], time.as_ref());
 }
 
 /// Whether the peer takes something at once.
 #[must_use]
 pub fn is_writable(stream: &TcpStream) -> bool {
-    #[cfg(unix)]
-    {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut watched = [PollFd::new(stream, PollFlags::OUT)];
-        poll(&mut watched, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    wait_writable(stream, Duration::ZERO)
+}
+
+fn wait_writable(stream: &TcpStream, time: Duration) -> bool {
+    let mut watched = [PollFd::new(stream, PollFlags::OUT)];
+    let time = Timespec::try_from(time).ok();
+    poll(&mut watched, time.as_ref()).is_ok_and(|ready| ready > 0)
+}
+
+/// Has [`write`] give up after this time.
+///
+/// # Errors
+/// The system's.
+pub fn bound_writes(stream: &TcpStream, time: Duration) -> io::Result<()> {
+    if cfg!(windows) { Ok(()) } else { stream.set_write_timeout(Some(time)) }
+}
+
+/// Writes what the peer takes, within the time that [`bound_writes`] was told.
+///
+/// # Errors
+/// The system's; a timeout where the peer takes nothing.
+#[cfg(not(windows))]
+#[inline]
+pub fn write(mut stream: &TcpStream, bytes: &[u8], _: Duration) -> io::Result<usize> {
+    stream.write(bytes)
+}
+
+/// Writes what the peer takes within this time.
+///
+/// After a send that has run out of its `SO_SNDTIMEO` a Windows socket "should not be used": what
+/// was sent is not known. So this waits first.
+/// <https://learn.microsoft.com/windows/win32/api/winsock/nf-winsock-setsockopt>
+///
+/// # Errors
+/// The system's; a timeout where the peer takes nothing.
+#[cfg(windows)]
+pub fn write(mut stream: &TcpStream, bytes: &[u8], time: Duration) -> io::Result<usize> {
+    /// Bytes. A send waits until the system has taken all of it.
+    const PIECE: usize = 64 << 10;
+    if !wait_writable(stream, time) {
+        return Err(io::ErrorKind::TimedOut.into());
     }
-    #[cfg(not(unix))]
-    {
-        let _ = stream;
-        true
-    }
+    stream.write(&bytes[..bytes.len().min(PIECE)])
 }
 
 /// What can be told of a peer that has not been read from.
@@ -97,7 +134,6 @@ pub enum Hangup {
 #[cfg(unix)]
 #[must_use]
 pub fn wait_for_hangup(stream: &TcpStream, time: Duration, ignore_half: bool) -> Hangup {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     #[cfg(target_os = "linux")]
     let half = PollFlags::RDHUP;
     #[cfg(not(target_os = "linux"))]
@@ -119,27 +155,32 @@ pub fn wait_for_hangup(stream: &TcpStream, time: Duration, ignore_half: bool) ->
     }
 }
 
-/// As above, where the system cannot wait for a hang-up: a short look at what there is to read.
-#[cfg(not(unix))]
+/// As above, for Windows, which tells of either end in the same way.
+#[cfg(windows)]
 #[must_use]
 pub fn wait_for_hangup(stream: &TcpStream, time: Duration, ignore_half: bool) -> Hangup {
-    let look = || {
-        if stream.set_nonblocking(true).is_err() {
+    let look = |time: Duration| {
+        let mut watched = [PollFd::new(stream, PollFlags::empty())];
+        let time = Timespec::try_from(time).ok();
+        if poll(&mut watched, time.as_ref()).is_err() {
+            return Hangup::No;
+        }
+        let seen = watched[0].revents();
+        if seen.intersects(PollFlags::ERR | PollFlags::NVAL) {
             return Hangup::Full;
         }
-        let seen = match stream.peek(&mut [0]) {
-            Ok(0) if ignore_half => Hangup::No,
-            Ok(0) => Hangup::Half,
-            Ok(_) => Hangup::No,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Hangup::No,
-            Err(_) => Hangup::Full,
-        };
-        if stream.set_nonblocking(false).is_err() { Hangup::Full } else { seen }
+        if !seen.intersects(PollFlags::HUP) {
+            return Hangup::No;
+        }
+        // There is something to see, so that this does not wait: the end, what was sent before it,
+        // or a reset.
+        if stream.peek(&mut [0]).is_ok() { Hangup::Half } else { Hangup::Full }
     };
-    match look() {
-        Hangup::No => {
+    match look(time) {
+        Hangup::Half if ignore_half => {
+            // It would be told of again and again.
             std::thread::sleep(time);
-            look()
+            if look(Duration::ZERO) == Hangup::Full { Hangup::Full } else { Hangup::No }
         }
         seen => seen,
     }
@@ -157,11 +198,16 @@ pub fn prepare(stream: &TcpStream, keepalive: Duration, unsent: Duration) -> io:
     let unsent = unsent.min(Duration::from_millis(i32::MAX as u64));
     if !keepalive.is_zero() {
         let probe = (keepalive / 4).max(Duration::from_secs(1));
-        let settings =
-            socket2::TcpKeepalive::new().with_time(keepalive.max(Duration::from_secs(1)));
-        #[cfg(any(target_os = "linux", target_os = "macos", windows))]
-        let settings = settings.with_interval(probe).with_retries(3);
-        socket.set_tcp_keepalive(&settings)?;
+        let settings = socket2::TcpKeepalive::new()
+            .with_time(keepalive.max(Duration::from_secs(1)))
+            .with_interval(probe);
+        let counted = socket.set_tcp_keepalive(&settings.clone().with_retries(3));
+        // Windows before 10 version 1703 does not let itself be told how often.
+        if cfg!(windows) && counted.is_err() {
+            socket.set_tcp_keepalive(&settings)?;
+        } else {
+            counted?;
+        }
     }
     // Keepalive is silent while data is unacknowledged; this bounds that case.
     #[cfg(target_os = "linux")]

@@ -1,29 +1,39 @@
 //! Waking a thread that waits for its client.
 
+#[cfg(windows)]
+use std::net::{Ipv4Addr, UdpSocket};
 use std::{
     io,
-    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
+
+use rustix::event::{PollFd, PollFlags};
+
+#[cfg(unix)]
+type Ear = std::io::PipeReader;
+#[cfg(unix)]
+type Bell = std::io::PipeWriter;
+/// Windows waits for sockets alone: one that is connected to itself, so that nobody else is heard.
+#[cfg(windows)]
+type Ear = Arc<UdpSocket>;
+#[cfg(windows)]
+type Bell = Arc<UdpSocket>;
 
 /// Wakes a thread that waits for its [`Wake`].
 #[derive(Debug)]
 pub struct Alarm {
     rung: Arc<AtomicBool>,
-    #[cfg(unix)]
-    pipe: std::io::PipeWriter,
+    pipe: Bell,
 }
 
 /// What a thread waits for beside its client.
 #[derive(Debug)]
 pub struct Wake {
     rung: Arc<AtomicBool>,
-    #[cfg(unix)]
-    pipe: std::io::PipeReader,
+    pipe: Ear,
 }
 
 impl Alarm {
@@ -35,12 +45,15 @@ impl Alarm {
         let rung = Arc::new(AtomicBool::new(false));
         let heard = Arc::clone(&rung);
         #[cfg(unix)]
-        {
-            let (reader, writer) = io::pipe()?;
-            Ok((Self { rung, pipe: writer }, Wake { rung: heard, pipe: reader }))
-        }
-        #[cfg(not(unix))]
-        Ok((Self { rung }, Wake { rung: heard }))
+        let (reader, writer) = io::pipe()?;
+        #[cfg(windows)]
+        let (reader, writer) = {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            socket.connect(socket.local_addr()?)?;
+            let socket = Arc::new(socket);
+            (Arc::clone(&socket), socket)
+        };
+        Ok((Self { rung, pipe: writer }, Wake { rung: heard, pipe: reader }))
     }
 
     /// Wakes the thread, if it has not been woken already.
@@ -50,94 +63,26 @@ impl Alarm {
             // listens.
             #[cfg(unix)]
             let _ = io::Write::write(&mut &self.pipe, &[1]);
+            #[cfg(windows)]
+            let _ = self.pipe.send(&[1]);
         }
     }
 }
 
 impl Wake {
+    /// For waiting until the alarm rings.
+    pub(super) fn watched(&self) -> PollFd<'_> {
+        PollFd::new(&self.pipe, PollFlags::IN)
+    }
+
     /// Forgets that the alarm has rung; call it before looking for the reason.
     pub fn clear(&self) {
         if self.rung.swap(false, Ordering::SeqCst) {
             // The byte may still be on its way, which is no longer than the other thread takes.
             #[cfg(unix)]
             let _ = io::Read::read(&mut &self.pipe, &mut [0]);
+            #[cfg(windows)]
+            let _ = self.pipe.recv(&mut [0]);
         }
-    }
-}
-
-/// What a wait has brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
-    /// There is something to read from the client, or the connection is over.
-    Input,
-    /// The alarm has rung.
-    Alarm,
-    /// The time is over.
-    TimedOut,
-}
-
-/// Waits up to `time`, or for ever, until there is something to read from the client or the alarm
-/// has rung.
-#[must_use]
-pub fn wait_for_input(stream: &TcpStream, wake: &Wake, time: Option<Duration>) -> Waited {
-    #[cfg(unix)]
-    {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut watched =
-            [PollFd::new(stream, PollFlags::IN), PollFd::new(&wake.pipe, PollFlags::IN)];
-        let time = time.and_then(|time| Timespec::try_from(time).ok());
-        match poll(&mut watched, time.as_ref()) {
-            Ok(0) => Waited::TimedOut,
-            // An alarm that nobody can ring any more must not keep the client waiting.
-            Ok(_) if !watched[1].revents().contains(PollFlags::IN) => Waited::Input,
-            // An interrupted poll leaves it to the next round.
-            Ok(_) | Err(_) => Waited::Alarm,
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        const SLICE: Duration = Duration::from_millis(50);
-        let (started, before) = (std::time::Instant::now(), stream.read_timeout().ok().flatten());
-        loop {
-            if wake.rung.load(Ordering::SeqCst) {
-                return Waited::Alarm;
-            }
-            if time.is_some_and(|time| started.elapsed() >= time) {
-                return Waited::TimedOut;
-            }
-            let limited = stream.set_read_timeout(Some(SLICE)).is_ok();
-            let seen = stream.peek(&mut [0]);
-            let restored = stream.set_read_timeout(before).is_ok();
-            match seen {
-                Err(error)
-                    if limited
-                        && restored
-                        && matches!(
-                            error.kind(),
-                            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                        ) => {}
-                _ => return Waited::Input,
-            }
-        }
-    }
-}
-
-/// Waits up to `time` for something to read from the peer, and says whether there is.
-#[must_use]
-pub fn wait_readable(stream: &TcpStream, time: Duration) -> bool {
-    #[cfg(unix)]
-    {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut watched = [PollFd::new(stream, PollFlags::IN)];
-        let time = Timespec::try_from(time).ok();
-        // An interrupted poll counts as something: the read that follows waits.
-        poll(&mut watched, time.as_ref()).map_or(true, |ready| ready > 0)
-    }
-    #[cfg(not(unix))]
-    {
-        let limited = stream.set_read_timeout(Some(time)).is_ok();
-        let seen = stream.peek(&mut [0]);
-        let restored = stream.set_read_timeout(None).is_ok();
-        !limited || !restored || seen.is_ok()
     }
 }

@@ -61,7 +61,7 @@ impl Eye {
         if self.mode == WatchMode::Poll {
             return false;
         }
-        let folder = fs::metadata(&self.folder).ok().map(|folder| platform::identity(&folder));
+        let folder = platform::folder_identity(&self.folder).ok();
         if folder == self.sight.as_ref().map(|sight| sight.folder) {
             return false;
         }
@@ -134,7 +134,7 @@ pub fn look_at(path: &Path) -> Option<Look> {
 
 fn outside(file: &Metadata) -> Option<Outside> {
     let changed = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some((platform::identity(file).1, file.len(), changed.as_nanos()))
+    Some((platform::identity(file), file.len(), changed.as_nanos()))
 }
 
 fn open(folder: &Path) -> notify::Result<(Events, RecommendedWatcher)> {

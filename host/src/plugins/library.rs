@@ -66,7 +66,7 @@ impl Library {
         // they are sound. Who puts a file into the plugins folder vouches for it, and the host
         // opens only bytes that have been opened in a probe before.
         let handle = unsafe { open_now(path) }
-            .map_err(|error| Refusal::NotALibrary { error: describe(&error) })?;
+            .map_err(|error| Refusal::NotALibrary { error: describe(&error, path) })?;
         // SAFETY: the name is that of a static `LibHeader`, by abi_stable's convention, of which
         // `AbiHeaderRef` is a pointer to the first field. A library that uses this very unlikely
         // name for something else breaks this; its header then fails the check of the magic string
@@ -340,7 +340,9 @@ fn say(error: LibraryError) -> String {
     differences(&format!("Error: {error}"))
 }
 
-/// The loader's own words, which the error keeps in its source.
-fn describe(error: &libloading::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+/// The loader's own words, which the error keeps in its source. Those of Windows have a gap for the
+/// file's name.
+fn describe(error: &libloading::Error, path: &Path) -> String {
+    let words = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    if cfg!(windows) { words.replace("%1", &path.to_string_lossy()) } else { words }
 }

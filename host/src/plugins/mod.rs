@@ -1,10 +1,10 @@
 //! Plugins: from a file in the folder to workers in the table, and back out.
 
 pub mod admission;
+pub mod beginning;
 pub mod boundary;
 pub mod clashes;
 pub mod configuration;
-pub mod elf;
 pub mod eye;
 pub mod folder;
 pub mod gate;

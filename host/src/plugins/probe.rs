@@ -7,7 +7,7 @@
 
 use std::{
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -19,7 +19,7 @@ use super::{
     refusal::Refusal,
     verdict,
 };
-use crate::platform;
+use crate::platform::{self, Group};
 
 /// How long the probe's end is not noticed, at the most.
 const POLL: Duration = Duration::from_micros(500);
@@ -41,17 +41,15 @@ pub fn probe(
     let desk = tempfile::tempdir().map_err(failed("make a directory"))?;
     let verdict = desk.path().join("verdict.json");
     let mut command = Command::new(program);
-    platform::own_group(&mut command);
-    let child = command
+    command
         .arg("probe")
         .arg(file)
         .arg(&verdict)
         .current_dir(desk.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(failed("start"))?;
+        .stderr(Stdio::null());
+    let child = Group::spawn(&mut command).map_err(failed("start"))?;
     let status = wait(child, timeout, give_up)?;
     verdict::read(&verdict).unwrap_or_else(|| Err(Refusal::Died { how: describe(status) }))
 }
@@ -83,14 +81,14 @@ fn judge(file: &Path, verdict: &Path) -> Result<Manifest, Refusal> {
 
 /// Waits for the child; kills it at the deadline, or when told to give up.
 fn wait(
-    child: Child,
+    child: Group,
     timeout: Duration,
     give_up: &dyn Fn() -> bool,
 ) -> Result<ExitStatus, Refusal> {
     let mut child = Killed(child);
     let deadline = Instant::now() + timeout;
     loop {
-        match child.0.try_wait() {
+        match child.0.child.try_wait() {
             Ok(Some(status)) => return Ok(status),
             Ok(None) if give_up() => return Err(Refusal::Stopping),
             Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
@@ -104,14 +102,12 @@ fn wait(
 }
 
 /// A child that does not outlive its handle.
-struct Killed(Child);
+struct Killed(Group);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // What it has started goes too. Where all have ended, neither does anything.
-        platform::kill_group(&self.0);
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // What it has started goes too.
+        self.0.kill();
     }
 }
 
@@ -121,6 +117,10 @@ fn describe(status: ExitStatus) -> String {
         return format!("it crashed with signal {signal}");
     }
     match status.code() {
+        // <https://learn.microsoft.com/openspecs/windows_protocols/ms-erref/>: an error's NTSTATUS.
+        Some(code) if cfg!(windows) && code.cast_unsigned() >= 0xc000_0000 => {
+            format!("it crashed with exception {code:#x}")
+        }
         Some(code) => format!("it exited with status {code} before it was judged"),
         None => "it ended before it was judged".into(),
     }

@@ -8,17 +8,26 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use super::{admission::Admission, elf, refusal::Refusal};
-use crate::platform::LIBRARY_EXTENSION;
+use super::{admission::Admission, beginning, refusal::Refusal};
+use crate::platform::{self, LIBRARY_EXTENSION};
 
 /// Where private copies are made; emptied when it is opened and when the host ends.
 pub struct ShadowDir {
     path: PathBuf,
     next: AtomicU64,
+    leftover: Leftover,
 }
+
+/// Copies that could not be removed: on Windows what is loaded, or is just being searched for
+/// viruses, stays until later.
+#[derive(Clone, Debug, Default)]
+struct Leftover(Arc<Mutex<Vec<PathBuf>>>);
 
 /// A private copy of a library: a file until it is [`hidden`](Shadow::hide), and for as long as
 /// this lives a content that can be copied again.
@@ -28,6 +37,7 @@ pub struct Shadow {
     hash: blake3::Hash,
     /// On Unix it keeps the content after the file's name is gone.
     content: File,
+    leftover: Leftover,
 }
 
 impl ShadowDir {
@@ -36,13 +46,14 @@ impl ShadowDir {
     /// # Errors
     /// The system's.
     pub fn open(path: PathBuf) -> io::Result<Self> {
-        match fs::remove_dir_all(&path) {
+        match platform::persist(|| fs::remove_dir_all(&path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         fs::create_dir_all(&path)?;
         // The loader wants a path with a separator in it.
-        Ok(Self { path: fs::canonicalize(path)?, next: AtomicU64::new(1) })
+        let path = fs::canonicalize(path)?;
+        Ok(Self { path, next: AtomicU64::new(1), leftover: Leftover::default() })
     }
 
     /// Copies a library under a name that has never been used.
@@ -58,7 +69,11 @@ impl ShadowDir {
             let what = if kind.is_dir() { "a directory" } else { "a special file" };
             return Err(Refusal::NotAFile { what: what.into() });
         }
-        let source = File::open(file).map_err(unreadable("open it"))?;
+        let source = match platform::open_complete(file) {
+            // Who writes it is not done.
+            Err(error) if platform::is_in_use(&error) => return Err(Refusal::Unsettled),
+            opened => opened.map_err(unreadable("open it"))?,
+        };
         let before = source.metadata().map_err(unreadable("look at it"))?;
         admission.file(file, &before)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
@@ -70,11 +85,11 @@ impl ShadowDir {
         if after.len() == 0 {
             return Err(Refusal::NotAFile { what: "an empty file".into() });
         }
-        let beginning = shadow.beginning().map_err(unreadable("read its copy"))?;
-        if elf::is_cut_short(&beginning, after.len()) {
+        let start = shadow.start().map_err(unreadable("read its copy"))?;
+        if beginning::is_cut_short(&start, after.len()) {
             return Err(Refusal::Truncated);
         }
-        if let Some(what) = elf::other_kind(&beginning) {
+        if let Some(what) = beginning::other_kind(&start) {
             return Err(Refusal::OtherKind { what });
         }
         Ok(shadow)
@@ -91,14 +106,16 @@ impl ShadowDir {
     }
 
     fn write(&self, source: &File, stem: &str) -> Result<Shadow, Refusal> {
+        self.leftover.clear();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(format!("{stem}.{number}.{LIBRARY_EXTENSION}"));
         let written = write(source, &path).and_then(|hash| Ok((hash, File::open(&path)?)));
         match written {
-            Ok((hash, content)) => Ok(Shadow { path, hash, content }),
+            Ok((hash, content)) => {
+                Ok(Shadow { path, hash, content, leftover: self.leftover.clone() })
+            }
             Err(error) => {
-                // What cannot be removed now goes with the directory.
-                let _ = fs::remove_file(&path);
+                self.leftover.remove(&path);
                 Err(Refusal::unreadable("copy it", &error))
             }
         }
@@ -108,7 +125,7 @@ impl ShadowDir {
 impl Drop for ShadowDir {
     fn drop(&mut self) {
         // What is left is removed when the next host opens the directory.
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = platform::persist(|| fs::remove_dir_all(&self.path));
     }
 }
 
@@ -131,10 +148,10 @@ impl Shadow {
         &self.content
     }
 
-    fn beginning(&self) -> io::Result<Vec<u8>> {
-        let mut beginning = Vec::with_capacity(64);
-        (&self.content).take(64).read_to_end(&mut beginning)?;
-        Ok(beginning)
+    fn start(&self) -> io::Result<Vec<u8>> {
+        let mut start = Vec::with_capacity(beginning::LENGTH);
+        (&self.content).take(beginning::LENGTH as u64).read_to_end(&mut start)?;
+        Ok(start)
     }
 
     /// Takes the file's name away, where the system allows that of a file in use. The content
@@ -149,8 +166,31 @@ impl Shadow {
 
 impl Drop for Shadow {
     fn drop(&mut self) {
-        // Where it is still loaded and the system holds on to it, the directory's end removes it.
-        let _ = fs::remove_file(&self.path);
+        self.leftover.remove(&self.path);
+    }
+}
+
+impl Leftover {
+    /// Removes a file, now or when it can be.
+    fn remove(&self, path: &Path) {
+        if !is_gone(path) {
+            self.paths().push(path.to_owned());
+        }
+    }
+
+    fn clear(&self) {
+        self.paths().retain(|path| !is_gone(path));
+    }
+
+    fn paths(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_gone(path: &Path) -> bool {
+    match fs::remove_file(path) {
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Ok(()) => true,
     }
 }
 

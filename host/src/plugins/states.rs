@@ -6,6 +6,8 @@ use std::{
     path::PathBuf,
 };
 
+use crate::platform;
+
 /// Where plugins' saved state lies.
 pub struct States {
     folder: PathBuf,
@@ -42,7 +44,7 @@ impl States {
         writer.write_all(state)?;
         // The name must not reach the disk before the content.
         writer.sync_all()?;
-        fs::rename(&draft, &file)?;
+        platform::persist(|| fs::rename(&draft, &file))?;
         if cfg!(unix) {
             File::open(&self.folder)?.sync_all()?;
         }

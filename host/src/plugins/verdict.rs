@@ -27,7 +27,7 @@ pub fn write(file: &Path, judged: &Result<Manifest, Refusal>) -> io::Result<()> 
     }
     let draft = file.with_extension("draft");
     fs::write(&draft, bytes)?;
-    fs::rename(&draft, file)
+    platform::persist(|| fs::rename(&draft, file))
 }
 
 /// Reads the verdict that a child has left; `None` where it has left none.

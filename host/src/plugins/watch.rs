@@ -27,6 +27,9 @@ const SCAN: Duration = Duration::from_millis(1000);
 /// How often it is looked at where that is all there is.
 const POLL: Duration = Duration::from_millis(250);
 
+/// Something was given a name that it did not have: it is whole.
+const RENAMED: EventKind = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+
 /// How long a file must look the same where no sign tells that it is complete.
 const STILL: Duration = Duration::from_millis(500);
 
@@ -138,7 +141,9 @@ fn note(
             if !cfg!(target_os = "linux") {
                 // Elsewhere a sign says that something happened, not that it is over.
                 *next_scan = now.min(*next_scan);
-                return;
+                if !cfg!(windows) || event.kind != RENAMED {
+                    return;
+                }
             }
             signs(&event, folder).into_iter().for_each(|sign| settler.note(sign, now));
             let (gone, new) = (EventKind::Remove(RemoveKind::Folder), CreateKind::File);
@@ -158,8 +163,7 @@ fn note(
 /// renames.
 fn signs(event: &Event, folder: &Path) -> Vec<Sign> {
     let sign: fn(PathBuf) -> Sign = match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write))
-        | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => complete,
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) | RENAMED => complete,
         EventKind::Create(CreateKind::File | CreateKind::Any | CreateKind::Other) => appeared,
         EventKind::Modify(ModifyKind::Data(_)) => Sign::Writing,
         EventKind::Modify(ModifyKind::Metadata(_)) => touched,

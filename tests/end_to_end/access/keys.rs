@@ -101,7 +101,7 @@ fn an_expired_key_ends_its_sessions_and_lets_nobody_in() {
     let beside = host.state_dir().join("beside");
     fs::copy(&path, &beside).unwrap();
     fs::write(&beside, text.replace(line, "expires = 1000")).unwrap();
-    fs::rename(&beside, &path).unwrap();
+    dropin_tests::files::rename(&beside, &path);
     assert!(alice.end().last().is_some_and(|last| matches!(last, Frame::Error(_))));
     assert_eq!(Resp::connect(&host).ask(&["AUTH", &key]), Frame::error(WRONGPASS));
     let (_, list, _) = key_command(host.state_dir(), &["list"]);

@@ -48,7 +48,7 @@ impl What {
                 assert!(made.success());
             }
         }
-        fs::rename(&beside, path).unwrap();
+        files::rename(&beside, path);
     }
 }
 
@@ -66,7 +66,15 @@ const MAGIC: &[u8] = b"abi stable library for Rust     ";
 
 const LOADER: &str = "the system's loader does not take it: ";
 const BEGINNING: &str = "it is only the beginning of a library";
+#[cfg(unix)]
 const CRASHED: &str = "it ended the process that probed it: it crashed with signal ";
+#[cfg(windows)]
+const CRASHED: &str = "it ended the process that probed it: it crashed with exception 0xc0000005";
+#[cfg(unix)]
+const ABORTED: &str = CRASHED;
+#[cfg(windows)]
+const ABORTED: &str =
+    "it ended the process that probed it: it exited with status 3 before it was judged";
 const BAD_VERDICT: &str = "its probe left a verdict that cannot be one: ";
 const NO_PLUGIN: &[&str] = &["it exports no plugin: it needs plugin_api's `plugin!`"];
 
@@ -98,18 +106,30 @@ fn forged(verdict: &str) -> Option<What> {
 }
 
 fn c(code: &str) -> Option<What> {
+    // For ftruncate64.
+    let large = "#define _LARGEFILE64_SOURCE\n".to_owned();
     let includes = ["fcntl", "signal", "stdlib", "string", "sys/stat", "unistd"]
         .map(|name| format!("#include <{name}.h>\n"));
-    require("cc").then(|| What::Bytes(files::compile_c(&(includes.concat() + code))))
+    files::has_compiler()
+        .then(|| What::Bytes(files::compile_c(&(large + &includes.concat() + code))))
 }
 
 fn package(name: &str) -> Option<What> {
     bytes(slim(name))
 }
 
+/// What other systems do not have.
+fn on_unix(what: impl FnOnce() -> Option<What>) -> Option<What> {
+    if cfg!(unix) { what() } else { None }
+}
+
 /// The beginning of a library that is there as a linker has written it.
 fn cut(length: impl FnOnce(&[u8]) -> usize) -> Option<What> {
     bytes(files::altered("clock", |bytes| bytes.truncate(length(bytes))))
+}
+
+fn is_whole(bytes: &[u8]) -> bool {
+    fs::metadata(built::library("clock")).unwrap().len() == bytes.len() as u64
 }
 
 fn altered(alter: impl FnOnce(&mut Vec<u8>)) -> Option<What> {
@@ -124,20 +144,25 @@ pub(super) const DIRECTORY: Bad =
     bad(|| Some(What::Directory), &["it is a directory, not a library"]);
 pub(super) const PIPE: Bad =
     bad(|| require("mkfifo").then_some(What::Pipe), &["it is a special file, not a library"]);
-pub(super) const SECRET: Bad = bad(|| Some(What::Secret(slim("clock"))), &["cannot open it: "]);
+pub(super) const SECRET: Bad =
+    bad(|| on_unix(|| Some(What::Secret(slim("clock")))), &["cannot open it: "]);
 pub(super) const HALF: Bad = bad(|| cut(|bytes| files::mapped(bytes) / 2), &[BEGINNING]);
 pub(super) const FIRST_BYTES: Bad = bad(|| cut(|_| 100), &[BEGINNING]);
 // The loader would take it: what is missing is for debuggers. But it is no more than a part.
-pub(super) const WITHOUT_ITS_END: Bad = bad(|| cut(files::mapped), &[BEGINNING]);
+pub(super) const WITHOUT_ITS_END: Bad = bad(
+    // Some linkers put nothing behind it.
+    || cut(files::mapped).filter(|what| !matches!(what, What::Bytes(bytes) if is_whole(bytes))),
+    &[BEGINNING],
+);
 // The loader of one system looks at the size first, that of another just crashes.
 pub(super) const HALF_WITHOUT_SECTIONS: Bad =
-    bad(|| altered(|bytes| bytes.truncate(bytes.len() / 2)), &[LOADER, CRASHED]);
+    bad(|| altered(|bytes| bytes.truncate(bytes.len() / 2)), &[LOADER, CRASHED, BEGINNING]);
 pub(super) const OTHER_PROCESSOR: Bad =
     bad(|| altered(|bytes| files::set_machine(bytes)), &["it is for another processor"]);
 pub(super) const PLAIN_C: Bad = bad(|| c("int answer(void) { return 42; }"), NO_PLUGIN);
 // What is missing must show before a call needs it.
 pub(super) const INCOMPLETE: Bad =
-    bad(|| c("int nowhere(void); int answer(void) { return nowhere(); }"), &[LOADER]);
+    bad(|| on_unix(|| c("int nowhere(void); int answer(void) { return nowhere(); }")), &[LOADER]);
 pub(super) const OTHER_ABI_STABLE: Bad =
     bad(|| altered(|bytes| files::set_abi_stable(bytes)), &["it was built with abi_stable "]);
 pub(super) const WRONG_MAGIC: Bad = bad(
@@ -158,9 +183,9 @@ pub(super) const OTHER_LAYOUT: Bad =
     bad(|| package("other-layout"), &["its types do not fit this host's: "]);
 pub(super) const OTHER_MAJOR: Bad =
     bad(|| package("other-major"), &["it was built for plugin API 9.0.0 and this host has "]);
-pub(super) const CRASHES: Bad = bad(|| constructor("*(volatile int *)0 = 1;"), &[CRASHED]);
-pub(super) const ABORTS: Bad = bad(|| constructor("abort();"), &[CRASHED]);
-pub(super) const KILLS_ITSELF: Bad = bad(|| constructor("raise(SIGKILL);"), &[CRASHED]);
+pub(super) const CRASHES: Bad = bad(|| constructor("*(volatile int *)0 = 1;"), &[CRASHED, LOADER]);
+pub(super) const ABORTS: Bad = bad(|| constructor("abort();"), &[ABORTED]);
+pub(super) const KILLS_ITSELF: Bad = bad(|| on_unix(|| constructor("raise(SIGKILL);")), &[CRASHED]);
 pub(super) const EXITS_WELL: Bad = bad(
     || constructor("exit(0);"),
     &["it ended the process that probed it: it exited with status 0 before it was judged"],
@@ -169,7 +194,7 @@ pub(super) const EXITS_BADLY: Bad = bad(
     || constructor("_exit(7);"),
     &["it ended the process that probed it: it exited with status 7 before it was judged"],
 );
-pub(super) const HANGS: Bad = hangs(|| constructor("for (;;) pause();"));
+pub(super) const HANGS: Bad = hangs(|| constructor("for (;;) sleep(1);"));
 pub(super) const HANGS_DEAF: Bad =
     hangs(|| constructor("for (int n = 1; n < 65; n++) signal(n, SIG_IGN); for (;;) ;"));
 pub(super) const PRINTS_A_GIGABYTE: Bad = bad(
@@ -193,13 +218,13 @@ pub(super) const FORGES_A_NAME: Bad = bad(
 pub(super) const FORGES_THE_HOSTS_WORD: Bad =
     bad(|| forged(r#"{"Err":"Stopping"}"#), &[BAD_VERDICT]);
 pub(super) const FORGES_A_PIPE: Bad =
-    bad(|| constructor("mkfifo(\"verdict.json\", 0600); _exit(0);"), &[BAD_VERDICT]);
+    bad(|| on_unix(|| constructor("mkfifo(\"verdict.json\", 0600); _exit(0);")), &[BAD_VERDICT]);
 pub(super) const FORGES_WITHOUT_END: Bad = bad(
-    || constructor("if (symlink(\"/dev/zero\", \"verdict.json\")) {} _exit(0);"),
+    || on_unix(|| constructor("if (symlink(\"/dev/zero\", \"verdict.json\")) {} _exit(0);")),
     &[BAD_VERDICT],
 );
 pub(super) const FORGES_A_TERABYTE: Bad = bad(
-    || constructor("if (ftruncate(creat(\"verdict.json\", 0600), 1L << 40)) {} _exit(0);"),
+    || constructor("if (ftruncate64(creat(\"verdict.json\", 0600), 1LL << 40)) {} _exit(0);"),
     &[BAD_VERDICT],
 );
 pub(super) const CREATE_FAILS: Bad =

@@ -119,7 +119,7 @@ fn a_file_that_others_could_have_written_is_refused() {
     let beside = host.plugins_folder().join("beside");
     fs::write(&beside, "word = 'two'").unwrap();
     fs::set_permissions(&beside, PermissionsExt::from_mode(0o664)).unwrap();
-    fs::rename(&beside, file(&host)).unwrap();
+    dropin_tests::files::rename(&beside, file(&host));
     let run = format!("run: chmod go-w {}", file(&host).display());
     old_values_stay(&host, &run);
     fs::set_permissions(file(&host), PermissionsExt::from_mode(0o644)).unwrap();

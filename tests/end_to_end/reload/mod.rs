@@ -57,6 +57,6 @@ fn replace_folder(host: &Host, package: &str, library: &[u8]) {
     let new = beside("new");
     fs::create_dir(&new).unwrap();
     place(&new, &built::library_name(package), library);
-    fs::rename(host.plugins_folder(), beside("before")).unwrap();
-    fs::rename(&new, host.plugins_folder()).unwrap();
+    dropin_tests::files::rename(host.plugins_folder(), beside("before"));
+    dropin_tests::files::rename(&new, host.plugins_folder());
 }

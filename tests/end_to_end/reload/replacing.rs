@@ -85,7 +85,7 @@ fn a_symbolic_link_that_is_pointed_elsewhere_is_followed() {
     // By a rename, as `ln -sfT` does it.
     let beside = host.plugins_folder().join(".beside");
     symlink(outside("2"), &beside).unwrap();
-    fs::rename(&beside, &library).unwrap();
+    dropin_tests::files::rename(&beside, &library);
     host.wait_for_answer("colour", "2");
     // By removing it first.
     fs::remove_file(&library).unwrap();
@@ -140,7 +140,7 @@ fn a_file_that_is_touched_but_the_same_is_not_loaded_again() {
 fn a_file_that_gets_another_name_is_served_under_that() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
-    fs::rename(host.library("keeper"), host.library("elsewhere")).unwrap();
+    dropin_tests::files::rename(host.library("keeper"), host.library("elsewhere"));
     let name = Frame::text(library_name("elsewhere"));
     wait_until("it is served from there", LIMIT, || {
         host.info("keeper").get("file") == Some(&name)
@@ -163,7 +163,7 @@ fn a_file_that_gets_another_name_fails_no_request() {
     );
     for (from, to) in [("chameleon", "a"), ("a", "zz"), ("zz", "chameleon")] {
         load.flow();
-        fs::rename(host.library(from), host.library(to)).unwrap();
+        dropin_tests::files::rename(host.library(from), host.library(to));
         let name = Frame::text(library_name(to));
         wait_until("it is served from there", LIMIT, || {
             host.info("chameleon").get("file") == Some(&name)
@@ -186,7 +186,7 @@ fn a_file_that_goes_takes_its_commands_along_and_brings_them_back() {
     for moved in [false, true] {
         let library = host.library("chameleon");
         if moved {
-            fs::rename(&library, &away).unwrap();
+            dropin_tests::files::rename(&library, &away);
         } else {
             fs::remove_file(&library).unwrap();
         }
@@ -195,7 +195,7 @@ fn a_file_that_goes_takes_its_commands_along_and_brings_them_back() {
         assert_eq!(Lines::connect(&host).ask("echo 'still here'"), "still here");
         assert_eq!(host.info("chameleon").get("status"), Some(&"withdrawn".into()));
         if moved {
-            fs::rename(&away, &library).unwrap();
+            dropin_tests::files::rename(&away, &library);
         } else {
             replace(&host, "chameleon", "1");
         }

@@ -52,7 +52,6 @@ pub struct Manager {
     shared: Arc<Shared>,
     table: Arc<LiveTable>,
     admission: Admission,
-    shadows: ShadowDir,
     states: States,
     slots: BTreeMap<String, Slot>,
     files: BTreeMap<PathBuf, Seen>,
@@ -60,6 +59,8 @@ pub struct Manager {
     retries: Retries,
     /// Tables that sessions may still use. Kept, so that none of their threads has to free them.
     replaced: Vec<Arc<Table>>,
+    // Last: it removes the folder that the copies of all others lie in.
+    shadows: ShadowDir,
 }
 
 /// What became of a file's content.

@@ -1,0 +1,168 @@
+//! The receiving side of a connection, which another thread can end.
+//!
+//! Unix shuts it: what has come can still be read, and then comes the end. On Windows that would reset
+//! a connection with input that was not read, and wake nobody:
+//! <https://learn.microsoft.com/windows/win32/api/winsock/nf-winsock-shutdown>. So each read waits
+//! for the socket and for a bell.
+
+use std::{
+    io::{self, Read},
+    net::{Shutdown, TcpStream},
+    time::Duration,
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+#[cfg(windows)]
+use super::wake::Alarm;
+use super::wake::Wake;
+
+/// The receiving side of a connection, which another thread can end.
+#[derive(Debug)]
+pub struct Hearing {
+    /// `None` where the system had no socket to give.
+    #[cfg(windows)]
+    bell: Option<(Alarm, Wake)>,
+}
+
+/// What a wait has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// There is something to read from the client, or the connection is over.
+    Input,
+    /// The alarm has rung.
+    Alarm,
+    /// The time is over.
+    TimedOut,
+}
+
+impl Hearing {
+    /// That of a new connection.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            #[cfg(windows)]
+            bell: Alarm::new().ok(),
+        }
+    }
+
+    /// Ends it: reads give what has come, and then 0, also one that waits just now.
+    pub fn end(&self, stream: &TcpStream) {
+        // A failure means that the connection is gone.
+        #[cfg(unix)]
+        let _ = stream.shutdown(Shutdown::Read);
+        #[cfg(windows)]
+        match &self.bell {
+            Some((alarm, _)) => alarm.ring(),
+            None => drop(stream.shutdown(Shutdown::Both)),
+        }
+    }
+
+    /// Has [`read`](Self::read) give up after this time.
+    ///
+    /// # Errors
+    /// The system's, where the connection is already gone.
+    pub fn bound(&self, stream: &TcpStream, time: Option<Duration>) -> io::Result<()> {
+        if cfg!(windows) { Ok(()) } else { stream.set_read_timeout(time) }
+    }
+
+    /// Reads what has come, or waits for it, for as long as [`bound`](Self::bound) was told.
+    ///
+    /// # Errors
+    /// The system's; a timeout where nothing has come.
+    #[cfg(unix)]
+    #[inline]
+    pub fn read(
+        &self,
+        mut stream: &TcpStream,
+        buffer: &mut [u8],
+        _: Option<Duration>,
+    ) -> io::Result<usize> {
+        stream.read(buffer)
+    }
+
+    /// Reads what has come, or waits for it, for at most this time.
+    ///
+    /// # Errors
+    /// The system's; a timeout where nothing has come.
+    #[cfg(windows)]
+    pub fn read(
+        &self,
+        mut stream: &TcpStream,
+        buffer: &mut [u8],
+        time: Option<Duration>,
+    ) -> io::Result<usize> {
+        match self.look(stream, None, time)? {
+            Seen { input: true, .. } => stream.read(buffer),
+            Seen { something: false, .. } => Err(io::ErrorKind::TimedOut.into()),
+            // The end, with nothing to read before it.
+            Seen { .. } => Ok(0),
+        }
+    }
+
+    /// Waits up to `time` for something to read, or for the end, and says whether there is.
+    #[must_use]
+    pub fn wait_readable(&self, stream: &TcpStream, time: Duration) -> bool {
+        // An interrupted poll counts as something: the read that follows waits.
+        self.look(stream, None, Some(time)).map_or(true, |seen| seen.something)
+    }
+
+    /// Waits up to `time`, or for ever, until there is something to read, the end has come, or the
+    /// alarm has rung.
+    #[must_use]
+    pub fn wait_for_input(
+        &self,
+        stream: &TcpStream,
+        wake: &Wake,
+        time: Option<Duration>,
+    ) -> Waited {
+        match self.look(stream, Some(wake), time) {
+            Ok(Seen { something: false, .. }) => Waited::TimedOut,
+            // An alarm that nobody can ring any more must not keep the client waiting.
+            Ok(Seen { alarm: false, .. }) => Waited::Input,
+            // An interrupted poll leaves it to the next round.
+            Ok(Seen { alarm: true, .. }) | Err(_) => Waited::Alarm,
+        }
+    }
+
+    fn look(
+        &self,
+        stream: &TcpStream,
+        wake: Option<&Wake>,
+        time: Option<Duration>,
+    ) -> io::Result<Seen> {
+        #[cfg(unix)]
+        let end: Option<&Wake> = None;
+        #[cfg(windows)]
+        let end = self.bell.as_ref().map(|(_, ear)| ear);
+        let unused = PollFd::new(stream, PollFlags::empty());
+        let (first, second) = if wake.is_some() { (wake, end) } else { (end, None) };
+        let count = 1 + usize::from(first.is_some()) + usize::from(second.is_some());
+        let mut all = [
+            PollFd::new(stream, PollFlags::IN),
+            first.map_or_else(|| unused.clone(), Wake::watched),
+            second.map_or_else(|| unused.clone(), Wake::watched),
+        ];
+        let watched = all.get_mut(..count).unwrap_or_default();
+        let time = time.and_then(|time| Timespec::try_from(time).ok());
+        let something = poll(watched, time.as_ref())? > 0;
+        let [input, first, _] = all.map(|one| one.revents());
+        let alarm = wake.is_some() && first.intersects(PollFlags::IN);
+        Ok(Seen { something, input: !input.is_empty(), alarm })
+    }
+}
+
+impl Default for Hearing {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What [`Hearing::look`] has seen.
+struct Seen {
+    something: bool,
+    /// There is something to read, or the client has ended the connection.
+    #[cfg_attr(unix, expect(dead_code, reason = "reads wait by themselves"))]
+    input: bool,
+    alarm: bool,
+}
