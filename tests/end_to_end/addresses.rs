@@ -77,6 +77,18 @@ fn a_second_host_on_the_port_is_refused_and_the_first_serves_on() {
 }
 
 #[test]
+fn nobody_else_can_take_the_port() {
+    use socket2::{Domain, Socket, Type};
+    let host = Host::start(&[]);
+    for address in [host.v4(), (Ipv4Addr::UNSPECIFIED, host.port()).into(), host.v6()] {
+        let thief = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        // On Windows this is all it takes where the host does not see to it.
+        thief.set_reuse_address(true).unwrap();
+        thief.bind(&address.into()).unwrap_err();
+    }
+}
+
+#[test]
 fn the_port_is_free_as_soon_as_the_host_has_ended() {
     let port = quiet_port();
     for _ in 0..3 {

@@ -58,6 +58,9 @@ tab client places --j
 
 #[test]
 fn bash_completes_options_tasks_and_places() {
+    if !tool::require("bash") {
+        return;
+    }
     let script = [printed(&["completion", "bash"]), ASK_BASH.into()].concat();
     let output = tool::run(Command::new("bash").args(["--norc", "-s"]), &script);
     is_silent(&output);

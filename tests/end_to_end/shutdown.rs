@@ -101,9 +101,11 @@ fn nothing_is_left_when_the_host_has_ended() {
     assert!(!copies.exists(), "private copies are left");
 }
 
-#[cfg(unix)]
 #[test]
 fn a_signal_to_end_is_the_same_as_ks() {
+    if !dropin_tests::system::can_ask() {
+        return;
+    }
     for signal in [Host::terminate, Host::interrupt] {
         let mut host = Host::start(&["busy"]);
         let others = one_of_each(&host);
@@ -147,9 +149,11 @@ fn a_worker_that_ends_within_the_grace_is_waited_for() {
     assert_eq!(host.exit(), Some(0));
 }
 
-#[cfg(unix)]
 #[test]
 fn a_second_signal_ends_the_host_at_once() {
+    if !dropin_tests::system::can_ask() {
+        return;
+    }
     let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "600"]).start();
     let mut busy = Lines::connect(&host);
     busy.say("block 600000");

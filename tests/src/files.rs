@@ -1,7 +1,10 @@
 //! Library files, whole and spoiled.
 
 use std::{
-    env::{self, consts::DLL_SUFFIX},
+    env::{
+        self,
+        consts::{DLL_SUFFIX, EXE_SUFFIX},
+    },
     ffi::OsString,
     fs, io,
     path::Path,
@@ -147,13 +150,26 @@ pub fn set_abi_stable(bytes: &mut [u8]) {
 /// Where the compiler does not take it.
 #[must_use]
 pub fn compile_c(source: &str) -> Vec<u8> {
+    compile(source, &["-shared", "-fPIC"], DLL_SUFFIX)
+}
+
+/// A program that a C compiler makes of this.
+///
+/// # Panics
+/// Where the compiler does not take it.
+#[must_use]
+pub fn compile_program(source: &str) -> Vec<u8> {
+    compile(source, &[], EXE_SUFFIX)
+}
+
+fn compile(source: &str, arguments: &[&str], ending: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("there is room for a folder");
-    let library = format!("library{DLL_SUFFIX}");
-    fs::write(folder.path().join("library.c"), source).expect("a file can be written");
+    let made = format!("made{ending}");
+    fs::write(folder.path().join("source.c"), source).expect("a file can be written");
     // By names without folders: the compiler may be of another system than the test, whose paths
     // are others.
     let mut compiler = Command::new(compiler());
-    compiler.args(["-shared", "-fPIC", "-o", &library, "library.c"]).current_dir(folder.path());
+    compiler.args(arguments).args(["-o", &made, "source.c"]).current_dir(folder.path());
     let ended = compiler.spawn().expect("the compiler can be started").wait();
     if env::var_os(COMPILER).is_some() {
         // Under Wine a program of the system's cannot be waited for; it leaves its status in a file.
@@ -164,7 +180,7 @@ pub fn compile_c(source: &str) -> Vec<u8> {
         let status = ended.expect("a child can be waited for");
         assert!(status.success(), "the compiler does not take the source");
     }
-    fs::read(folder.path().join(library)).expect("the compiler has written it")
+    fs::read(folder.path().join(made)).expect("the compiler has written it")
 }
 
 /// Whether there is a C compiler for this system. Where there is none, the test is left out.

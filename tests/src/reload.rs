@@ -215,6 +215,17 @@ impl Host {
         entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
+    /// The private copies that nobody uses: on Windows one that is loaded stays where it is.
+    #[must_use]
+    pub fn unused_copies(&self) -> Vec<String> {
+        let mut copies = self.copies();
+        let folder = self.own_dir().join("copies");
+        copies.retain(|name| {
+            !cfg!(windows) || File::options().write(true).open(folder.join(name)).is_ok()
+        });
+        copies
+    }
+
     /// The private copies of a package's library that are mapped into the host.
     ///
     /// # Panics
@@ -244,7 +255,7 @@ impl Host {
         found.retain(|name| {
             let path = self.own_dir().join("copies").join(name);
             name.starts_with(&start)
-                && File::options().append(true).open(path).is_err_and(|error| {
+                && File::options().write(true).open(path).is_err_and(|error| {
                     // Sharing violation: it is run.
                     error.raw_os_error() == Some(32)
                 })

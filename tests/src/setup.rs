@@ -238,6 +238,12 @@ pub fn of_its_own(command: &mut Command, folder: &Path) {
 }
 
 fn spawn_into(command: &mut Command, folder: &Path) -> Child {
+    #[cfg(windows)]
+    {
+        // A console of its own, at which Ctrl-C can be typed, and which nobody sees.
+        const CREATE_NO_WINDOW: u32 = 0x0800_0000;
+        std::os::windows::process::CommandExt::creation_flags(command, CREATE_NO_WINDOW);
+    }
     let file = |name| File::create(folder.join(name)).expect("a file can be made");
     command
         .stdin(Stdio::null())

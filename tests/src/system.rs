@@ -26,19 +26,49 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid, signal).expect("the child is there");
 }
 
-#[cfg(not(unix))]
-pub fn terminate(_: &Child) {
-    unimplemented_here();
+/// Asks a child to end, as a person does at its console.
+///
+/// # Panics
+/// Where it has ended, or has no console of its own.
+#[cfg(windows)]
+pub fn terminate(child: &Child) {
+    interrupt(child);
 }
 
-#[cfg(not(unix))]
-pub fn interrupt(_: &Child) {
-    unimplemented_here();
+/// Asks a child to end, as a person does at its console.
+///
+/// # Panics
+/// Where it has ended, or has no console of its own.
+#[cfg(windows)]
+pub fn interrupt(child: &Child) {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let program = folder.path().join("interrupt.exe");
+    std::fs::write(&program, crate::files::compile_program(INTERRUPT)).expect("room for a program");
+    let mut interrupt = std::process::Command::new(program);
+    let status = interrupt.arg(child.id().to_string()).status().expect("it can be started");
+    assert!(status.success(), "the child cannot be interrupted: {status}");
 }
 
-#[cfg(not(unix))]
-fn unimplemented_here() {
-    panic!("this system has no signals");
+/// Types Ctrl-C at the console of another process.
+#[cfg(windows)]
+const INTERRUPT: &str = r"
+#include <stdlib.h>
+#include <windows.h>
+int main(int count, char **arguments) {
+    FreeConsole();
+    if (!AttachConsole(atoi(arguments[1]))) return 10;
+    SetConsoleCtrlHandler(NULL, TRUE);
+    return GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0) ? 0 : 11;
+}
+";
+
+/// Whether a child can be asked to end by the system's means. Where not, the test is left out.
+///
+/// # Panics
+/// Where nothing may be left out.
+#[must_use]
+pub fn can_ask() -> bool {
+    cfg!(unix) || crate::files::has_compiler()
 }
 
 /// The names of a process's threads; none where the system does not tell.

@@ -7,6 +7,7 @@ mod fuzz;
 mod install;
 mod new_plugin;
 mod soak;
+mod windows;
 
 use std::{fmt, io, path::PathBuf, process::ExitCode};
 
@@ -68,6 +69,8 @@ enum Task {
     /// Feed arbitrary input to whatever reads what others have written; needs the nightly toolchain
     /// and cargo-fuzz.
     Fuzz(fuzz::Fuzz),
+    /// Build for Windows and run the tests under Wine. Installs what is missing, where it may.
+    Windows(windows::Windows),
 }
 
 /// What stopped a task.
@@ -79,6 +82,8 @@ pub enum TaskError {
     Refused(String),
     /// A program failed.
     Failed(String),
+    /// What this is measured by does not work, and nothing is known of what was to be measured.
+    Unsound(String),
     /// A program is not there; how to get it.
     Missing(String, &'static str),
 }
@@ -124,6 +129,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
         Task::Bench(bench) => bench::run(&bench)?,
         Task::Instructions { bless } => bench::instructions(bless)?,
         Task::Fuzz(fuzz) => fuzz::run(&fuzz)?,
+        Task::Windows(windows) => windows::run(&windows)?,
         Task::Sanitize => {
             let built = Some(cargo::sanitized()?);
             soak::run(&soak::Soak {
@@ -146,6 +152,7 @@ impl fmt::Display for TaskError {
             }
             Self::Refused(why) => out.write_str(why),
             Self::Failed(what) => write!(out, "{what} failed"),
+            Self::Unsound(what) => write!(out, "{what}"),
             Self::Missing(what, get) => write!(out, "there is no {what}; get it by: {get}"),
         }
     }

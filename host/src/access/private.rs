@@ -67,8 +67,15 @@ pub fn write(path: &Path, text: &str, lasting: Lasting) -> Result<(), PrivateErr
     if lasting == Lasting::Yes {
         beside.as_file().sync_all().map_err(failed)?;
     }
-    beside.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    let mut beside = Some(beside);
+    let rename = || match beside.take().map(|file| file.persist(path)) {
+        Some(Err(error)) => {
+            beside = Some(error.file);
+            Err(error.error)
+        }
+        Some(Ok(_)) | None => Ok(()),
+    };
+    platform::persist(rename).map_err(failed)
 }
 
 /// Locks a file, which is made where there is none, until what is returned is dropped.

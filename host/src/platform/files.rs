@@ -33,10 +33,13 @@ fn open(path: &Path, itself: bool) -> io::Result<fs::File> {
     }
     #[cfg(not(unix))]
     let _ = itself;
-    let file = options.open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file")),
+    let other = || io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file");
+    match options.open(path) {
+        Ok(file) if file.metadata()?.is_file() => Ok(file),
+        Ok(_) => Err(other()),
+        // Windows opens no directory.
+        Err(error) if cfg!(windows) => Err(if path.is_dir() { other() } else { error }),
+        Err(error) => Err(error),
     }
 }
 

@@ -61,7 +61,9 @@ impl Eye {
         if self.mode == WatchMode::Poll {
             return false;
         }
-        let folder = platform::folder_identity(&self.folder).ok();
+        // A folder that is watched does not go on Windows: an empty one may be about to, and is polled.
+        let may_go = cfg!(windows) && is_empty(&self.folder);
+        let folder = platform::folder_identity(&self.folder).ok().filter(|_| !may_go);
         if folder == self.sight.as_ref().map(|sight| sight.folder) {
             return false;
         }
@@ -130,6 +132,10 @@ pub fn look_at(path: &Path) -> Option<Look> {
         rights: platform::rights(&file),
         signature: signature.and_then(|signature| outside(&signature)),
     })
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 fn outside(file: &Metadata) -> Option<Outside> {

@@ -29,6 +29,8 @@ pub enum Refusal {
     Signature(BadSignature),
     /// It changed while it was read.
     Unsettled,
+    /// Somebody has it open, as who writes it does.
+    InUse,
     /// It ends before it is complete.
     Truncated,
     /// It is a library, but not for this system.
@@ -171,6 +173,7 @@ impl Refusal {
         matches!(
             self,
             R::Unsettled
+                | R::InUse
                 | R::Handover { .. }
                 | R::ProbeFailed { .. }
                 | R::Configuration { passing: true, .. }
@@ -230,6 +233,9 @@ impl Refusal {
             Self::Insecure(insecure) => write!(out, "{insecure}"),
             Self::Signature(bad) => write!(out, "{bad}"),
             Self::Unsettled => out.write_str("it changed while it was being read"),
+            Self::InUse => out.write_str(
+                "another program has it open; it is taken as soon as that one closes it",
+            ),
             Self::Truncated => out.write_str("it is only the beginning of a library"),
             Self::Stopping => out.write_str("the host is ending"),
             Self::Handover { problem } => {

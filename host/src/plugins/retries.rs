@@ -12,6 +12,9 @@ const FIRST: Duration = Duration::from_millis(200);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// How long somebody may have a file open before that is worth a word.
+const HELD: Duration = Duration::from_secs(10);
+
 /// Files that are to be tried again, and when.
 #[derive(Default)]
 pub struct Retries {
@@ -20,6 +23,9 @@ pub struct Retries {
 
 struct Retry {
     pause: Duration,
+    /// The first time, and whether it was told that the file is held.
+    since: Instant,
+    told: bool,
     /// `None` while it is being tried.
     due: Option<Instant>,
 }
@@ -31,8 +37,19 @@ impl Retries {
             .waiting
             .entry(path.to_owned())
             .and_modify(|retry| retry.pause = (retry.pause * 2).min(LONGEST))
-            .or_insert(Retry { pause: FIRST, due: None });
+            .or_insert(Retry { pause: FIRST, since: now, told: false, due: None });
         retry.due = Some(now + retry.pause);
+    }
+
+    /// Has a file tried again soon that somebody has open. Returns whether that is to be told now, which
+    /// it is once.
+    pub fn held(&mut self, path: &Path, now: Instant) -> bool {
+        let new = Retry { pause: FIRST, since: now, told: false, due: None };
+        let retry = self.waiting.entry(path.to_owned()).or_insert(new);
+        retry.due = Some(now + FIRST);
+        let tell = !retry.told && now.saturating_duration_since(retry.since) >= HELD;
+        retry.told |= tell;
+        tell
     }
 
     /// Forgets about a file.
@@ -66,6 +83,20 @@ impl Retries {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_held_is_tried_often_and_told_of_once() {
+        let (mut retries, start, path) = (Retries::default(), Instant::now(), Path::new("a"));
+        let mut told = Vec::new();
+        for tick in 0..100 {
+            let now = start + FIRST * tick;
+            if retries.held(path, now) {
+                told.push(now - start);
+            }
+            assert_eq!(retries.due(now + FIRST), [path]);
+        }
+        assert_eq!(told, [HELD]);
+    }
 
     #[test]
     fn each_pause_is_longer_than_the_one_before_up_to_a_limit() {

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use dropin_tests::{Host, Lines, Setup, built::library_name, reload::marked, reload::place};
+use dropin_tests::{
+    Host, LIMIT, Lines, Setup, built::library_name, reload::marked, reload::place, wait_until,
+};
 
 use super::{host_with, replace, replace_folder, setup, setup_with};
 
@@ -14,7 +16,8 @@ fn a_folder_that_goes_and_comes_back_is_served_again() {
         fs::remove_dir_all(host.plugins_folder()).unwrap();
         host.wait_until_unknown("keeper.version");
         host.wait_until_unknown("echo");
-        fs::create_dir(host.plugins_folder()).unwrap();
+        // On Windows the name is free when nobody watches the folder any more.
+        wait_until("the folder is made", LIMIT, || fs::create_dir(host.plugins_folder()).is_ok());
         replace(&host, "keeper", mark);
         host.wait_for_answer("keeper.version", mark);
         host.wait_for_answer("kept", "pearls");

@@ -100,7 +100,11 @@ fn the_state_on_disk_is_replaced_as_a_whole() {
         assert_eq!(client.ask("kept"), text);
     };
     save("pearls");
-    // Who has opened the file before sees all of the state before, whatever happens.
+    // Who has opened the file before sees all of the state before, whatever happens. Windows lets
+    // nobody replace a file that is open, as Wine has it.
+    if cfg!(windows) {
+        return;
+    }
     let mut before = fs::File::open(&file).unwrap();
     save("shells");
     let mut seen = String::new();

@@ -92,7 +92,7 @@ fn reload_says_why_it_cannot() {
     let elsewhere = host.plugins_folder().parent().unwrap().join(library_name("elsewhere"));
     fs::copy(host.library("text"), &elsewhere).unwrap();
     for name in [elsewhere.to_str().unwrap(), &format!("../{}", library_name("elsewhere"))] {
-        let said = client.ask(&format!("plugin reload {name}"));
+        let said = client.ask(&format!("plugin reload '{name}'"));
         assert_eq!(said, format!("error: there is no plugin '{name}'"));
     }
     host.place("chameleon", b"no library at all");

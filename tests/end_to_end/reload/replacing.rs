@@ -9,7 +9,7 @@ use dropin_tests::{
     Frame, LIMIT, Lines, Load,
     built::library_name,
     reload::{marked, place},
-    wait_until,
+    wait_for, wait_until,
 };
 
 use super::{host_with, replace};
@@ -44,7 +44,11 @@ fn a_library_that_is_copied_over_another_is_served_in_its_place() {
     let host = host_with("chameleon", "1");
     // Into the same file: what is mapped must not be what is overwritten.
     for mark in ["2", "3", "4"] {
-        fs::write(host.library("chameleon"), marked("chameleon", mark)).unwrap();
+        // On Windows nobody may write while the host reads.
+        let bytes = marked("chameleon", mark);
+        wait_until("it can be written", LIMIT, || {
+            fs::write(host.library("chameleon"), &bytes).is_ok()
+        });
         host.wait_for_answer("colour", mark);
     }
     assert!(!host.log().contains("refused"), "{}", host.log());
@@ -120,9 +124,13 @@ fn a_file_that_is_touched_but_the_same_is_not_loaded_again() {
     // A rename, a rewrite in place, and only another time.
     replace(&host, "chameleon", "1");
     host.settle("text", 1);
-    fs::write(&library, marked("chameleon", "1")).unwrap();
+    // On Windows nobody may write while the host reads.
+    wait_until("it can be written", LIMIT, || {
+        fs::write(&library, marked("chameleon", "1")).is_ok()
+    });
     host.settle("text", 2);
-    let file = fs::File::options().append(true).open(&library).unwrap();
+    let open = || fs::File::options().append(true).open(&library).ok();
+    let file = wait_for("it can be opened", LIMIT, open);
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
     drop(file);
     host.settle("text", 3);

@@ -33,7 +33,7 @@ fn write_slowly(host: &Host, path: &Path, mut holds: impl FnMut()) {
     host.wait_for_answer("colour", "2");
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 #[test]
 fn one_that_is_written_over_another_is_taken_when_it_is_closed() {
     let host = host_with("chameleon", "1");
@@ -42,7 +42,7 @@ fn one_that_is_written_over_another_is_taken_when_it_is_closed() {
     assert_eq!(host.figure("chameleon", "generation"), 2);
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 #[test]
 fn one_that_is_new_is_taken_when_it_is_closed() {
     let host = setup().plugins(&["text"]).start();

@@ -7,9 +7,13 @@ use dropin_tests::{Host, LIMIT, Lines, Setup, system::threads, wait_until};
 
 use super::{host_with, replace};
 
-/// How many of the host's threads have this name.
-fn count(host: &Host, name: &str) -> usize {
-    threads(host.pid()).iter().filter(|thread| *thread == name).count()
+/// That so many of the host's threads have this name, where the system tells.
+#[track_caller]
+fn assert_count(host: &Host, name: &str, expected: usize) {
+    let count = threads(host.pid()).iter().filter(|thread| *thread == name).count();
+    if cfg!(target_os = "linux") {
+        assert_eq!(count, expected);
+    }
 }
 
 #[test]
@@ -20,10 +24,12 @@ fn a_tracked_thread_is_stopped_and_joined_before_its_code_is_unloaded() {
     replace(&host, "tracked", "2");
     host.wait_for_log("plugin tracked: generation 1 unloaded, ");
     assert_eq!(ended("1").as_deref(), Some("1"), "the thread has come to its end before that");
-    assert_eq!((ended("2"), count(&host, "background")), (None, 1));
+    assert_eq!(ended("2"), None);
+    assert_count(&host, "background", 1);
     fs::remove_file(host.library("tracked")).unwrap();
     host.wait_for_log("plugin tracked: generation 2 unloaded, ");
-    assert_eq!((ended("2").as_deref(), count(&host, "background")), (Some("2"), 0));
+    assert_eq!(ended("2").as_deref(), Some("2"));
+    assert_count(&host, "background", 0);
     host.wait_until_mapped("tracked", 0);
     replace(&host, "tracked", "3");
     host.wait_for_log("plugin tracked: generation 3 loaded, ");
@@ -72,7 +78,7 @@ fn a_plugin_with_untracked_threads_is_retired_but_never_unloaded() {
         let line = host.wait_for_log(&told);
         assert!(line.contains(" WARN ") && line.contains("it has threads of its own"), "{line}");
         assert_eq!(host.figure("untracked", "lingering"), i64::from(number) - 1);
-        assert_eq!(count(&host, "clockwork"), number as usize, "they run on");
+        assert_count(&host, "clockwork", number as usize);
     }
     host.wait_until_mapped("untracked", 4);
     let mut client = Lines::connect(&host);
@@ -83,11 +89,14 @@ fn a_plugin_with_untracked_threads_is_retired_but_never_unloaded() {
     host.wait_until_unknown("untracked");
     host.wait_for_log("plugin untracked: generation 4 lingering, ");
     host.settle("text", 1);
-    assert_eq!((host.mapped("untracked").len(), count(&host, "clockwork")), (4, 4));
+    assert_eq!(host.mapped("untracked").len(), 4);
+    assert_count(&host, "clockwork", 4);
     assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
     assert_eq!(host.ks(), Some(0));
 }
 
+// Windows unloads it all the same; what the threads keep for it is then never dropped.
+#[cfg(unix)]
 #[test]
 fn a_thread_local_keeps_the_code_for_as_long_as_its_threads_live_and_is_counted() {
     let host = host_with("local", "1");

@@ -172,6 +172,12 @@ impl Manager {
             Ok(()) => self.retries.forget(path),
             Err(refused) => {
                 let passing = refused.refusal.is_passing();
+                if matches!(refused.refusal, Refusal::InUse) {
+                    if self.retries.held(path, Instant::now()) {
+                        self.tell_refused(path, refused);
+                    }
+                    return;
+                }
                 // A file that is being written is told of when it stays so.
                 if !matches!(refused.refusal, Refusal::Unsettled) || self.retries.is_late(path) {
                     self.tell_refused(path, refused);

@@ -1,0 +1,145 @@
+//! Wine, in a folder of this project's own.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::TaskError;
+
+/// What Wine says of itself where it, and not what it runs, is at fault.
+const SIGNATURES: [&str; 5] = [
+    "unimplemented function",
+    "wine client error",
+    "wineserver: ",
+    "wine: could not",
+    // ERROR_INTERNAL_ERROR, of CreateProcess.
+    "os error 1359",
+];
+
+/// How long Wine may take to show that it works.
+const SOUND: Duration = Duration::from_secs(120);
+
+/// A Wine with its own drive C.
+pub struct Wine {
+    prefix: PathBuf,
+    log: PathBuf,
+    environment: Vec<(&'static str, String)>,
+}
+
+/// How a program under Wine has ended.
+pub struct Ended {
+    /// `None`: it was killed, since it took too long.
+    pub success: Option<bool>,
+    /// What it has written.
+    pub output: String,
+}
+
+impl Wine {
+    /// Sets Wine up in this folder, with these variables, and sees whether it works.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub fn set_up(
+        folder: &Path,
+        environment: Vec<(&'static str, String)>,
+    ) -> Result<Self, TaskError> {
+        let wine = Self { prefix: folder.join("prefix"), log: folder.join("output"), environment };
+        fs::create_dir_all(folder)
+            .map_err(|error| TaskError::Io("make", folder.to_owned(), error))?;
+        wine.check()?;
+        Ok(wine)
+    }
+
+    /// Whether Wine runs a program of its own.
+    ///
+    /// # Errors
+    /// Where it does not, what it says.
+    pub fn check(&self) -> Result<(), TaskError> {
+        let ended = self.run(Path::new("cmd"), &["/c", "echo sound"], Path::new("/"), SOUND)?;
+        if ended.success == Some(true) && ended.output.contains("sound") {
+            return Ok(());
+        }
+        Err(unsound(&format!("`wine cmd /c echo sound` has said: {}", ended.output.trim())))
+    }
+
+    /// Runs a program to its end, for at most this time.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn run(
+        &self,
+        program: &Path,
+        arguments: &[&str],
+        folder: &Path,
+        time: Duration,
+    ) -> Result<Ended, TaskError> {
+        let failed = |operation, path: &Path| {
+            let path = path.to_owned();
+            move |error| TaskError::Io(operation, path, error)
+        };
+        let log = File::create(&self.log).map_err(failed("write", &self.log))?;
+        let both = log.try_clone().map_err(failed("write", &self.log))?;
+        let mut command = self.command("wine");
+        command.arg(program).args(arguments).current_dir(folder);
+        command.stdin(Stdio::null()).stdout(log).stderr(both);
+        let mut child = command.spawn().map_err(failed("start", Path::new("wine")))?;
+        let start = Instant::now();
+        let success = loop {
+            match child.try_wait().map_err(failed("wait for", program))? {
+                Some(status) => break Some(status.success()),
+                None if start.elapsed() >= time => {
+                    self.stop();
+                    // Where it has ended just now, neither does anything.
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    break None;
+                }
+                None => thread::sleep(Duration::from_millis(50)),
+            }
+        };
+        let output = fs::read(&self.log).map_err(failed("read", &self.log))?;
+        Ok(Ended { success, output: String::from_utf8_lossy(&output).into_owned() })
+    }
+
+    /// Ends every program in this Wine.
+    pub fn stop(&self) {
+        // Where none runs there is nothing to do.
+        let _ = self.command("wineserver").arg("-k").status();
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("WINEPREFIX", &self.prefix).env("WINEDEBUG", "-all");
+        // The tests of what cargo does would start one that is not of this system.
+        command.env_remove("CARGO");
+        // Nobody looks at what has crashed, and nothing here is a web page or made for .NET.
+        command.env("WINEDLLOVERRIDES", "winedbg.exe=d;mscoree=d;mshtml=d");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+impl Drop for Wine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The error for what is Wine's own fault.
+pub fn unsound(what: &str) -> TaskError {
+    TaskError::Unsound(format!("Wine itself misbehaves, which says nothing of Dropin: {what}"))
+}
+
+/// Wine's word that it is itself at fault, if the output has one.
+pub fn confession(output: &str) -> Option<&str> {
+    output.lines().find(|line| SIGNATURES.iter().any(|word| line.contains(word)))
+}
+
+/// What a path of this system's is called under Wine.
+pub fn path(path: &Path) -> String {
+    format!("Z:{}", path.display()).replace('/', "\\")
+}
