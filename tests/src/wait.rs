@@ -6,7 +6,7 @@ use std::{
 };
 
 /// How long anything may take. Far more than it does, so that a loaded machine fails nothing.
-pub const LIMIT: Duration = Duration::from_secs(15);
+pub const LIMIT: Duration = Duration::from_secs(90);
 
 /// Waits until the condition holds.
 ///
