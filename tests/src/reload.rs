@@ -13,7 +13,7 @@ use crate::{
     host::Host,
     lines::Lines,
     resp::Resp,
-    wait::{LIMIT, wait_for, wait_until},
+    wait::{LIMIT, wait_until},
 };
 
 /// What stands before a fixture's mark.
@@ -264,10 +264,11 @@ impl Host {
     }
 
     /// Waits until this many versions of a package's library are mapped.
+    #[cfg(any(target_os = "linux", windows))]
     #[track_caller]
     pub fn wait_until_mapped(&self, package: &str, count: usize) {
-        wait_for(&format!("{count} versions of {package} are mapped"), LIMIT, || {
-            (self.mapped(package).len() == count).then_some(())
+        wait_until(&format!("{count} versions of {package} are mapped"), LIMIT, || {
+            self.mapped(package).len() == count
         });
     }
 }

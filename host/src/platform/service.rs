@@ -40,6 +40,8 @@ pub fn inherited_listeners() -> io::Result<Vec<TcpListener>> {
             if let Some(listener) = passed.take_tcp_listener(index)? {
                 // Acceptors wait in `accept`.
                 listener.set_nonblocking(false)?;
+                // Apple's systems do not tell.
+                #[cfg(not(target_vendor = "apple"))]
                 if !rustix::net::sockopt::socket_acceptconn(&listener)? {
                     let why = format!("{} does not listen", listener.local_addr()?);
                     return Err(io::Error::new(io::ErrorKind::InvalidInput, why));

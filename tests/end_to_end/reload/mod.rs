@@ -13,6 +13,7 @@ mod operator;
 mod replacing;
 mod restart;
 mod slow_writers;
+#[cfg(any(target_os = "linux", windows))]
 mod threads;
 mod unloading;
 mod watching;
