@@ -33,6 +33,9 @@ const LONGEST: [Duration; 2] = [Duration::from_secs(1200), Duration::from_secs(2
 /// What is run.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Windows {
+    /// Build with Debian's compiler, as where rustup cannot add the target.
+    #[arg(long)]
+    system_compiler: bool,
     /// Only the tests whose names have one of these in them.
     tests: Vec<String>,
 }
@@ -59,8 +62,10 @@ struct Report {
 /// # Errors
 /// What is missing, what does not build, which tests fail, or that it is Wine that does not work.
 pub fn run(windows: &Windows) -> Result<(), TaskError> {
-    let compiler = tools::find()?;
-    let target = cargo::root().join("target").join("windows");
+    let compiler = tools::find(windows.system_compiler)?;
+    // Either compiler would make the other build everything again.
+    let name = if compiler == Compiler::Own { "windows" } else { "windows-system" };
+    let target = cargo::root().join("target").join(name);
     let programs = build(compiler, &target)?;
     let built = target.join(TARGET).join("debug");
     let compile = supply(&target, &built)?;

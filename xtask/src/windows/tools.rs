@@ -37,20 +37,23 @@ pub enum Compiler {
 ///
 /// # Errors
 /// What is missing, and how to get it.
-pub fn find() -> Result<Compiler, TaskError> {
+pub fn find(system_compiler: bool) -> Result<Compiler, TaskError> {
     install(&PACKAGES)?;
-    if has_own() {
-        return Ok(Compiler::Own);
+    if !system_compiler {
+        if has_own() || (add_own() && has_own()) {
+            return Ok(Compiler::Own);
+        }
+        println!("rustup has no standard library for {TARGET}: using Debian's compiler");
     }
+    install(&COMPILER)?;
+    Ok(Compiler::System)
+}
+
+fn add_own() -> bool {
     println!("adding the target {TARGET} by rustup");
     let mut rustup = Command::new("rustup");
     let added = rustup.args(["target", "add", TARGET]).current_dir(cargo::root()).status();
-    if added.is_ok_and(|status| status.success()) && has_own() {
-        return Ok(Compiler::Own);
-    }
-    println!("rustup has no standard library for {TARGET}: using Debian's compiler");
-    install(&COMPILER)?;
-    Ok(Compiler::System)
+    added.is_ok_and(|status| status.success())
 }
 
 impl Compiler {
