@@ -22,6 +22,10 @@ type Ear = Arc<UdpSocket>;
 #[cfg(windows)]
 type Bell = Arc<UdpSocket>;
 
+/// How long a word that was sent to this machine itself may take.
+#[cfg(windows)]
+const LOST: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Wakes a thread that waits for its [`Wake`].
 #[derive(Debug)]
 pub struct Alarm {
@@ -50,6 +54,8 @@ impl Alarm {
         let (reader, writer) = {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
             socket.connect(socket.local_addr()?)?;
+            // What was not sent, since the system had no room, is not waited for.
+            socket.set_read_timeout(Some(LOST))?;
             let socket = Arc::new(socket);
             (Arc::clone(&socket), socket)
         };

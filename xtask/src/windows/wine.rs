@@ -114,8 +114,11 @@ impl Wine {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("WINEPREFIX", &self.prefix).env("WINEDEBUG", "-all");
-        // The tests of what cargo does would start one that is not of this system.
-        command.env_remove("CARGO");
+        // The tests of what cargo does would start one that is not of this system, and there are more
+        // tools that only this system has.
+        for variable in ["CARGO", "DROPIN_TEST_ALL"] {
+            command.env_remove(variable);
+        }
         // Nobody looks at what has crashed, and nothing here is a web page or made for .NET.
         command.env("WINEDLLOVERRIDES", "winedbg.exe=d;mscoree=d;mshtml=d");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
