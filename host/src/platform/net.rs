@@ -82,7 +82,7 @@ fn wait_writable(stream: &TcpStream, time: Duration) -> bool {
     poll(&mut watched, time.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
-/// Has [`write`] give up after this time.
+/// Has [`write()`] give up after this time.
 ///
 /// # Errors
 /// The system's.

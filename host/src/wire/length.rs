@@ -21,7 +21,7 @@ impl Length {
     /// Reads a number with its CRLF at the front of `input`. Strict, as Redis is: no leading zeros,
     /// no plus sign, no spaces, no `-0`. Every error is found at its very byte, so that the answer
     /// cannot depend on how much of the line has come. A number too large for `u64` is `u64::MAX`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(input: &[u8]) -> Self {
         // Nearly all headers are one of these two; they need no loop.
         let digit = |byte: &u8| u64::from(byte - b'0');

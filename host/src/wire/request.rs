@@ -173,7 +173,8 @@ impl Parser {
     }
 
     /// Reads `*N`: where the first argument starts, and how many there are.
-    #[inline]
+    // Else the compiler's mind changes with whatever else is compiled beside it.
+    #[inline(always)]
     fn array_header(&self, input: &[u8]) -> Result<Option<(usize, usize)>, RequestError> {
         match Length::read(input.get(1..).unwrap_or_default()) {
             Length::Incomplete => Ok(None),
@@ -191,7 +192,7 @@ impl Parser {
     }
 
     /// Reads `$N` at `self.at`: where the argument's bytes start, and how many there are.
-    #[inline]
+    #[inline(always)]
     fn bulk_header(&self, input: &[u8]) -> Result<Option<(usize, usize)>, RequestError> {
         let digits = match input.get(self.at..) {
             None | Some([]) => return Ok(None),

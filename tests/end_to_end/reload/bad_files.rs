@@ -232,12 +232,16 @@ fn a_probe_that_hangs_holds_up_no_client_and_no_end() {
     let setup = Setup::new().flags(&["--probe-timeout", "600"]);
     let mut host = with_version(setup, "chameleon", "1").start();
     let load = Load::new().client(&host, &["colour"], 1, in_order());
-    let copies = host.copies().len();
     what.put(&host.library("chameleon"));
+    let size = fs::metadata(host.library("chameleon")).unwrap().len();
+    let is_copied = |name: &String| {
+        let copy = fs::metadata(host.own_dir().join("copies").join(name));
+        copy.is_ok_and(|copy| copy.len() == size)
+    };
     wait_until("the probe runs", LIMIT, || match cfg!(target_os = "linux") {
         true => children(&host) == 1,
         // It is probed when it is copied.
-        false => host.copies().len() > copies,
+        false => host.copies().iter().any(is_copied),
     });
     load.flow();
     load.stop();
