@@ -313,6 +313,12 @@ impl Write for Outgoing<'_> {
         platform::write(self.0, bytes, WRITE_SLICE)
     }
 
+    /// Several records in one go.
+    #[cfg(not(windows))]
+    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write_vectored(pieces)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

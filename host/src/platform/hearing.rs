@@ -17,6 +17,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::wake::Alarm;
 use super::wake::Wake;
 
+/// What a read gives something for. On Windows `IN` is urgent data too, for which it would wait.
+#[cfg(unix)]
+const INPUT: PollFlags = PollFlags::IN;
+#[cfg(windows)]
+const INPUT: PollFlags = PollFlags::RDNORM;
+
+/// `WSAPoll` takes an `i32` of milliseconds.
+const LONGEST: Duration = Duration::from_secs(24 * 24 * 3600);
+
 /// The receiving side of a connection, which another thread can end.
 #[derive(Debug)]
 pub struct Hearing {
@@ -139,11 +148,12 @@ impl Hearing {
         let (first, second) = if wake.is_some() { (wake, end) } else { (end, None) };
         let count = 1 + usize::from(first.is_some()) + usize::from(second.is_some());
         let mut all = [
-            PollFd::new(stream, PollFlags::IN),
+            PollFd::new(stream, INPUT),
             first.map_or_else(|| unused.clone(), Wake::watched),
             second.map_or_else(|| unused.clone(), Wake::watched),
         ];
         let watched = all.get_mut(..count).unwrap_or_default();
+        let time = if cfg!(windows) { time.map(|time| time.min(LONGEST)) } else { time };
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         let something = poll(watched, time.as_ref())? > 0;
         let [input, first, _] = all.map(|one| one.revents());

@@ -159,10 +159,11 @@ pub fn wait_for_hangup(stream: &TcpStream, time: Duration, ignore_half: bool) ->
 #[cfg(windows)]
 #[must_use]
 pub fn wait_for_hangup(stream: &TcpStream, time: Duration, ignore_half: bool) -> Hangup {
-    let look = |time: Duration| {
+    let look = |wait: Duration| {
         let mut watched = [PollFd::new(stream, PollFlags::empty())];
-        let time = Timespec::try_from(time).ok();
+        let time = Timespec::try_from(wait).ok();
         if poll(&mut watched, time.as_ref()).is_err() {
+            std::thread::sleep(wait);
             return Hangup::No;
         }
         let seen = watched[0].revents();

@@ -3,7 +3,7 @@
 use std::io;
 
 /// Has this called at each SIGINT, SIGTERM and SIGHUP; on Windows at each Ctrl-C and Ctrl-Break, and
-/// when the console is closed, the user logs off or the system shuts down.
+/// when the console is closed. Logging off and shutting down are told to services alone.
 ///
 /// Windows ends a program whose console was closed after 5 s, whatever it does then.
 /// <https://learn.microsoft.com/windows/console/handlerroutine>

@@ -22,10 +22,6 @@ type Ear = Arc<UdpSocket>;
 #[cfg(windows)]
 type Bell = Arc<UdpSocket>;
 
-/// How long a word that was sent to this machine itself may take.
-#[cfg(windows)]
-const LOST: std::time::Duration = std::time::Duration::from_secs(1);
-
 /// Wakes a thread that waits for its [`Wake`].
 #[derive(Debug)]
 pub struct Alarm {
@@ -54,8 +50,8 @@ impl Alarm {
         let (reader, writer) = {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
             socket.connect(socket.local_addr()?)?;
-            // What was not sent, since the system had no room, is not waited for.
-            socket.set_read_timeout(Some(LOST))?;
+            socket.set_nonblocking(true)?;
+            drain(&socket);
             let socket = Arc::new(socket);
             (Arc::clone(&socket), socket)
         };
@@ -70,7 +66,10 @@ impl Alarm {
             #[cfg(unix)]
             let _ = io::Write::write(&mut &self.pipe, &[1]);
             #[cfg(windows)]
-            let _ = self.pipe.send(&[1]);
+            if self.pipe.send(&[1]).is_err() {
+                // The next one tries again.
+                self.rung.store(false, Ordering::SeqCst);
+            }
         }
     }
 }
@@ -83,12 +82,24 @@ impl Wake {
 
     /// Forgets that the alarm has rung; call it before looking for the reason.
     pub fn clear(&self) {
+        // In this order: a byte that comes late wakes once more for nothing, and none is missed.
+        #[cfg(windows)]
+        {
+            drain(&self.pipe);
+            self.rung.store(false, Ordering::SeqCst);
+        }
+        #[cfg(unix)]
         if self.rung.swap(false, Ordering::SeqCst) {
             // The byte may still be on its way, which is no longer than the other thread takes.
-            #[cfg(unix)]
             let _ = io::Read::read(&mut &self.pipe, &mut [0]);
-            #[cfg(windows)]
-            let _ = self.pipe.recv(&mut [0]);
         }
     }
+}
+
+/// Takes what has come, also from before the socket was connected to itself.
+#[cfg(windows)]
+fn drain(socket: &UdpSocket) {
+    /// Nobody can send more than this for nothing.
+    const MOST: usize = 1024;
+    let _ = (0..MOST).find(|_| socket.recv(&mut [0; 16]).is_err());
 }

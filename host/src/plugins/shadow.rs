@@ -86,11 +86,11 @@ impl ShadowDir {
             return Err(Refusal::NotAFile { what: "an empty file".into() });
         }
         let start = shadow.start().map_err(unreadable("read its copy"))?;
-        if beginning::is_cut_short(&start, after.len()) {
-            return Err(Refusal::Truncated);
-        }
         if let Some(what) = beginning::other_kind(&start) {
             return Err(Refusal::OtherKind { what });
+        }
+        if beginning::is_cut_short(&start, after.len()) {
+            return Err(Refusal::Truncated);
         }
         Ok(shadow)
     }

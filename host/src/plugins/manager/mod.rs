@@ -348,6 +348,7 @@ impl Manager {
             return;
         }
         self.files.remove(path);
+        self.retries.forget(path);
         let Some(plugin) = self.served_from(&file_name(path)) else { return };
         if let Err(problem) = self.withdraw(&plugin) {
             log::error!("plugin {plugin}: still served, although its file is gone: {problem}");
