@@ -1,8 +1,6 @@
 //! `command watch`: a session that asked is told when the commands change.
 
-use std::fs;
-
-use dropin_tests::{Frame, Host, LIMIT, Resp, Setup, keys::add_key, wait_until};
+use dropin_tests::{Frame, Host, LIMIT, Resp, Setup, files, keys::add_key, wait_until};
 
 fn changed() -> Frame {
     Frame::Push(vec!["commands".into(), "changed".into()])
@@ -21,7 +19,7 @@ fn who_watches_is_told_and_finds_the_new_table() {
     host.install("store");
     assert_eq!(client.frame(), changed());
     assert!(names(&mut client).contains(&"incr".to_owned()));
-    fs::remove_file(host.library("store")).unwrap();
+    files::remove(host.library("store"));
     assert_eq!(client.frame(), changed());
     assert!(!names(&mut client).contains(&"incr".to_owned()));
     let mut other = Resp::connect3(&host);

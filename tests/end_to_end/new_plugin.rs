@@ -57,7 +57,7 @@ fn one_command_makes_a_plugin_that_is_tested_and_served_at_once() {
     // It is one of those that ship from now on, and its name is taken.
     let twice = said(&xtask(&root, &["new-plugin", "word_count"]), false);
     assert!(twice.contains("'word_count' is taken: there is plugins/word-count"), "{twice}");
-    fs::remove_file(host.library("word-count")).unwrap();
+    files::remove(host.library("word-count"));
     host.wait_until_unknown("word-count.hello");
     said(&xtask(&root, &["plugins", "--debug"]), true);
     host.wait_for_answer("word-count.hello", "hello, you");

@@ -6,7 +6,8 @@ use std::{
         consts::{DLL_SUFFIX, EXE_SUFFIX},
     },
     ffi::OsString,
-    fs, io,
+    fs,
+    io::{self, ErrorKind},
     path::Path,
     process::Command,
 };
@@ -14,7 +15,7 @@ use std::{
 use crate::{
     built,
     tool::require,
-    wait::{LIMIT, wait_for},
+    wait::{LIMIT, wait_for, wait_until},
 };
 
 /// Names a program that compiles C for this system, takes the arguments of `cc`, and leaves its exit
@@ -37,17 +38,65 @@ pub fn install(folder: &Path, package: &str) {
     rename(&beside, folder.join(name));
 }
 
-/// Renames a file. On Windows one that the host reads just then cannot be replaced: this tries again.
+/// Renames a file. On Windows one that the host reads just then cannot be replaced: this tries again,
+/// as do [`write`] and [`remove`].
 ///
 /// # Panics
 /// Where it cannot be done.
 #[track_caller]
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) {
-    let (from, to) = (from.as_ref(), to.as_ref());
-    wait_for("a file can be renamed", LIMIT, || match fs::rename(from, to) {
-        Err(error) if cfg!(windows) && error.kind() == io::ErrorKind::PermissionDenied => None,
+    persist("a file can be renamed", || fs::rename(&from, &to));
+}
+
+/// Writes a file where it lies.
+///
+/// # Panics
+/// Where it cannot be done.
+#[track_caller]
+pub fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
+    persist("a file can be written", || fs::write(&path, &bytes));
+}
+
+/// Removes a file, and waits until its name is free: on Windows that may take until nobody reads it.
+///
+/// # Panics
+/// Where it cannot be done.
+#[track_caller]
+pub fn remove(path: impl AsRef<Path>) {
+    persist("a file can be removed", || fs::remove_file(&path));
+    if cfg!(windows) {
+        wait_until("a removed file's name is free", LIMIT, || {
+            fs::symlink_metadata(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        });
+    }
+}
+
+/// Removes a folder and what is in it.
+///
+/// # Panics
+/// Where it cannot be done.
+#[track_caller]
+pub fn remove_folder(path: impl AsRef<Path>) {
+    persist("a folder can be removed", || match fs::remove_dir_all(&path) {
+        // It was there: an earlier try got further than it told.
+        Err(error) if cfg!(windows) && error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done,
+    });
+}
+
+#[track_caller]
+fn persist(what: &str, mut act: impl FnMut() -> io::Result<()>) {
+    const SHARING_VIOLATION: i32 = 32;
+    const USER_MAPPED_FILE: i32 = 1224;
+    let passing = |error: &io::Error| {
+        let kinds = [ErrorKind::PermissionDenied, ErrorKind::DirectoryNotEmpty];
+        let codes = [SHARING_VIOLATION, USER_MAPPED_FILE];
+        kinds.contains(&error.kind()) || error.raw_os_error().is_some_and(|c| codes.contains(&c))
+    };
+    wait_for(what, LIMIT, || match act() {
+        Err(error) if cfg!(windows) && passing(&error) => None,
         done => {
-            done.expect("a file can be renamed");
+            done.expect(what);
             Some(())
         }
     });

@@ -5,6 +5,7 @@ use std::{fs, time::Instant};
 use dropin_tests::{
     Frame, LIMIT, Lines, Resp, Setup,
     cable::Cable,
+    files,
     keys::{add_key, key_command},
     wait_until,
 };
@@ -101,7 +102,7 @@ fn an_expired_key_ends_its_sessions_and_lets_nobody_in() {
     let beside = host.state_dir().join("beside");
     fs::copy(&path, &beside).unwrap();
     fs::write(&beside, text.replace(line, "expires = 1000")).unwrap();
-    dropin_tests::files::rename(&beside, &path);
+    files::rename(&beside, &path);
     assert!(alice.end().last().is_some_and(|last| matches!(last, Frame::Error(_))));
     assert_eq!(Resp::connect(&host).ask(&["AUTH", &key]), Frame::error(WRONGPASS));
     let (_, list, _) = key_command(host.state_dir(), &["list"]);
@@ -173,7 +174,7 @@ fn a_broken_key_file_changes_nothing_and_is_told() {
     let host = wary(&[]);
     let mut alice = holder(&host, "alice", &[]);
     let path = host.state_dir().join("keys.toml");
-    fs::write(&path, "[[key]]\nname = 7\n").unwrap();
+    files::write(&path, "[[key]]\nname = 7\n");
     host.wait_for_log("the keys from before stay in force");
     assert_eq!(alice.ask(&["echo", "x"]), "x".into());
     let (worked, _, error) = key_command(host.state_dir(), &["list"]);

@@ -8,6 +8,7 @@ use std::{
 use dropin_tests::{
     Host, Lines, Setup,
     built::library_name,
+    files,
     reload::{marked, place},
     setup::run_host,
 };
@@ -129,7 +130,7 @@ fn a_replacement_with_a_bad_signature_leaves_the_old_code_serving() {
         let path = host.plugins_folder().join(signature_name("chameleon"));
         match signature {
             Some(signature) => place_signature(&host, &signature),
-            None => fs::remove_file(path).unwrap(),
+            None => files::remove(path),
         }
         host.place("chameleon", &library);
         wait_for_refusal(&host, why);
@@ -165,7 +166,7 @@ fn a_signature_that_is_written_in_place_counts_once_it_is_complete() {
     host.place("chameleon", &library);
     wait_for_refusal(&host, MISSING);
     let path = host.plugins_folder().join(signature_name("chameleon"));
-    fs::write(path, signer.sign(&library)).unwrap();
+    files::write(path, signer.sign(&library));
     host.wait_for_answer("colour", "1");
 }
 
@@ -248,5 +249,6 @@ fn check_verifies_as_the_host_does() {
         assert!(ended.stderr.contains(why), "{ended:?}");
     }
     fs::write(folder.path().join(signature_name("chameleon")), signer.sign(&library)).unwrap();
-    assert_eq!(check(&path).status, Some(0));
+    let ended = check(&path);
+    assert_eq!(ended.status, Some(0), "{ended:?}");
 }

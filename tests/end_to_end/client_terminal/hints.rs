@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dropin_tests::{Host, LIMIT, Lines, Setup, keys::add_key, wait_until};
+use dropin_tests::{Host, LIMIT, Lines, Setup, files, keys::add_key, wait_until};
 
 use super::{Person, client, possible};
 
@@ -44,7 +44,7 @@ fn a_half_typed_line_hears_of_plugins_that_come_go_and_change() {
     host.install("text");
     person.terminal.sees_last(&format!("{}upper some words [TEXT..]", person.prompt));
     assert_eq!(person.terminal.cursor(), cursor);
-    fs::remove_file(host.library("text")).unwrap();
+    files::remove(host.library("text"));
     person.terminal.sees_last(&format!("{}upper some words  (unknown command)", person.prompt));
     host.install("text");
     person.terminal.sees_last(&format!("{}upper some words [TEXT..]", person.prompt));

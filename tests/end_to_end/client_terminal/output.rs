@@ -1,8 +1,6 @@
 //! Where replies go: through a pager, into a pipe, in colours or without.
 
-use std::fs;
-
-use dropin_tests::{Host, require};
+use dropin_tests::{Host, files, require};
 
 use super::{Person, client, possible};
 
@@ -100,7 +98,7 @@ fn colours_are_there_for_who_wants_them() {
     person.types("upper ");
     person.terminal.sees("upper TEXT..");
     // Hints are as live as with colours.
-    fs::remove_file(host.library("text")).unwrap();
+    files::remove(host.library("text"));
     person.terminal.sees("upper   (unknown command)");
     person.terminal.press("\x15nonsense\r");
     person.terminal.sees("error: unknown command");

@@ -70,6 +70,8 @@ const BEGINNING: &str = "it is only the beginning of a library";
 const CRASHED: &str = "it ended the process that probed it: it crashed with signal ";
 #[cfg(windows)]
 const CRASHED: &str = "it ended the process that probed it: it crashed with exception 0xc0000005";
+// The loader of Windows catches it.
+const CRASHED_THERE: &str = if cfg!(windows) { LOADER } else { CRASHED };
 #[cfg(unix)]
 const ABORTED: &str = CRASHED;
 #[cfg(windows)]
@@ -154,9 +156,11 @@ pub(super) const WITHOUT_ITS_END: Bad = bad(
     || cut(files::mapped).filter(|what| !matches!(what, What::Bytes(bytes) if is_whole(bytes))),
     &[BEGINNING],
 );
+// A PE file's headers tell where it ends, whatever it lacks.
+const HALF_PE: &str = if cfg!(windows) { BEGINNING } else { LOADER };
 // The loader of one system looks at the size first, that of another just crashes.
 pub(super) const HALF_WITHOUT_SECTIONS: Bad =
-    bad(|| altered(|bytes| bytes.truncate(bytes.len() / 2)), &[LOADER, CRASHED, BEGINNING]);
+    bad(|| altered(|bytes| bytes.truncate(bytes.len() / 2)), &[LOADER, CRASHED, HALF_PE]);
 pub(super) const OTHER_PROCESSOR: Bad =
     bad(|| altered(|bytes| files::set_machine(bytes)), &["it is for another processor"]);
 pub(super) const PLAIN_C: Bad = bad(|| c("int answer(void) { return 42; }"), NO_PLUGIN);
@@ -183,7 +187,7 @@ pub(super) const OTHER_LAYOUT: Bad =
     bad(|| package("other-layout"), &["its types do not fit this host's: "]);
 pub(super) const OTHER_MAJOR: Bad =
     bad(|| package("other-major"), &["it was built for plugin API 9.0.0 and this host has "]);
-pub(super) const CRASHES: Bad = bad(|| constructor("*(volatile int *)0 = 1;"), &[CRASHED, LOADER]);
+pub(super) const CRASHES: Bad = bad(|| constructor("*(volatile int *)0 = 1;"), &[CRASHED_THERE]);
 pub(super) const ABORTS: Bad = bad(|| constructor("abort();"), &[ABORTED]);
 pub(super) const KILLS_ITSELF: Bad = bad(|| on_unix(|| constructor("raise(SIGKILL);")), &[CRASHED]);
 pub(super) const EXITS_WELL: Bad = bad(

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dropin_tests::{Host, Lines, Resp, resp::encode};
+use dropin_tests::{Host, Lines, Resp, files, resp::encode};
 
 use super::{host_with, replace};
 
@@ -95,7 +95,7 @@ fn a_batch_that_takes_too_long_is_told_that_a_command_has_gone() {
     let gate = gate(&host, 0);
     let mut client = send_batch(&host, "keeper.hold", &gate);
     host.wait_for_log("keeper: keeper 1 holds");
-    fs::remove_file(host.library("chameleon")).unwrap();
+    files::remove(host.library("chameleon"));
     host.wait_for_log("plugin chameleon: generation 1 unloaded, ");
     fs::write(&gate, "").unwrap();
     assert_eq!(client.frame(), "1".into());

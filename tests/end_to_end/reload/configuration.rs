@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf};
 
-use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, Setup, reload::place, wait_until};
+use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, Setup, files, reload::place, wait_until};
 
 use super::{compatibility, replace, setup, with_version};
 
@@ -60,9 +60,9 @@ fn a_plugin_is_configured_before_it_serves_and_whenever_its_file_changes() {
     host.wait_for_answer("setting", "two");
     let line = host.wait_for_log("plugin setting: generation 1 configured, setting.toml (");
     assert!(line.contains(" INFO "), "{line}");
-    fs::write(file(&host), "word = 'three'").unwrap();
+    files::write(file(&host), "word = 'three'");
     host.wait_for_answer("setting", "three");
-    fs::remove_file(file(&host)).unwrap();
+    files::remove(file(&host));
     host.wait_for_answer("setting", "none");
     host.wait_for_log("it has no configuration any more, the defaults are in force");
     let said = configuration(&host);
@@ -70,7 +70,7 @@ fn a_plugin_is_configured_before_it_serves_and_whenever_its_file_changes() {
     put(&host, "word = 'four'");
     host.wait_for_answer("setting", "four");
     // Emptied, it is no file that is about to be written.
-    fs::write(file(&host), "").unwrap();
+    files::write(file(&host), "");
     host.wait_for_answer("setting", "none");
     assert_eq!(host.figure("setting", "generation"), 1, "it was not loaded again for that");
 }
@@ -82,7 +82,7 @@ fn without_the_systems_word_changes_are_noticed_too() {
         put(&host, text);
         host.wait_for_answer("setting", word);
     }
-    fs::remove_file(file(&host)).unwrap();
+    files::remove(file(&host));
     host.wait_for_answer("setting", "none");
 }
 
@@ -102,9 +102,9 @@ fn a_bad_file_leaves_the_old_values_in_force() {
         let start = said.starts_with("setting.toml refused ");
         assert!(start && said.contains(why), "{said}");
     }
-    fs::write(file(&host), b"word = '\xff'").unwrap();
+    files::write(file(&host), b"word = '\xff'");
     old_values_stay(&host, "it is not UTF-8: byte 8 begins no character");
-    fs::write(file(&host), "#".repeat((1 << 20) + 1)).unwrap();
+    files::write(file(&host), "#".repeat((1 << 20) + 1));
     old_values_stay(&host, "it is longer than 1048576 bytes");
     put(&host, "word = 'two'");
     host.wait_for_answer("setting", "two");
@@ -119,7 +119,7 @@ fn a_file_that_others_could_have_written_is_refused() {
     let beside = host.plugins_folder().join("beside");
     fs::write(&beside, "word = 'two'").unwrap();
     fs::set_permissions(&beside, PermissionsExt::from_mode(0o664)).unwrap();
-    dropin_tests::files::rename(&beside, file(&host));
+    files::rename(&beside, file(&host));
     let run = format!("run: chmod go-w {}", file(&host).display());
     old_values_stay(&host, &run);
     fs::set_permissions(file(&host), PermissionsExt::from_mode(0o644)).unwrap();
@@ -175,7 +175,7 @@ fn a_new_version_that_cannot_start_with_the_file_leaves_the_old_one_serving() {
     host.wait_for_answer("setting.version", "2");
     assert_eq!(client.ask("setting"), "two");
     // It needs one from now on, too.
-    fs::remove_file(file(&host)).unwrap();
+    files::remove(file(&host));
     host.wait_for_log("there is no `word`; the old values stay in force");
     assert_eq!(client.ask("setting"), "two");
 }

@@ -3,7 +3,8 @@
 use std::fs;
 
 use dropin_tests::{
-    Host, LIMIT, Lines, Setup, built::library_name, reload::marked, reload::place, wait_until,
+    Host, LIMIT, Lines, Setup, built::library_name, files, reload::marked, reload::place,
+    wait_until,
 };
 
 use super::{host_with, replace, replace_folder, setup, setup_with};
@@ -13,7 +14,7 @@ fn a_folder_that_goes_and_comes_back_is_served_again() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     for mark in ["2", "3"] {
-        fs::remove_dir_all(host.plugins_folder()).unwrap();
+        files::remove_folder(host.plugins_folder());
         host.wait_until_unknown("keeper.version");
         host.wait_until_unknown("echo");
         // On Windows the name is free when nobody watches the folder any more.
@@ -92,15 +93,15 @@ fn polling_finds_what_comes_changes_and_goes() {
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     replace(&host, "keeper", "2");
     host.wait_for_answer("keeper.version", "2");
-    fs::write(host.library("keeper"), marked("keeper", "3")).unwrap();
+    files::write(host.library("keeper"), marked("keeper", "3"));
     host.wait_for_answer("keeper.version", "3");
     replace(&host, "chameleon", "new");
     host.wait_for_answer("colour", "new");
-    fs::remove_file(host.library("keeper")).unwrap();
+    files::remove(host.library("keeper"));
     host.wait_until_unknown("kept");
     replace(&host, "keeper", "4");
     host.wait_for_answer("kept", "pearls");
-    fs::remove_dir_all(host.plugins_folder()).unwrap();
+    files::remove_folder(host.plugins_folder());
     host.wait_until_unknown("colour");
     fs::create_dir(host.plugins_folder()).unwrap();
     replace(&host, "chameleon", "again");

@@ -3,7 +3,7 @@
 use std::{fs, io::Read};
 
 use dropin_tests::{
-    Lines,
+    Lines, files,
     reload::{slim, variant},
 };
 
@@ -25,7 +25,7 @@ fn the_store_keeps_every_key_through_a_reload_and_a_return() {
         host.wait_for_log(&format!("plugin store: generation {} swapped, ", number + 1));
         all_there();
     }
-    fs::remove_file(host.library("store")).unwrap();
+    files::remove(host.library("store"));
     host.wait_until_unknown("get x");
     host.place("store", &slim("store"));
     host.wait_for_answer("get key-7", "value-7");
@@ -74,7 +74,7 @@ fn a_plugin_that_had_no_state_may_begin_to_keep_one() {
 fn the_size_of_the_state_is_told() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
-    fs::remove_file(host.library("keeper")).unwrap();
+    files::remove(host.library("keeper"));
     host.wait_until_unknown("kept");
     assert_eq!(host.figure("keeper", "state-bytes"), 6);
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dropin_tests::{Frame, Host, LIMIT, Lines, Load, Setup, wait_until};
+use dropin_tests::{Frame, Host, LIMIT, Lines, Load, Setup, files, wait_until};
 
 use super::{replace, with_version};
 
@@ -105,7 +105,7 @@ fn a_save_that_hangs() {
 #[test]
 fn a_file_that_goes_while_its_state_cannot_be_saved_is_still_served() {
     let host = keeper("1 save-fails");
-    fs::remove_file(host.library("keeper")).unwrap();
+    files::remove(host.library("keeper"));
     let line = host
         .wait_for_log("plugin keeper: still served, although its file is gone: save has no ink");
     assert!(line.contains(" ERROR "), "{line}");

@@ -21,7 +21,7 @@ mod watching;
 use std::fs;
 
 use dropin_tests::{
-    Host, Setup, built,
+    Host, Setup, built, files,
     reload::{marked, place},
 };
 
@@ -58,6 +58,6 @@ fn replace_folder(host: &Host, package: &str, library: &[u8]) {
     let new = beside("new");
     fs::create_dir(&new).unwrap();
     place(&new, &built::library_name(package), library);
-    dropin_tests::files::rename(host.plugins_folder(), beside("before"));
-    dropin_tests::files::rename(&new, host.plugins_folder());
+    files::rename(host.plugins_folder(), beside("before"));
+    files::rename(&new, host.plugins_folder());
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use dropin_tests::{Frame, LIMIT, Lines, Resp, built::library_name, wait_until};
+use dropin_tests::{Frame, LIMIT, Lines, Resp, built::library_name, files, wait_until};
 
 use super::{host_with, replace, setup};
 
@@ -63,7 +63,7 @@ fn info_counts_the_calls_of_all_generations() {
 fn info_knows_what_was_served_last() {
     let host = host_with("chameleon", "1");
     let hash = host.info("chameleon").get("hash").unwrap().as_str().to_owned();
-    fs::remove_file(host.library("chameleon")).unwrap();
+    files::remove(host.library("chameleon"));
     host.wait_until_unknown("colour");
     let info = host.info("chameleon");
     assert_eq!(info.get("status"), Some(&"withdrawn".into()));
@@ -105,7 +105,7 @@ fn reload_says_why_it_cannot() {
     host.wait_for_log(&format!("refused {}", library_name("bad")));
     let said = client.ask(&format!("plugin reload {}", library_name("bad")));
     assert!(said.starts_with("error: the system's loader does not take it: "), "{said}");
-    fs::remove_file(host.library("chameleon")).unwrap();
+    files::remove(host.library("chameleon"));
     host.wait_until_unknown("colour");
     let said = client.ask("plugin reload chameleon");
     assert_eq!(said, format!("error: {} is not there", host.library("chameleon").display()));
@@ -206,7 +206,7 @@ fn enable_says_why_it_cannot() {
         assert_eq!(said, "error: there is no plugin 'nobody'", "{order}");
     }
     assert_eq!(client.ask("plugin disable chameleon"), "plugin 'chameleon' is disabled");
-    fs::remove_file(host.library("chameleon")).unwrap();
+    files::remove(host.library("chameleon"));
     let said = client.ask("plugin enable chameleon");
     assert_eq!(said, format!("error: {} is not there", host.library("chameleon").display()));
     replace(&host, "chameleon", "2");

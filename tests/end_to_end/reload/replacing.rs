@@ -8,6 +8,7 @@ use std::{
 use dropin_tests::{
     Frame, LIMIT, Lines, Load,
     built::library_name,
+    files,
     reload::{marked, place},
     wait_for, wait_until,
 };
@@ -44,11 +45,7 @@ fn a_library_that_is_copied_over_another_is_served_in_its_place() {
     let host = host_with("chameleon", "1");
     // Into the same file: what is mapped must not be what is overwritten.
     for mark in ["2", "3", "4"] {
-        // On Windows nobody may write while the host reads.
-        let bytes = marked("chameleon", mark);
-        wait_until("it can be written", LIMIT, || {
-            fs::write(host.library("chameleon"), &bytes).is_ok()
-        });
+        files::write(host.library("chameleon"), marked("chameleon", mark));
         host.wait_for_answer("colour", mark);
     }
     assert!(!host.log().contains("refused"), "{}", host.log());
@@ -57,8 +54,8 @@ fn a_library_that_is_copied_over_another_is_served_in_its_place() {
 #[test]
 fn a_library_that_is_removed_and_written_again_is_served() {
     let host = host_with("chameleon", "1");
-    fs::remove_file(host.library("chameleon")).unwrap();
-    fs::write(host.library("chameleon"), marked("chameleon", "2")).unwrap();
+    files::remove(host.library("chameleon"));
+    files::write(host.library("chameleon"), marked("chameleon", "2"));
     host.wait_for_answer("colour", "2");
 }
 
@@ -67,10 +64,10 @@ fn a_hard_link_is_served() {
     let host = host_with("chameleon", "1");
     let outside = host.state_dir().join("outside");
     fs::write(&outside, marked("chameleon", "2")).unwrap();
-    fs::remove_file(host.library("chameleon")).unwrap();
+    files::remove(host.library("chameleon"));
     fs::hard_link(&outside, host.library("chameleon")).unwrap();
     host.wait_for_answer("colour", "2");
-    fs::write(&outside, marked("keeper", "linked")).unwrap();
+    files::write(&outside, marked("keeper", "linked"));
     fs::hard_link(&outside, host.library("keeper")).unwrap();
     host.wait_for_answer("keeper.version", "linked");
 }
@@ -89,10 +86,10 @@ fn a_symbolic_link_that_is_pointed_elsewhere_is_followed() {
     // By a rename, as `ln -sfT` does it.
     let beside = host.plugins_folder().join(".beside");
     symlink(outside("2"), &beside).unwrap();
-    dropin_tests::files::rename(&beside, &library);
+    files::rename(&beside, &library);
     host.wait_for_answer("colour", "2");
     // By removing it first.
-    fs::remove_file(&library).unwrap();
+    files::remove(&library);
     symlink(outside("3"), &library).unwrap();
     host.wait_for_answer("colour", "3");
     // The link stays; what it leads to is another file.
@@ -101,7 +98,7 @@ fn a_symbolic_link_that_is_pointed_elsewhere_is_followed() {
     // The link stays; what it leads to is written anew.
     fs::write(host.state_dir().join("outside-3"), marked("chameleon", "5")).unwrap();
     host.wait_for_answer("colour", "5");
-    fs::remove_file(&library).unwrap();
+    files::remove(&library);
     host.wait_until_unknown("colour");
 }
 
@@ -124,10 +121,7 @@ fn a_file_that_is_touched_but_the_same_is_not_loaded_again() {
     // A rename, a rewrite in place, and only another time.
     replace(&host, "chameleon", "1");
     host.settle("text", 1);
-    // On Windows nobody may write while the host reads.
-    wait_until("it can be written", LIMIT, || {
-        fs::write(&library, marked("chameleon", "1")).is_ok()
-    });
+    files::write(&library, marked("chameleon", "1"));
     host.settle("text", 2);
     let open = || fs::File::options().append(true).open(&library).ok();
     let file = wait_for("it can be opened", LIMIT, open);
@@ -148,7 +142,7 @@ fn a_file_that_is_touched_but_the_same_is_not_loaded_again() {
 fn a_file_that_gets_another_name_is_served_under_that() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
-    dropin_tests::files::rename(host.library("keeper"), host.library("elsewhere"));
+    files::rename(host.library("keeper"), host.library("elsewhere"));
     let name = Frame::text(library_name("elsewhere"));
     wait_until("it is served from there", LIMIT, || {
         host.info("keeper").get("file") == Some(&name)
@@ -171,7 +165,7 @@ fn a_file_that_gets_another_name_fails_no_request() {
     );
     for (from, to) in [("chameleon", "a"), ("a", "zz"), ("zz", "chameleon")] {
         load.flow();
-        dropin_tests::files::rename(host.library(from), host.library(to));
+        files::rename(host.library(from), host.library(to));
         let name = Frame::text(library_name(to));
         wait_until("it is served from there", LIMIT, || {
             host.info("chameleon").get("file") == Some(&name)
@@ -194,16 +188,16 @@ fn a_file_that_goes_takes_its_commands_along_and_brings_them_back() {
     for moved in [false, true] {
         let library = host.library("chameleon");
         if moved {
-            dropin_tests::files::rename(&library, &away);
+            files::rename(&library, &away);
         } else {
-            fs::remove_file(&library).unwrap();
+            files::remove(&library);
         }
         host.wait_until_unknown("colour");
         host.wait_until_unknown("colour.fail");
         assert_eq!(Lines::connect(&host).ask("echo 'still here'"), "still here");
         assert_eq!(host.info("chameleon").get("status"), Some(&"withdrawn".into()));
         if moved {
-            dropin_tests::files::rename(&away, &library);
+            files::rename(&away, &library);
         } else {
             replace(&host, "chameleon", "1");
         }
@@ -230,6 +224,6 @@ fn a_file_that_was_refused_for_a_clash_is_served_once_the_other_is_gone() {
     let line = host.wait_for_log(&format!("refused {}", library_name("zz-second")));
     assert!(line.contains("call themselves plugin 'chameleon'"), "{line}");
     assert_eq!(Lines::connect(&host).ask("colour"), "1");
-    fs::remove_file(host.library("chameleon")).unwrap();
+    files::remove(host.library("chameleon"));
     host.wait_for_answer("colour", "2");
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use dropin_tests::{Host, LIMIT, Lines, Setup, system::threads, wait_until};
+use dropin_tests::{Host, LIMIT, Lines, Setup, files, system::threads, wait_until};
 
 use super::{host_with, replace};
 
@@ -26,7 +26,7 @@ fn a_tracked_thread_is_stopped_and_joined_before_its_code_is_unloaded() {
     assert_eq!(ended("1").as_deref(), Some("1"), "the thread has come to its end before that");
     assert_eq!(ended("2"), None);
     assert_count(&host, "background", 1);
-    fs::remove_file(host.library("tracked")).unwrap();
+    files::remove(host.library("tracked"));
     host.wait_for_log("plugin tracked: generation 2 unloaded, ");
     assert_eq!(ended("2").as_deref(), Some("2"));
     assert_count(&host, "background", 0);
@@ -85,7 +85,7 @@ fn a_plugin_with_untracked_threads_is_retired_but_never_unloaded() {
     let mut ticks = || client.ask("untracked.ticks").parse::<u64>().unwrap();
     let first = ticks();
     wait_until("the last one's thread runs on", LIMIT, || ticks() > first);
-    fs::remove_file(host.library("untracked")).unwrap();
+    files::remove(host.library("untracked"));
     host.wait_until_unknown("untracked");
     host.wait_for_log("plugin untracked: generation 4 lingering, ");
     host.settle("text", 1);

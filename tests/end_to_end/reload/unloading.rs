@@ -4,7 +4,7 @@
 use std::fs;
 
 use dropin_tests::{
-    Host, LIMIT, Lines, Load,
+    Host, LIMIT, Lines, Load, files,
     reload::{slim, variant},
     wait_until,
 };
@@ -28,7 +28,7 @@ fn the_old_code_is_unmapped_and_no_copy_is_left() {
     assert_eq!(host.copies(), [""; 0]);
     host.wait_for_log("plugin chameleon: generation 1 drained, ");
     host.wait_for_log("plugin chameleon: generation 2 unloaded, ");
-    fs::remove_file(host.library("chameleon")).unwrap();
+    files::remove(host.library("chameleon"));
     host.wait_until_mapped("chameleon", 0);
     assert_eq!(host.ks(), Some(0));
     assert!(!host.own_dir().join("copies").exists());

@@ -1,8 +1,6 @@
 //! `plugin watch`: a session that asked is told what happens to plugins.
 
-use std::fs;
-
-use dropin_tests::{Frame, Host, Lines, Resp};
+use dropin_tests::{Frame, Host, Lines, Resp, files};
 
 use super::{host_with, replace, setup};
 
@@ -56,7 +54,7 @@ fn every_event_is_pushed_with_plugin_and_generation() {
         assert_eq!((event.as_str(), plugin.as_str()), ("refused", "chameleon"));
         assert!(detail.starts_with("the system's loader does not take it: "), "{detail}");
     }
-    fs::remove_file(host.library("chameleon")).unwrap();
+    files::remove(host.library("chameleon"));
     let end = [("withdrawn", "2"), ("drained", "2"), ("unloaded", "2")];
     told(&mut one, &end);
     told(&mut other, &end);

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, thread};
 
 use dropin_tests::{
-    Connection, Frame, Host, Lines, Resp, Setup, open_metrics::Page, reload::variant,
+    Connection, Frame, Host, Lines, Resp, Setup, files, open_metrics::Page, reload::variant,
 };
 
 /// A host that serves metrics.
@@ -116,7 +116,7 @@ fn counts_survive_a_reload_which_is_counted_itself() {
     let page = scrape(&host);
     assert_eq!(page.get("dropin_plugin_events_total", &[("event", "refused")]), Some(1.0));
     // Gone and back, it goes on where it was.
-    std::fs::remove_file(host.library("text")).unwrap();
+    files::remove(host.library("text"));
     host.wait_for_log("withdrawn");
     host.place("text", &variant("text", 9));
     host.wait_for_log("generation 5 loaded");
