@@ -59,7 +59,8 @@ fn listen_once(
     let mut port = port;
     for ip in addresses {
         let address = SocketAddr::new(*ip, port);
-        match bind(address) {
+        // Each family has its own listener, so that a peer is shown as what it is.
+        match bind(address, true) {
             Ok(listener) => {
                 port = listener.local_addr().map_or(port, |bound| bound.port());
                 listeners.push(listener);
@@ -73,10 +74,10 @@ fn listen_once(
     Ok(listeners)
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens at an address that is this process's alone.
+pub(crate) fn bind(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        // Each family has its own listener, so that a peer is shown as what it is.
+    if address.is_ipv6() && only_v6 {
         socket.set_only_v6(true)?;
     }
     platform::claim_port(&socket)?;

@@ -23,7 +23,7 @@ use self::{
     page::Page,
     request::{Asked, Refused},
 };
-use crate::{platform, shared::Shared, table::LiveTable};
+use crate::{listen, platform, shared::Shared, table::LiveTable};
 
 /// How long a scrape may take in all.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ pub(crate) struct Scrape {
 impl Scrape {
     /// Where the metrics will be served.
     pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, ScrapeError> {
-        TcpListener::bind(address).map_err(|error| ScrapeError { address, error })
+        listen::bind(address, false).map_err(|error| ScrapeError { address, error })
     }
 
     /// Starts serving.

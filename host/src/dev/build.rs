@@ -82,6 +82,8 @@ impl Build {
     /// How it ended, and how long it took.
     pub(super) fn finish(mut self, found: Option<PathBuf>) -> io::Result<(Built, Duration)> {
         let status = self.cargo.child.wait()?;
+        // A server of compilers, such as sccache's.
+        self.cargo.release();
         let built = match found {
             _ if !status.success() => Built::Failed,
             Some(library) => Built::Library(library),

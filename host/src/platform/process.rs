@@ -60,6 +60,13 @@ impl Group {
         }
     }
 
+    /// What the process that was started has left running, having ended itself, goes on.
+    pub fn release(&self) {
+        // Where it fails they end after all, as they do where this process is killed.
+        #[cfg(windows)]
+        let _ = self.job.set_extended_limit_info(&win32job::ExtendedLimitInfo::new());
+    }
+
     /// Kills them all, and waits for the process that was started. Where all have ended, it does
     /// nothing.
     pub fn kill(&mut self) {
@@ -89,5 +96,63 @@ pub fn die_with_parent() {
         use rustix::process::{Signal, set_parent_process_death_signal};
         // Without it the process is only killed where the parent lives to do so.
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        env,
+        io::{Read, Write},
+        net::{Ipv4Addr, TcpListener, TcpStream},
+        process::Stdio,
+        time::Duration,
+    };
+
+    use super::*;
+
+    const ADDRESS: &str = "DROPIN_TEST_ADDRESS";
+
+    /// This program, as far as it is the other part of the test, which is told of an address.
+    fn part(name: &str, address: &str) -> Command {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", &format!("platform::process::tests::{name}")]);
+        command.env(ADDRESS, address).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    #[test]
+    #[ignore = "a part of another"]
+    #[expect(clippy::zombie_processes, reason = "that is what it is for")]
+    fn leaves_one_running() {
+        part("echoes", &env::var(ADDRESS).unwrap()).spawn().unwrap();
+    }
+
+    #[test]
+    #[ignore = "a part of another"]
+    fn echoes() {
+        let stream = TcpStream::connect(env::var(ADDRESS).unwrap()).unwrap();
+        io::copy(&mut &stream, &mut &stream).unwrap();
+    }
+
+    #[test]
+    fn what_was_left_running_ends_with_the_group_unless_it_was_released() {
+        for released in [true, false] {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let mut group = Group::spawn(&mut part("leaves_one_running", &address)).unwrap();
+            assert!(group.child.wait().unwrap().success());
+            let (mut left, _) = listener.accept().unwrap();
+            left.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            if released {
+                group.release();
+                drop(group);
+            } else {
+                group.kill();
+            }
+            let mut echoed = [0];
+            let answer = left.write_all(b"x").and_then(|()| left.read_exact(&mut echoed));
+            assert_eq!(answer.is_ok(), released, "{answer:?}");
+        }
     }
 }

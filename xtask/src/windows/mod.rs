@@ -57,7 +57,8 @@ struct Report {
 }
 
 /// Builds everything for Windows and runs the tests under Wine. A test that fails is run once more by
-/// itself: under Wine, starting a process fails now and then.
+/// itself, and what Wine says is its own fault once more: under Wine, starting a process fails now and
+/// then.
 ///
 /// # Errors
 /// What is missing, what does not build, which tests fail, or that it is Wine that does not work.
@@ -77,7 +78,12 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
         let mut arguments = vec!["--test-threads", AT_ONCE];
         arguments.extend(LEFT_OUT.iter().flat_map(|test| ["--skip", test]));
         arguments.extend(windows.tests.iter().map(String::as_str));
-        let report = program.run(&wine, &arguments, LONGEST[0])?;
+        let mut report = program.run(&wine, &arguments, LONGEST[0])?;
+        if !report.complete && wine::confession(&report.output).is_some() {
+            println!("Wine gave up and is tried once more: {}", report.output);
+            wine.restart()?;
+            report = program.run(&wine, &arguments, LONGEST[0])?;
+        }
         let name = program.path.file_stem().unwrap_or_default().to_string_lossy();
         println!("{name}: {} passed, {} failed", report.passed, report.failed.len());
         passed += report.passed;
@@ -87,7 +93,11 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
             return Err(at_fault(&report.output, format!("{name} did not come to its end; it")));
         }
         for test in &report.failed {
-            let again = program.run(&wine, &["--exact", test], LONGEST[1])?;
+            let mut again = program.run(&wine, &["--exact", test], LONGEST[1])?;
+            if wine::confession(&again.output).is_some() {
+                wine.restart()?;
+                again = program.run(&wine, &["--exact", test], LONGEST[1])?;
+            }
             if again.complete && again.passed == 1 {
                 println!(
                     "{test} failed among others and passed by itself. At first: {}",

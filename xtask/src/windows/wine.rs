@@ -105,6 +105,15 @@ impl Wine {
         Ok(Ended { success, output: String::from_utf8_lossy(&output).into_owned() })
     }
 
+    /// Ends every program in this Wine, and sees whether it still works.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub fn restart(&self) -> Result<(), TaskError> {
+        self.stop();
+        self.check()
+    }
+
     /// Ends every program in this Wine.
     pub fn stop(&self) {
         // Where none runs there is nothing to do.
