@@ -26,13 +26,13 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid, signal).expect("the child is there");
 }
 
-/// Asks a child to end, as a person does at its console.
+/// Tells a child that its console is being closed.
 ///
 /// # Panics
-/// Where it has ended, or has no console of its own.
+/// Where it has ended.
 #[cfg(windows)]
 pub fn terminate(child: &Child) {
-    interrupt(child);
+    tell(child, CLOSE);
 }
 
 /// Asks a child to end, as a person does at its console.
@@ -41,12 +41,17 @@ pub fn terminate(child: &Child) {
 /// Where it has ended, or has no console of its own.
 #[cfg(windows)]
 pub fn interrupt(child: &Child) {
+    tell(child, INTERRUPT);
+}
+
+#[cfg(windows)]
+fn tell(child: &Child, source: &str) {
     let folder = tempfile::tempdir().expect("there is room for a folder");
-    let program = folder.path().join("interrupt.exe");
-    std::fs::write(&program, crate::files::compile_program(INTERRUPT)).expect("room for a program");
-    let mut interrupt = std::process::Command::new(program);
-    let status = interrupt.arg(child.id().to_string()).status().expect("it can be started");
-    assert!(status.success(), "the child cannot be interrupted: {status}");
+    let program = folder.path().join("tell.exe");
+    std::fs::write(&program, crate::files::compile_program(source)).expect("room for a program");
+    let mut tell = std::process::Command::new(program);
+    let status = tell.arg(child.id().to_string()).status().expect("it can be started");
+    assert!(status.success(), "the child cannot be told: {status}");
 }
 
 /// Types Ctrl-C at the console of another process.
@@ -61,6 +66,21 @@ int main(int count, char **arguments) {
     return GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0) ? 0 : 11;
 }
 ";
+
+/// Runs in another process what Windows runs there when its console is closed. To close a window is
+/// no way: Wine 8 then just ends the process.
+#[cfg(windows)]
+const CLOSE: &str = r#"
+#include <stdlib.h>
+#include <windows.h>
+int main(int count, char **arguments) {
+    HANDLE process = OpenProcess(PROCESS_ALL_ACCESS, FALSE, atoi(arguments[1]));
+    HMODULE library = GetModuleHandleA("kernelbase.dll");
+    LPTHREAD_START_ROUTINE routine = (void *)GetProcAddress(library, "CtrlRoutine");
+    if (!process || !routine) return 10;
+    return CreateRemoteThread(process, NULL, 0, routine, (void *)CTRL_CLOSE_EVENT, 0, NULL) ? 0 : 11;
+}
+"#;
 
 /// Whether a child can be asked to end by the system's means. Where not, the test is left out.
 ///
