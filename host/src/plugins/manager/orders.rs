@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Instant};
 
-use super::{Manager, Refused, file_name};
+use super::{Manager, file_name, take::Refused};
 use crate::{
     desk::{Answer, Order, Told},
     plugins::folder,
