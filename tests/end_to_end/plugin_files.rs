@@ -247,13 +247,10 @@ fn a_plugin_with_a_command_that_breaks_the_rules() {
 #[cfg(target_os = "linux")]
 #[test]
 fn nothing_is_left_of_a_probe() {
+    use dropin_tests::system::children;
     let bad = built::library_name("a-bad-one");
     let host = Setup::new().file(&bad, b"not a library").plugins(&["text"]).start();
-    let children = || {
-        let task = format!("/proc/{0}/task/{0}/children", host.pid());
-        fs::read_to_string(task).unwrap_or_default()
-    };
-    wait_until("no process is left", LIMIT, || children().is_empty());
+    wait_until("no process is left", LIMIT, || children(host.pid()) == 0);
     let copies = host.state_dir().join(host.port().to_string()).join("copies");
     assert_eq!(fs::read_dir(copies).unwrap().count(), 0, "what is served needs no file");
 }

@@ -94,9 +94,25 @@ pub fn can_ask() -> bool {
 /// The names of a process's threads; none where the system does not tell.
 #[must_use]
 pub fn threads(pid: u32) -> Vec<String> {
+    // Under Wine there is one, of this system's processes.
+    if !cfg!(target_os = "linux") {
+        return Vec::new();
+    }
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
     tasks.flatten().filter_map(name).map(|name| name.trim_end().to_owned()).collect()
+}
+
+/// How many processes a process has started that have not ended; none where the system does not tell.
+#[must_use]
+pub fn children(pid: u32) -> usize {
+    if !cfg!(target_os = "linux") {
+        return 0;
+    }
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    let children = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children"));
+    let lists = tasks.flatten().filter_map(|task| children(task).ok());
+    lists.map(|list| list.split_whitespace().count()).sum()
 }
 
 /// The system's numbers of a process's threads.

@@ -56,6 +56,11 @@ impl ShadowDir {
         Ok(Self { path, next: AtomicU64::new(1), leftover: Leftover::default() })
     }
 
+    /// Removes what could not be removed before.
+    pub fn tidy(&self) {
+        self.leftover.clear();
+    }
+
     /// Copies a library under a name that has never been used.
     ///
     /// # Errors
@@ -106,7 +111,6 @@ impl ShadowDir {
     }
 
     fn write(&self, source: &File, stem: &str) -> Result<Shadow, Refusal> {
-        self.leftover.clear();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(format!("{stem}.{number}.{LIBRARY_EXTENSION}"));
         let written = write(source, &path).and_then(|hash| Ok((hash, File::open(&path)?)));
@@ -237,6 +241,26 @@ mod tests {
         drop(dir);
         assert!(cfg!(windows) || !path.exists());
         drop(two);
+        assert!(!path.exists());
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_copy_that_somebody_has_goes_later() {
+        use std::os::windows::fs::OpenOptionsExt;
+        use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("x.dll");
+        fs::write(&file, b"code").unwrap();
+        let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
+        let copy = dir.copy(&file, &any()).unwrap();
+        let path = copy.path().to_owned();
+        let searched = File::options().read(true).share_mode(FILE_SHARE_READ).open(&path).unwrap();
+        drop(copy);
+        dir.tidy();
+        assert!(path.exists());
+        drop(searched);
+        dir.tidy();
         assert!(!path.exists());
     }
 

@@ -4,8 +4,12 @@
 use std::{fs, thread};
 
 use dropin_tests::{
-    Frame, Host, LIMIT, Lines, Load, Setup, files::replace_any, reload::marked, setup::run_host,
-    system::threads, wait_until,
+    Frame, Host, LIMIT, Lines, Load, Setup,
+    files::replace_any,
+    reload::marked,
+    setup::run_host,
+    system::{children, threads},
+    wait_until,
 };
 
 #[cfg(unix)]
@@ -160,7 +164,7 @@ fn as_a_replacement(bad: &Bad) {
     assert!(failure.ends_with(&format!(" s ago: {why}")), "{failure}");
     assert!(!host.has_ended());
     wait_until("no thread is left of the attempt", LIMIT, || own_threads(&host) == idle);
-    wait_until("no process is left of the attempt", LIMIT, || children(&host) == 0);
+    wait_until("no process is left of the attempt", LIMIT, || children(host.pid()) == 0);
     if cfg!(windows) {
         wait_until("no private copy is left of the attempt", LIMIT, || host.copies() == copies);
     } else {
@@ -208,12 +212,6 @@ fn own_threads(host: &Host) -> Vec<String> {
     names
 }
 
-fn children(host: &Host) -> usize {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", host.pid())) else { return 0 };
-    let children = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).ok();
-    tasks.flatten().filter_map(children).map(|list| list.split_whitespace().count()).sum()
-}
-
 #[test]
 fn a_create_that_fails_in_the_host_alone_leaves_the_old_code_serving() {
     let host = host_with("chameleon", "1");
@@ -243,7 +241,7 @@ fn a_probe_that_hangs_holds_up_no_client_and_no_end() {
         copy.is_ok_and(|copy| copy.len() == size)
     };
     wait_until("the probe runs", LIMIT, || match cfg!(target_os = "linux") {
-        true => children(&host) == 1,
+        true => children(host.pid()) == 1,
         // It is probed when it is copied.
         false => host.copies().iter().any(is_copied),
     });

@@ -195,6 +195,7 @@ impl Manager {
     }
 
     fn tick(&mut self) {
+        self.shadows.tidy();
         self.replaced.retain(|table| Arc::strong_count(table) > 1);
         for path in self.retries.due(Instant::now()) {
             let there = path.exists();
