@@ -39,7 +39,7 @@ pub fn install(folder: &Path, package: &str) {
 }
 
 /// Renames a file. On Windows one that the host reads just then cannot be replaced: this tries again,
-/// as do [`write`] and [`remove`].
+/// as do [`write()`] and [`remove`].
 ///
 /// # Panics
 /// Where it cannot be done.
