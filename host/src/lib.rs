@@ -250,9 +250,10 @@ pub fn run<B>(
 fn handle_signals(shutdown: &Arc<Shutdown>) -> Result<(), StartError> {
     let shutdown = Arc::clone(shutdown);
     let asked = AtomicBool::new(false);
-    platform::when_asked_to_end(move || {
-        shutdown.request(Reason::System);
-        if asked.swap(true, Ordering::SeqCst) {
+    platform::when_asked_to_end(move |limit| {
+        shutdown.request(Reason::System { limit });
+        // Of who closes the console after a Ctrl-C nobody can want that state is lost.
+        if limit.is_none() && asked.swap(true, Ordering::SeqCst) {
             log::error!("asked to end a second time: ending at once");
             process::exit(STUCK);
         }

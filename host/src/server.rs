@@ -30,7 +30,8 @@ use crate::{
 /// How long the acceptor rests after the system could not give it a connection.
 const REST: Duration = Duration::from_millis(50);
 
-/// How long the acceptor of a listener that was passed waits before it looks for the host's end.
+/// How long a wait lasts before a look at the flag of the host's end and its deadline: of the
+/// acceptor of a listener that was passed, and at the end of sessions.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// How serving ended.
@@ -97,9 +98,9 @@ pub fn serve(
     }
     drop(listeners);
     shared.sessions.close();
-    let deadline = shared.shutdown.deadline().unwrap_or_else(Instant::now);
     loop {
         happened.try_iter().for_each(|event| threads.note(Some(event)));
+        let deadline = shared.shutdown.deadline().unwrap_or_else(Instant::now);
         let left = deadline.saturating_duration_since(Instant::now());
         // No acceptor is left, so that every start has been noted by now.
         if threads.left() == 0 || left.is_zero() {
@@ -108,7 +109,8 @@ pub fn serve(
         select! {
             recv(happened) -> event => threads.note(event.ok()),
             recv(threads.tick()) -> _ => threads.reap(),
-            default(left) => {}
+            // It may have come nearer.
+            default(left.min(LOOK)) => {}
         }
     }
     Ok(match threads.left() {

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -14,20 +14,27 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 /// What every client is told.
 pub const NOTICE: &str = "the server is shutting down";
 
+/// What of the time that the system leaves goes to saving states, in parts of five.
+const SAVING: u32 = 3;
+
 /// Why the host ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// A client sent `ks`.
     Client(std::net::SocketAddr),
     /// The system asked, by a signal or a closed console.
-    System,
+    System {
+        /// How long it waits before it kills the host; `None`: as long as it takes.
+        limit: Option<Duration>,
+    },
 }
 
 /// The stop flag and its deadline. It is set once and never taken back.
 pub struct Shutdown {
     stopping: AtomicBool,
     since: OnceLock<Instant>,
-    grace: Duration,
+    /// In milliseconds from then. It only ever gets shorter.
+    grace: AtomicU64,
     wake: Sender<Reason>,
 }
 
@@ -36,16 +43,21 @@ impl Shutdown {
     #[must_use]
     pub fn new(grace: Duration) -> (Self, Receiver<Reason>) {
         let (wake, woken) = bounded(1);
-        let stopping = AtomicBool::new(false);
+        let (stopping, grace) = (AtomicBool::new(false), AtomicU64::new(millis(grace)));
         (Self { stopping, since: OnceLock::new(), grace, wake }, woken)
     }
 
-    /// Asks the host to end. Returns false where it was already ending.
+    /// Asks the host to end. Returns false where it was already ending; it may then have less time
+    /// than it had.
     pub fn request(&self, reason: Reason) -> bool {
+        let since = *self.since.get_or_init(Instant::now);
+        if let Reason::System { limit: Some(limit) } = reason {
+            let usable = since.elapsed() + limit * (5 - SAVING) / 5;
+            self.grace.fetch_min(millis(usable), Ordering::SeqCst);
+        }
         if self.stopping.swap(true, Ordering::SeqCst) {
             return false;
         }
-        self.since.get_or_init(Instant::now);
         // The channel holds the one message there is, unless nobody listens any more.
         let _ = self.wake.try_send(reason);
         true
@@ -60,14 +72,18 @@ impl Shutdown {
     /// When running workers are given up. `None` while the host is not ending.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.since.get().map(|since| *since + self.grace)
+        self.since.get().map(|since| *since + self.grace())
     }
 
     /// When a client that still sends, or does not read, is given up: half way to the
     /// [`deadline`](Self::deadline), so that it never costs an orderly end.
     #[must_use]
     pub fn client_deadline(&self) -> Option<Instant> {
-        self.since.get().map(|since| *since + self.grace / 2)
+        self.since.get().map(|since| *since + self.grace() / 2)
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_millis(self.grace.load(Ordering::SeqCst))
     }
 
     /// Whether the host is ending and clients have had their time.
@@ -81,7 +97,30 @@ impl fmt::Display for Reason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client(peer) => write!(out, "{peer} sent ks"),
-            Self::System => out.write_str("the system asked for it"),
+            Self::System { .. } => out.write_str("the system asked for it"),
         }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_limit_leaves_time_to_save() {
+        let left = |shutdown: &Shutdown| shutdown.deadline().unwrap() - Instant::now();
+        let limit = Some(Duration::from_secs(5));
+        let (long, _woken) = Shutdown::new(Duration::from_secs(600));
+        assert!(long.request(Reason::System { limit: None }));
+        assert!(left(&long) > Duration::from_secs(500));
+        assert!(!long.request(Reason::System { limit }));
+        assert!(left(&long) <= Duration::from_secs(2));
+        let (short, _woken) = Shutdown::new(Duration::from_millis(500));
+        assert!(short.request(Reason::System { limit }));
+        assert!(left(&short) <= Duration::from_millis(500));
     }
 }

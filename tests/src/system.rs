@@ -26,7 +26,7 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid, signal).expect("the child is there");
 }
 
-/// Tells a child that its console is being closed.
+/// Closes a child's console: it has 5 s to end.
 ///
 /// # Panics
 /// Where it has ended.
@@ -67,8 +67,9 @@ int main(int count, char **arguments) {
 }
 ";
 
-/// Runs in another process what Windows runs there when its console is closed. To close a window is
-/// no way: Wine 8 then just ends the process.
+/// Runs in another process what Windows runs there when its console is closed, and kills it as
+/// Windows does: when whoever is told of it returns, or after 5 s. To close a window is no way: Wine 8
+/// then just ends the process.
 #[cfg(windows)]
 const CLOSE: &str = r#"
 #include <stdlib.h>
@@ -78,7 +79,14 @@ int main(int count, char **arguments) {
     HMODULE library = GetModuleHandleA("kernelbase.dll");
     LPTHREAD_START_ROUTINE routine = (void *)GetProcAddress(library, "CtrlRoutine");
     if (!process || !routine) return 10;
-    return CreateRemoteThread(process, NULL, 0, routine, (void *)CTRL_CLOSE_EVENT, 0, NULL) ? 0 : 11;
+    HANDLE told = CreateRemoteThread(process, NULL, 0, routine, (void *)CTRL_CLOSE_EVENT, 0, NULL);
+    if (!told) return 11;
+    DWORD returned = 0;
+    DWORD waited = WaitForSingleObject(told, 5000);
+    GetExitCodeThread(told, &returned);
+    /* 1 is what the routine returns: of a process that has ended it is the process's status. */
+    if (waited == WAIT_TIMEOUT || returned == 1) TerminateProcess(process, STATUS_CONTROL_C_EXIT);
+    return 0;
 }
 "#;
 

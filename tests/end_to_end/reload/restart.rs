@@ -101,6 +101,23 @@ fn the_store_keeps_every_key_over_a_restart_by_sigint() {
 }
 
 #[test]
+fn the_store_keeps_every_key_beside_a_worker_that_does_not_end() {
+    if !dropin_tests::system::can_ask() {
+        return;
+    }
+    let succession = Succession::new();
+    let mut host = succession.setup().plugins(&["store", "busy"]).start();
+    fill(&host);
+    let mut busy = Lines::connect(&host);
+    busy.say("block 600000");
+    host.wait_for_log("blocking for");
+    host.terminate();
+    assert_eq!(host.exit(), Some(3));
+    drop(host);
+    all_there(&succession.store());
+}
+
+#[test]
 fn the_store_keeps_every_key_when_it_was_replaced_or_disabled_before_the_end() {
     let succession = Succession::new();
     let mut host = succession.store();
