@@ -160,7 +160,7 @@ pub fn run<B>(
         .map(TcpListener::local_addr)
         .collect::<io::Result<Vec<_>>>()
         .map_err(|error| StartError::System("ask where it listens", error))?;
-    let scraped = config.metrics.map(Scrape::listen).transpose().map_err(StartError::Metrics)?;
+    let scraped = config.metrics.map(Scrape::listen).transpose().map_err(StartError::Listen)?;
     let port = addresses.first().map_or(config.port, std::net::SocketAddr::port);
     let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
     let root = state_dir.path().parent().unwrap_or(state_dir.path());
@@ -181,6 +181,8 @@ pub fn run<B>(
              can run code as the host"
         );
     }
+    platform::own_program()
+        .map_err(|error| StartError::System("find its own program, to probe with", error))?;
     let (shutdown, stop) = Shutdown::new(config.grace);
     let shutdown = Arc::new(shutdown);
     handle_signals(&shutdown)?;

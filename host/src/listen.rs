@@ -3,6 +3,8 @@
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    thread,
+    time::{Duration, Instant},
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -27,6 +29,7 @@ pub struct Listeners {
 #[derive(Debug)]
 pub struct ListenError {
     address: SocketAddr,
+    flag: &'static str,
     error: io::Error,
 }
 
@@ -40,14 +43,53 @@ pub fn listen(addresses: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, Liste
     let (addresses, optional_v6) =
         if addresses.is_empty() { (&all[..], true) } else { (addresses, false) };
     let mut tries = TRIES;
+    wait_for_port(port, || {
+        loop {
+            match listen_once(addresses, port, optional_v6) {
+                Err(clash) if port == 0 && platform::is_taken(&clash.error) && tries > 0 => {
+                    tries -= 1;
+                }
+                done => return done,
+            }
+        }
+    })
+}
+
+/// Tries for a moment, on Windows: there a port that was this program's alone is free again only
+/// when every client of the host before has closed its side, too.
+/// <https://learn.microsoft.com/windows/win32/winsock/using-so-reuseaddr-and-so-exclusiveaddruse>
+fn wait_for_port<T>(
+    port: u16,
+    mut bind: impl FnMut() -> Result<T, ListenError>,
+) -> Result<T, ListenError> {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let deadline = Instant::now() + Duration::from_secs(2);
     loop {
-        match listen_once(addresses, port, optional_v6) {
-            Err(clash) if port == 0 && platform::is_taken(&clash.error) && tries > 0 => {
-                tries -= 1;
+        match bind() {
+            Err(clash)
+                if cfg!(windows)
+                    && port != 0
+                    && platform::is_taken(&clash.error)
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(PAUSE);
             }
             done => return done,
         }
     }
+}
+
+/// Binds one address that a flag gives; `[::]` is of both families.
+///
+/// # Errors
+/// Where it cannot be bound.
+pub(crate) fn listen_at(
+    address: SocketAddr,
+    flag: &'static str,
+) -> Result<TcpListener, ListenError> {
+    wait_for_port(address.port(), || {
+        bind(address, false).map_err(|error| ListenError { address, flag, error })
+    })
 }
 
 fn listen_once(
@@ -68,14 +110,14 @@ fn listen_once(
             Err(error) if optional_v6 && ip.is_ipv6() && !platform::is_taken(&error) => {
                 log::warn!("serving on IPv4 alone: this system has no IPv6 ({error})");
             }
-            Err(error) => return Err(ListenError { address, error }),
+            Err(error) => return Err(ListenError { address, flag: "--port", error }),
         }
     }
     Ok(listeners)
 }
 
 /// Listens at an address that is this process's alone.
-pub(crate) fn bind(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() && only_v6 {
         socket.set_only_v6(true)?;
@@ -88,13 +130,13 @@ pub(crate) fn bind(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener
 
 impl fmt::Display for ListenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, error } = self;
+        let Self { address, flag, error } = self;
         let port = address.port();
         match error.kind() {
             _ if platform::is_taken(error) => write!(
                 out,
                 "cannot serve on {address}: port {port} is in use; end the program that has it, \
-                 or choose another with --port"
+                 or choose another with {flag}"
             ),
             io::ErrorKind::AddrNotAvailable => {
                 write!(out, "cannot serve on {address}: this machine has no such address")

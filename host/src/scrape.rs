@@ -8,7 +8,6 @@ mod page;
 mod request;
 
 use std::{
-    fmt,
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -23,7 +22,12 @@ use self::{
     page::Page,
     request::{Asked, Refused},
 };
-use crate::{listen, platform, shared::Shared, table::LiveTable};
+use crate::{
+    listen::{self, ListenError},
+    platform,
+    shared::Shared,
+    table::LiveTable,
+};
 
 /// How long a scrape may take in all.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,13 +38,6 @@ const REST: Duration = Duration::from_millis(50);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// An address that the metrics cannot be served on.
-#[derive(Debug)]
-pub struct ScrapeError {
-    address: SocketAddr,
-    error: io::Error,
-}
-
 /// The thread that serves the metrics.
 pub(crate) struct Scrape {
     listener: Arc<TcpListener>,
@@ -50,8 +47,8 @@ pub(crate) struct Scrape {
 
 impl Scrape {
     /// Where the metrics will be served.
-    pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, ScrapeError> {
-        listen::bind(address, false).map_err(|error| ScrapeError { address, error })
+    pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+        listen::listen_at(address, "--metrics")
     }
 
     /// Starts serving.
@@ -155,12 +152,3 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
-
-impl fmt::Display for ScrapeError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, error } = self;
-        write!(out, "cannot serve the metrics on {address}: {error}; choose another with --metrics")
-    }
-}
-
-impl std::error::Error for ScrapeError {}

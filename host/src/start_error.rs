@@ -6,7 +6,6 @@ use crate::{
     access::{certificate::CertificateError, key_file::KeyFileError},
     listen::ListenError,
     plugins::admission::AdmissionError,
-    scrape::ScrapeError,
     state_dir::StateDirError,
 };
 
@@ -15,8 +14,6 @@ use crate::{
 pub enum StartError {
     /// An address cannot be served on.
     Listen(ListenError),
-    /// The metrics cannot be served.
-    Metrics(ScrapeError),
     /// There is no state directory to work in.
     StateDir(StateDirError),
     /// The keys cannot be read.
@@ -33,7 +30,6 @@ impl fmt::Display for StartError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(error) => error.fmt(out),
-            Self::Metrics(error) => error.fmt(out),
             Self::StateDir(error) => error.fmt(out),
             Self::Keys(error) => error.fmt(out),
             Self::Plugins(error) => error.fmt(out),

@@ -3,7 +3,7 @@
 
 use std::{env::consts::ARCH, fs};
 
-use dropin_tests::{Host, LIMIT, Lines, Setup, built, files, require, wait_until};
+use dropin_tests::{Host, LIMIT, Lines, Setup, built, files, require, setup::run_host, wait_until};
 
 /// A host with the text plugin, and before and after it a file that it must refuse. Returns what
 /// the log says of that.
@@ -253,4 +253,42 @@ fn nothing_is_left_of_a_probe() {
     wait_until("no process is left", LIMIT, || children(host.pid()) == 0);
     let copies = host.state_dir().join(host.port().to_string()).join("copies");
     assert_eq!(fs::read_dir(copies).unwrap().count(), 0, "what is served needs no file");
+}
+
+#[test]
+fn a_probe_without_a_host_that_sees_to_its_end_does_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let verdict = folder.path().join("verdict.json");
+    let library = built::library("text");
+    let [library, told] = [&library, &verdict].map(|path| path.to_str().unwrap());
+    // It is told so by its input, which is empty here.
+    assert_eq!(run_host(&["probe", library, told]).status, Some(1));
+    assert!(!verdict.exists());
+}
+
+/// On Linux a program can be started again that has no name any more; elsewhere the host must not
+/// take another for its own.
+#[test]
+fn the_hosts_own_program_may_be_replaced_while_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = |name: &str| folder.path().join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let (program, moved) = (name("host"), name("old"));
+    fs::copy(built::program("host"), &program).unwrap();
+    // Wine lacks one that lies beside the program.
+    let beside =
+        |file: &str| (built::program("host").with_file_name(file), folder.path().join(file));
+    let (lacking, copy) = beside("bcryptprimitives.dll");
+    assert!(!lacking.exists() || fs::copy(lacking, copy).is_ok());
+    let host = Setup::new().program(&program).start();
+    files::rename(&program, &moved);
+    // It would say that every library is good.
+    fs::copy(built::program("client"), &program).unwrap();
+    host.install("text");
+    if !cfg!(target_os = "linux") {
+        host.wait_for_log("is no longer the program that runs: put that back, or restart the host");
+        assert_eq!(Lines::connect(&host).ask("echo a"), "error: UNKNOWN unknown command 'echo'");
+        files::remove(&program);
+        files::rename(&moved, &program);
+    }
+    host.wait_for_answer("echo a", "a");
 }

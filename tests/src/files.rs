@@ -123,8 +123,11 @@ pub fn replace_any(path: &Path, by: &Path) {
 }
 
 fn remove_any(path: &Path) {
-    let removed = if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
-    removed.expect("it can be removed");
+    if path.is_dir() {
+        persist("a folder can be removed", || fs::remove_dir(path));
+    } else {
+        remove(path);
+    }
 }
 
 /// What this process makes from now on is nobody else's to write to, as the host wants it.

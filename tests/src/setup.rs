@@ -18,6 +18,7 @@ use crate::{
 /// A host that is about to be started, in a folder of its own.
 pub struct Setup {
     folder: TempDir,
+    program: PathBuf,
     wrapper: Vec<OsString>,
     developed: Option<PathBuf>,
     port: String,
@@ -55,6 +56,7 @@ impl Setup {
             state_dir: folder.path().join("state"),
             log_level: "debug".into(),
             folder,
+            program: built::program("host"),
             wrapper: Vec::new(),
             developed: None,
             port: "0".into(),
@@ -141,6 +143,13 @@ impl Setup {
         self
     }
 
+    /// Starts this copy of the host's program.
+    #[must_use]
+    pub fn program(mut self, path: &Path) -> Self {
+        self.program = path.to_owned();
+        self
+    }
+
     /// Starts the host by another program, which must become the host and not stay beside it.
     #[must_use]
     pub fn started_by(mut self, command: &[&str]) -> Self {
@@ -187,8 +196,7 @@ impl Setup {
     }
 
     fn spawn(&self) -> (Child, String) {
-        let host = built::program("host").into_os_string();
-        let mut words = self.wrapper.iter().cloned().chain([host]);
+        let mut words = self.wrapper.iter().cloned().chain([self.program.clone().into()]);
         let mut command = Command::new(words.next().expect("there is a program"));
         command.args(words);
         if let Some(folder) = &self.developed {

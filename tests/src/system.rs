@@ -111,16 +111,24 @@ pub fn threads(pid: u32) -> Vec<String> {
     tasks.flatten().filter_map(name).map(|name| name.trim_end().to_owned()).collect()
 }
 
-/// How many processes a process has started that have not ended; none where the system does not tell.
+/// How many processes a process has started that have not ended; none on macOS.
+#[cfg(unix)]
 #[must_use]
 pub fn children(pid: u32) -> usize {
-    if !cfg!(target_os = "linux") {
-        return 0;
-    }
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
     let children = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children"));
     let lists = tasks.flatten().filter_map(|task| children(task).ok());
     lists.map(|list| list.split_whitespace().count()).sum()
+}
+
+/// How many processes a process has started that have not ended.
+#[cfg(windows)]
+#[must_use]
+pub fn children(pid: u32) -> usize {
+    let mut system = sysinfo::System::new().expect("the system tells of processes");
+    system.refresh_processes(sysinfo::ProcessesToUpdate::All, true);
+    let parent = Some(sysinfo::Pid::from_u32(pid));
+    system.processes().values().filter(|process| process.parent() == parent).count()
 }
 
 /// The system's numbers of a process's threads.

@@ -27,7 +27,8 @@ pub fn build(arguments: &[&str]) -> Result<(), TaskError> {
     succeed(cargo().arg("build").args(arguments))
 }
 
-/// Builds what ships: the host, the client and the plugins.
+/// Builds what ships: the host, the client and the plugins; always together, since cargo builds what
+/// they share anew where another choice of packages wants other features of it.
 pub fn build_shipped(profile: &str) -> Result<(), TaskError> {
     let mut arguments = install::packages()?;
     arguments.extend(["--package", "host", "--package", "client"].map(str::to_owned));
@@ -122,7 +123,9 @@ pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> 
     }
     #[cfg(not(unix))]
     {
-        let status = command.status().map_err(failed)?;
+        // Both are told; the host ends in order, and this tells with which status.
+        let heard = ctrlc::set_handler(|| ()).map_err(std::io::Error::other);
+        let status = heard.and_then(|()| command.status()).map_err(failed)?;
         let code = status.code().and_then(|code| u8::try_from(code).ok());
         Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
     }

@@ -29,7 +29,7 @@ enum Task {
         #[arg(last = true)]
         host: Vec<String>,
     },
-    /// Build the shipped plugins and install them into ./plugins.
+    /// Build everything and install the shipped plugins into ./plugins.
     Plugins {
         /// Build without optimisation, which is quicker.
         #[arg(long)]
@@ -106,13 +106,9 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             return cargo::host("release", &host);
         }
         Task::Plugins { debug } => {
-            let mut arguments = install::packages()?;
-            if !debug {
-                arguments.push("--release".into());
-            }
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            cargo::build(&arguments)?;
-            install::plugins(if debug { "debug" } else { "release" })?;
+            let profile = if debug { "debug" } else { "release" };
+            cargo::build_shipped(profile)?;
+            install::plugins(profile)?;
         }
         Task::Deb => println!("built {}", deb::build()?.display()),
         Task::NewPlugin { name, debug } => new_plugin::run(&name, debug)?,

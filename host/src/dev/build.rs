@@ -1,22 +1,22 @@
 //! One run of `cargo build`, and the library that it makes.
 
 use std::{
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{ChildStdout, Command, Stdio},
+    process::{Command, Stdio},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use serde::Deserialize;
 
-use crate::platform::{Group, LIBRARY_EXTENSION};
+use crate::platform::{Group, LIBRARY_EXTENSION, Terminal};
 
 /// A `cargo build` that is under way. It ends when this drops, with whatever it has started.
 pub(super) struct Build {
     cargo: Group,
-    /// Ends with cargo's output.
+    /// Ends with cargo's word that it is done, or with its output.
     reader: Option<JoinHandle<()>>,
     found: Receiver<Option<PathBuf>>,
     started: Instant,
@@ -33,9 +33,14 @@ pub(super) enum Built {
     Failed,
 }
 
+/// How long the end of a given up build's output is waited for.
+const PARTING: Duration = Duration::from_secs(1);
+
 /// What cargo says of something that it has built, as far as it matters here.
 #[derive(Deserialize)]
 struct Message {
+    #[serde(default)]
+    reason: String,
     #[serde(default)]
     manifest_path: PathBuf,
     #[serde(default)]
@@ -62,7 +67,7 @@ impl Build {
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         // A signal of the terminal's is the host's to act upon.
-        let mut cargo = Group::spawn(&mut command)?;
+        let mut cargo = Group::spawn(&mut command, Terminal::Shared)?;
         let (tell, found) = bounded(1);
         let stdout = cargo.child.stdout.take();
         let reader = thread::Builder::new().name("cargo".into()).spawn(move || {
@@ -74,7 +79,7 @@ impl Build {
         Ok(build)
     }
 
-    /// Tells of the end of cargo's output, when `finish` does not take long.
+    /// Tells that cargo is done, when `finish` does not take long.
     pub(super) fn ended(&self) -> &Receiver<Option<PathBuf>> {
         &self.found
     }
@@ -98,21 +103,26 @@ impl Drop for Build {
         if !matches!(self.cargo.child.try_wait(), Ok(Some(_))) {
             self.cargo.kill();
         }
-        if let Some(reader) = self.reader.take() {
+        // Where cargo did not get to its word, what it has left running may keep its output open.
+        let silent = self.found.recv_timeout(PARTING) == Err(RecvTimeoutError::Timeout);
+        if let Some(reader) = self.reader.take().filter(|_| !silent) {
             let _ = reader.join();
         }
     }
 }
 
 /// The library among what cargo says it has built for the package of this manifest.
-fn library(output: ChildStdout, manifest: &Path) -> Option<PathBuf> {
+fn library(output: impl Read, manifest: &Path) -> Option<PathBuf> {
     // What is no message has been printed by something that cargo ran.
     let lines = BufReader::new(output).lines().map_while(Result::ok);
-    lines.filter_map(|line| library_of(&line, manifest)).last()
+    let messages = lines.filter_map(|line| serde_json::from_str::<Message>(&line).ok());
+    // Its last word, not its output's end: whatever it has started, such as a server of compilers,
+    // may keep that open.
+    let messages = messages.take_while(|message| message.reason != "build-finished");
+    messages.filter_map(|message| library_of(message, manifest)).last()
 }
 
-fn library_of(line: &str, manifest: &Path) -> Option<PathBuf> {
-    let message: Message = serde_json::from_str(line).ok()?;
+fn library_of(message: Message, manifest: &Path) -> Option<PathBuf> {
     let own = message.manifest_path == manifest
         || message.manifest_path.canonicalize().is_ok_and(|path| path == manifest);
     let loadable = message.target.crate_types.iter().any(|kind| kind == "cdylib");
@@ -134,7 +144,7 @@ mod tests {
                 "target":{{"crate_types":["{kind}"]}},"filenames":["/t/p.d","{file}"]}}"#
             )
         };
-        let found = |line: String| library_of(&line, manifest);
+        let found = |line: String| library(line.replace('\n', "").as_bytes(), manifest);
         assert_eq!(found(message("/p/Cargo.toml", "cdylib", &file)), Some(file.clone().into()));
         assert_eq!(found(message("/q/Cargo.toml", "cdylib", &file)), None);
         assert_eq!(found(message("/p/Cargo.toml", "proc-macro", &file)), None);
@@ -142,5 +152,17 @@ mod tests {
         for line in ["", "warning: no message", r#"{"reason":"build-finished","success":true}"#] {
             assert_eq!(found(line.into()), None, "{line}");
         }
+    }
+
+    #[test]
+    fn cargos_last_word_is_enough() {
+        struct Open;
+        impl Read for Open {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                panic!("the output's end was waited for");
+            }
+        }
+        let said = b"{\"reason\":\"build-finished\",\"success\":true}\n";
+        assert_eq!(library(said.chain(Open), Path::new("/p/Cargo.toml")), None);
     }
 }

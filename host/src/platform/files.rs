@@ -1,6 +1,13 @@
 //! Files and libraries.
 
-use std::{fs, fs::Metadata, io, path::Path, thread, time::Duration};
+use std::{
+    fs,
+    fs::Metadata,
+    io,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// How the system's libraries end, without the dot.
 pub const LIBRARY_EXTENSION: &str = std::env::consts::DLL_EXTENSION;
@@ -64,11 +71,11 @@ pub fn identity(file: &Metadata) -> u64 {
     std::os::windows::fs::MetadataExt::creation_time(file)
 }
 
-/// What tells a folder from every other.
+/// What tells a file or folder from every other.
 ///
 /// # Errors
 /// The system's, where there is none.
-pub fn folder_identity(path: &Path) -> io::Result<(u64, u64)> {
+pub fn path_identity(path: &Path) -> io::Result<(u64, u64)> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
@@ -141,8 +148,18 @@ pub fn is_in_use(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// What the last try returns.
-pub fn persist<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    const TRIES: u32 = 40;
+pub fn persist<T>(act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    persist_until(Instant::now() + Duration::from_secs(1), act)
+}
+
+/// As [`persist`], but until then.
+///
+/// # Errors
+/// What the last try returns.
+pub fn persist_until<T>(
+    deadline: Instant,
+    mut act: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
     const PAUSE: Duration = Duration::from_millis(25);
     // Denied, and not empty: a file is on its way out but not gone yet.
     let passing = |error: &io::Error| {
@@ -150,13 +167,12 @@ pub fn persist<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         let kinds = [E::PermissionDenied, E::DirectoryNotEmpty];
         cfg!(windows) && (is_in_use(error) || kinds.contains(&error.kind()))
     };
-    for _ in 1..TRIES {
+    loop {
         match act() {
-            Err(error) if passing(&error) => thread::sleep(PAUSE),
+            Err(error) if passing(&error) && Instant::now() < deadline => thread::sleep(PAUSE),
             done => return done,
         }
     }
-    act()
 }
 
 /// Makes a directory, where there is none, that its owner alone may look into; the directories

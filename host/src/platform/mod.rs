@@ -18,9 +18,9 @@ mod wake;
 pub use self::{
     descriptors::{Spare, is_out_of_descriptors, raise_descriptor_limit},
     files::{
-        LIBRARY_EXTENSION, closed_to_others, folder_identity, identity, is_in_use, is_mapped,
-        is_own, links, make_private_dir, mode_for_others, open_complete, open_file, open_plain,
-        persist, rights,
+        LIBRARY_EXTENSION, closed_to_others, identity, is_in_use, is_mapped, is_own, links,
+        make_private_dir, mode_for_others, open_complete, open_file, open_plain, path_identity,
+        persist, persist_until, rights,
     },
     folders::{config_dir, state_dir},
     hearing::{Hearing, Waited},
@@ -30,7 +30,7 @@ pub use self::{
         Hangup, bound_writes, claim_port, is_taken, is_writable, prepare, wait_for_client,
         wait_for_hangup, wake_listener, write,
     },
-    process::{Group, die_with_parent, own_program},
+    process::{Group, Terminal, die_with_parent, own_program},
     scheduling::{give_way, name_thread},
     service::{has_service_manager, inherited_listeners, tell_service_manager, watchdog},
     signals::when_asked_to_end,

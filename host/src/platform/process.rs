@@ -4,17 +4,43 @@ use std::{
     io,
     path::PathBuf,
     process::{Child, Command},
+    sync::OnceLock,
 };
 
-/// This process's own program: the very one that runs, also after its file has been replaced.
+use super::files::path_identity;
+
+/// This process's own program: the very one that runs. The first call, early, notes which it is.
 ///
 /// # Errors
-/// The system's.
+/// The system's; and, where the system knows a program by its name alone, that its file has been
+/// moved or replaced.
 pub fn own_program() -> io::Result<PathBuf> {
+    static NOTED: OnceLock<(PathBuf, (u64, u64))> = OnceLock::new();
     if cfg!(target_os = "linux") {
         return Ok("/proc/self/exe".into());
     }
-    std::env::current_exe()
+    if let Some((path, identity)) = NOTED.get() {
+        if path_identity(path).is_ok_and(|found| found == *identity) {
+            return Ok(path.clone());
+        }
+        let path = path.display();
+        return Err(io::Error::other(format!(
+            "{path} is no longer the program that runs: put that back, or restart the host"
+        )));
+    }
+    let path = std::env::current_exe()?;
+    let noted = (path.clone(), path_identity(&path)?);
+    NOTED.get_or_init(|| noted);
+    Ok(path)
+}
+
+/// Whether a process that is started may have this one's terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// It has it, but Ctrl-C there is not for it.
+    Shared,
+    /// On Windows it has none. What it starts in turn there opens one, for everybody to see.
+    None,
 }
 
 /// A process that was started, and all that it starts: they end together.
@@ -28,26 +54,32 @@ pub struct Group {
 }
 
 impl Group {
-    /// Starts a process as the head of a group of its own. A signal of the terminal's does not reach
-    /// it.
+    /// Starts a process as the head of a group of its own.
     ///
     /// # Errors
     /// The system's.
-    pub fn spawn(command: &mut Command) -> io::Result<Self> {
+    pub fn spawn(command: &mut Command, terminal: Terminal) -> io::Result<Self> {
         #[cfg(unix)]
         {
+            let _ = terminal;
             std::os::unix::process::CommandExt::process_group(command, 0);
             Ok(Self { child: command.spawn()? })
         }
         #[cfg(windows)]
         {
             use std::os::windows::{io::AsRawHandle, process::CommandExt};
-            use windows_sys::Win32::System::Threading::CREATE_NEW_PROCESS_GROUP;
+            use windows_sys::Win32::System::Threading::{
+                CREATE_NEW_PROCESS_GROUP, DETACHED_PROCESS,
+            };
+            let flags = match terminal {
+                Terminal::Shared => CREATE_NEW_PROCESS_GROUP,
+                Terminal::None => DETACHED_PROCESS,
+            };
             let job = win32job::Job::create_with_limit_info(
                 win32job::ExtendedLimitInfo::new().limit_kill_on_job_close(),
             )
             .map_err(io::Error::other)?;
-            let mut child = command.creation_flags(CREATE_NEW_PROCESS_GROUP).spawn()?;
+            let mut child = command.creation_flags(flags).spawn()?;
             if let Err(error) = job.assign_process(child.as_raw_handle() as isize) {
                 // One that has ended already cannot be put into it.
                 if !matches!(child.try_wait(), Ok(Some(_))) {
@@ -106,7 +138,8 @@ mod tests {
         io::{Read, Write},
         net::{Ipv4Addr, TcpListener, TcpStream},
         process::Stdio,
-        time::Duration,
+        thread,
+        time::{Duration, Instant},
     };
 
     use super::*;
@@ -125,14 +158,36 @@ mod tests {
     #[ignore = "a part of another"]
     #[expect(clippy::zombie_processes, reason = "that is what it is for")]
     fn leaves_one_running() {
-        part("echoes", &env::var(ADDRESS).unwrap()).spawn().unwrap();
+        if let Ok(address) = env::var(ADDRESS) {
+            part("echoes", &address).spawn().unwrap();
+        }
     }
 
     #[test]
     #[ignore = "a part of another"]
     fn echoes() {
-        let stream = TcpStream::connect(env::var(ADDRESS).unwrap()).unwrap();
-        io::copy(&mut &stream, &mut &stream).unwrap();
+        if let Ok(address) = env::var(ADDRESS) {
+            let stream = TcpStream::connect(address).unwrap();
+            io::copy(&mut &stream, &mut &stream).unwrap();
+        }
+    }
+
+    /// The first that comes within a minute.
+    fn accept(listener: &TcpListener) -> TcpStream {
+        listener.set_nonblocking(true).unwrap();
+        let limit = Instant::now() + Duration::from_secs(60);
+        let stream = loop {
+            match listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    assert!(Instant::now() < limit, "nobody came");
+                    thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        stream.set_nonblocking(false).unwrap();
+        stream
     }
 
     #[test]
@@ -140,9 +195,10 @@ mod tests {
         for released in [true, false] {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             let address = listener.local_addr().unwrap().to_string();
-            let mut group = Group::spawn(&mut part("leaves_one_running", &address)).unwrap();
+            let mut group =
+                Group::spawn(&mut part("leaves_one_running", &address), Terminal::None).unwrap();
             assert!(group.child.wait().unwrap().success());
-            let (mut left, _) = listener.accept().unwrap();
+            let mut left = accept(&listener);
             left.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
             if released {
                 group.release();

@@ -8,9 +8,12 @@ use std::{io, time::Duration};
 ///
 /// # Errors
 /// The system's.
-pub fn when_asked_to_end(mut act: impl FnMut(Option<Duration>) + Send + 'static) -> io::Result<()> {
+pub fn when_asked_to_end(act: impl FnMut(Option<Duration>) + Send + 'static) -> io::Result<()> {
     #[cfg(unix)]
-    return ctrlc::set_handler(move || act(None)).map_err(io::Error::other);
+    {
+        let mut act = act;
+        ctrlc::set_handler(move || act(None)).map_err(io::Error::other)
+    }
     #[cfg(windows)]
     windows(act)
 }

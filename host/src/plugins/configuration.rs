@@ -178,8 +178,8 @@ impl Problem {
 }
 
 fn unreadable(operation: &str, error: &io::Error) -> Problem {
-    // When there are descriptors again, nothing in the folder has changed.
-    let passing = platform::is_out_of_descriptors(error);
+    // When that is over, nothing in the folder has changed.
+    let passing = platform::is_out_of_descriptors(error) || platform::is_in_use(error);
     Problem { words: format!("cannot {operation}: {error}"), passing, open: false }
 }
 

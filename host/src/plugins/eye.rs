@@ -63,7 +63,7 @@ impl Eye {
         }
         // A folder that is watched does not go on Windows: an empty one may be about to, and is polled.
         let may_go = cfg!(windows) && is_empty(&self.folder);
-        let folder = platform::folder_identity(&self.folder).ok().filter(|_| !may_go);
+        let folder = platform::path_identity(&self.folder).ok().filter(|_| !may_go);
         if folder == self.sight.as_ref().map(|sight| sight.folder) {
             return false;
         }

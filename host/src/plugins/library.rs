@@ -32,6 +32,7 @@ use super::{
     refusal::Refusal,
 };
 use crate::{
+    platform,
     table::{Answer, Call},
     wire::Encoder,
 };
@@ -65,7 +66,17 @@ impl Library {
         // SAFETY: opening runs the library's own constructors, and nothing can prove of them that
         // they are sound. Who puts a file into the plugins folder vouches for it, and the host
         // opens only bytes that have been opened in a probe before.
-        let handle = unsafe { open_now(path) }
+        let open = || unsafe { open_now(path) };
+        let handle = platform::persist(|| match open() {
+            // The loader's error keeps its code to itself; who wants to read the file is told the same.
+            Err(error) => match platform::open_complete(path) {
+                Err(held) if platform::is_in_use(&held) => Err(held),
+                _ => Ok(Err(error)),
+            },
+            opened => Ok(opened),
+        });
+        let handle = handle
+            .map_err(|error| Refusal::unreadable("open its copy", &error))?
             .map_err(|error| Refusal::NotALibrary { error: describe(&error, path) })?;
         // SAFETY: the name is that of a static `LibHeader`, by abi_stable's convention, of which
         // `AbiHeaderRef` is a pointer to the first field. A library that uses this very unlikely
@@ -271,6 +282,20 @@ impl Live {
 
 /// Only a caller that has held on to an ended plugin is told so.
 const ENDED: &str = "the plugin has been ended";
+
+/// From now on a crash ends this process at once: no window on the screen that somebody would have to
+/// close, and no report to wait for.
+pub fn fall_silently() {
+    #[cfg(windows)]
+    {
+        use windows_sys::Win32::System::Diagnostics::Debug::{
+            SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX, SEM_NOOPENFILEERRORBOX, SetErrorMode,
+        };
+        let mode = SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX;
+        // SAFETY: it takes a number, by value, and sets a setting of the process.
+        unsafe { SetErrorMode(mode) };
+    }
+}
 
 /// Opens a library with everything that it needs bound at once: what is missing must show in the
 /// probe and not at a call.

@@ -6,20 +6,24 @@
 //! how it ends the process, is not to be trusted. The verdict itself is checked too.
 
 use std::{
+    fs,
+    io::{self, Read, Write},
     path::Path,
     process::{Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use tempfile::TempDir;
+
 use super::{
     boundary::PluginServices,
-    library::{Layout, Library},
+    library::{self, Layout, Library},
     manifest::Manifest,
     refusal::Refusal,
     verdict,
 };
-use crate::platform::{self, Group};
+use crate::platform::{self, Group, Terminal};
 
 /// How long the probe's end is not noticed, at the most.
 const POLL: Duration = Duration::from_micros(500);
@@ -38,18 +42,23 @@ pub fn probe(
         move |error: std::io::Error| Refusal::probe_failed(operation, &error)
     };
     let program = platform::own_program().map_err(failed("find the host's program"))?;
-    let desk = tempfile::tempdir().map_err(failed("make a directory"))?;
-    let verdict = desk.path().join("verdict.json");
+    let desk = Desk(tempfile::tempdir().map_err(failed("make a directory"))?);
+    let verdict = desk.0.path().join("verdict.json");
     let mut command = Command::new(program);
     command
         .arg("probe")
         .arg(file)
         .arg(&verdict)
-        .current_dir(desk.path())
-        .stdin(Stdio::null())
+        .current_dir(desk.0.path())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let child = Group::spawn(&mut command).map_err(failed("start"))?;
+    let group = Group::spawn(&mut command, Terminal::None).map_err(failed("start"))?;
+    let mut child = Killed(group);
+    if let Some(mut stdin) = child.0.child.stdin.take() {
+        // Where it has ended already, that is what it is judged by.
+        let _ = stdin.write_all(b"\n");
+    }
     let status = wait(child, timeout, give_up)?;
     verdict::read(&verdict).unwrap_or_else(|| Err(Refusal::Died { how: describe(status) }))
 }
@@ -58,6 +67,11 @@ pub fn probe(
 #[must_use]
 pub fn run_child(file: &Path, verdict: &Path) -> bool {
     platform::die_with_parent();
+    // The host's word that it will see to this process's end. Without it, it is no more.
+    if !matches!(io::stdin().read(&mut [0]), Ok(1)) {
+        return false;
+    }
+    library::fall_silently();
     verdict::write(verdict, &judge(file, verdict)).is_ok()
 }
 
@@ -81,11 +95,10 @@ fn judge(file: &Path, verdict: &Path) -> Result<Manifest, Refusal> {
 
 /// Waits for the child; kills it at the deadline, or when told to give up.
 fn wait(
-    child: Group,
+    mut child: Killed,
     timeout: Duration,
     give_up: &dyn Fn() -> bool,
 ) -> Result<ExitStatus, Refusal> {
-    let mut child = Killed(child);
     let deadline = Instant::now() + timeout;
     loop {
         match child.0.child.try_wait() {
@@ -111,17 +124,47 @@ impl Drop for Killed {
     }
 }
 
+/// The directory that a probe works in.
+struct Desk(TempDir);
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        // On Windows a process that is just ending keeps its directory. What stays in spite of all
+        // is the system's to clear.
+        let _ = platform::persist(|| fs::remove_dir_all(self.0.path()));
+    }
+}
+
 fn describe(status: ExitStatus) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
         return format!("it crashed with signal {signal}");
     }
     match status.code() {
-        // <https://learn.microsoft.com/openspecs/windows_protocols/ms-erref/>: an error's NTSTATUS.
-        Some(code) if cfg!(windows) && code.cast_unsigned() >= 0xc000_0000 => {
+        // <https://learn.microsoft.com/openspecs/windows_protocols/ms-erref/>: the NTSTATUS of an
+        // error, or of a warning such as a breakpoint.
+        Some(code) if cfg!(windows) && code.cast_unsigned() >= 0x8000_0000 => {
             format!("it crashed with exception {code:#x}")
         }
         Some(code) => format!("it exited with status {code} before it was judged"),
         None => "it ended before it was judged".into(),
+    }
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_that_somebody_has_is_not_the_librarys_fault() {
+        let temp = tempfile::tempdir().unwrap();
+        let (file, verdict) = (temp.path().join("x.1.dll"), temp.path().join("verdict.json"));
+        fs::write(&file, b"no library").unwrap();
+        let held = fs::File::options().read(true).share_mode(0).open(&file).unwrap();
+        assert_eq!(judge(&file, &verdict), Err(Refusal::InUse));
+        drop(held);
+        assert!(matches!(judge(&file, &verdict), Err(Refusal::NotALibrary { .. })));
     }
 }

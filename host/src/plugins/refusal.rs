@@ -29,7 +29,7 @@ pub enum Refusal {
     Signature(BadSignature),
     /// It changed while it was read.
     Unsettled,
-    /// Somebody has it open, as who writes it does.
+    /// Somebody has it or its copy open, as who writes it or searches it for viruses does.
     InUse,
     /// It ends before it is complete.
     Truncated,
@@ -119,9 +119,12 @@ impl Refusal {
     /// The file could not be read or copied.
     #[must_use]
     pub fn unreadable(operation: &str, error: &io::Error) -> Self {
+        // Both pass, and the file is not to blame.
         if platform::is_out_of_descriptors(error) {
-            // That passes, and the file is not to blame.
             return Self::probe_failed(operation, error);
+        }
+        if platform::is_in_use(error) {
+            return Self::InUse;
         }
         Self::Unreadable { operation: operation.to_owned(), error: error.to_string() }
     }
@@ -157,6 +160,7 @@ impl Refusal {
         matches!(
             self,
             R::NotALibrary { .. }
+                | R::InUse
                 | R::NoPlugin
                 | R::AbiStable { .. }
                 | R::ApiVersion { .. }
@@ -176,6 +180,7 @@ impl Refusal {
                 | R::InUse
                 | R::Handover { .. }
                 | R::ProbeFailed { .. }
+                | R::Signature(BadSignature::InUse { .. })
                 | R::Configuration { passing: true, .. }
         )
     }

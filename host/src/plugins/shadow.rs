@@ -46,14 +46,21 @@ impl ShadowDir {
     /// # Errors
     /// The system's.
     pub fn open(path: PathBuf) -> io::Result<Self> {
+        let leftover = Leftover::default();
         match platform::persist(|| fs::remove_dir_all(&path)) {
+            // Somebody still has one of them: that is no reason not to serve.
+            Err(error) if platform::is_in_use(&error) => {
+                for file in fs::read_dir(&path)? {
+                    leftover.remove(&fs::canonicalize(file?.path())?);
+                }
+            }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         fs::create_dir_all(&path)?;
         // The loader wants a path with a separator in it.
         let path = fs::canonicalize(path)?;
-        Ok(Self { path, next: AtomicU64::new(1), leftover: Leftover::default() })
+        Ok(Self { path, next: AtomicU64::new(1), leftover })
     }
 
     /// Removes what could not be removed before.
@@ -111,9 +118,10 @@ impl ShadowDir {
     }
 
     fn write(&self, source: &File, stem: &str) -> Result<Shadow, Refusal> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let path = self.path.join(format!("{stem}.{number}.{LIBRARY_EXTENSION}"));
-        let written = write(source, &path).and_then(|hash| Ok((hash, File::open(&path)?)));
+        let (path, target) =
+            self.make(stem).map_err(|error| Refusal::unreadable("copy it", &error))?;
+        let written = write(source, target)
+            .and_then(|hash| Ok((hash, platform::persist(|| File::open(&path))?)));
         match written {
             Ok((hash, content)) => {
                 Ok(Shadow { path, hash, content, leftover: self.leftover.clone() })
@@ -121,6 +129,18 @@ impl ShadowDir {
             Err(error) => {
                 self.leftover.remove(&path);
                 Err(Refusal::unreadable("copy it", &error))
+            }
+        }
+    }
+
+    /// A file with a name that has never been used, also not for what an earlier host has left.
+    fn make(&self, stem: &str) -> io::Result<(PathBuf, File)> {
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let path = self.path.join(format!("{stem}.{number}.{LIBRARY_EXTENSION}"));
+            match File::options().write(true).create_new(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.map(|file| (path, file)),
             }
         }
     }
@@ -198,9 +218,8 @@ fn is_gone(path: &Path) -> bool {
     }
 }
 
-fn write(mut source: &File, path: &Path) -> io::Result<blake3::Hash> {
+fn write(mut source: &File, mut target: File) -> io::Result<blake3::Hash> {
     source.seek(SeekFrom::Start(0))?;
-    let mut target = File::options().write(true).create_new(true).open(path)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
@@ -262,6 +281,27 @@ mod tests {
         drop(searched);
         dir.tidy();
         assert!(!path.exists());
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_copy_that_an_earlier_host_left_and_somebody_has_is_gone_round() {
+        use std::os::windows::fs::OpenOptionsExt;
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("x.dll");
+        fs::write(&file, b"code").unwrap();
+        let copies = temp.path().join("copies");
+        fs::create_dir(&copies).unwrap();
+        let left = [copies.join("x.1.dll"), copies.join("x.2.dll")];
+        left.iter().for_each(|left| fs::write(left, b"old").unwrap());
+        let held = File::options().read(true).share_mode(0).open(&left[0]).unwrap();
+        let dir = ShadowDir::open(copies).unwrap();
+        assert_eq!(left.each_ref().map(|left| left.exists()), [true, false]);
+        let copy = dir.copy(&file, &any()).unwrap();
+        assert_eq!(fs::read(copy.path()).unwrap(), b"code");
+        drop(held);
+        dir.tidy();
+        assert!(!left[0].exists() && copy.path().exists());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use minisign_verify::{Error, PublicKey, Signature};
 use serde::{Deserialize, Serialize};
 
 use super::folder::is_library;
+use crate::platform;
 
 /// What a signature's file has behind the library's whole name, without the dot.
 const EXTENSION: &str = "minisig";
@@ -37,6 +38,11 @@ pub enum BadSignature {
     /// There is none.
     Missing {
         /// The name of the file that it would have.
+        name: String,
+    },
+    /// Somebody has its file open, for the moment.
+    InUse {
+        /// The file's name.
         name: String,
     },
     /// Its file cannot be read or understood.
@@ -96,6 +102,7 @@ impl PluginKey {
         };
         let text = read(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => BadSignature::Missing { name: name() },
+            _ if platform::is_in_use(&error) => BadSignature::InUse { name: name() },
             _ => unreadable(&error),
         })?;
         let signature = Signature::decode(&text)
@@ -155,6 +162,9 @@ impl fmt::Display for BadSignature {
         match self {
             Self::Missing { name } => {
                 write!(out, "it has no signature: sign it with minisign and put {name} beside it")
+            }
+            Self::InUse { name } => {
+                write!(out, "another program has its signature {name} open")
             }
             Self::Unreadable { name, error } => {
                 write!(out, "its signature {name} cannot be read: {error}")

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::PathBuf,
+    time::Instant,
 };
 
 use crate::platform;
@@ -32,19 +33,25 @@ impl States {
         }
     }
 
-    /// Keeps a state. A crash at any moment leaves either this one or the one before.
+    /// Keeps a state. A crash at any moment leaves either this one or the one before. Where somebody
+    /// else has the file it is tried again until the deadline.
     ///
     /// # Errors
     /// The system's; the state before is still there.
-    pub fn keep(&self, plugin: &str, state: &[u8]) -> io::Result<()> {
+    pub fn keep(&self, plugin: &str, state: &[u8], deadline: Instant) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         let file = self.file(plugin);
         let draft = file.with_extension("draft");
-        let mut writer = File::create(&draft)?;
+        let mut writer = platform::persist_until(deadline, || File::create(&draft))?;
         writer.write_all(state)?;
         // The name must not reach the disk before the content.
         writer.sync_all()?;
-        platform::persist(|| fs::rename(&draft, &file))?;
+        drop(writer);
+        platform::persist_until(deadline, || fs::rename(&draft, &file)).map_err(|error| {
+            let (draft, file) = (draft.display(), file.display());
+            let words = format!("{error}; it is in {draft}, and would have become {file}");
+            io::Error::new(error.kind(), words)
+        })?;
         if cfg!(unix) {
             File::open(&self.folder)?.sync_all()?;
         }
@@ -74,8 +81,8 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let states = States::new(temp.path().join("state"));
         assert_eq!(states.load("store").unwrap(), None);
-        states.keep("store", b"one").unwrap();
-        states.keep("store", b"two").unwrap();
+        states.keep("store", b"one", Instant::now()).unwrap();
+        states.keep("store", b"two", Instant::now()).unwrap();
         assert_eq!(states.load("store").unwrap(), Some(b"two".to_vec()));
         assert_eq!((states.size("store"), states.size("text")), (Some(3), None));
     }
@@ -84,11 +91,42 @@ mod tests {
     fn a_crash_while_writing_leaves_the_state_before() {
         let temp = tempfile::tempdir().unwrap();
         let states = States::new(temp.path().to_owned());
-        states.keep("store", b"whole").unwrap();
+        states.keep("store", b"whole", Instant::now()).unwrap();
         // What a crash between the two steps leaves behind.
         fs::write(temp.path().join("store.draft"), b"ha").unwrap();
         assert_eq!(states.load("store").unwrap(), Some(b"whole".to_vec()));
-        states.keep("store", b"next").unwrap();
+        states.keep("store", b"next", Instant::now()).unwrap();
         assert_eq!(states.load("store").unwrap(), Some(b"next".to_vec()));
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_state_that_somebody_reads_is_replaced_when_that_is_over() {
+        use std::{os::windows::fs::OpenOptionsExt, thread, time::Duration};
+        use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
+        let temp = tempfile::tempdir().unwrap();
+        let states = States::new(temp.path().to_owned());
+        states.keep("store", b"one", Instant::now()).unwrap();
+        let hold = || {
+            let mut options = File::options();
+            options.read(true).share_mode(FILE_SHARE_READ).open(states.file("store")).unwrap()
+        };
+        let held = hold();
+        let error = states.keep("store", b"two", Instant::now()).unwrap_err().to_string();
+        assert!(error.contains("store.draft"), "{error}");
+        drop(held);
+        assert_eq!(states.load("store").unwrap(), Some(b"one".to_vec()));
+        let held = hold();
+        let until = Instant::now() + Duration::from_secs(60);
+        thread::scope(|scope| {
+            let kept = scope.spawn(|| states.keep("store", b"two", until));
+            // Its first try is over when the draft is there; later or not, it must succeed.
+            while !temp.path().join("store.draft").exists() {
+                thread::yield_now();
+            }
+            drop(held);
+            kept.join().unwrap().unwrap();
+        });
+        assert_eq!(states.load("store").unwrap(), Some(b"two".to_vec()));
     }
 }

@@ -124,7 +124,6 @@ mod tests {
         let host_only = [
             Refusal::Stopping,
             Refusal::Unsettled,
-            Refusal::InUse,
             Refusal::Clash { problem: "x".into() },
             Refusal::Handover { problem: "x".into() },
             Refusal::TimedOut { millis: 1 },

@@ -111,6 +111,21 @@ fn a_bad_file_leaves_the_old_values_in_force() {
     assert_eq!(host.figure("setting", "generation"), 1);
 }
 
+#[cfg(windows)]
+#[test]
+fn a_file_that_somebody_keeps_to_himself_is_taken_when_he_lets_go() {
+    use std::{io::Write, os::windows::fs::OpenOptionsExt};
+
+    use dropin_tests::wait_for;
+    let host = host();
+    let held = || fs::File::options().write(true).truncate(true).share_mode(0).open(file(&host));
+    let mut held = wait_for("nobody reads the file", LIMIT, || held().ok());
+    held.write_all(b"word = 'two'").unwrap();
+    old_values_stay(&host, "cannot open it: ");
+    drop(held);
+    host.wait_for_answer("setting", "two");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_that_others_could_have_written_is_refused() {

@@ -193,7 +193,7 @@ fn an_address_that_cannot_be_had_is_a_clear_error() {
     let taken = place(&other).to_string();
     let ended = Setup::new().flags(&["--metrics", &taken]).run();
     assert_eq!(ended.status, Some(1));
-    let said = format!("cannot serve the metrics on {taken}: ");
+    let said = format!("cannot serve on {taken}: port {} is in use; ", place(&other).port());
     assert!(ended.stderr.contains(&said) && ended.stderr.contains("--metrics"), "{ended:?}");
     let quiet = Host::start(&[]);
     assert!(!quiet.stdout().contains("metrics"), "without the flag there are none");

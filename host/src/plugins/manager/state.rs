@@ -51,7 +51,7 @@ impl Manager {
             })?;
         } else {
             log::warn!("plugin {name}: the new version keeps no state; the old state is on disk");
-            self.keep_state(name, &state)?;
+            self.keep_state(name, &state, soon())?;
         }
         Ok((quiet, size))
     }
@@ -65,13 +65,13 @@ impl Manager {
         let patience = self.patience(&give_up);
         let quiet = Quiet::keep(generation, &patience)?;
         if let Some(state) = quiet.save(&patience)? {
-            self.keep_state(&generation.manifest.name, &state)?;
+            self.keep_state(&generation.manifest.name, &state, soon())?;
         }
         Ok(Some(quiet))
     }
 
-    fn keep_state(&self, plugin: &str, state: &[u8]) -> Result<(), String> {
-        let kept = self.states.keep(plugin, state);
+    fn keep_state(&self, plugin: &str, state: &[u8], deadline: Instant) -> Result<(), String> {
+        let kept = self.states.keep(plugin, state, deadline);
         kept.map_err(|error| format!("its state cannot be written to the disk: {error}"))
     }
 
@@ -123,11 +123,16 @@ impl Manager {
         }
         let saved = handover::save(generation, &left());
         let kept = saved.and_then(|state| match state {
-            Some(state) => self.keep_state(&generation.manifest.name, &state),
+            Some(state) => self.keep_state(&generation.manifest.name, &state, deadline),
             None => Ok(()),
         });
         if let Err(problem) = kept {
             log::error!("plugin {}: state not saved: {problem}", generation.manifest.name);
         }
     }
+}
+
+/// For how long it is tried to replace a file of state that somebody else has.
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(1)
 }
