@@ -286,7 +286,7 @@ fn the_hosts_own_program_may_be_replaced_while_it_runs() {
     host.install("text");
     if !cfg!(target_os = "linux") {
         host.wait_for_log("is no longer the program that runs: put that back, or restart the host");
-        assert_eq!(Lines::connect(&host).ask("echo a"), "error: UNKNOWN unknown command 'echo'");
+        assert_eq!(Lines::connect(&host).ask("echo a"), "error: unknown command 'echo'");
         files::remove(&program);
         files::rename(&moved, &program);
     }
