@@ -250,3 +250,23 @@ pub fn is_own(file: &Metadata) -> bool {
         true
     }
 }
+
+#[cfg(all(test, windows))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_has_is_tried_until_the_deadline() {
+        let in_use = || io::Error::from_raw_os_error(32);
+        let far = Instant::now() + Duration::from_secs(600);
+        let mut tries = 0;
+        let done = persist_until(far, || {
+            tries += 1;
+            if tries < 4 { Err(in_use()) } else { Ok(tries) }
+        });
+        assert_eq!(done.unwrap(), 4);
+        assert!(is_in_use(&persist(|| Err::<(), _>(in_use())).unwrap_err()));
+        let other = persist_until(far, || Err::<(), _>(io::ErrorKind::NotFound.into()));
+        assert_eq!(other.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

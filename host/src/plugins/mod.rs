@@ -11,6 +11,7 @@ pub mod gate;
 pub mod generation;
 pub mod handover;
 pub mod insecure;
+pub mod leftover;
 pub mod library;
 pub mod loader;
 pub mod manager;

@@ -8,13 +8,10 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{admission::Admission, beginning, refusal::Refusal};
+use super::{admission::Admission, beginning, leftover::Leftover, refusal::Refusal};
 use crate::platform::{self, LIBRARY_EXTENSION};
 
 /// Where private copies are made; emptied when it is opened and when the host ends.
@@ -23,11 +20,6 @@ pub struct ShadowDir {
     next: AtomicU64,
     leftover: Leftover,
 }
-
-/// Copies that could not be removed: on Windows what is loaded, or is just being searched for
-/// viruses, stays until later.
-#[derive(Clone, Debug, Default)]
-struct Leftover(Arc<Mutex<Vec<PathBuf>>>);
 
 /// A private copy of a library: a file until it is [`hidden`](Shadow::hide), and for as long as
 /// this lives a content that can be copied again.
@@ -191,30 +183,6 @@ impl Shadow {
 impl Drop for Shadow {
     fn drop(&mut self) {
         self.leftover.remove(&self.path);
-    }
-}
-
-impl Leftover {
-    /// Removes a file, now or when it can be.
-    fn remove(&self, path: &Path) {
-        if !is_gone(path) {
-            self.paths().push(path.to_owned());
-        }
-    }
-
-    fn clear(&self) {
-        self.paths().retain(|path| !is_gone(path));
-    }
-
-    fn paths(&self) -> MutexGuard<'_, Vec<PathBuf>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn is_gone(path: &Path) -> bool {
-    match fs::remove_file(path) {
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-        Ok(()) => true,
     }
 }
 
