@@ -22,13 +22,19 @@ pub enum Proof {
     Fingerprint(String),
     /// By a certificate that one in this file vouches for.
     Authority(PathBuf),
-    /// By the same certificate as the first time, which this file keeps.
-    Known(Option<PathBuf>),
+    /// By the same certificate as the first time.
+    Known {
+        /// The file that keeps it.
+        file: Option<PathBuf>,
+        /// At first sight a person is to say whether it is the right one, before anything is sent.
+        ask: bool,
+    },
 }
 
 impl Access {
     /// Gathers what flags, environment (`key`) and settings (`entry`) say. The settings of a `named`
-    /// place win over the environment: a key that is set for another host is not shown to this one.
+    /// place win over the environment: a key that is set for another host is not shown to this one. A
+    /// `person` can be asked.
     pub fn new(
         kind: Kind,
         entry: &Entry,
@@ -36,13 +42,14 @@ impl Access {
         key: Option<&str>,
         known: Option<PathBuf>,
         named: bool,
+        person: bool,
     ) -> Result<Self, Error> {
         let proof = match (&flags.fingerprint, &flags.ca, &entry.fingerprint, &entry.ca) {
             (Some(fingerprint), ..) => Proof::Fingerprint(fingerprint.clone()),
             (None, Some(file), ..) => Proof::Authority(file.clone()),
             (None, None, Some(fingerprint), _) => Proof::Fingerprint(fingerprint.clone()),
             (None, None, None, Some(file)) => Proof::Authority(file.clone()),
-            (None, None, None, None) => Proof::Known(known),
+            (None, None, None, None) => Proof::Known { file: known, ask: person },
         };
         let proved = flags.fingerprint.is_some() || flags.ca.is_some();
         let tls = flags.tls || proved || (!flags.plain && by_itself(kind, entry));

@@ -168,10 +168,11 @@ impl<'a> Place<'a> {
         file: Option<&SettingsFile>,
         connection: &Connection,
         environment: &Environment,
+        person: bool,
     ) -> Result<Access, Error> {
         let known = file.map(|file| file.path.with_file_name("known_hosts"));
         let key = environment.text("DROPIN_KEY")?;
-        Access::new(self.kind, self.entry, connection, key, known, self.name.is_some())
+        Access::new(self.kind, self.entry, connection, key, known, self.name.is_some(), person)
     }
 }
 

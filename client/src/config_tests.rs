@@ -108,7 +108,7 @@ fn the_key_of_another_host_is_not_shown_to_a_named_place() {
         let settings = file.as_ref().unwrap().load().unwrap();
         let Action::Talk { place: Some(word), .. } = &args.action else { panic!("{args:?}") };
         let place = Place::find(word, &settings).unwrap();
-        let access = place.access(file.as_ref(), &args.connection, environment).unwrap();
+        let access = place.access(file.as_ref(), &args.connection, environment, false).unwrap();
         (access.tls.is_some(), access.key.map(|key| String::from_utf8(key).unwrap()))
     };
     let some = |key: &str| Some(key.to_owned());

@@ -32,6 +32,8 @@ pub enum Error {
     Refused { name: String, message: String },
     /// What answers there does not speak TLS, or not such that the host is proved.
     NoTls { name: String, cause: String },
+    /// The host's certificate has never been seen, and a person is to say whether it is right.
+    FirstContact { name: String, shown: String, file: PathBuf },
     /// The host's certificate is not the one that it must be.
     Changed { name: String, shown: String, expected: String, file: Option<PathBuf> },
     /// Something accepts connections there, but it never answered the greeting.
@@ -107,6 +109,11 @@ impl fmt::Display for Error {
                 f,
                 "no TLS with {name}: {cause}; check that a Dropin host listens on that port, and \
                  --ca where you gave it"
+            ),
+            Self::FirstContact { name, shown, .. } => write!(
+                f,
+                "the fingerprint {shown} of {name} was not confirmed, and nothing was sent; ask the \
+                 host's owner for what `host fingerprint` says"
             ),
             Self::Changed { name, shown, expected, file } => {
                 write!(

@@ -40,9 +40,10 @@ them. DROPIN_CONFIG names a settings file as --config does.",
         "Keys and fingerprints",
         "\
 The key comes from --key or --key-file, else DROPIN_KEY, else the settings
-file; for a named place the settings file comes before DROPIN_KEY. The host's
-fingerprint is kept at first sight, in known_hosts beside the settings file,
-and a changed one is refused.",
+file; for a named place the settings file comes before DROPIN_KEY. At first
+sight the host's fingerprint is asked about at a terminal, and told elsewhere;
+it is kept in known_hosts beside the settings file, and a changed one is
+refused.",
     ),
     (
         "Output",

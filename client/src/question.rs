@@ -40,6 +40,25 @@ pub fn address(input: &mut dyn BufRead, output: &mut dyn Write) -> Result<String
     }
 }
 
+/// Asks whether a host that is seen for the first time is the right one, until the answer is yes or
+/// no.
+pub fn first_contact(
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+    name: &str,
+    shown: &str,
+) -> Result<bool, Error> {
+    tell(output, &format!("First contact with {name}; its fingerprint is\n{shown}"));
+    loop {
+        let question = "Is that what `host fingerprint` says there? (yes/no) ";
+        match ask(input, output, question)?.to_ascii_lowercase().as_str() {
+            "y" | "yes" => return Ok(true),
+            "n" | "no" => return Ok(false),
+            _ => tell(output, "Please answer yes or no."),
+        }
+    }
+}
+
 fn ask(input: &mut dyn BufRead, output: &mut dyn Write, question: &str) -> Result<String, Error> {
     let _ = output.write_all(question.as_bytes()).and_then(|()| output.flush());
     let mut answer = String::new();
@@ -71,6 +90,16 @@ mod tests {
         assert_eq!(asked("internet\n", &["home"]), "i");
         assert_eq!(asked("office\nhome\n", &["home"]), "home");
         assert_eq!(address(&mut &b"\na b\nhost:1\n[::1]\n"[..], &mut io::sink()).unwrap(), "::1");
+    }
+
+    #[test]
+    fn only_yes_is_yes() {
+        let asked = |answers: &str| {
+            first_contact(&mut answers.as_bytes(), &mut io::sink(), "x", "SHA256:00")
+        };
+        assert!(asked("\nsure\nYes\n").unwrap());
+        assert!(!asked("no\nyes\n").unwrap());
+        assert!(asked("").is_err());
     }
 
     #[test]

@@ -10,10 +10,10 @@ use crate::screen::Screen;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::units::Repeat;
-use crate::{completion, latency, manual, places, question, repl};
+use crate::{completion, known_hosts, latency, manual, places, question, repl};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Does what the words of the command line ask for. Failures are told on stderr.
@@ -108,7 +108,8 @@ fn talk(
         }
         other => other?,
     };
-    let access = place.access(file, &args.connection, environment)?;
+    let asks = person && io::stderr().is_terminal();
+    let access = place.access(file, &args.connection, environment, asks)?;
     let mut command: Vec<_> = command.into_iter().map(OsString::into_encoded_bytes).collect();
     // Before there is a session: the host does not wait for a slow pipe.
     if args.script.last_argument {
@@ -117,7 +118,15 @@ fn talk(
     let source = args.script.file.as_deref().map(Source::file).transpose()?;
     let mut show = |values: &[_]| screen.push(values);
     let (connect_timeout, timeout) = (args.connection.connect_timeout, args.connection.timeout);
-    let session = Session::open(&target, &access, connect_timeout, timeout, &mut show)?;
+    let mut open = || Session::open(&target, &access, connect_timeout, timeout, &mut show);
+    let session = match open() {
+        // Anew, since the host does not wait for as long as a person may take.
+        Err(Error::FirstContact { name, shown, file }) => {
+            confirm(name, shown, file)?;
+            open()?
+        }
+        opened => opened?,
+    };
     if args.script.latency {
         let repeat = args.script.repeat.unwrap_or(Repeat::Forever);
         let interval = args.script.interval.unwrap_or(latency::INTERVAL);
@@ -133,6 +142,16 @@ fn talk(
     } else {
         batch::lines(session, screen, Source::stdin())
     }
+}
+
+/// Has a person confirm the fingerprint of a host that is seen for the first time, and keeps it.
+fn confirm(name: String, shown: String, file: PathBuf) -> Result<(), Error> {
+    let (mut input, mut output) = (io::stdin().lock(), io::stderr());
+    if !question::first_contact(&mut input, &mut output, &name, &shown)? {
+        return Err(Error::FirstContact { name, shown, file });
+    }
+    known_hosts::add(&file, &name, &shown)
+        .map_err(|source| Error::Local { doing: "keep the host's fingerprint", source })
 }
 
 /// The program's name; one that is installed by another name is completed by that.

@@ -31,7 +31,7 @@ pub fn start(
     let provider = Arc::new(ring::default_provider());
     let by_file = match proof {
         Proof::Authority(file) => Some(authority(file, &provider)?),
-        Proof::Fingerprint(_) | Proof::Known(_) => None,
+        Proof::Fingerprint(_) | Proof::Known { .. } => None,
     };
     let verifier = Arc::new(Verifier { provider: Arc::clone(&provider), by_file });
     let config = ClientConfig::builder_with_provider(provider)
@@ -63,11 +63,11 @@ fn check(name: &str, shown: &str, proof: &Proof) -> Result<(), Error> {
         expected,
         file: file.map(Path::to_owned),
     };
-    let file = match proof {
+    let (file, ask) = match proof {
         Proof::Authority(_) => return Ok(()),
         Proof::Fingerprint(expected) if expected.eq_ignore_ascii_case(shown) => return Ok(()),
         Proof::Fingerprint(expected) => return Err(changed(expected.clone(), None)),
-        Proof::Known(file) => file.as_deref(),
+        Proof::Known { file, ask } => (file.as_deref(), *ask),
     };
     let Some(file) = file else {
         return Err(Error::Usage(
@@ -81,6 +81,10 @@ fn check(name: &str, shown: &str, proof: &Proof) -> Result<(), Error> {
     match known {
         Some(known) if known == shown => Ok(()),
         Some(known) => Err(changed(known, Some(file))),
+        None if ask => {
+            let (name, shown) = (name.to_owned(), shown.to_owned());
+            Err(Error::FirstContact { name, shown, file: file.to_owned() })
+        }
         None => {
             eprintln!(
                 "client: first contact with {name}; its fingerprint is {shown}\nclient: compare it \

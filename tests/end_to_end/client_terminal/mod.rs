@@ -1,5 +1,6 @@
 //! The client as a person has it: in a terminal, with a host behind it.
 
+mod first_contact;
 mod hints;
 mod history;
 mod outages;

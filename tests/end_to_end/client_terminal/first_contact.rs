@@ -1,0 +1,38 @@
+//! A host that is seen for the first time, over TLS, and a person who can be asked.
+
+use dropin_tests::{Host, terminal::Terminal};
+
+use super::{Person, client, possible};
+
+#[test]
+fn a_person_is_asked_before_anything_is_sent_and_never_again() {
+    if !possible() {
+        return;
+    }
+    let host = Host::start(&["text"]);
+    let home = tempfile::tempdir().unwrap();
+    let command = client(&host, home.path(), &["--tls"]);
+    let fingerprint =
+        host.stdout().lines().find_map(|line| line.strip_prefix("fingerprint ").map(str::to_owned));
+    let fingerprint = fingerprint.unwrap();
+    for answer in ["no", "yes"] {
+        let mut terminal = Terminal::start(&command);
+        terminal.sees_that("the question", |screen| {
+            let whole = screen.replace('\n', "");
+            whole.contains(&fingerprint) && whole.trim_end().ends_with("there? (yes/no)")
+        });
+        terminal.press("well\r");
+        terminal.sees("Please answer yes or no.");
+        terminal.press(format!("{answer}\r"));
+        if answer == "no" {
+            let (status, screen) = terminal.finish();
+            assert_eq!(status, Some(2), "{screen}");
+            assert!(screen.replace('\n', "").contains("was not confirmed"), "{screen}");
+        } else {
+            terminal.sees_last(&format!("dropin 127.0.0.1:{} admin> ", host.port()));
+            terminal.press("\x04");
+            assert_eq!(terminal.finish().0, Some(0));
+        }
+    }
+    Person::with(&host, home, &command, "admin").leaves();
+}
