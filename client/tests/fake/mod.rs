@@ -1,8 +1,8 @@
 //! A server of a few lines, and the client run against it.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -60,6 +60,14 @@ impl Talk {
     pub fn greet(&mut self) {
         assert_eq!(self.command().unwrap(), ["HELLO", "3"]);
         self.send(b"%1\r\n+server\r\n+fake\r\n");
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        // A close with unread input would send a reset, which can overtake what was sent.
+        let _ = self.reader.get_ref().shutdown(Shutdown::Write);
+        let _ = io::copy(&mut self.reader, &mut io::sink());
     }
 }
 
