@@ -1,5 +1,6 @@
 //! The fingerprints of hosts, as they were at first sight: a line for each, name and fingerprint.
 
+use crate::error::Error;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -17,7 +18,12 @@ pub fn find(file: &Path, name: &str) -> io::Result<Option<String>> {
 }
 
 /// Keeps a fingerprint for this name.
-pub fn add(file: &Path, name: &str, fingerprint: &str) -> io::Result<()> {
+pub fn add(file: &Path, name: &str, fingerprint: &str) -> Result<(), Error> {
+    let added = append(file, name, fingerprint);
+    added.map_err(|source| Error::Local { doing: "keep the host's fingerprint", source })
+}
+
+fn append(file: &Path, name: &str, fingerprint: &str) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
     }

@@ -151,7 +151,6 @@ fn confirm(name: String, shown: String, file: PathBuf) -> Result<(), Error> {
         return Err(Error::FirstContact { name, shown, file });
     }
     known_hosts::add(&file, &name, &shown)
-        .map_err(|source| Error::Local { doing: "keep the host's fingerprint", source })
 }
 
 /// The program's name; one that is installed by another name is completed by that.

@@ -14,8 +14,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 /// What every client is told.
 pub const NOTICE: &str = "the server is shutting down";
 
-/// What of the time that the system leaves goes to saving states, in parts of five.
-const SAVING: u32 = 3;
+/// What of the time that the system leaves goes to saving states.
+const SAVING: Duration = Duration::from_secs(3);
 
 /// Why the host ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Shutdown {
     pub fn request(&self, reason: Reason) -> bool {
         let since = *self.since.get_or_init(Instant::now);
         if let Reason::System { limit: Some(limit) } = reason {
-            let usable = since.elapsed() + limit * (5 - SAVING) / 5;
+            let usable = since.elapsed() + limit.saturating_sub(SAVING);
             self.grace.fetch_min(millis(usable), Ordering::SeqCst);
         }
         if self.stopping.swap(true, Ordering::SeqCst) {

@@ -16,19 +16,13 @@ fn said(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn fingerprint(host: &Host) -> String {
-    let said = host.stdout();
-    let line = said.lines().find_map(|line| line.strip_prefix("fingerprint "));
-    line.expect("the host tells its fingerprint").to_owned()
-}
-
 #[test]
 fn a_place_keeps_all_that_a_careful_host_asks_for() {
     let host = Setup::new().plugins(&["text"]).flags(&["--trust", "none"]).start();
     let home = tempfile::tempdir().unwrap();
     let key_file = home.path().join("home.key");
     fs::write(&key_file, add_key(&host, "alice", &[])).unwrap();
-    let (port, fingerprint) = (host.port().to_string(), fingerprint(&host));
+    let (port, fingerprint) = (host.port().to_string(), host.fingerprint());
     let key = ["--key-file", key_file.to_str().unwrap()];
     let flags = ["--lan", "127.0.0.1", "--port", &port, "--fingerprint", &fingerprint];
     let added = by_user(&home, &[&["add", "home"], &flags[..], &key].concat());

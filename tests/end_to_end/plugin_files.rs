@@ -275,10 +275,9 @@ fn the_hosts_own_program_may_be_replaced_while_it_runs() {
     let (program, moved) = (name("host"), name("old"));
     fs::copy(built::program("host"), &program).unwrap();
     // Wine lacks one that lies beside the program.
-    let beside =
-        |file: &str| (built::program("host").with_file_name(file), folder.path().join(file));
-    let (lacking, copy) = beside("bcryptprimitives.dll");
-    assert!(!lacking.exists() || fs::copy(lacking, copy).is_ok());
+    let lacking = "bcryptprimitives.dll";
+    let theirs = built::program("host").with_file_name(lacking);
+    assert!(!theirs.exists() || fs::copy(theirs, program.with_file_name(lacking)).is_ok());
     let host = Setup::new().program(&program).start();
     files::rename(&program, &moved);
     // It would say that every library is good.

@@ -115,6 +115,17 @@ impl Host {
         fs::read_to_string(self.folder.path().join("stdout")).unwrap_or_default()
     }
 
+    /// The fingerprint of its certificate.
+    ///
+    /// # Panics
+    /// Where it has not told.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let said = self.stdout();
+        let line = said.lines().find_map(|line| line.strip_prefix("fingerprint "));
+        line.expect("the host tells its fingerprint").to_owned()
+    }
+
     /// What it has logged.
     #[must_use]
     pub fn log(&self) -> String {

@@ -76,7 +76,7 @@ impl Library {
             opened => Ok(opened),
         });
         let handle = handle
-            .map_err(|error| Refusal::unreadable("open its copy", &error))?
+            .map_err(|_| Refusal::InUse)?
             .map_err(|error| Refusal::NotALibrary { error: describe(&error, path) })?;
         // SAFETY: the name is that of a static `LibHeader`, by abi_stable's convention, of which
         // `AbiHeaderRef` is a pointer to the first field. A library that uses this very unlikely

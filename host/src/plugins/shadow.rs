@@ -38,20 +38,19 @@ impl ShadowDir {
     /// # Errors
     /// The system's.
     pub fn open(path: PathBuf) -> io::Result<Self> {
-        let leftover = Leftover::default();
         match platform::persist(|| fs::remove_dir_all(&path)) {
-            // Somebody still has one of them: that is no reason not to serve.
-            Err(error) if platform::is_in_use(&error) => {
-                for file in fs::read_dir(&path)? {
-                    leftover.remove(&fs::canonicalize(file?.path())?);
-                }
-            }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Somebody still has a copy, which is no reason not to serve.
+            Err(error) if platform::is_in_use(&error) => {}
+            removed => removed?,
         }
         fs::create_dir_all(&path)?;
         // The loader wants a path with a separator in it.
         let path = fs::canonicalize(path)?;
+        let leftover = Leftover::default();
+        for file in fs::read_dir(&path)? {
+            leftover.remove(&file?.path());
+        }
         Ok(Self { path, next: AtomicU64::new(1), leftover })
     }
 

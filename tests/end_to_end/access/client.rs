@@ -13,12 +13,6 @@ use dropin_tests::{
     tool, wait_until,
 };
 
-fn fingerprint(host: &Host) -> String {
-    let said = host.stdout();
-    let line = said.lines().find_map(|line| line.strip_prefix("fingerprint "));
-    line.expect("the host tells its fingerprint").to_owned()
-}
-
 /// Runs the client, which keeps what it learns in this folder.
 fn client(started_by: &[&str], settings: &Path, port: u16, arguments: &[&str]) -> Output {
     let program = built::program("client").into_os_string();
@@ -58,7 +52,7 @@ fn a_friend_is_in_with_a_key_and_the_host_is_pinned() {
     };
     let first = far(&["i", "echo", "hello"]);
     assert_eq!(said(&first.stdout), "hello\n", "{first:?}");
-    assert!(said(&first.stderr).contains(&fingerprint(&host)), "it is shown at first sight");
+    assert!(said(&first.stderr).contains(&host.fingerprint()), "it is shown at first sight");
     let again = far(&["i", "echo", "hello"]);
     assert_eq!((said(&again.stdout), said(&again.stderr)), ("hello\n".into(), String::new()));
     let long = "x".repeat(100_000);
@@ -86,7 +80,7 @@ fn a_changed_fingerprint_is_refused_and_nothing_is_sent() {
     let refused = near(&["--tls", "--key", &key, "s", "echo", "x"]);
     let message = said(&refused.stderr);
     assert_eq!((refused.status.code(), said(&refused.stdout)), (Some(2), String::new()));
-    for part in ["IDENTIFICATION HAS CHANGED", other, &fingerprint(&host), "known_hosts"] {
+    for part in ["IDENTIFICATION HAS CHANGED", other, &host.fingerprint(), "known_hosts"] {
         assert!(message.contains(part), "{message}");
     }
     assert!(host.logged("failed login").is_none(), "the key was not sent");
@@ -94,11 +88,11 @@ fn a_changed_fingerprint_is_refused_and_nothing_is_sent() {
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     let refused = near(&["--fingerprint", other, "s", "echo", "x"]);
     assert_eq!(refused.status.code(), Some(2), "a proof that is asked for needs TLS: {refused:?}");
-    let right = near(&["--tls", "--fingerprint", &fingerprint(&host), "s", "echo", "x"]);
+    let right = near(&["--tls", "--fingerprint", &host.fingerprint(), "s", "echo", "x"]);
     assert_eq!(said(&right.stdout), "x\n", "{right:?}");
     fs::remove_file(&known).unwrap();
     assert_eq!(said(&near(&["--tls", "s", "echo", "x"]).stdout), "x\n");
-    assert!(fs::read_to_string(&known).unwrap().contains(&fingerprint(&host)));
+    assert!(fs::read_to_string(&known).unwrap().contains(&host.fingerprint()));
 }
 
 #[test]

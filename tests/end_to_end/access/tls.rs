@@ -15,12 +15,6 @@ use dropin_tests::{
 
 use super::wary;
 
-fn fingerprint(host: &Host) -> String {
-    let said = host.stdout();
-    let line = said.lines().find_map(|line| line.strip_prefix("fingerprint "));
-    line.expect("the host tells its fingerprint").to_owned()
-}
-
 /// Sends lines over TLS and returns what came back; `openssl` must agree with the fingerprint.
 fn openssl(started_by: &[&str], host: &Host, address: &str, flags: &[&str], input: &str) -> Output {
     let mut words = started_by.iter().copied().chain(["openssl"]);
@@ -65,7 +59,7 @@ fn the_fingerprint_is_that_of_the_certificate_and_stays() {
     let mut command = Command::new("openssl");
     command.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", &certificate(&host)]);
     let said = text(&tool::run(&mut command, b""));
-    let shown = fingerprint(&host);
+    let shown = host.fingerprint();
     assert_eq!(said.trim().split('=').nth(1), shown.strip_prefix("SHA256:"));
     let mut command = Command::new(dropin_tests::built::program("host"));
     command.arg("fingerprint").arg("--state-dir").arg(host.state_dir());
@@ -179,7 +173,7 @@ fn an_own_certificate_is_used_and_its_key_must_be_private() {
     assert_eq!(text(&output), "PONG\nOK\n");
     let mut command = Command::new(dropin_tests::built::program("host"));
     command.args(["fingerprint", "--tls-cert", &certificate]);
-    assert_eq!(text(&tool::run(&mut command, b"")).trim(), fingerprint(&host));
+    assert_eq!(text(&tool::run(&mut command, b"")).trim(), host.fingerprint());
     #[cfg(unix)]
     {
         set_mode(Path::new(&key), 0o644);

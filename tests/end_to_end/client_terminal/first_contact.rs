@@ -12,9 +12,7 @@ fn a_person_is_asked_before_anything_is_sent_and_never_again() {
     let host = Host::start(&["text"]);
     let home = tempfile::tempdir().unwrap();
     let command = client(&host, home.path(), &["--tls"]);
-    let fingerprint =
-        host.stdout().lines().find_map(|line| line.strip_prefix("fingerprint ").map(str::to_owned));
-    let fingerprint = fingerprint.unwrap();
+    let fingerprint = host.fingerprint();
     for answer in ["no", "yes"] {
         let mut terminal = Terminal::start(&command);
         terminal.sees_that("the question", |screen| {

@@ -111,8 +111,10 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
     }
     println!("{passed} tests passed under Wine");
     let Some((_, first)) = failures.first() else {
-        let none = || TaskError::Failed("no test was found; the run of them".into());
-        return if passed == 0 { Err(none()) } else { Ok(()) };
+        if passed == 0 {
+            return Err(TaskError::Failed("no test was found; the run of them".into()));
+        }
+        return Ok(());
     };
     for (test, output) in &failures {
         println!("---- {test}\n{output}");
