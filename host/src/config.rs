@@ -181,11 +181,17 @@ pub struct Serve {
           help_heading = PLUGINS)]
     pub watch: WatchMode,
 
-    /// How long the running calls of a plugin that hands its state over may take to finish, and
-    /// how long its saving, restoring and configuring may take, in seconds.
+    /// How long a plugin's saving, restoring and configuring may take, in seconds; and after how long
+    /// a change that waits for running calls is reported. New calls go on meanwhile.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds,
           help_heading = PLUGINS)]
     pub handover_timeout: Duration,
+
+    /// How long new calls are held back for running ones when a plugin hands its state over, in
+    /// seconds. Where a call runs for longer, they go on, and the hand-over is tried again later.
+    #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = seconds,
+          help_heading = PLUGINS)]
+    pub handover_pause: Duration,
 
     /// How long a plugin may take to prove itself before it is loaded, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds,

@@ -31,11 +31,20 @@ pub enum Message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Load its file anew, changed or not.
-    Reload,
+    Reload {
+        /// Do not wait for calls that run.
+        force: bool,
+    },
     /// Put the code back that was served before.
-    Rollback,
+    Rollback {
+        /// As above.
+        force: bool,
+    },
     /// Withdraw its commands until it is enabled.
-    Disable,
+    Disable {
+        /// As above.
+        force: bool,
+    },
     /// Serve it again.
     Enable,
     /// Tell about it.
@@ -83,6 +92,8 @@ pub struct Info {
     pub lingering: usize,
     /// How it was configured last; `None` where it takes no configuration.
     pub configuration: Option<String>,
+    /// A change that waits for calls that run, and for which.
+    pub waiting: Option<String>,
     /// Whether there is code to roll back to.
     pub can_roll_back: bool,
     /// What failed last, and how many seconds ago.

@@ -3,7 +3,7 @@
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
 //! one way, downwards in this list: `check`, `dev`, `config_command`, `pages`, `key_command`, `doorman`,
 //! `managing` and `scrape`; `server`; `service`; `session`; `threads`, `overtime` and `input`;
-//! `plugins`; `builtins`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
+//! `plugins`; `builtins`; `running_call`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
 //! `shutdown`, `state_dir` and `listen`; `entry`; `config` and `logging`; `access`; `metrics` and
 //! `throttle`; `wire`; `platform`.
 
@@ -29,6 +29,7 @@ pub mod platform;
 pub mod plugins;
 mod pool;
 pub mod progress;
+pub mod running_call;
 pub mod scrape;
 pub mod server;
 pub mod service;

@@ -166,6 +166,11 @@ impl Host {
         let before = count();
         self.place(package, &variant(package, number));
         wait_until("a change is taken", LIMIT, || count() > before);
+        // Probes run side by side: those that began before may end after this one.
+        let probes = |what: &str| self.log().matches(what).count();
+        wait_until("the probes have ended", LIMIT, || {
+            probes(": probe ended") == probes(": probe started")
+        });
     }
 
     /// Kills it, as the system does it that has no memory left, and waits for its end.

@@ -31,7 +31,7 @@ const ALL: [(&str, &str, Door, &str, Builtin); 13] = [
     ("ks", "", Door::Admin, "Kills the server: tells every client, ends them all, exits.", ks),
     ("loglevel", "[LEVEL]", Door::Admin, "Tells what is logged, or sets it.", loglevel::run),
     ("ping", "[MESSAGE]", Door::Known, "Answers PONG, or the message.", ping),
-    ("plugin", "SUBCOMMAND [NAME]", Door::Admin, plugin::HELP, plugin::run),
+    ("plugin", "SUBCOMMAND [NAME] [force]", Door::Admin, plugin::HELP, plugin::run),
     ("quit", "", Door::Anyone, "Ends this session.", close),
     ("reset", "", Door::Anyone, "Makes this session as it was at first.", reset),
     ("select", "INDEX", Door::Known, "Chooses a database; there is only 0.", select),

@@ -14,11 +14,12 @@ pub(super) const KNOWN: &str = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH
 
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     let subcommand = call.argument(0).unwrap_or_default();
+    let force = call.argument(2).is_some_and(|word| word.eq_ignore_ascii_case(b"force"));
     let order = match subcommand.to_ascii_uppercase().as_slice() {
         b"INFO" => Order::Info,
-        b"RELOAD" => Order::Reload,
-        b"ROLLBACK" => Order::Rollback,
-        b"DISABLE" => Order::Disable,
+        b"RELOAD" => Order::Reload { force },
+        b"ROLLBACK" => Order::Rollback { force },
+        b"DISABLE" => Order::Disable { force },
         b"ENABLE" => Order::Enable,
         b"WATCH" => return super::watch(call, Topic::Plugins, reply),
         b"UNWATCH" => return super::unwatch(Topic::Plugins, reply),
@@ -27,10 +28,13 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
             return Flow::Next;
         }
     };
-    let Some(name) = call.argument(1) else {
+    let takes_force = !matches!(order, Order::Info | Order::Enable);
+    let is_fine = call.argument(2).is_none() || (takes_force && force);
+    let Some(name) = call.argument(1).filter(|_| is_fine) else {
         let name = String::from_utf8_lossy(subcommand).to_ascii_lowercase();
+        let rest = if takes_force { " [force]" } else { "" };
         let message = format!(
-            "wrong number of arguments for 'plugin|{name}' command, usage: plugin {name} NAME"
+            "wrong number of arguments for 'plugin|{name}' command, usage: plugin {name} NAME{rest}"
         );
         reply.error("ERR", message.as_bytes());
         return Flow::Next;
@@ -44,7 +48,7 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
 }
 
 fn describe(info: &Info, reply: &mut Encoder) {
-    reply.map(15);
+    reply.map(16);
     text(reply, "name", &info.name);
     text(reply, "status", info.status);
     text(reply, "version", &info.version);
@@ -62,6 +66,11 @@ fn describe(info: &Info, reply: &mut Encoder) {
     reply.text(b"configuration");
     match &info.configuration {
         Some(how) => reply.text(how.as_bytes()),
+        None => reply.null(),
+    }
+    reply.text(b"waiting");
+    match &info.waiting {
+        Some(what) => reply.text(what.as_bytes()),
         None => reply.null(),
     }
     reply.text(b"can-roll-back");

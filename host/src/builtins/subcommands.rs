@@ -25,11 +25,11 @@ const COMMAND: [Subcommand; 6] = [
 ];
 
 const PLUGIN: [Subcommand; 7] = [
-    ("disable", "PLUGIN", "Withdraws its commands until it is enabled or the host ends."),
+    ("disable", "PLUGIN [force]", "Withdraws its commands until it is enabled or the host ends."),
     ("enable", "PLUGIN", "Serves it again."),
     ("info", "PLUGIN", "Tells about it."),
-    ("reload", "PLUGIN", "Loads its file anew, changed or not."),
-    ("rollback", "PLUGIN", "Puts back the code that was served before."),
+    ("reload", "PLUGIN [force]", "Loads its file anew, changed or not."),
+    ("rollback", "PLUGIN [force]", "Puts back the code that was served before."),
     ("unwatch", "", "Tells this session no longer what happens to plugins."),
     ("watch", "", "Tells this session what happens to plugins, in RESP3."),
 ];

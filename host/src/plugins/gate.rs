@@ -121,23 +121,35 @@ impl Gate {
     /// again, where one outlasts the deadline or `give_up` says so, or where the work has moved.
     #[must_use]
     pub fn close(&self, deadline: Instant, give_up: &dyn Fn() -> bool) -> bool {
+        let closed = self.close_beside_calls(deadline, give_up) == Some(true);
+        if !closed {
+            self.open();
+        }
+        closed
+    }
+
+    /// Closes the gate and waits as [`close`](Self::close) does, but leaves it closed in any case.
+    /// Returns whether no call is under way; `None` where the work has moved.
+    pub fn close_beside_calls(
+        &self,
+        deadline: Instant,
+        give_up: &dyn Fn() -> bool,
+    ) -> Option<bool> {
         let mut state = self.state();
         if *state == State::Moved {
-            return false;
+            return None;
         }
         *state = State::Closed;
         self.closed.store(true, Ordering::SeqCst);
         while !self.is_idle() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || give_up() {
-                drop(state);
-                self.open();
-                return false;
+                return Some(false);
             }
             let waited = self.changed.wait_timeout(state, left.min(SLICE));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        true
+        Some(true)
     }
 
     /// Lets calls in again, unless the work has moved.
@@ -286,6 +298,25 @@ mod tests {
         assert!(!gate.close(Instant::now(), &|| false));
         assert!(!gate.close(soon(), &|| true));
         assert!(gate.enter().is_some());
+    }
+
+    #[test]
+    fn closed_beside_a_call_holds_others_back() {
+        let gate = Gate::default();
+        let pass = gate.enter();
+        assert_eq!(gate.close_beside_calls(Instant::now(), &|| false), Some(false));
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| gate.enter().is_none());
+            while gate.turned_away.load(Ordering::SeqCst) == 0 {
+                thread::yield_now();
+            }
+            gate.move_on();
+            assert!(waiting.join().unwrap());
+        });
+        assert!(!gate.is_over(), "the call is still inside");
+        drop(pass);
+        assert!(gate.is_over());
+        assert_eq!(gate.close_beside_calls(soon(), &|| false), None);
     }
 
     #[test]

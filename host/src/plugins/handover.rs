@@ -1,8 +1,9 @@
 //! State, from one generation to the next or to the disk.
 
 use std::{
+    fmt,
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -17,23 +18,50 @@ pub struct Quiet {
     settled: bool,
 }
 
+/// Why a generation is not quiet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NotQuiet {
+    /// An earlier `save` of it has not returned: calls would only be held up in vain.
+    Saving,
+    /// A call of the generation with this number outlasted this time.
+    Busy(u64, Duration),
+}
+
 impl Quiet {
     /// Holds new calls back and waits for the running ones.
     ///
     /// # Errors
     /// Where one of them outlasts `patience`, or an earlier `save` is still running; the generation
     /// serves on.
-    pub fn keep(generation: &Arc<Generation>, patience: &Patience<'_>) -> Result<Self, String> {
+    pub fn keep(generation: &Arc<Generation>, patience: &Patience<'_>) -> Result<Self, NotQuiet> {
         if generation.saving.load(Ordering::SeqCst) {
-            // Calls would only be held up in vain.
-            return Err("an earlier `save` of it has not returned yet".into());
+            return Err(NotQuiet::Saving);
         }
         let deadline = Instant::now() + patience.time;
         if generation.live().gate().close(deadline, patience.give_up) {
             return Ok(Self { generation: Arc::clone(generation), settled: false });
         }
-        let seconds = patience.time.as_secs_f64();
-        Err(format!("a running call of generation {} outlasted {seconds} s", generation.number))
+        Err(NotQuiet::Busy(generation.number, patience.time))
+    }
+
+    /// Holds new calls back, waits for the running ones, and goes on without those that outlast
+    /// `patience`: what they change from then on is lost.
+    ///
+    /// # Errors
+    /// Where an earlier `save` is still running; the generation serves on.
+    pub fn force(generation: &Arc<Generation>, patience: &Patience<'_>) -> Result<Self, NotQuiet> {
+        if generation.saving.load(Ordering::SeqCst) {
+            return Err(NotQuiet::Saving);
+        }
+        let deadline = Instant::now() + patience.time;
+        let _ = generation.live().gate().close_beside_calls(deadline, patience.give_up);
+        Ok(Self { generation: Arc::clone(generation), settled: false })
+    }
+
+    /// The generation.
+    #[must_use]
+    pub fn generation(&self) -> &Generation {
+        &self.generation
     }
 
     /// The generation's state; `None` where it keeps none.
@@ -48,6 +76,18 @@ impl Quiet {
     pub fn move_on(mut self) {
         self.generation.live().gate().move_on();
         self.settled = true;
+    }
+}
+
+impl fmt::Display for NotQuiet {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Saving => out.write_str("an earlier `save` of it has not returned yet"),
+            Self::Busy(number, time) => {
+                let seconds = time.as_secs_f64();
+                write!(out, "a running call of generation {number} outlasted {seconds} s")
+            }
+        }
     }
 }
 

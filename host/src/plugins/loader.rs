@@ -14,12 +14,16 @@ use super::{
 };
 use crate::shared::Shared;
 
-/// Probes a private copy.
+/// Probes a private copy; ends early where `give_up` says so, or the host ends.
 ///
 /// # Errors
 /// Why it must not be loaded.
-pub fn probe(shared: &Shared, shadow: &Shadow) -> Result<Manifest, Refusal> {
-    let give_up = || shared.shutdown.is_stopping();
+pub fn probe(
+    shared: &Shared,
+    shadow: &Shadow,
+    give_up: &dyn Fn() -> bool,
+) -> Result<Manifest, Refusal> {
+    let give_up = || give_up() || shared.shutdown.is_stopping();
     probe::probe(shadow.path(), shared.config.probe_timeout, &give_up)
 }
 

@@ -92,6 +92,7 @@ impl Slot {
             draining,
             lingering,
             configuration: generation.and(self.given.as_ref()).map(|given| given.describe(name)),
+            waiting: None,
             can_roll_back: self.code_before().is_some(),
             last_failure: self
                 .last_failure

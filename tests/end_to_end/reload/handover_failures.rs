@@ -1,7 +1,5 @@
 //! What goes wrong while state is handed over: the old version serves on, its state whole.
 
-use std::fs;
-
 use dropin_tests::{Frame, Host, LIMIT, Lines, Load, Setup, files, wait_until};
 
 use super::{replace, with_version};
@@ -115,23 +113,4 @@ fn a_file_that_goes_while_its_state_cannot_be_saved_is_still_served() {
     assert!(info.get("last-failure").unwrap().as_str().ends_with("save has no ink"), "{info:?}");
     assert_eq!(client.ask("plugin disable keeper"), "error: save has no ink");
     assert_eq!(client.ask("kept"), "pearls");
-}
-
-#[test]
-fn a_running_call_that_outlasts_the_deadline() {
-    let host = keeper("1");
-    let gate = host.state_dir().join("gate");
-    let mut holder = Lines::connect(&host);
-    holder.say(&format!("keeper.hold '{}'", gate.display()));
-    host.wait_for_log("keeper: keeper 1 holds");
-    let load = Load::new().client(&host, &["echo", "hello"], 16, |reply| *reply == "hello".into());
-    replace(&host, "keeper", "2");
-    serves_on(&host, "a running call of generation 1 outlasted 1 s");
-    load.flow();
-    load.stop();
-    fs::write(&gate, "").unwrap();
-    assert_eq!(holder.line(), "1");
-    // The file is tried again without being touched.
-    host.wait_for_answer("keeper.version", "2");
-    assert_eq!(Lines::connect(&host).ask("kept"), "shells");
 }

@@ -16,6 +16,7 @@ mod slow_writers;
 #[cfg(any(target_os = "linux", windows))]
 mod threads;
 mod unloading;
+mod waiting;
 mod watching;
 
 use std::fs;

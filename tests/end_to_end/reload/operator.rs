@@ -221,10 +221,13 @@ fn an_order_that_is_none_is_answered_with_those_that_are() {
     let said = format!("ERR unknown subcommand 'polish', 'plugin' has: {known}");
     assert_eq!(client.ask(&["plugin", "polish", "text"]), Frame::error(&said));
     for order in ["disable", "enable", "info", "reload", "rollback"] {
+        let force = if matches!(order, "enable" | "info") { "" } else { " [force]" };
         let said = format!(
-            "ERR wrong number of arguments for 'plugin|{order}' command, usage: plugin {order} NAME"
+            "ERR wrong number of arguments for 'plugin|{order}' command, usage: plugin {order} \
+             NAME{force}"
         );
         assert_eq!(client.ask(&["plugin", order]), Frame::error(&said));
+        assert_eq!(client.ask(&["plugin", order, "text", "soon"]), Frame::error(&said));
     }
     assert!(matches!(client.ask(&["plugin"]), Frame::Error(_)));
     assert_eq!(client.ask(&["echo", "fine"]), "fine".into());

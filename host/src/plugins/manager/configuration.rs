@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Manager, Waits, file_name};
+use super::{Manager, Waits, candidate::Asked, file_name};
 use crate::{
     news::Event,
     plugins::{
@@ -44,7 +44,7 @@ impl Manager {
         let waits = |seen: &super::Seen| seen.waits == Waits::ForConfiguration(plugin.to_owned());
         let waiting: Vec<_> = self.files.iter().filter(|(_, seen)| waits(seen)).collect();
         for path in waiting.into_iter().map(|(path, _)| path.clone()).collect::<Vec<_>>() {
-            self.take(&path, true);
+            self.take(&path, Asked::by_change(true));
         }
         let slot = self.slots.get(plugin);
         let Some(generation) = slot.and_then(|slot| slot.generation()).cloned() else {

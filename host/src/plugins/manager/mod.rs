@@ -3,9 +3,14 @@
 //! Everything that can fail happens before the table is swapped; until then the generation before
 //! serves on, with its state.
 
+mod candidate;
 mod configuration;
+mod drain;
 mod fresh;
+mod install;
 mod orders;
+mod pending;
+mod probes;
 mod state;
 mod take;
 
@@ -19,13 +24,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, select};
 
+use self::{
+    candidate::Asked,
+    pending::{Pending, Stopped},
+    probes::Probes,
+};
 use super::{
     admission::Admission,
     configuration::plugin_of,
     folder,
     handover::Quiet,
+    refusal::Refusal,
     retired::{self, Retired},
     retries::Retries,
     shadow::ShadowDir,
@@ -43,6 +54,10 @@ use crate::{
 /// How long the manager waits for a message before it looks at what lingers.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// How long a file that is gone is waited for, at the most, while others are probed: one of them may
+/// be the same plugin under another name.
+const RENAMED: Duration = Duration::from_secs(2);
+
 /// Loads, replaces and retires plugins.
 pub struct Manager {
     shared: Arc<Shared>,
@@ -51,6 +66,9 @@ pub struct Manager {
     states: States,
     slots: BTreeMap<String, Slot>,
     files: BTreeMap<PathBuf, Seen>,
+    probes: Probes,
+    /// Changes that wait for calls that run, by plugin.
+    pending: BTreeMap<String, Pending>,
     retired: Retired,
     retries: Retries,
     /// Tables that sessions may still use. Kept, so that none of their threads has to free them.
@@ -88,7 +106,8 @@ impl Manager {
     ) -> io::Result<Self> {
         let shadows = ShadowDir::open(shared.state_dir.join("copies"))?;
         let states = States::new(shared.state_dir.join("state"));
-        let (slots, files, retired, retries, replaced) = Default::default();
+        let (slots, files, pending, retired, retries, replaced) = Default::default();
+        let probes = Probes::new(Arc::clone(&shared));
         Ok(Self {
             shared,
             table,
@@ -97,6 +116,8 @@ impl Manager {
             states,
             slots,
             files,
+            probes,
+            pending,
             retired,
             retries,
             replaced,
@@ -104,7 +125,7 @@ impl Manager {
     }
 
     /// Loads every library in the folder and publishes the table. What cannot be loaded is logged
-    /// and passed over.
+    /// and passed over. It takes as long as the slowest probe.
     pub fn load_folder(&mut self) {
         let folder = self.shared.config.plugins.clone();
         let files = match folder::libraries(&folder) {
@@ -122,23 +143,42 @@ impl Manager {
         }
         self.publish();
         for file in files {
-            self.take(&file, false);
+            self.take(&file, Asked::by_change(false));
+        }
+        // In the order of their names, so that each start ends alike where two claim one name.
+        let mut probed = BTreeMap::new();
+        while self.probes.is_busy() {
+            let Ok((number, result)) = self.probes.reports().recv() else { break };
+            if let Some(candidate) = self.probes.finish(number) {
+                probed.insert(candidate.path.clone(), (candidate, result));
+            }
+        }
+        for (candidate, result) in probed.into_values() {
+            self.judge(candidate, result);
         }
     }
 
     /// Works until it is told to end. Returns whether all plugins have ended.
     pub fn run(mut self, messages: &Receiver<Message>) -> bool {
+        let reports = self.probes.reports();
         loop {
-            let wait = self.retired.pause().unwrap_or(IDLE).min(self.retries.pause());
-            match messages.recv_timeout(wait) {
-                Ok(Message::Changed(change)) => self.settled(&change),
-                Ok(Message::Order(order, plugin, reply)) => {
-                    // Who asked may have gone in the meantime.
-                    let _ = reply.send(self.obey(order, &plugin));
-                }
-                Ok(Message::End { unload }) => return self.end(unload),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return true,
+            let pauses = [self.retired.pause(), self.pending_pause(), Some(self.retries.pause())];
+            let wait = pauses.into_iter().flatten().fold(IDLE, Duration::min);
+            select! {
+                recv(messages) -> message => match message {
+                    Ok(Message::Changed(change)) => self.settled(&change),
+                    Ok(Message::Order(order, plugin, reply)) => self.obey(order, &plugin, reply),
+                    Ok(Message::End { unload }) => {
+                        self.probes.end();
+                        return self.end(unload);
+                    }
+                    Err(_) => return true,
+                },
+                // The manager holds a sender itself.
+                recv(reports) -> report => if let Ok(report) = report {
+                    self.probed(report);
+                },
+                default(wait) => {}
             }
             self.tick();
         }
@@ -149,7 +189,7 @@ impl Manager {
         match (plugin_of(path), change) {
             // Whether it is there is for the reading to find out.
             (Some(plugin), _) => self.reconfigure(plugin, path),
-            (None, Change::Ready(_)) => self.take(path, false),
+            (None, Change::Ready(_)) => self.take(path, Asked::by_change(false)),
             (None, Change::Gone(_)) => self.gone(path),
         }
     }
@@ -160,36 +200,58 @@ impl Manager {
         if path.exists() {
             return;
         }
+        if let Some(mut asked) = self.cancel(path) {
+            asked.answer(&Err(format!("{} is not there", path.display())));
+        }
         self.files.remove(path);
+        // What is being probed may be the same plugin under another name: then nothing is withdrawn.
+        if self.probes.has_younger(RENAMED) {
+            return self.retries.later(path, Instant::now());
+        }
         self.retries.forget(path);
-        let Some(plugin) = self.served_from(&file_name(path)) else { return };
-        if let Err(problem) = self.withdraw(&plugin) {
-            log::error!("plugin {plugin}: still served, although its file is gone: {problem}");
-            if let Some(slot) = self.slots.get_mut(&plugin) {
-                slot.last_failure = Some((problem, Instant::now()));
-            }
-            self.retries.later(path, Instant::now());
+        if let Some(plugin) = self.served_from(&file_name(path)) {
+            self.submit(
+                plugin,
+                pending::Change::Withdraw { disable: false, asked: Asked::default() },
+            );
         }
     }
 
-    /// Saves a plugin's state and takes its commands out of the table.
-    fn withdraw(&mut self, plugin: &str) -> Result<(), String> {
-        let started = Instant::now();
-        let Some(old) = self.slots.get(plugin).and_then(Slot::generation).cloned() else {
-            return Ok(());
-        };
-        let quiet = self.save(&old)?;
-        if let Some(slot) = self.slots.get_mut(plugin) {
-            slot.serving = None;
-            // By now the file on the disk knows it.
-            slot.state_bytes = None;
-            slot.withdrawn = Some((Arc::clone(old.shadow()), old.manifest.clone()));
+    /// A plugin's state could not be saved, so that it goes on serving.
+    fn tell_not_withdrawn(&mut self, plugin: &str, disable: bool, problem: &str) {
+        let Some(slot) = self.slots.get_mut(plugin) else { return };
+        if disable {
+            return;
         }
-        self.publish();
-        quiet.into_iter().for_each(Quiet::move_on);
-        let news = retired::news(&old, Event::Withdrawn, started.elapsed(), String::new());
-        self.shared.newsroom.tell(news);
-        self.retired.add(old);
+        log::error!("plugin {plugin}: still served, although its file is gone: {problem}");
+        slot.last_failure = Some((problem.to_owned(), Instant::now()));
+        let path = self.shared.config.plugins.join(&slot.file);
+        self.retries.later(&path, Instant::now());
+    }
+
+    /// Saves a plugin's state and takes its commands out of the table.
+    fn withdraw(&mut self, plugin: &str, disable: bool, force: bool) -> Result<(), Stopped> {
+        let started = Instant::now();
+        let old = self.slots.get(plugin).and_then(Slot::generation).cloned();
+        if let Some(old) = old {
+            let quiet = self.quiet(Some(&old), force)?;
+            let saved = quiet.as_ref().map_or(Ok(()), |quiet| self.save(quiet));
+            saved.map_err(|problem| Refusal::Handover { problem })?;
+            if let Some(slot) = self.slots.get_mut(plugin) {
+                slot.serving = None;
+                // By now the file on the disk knows it.
+                slot.state_bytes = None;
+                slot.withdrawn = Some((Arc::clone(old.shadow()), old.manifest.clone()));
+            }
+            self.publish();
+            quiet.into_iter().for_each(Quiet::move_on);
+            let news = retired::news(&old, Event::Withdrawn, started.elapsed(), String::new());
+            self.shared.newsroom.tell(news);
+            self.retired.add(old);
+        }
+        if let Some(slot) = self.slots.get_mut(plugin).filter(|_| disable) {
+            slot.disabled = true;
+        }
         self.retry_clashed();
         Ok(())
     }
@@ -197,6 +259,7 @@ impl Manager {
     fn tick(&mut self) {
         self.shadows.tidy();
         self.replaced.retain(|table| Arc::strong_count(table) > 1);
+        self.advance_all();
         for path in self.retries.due(Instant::now()) {
             let there = path.exists();
             self.settled(&if there { Change::Ready(path) } else { Change::Gone(path) });

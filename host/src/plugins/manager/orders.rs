@@ -1,94 +1,135 @@
 //! What operators ask of the manager.
 
-use std::{path::Path, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
-use super::{Manager, file_name, take::Refused};
+use crossbeam_channel::Sender;
+
+use super::{
+    Manager,
+    candidate::{Asked, Candidate},
+    pending::Change,
+    take::Refused,
+};
 use crate::{
     desk::{Answer, Order, Told},
     plugins::folder,
 };
 
 impl Manager {
-    pub(super) fn obey(&mut self, order: Order, plugin: &str) -> Answer {
-        let folder = self.shared.config.plugins.clone();
-        let Some(slot) = self.slots.get_mut(plugin) else {
-            // A file that never became a plugin is known by its own name.
-            let path = folder.join(plugin);
-            let inside = path.parent() == Some(&*folder) && folder::is_library(&path);
-            if order == Order::Reload && inside && path.exists() {
-                return self.retake(&path);
+    /// Does what is asked and answers, now or when it is done.
+    pub(super) fn obey(&mut self, order: Order, plugin: &str, reply: Sender<Answer>) {
+        let answer = match order {
+            Order::Info => self.info(plugin),
+            Order::Reload { force } => match self.reloadable(plugin) {
+                Ok(path) => return self.take(&path, Asked::by_operator(force, reply)),
+                Err(problem) => Err(problem),
+            },
+            Order::Rollback { force } => match self.code_before(plugin) {
+                Ok(candidate) => {
+                    let asked = Asked::by_operator(force, reply);
+                    return self.roll_back(plugin, Candidate { asked, ..candidate });
+                }
+                Err(problem) => Err(problem),
+            },
+            Order::Disable { force } if self.slots.contains_key(plugin) => {
+                let asked = Asked::by_operator(force, reply);
+                let change = Change::Withdraw { disable: true, asked };
+                return self.submit(plugin.to_owned(), change);
             }
-            return Err(format!("there is no plugin '{plugin}'"));
+            Order::Enable if self.slots.contains_key(plugin) => match self.enable(plugin) {
+                Some(answer) => answer,
+                None => return self.obey(Order::Reload { force: false }, plugin, reply),
+            },
+            Order::Disable { .. } | Order::Enable => unknown(plugin),
         };
-        let path = folder.join(&slot.file);
-        match order {
-            Order::Info => Ok(Told::Info(Box::new(slot.info(plugin, &self.retired, &self.states)))),
-            Order::Reload if slot.disabled => {
-                Err(format!("plugin '{plugin}' is disabled; enable it"))
-            }
-            Order::Reload => self.retake(&path),
-            Order::Rollback => self.roll_back(plugin),
-            Order::Disable => {
-                slot.disabled = true;
-                let withdrawn = self.withdraw(plugin);
-                if let (Err(_), Some(slot)) = (&withdrawn, self.slots.get_mut(plugin)) {
-                    slot.disabled = false;
-                }
-                withdrawn.map(|()| Told::Done(format!("plugin '{plugin}' is disabled")))
-            }
-            Order::Enable => {
-                slot.disabled = false;
-                if slot.serving.is_some() {
-                    return Ok(Told::Done(format!("plugin '{plugin}' is serving already")));
-                }
-                self.retake(&path)
-            }
-        }
+        // Best effort: the session that asked may have ended.
+        let _ = reply.send(answer);
     }
 
-    /// Takes a file anew and answers with what came of it.
-    fn retake(&mut self, path: &Path) -> Answer {
+    fn info(&self, plugin: &str) -> Answer {
+        let Some(slot) = self.slots.get(plugin) else { return unknown(plugin) };
+        let mut info = slot.info(plugin, &self.retired, &self.states);
+        info.waiting = self.pending.get(plugin).map(|pending| pending.describe());
+        Ok(Told::Info(Box::new(info)))
+    }
+
+    /// The file that is loaded anew for a plugin, or for a file that never became one.
+    fn reloadable(&self, plugin: &str) -> Result<PathBuf, String> {
+        let folder = &self.shared.config.plugins;
+        let path = match self.slots.get(plugin) {
+            Some(slot) if slot.disabled => {
+                return Err(format!("plugin '{plugin}' is disabled; enable it"));
+            }
+            Some(slot) => folder.join(&slot.file),
+            // A file that never became a plugin is known by its own name.
+            None => {
+                let path = folder.join(plugin);
+                let is_inside = path.parent() == Some(&**folder) && folder::is_library(&path);
+                if !(is_inside && path.exists()) {
+                    return Err(format!("there is no plugin '{plugin}'"));
+                }
+                path
+            }
+        };
         if !path.exists() {
             return Err(format!("{} is not there", path.display()));
         }
-        match self.try_take(path, true) {
-            Ok(()) => {
-                let plugin = self.served_from(&file_name(path)).unwrap_or_default();
-                let number = self.slots.get(&plugin).map_or(0, |slot| slot.number);
-                Ok(Told::Done(format!("plugin '{plugin}' serves generation {number}")))
-            }
-            Err(refused) => Err(self.tell_refused(path, refused)),
-        }
+        Ok(path)
     }
 
-    fn roll_back(&mut self, plugin: &str) -> Answer {
-        let started = Instant::now();
-        let slot = self.slots.get_mut(plugin);
-        let Some((slot, (code, manifest))) =
-            slot.and_then(|slot| slot.code_before().map(|before| (slot, before)))
-        else {
-            return Err(format!("plugin '{plugin}' has no generation before this one"));
+    /// Allows a plugin to be served; `None` where its file is to be taken for that.
+    fn enable(&mut self, plugin: &str) -> Option<Answer> {
+        let disabling = |other: &str, change: &Change| {
+            other == plugin && matches!(change, Change::Withdraw { disable: true, .. })
         };
+        if let Some(mut asked) = self.drop_pending(disabling) {
+            asked.answer(&Err(format!("plugin '{plugin}' was enabled before it was disabled")));
+        }
+        let slot = self.slots.get_mut(plugin)?;
+        slot.disabled = false;
+        let serving = format!("plugin '{plugin}' is serving already");
+        slot.serving.is_some().then_some(Ok(Told::Done(serving)))
+    }
+
+    /// A copy of the code that was served before, and nobody who asks for it yet.
+    fn code_before(&self, plugin: &str) -> Result<Candidate, String> {
+        let slot = self.slots.get(plugin).ok_or_else(|| no_plugin(plugin))?;
+        let (code, _) = slot
+            .code_before()
+            .ok_or_else(|| format!("plugin '{plugin}' has no generation before this one"))?;
         if slot.disabled {
             return Err(format!("plugin '{plugin}' is disabled; enable it"));
         }
-        let file = slot.file.clone();
-        let rolled = self
-            .shadows
-            .copy_again(&code)
-            .and_then(|shadow| self.install(&file, shadow, manifest, started));
-        match rolled {
-            Ok(()) => {
-                let number = self.slots.get(plugin).map_or(0, |slot| slot.number);
-                Ok(Told::Done(format!(
-                    "plugin '{plugin}' serves generation {number}, the code before"
-                )))
+        Ok(Candidate {
+            path: self.shared.config.plugins.join(&slot.file),
+            shadow: code,
+            started: Instant::now(),
+            asked: Asked::default(),
+            is_rollback: true,
+        })
+    }
+
+    /// Puts back the code that was served before.
+    fn roll_back(&mut self, plugin: &str, mut candidate: Candidate) {
+        let manifest = self.slots.get(plugin).and_then(|slot| Some(slot.code_before()?.1));
+        let Some(manifest) = manifest else { return };
+        match self.shadows.copy_again(&candidate.shadow) {
+            Ok(copy) => {
+                candidate.shadow = Arc::new(copy);
+                self.submit(plugin.to_owned(), Change::Replace(candidate, manifest));
             }
             Err(refusal) => {
-                let (path, plugin) = (Path::new(&file), Some(plugin.to_owned()));
-                let took = started.elapsed();
-                Err(self.tell_refused(path, Refused { plugin, refusal, took }))
+                let took = candidate.started.elapsed();
+                self.refuse(candidate, Refused { plugin: Some(plugin.to_owned()), refusal, took });
             }
         }
     }
+}
+
+fn unknown(plugin: &str) -> Answer {
+    Err(no_plugin(plugin))
+}
+
+fn no_plugin(plugin: &str) -> String {
+    format!("there is no plugin '{plugin}'")
 }

@@ -9,7 +9,7 @@ use std::{
 use super::Manager;
 use crate::plugins::{
     generation::Generation,
-    handover::{self, Quiet},
+    handover::{self, NotQuiet, Quiet},
     patience::Patience,
     retired,
 };
@@ -18,31 +18,41 @@ use crate::plugins::{
 pub const LAST_SAVES: Duration = Duration::from_secs(2);
 
 impl Manager {
-    /// State, from the generation before, or else from the disk. Returns the quieted generation,
-    /// which must be moved on once the table is swapped, and the state's size in bytes.
+    /// A generation that keeps state, without running calls; `None` for one that keeps none.
+    pub(super) fn quiet(
+        &self,
+        generation: Option<&Arc<Generation>>,
+        force: bool,
+    ) -> Result<Option<Quiet>, NotQuiet> {
+        let Some(generation) = generation.filter(|one| one.live().saves()) else {
+            return Ok(None);
+        };
+        let give_up = || self.shared.shutdown.is_stopping();
+        let pause = Patience { time: self.shared.config.handover_pause, give_up: &give_up };
+        let quiet = if force { Quiet::force } else { Quiet::keep };
+        quiet(generation, &pause).map(Some)
+    }
+
+    /// State, from the generation before, or else from the disk. Returns its size in bytes.
     pub(super) fn hand_over(
         &self,
-        old: Option<&Arc<Generation>>,
+        old: Option<&Quiet>,
         new: &Arc<Generation>,
-    ) -> Result<(Option<Quiet>, Option<u64>), String> {
+    ) -> Result<Option<u64>, String> {
         let (name, give_up) = (&new.manifest.name, || self.shared.shutdown.is_stopping());
         let patience = self.patience(&give_up);
-        let quiet = match old.filter(|old| old.live().saves()) {
-            Some(old) => Some(Quiet::keep(old, &patience)?),
-            None => None,
-        };
-        let state = match &quiet {
-            Some(quiet) => quiet.save(&patience)?,
+        let state = match old {
+            Some(old) => old.save(&patience)?,
             None if new.live().saves() => self
                 .states
                 .load(name)
                 .map_err(|error| format!("its saved state cannot be read: {error}"))?,
             None => None,
         };
-        let Some(state) = state else { return Ok((quiet, None)) };
+        let Some(state) = state else { return Ok(None) };
         let size = Some(state.len() as u64);
         if new.live().saves() {
-            handover::restore(new, state, &patience).map_err(|problem| match &quiet {
+            handover::restore(new, state, &patience).map_err(|problem| match old {
                 Some(_) => problem,
                 None => format!(
                     "{problem}; the state is in {}, move it away to start anew",
@@ -53,21 +63,16 @@ impl Manager {
             log::warn!("plugin {name}: the new version keeps no state; the old state is on disk");
             self.keep_state(name, &state, soon())?;
         }
-        Ok((quiet, size))
+        Ok(size)
     }
 
-    /// Quiets a generation that keeps state and writes its state to the disk.
-    pub(super) fn save(&self, generation: &Arc<Generation>) -> Result<Option<Quiet>, String> {
-        if !generation.live().saves() {
-            return Ok(None);
-        }
+    /// Writes the state of a generation to the disk.
+    pub(super) fn save(&self, quiet: &Quiet) -> Result<(), String> {
         let give_up = || self.shared.shutdown.is_stopping();
-        let patience = self.patience(&give_up);
-        let quiet = Quiet::keep(generation, &patience)?;
-        if let Some(state) = quiet.save(&patience)? {
-            self.keep_state(&generation.manifest.name, &state, soon())?;
+        match quiet.save(&self.patience(&give_up))? {
+            Some(state) => self.keep_state(&quiet.generation().manifest.name, &state, soon()),
+            None => Ok(()),
         }
-        Ok(Some(quiet))
     }
 
     fn keep_state(&self, plugin: &str, state: &[u8], deadline: Instant) -> Result<(), String> {

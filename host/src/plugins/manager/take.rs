@@ -1,4 +1,4 @@
-//! Taking what is in a file: from its bytes to a swapped table.
+//! Taking what is in a file: from its bytes to a probe, and what became of it.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,20 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Manager, Seen, Waits, file_name};
+use super::{
+    Manager, Seen, Waits,
+    candidate::{Asked, Candidate},
+    file_name,
+    pending::Change,
+    probes::Report,
+};
 use crate::{
+    desk::Told,
     news::{Event, News},
-    plugins::{
-        clashes,
-        generation::Generation,
-        handover::Quiet,
-        loader,
-        manifest::Manifest,
-        refusal::Refusal,
-        retired,
-        shadow::Shadow,
-        slot::{Serving, Slot},
-    },
+    plugins::{manifest::Manifest, refusal::Refusal},
 };
 
 /// A file that was not taken.
@@ -31,27 +28,157 @@ pub(super) struct Refused {
 }
 
 impl Manager {
-    /// Takes a file's content, if it is new or `anew` is set, and tells what came of it.
-    pub(super) fn take(&mut self, path: &Path, anew: bool) {
-        match self.try_take(path, anew) {
-            Ok(()) => self.retries.forget(path),
-            Err(refused) => {
-                let passing = refused.refusal.is_passing();
-                if matches!(refused.refusal, Refusal::InUse) {
-                    if self.retries.held(path, Instant::now()) {
-                        self.tell_refused(path, refused);
-                    }
-                    return;
-                }
-                // A file that is being written is told of when it stays so.
-                if !matches!(refused.refusal, Refusal::Unsettled) || self.retries.is_late(path) {
-                    self.tell_refused(path, refused);
-                }
-                if passing {
-                    self.retries.later(path, Instant::now());
-                } else {
-                    self.retries.forget(path);
-                }
+    /// Takes a file's content, if it is new or asked for anew: copies, verifies and probes it.
+    pub(super) fn take(&mut self, path: &Path, asked: Asked) {
+        if let Some(candidate) = self.prepare(path, asked) {
+            log::debug!("plugin file {}: probe started", file_name(path));
+            self.probes.start(candidate);
+        }
+    }
+
+    /// What in a file is new, copied and verified; `None` where there is nothing to be probed.
+    fn prepare(&mut self, path: &Path, mut asked: Asked) -> Option<Candidate> {
+        let started = Instant::now();
+        let fresh = self.fresh_copy(path, asked.anew);
+        if let Ok(None) = fresh {
+            // Gone, or the same as before, which may be on its way.
+            asked.answer(&Err(format!("{} is not there", path.display())));
+            self.retries.forget(path);
+            return None;
+        }
+        // What lay there before is not what lies there now.
+        if let Some(earlier) = self.cancel(path) {
+            asked.take_over(earlier);
+        }
+        match fresh {
+            Ok(None) => None,
+            Ok(Some(shadow)) => {
+                let (path, shadow) = (path.to_owned(), Arc::new(shadow));
+                // Touched again, it is the same.
+                self.files.insert(path.clone(), Seen { hash: shadow.hash(), waits: Waits::No });
+                Some(Candidate { path, shadow, started, asked, is_rollback: false })
+            }
+            Err(refusal) => {
+                let plugin = self.served_from(&file_name(path));
+                let took = started.elapsed();
+                self.tell_not_taken(path, asked, Refused { plugin, refusal, took });
+                None
+            }
+        }
+    }
+
+    /// A probe has ended.
+    pub(super) fn probed(&mut self, (number, result): Report) {
+        if let Some(candidate) = self.probes.finish(number) {
+            self.judge(candidate, result);
+        }
+    }
+
+    /// Goes on with what has been probed.
+    pub(super) fn judge(&mut self, candidate: Candidate, result: Result<Manifest, Refusal>) {
+        let file = file_name(&candidate.path);
+        let result = result.map_err(|it| it.about(candidate.shadow.path(), &candidate.path));
+        // Clashes are looked for already here, so that none displaces a change that waits.
+        let checked = result.and_then(|manifest| {
+            self.check_clashes(&manifest, &file)?;
+            Ok(manifest)
+        });
+        match checked {
+            Ok(manifest) => {
+                self.submit(manifest.name.clone(), Change::Replace(candidate, manifest));
+            }
+            Err(refusal) => {
+                let (plugin, took) = (self.served_from(&file), candidate.started.elapsed());
+                self.refuse(candidate, Refused { plugin, refusal, took });
+            }
+        }
+        log::debug!("plugin file {file}: probe ended");
+    }
+
+    /// Stops what is under way with an earlier content of this file. Returns what was asked.
+    pub(super) fn cancel(&mut self, path: &Path) -> Option<Asked> {
+        let file = file_name(path);
+        let probed = self.probes.cancel(path).map(|candidate| candidate.asked);
+        if probed.is_some() {
+            log::debug!("plugin file {file}: probe ended, the file has changed");
+        }
+        let served = self.served_from(&file);
+        let waiting = self.drop_pending(|plugin, change| match change {
+            Change::Replace(candidate, _) => candidate.is_from(path),
+            Change::Withdraw { disable, .. } => !disable && served.as_deref() == Some(plugin),
+        });
+        match (probed, waiting) {
+            (Some(mut probed), Some(waiting)) => {
+                probed.take_over(waiting);
+                Some(probed)
+            }
+            (probed, waiting) => probed.or(waiting),
+        }
+    }
+
+    /// A candidate is served.
+    pub(super) fn accept(&mut self, plugin: &str, candidate: Candidate) {
+        let Candidate { path, mut asked, is_rollback, .. } = candidate;
+        if !is_rollback {
+            self.retries.forget(&path);
+        }
+        let Some(slot) = self.slots.get(plugin) else { return };
+        let answer = match (slot.disabled, is_rollback) {
+            (true, _) => Err(format!("plugin '{plugin}' is disabled; enable it")),
+            (false, true) => {
+                let number = slot.number;
+                Ok(format!("plugin '{plugin}' serves generation {number}, the code before"))
+            }
+            (false, false) => Ok(format!("plugin '{plugin}' serves generation {}", slot.number)),
+        };
+        asked.answer(&answer.map(Told::Done));
+    }
+
+    /// A candidate is not served.
+    pub(super) fn refuse(&mut self, candidate: Candidate, refused: Refused) {
+        let Candidate { path, shadow, asked, is_rollback, .. } = candidate;
+        if is_rollback {
+            let mut asked = asked;
+            let problem = self.tell_refused(&path, refused);
+            return asked.answer(&Err(problem));
+        }
+        let waits = match &refused.refusal {
+            Refusal::Clash { .. } => Waits::ForNames,
+            Refusal::Configuration { plugin, passing: false, .. } => {
+                Waits::ForConfiguration(plugin.clone())
+            }
+            _ => Waits::No,
+        };
+        // What another try may take is not remembered.
+        if waits != Waits::No || refused.refusal.is_lasting() {
+            self.files.insert(path.clone(), Seen { hash: shadow.hash(), waits });
+        } else {
+            self.files.remove(&path);
+        }
+        self.tell_not_taken(&path, asked, refused);
+    }
+
+    /// Tells that a file was not taken, unless it is on its way, and has it tried again where that
+    /// may help.
+    fn tell_not_taken(&mut self, path: &Path, mut asked: Asked, refused: Refused) {
+        let (now, is_asked) = (Instant::now(), !asked.replies.is_empty());
+        let passing = refused.refusal.is_passing();
+        let held = matches!(refused.refusal, Refusal::InUse);
+        let is_told = match refused.refusal {
+            Refusal::InUse => asked.is_change && self.retries.held(path, now),
+            // A file that is being written is told of when it stays so.
+            Refusal::Unsettled => self.retries.is_late(path),
+            _ => true,
+        };
+        if is_told || is_asked {
+            let problem = self.tell_refused(path, refused);
+            asked.answer(&Err(problem));
+        }
+        if asked.is_change && !held {
+            if passing {
+                self.retries.later(path, now);
+            } else {
+                self.retries.forget(path);
             }
         }
     }
@@ -69,149 +196,12 @@ impl Manager {
         told
     }
 
-    /// The sequence: copy, verify, probe, load, hand over, swap.
-    pub(super) fn try_take(&mut self, path: &Path, anew: bool) -> Result<(), Refused> {
-        let started = Instant::now();
-        let file = file_name(path);
-        let served = self.served_from(&file);
-        let fail = |plugin: Option<String>| {
-            move |refusal| Refused { plugin, refusal, took: started.elapsed() }
-        };
-
-        let fresh = self.fresh_copy(path, anew).map_err(fail(served.clone()))?;
-        let Some(shadow) = fresh else { return Ok(()) };
-        let hash = shadow.hash();
-        // Or a success further down would take it for one of those that wait for their chance.
-        self.files.remove(path);
-        let taken = loader::probe(&self.shared, &shadow)
-            .map_err(|refusal| (served.clone(), refusal.about(shadow.path(), path)))
-            .and_then(|manifest| {
-                let plugin = manifest.name.clone();
-                let installed = self.install(&file, shadow, manifest, started);
-                installed.map_err(|refusal| match refusal {
-                    // It is the newcomer's failure, not that of whoever has the name.
-                    Refusal::Clash { .. } => (served, refusal),
-                    _ => (served.or(Some(plugin)), refusal),
-                })
-            });
-        let refused = taken.as_ref().err().map(|(_, refusal)| refusal);
-        let waits = match refused {
-            Some(Refusal::Clash { .. }) => Waits::ForNames,
-            Some(Refusal::Configuration { plugin, passing: false, .. }) => {
-                Waits::ForConfiguration(plugin.clone())
-            }
-            _ => Waits::No,
-        };
-        // What another try may take is not remembered.
-        if waits != Waits::No || refused.is_none_or(Refusal::is_lasting) {
-            self.files.insert(path.to_owned(), Seen { hash, waits });
-        } else {
-            self.files.remove(path);
-        }
-        taken.map_err(|(plugin, refusal)| fail(plugin)(refusal))
-    }
-
-    /// From a copy that a probe has approved to a swapped table.
-    pub(super) fn install(
-        &mut self,
-        file: &str,
-        shadow: Shadow,
-        manifest: Manifest,
-        started: Instant,
-    ) -> Result<(), Refusal> {
-        let name = manifest.name.clone();
-        let folder = &self.shared.config.plugins;
-        // What is served from this very file is about to go, and so is this plugin as it is served
-        // from a file that is gone: it has been renamed.
-        let goes = |other: &Arc<Generation>| {
-            other.file == file
-                || (other.manifest.name == name && !folder.join(&other.file).exists())
-        };
-        let served = self.slots.values().filter_map(Slot::generation);
-        clashes::check(&manifest, file, folder, served.filter(|other| !goes(other)))?;
-        let slot = self.slots.entry(name.clone()).or_default();
-        if slot.disabled {
-            file.clone_into(&mut slot.file);
-            log::info!("plugin {name}: {file} is not loaded, since the plugin is disabled");
-            return Ok(());
-        }
-        if slot.serving.is_none() {
-            file.clone_into(&mut slot.file);
-        }
-        slot.number += 1;
-        let (number, old) = (slot.number, slot.generation().cloned());
-        let (shadow, file) = (Arc::new(shadow), file.to_owned());
-        let new = loader::load(&self.shared, shadow, manifest, number, file.clone())?;
-        let new = Arc::new(new);
-        let given = match self.configure_first(&new) {
-            Ok(given) => given,
-            Err(refusal) => {
-                // It has been loaded, so it has to be unloaded in order.
-                self.retired.add(new);
-                return Err(refusal);
-            }
-        };
-        // What was served from this file under another name goes in the same step.
-        let renamed = self.served_from(&file).filter(|served| *served != name);
-        let renamed = renamed.and_then(|other| self.slots.get(&other)?.generation().cloned());
-
-        let paused = Instant::now();
-        let quieted = self.hand_over(old.as_ref(), &new).and_then(|(quiet, size)| {
-            let renamed = renamed.as_ref().map(|renamed| self.save(renamed)).transpose()?;
-            Ok(([quiet, renamed.flatten()], size))
-        });
-        let (quieted, size) = match quieted {
-            Ok(quieted) => quieted,
-            Err(problem) => {
-                self.retired.add(new);
-                return Err(Refusal::Handover { problem });
-            }
-        };
-        if let Some(renamed) = &renamed {
-            self.slots.entry(renamed.manifest.name.clone()).or_default().serving = None;
-        }
-        let slot = self.slots.entry(name).or_default();
-        slot.file = file;
-        slot.serving = Some(Serving::new(Arc::clone(&new), &self.shared.metrics));
-        slot.state_bytes = size.or(slot.state_bytes);
-        let configured_by = given.as_ref().and_then(|given| given.content);
-        slot.given = given;
-        let hash = new.shadow().hash();
-        let withdrawn = slot.withdrawn.take();
-        let before =
-            old.as_ref().map(|old| (Arc::clone(old.shadow()), old.manifest.clone())).or(withdrawn);
-        // The same code again leaves what there is to roll back to.
-        if let Some(before) = before.filter(|(code, _)| code.hash() != hash) {
-            slot.previous = Some(before);
-        }
-        self.publish();
-        quieted.into_iter().flatten().for_each(Quiet::move_on);
-
-        let mut detail = format!("version {}", new.manifest.version);
-        if configured_by.is_some() {
-            detail += &format!(", configured by {}.toml", new.manifest.name);
-        }
-        if let Some(old) = &old {
-            let (number, version) = (old.number, &old.manifest.version);
-            let paused = paused.elapsed().as_secs_f64() * 1e3;
-            detail += &format!(
-                ", in place of generation {number} ({version}); paused for {paused:.2} ms"
-            );
-        }
-        let event = if old.is_some() { Event::Swapped } else { Event::Loaded };
-        self.shared.newsroom.tell(retired::news(&new, event, started.elapsed(), detail));
-        self.retired.extend(old.into_iter().chain(renamed));
-        // Commands that it had may be free now.
-        self.retry_clashed();
-        Ok(())
-    }
-
     /// What a file claimed in vain may be free now.
     pub(super) fn retry_clashed(&mut self) {
         let clashed =
             |(path, seen): (&PathBuf, &Seen)| (seen.waits == Waits::ForNames).then(|| path.clone());
         for path in self.files.iter().filter_map(clashed).collect::<Vec<_>>() {
-            self.take(&path, true);
+            self.take(&path, Asked::by_change(true));
         }
     }
 }

@@ -1,0 +1,45 @@
+//! A call that a session runs, observed from another thread.
+
+use std::{fmt, sync::Arc};
+
+use crate::{entry::SessionEntry, table::Command};
+
+/// One call of one session. It costs the session nothing: what tells it apart from the session's
+/// next call is noted for every call anyway.
+pub struct RunningCall {
+    session: Arc<SessionEntry>,
+    /// The command's place in memory, as the session notes it.
+    command: usize,
+    /// How many commands the session had answered before.
+    answered: u64,
+    name: String,
+}
+
+impl RunningCall {
+    /// Finds the calls of these commands that are running now. A call that starts or ends at this
+    /// moment may be missed.
+    #[must_use]
+    pub fn find(sessions: &[Arc<SessionEntry>], commands: &[Arc<Command>]) -> Vec<Self> {
+        let call = |session: &Arc<SessionEntry>| {
+            let answered = session.commands();
+            let place = session.running();
+            let command = commands.iter().find(|one| Arc::as_ptr(one) as usize == place)?;
+            let (session, name) = (Arc::clone(session), command.name.clone());
+            Some(Self { session, command: place, answered, name })
+        };
+        sessions.iter().filter_map(call).collect()
+    }
+
+    /// Whether the session still runs this very call.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.session.commands() == self.answered && self.session.running() == self.command
+    }
+}
+
+impl fmt::Display for RunningCall {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, name, .. } = self;
+        write!(out, "'{name}' of session {} from {}", session.id, session.peer)
+    }
+}

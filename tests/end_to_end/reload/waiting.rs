@@ -1,0 +1,131 @@
+//! Calls and probes that take long: nobody waits for them but the change that they are in the way of.
+
+use std::fs;
+
+use dropin_tests::{Host, LIMIT, Lines, Setup, files, wait_until};
+
+use super::{replace, with_version};
+
+/// A host with a keeper that keeps pearls, and a session whose call ends when `gate` is there.
+fn held(flags: &[&str]) -> (Host, Lines, std::path::PathBuf) {
+    let setup = Setup::new().flags(&["--probe-timeout", "60"]).flags(flags);
+    let host = with_version(setup, "keeper", "1").start();
+    assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+    let gate = host.state_dir().join("gate");
+    let mut holder = Lines::connect(&host);
+    holder.say(&format!("keeper.hold '{}'", gate.display()));
+    host.wait_for_log("keeper: keeper 1 holds");
+    (host, holder, gate)
+}
+
+fn waiting(host: &Host) -> Option<String> {
+    match host.info("keeper").get("waiting") {
+        Some(dropin_tests::Frame::Text(text)) => Some(String::from_utf8_lossy(text).into_owned()),
+        _ => None,
+    }
+}
+
+#[test]
+fn replacement_waits_with_callers_served() {
+    let (host, mut holder, gate) = held(&["--handover-timeout", "600"]);
+    replace(&host, "keeper", "2");
+    wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
+    let what = waiting(&host).unwrap();
+    assert!(what.contains(" waits since ") && what.contains(" for 'keeper.hold' of session "));
+    let mut client = Lines::connect(&host);
+    (0..100).for_each(|_| assert_eq!(client.ask("keeper.version"), "1"));
+    // Other plugins are replaced meanwhile.
+    host.settle("text", 1);
+    assert_eq!(client.ask("keep shells"), "OK");
+    assert_eq!(host.logged(" ERROR "), None);
+    fs::write(&gate, "").unwrap();
+    assert_eq!(holder.line(), "1");
+    host.wait_for_answer("keeper.version", "2");
+    assert_eq!(client.ask("kept"), "shells");
+    assert_eq!(waiting(&host), None);
+}
+
+#[test]
+fn waiting_reload_names_call_and_happens_later() {
+    let (host, mut holder, gate) = held(&["--handover-timeout", "0.1"]);
+    let mut client = Lines::connect(&host);
+    let said = client.ask("plugin reload keeper");
+    let start = format!("error: plugin 'keeper': version {} of ", env!("CARGO_PKG_VERSION"));
+    assert!(said.starts_with(&start), "{said}");
+    assert!(said.contains(" for 'keeper.hold' of session ") && said.contains("'force'"), "{said}");
+    let line = host.wait_for_log("`plugin reload keeper force` does not wait");
+    assert!(line.contains(" WARN "), "{line}");
+    fs::write(&gate, "").unwrap();
+    assert_eq!(holder.line(), "1");
+    host.wait_for_log("plugin keeper: generation 2 swapped, ");
+    assert_eq!(client.ask("kept"), "pearls");
+}
+
+#[test]
+fn forced_reload_swaps_beside_running_call() {
+    let (host, mut holder, gate) = held(&["--handover-timeout", "600"]);
+    replace(&host, "keeper", "2");
+    wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
+    let mut client = Lines::connect(&host);
+    let said = client.ask("plugin reload keeper force");
+    assert_eq!(said, "plugin 'keeper' serves generation 2");
+    assert_eq!(client.ask("keeper.version"), "2");
+    assert_eq!(client.ask("kept"), "pearls");
+    assert_eq!(host.figure("keeper", "draining"), 1);
+    assert_eq!(waiting(&host), None);
+    fs::write(&gate, "").unwrap();
+    assert_eq!(holder.line(), "1", "the call ends in the code that it began in");
+    host.wait_for_log("plugin keeper: generation 1 unloaded, ");
+}
+
+#[test]
+fn forced_disable_keeps_state_beside_running_call() {
+    let (host, _holder, _gate) = held(&["--handover-timeout", "0.1"]);
+    let mut client = Lines::connect(&host);
+    let said = client.ask("plugin disable keeper");
+    assert!(said.starts_with("error: plugin 'keeper': its disabling waits "), "{said}");
+    assert_eq!(client.ask("kept"), "pearls");
+    // It is called off by the opposite.
+    assert_eq!(client.ask("plugin enable keeper"), "plugin 'keeper' is serving already");
+    assert_eq!(waiting(&host), None);
+    assert_eq!(client.ask("plugin disable keeper force"), "plugin 'keeper' is disabled");
+    assert_eq!(client.ask("plugin enable keeper"), "plugin 'keeper' serves generation 2");
+    assert_eq!(client.ask("kept"), "pearls");
+}
+
+#[test]
+fn removed_file_waits_and_may_return() {
+    let (host, mut holder, gate) = held(&["--handover-timeout", "0.1"]);
+    files::remove(host.library("keeper"));
+    host.wait_for_log("plugin keeper: its withdrawal waits ");
+    let mut client = Lines::connect(&host);
+    assert_eq!(client.ask("kept"), "pearls");
+    replace(&host, "keeper", "2");
+    wait_until("the replacement waits", LIMIT, || {
+        waiting(&host).is_some_and(|what| what.starts_with("version "))
+    });
+    fs::write(&gate, "").unwrap();
+    assert_eq!(holder.line(), "1");
+    host.wait_for_answer("keeper.version", "2");
+    assert_eq!(client.ask("kept"), "pearls");
+    assert_eq!(host.logged("generation 1 withdrawn"), None);
+}
+
+#[test]
+fn hanging_probe_delays_no_other_plugin() {
+    let setup = Setup::new().flags(&["--probe-timeout", "600"]);
+    let mut host = with_version(setup, "chameleon", "1").start();
+    for name in ["first", "second", "third"] {
+        host.place(name, &dropin_tests::reload::marked("keeper", "1 create-hangs"));
+    }
+    #[cfg(target_os = "linux")]
+    wait_until("three probes run at once", LIMIT, || {
+        dropin_tests::system::children(host.pid()) == 3
+    });
+    replace(&host, "chameleon", "2");
+    host.wait_for_answer("colour", "2");
+    // One that is replaced is not waited for.
+    host.place("first", &dropin_tests::reload::marked("keeper", "1"));
+    host.wait_for_answer("keeper.version", "1");
+    assert_eq!(host.ks(), Some(0));
+}
