@@ -80,14 +80,14 @@ pub fn instructions(bless: bool) -> Result<(), TaskError> {
 fn build(packages: &[&str]) -> Result<(), TaskError> {
     let mut cargo = cargo::cargo();
     cargo.args(["build", "--release", "--manifest-path", "bench/Cargo.toml"]);
-    // Its target folder is its own, wherever that of the main workspace is.
-    cargo.env("CARGO_TARGET_DIR", cargo::root().join("bench").join("target"));
+    // What both workspaces need is built once.
+    cargo.env("CARGO_TARGET_DIR", cargo::target());
     cargo::succeed(cargo.args(packages))
 }
 
 /// Where cargo puts what `build` builds.
 fn built() -> PathBuf {
-    cargo::root().join("bench").join("target").join("release")
+    cargo::output("release")
 }
 
 fn need(program: &str, get: &'static str) -> Result<(), TaskError> {

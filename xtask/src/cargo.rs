@@ -16,10 +16,15 @@ pub fn root() -> PathBuf {
     package.parent().map(PathBuf::from).unwrap_or(package)
 }
 
+/// The folder of everything that cargo builds.
+pub fn target() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root().join(target)
+}
+
 /// Where cargo puts what it builds in this profile.
 pub fn output(profile: &str) -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    root().join(target).join(profile)
+    target().join(profile)
 }
 
 /// `cargo build`.

@@ -27,7 +27,7 @@ struct Arguments {
         long,
         value_name = "FILE",
         global = true,
-        default_value = "bench/target/release/libbench_plugin.so"
+        default_value = "target/release/libbench_plugin.so"
     )]
     plugin: PathBuf,
 }

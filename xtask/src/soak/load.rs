@@ -1,7 +1,7 @@
 //! Clients that never pause.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{
         Arc,
@@ -73,7 +73,7 @@ fn client(address: SocketAddr, stop: &AtomicBool, batch: usize, counts: bool) ->
     let mut replies = BufReader::new(reader);
     let requests = command.repeat(batch);
     while !stop.load(Ordering::Relaxed) {
-        let mut round = || -> std::io::Result<()> {
+        let mut round = || -> io::Result<()> {
             stream.write_all(&requests)?;
             for _ in 0..batch {
                 done.requests += 1;
@@ -81,7 +81,7 @@ fn client(address: SocketAddr, stop: &AtomicBool, batch: usize, counts: bool) ->
                     let mut line = String::new();
                     let read = replies.read_line(&mut line)?;
                     if read == 0 {
-                        return Err(std::io::ErrorKind::UnexpectedEof.into());
+                        return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                     let sum = line.strip_prefix(':').map(str::trim_end);
                     match sum.and_then(|sum| sum.parse::<i64>().ok()) {
@@ -107,9 +107,9 @@ fn client(address: SocketAddr, stop: &AtomicBool, batch: usize, counts: bool) ->
 /// One client that asks one thing over and over and notes how long it waits for a reply.
 pub struct Probe {
     stop: Arc<AtomicBool>,
-    /// The longest wait since it was last looked at, in nanoseconds.
+    /// The longest wait since it was last read, in nanoseconds.
     longest: Arc<AtomicU64>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<io::Result<()>>,
 }
 
 impl Probe {
@@ -129,36 +129,43 @@ impl Probe {
         Duration::from_nanos(self.longest.swap(0, Ordering::Relaxed))
     }
 
-    /// Stops it.
-    pub fn stop(self) {
+    /// Stops it. Returns why its session was lost, if it was.
+    pub fn stop(self) -> Option<String> {
         self.stop.store(true, Ordering::SeqCst);
-        // It has nothing more to tell.
-        let _ = self.thread.join();
+        match self.thread.join() {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("its thread panicked".into()),
+        }
     }
 }
 
-fn ask(address: SocketAddr, command: &str, stop: &AtomicBool, longest: &AtomicU64) {
-    // A failure shows as a wait of a minute, which no goal allows.
-    let failed = u64::try_from(Duration::from_secs(60).as_nanos()).unwrap_or(u64::MAX);
-    let Ok(mut stream) = connect(address) else { return longest.store(failed, Ordering::Relaxed) };
-    let Ok(reader) = stream.try_clone() else { return longest.store(failed, Ordering::Relaxed) };
-    let mut replies = BufReader::new(reader);
+fn ask(
+    address: SocketAddr,
+    command: &str,
+    stop: &AtomicBool,
+    longest: &AtomicU64,
+) -> io::Result<()> {
+    let mut stream = connect(address)?;
+    let mut replies = BufReader::new(stream.try_clone()?);
     let mut reply = String::new();
     while !stop.load(Ordering::Relaxed) {
         let asked = Instant::now();
         reply.clear();
-        let answered =
-            stream.write_all(command.as_bytes()).and_then(|()| replies.read_line(&mut reply));
-        if !matches!(answered, Ok(read) if read > 0) || reply.starts_with("error") {
-            longest.fetch_max(failed, Ordering::Relaxed);
-            return;
+        stream.write_all(command.as_bytes())?;
+        if replies.read_line(&mut reply)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if reply.starts_with("error") {
+            return Err(io::Error::other(format!("answered '{}'", reply.trim_end())));
         }
         let waited = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
         longest.fetch_max(waited, Ordering::Relaxed);
     }
+    Ok(())
 }
 
-fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
