@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::wait::LIMIT;
+use crate::wait::{LIMIT, Stopwatch};
 
 /// A connection whose reads and writes do not wait for ever.
 pub struct Connection {
@@ -138,9 +138,11 @@ impl Connection {
         }
     }
 
+    #[track_caller]
     fn read_more(&mut self) -> std::io::Result<usize> {
-        let mut buffer = [0; 16 << 10];
+        let (watch, mut buffer) = (Stopwatch::start(), [0; 16 << 10]);
         let read = self.stream.read(&mut buffer)?;
+        watch.report("the host sends something");
         self.received.extend_from_slice(&buffer[..read]);
         Ok(read)
     }

@@ -14,6 +14,7 @@ pub mod open_metrics;
 pub mod reload;
 pub mod resp;
 pub mod setup;
+mod stall;
 pub mod system;
 #[cfg(unix)]
 pub mod terminal;
