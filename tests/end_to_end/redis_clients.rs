@@ -135,7 +135,7 @@ fn redis_cli_pipes_commands_in_bulk() {
 }
 
 #[test]
-fn redis_cli_sees_the_notice() {
+fn redis_cli_ends_the_host() {
     if !require("redis-cli") {
         return;
     }

@@ -154,7 +154,7 @@ fn oversized(strangers: Strangers) -> usize {
 }
 
 /// As many connections as can be had, but no more than the rate; each is reset at once. Returns how
-/// many there were.
+/// many were made.
 pub fn flood(strangers: Strangers) -> u32 {
     thread::scope(|scope| {
         let flooders: Vec<_> = (0..FLOODERS).map(|_| scope.spawn(|| pour(&strangers))).collect();
@@ -166,18 +166,19 @@ pub fn flood(strangers: Strangers) -> u32 {
 }
 
 fn pour(strangers: &Strangers) -> u32 {
-    let (started, mut count) = (Instant::now(), 0);
+    let (started, mut tried, mut made) = (Instant::now(), 0, 0);
     while strangers.go_on() && started.elapsed() < FLOOD {
         let due = (started.elapsed().as_secs_f64() * RATE / f64::from(FLOODERS)) as u32;
-        while count < due && started.elapsed() < FLOOD {
+        while tried < due && started.elapsed() < FLOOD {
             if let Some(stream) = strangers.come() {
                 reset(&stream);
+                made += 1;
             }
-            count += 1;
+            tried += 1;
         }
         thread::park_timeout(TICK);
     }
-    count
+    made
 }
 
 /// Ends the connection with a reset when it drops, which also gives the port back at once.

@@ -25,6 +25,9 @@ use hostile::{KINDS, Strangers, flood};
 /// Sessions that behave.
 const GUESTS: usize = 20;
 
+/// The fewest connections that count as a flood; an idle machine makes more than twenty times as many.
+const LEAST: u32 = 2_000;
+
 /// Between two requests of one of them: the machine is for the strangers.
 const BREATH: Duration = Duration::from_millis(2);
 
@@ -84,12 +87,13 @@ fn strangers_do_all_they_can_and_guests_are_served() {
         let flooded = flooded.join().unwrap();
         wait_until("guests are served", LIMIT, || served.load(Ordering::Relaxed) > before + GUESTS);
         stop.store(true, Ordering::Relaxed);
-        for stranger in joined {
-            stranger.join().unwrap();
+        for (kind, stranger) in joined.into_iter().enumerate() {
+            assert!(stranger.join().unwrap() > 0, "strangers of kind {kind} have done nothing");
         }
         flooded
     });
     let served = served.load(Ordering::Relaxed);
+    assert!(flooded >= LEAST, "only {flooded} connections in the flood");
     println!("{flooded} connections in the flood, {} requests of guests served", 2 * served);
     assert!(served > GUESTS, "the guests were hardly served");
     wait_until("nobody is left", LIMIT, || system::session_threads(host.pid()) == 0);

@@ -45,6 +45,9 @@ pub fn run(fuzz: &Fuzz) -> Result<(), TaskError> {
     let listed = program(&folder, "list").output().map_err(failed("list", &folder))?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let targets: Vec<&str> = listed.lines().collect();
+    if targets.is_empty() {
+        return Err(TaskError::Failed("cargo fuzz list, which names no target,".into()));
+    }
     let at_once = thread::available_parallelism().map_or(1, usize::from);
     let mut found = Vec::new();
     for some in targets.chunks(at_once) {
