@@ -143,6 +143,30 @@ pub fn is_in_use(error: &io::Error) -> bool {
     }
 }
 
+/// Whether the system could not do what it was asked for, without a reason that lasts: a disk or a
+/// network that does not answer, for example.
+#[must_use]
+pub fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind as E;
+    let lasting = [
+        E::NotFound,
+        E::PermissionDenied,
+        E::NotADirectory,
+        E::IsADirectory,
+        E::InvalidInput,
+        E::InvalidData,
+        E::InvalidFilename,
+        E::Unsupported,
+    ];
+    // More links than the system follows: their kind has no name in stable Rust.
+    #[cfg(unix)]
+    let looped = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    #[cfg(windows)]
+    let looped = false;
+    // What the system did not say has no number.
+    error.raw_os_error().is_some() && !looped && !lasting.contains(&error.kind())
+}
+
 /// Renames or removes files, and tries again for a second where somebody else has them: on Windows
 /// a file that has just been written is often being searched for viruses.
 ///

@@ -119,12 +119,12 @@ impl Refusal {
     /// The file could not be read or copied.
     #[must_use]
     pub fn unreadable(operation: &str, error: &io::Error) -> Self {
-        // Both pass, and the file is not to blame.
-        if platform::is_out_of_descriptors(error) {
-            return Self::probe_failed(operation, error);
-        }
         if platform::is_in_use(error) {
             return Self::InUse;
+        }
+        // It may pass, and the file is not to blame.
+        if platform::is_passing(error) {
+            return Self::probe_failed(operation, error);
         }
         Self::Unreadable { operation: operation.to_owned(), error: error.to_string() }
     }
@@ -180,7 +180,7 @@ impl Refusal {
                 | R::InUse
                 | R::Handover { .. }
                 | R::ProbeFailed { .. }
-                | R::Signature(BadSignature::InUse { .. })
+                | R::Signature(BadSignature::InUse { .. } | BadSignature::NoAnswer { .. })
                 | R::Configuration { passing: true, .. }
         )
     }
@@ -295,6 +295,15 @@ impl std::error::Error for Refusal {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_the_disk_does_not_answer_is_tried_again() {
+        use rustix::io::Errno as E;
+        let passes = |errno: E| Refusal::unreadable("open it", &errno.into()).is_passing();
+        assert_eq!([E::IO, E::STALE, E::TIMEDOUT, E::MFILE].map(passes), [true; 4]);
+        assert_eq!([E::NOENT, E::ACCESS, E::NOTDIR, E::LOOP].map(passes), [false; 4]);
+    }
 
     #[test]
     fn a_reason_is_one_line_that_can_be_read() {

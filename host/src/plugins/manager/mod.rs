@@ -110,6 +110,9 @@ impl Manager {
         let files = match folder::libraries(&folder) {
             Ok(files) => files,
             Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    self.retries.later(&folder, Instant::now());
+                }
                 let folder = folder.display();
                 log::warn!(
                     "cannot read the plugins folder {folder}: {error}; no plugin until it is there"
@@ -117,6 +120,7 @@ impl Manager {
                 return self.publish();
             }
         };
+        self.retries.forget(&folder);
         if files.is_empty() {
             log::warn!("no plugin in {}; only the host's own commands", folder.display());
         }
@@ -157,8 +161,11 @@ impl Manager {
     /// Withdraws what was served from a file that is gone; where its state cannot be saved it goes
     /// on serving, the log says so, and it is tried again.
     fn gone(&mut self, path: &Path) {
-        if path.exists() {
-            return;
+        match path.try_exists() {
+            Ok(false) => {}
+            Ok(true) => return,
+            // Whether it is gone is not known yet.
+            Err(_) => return self.retries.later(path, Instant::now()),
         }
         self.files.remove(path);
         self.retries.forget(path);
@@ -198,8 +205,15 @@ impl Manager {
         self.shadows.tidy();
         self.replaced.retain(|table| Arc::strong_count(table) > 1);
         for path in self.retries.due(Instant::now()) {
-            let there = path.exists();
-            self.settled(&if there { Change::Ready(path) } else { Change::Gone(path) });
+            if path == self.shared.config.plugins {
+                self.load_folder();
+                continue;
+            }
+            match path.try_exists() {
+                Ok(true) => self.settled(&Change::Ready(path)),
+                Ok(false) => self.settled(&Change::Gone(path)),
+                Err(_) => self.retries.later(&path, Instant::now()),
+            }
         }
         for over in self.retired.tick(Instant::now(), &self.shared.newsroom) {
             if let Some(slot) = self.slots.get_mut(&over.manifest.name) {

@@ -15,7 +15,7 @@ impl Manager {
             // A file that never became a plugin is known by its own name.
             let path = folder.join(plugin);
             let inside = path.parent() == Some(&*folder) && folder::is_library(&path);
-            if order == Order::Reload && inside && path.exists() {
+            if order == Order::Reload && inside && !folder::is_gone(&path) {
                 return self.retake(&path);
             }
             return Err(format!("there is no plugin '{plugin}'"));
@@ -48,7 +48,7 @@ impl Manager {
 
     /// Takes a file anew and answers with what came of it.
     fn retake(&mut self, path: &Path) -> Answer {
-        if !path.exists() {
+        if folder::is_gone(path) {
             return Err(format!("{} is not there", path.display()));
         }
         match self.try_take(path, true) {

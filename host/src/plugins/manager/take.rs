@@ -10,7 +10,7 @@ use super::{Manager, Seen, Waits, file_name};
 use crate::{
     news::{Event, News},
     plugins::{
-        clashes,
+        clashes, folder,
         generation::Generation,
         handover::Quiet,
         loader,
@@ -120,15 +120,15 @@ impl Manager {
         started: Instant,
     ) -> Result<(), Refusal> {
         let name = manifest.name.clone();
-        let folder = &self.shared.config.plugins;
+        let plugins = &self.shared.config.plugins;
         // What is served from this very file is about to go, and so is this plugin as it is served
         // from a file that is gone: it has been renamed.
         let goes = |other: &Arc<Generation>| {
             other.file == file
-                || (other.manifest.name == name && !folder.join(&other.file).exists())
+                || (other.manifest.name == name && folder::is_gone(&plugins.join(&other.file)))
         };
         let served = self.slots.values().filter_map(Slot::generation);
-        clashes::check(&manifest, file, folder, served.filter(|other| !goes(other)))?;
+        clashes::check(&manifest, file, plugins, served.filter(|other| !goes(other)))?;
         let slot = self.slots.entry(name.clone()).or_default();
         if slot.disabled {
             file.clone_into(&mut slot.file);
