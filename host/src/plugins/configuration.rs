@@ -14,7 +14,7 @@ use super::{
     admission::Admission,
     generation::Generation,
     manifest::is_plugin_name,
-    patience::{self, Lost, Patience},
+    patience::{Lost, Patience},
     refusal::Refusal,
 };
 use crate::platform;
@@ -144,7 +144,7 @@ pub fn apply(
         return Err(Problem { words, passing: true, open: false });
     }
     let configured = Arc::clone(generation);
-    let applied = patience::within(patience, "configure", move || {
+    let applied = generation.within(patience, "configure", move || {
         let applied = configured.live().configure(&text);
         configured.configuring.store(false, Ordering::SeqCst);
         applied

@@ -27,5 +27,6 @@ pub mod shadow;
 pub mod signature;
 pub mod slot;
 pub mod states;
+pub mod task_thread;
 pub mod verdict;
 pub mod watch;
