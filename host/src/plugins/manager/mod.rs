@@ -110,13 +110,16 @@ impl Manager {
         let files = match folder::libraries(&folder) {
             Ok(files) => files,
             Err(error) => {
+                let again = self.retries.is_known(&folder);
                 if error.kind() != io::ErrorKind::NotFound {
                     self.retries.later(&folder, Instant::now());
                 }
-                let folder = folder.display();
-                log::warn!(
-                    "cannot read the plugins folder {folder}: {error}; no plugin until it is there"
-                );
+                if !again {
+                    let folder = folder.display();
+                    log::warn!(
+                        "cannot read the plugins folder {folder}: {error}; no plugin until it is there"
+                    );
+                }
                 return self.publish();
             }
         };
