@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_does_not_end_holds_up_no_other() {
+    fn a_blocked_thread_holds_up_no_other() {
         let (release, blocked) = mpsc::channel();
         let mut joiner = Joiner::start().unwrap();
         joiner.join(thread::spawn(move || LAST.set(Some(Blocks(blocked)))));

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_outage_is_told_once_and_so_is_its_end() {
+    fn each_outage_is_logged_once() {
         let (mut outages, path) = (Outages::default(), PathBuf::from("plugins"));
         let failed = || vec![(path.clone(), io::Error::other("no answer"))];
         for _ in 0..2 {

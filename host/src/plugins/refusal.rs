@@ -298,7 +298,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_the_disk_does_not_answer_is_tried_again() {
+    fn an_error_of_the_disk_is_tried_again() {
         use rustix::io::Errno as E;
         let passes = |errno: E| Refusal::unreadable("open it", &errno.into()).is_passing();
         assert_eq!([E::IO, E::STALE, E::TIMEDOUT, E::MFILE].map(passes), [true; 4]);

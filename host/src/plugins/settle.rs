@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_written_file_that_looks_the_same_is_not_told() {
+    fn a_write_that_changes_nothing_is_not_told() {
         let (mut settler, now) = (Settler::new(STILL), Instant::now());
         settler.note(Sign::Complete(path("a"), Some(look(1))), now);
         assert_eq!(settler.due(now), ready("a"));
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_looked_at_is_not_gone() {
+    fn a_file_with_an_error_is_not_gone() {
         let (mut settler, now) = (Settler::new(STILL), Instant::now());
         settler.note(Sign::Complete(path("a"), Some(look(1))), now);
         assert_eq!(settler.due(now), ready("a"));

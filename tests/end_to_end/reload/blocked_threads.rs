@@ -30,7 +30,7 @@ fn ends_with_state(mut host: Host) {
 }
 
 #[test]
-fn a_thread_that_saves_and_does_not_end_holds_up_nothing() {
+fn a_blocked_save_thread_holds_up_nothing() {
     let host = host(&["--grace", "2"]);
     let release = block(&host, "blocks.save", "release");
     host.place("blocks", &variant("blocks", 1));
@@ -49,7 +49,7 @@ fn a_thread_that_saves_and_does_not_end_holds_up_nothing() {
 }
 
 #[test]
-fn a_thread_that_unloads_and_does_not_end_holds_up_nothing() {
+fn a_blocked_unload_thread_holds_up_nothing() {
     let host = host(&["--grace", "2"]);
     block(&host, "blocks.end", "never");
     host.place("blocks", &variant("blocks", 1));
@@ -61,7 +61,7 @@ fn a_thread_that_unloads_and_does_not_end_holds_up_nothing() {
 }
 
 #[test]
-fn a_session_thread_that_does_not_end_holds_up_nothing() {
+fn a_blocked_session_thread_holds_up_nothing() {
     let host = host(&["--grace", "1"]);
     block(&host, "blocks.here", "never");
     ends_with_state(host);
