@@ -107,13 +107,18 @@ pub fn is_mapped(path: &Path) -> Option<bool> {
 }
 
 /// Opens a file that others put there, to read what is complete: on Windows nobody may write to it
-/// meanwhile.
+/// meanwhile. It is opened at once, also where it is a pipe without a writer.
 ///
 /// # Errors
 /// The system's; one that [`is_in_use`] where somebody else has it.
 pub fn open_complete(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::File::options();
     options.read(true);
+    #[cfg(unix)]
+    {
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
+    }
     #[cfg(windows)]
     {
         use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_DELETE, FILE_SHARE_READ};
@@ -272,6 +277,20 @@ pub fn is_own(file: &Metadata) -> bool {
     {
         let _ = file;
         true
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod pipes {
+    use super::*;
+
+    #[test]
+    fn a_pipe_without_a_writer_is_not_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let temp = tempfile::tempdir().unwrap();
+        let pipe = temp.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert!(!open_complete(&pipe).unwrap().metadata().unwrap().is_file());
     }
 }
 

@@ -23,6 +23,13 @@ pub enum Refusal {
         /// What it is instead.
         what: String,
     },
+    /// It is larger than a library may be.
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The largest that is taken.
+        most: u64,
+    },
     /// Other users could have written it.
     Insecure(Insecure),
     /// Its signature does not vouch for it.
@@ -235,6 +242,9 @@ impl Refusal {
         match self {
             Self::Unreadable { operation, error } => write!(out, "cannot {operation}: {error}"),
             Self::NotAFile { what } => write!(out, "it is {what}, not a library"),
+            Self::TooLarge { bytes, most } => {
+                write!(out, "it has {bytes} bytes, and {most} are the most")
+            }
             Self::Insecure(insecure) => write!(out, "{insecure}"),
             Self::Signature(bad) => write!(out, "{bad}"),
             Self::Unsettled => out.write_str("it changed while it was being read"),

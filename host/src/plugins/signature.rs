@@ -140,12 +140,8 @@ impl PluginKey {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    // Looked at before it is opened: opening a pipe would wait for a writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
     let mut text = String::new();
-    File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
+    platform::open_file(path)?.take(LONGEST).read_to_string(&mut text)?;
     Ok(text)
 }
 
