@@ -9,11 +9,20 @@ use std::{
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
-use crate::{overtime::Overtime, service::Pulse, shared::Shared, table::LiveTable};
+use crate::{
+    overtime::Overtime,
+    plugins::patience::{self, Patience},
+    service::Pulse,
+    shared::Shared,
+    table::LiveTable,
+};
 
 /// How soon a change is noticed. The file of the keys is small and looked at, not watched, so that
 /// nothing can be missed.
 const TICK: Duration = Duration::from_millis(400);
+
+/// How long the thread may take to end.
+const LEAVE: Duration = Duration::from_millis(500);
 
 /// The thread that looks after the sessions.
 pub(crate) struct Doorman {
@@ -43,11 +52,14 @@ impl Doorman {
         Ok(Self { thread, stop })
     }
 
-    /// Ends it.
+    /// Ends it. Where it reads the keys from a file system that does not answer, it is left behind.
     pub(crate) fn end(self) {
         drop(self.stop);
-        if self.thread.join().is_err() {
-            log::error!("the thread that looks after the sessions panicked");
+        let (thread, patience) = (self.thread, Patience { time: LEAVE, give_up: &|| false });
+        match patience::within(&patience, "end doorman", move || thread.join().is_err()) {
+            Ok(false) => {}
+            Ok(true) => log::error!("the thread that looks after the sessions panicked"),
+            Err(_) => log::warn!("the thread that looks after the sessions has not ended"),
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
 //! one way, downwards in this list: `check`, `dev`, `config_command`, `pages`, `key_command`, `doorman`,
-//! `managing` and `scrape`; `server`; `service`; `session`; `threads`, `overtime` and `input`;
-//! `plugins`; `builtins`; `running_call`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
+//! `managing` and `scrape`; `server`; `service`; `session`; `threads`, `joiner`, `overtime` and
+//! `input`; `plugins`; `builtins`; `running_call`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
 //! `shutdown`, `state_dir` and `listen`; `entry`; `config` and `logging`; `access`; `metrics` and
 //! `throttle`; `wire`; `platform`.
 
@@ -17,6 +17,7 @@ mod dev;
 mod doorman;
 pub mod entry;
 pub mod input;
+mod joiner;
 mod key_command;
 pub mod listen;
 pub mod logging;

@@ -63,6 +63,7 @@ pub fn serve(
     let listeners: Vec<Arc<TcpListener>> = sockets.into_iter().map(Arc::new).collect();
     // The acceptors' alone: threads without a session end with them.
     let pool = Arc::new(Pool::new(events.clone()));
+    let mut threads = Threads::new()?;
     let acceptors = listeners.iter().map(|listener| {
         let (shared, table) = (Arc::clone(shared), Arc::clone(table));
         let (listener, pool) = (Arc::clone(listener), Arc::clone(&pool));
@@ -73,7 +74,6 @@ pub fn serve(
     let acceptors = acceptors.collect::<io::Result<Vec<_>>>()?;
     drop(pool);
 
-    let mut threads = Threads::default();
     loop {
         select! {
             recv(stop) -> reason => {

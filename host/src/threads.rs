@@ -2,14 +2,20 @@
 
 use std::{
     collections::HashMap,
+    io,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, after, never};
 
+use crate::joiner::Joiner;
+
 /// How often threads that are just about to end are looked at again.
 const TICK: Duration = Duration::from_millis(2);
+
+/// How often, when one of them does not end.
+const LONG_TICK: Duration = Duration::from_millis(200);
 
 /// What the pool and its threads tell the server.
 pub(crate) enum Event {
@@ -22,15 +28,23 @@ pub(crate) enum Event {
 }
 
 /// The sessions' threads, each joined as soon as it has ended.
-#[derive(Default)]
 pub(crate) struct Threads {
     running: HashMap<u64, JoinHandle<()>>,
-    ending: Vec<JoinHandle<()>>,
+    ending: Joiner,
     /// Ended before the acceptor's word of their start came through, or never started.
     early: Vec<u64>,
 }
 
 impl Threads {
+    /// None yet.
+    ///
+    /// # Errors
+    /// Where there is no thread to join them on.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (running, early) = Default::default();
+        Ok(Self { running, ending: Joiner::start()?, early })
+    }
+
     /// Takes note of what happened.
     pub(crate) fn note(&mut self, event: Option<Event>) {
         match event {
@@ -38,7 +52,7 @@ impl Threads {
                 match self.early.iter().position(|early| *early == id) {
                     Some(place) => {
                         self.early.swap_remove(place);
-                        self.ending.push(thread);
+                        self.ending.join(thread);
                     }
                     None => {
                         self.running.insert(id, thread);
@@ -46,7 +60,7 @@ impl Threads {
                 }
             }
             Some(Event::Ended(id)) => match self.running.remove(&id) {
-                Some(thread) => self.ending.push(thread),
+                Some(thread) => self.ending.join(thread),
                 None => self.early.push(id),
             },
             Some(Event::NeverStarted(id)) => self.early.retain(|early| *early != id),
@@ -55,27 +69,21 @@ impl Threads {
         self.reap();
     }
 
-    /// Joins what has ended. Looking first keeps a thread that is held up in its last moments,
-    /// say by a plugin's thread-local, from holding up the server.
+    /// Sees that those that end are joined.
     pub(crate) fn reap(&mut self) {
-        let (ended, ending) = std::mem::take(&mut self.ending)
-            .into_iter()
-            .partition(|thread: &JoinHandle<()>| thread.is_finished());
-        self.ending = ending;
-        for thread in ended {
-            if thread.join().is_err() {
-                log::error!("a session's thread panicked");
-            }
-        }
+        self.ending.look();
     }
 
     /// When to look again at threads that are just about to end.
     pub(crate) fn tick(&self) -> Receiver<Instant> {
-        if self.ending.is_empty() { never() } else { after(TICK) }
+        match self.ending.left() {
+            0 => never(),
+            _ => after(if self.ending.is_stalled() { LONG_TICK } else { TICK }),
+        }
     }
 
     /// How many have not been joined.
     pub(crate) fn left(&self) -> usize {
-        self.running.len() + self.ending.len()
+        self.running.len() + self.ending.left()
     }
 }

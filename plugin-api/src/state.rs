@@ -8,6 +8,7 @@ pub trait State: Sized + Send + Sync + 'static {
     /// Makes the state when the plugin is loaded.
     ///
     /// The host also calls it once for trial, in a process of its own, before a library is taken.
+    /// There the state is dropped and the library unloaded again, which the process must survive.
     ///
     /// # Errors
     /// An error refuses the library; its message goes into the host's log.

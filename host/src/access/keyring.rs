@@ -78,3 +78,26 @@ impl Keyring {
         });
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+
+    use super::{super::keys::Role, *};
+
+    #[test]
+    fn only_a_missing_key_file_takes_keys_away() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = KeyFile::new(temp.path().join("state"));
+        file.change(|keys| keys.add("a", Role::User, Vec::new(), None)).unwrap();
+        let keyring = Keyring::open(file.clone()).unwrap();
+        let path = file.folder().join("keys.toml");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        keyring.refresh();
+        assert!(!keyring.is_empty(), "a loop of links");
+        fs::remove_file(&path).unwrap();
+        keyring.refresh();
+        assert!(keyring.is_empty());
+    }
+}

@@ -1,6 +1,9 @@
 //! A crate's sources under watch.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    io,
+    path::{Component, Path, PathBuf},
+};
 
 use crossbeam_channel::{Receiver, unbounded};
 use notify::{
@@ -28,8 +31,8 @@ impl Sources {
         let mut sources = Self { folder, events, watcher };
         // Not the folder with all that is in it: there may be a thousand folders in `target`.
         let inside = sources.folder.read_dir().map_err(notify::Error::io)?;
-        for entry in inside.flatten() {
-            sources.follow(&entry.path())?;
+        for entry in inside {
+            sources.follow(&entry.map_err(notify::Error::io)?.path())?;
         }
         Ok(sources)
     }
@@ -62,9 +65,19 @@ impl Sources {
     /// Watches a folder that lies directly in the crate's, if it is one.
     fn follow(&mut self, path: &Path) -> notify::Result<()> {
         let inside = path.strip_prefix(&self.folder).is_ok_and(is_source);
-        let own = path.parent() == Some(&self.folder) && path.is_dir();
+        if !inside || path.parent() != Some(&self.folder) {
+            return Ok(());
+        }
+        let folder = match path.metadata() {
+            Ok(data) => data.is_dir(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => {
+                log::warn!("{} is not watched: {error}", path.display());
+                false
+            }
+        };
         // Cargo marks what it builds into so.
-        if inside && own && !path.join("CACHEDIR.TAG").exists() {
+        if folder && !path.join("CACHEDIR.TAG").try_exists().unwrap_or(true) {
             self.watcher.watch(path, RecursiveMode::Recursive)?;
         }
         Ok(())

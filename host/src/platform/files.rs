@@ -107,13 +107,18 @@ pub fn is_mapped(path: &Path) -> Option<bool> {
 }
 
 /// Opens a file that others put there, to read what is complete: on Windows nobody may write to it
-/// meanwhile.
+/// meanwhile. It is opened at once, also where it is a pipe without a writer.
 ///
 /// # Errors
 /// The system's; one that [`is_in_use`] where somebody else has it.
 pub fn open_complete(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::File::options();
     options.read(true);
+    #[cfg(unix)]
+    {
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
+    }
     #[cfg(windows)]
     {
         use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_DELETE, FILE_SHARE_READ};
@@ -141,6 +146,30 @@ pub fn is_in_use(error: &io::Error) -> bool {
         let _ = error;
         false
     }
+}
+
+/// Whether the system could not do what it was asked for, without a reason that lasts: a disk or a
+/// network that does not answer, for example.
+#[must_use]
+pub fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind as E;
+    let lasting = [
+        E::NotFound,
+        E::PermissionDenied,
+        E::NotADirectory,
+        E::IsADirectory,
+        E::InvalidInput,
+        E::InvalidData,
+        E::InvalidFilename,
+        E::Unsupported,
+    ];
+    // More links than the system follows: their kind has no name in stable Rust.
+    #[cfg(unix)]
+    let looped = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    #[cfg(windows)]
+    let looped = false;
+    // What the system did not say has no number.
+    error.raw_os_error().is_some() && !looped && !lasting.contains(&error.kind())
 }
 
 /// Renames or removes files, and tries again for a second where somebody else has them: on Windows
@@ -248,6 +277,20 @@ pub fn is_own(file: &Metadata) -> bool {
     {
         let _ = file;
         true
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod pipes {
+    use super::*;
+
+    #[test]
+    fn a_pipe_without_a_writer_is_not_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let temp = tempfile::tempdir().unwrap();
+        let pipe = temp.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert!(!open_complete(&pipe).unwrap().metadata().unwrap().is_file());
     }
 }
 

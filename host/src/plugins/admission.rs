@@ -57,8 +57,9 @@ impl Admission {
     /// # Errors
     /// Where others could put libraries into it, or it cannot be looked at.
     pub fn folder(&self, folder: &Path) -> Result<(), Refusal> {
+        // Whatever it is, the file is not to blame, and does not change when it is over.
         let data = fs::metadata(folder)
-            .map_err(|error| Refusal::unreadable("look at the plugins folder", &error))?;
+            .map_err(|error| Refusal::probe_failed("look at the plugins folder", &error))?;
         self.secure(folder, &data).map_err(Refusal::Insecure)
     }
 

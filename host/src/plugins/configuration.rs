@@ -14,7 +14,7 @@ use super::{
     admission::Admission,
     generation::Generation,
     manifest::is_plugin_name,
-    patience::{self, Lost, Patience},
+    patience::{Lost, Patience},
     refusal::Refusal,
 };
 use crate::platform;
@@ -105,8 +105,9 @@ pub fn read(file: &Path, admission: &Admission) -> Result<Option<String>, Proble
     };
     let before = opened.metadata().map_err(|error| unreadable("look at it", &error))?;
     let folder = file.parent().unwrap_or(file);
-    if let Err(insecure) = admission.folder(folder).and_then(|()| admission.file(file, &before)) {
-        return lasting(insecure.to_string());
+    if let Err(refusal) = admission.folder(folder).and_then(|()| admission.file(file, &before)) {
+        let (words, passing) = (refusal.to_string(), refusal.is_passing());
+        return Err(Problem { words, passing, open: false });
     }
     let mut bytes = Vec::new();
     // One more tells that there is more.
@@ -143,7 +144,7 @@ pub fn apply(
         return Err(Problem { words, passing: true, open: false });
     }
     let configured = Arc::clone(generation);
-    let applied = patience::within(patience, "configure", move || {
+    let applied = generation.within(patience, "configure", move || {
         let applied = configured.live().configure(&text);
         configured.configuring.store(false, Ordering::SeqCst);
         applied
@@ -179,7 +180,7 @@ impl Problem {
 
 fn unreadable(operation: &str, error: &io::Error) -> Problem {
     // When that is over, nothing in the folder has changed.
-    let passing = platform::is_out_of_descriptors(error) || platform::is_in_use(error);
+    let passing = platform::is_passing(error) || platform::is_in_use(error);
     Problem { words: format!("cannot {operation}: {error}"), passing, open: false }
 }
 

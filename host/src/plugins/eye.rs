@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, Metadata},
+    io,
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -12,7 +13,8 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use super::{
     configuration::plugin_of,
     folder::is_library,
-    settle::{Look, Outside},
+    outages::Outages,
+    settle::{Listing, Look, Outside},
     signature::signature_of,
 };
 use crate::{config::WatchMode, platform};
@@ -34,6 +36,7 @@ pub struct Eye {
     rights: Option<(u32, u32)>,
     /// Whether it has been told that the system does not watch this folder.
     told: bool,
+    outages: Outages,
 }
 
 /// The system's watch over one folder. Each has a watcher of its own: `notify` knows what it watches
@@ -48,7 +51,8 @@ struct Sight {
 impl Eye {
     /// Sees nothing yet.
     pub fn new(folder: &Path, mode: WatchMode) -> Self {
-        Self { folder: folder.to_owned(), mode, sight: None, rights: None, told: false }
+        let (rights, told, outages) = Default::default();
+        Self { folder: folder.to_owned(), mode, sight: None, rights, told, outages }
     }
 
     /// The path.
@@ -63,7 +67,13 @@ impl Eye {
         }
         // A folder that is watched does not go on Windows: an empty one may be about to, and is polled.
         let may_go = cfg!(windows) && is_empty(&self.folder);
-        let folder = platform::path_identity(&self.folder).ok().filter(|_| !may_go);
+        let folder = match present(platform::path_identity(&self.folder)) {
+            Ok(folder) => folder.filter(|_| !may_go),
+            // A folder that is being removed on Windows goes when nobody watches it any more.
+            Err(_) if cfg!(windows) => None,
+            // Which folder is there is not known, and so the one from before is watched on.
+            Err(_) => return false,
+        };
         if folder == self.sight.as_ref().map(|sight| sight.folder) {
             return false;
         }
@@ -115,32 +125,84 @@ impl Eye {
             && event.paths.iter().any(|path| !is_library(path) && path.file_name() == own)
     }
 
-    /// The libraries and configurations that are there.
-    pub fn look(&self) -> Vec<(PathBuf, Look)> {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
-        let files = entries.flatten().map(|entry| entry.path()).filter(|path| is_watched(path));
-        files.filter_map(|path| look_at(&path).map(|look| (path, look))).collect()
+    /// The libraries and configurations that are there; none where there is no folder. `None` where
+    /// the folder cannot be looked at. The log tells of what cannot be looked at, and when it can
+    /// be again.
+    pub fn look(&mut self) -> Option<Listing> {
+        match list(&self.folder) {
+            Ok((listing, failed)) => {
+                self.outages.note(failed);
+                Some(listing)
+            }
+            Err(error) => {
+                self.outages.add(&self.folder, &error);
+                None
+            }
+        }
     }
+}
+
+/// Files that could not be looked at, and why.
+type Failed = Vec<(PathBuf, io::Error)>;
+
+fn list(folder: &Path) -> io::Result<(Listing, Failed)> {
+    let (mut listing, mut failed) = (Listing::default(), Failed::new());
+    let Some(entries) = present(fs::read_dir(folder))? else { return Ok((listing, failed)) };
+    for entry in entries {
+        let path = entry?.path();
+        if !is_watched(&path) {
+            continue;
+        }
+        match look(&path) {
+            Ok(Some(look)) => listing.files.push((path, look)),
+            Ok(None) => {}
+            Err(error) => {
+                listing.unknown.push(path.clone());
+                failed.push((path, error));
+            }
+        }
+    }
+    Ok((listing, failed))
 }
 
 /// How a file looks from outside; `None` where it is not there or cannot be looked at.
 pub fn look_at(path: &Path) -> Option<Look> {
-    let file = fs::metadata(path).ok()?;
-    let signature = fs::metadata(signature_of(path)).ok();
-    Some(Look {
-        file: outside(&file)?,
+    look(path).ok().flatten()
+}
+
+/// How a file looks from outside; `None` where it is not there.
+fn look(path: &Path) -> io::Result<Option<Look>> {
+    let Some(file) = present(fs::metadata(path))? else { return Ok(None) };
+    let signature = match fs::metadata(signature_of(path)) {
+        // No file can have a name that is too long for the system.
+        Err(error) if error.kind() == io::ErrorKind::InvalidFilename => None,
+        signature => present(signature)?,
+    };
+    Ok(Some(Look {
+        file: outside(&file),
         rights: platform::rights(&file),
-        signature: signature.and_then(|signature| outside(&signature)),
-    })
+        signature: signature.as_ref().map(outside),
+    }))
+}
+
+/// `None` for what is not there. Any other error leaves it open whether it is.
+fn present<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-fn outside(file: &Metadata) -> Option<Outside> {
-    let changed = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some((platform::identity(file), file.len(), changed.as_nanos()))
+fn outside(file: &Metadata) -> Outside {
+    let changed = file.modified().map_or(0, |changed| match changed.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos(),
+        Err(before) => u128::MAX - before.duration().as_nanos(),
+    });
+    (platform::identity(file), file.len(), changed)
 }
 
 fn open(folder: &Path) -> notify::Result<(Events, RecommendedWatcher)> {
@@ -151,4 +213,64 @@ fn open(folder: &Path) -> notify::Result<(Events, RecommendedWatcher)> {
     })?;
     watcher.watch(folder, RecursiveMode::NonRecursive)?;
     Ok((events, watcher))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::platform::LIBRARY_EXTENSION;
+
+    #[test]
+    fn only_a_missing_folder_counts_as_gone() {
+        let temp = tempfile::tempdir().unwrap();
+        let [above, folder] = ["above", "above/plugins"].map(|name| temp.path().join(name));
+        let mut eye = Eye::new(&folder, WatchMode::Notify);
+        let files = |eye: &mut Eye| eye.look().map(|listing| listing.files.len());
+        assert_eq!(files(&mut eye), Some(0), "there is no folder");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("libx.{LIBRARY_EXTENSION}")), "library").unwrap();
+        assert_eq!((eye.follow(), files(&mut eye)), (true, Some(1)));
+        let away = temp.path().join("away");
+        fs::rename(&above, &away).unwrap();
+        symlink(&above, &above).unwrap();
+        assert_eq!((eye.follow(), files(&mut eye)), (false, None), "a loop of links");
+        fs::remove_file(&above).unwrap();
+        fs::write(&above, "a file").unwrap();
+        assert_eq!((eye.follow(), files(&mut eye)), (false, None), "no folder above it");
+        assert!(eye.is_open(), "the folder from before is watched on");
+        fs::remove_file(&above).unwrap();
+        fs::rename(&away, &above).unwrap();
+        assert_eq!((eye.follow(), files(&mut eye)), (false, Some(1)));
+    }
+
+    #[test]
+    fn a_file_with_an_error_is_unknown() {
+        let temp = tempfile::tempdir().unwrap();
+        let library = |name: &str| temp.path().join(format!("{name}.{LIBRARY_EXTENSION}"));
+        let (looped, signed) = (library("looped"), library("signed"));
+        symlink(&looped, &looped).unwrap();
+        symlink("/nowhere/at/all", library("nowhere")).unwrap();
+        fs::write(&signed, "library").unwrap();
+        symlink(signature_of(&signed), signature_of(&signed)).unwrap();
+        fs::write(library(&"x".repeat(250)), "library").unwrap();
+        let listing = Eye::new(temp.path(), WatchMode::Notify).look().unwrap();
+        let mut unknown = listing.unknown;
+        unknown.sort();
+        assert_eq!(unknown, [looped, signed]);
+        assert_eq!(listing.files.len(), 1, "its signature's name would be too long");
+    }
+
+    #[test]
+    fn a_file_from_before_1970_has_a_look() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("a");
+        let file = fs::File::create(&path).unwrap();
+        let looks = [1, 2].map(|seconds| {
+            file.set_modified(UNIX_EPOCH - std::time::Duration::from_secs(seconds)).unwrap();
+            look_at(&path).unwrap()
+        });
+        assert_ne!(looks[0], looks[1]);
+    }
 }

@@ -36,6 +36,13 @@ pub fn libraries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Whether a file is gone, for all that is known: an error of any other kind than "not found" leaves
+/// that open, and is no reason to withdraw what the file holds.
+#[must_use]
+pub fn is_gone(path: &Path) -> bool {
+    path.try_exists().is_ok_and(|there| !there)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

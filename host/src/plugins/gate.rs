@@ -7,7 +7,7 @@
 use std::{
     cell::Cell,
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -55,6 +55,30 @@ impl Inside for Visit<'_> {}
 /// Somebody inside for whom a closer does not wait.
 pub struct Visit<'a> {
     gate: &'a Gate,
+}
+
+/// What has a gate, always the same.
+pub trait Gated {
+    /// The gate.
+    fn gate(&self) -> &Gate;
+}
+
+/// As [`Visit`], but it owns what has the gate.
+pub struct Stay<T: Gated>(Arc<T>);
+
+impl<T: Gated> Stay<T> {
+    /// `None` once the work has moved.
+    pub fn at(gated: &Arc<T>) -> Option<Self> {
+        // It goes on until the drop of what is returned.
+        std::mem::forget(gated.gate().visit()?);
+        Some(Self(Arc::clone(gated)))
+    }
+}
+
+impl<T: Gated> Drop for Stay<T> {
+    fn drop(&mut self) {
+        drop(Visit { gate: self.0.gate() });
+    }
 }
 
 /// A call that is under way.

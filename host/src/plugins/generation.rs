@@ -8,8 +8,10 @@ use std::sync::{
 use plugin_api::Usage;
 
 use super::{
+    gate::{Gate, Gated, Stay},
     library::Live,
     manifest::{CommandFacts, Manifest},
+    patience::{self, Lost, Patience},
     shadow::Shadow,
 };
 use crate::{
@@ -83,6 +85,29 @@ impl Generation {
         self.errors.load(Ordering::Relaxed)
     }
 
+    /// Has it do something on a thread of its own, as [`patience::within`]. Its code stays loaded
+    /// until that thread has ended, which the drop of a thread-local may prevent.
+    ///
+    /// # Errors
+    /// Where there is no result in time.
+    pub fn within<T: Send + 'static>(
+        self: &Arc<Self>,
+        patience: &Patience<'_>,
+        operation: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Lost> {
+        let done = patience::keeping(Stay::at(self), patience, operation, patience::END, work)?;
+        if !done.ended {
+            log::warn!(
+                "plugin {}: the thread of its `{operation}` has not ended, the drop of a \
+                 thread-local holds it up; the code of generation {} stays loaded until it ends",
+                self.manifest.name,
+                self.number
+            );
+        }
+        Ok(done.result)
+    }
+
     /// Its commands, for the table.
     #[must_use]
     pub fn commands(self: &Arc<Self>, metrics: &Metrics) -> Vec<Arc<Command>> {
@@ -109,6 +134,12 @@ impl Generation {
             file: self.file.clone(),
             commands: self.manifest.command_names(),
         }
+    }
+}
+
+impl Gated for Generation {
+    fn gate(&self) -> &Gate {
+        self.live.gate()
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     generation::Generation,
-    patience::{self, Lost, Patience},
+    patience::{Lost, Patience},
 };
 
 /// A generation that answers no calls: they wait until this is settled. Dropping it lets them in
@@ -109,7 +109,7 @@ pub fn save(
 ) -> Result<Option<Vec<u8>>, String> {
     let saving = Arc::clone(generation);
     saving.saving.store(true, Ordering::SeqCst);
-    let saved = patience::within(patience, "save", move || {
+    let saved = generation.within(patience, "save", move || {
         let saved = saving.live().save();
         saving.saving.store(false, Ordering::SeqCst);
         saved
@@ -131,7 +131,8 @@ pub fn restore(
     state: Vec<u8>,
     patience: &Patience<'_>,
 ) -> Result<(), String> {
-    let generation = Arc::clone(generation);
-    patience::within(patience, "restore", move || generation.live().restore(&state))
+    let restoring = Arc::clone(generation);
+    generation
+        .within(patience, "restore", move || restoring.live().restore(&state))
         .unwrap_or_else(|lost| Err(lost.explain("restore", patience.time)))
 }

@@ -50,7 +50,7 @@ pub struct Library {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// Compare it. The comparison leaves pointers into the library in tables of the process, so
-    /// that it must never be closed: only for the probe's process.
+    /// that nothing may be compared again once it is closed: only for the probe's process.
     Check,
     /// A probe has compared the very same bytes.
     Approved,
@@ -120,7 +120,7 @@ impl Library {
     pub fn create(self, services: impl Services + 'static) -> Result<Live, Refusal> {
         let services = Services_TO::from_ptr(RArc::new(services), TD_Opaque);
         match self.root.create()(services).into_result() {
-            Ok(object) => Ok(Live::new(Instance { object, _library: self })),
+            Ok(object) => Ok(Live::new(Instance { object, library: self })),
             // Copied, since the error's memory is the library's.
             Err(error) => Err(Refusal::Create { error: error.as_str().to_owned() }),
         }
@@ -141,7 +141,7 @@ impl Drop for Library {
 struct Instance {
     // Fields drop in order: what the plugin made, whose code and memory are the library's, first.
     object: InstanceObject,
-    _library: Library,
+    library: Library,
 }
 
 /// A living plugin behind its gate. It can be ended, and its library closed, while others still
@@ -169,6 +169,18 @@ impl Live {
             instance: UnsafeCell::new(Some(instance)),
             ended: Mutex::new(false),
         }
+    }
+
+    /// Drops the plugin's instance, which nobody else has; its library stays open.
+    ///
+    /// # Errors
+    /// Where the plugin has been ended.
+    pub fn into_library(self) -> Result<Library, Refusal> {
+        let instance = self.instance.into_inner();
+        let ended = || Refusal::Create { error: ENDED.into() };
+        let Instance { object, library } = instance.ok_or_else(ended)?;
+        drop(object);
+        Ok(library)
     }
 
     /// What every call passes.

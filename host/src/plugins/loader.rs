@@ -46,8 +46,16 @@ pub fn load(
     let (path, approved) = (shadow.path().to_owned(), manifest.clone());
     let give_up = || shared.shutdown.is_stopping();
     let patience = Patience { time: shared.config.probe_timeout, give_up: &give_up };
-    let live = patience::within(&patience, "load", move || open(path, &approved, services))
-        .unwrap_or_else(|lost| Err(explain(lost, patience.time)))?;
+    let work = move || open(path, &approved, services);
+    let loaded = patience::keeping((), &patience, "load", patience.time, work)
+        .map_err(|lost| explain(lost, patience.time))?;
+    let live = loaded.result?;
+    if !loaded.ended {
+        // That thread is still in the library's code, which must stay.
+        std::mem::forget(live);
+        let error = "the drop of a thread-local holds its thread up".into();
+        return Err(Refusal::Create { error });
+    }
     shadow.hide();
     Ok(Generation::new(manifest, number, file, live, shadow))
 }

@@ -2,12 +2,16 @@
 
 use std::{
     sync::mpsc::{self, RecvTimeoutError},
-    thread,
     time::{Duration, Instant},
 };
 
+use super::task_thread::TaskThread;
+
 /// How often it is asked whether to give up early.
 pub const SLICE: Duration = Duration::from_millis(20);
+
+/// How long a thread may take to end after its work. Only its thread-locals are left then.
+pub const END: Duration = Duration::from_millis(250);
 
 /// How long something may take.
 pub struct Patience<'a> {
@@ -52,20 +56,42 @@ pub fn within<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Lost> {
+    keeping((), patience, name, END, work).map(|done| done.result)
+}
+
+/// What came of work that plugin code did.
+pub struct Done<T> {
+    /// Its result, which is valid in any case.
+    pub result: T,
+    /// Its thread has ended, too. Otherwise the drop of a thread-local holds it up.
+    pub ended: bool,
+}
+
+/// As [`within`]. Gives the work's thread some time to `end` after it; what is `kept` is dropped
+/// when that thread has ended, in time or not.
+///
+/// # Errors
+/// As `within`.
+pub fn keeping<K: Send + 'static, T: Send + 'static>(
+    kept: K,
+    patience: &Patience<'_>,
+    name: &str,
+    end: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Done<T>, Lost> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    let worker = thread::Builder::new().name(name.to_owned()).spawn(move || {
+    let thread = TaskThread::start(name, kept, move || {
         // Nobody waits any more where the time is over.
         let _ = sender.send(work());
     });
-    let Ok(worker) = worker else { return Err(Lost::NoThread) };
+    let Ok(thread) = thread else { return Err(Lost::NoThread) };
     let deadline = Instant::now() + patience.time;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match receiver.recv_timeout(left.min(SLICE)) {
             Ok(result) => {
-                // It has nothing left to do; joining makes its thread-locals go before the plugin.
-                let _ = worker.join();
-                return Ok(result);
+                // Its thread-locals should go before the plugin.
+                return Ok(Done { result, ended: thread.ends_within(end) });
             }
             Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Lost::TimedOut),
             Err(RecvTimeoutError::Timeout) if (patience.give_up)() => return Err(Lost::GivenUp),

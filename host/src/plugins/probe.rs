@@ -28,6 +28,9 @@ use crate::platform::{self, Group, Terminal};
 /// How long the probe's end is not noticed, at the most.
 const POLL: Duration = Duration::from_micros(500);
 
+/// The stack of the thread that judges a library, in bytes: what a main thread commonly has.
+const STACK: usize = 8 << 20;
+
 /// Probes a library, which should be a private copy: its content must not change before it is
 /// loaded. The probe ends early when `give_up` says so.
 ///
@@ -60,7 +63,14 @@ pub fn probe(
         let _ = stdin.write_all(b"\n");
     }
     let status = wait(child, timeout, give_up)?;
-    verdict::read(&verdict).unwrap_or_else(|| Err(Refusal::Died { how: describe(status) }))
+    let died = |when| Err(Refusal::Died { how: describe(status, when) });
+    match verdict::read(&verdict) {
+        // It has not come to its end as it should: in the host it would take the host with it.
+        Some(Ok(_)) if !status.success() => died("after it was unloaded"),
+        Some(judged) => judged,
+        None if verdict::is_drafted(&verdict) => died("when it was unloaded"),
+        None => died("before it was judged"),
+    }
 }
 
 /// The child's side of a probe. Returns whether a verdict could be written.
@@ -72,10 +82,27 @@ pub fn run_child(file: &Path, verdict: &Path) -> bool {
         return false;
     }
     library::fall_silently();
-    verdict::write(verdict, &judge(file, verdict)).is_ok()
+    // On a thread of its own, as in the host: only when its thread-locals are gone, which hold it,
+    // does closing the library unload it.
+    let judged = thread::scope(|scope| {
+        let work = || {
+            let (judged, library) = match judge(file, verdict) {
+                Ok((manifest, library)) => (Ok(manifest), Some(library)),
+                Err(refusal) => (Err(refusal), None),
+            };
+            (verdict::draft(verdict, &judged).is_ok(), library)
+        };
+        let thread = thread::Builder::new().name("judge".into()).stack_size(STACK);
+        thread.spawn_scoped(scope, work).ok()?.join().ok()
+    });
+    let Some((true, library)) = judged else { return false };
+    // Its destructors run here. The verdict counts only if they leave this process alive.
+    drop(library);
+    verdict::publish(verdict).is_ok()
 }
 
-fn judge(file: &Path, verdict: &Path) -> Result<Manifest, Refusal> {
+/// Opens a library and makes a trial instance, which is gone again afterwards.
+fn judge(file: &Path, verdict: &Path) -> Result<(Manifest, Library), Refusal> {
     let library = Library::open(file, Layout::Check)?;
     let manifest = library.manifest();
     manifest.check()?;
@@ -87,10 +114,9 @@ fn judge(file: &Path, verdict: &Path) -> Result<Manifest, Refusal> {
     };
     let live = library.create(services)?;
     live.stop();
-    // The layout check has left pointers into the library in this process, so it stays open until
-    // the process ends.
-    std::mem::forget(live);
-    Ok(manifest)
+    // The layout check has left pointers into the library in this process. Nothing uses them any
+    // more: no other library is checked here, and the process ends as soon as this one is closed.
+    Ok((manifest, live.into_library()?))
 }
 
 /// Waits for the child; kills it at the deadline, or when told to give up.
@@ -135,19 +161,20 @@ impl Drop for Desk {
     }
 }
 
-fn describe(status: ExitStatus) -> String {
+/// How the child has ended, and when that was.
+fn describe(status: ExitStatus, when: &str) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        return format!("it crashed with signal {signal}");
+        return format!("it crashed with signal {signal} {when}");
     }
     match status.code() {
         // <https://learn.microsoft.com/openspecs/windows_protocols/ms-erref/>: the NTSTATUS of an
         // error, or of a warning such as a breakpoint.
         Some(code) if cfg!(windows) && code.cast_unsigned() >= 0x8000_0000 => {
-            format!("it crashed with exception {code:#x}")
+            format!("it crashed with exception {code:#x} {when}")
         }
-        Some(code) => format!("it exited with status {code} before it was judged"),
-        None => "it ended before it was judged".into(),
+        Some(code) => format!("it exited with status {code} {when}"),
+        None => format!("it ended {when}"),
     }
 }
 
@@ -163,8 +190,9 @@ mod tests {
         let (file, verdict) = (temp.path().join("x.1.dll"), temp.path().join("verdict.json"));
         fs::write(&file, b"no library").unwrap();
         let held = fs::File::options().read(true).share_mode(0).open(&file).unwrap();
-        assert_eq!(judge(&file, &verdict), Err(Refusal::InUse));
+        let judge = || judge(&file, &verdict).map(|_| ());
+        assert_eq!(judge(), Err(Refusal::InUse));
         drop(held);
-        assert!(matches!(judge(&file, &verdict), Err(Refusal::NotALibrary { .. })));
+        assert!(matches!(judge(), Err(Refusal::NotALibrary { .. })));
     }
 }

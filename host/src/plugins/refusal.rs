@@ -23,6 +23,13 @@ pub enum Refusal {
         /// What it is instead.
         what: String,
     },
+    /// It is larger than a library may be.
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The largest that is taken.
+        most: u64,
+    },
     /// Other users could have written it.
     Insecure(Insecure),
     /// Its signature does not vouch for it.
@@ -119,12 +126,12 @@ impl Refusal {
     /// The file could not be read or copied.
     #[must_use]
     pub fn unreadable(operation: &str, error: &io::Error) -> Self {
-        // Both pass, and the file is not to blame.
-        if platform::is_out_of_descriptors(error) {
-            return Self::probe_failed(operation, error);
-        }
         if platform::is_in_use(error) {
             return Self::InUse;
+        }
+        // It may pass, and the file is not to blame.
+        if platform::is_passing(error) {
+            return Self::probe_failed(operation, error);
         }
         Self::Unreadable { operation: operation.to_owned(), error: error.to_string() }
     }
@@ -180,7 +187,7 @@ impl Refusal {
                 | R::InUse
                 | R::Handover { .. }
                 | R::ProbeFailed { .. }
-                | R::Signature(BadSignature::InUse { .. })
+                | R::Signature(BadSignature::InUse { .. } | BadSignature::NoAnswer { .. })
                 | R::Configuration { passing: true, .. }
         )
     }
@@ -235,6 +242,9 @@ impl Refusal {
         match self {
             Self::Unreadable { operation, error } => write!(out, "cannot {operation}: {error}"),
             Self::NotAFile { what } => write!(out, "it is {what}, not a library"),
+            Self::TooLarge { bytes, most } => {
+                write!(out, "it has {bytes} bytes, and {most} are the most")
+            }
             Self::Insecure(insecure) => write!(out, "{insecure}"),
             Self::Signature(bad) => write!(out, "{bad}"),
             Self::Unsettled => out.write_str("it changed while it was being read"),
@@ -295,6 +305,15 @@ impl std::error::Error for Refusal {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn an_error_of_the_disk_is_tried_again() {
+        use rustix::io::Errno as E;
+        let passes = |errno: E| Refusal::unreadable("open it", &errno.into()).is_passing();
+        assert_eq!([E::IO, E::STALE, E::TIMEDOUT, E::MFILE].map(passes), [true; 4]);
+        assert_eq!([E::NOENT, E::ACCESS, E::NOTDIR, E::LOOP].map(passes), [false; 4]);
+    }
 
     #[test]
     fn a_reason_is_one_line_that_can_be_read() {

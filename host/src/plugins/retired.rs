@@ -3,11 +3,10 @@
 use std::{
     path::PathBuf,
     sync::Arc,
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use super::generation::Generation;
+use super::{generation::Generation, task_thread::TaskThread};
 use crate::{
     news::{Event, News, Newsroom},
     platform,
@@ -20,6 +19,9 @@ const BATCH: Duration = Duration::from_secs(1);
 
 /// How often code that is still mapped is looked for again.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How long the end of a plugin may take before the log tells of it.
+const LONG_END: Duration = Duration::from_secs(2);
 
 /// How often a retired generation is looked at.
 pub const TICK: Duration = Duration::from_millis(2);
@@ -45,7 +47,9 @@ struct Ending {
     generation: Arc<Generation>,
     since: Instant,
     /// Ends the plugin; its author's code runs there, and its tracked threads are joined.
-    thread: JoinHandle<()>,
+    thread: TaskThread,
+    /// Whether the log has told that it takes long.
+    told: bool,
 }
 
 struct Lingering {
@@ -122,7 +126,7 @@ impl Retired {
             }
             let Draining { generation, since } = one;
             let ended = Arc::clone(&generation);
-            let thread = std::thread::Builder::new().name("unload".into()).spawn(move || {
+            let thread = TaskThread::start("unload", (), move || {
                 ended.live().end();
             });
             match thread {
@@ -130,7 +134,8 @@ impl Retired {
                     let took = since.elapsed();
                     newsroom.tell(news(&generation, Event::Drained, took, String::new()));
                     over.push(Arc::clone(&generation));
-                    self.ending.push(Ending { generation, since: Instant::now(), thread });
+                    let since = Instant::now();
+                    self.ending.push(Ending { generation, since, thread, told: false });
                 }
                 // Try again at the next tick.
                 Err(_) => self.draining.push(Draining { generation, since }),
@@ -140,15 +145,22 @@ impl Retired {
     }
 
     fn unload(&mut self, newsroom: &Newsroom) {
-        for one in std::mem::take(&mut self.ending) {
-            if !one.thread.is_finished() {
+        for mut one in std::mem::take(&mut self.ending) {
+            if !one.thread.has_ended() {
+                if !one.told && one.since.elapsed() >= LONG_END {
+                    one.told = true;
+                    log::warn!(
+                        "plugin {}: the end of generation {} has taken {} s so far: a thread, or \
+                         the drop of its state or of a thread-local, holds it up",
+                        one.generation.manifest.name,
+                        one.generation.number,
+                        LONG_END.as_secs()
+                    );
+                }
                 self.ending.push(one);
                 continue;
             }
-            let Ending { generation, since, thread } = one;
-            if thread.join().is_err() {
-                log::error!("plugin {}: its end panicked", generation.manifest.name);
-            }
+            let Ending { generation, since, .. } = one;
             self.looked = None;
             let mapped = generation.shadow().path().to_owned();
             if platform::is_mapped(&mapped) != Some(true) {
@@ -192,6 +204,14 @@ impl Retired {
             }
             mapped
         });
+    }
+}
+
+impl Drop for Retired {
+    fn drop(&mut self) {
+        // Those that are not over at the host's end stay as they are: to drop one for the last time
+        // would run its author's code, here and without a deadline.
+        self.draining.drain(..).for_each(std::mem::forget);
     }
 }
 

@@ -57,6 +57,12 @@ impl Retries {
         self.waiting.remove(path);
     }
 
+    /// Whether a file waits for another try, or is being tried again.
+    #[must_use]
+    pub fn is_known(&self, path: &Path) -> bool {
+        self.waiting.contains_key(path)
+    }
+
     /// Whether a file has been tried several times.
     #[must_use]
     pub fn is_late(&self, path: &Path) -> bool {

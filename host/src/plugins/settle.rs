@@ -15,6 +15,10 @@ use crate::desk::Change;
 /// the new one there within this time.
 const GONE: Duration = Duration::from_millis(200);
 
+/// How long a file counts as being written after the last sign of it. Not every writer closes the
+/// file afterwards: `truncate` never opens it.
+const SILENT: Duration = Duration::from_secs(3);
+
 /// What the system, or a look at the folder, tells of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sign {
@@ -49,14 +53,34 @@ pub struct Look {
 /// Which file it is, its size in bytes, and when it changed.
 pub type Outside = (u64, u64, u128);
 
+/// What a look at the folder found.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The files that are there.
+    pub files: Vec<(PathBuf, Look)>,
+    /// Files that could not be looked at, although they may be there.
+    pub unknown: Vec<PathBuf>,
+}
+
+impl From<Vec<(PathBuf, Look)>> for Listing {
+    fn from(files: Vec<(PathBuf, Look)>) -> Self {
+        Self { files, unknown: Vec::new() }
+    }
+}
+
 /// Remembers what was seen of each file.
 pub struct Settler {
     /// How long a file must look the same before it counts as complete.
     still: Duration,
     known: HashMap<PathBuf, Look>,
-    writing: HashSet<PathBuf>,
+    /// Files that are being written, and the time of the last sign of it.
+    writing: HashMap<PathBuf, Instant>,
     moving: HashMap<PathBuf, (Look, Instant)>,
     vanished: HashMap<PathBuf, Instant>,
+    /// Files that could not be looked at last time: they are told of once they can be.
+    unknown: HashSet<PathBuf>,
+    /// The folder itself could not be looked at last time.
+    blind: bool,
     ready: Vec<Change>,
 }
 
@@ -67,9 +91,11 @@ impl Settler {
         Self {
             still,
             known: HashMap::new(),
-            writing: HashSet::new(),
+            writing: HashMap::new(),
             moving: HashMap::new(),
             vanished: HashMap::new(),
+            unknown: HashSet::new(),
+            blind: false,
             ready: Vec::new(),
         }
     }
@@ -84,7 +110,7 @@ impl Settler {
                 self.vanished.remove(&path);
                 self.moving.remove(&path);
                 self.ready.retain(|change| *change != Change::Ready(path.clone()));
-                self.writing.insert(path);
+                self.writing.insert(path, now);
             }
             Sign::Complete(path, look) => {
                 self.writing.remove(&path);
@@ -94,7 +120,7 @@ impl Settler {
                 self.complete(path);
             }
             Sign::Touched(path, look) => {
-                if !self.writing.contains(&path) {
+                if !self.writing.contains_key(&path) {
                     if let Some(look) = look {
                         self.known.insert(path.clone(), look);
                     }
@@ -109,22 +135,32 @@ impl Settler {
         }
     }
 
-    /// The folder was looked at: these files were there.
-    pub fn scan(&mut self, listing: Vec<(PathBuf, Look)>, now: Instant) {
-        let there: HashSet<&Path> = listing.iter().map(|(path, _)| path.as_path()).collect();
+    /// The folder was looked at.
+    pub fn scan(&mut self, listing: impl Into<Listing>, now: Instant) {
+        let Listing { files, unknown } = listing.into();
+        self.blind = false;
+        let there: HashSet<&Path> =
+            files.iter().map(|(path, _)| path).chain(&unknown).map(PathBuf::as_path).collect();
         let seen = self.known.keys().chain(self.moving.keys());
         for path in seen.filter(|path| !there.contains(path.as_path())) {
             self.vanished.entry(path.clone()).or_insert(now);
         }
         self.moving.retain(|path, _| there.contains(path.as_path()));
-        for (path, look) in listing {
+        self.unknown.retain(|path| there.contains(path.as_path()));
+        self.wait_for(&unknown, now);
+        self.writing.retain(|_, since| now.saturating_duration_since(*since) < SILENT);
+        for (path, look) in files {
             // An empty library is one that is about to be written; a configuration may be empty.
             let begun = look.file.1 == 0 && plugin_of(&path).is_none();
-            if self.writing.contains(&path) || begun {
+            if self.writing.contains_key(&path) || begun {
                 self.moving.remove(&path);
                 continue;
             }
             self.vanished.remove(&path);
+            if self.unknown.remove(&path) {
+                // It may have changed and changed back.
+                self.known.remove(&path);
+            }
             if self.known.get(&path) == Some(&look) {
                 self.moving.remove(&path);
                 continue;
@@ -144,12 +180,35 @@ impl Settler {
         }
     }
 
+    /// The folder could not be looked at: nothing is known of its files until it can be again.
+    pub fn scan_failed(&mut self, now: Instant) {
+        self.blind = true;
+        let files: Vec<_> = self.known.keys().chain(self.moving.keys()).cloned().collect();
+        self.wait_for(&files, now);
+        self.writing.values_mut().for_each(|since| *since = now);
+        self.vanished.values_mut().for_each(|since| *since = now);
+    }
+
+    /// What is known of these files waits until they can be looked at again.
+    fn wait_for(&mut self, files: &[PathBuf], now: Instant) {
+        for path in files {
+            self.vanished.remove(path);
+            if let Some((_, since)) = self.moving.get_mut(path) {
+                *since = now;
+            }
+            if let Some(since) = self.writing.get_mut(path) {
+                *since = now;
+            }
+            self.unknown.insert(path.clone());
+        }
+    }
+
     /// What has settled by now.
     pub fn due(&mut self, now: Instant) -> Vec<Change> {
         let gone: Vec<PathBuf> = self
             .vanished
             .iter()
-            .filter(|(_, since)| now.saturating_duration_since(**since) >= GONE)
+            .filter(|(_, since)| !self.blind && now.saturating_duration_since(**since) >= GONE)
             .map(|(path, _)| path.clone())
             .collect();
         for path in gone {
@@ -163,15 +222,16 @@ impl Settler {
     /// When something may settle that has not yet; `None` where nothing is on its way.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        let gone = self.vanished.values().map(|since| *since + GONE);
-        let still = self.moving.values().map(|(_, since)| *since + self.still);
-        gone.chain(still).min()
+        let gone = self.vanished.values().filter(|_| !self.blind).map(|since| *since + GONE);
+        gone.chain(self.next_scan()).min()
     }
 
-    /// Whether a file waits for a scan that finds it unchanged.
+    /// When a scan may find that a file has settled; `None` where no file waits for one.
     #[must_use]
-    pub fn is_moving(&self) -> bool {
-        !self.moving.is_empty()
+    pub fn next_scan(&self) -> Option<Instant> {
+        let still = self.moving.values().map(|(_, since)| *since + self.still);
+        let silent = self.writing.values().map(|since| *since + SILENT);
+        still.chain(silent).min()
     }
 
     fn complete(&mut self, path: PathBuf) {
@@ -205,8 +265,8 @@ mod tests {
     #[test]
     fn a_file_is_ready_when_its_writer_closes_it_and_not_before() {
         let (mut settler, now) = (Settler::new(STILL), Instant::now());
-        settler.note(Sign::Writing(path("a")), now);
         for tick in 0..10 {
+            settler.note(Sign::Writing(path("a")), now + STILL * tick);
             settler.scan(vec![(path("a"), look(7))], now + STILL * tick);
             assert_eq!(settler.due(now + STILL * tick), []);
         }
@@ -269,7 +329,73 @@ mod tests {
         settler.note(Sign::Writing(path("a")), now);
         settler.scan(vec![(path("a"), look(2))], now + STILL);
         assert_eq!(settler.due(now + STILL), []);
+        assert_eq!(settler.next_due(), Some(now + SILENT));
+    }
+
+    #[test]
+    fn a_file_without_news_of_its_writer_settles() {
+        let (mut settler, now) = (Settler::new(STILL), Instant::now());
+        settler.note(Sign::Complete(path("a.toml"), Some(look(1))), now);
+        assert_eq!(settler.due(now), ready("a.toml"));
+        settler.note(Sign::Writing(path("a.toml")), now);
+        assert_eq!(settler.next_scan(), Some(now + SILENT), "it is looked at in time");
+        settler.scan(vec![(path("a.toml"), look(0))], now + SILENT);
+        assert_eq!(settler.due(now + SILENT), []);
+        assert_eq!(settler.next_scan(), Some(now + SILENT + STILL));
+        settler.scan(vec![(path("a.toml"), look(0))], now + SILENT + STILL);
+        assert_eq!(settler.due(now + SILENT + STILL), ready("a.toml"));
         assert_eq!(settler.next_due(), None);
+    }
+
+    #[test]
+    fn a_write_that_changes_nothing_is_not_told() {
+        let (mut settler, now) = (Settler::new(STILL), Instant::now());
+        settler.note(Sign::Complete(path("a"), Some(look(1))), now);
+        assert_eq!(settler.due(now), ready("a"));
+        settler.note(Sign::Writing(path("a")), now);
+        settler.scan(vec![(path("a"), look(1))], now + SILENT);
+        assert_eq!((settler.due(now + SILENT), settler.next_due()), (vec![], None));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_loses_no_file() {
+        let (mut settler, now) = (Settler::new(STILL), Instant::now());
+        for file in ["a", "b"] {
+            settler.note(Sign::Complete(path(file), Some(look(1))), now);
+        }
+        assert_eq!(settler.due(now).len(), 2);
+        settler.note(Sign::Vanished(path("b")), now);
+        settler.note(Sign::Writing(path("c")), now);
+        for tick in 1..10 {
+            settler.scan_failed(now + STILL * tick);
+            assert_eq!(settler.due(now + STILL * tick), []);
+            let next = settler.next_due();
+            assert!(next.is_none_or(|next| next > now + STILL * tick), "nothing is overdue");
+        }
+        let well = now + STILL * 10;
+        settler.scan(vec![(path("a"), look(1))], well);
+        settler.scan(vec![(path("a"), look(1))], well + STILL);
+        let told = settler.due(well + STILL);
+        assert_eq!(told, [ready("a"), vec![Change::Gone(path("b"))]].concat());
+    }
+
+    #[test]
+    fn a_file_with_an_error_is_not_gone() {
+        let (mut settler, now) = (Settler::new(STILL), Instant::now());
+        settler.note(Sign::Complete(path("a"), Some(look(1))), now);
+        assert_eq!(settler.due(now), ready("a"));
+        for tick in 1..10 {
+            let unknown = Listing { files: Vec::new(), unknown: vec![path("a")] };
+            settler.scan(unknown, now + STILL * tick);
+            assert_eq!(settler.due(now + STILL * tick), []);
+            assert_eq!(settler.next_due(), None);
+        }
+        for tick in 10..12 {
+            settler.scan(vec![(path("a"), look(1))], now + STILL * tick);
+        }
+        assert_eq!(settler.due(now + STILL * 11), ready("a"), "it may have changed meanwhile");
+        settler.scan(Listing::default(), now + STILL * 12);
+        assert_eq!(settler.due(now + STILL * 13), [Change::Gone(path("a"))]);
     }
 
     #[test]

@@ -14,6 +14,9 @@ use std::{
 use super::{admission::Admission, beginning, leftover::Leftover, refusal::Refusal};
 use crate::platform::{self, LIBRARY_EXTENSION};
 
+/// The largest library that is taken, in bytes. Copying it holds up the manager of all plugins.
+const MOST: u64 = 1 << 30;
+
 /// Where private copies are made; emptied when it is opened and when the host ends.
 pub struct ShadowDir {
     path: PathBuf,
@@ -66,21 +69,23 @@ impl ShadowDir {
     /// could have written it.
     pub fn copy(&self, file: &Path, admission: &Admission) -> Result<Shadow, Refusal> {
         let unreadable = |operation| move |error| Refusal::unreadable(operation, &error);
-        // Looked at before it is opened: opening a pipe would wait for a writer.
-        let kind = fs::metadata(file).map_err(unreadable("look at it"))?;
-        if !kind.is_file() {
-            let what = if kind.is_dir() { "a directory" } else { "a special file" };
-            return Err(Refusal::NotAFile { what: what.into() });
-        }
+        // Looked at before it is opened: opening a device may do anything.
+        plain(&fs::metadata(file).map_err(unreadable("look at it"))?)?;
         let source = match platform::open_complete(file) {
             // Who writes it is not done.
             Err(error) if platform::is_in_use(&error) => return Err(Refusal::InUse),
             opened => opened.map_err(unreadable("open it"))?,
         };
         let before = source.metadata().map_err(unreadable("look at it"))?;
+        // By now it may be another.
+        plain(&before)?;
         admission.file(file, &before)?;
+        if before.len() > MOST {
+            return Err(Refusal::TooLarge { bytes: before.len(), most: MOST });
+        }
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        let shadow = self.write(&source, &stem)?;
+        // No more than that: somebody may add to it faster than it is copied.
+        let shadow = self.write(&source, before.len(), &stem)?;
         let after = source.metadata().map_err(unreadable("look at it"))?;
         if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
             return Err(Refusal::Unsettled);
@@ -105,13 +110,13 @@ impl ShadowDir {
     pub fn copy_again(&self, shadow: &Shadow) -> Result<Shadow, Refusal> {
         let stem = shadow.path.file_stem().unwrap_or_default().to_string_lossy();
         let stem = stem.split('.').next().unwrap_or_default();
-        self.write(&shadow.content, stem)
+        self.write(&shadow.content, MOST, stem)
     }
 
-    fn write(&self, source: &File, stem: &str) -> Result<Shadow, Refusal> {
+    fn write(&self, source: &File, most: u64, stem: &str) -> Result<Shadow, Refusal> {
         let (path, target) =
             self.make(stem).map_err(|error| Refusal::unreadable("copy it", &error))?;
-        let written = write(source, target)
+        let written = write(source, most, target)
             .and_then(|hash| Ok((hash, platform::persist(|| File::open(&path))?)));
         match written {
             Ok((hash, content)) => {
@@ -185,8 +190,18 @@ impl Drop for Shadow {
     }
 }
 
-fn write(mut source: &File, mut target: File) -> io::Result<blake3::Hash> {
+/// Refuses what is no plain file.
+fn plain(file: &fs::Metadata) -> Result<(), Refusal> {
+    if file.is_file() {
+        return Ok(());
+    }
+    let what = if file.is_dir() { "a directory" } else { "a special file" };
+    Err(Refusal::NotAFile { what: what.into() })
+}
+
+fn write(mut source: &File, most: u64, mut target: File) -> io::Result<blake3::Hash> {
     source.seek(SeekFrom::Start(0))?;
+    let mut source = source.take(most);
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
@@ -285,6 +300,19 @@ mod tests {
             assert_eq!(fs::read(again.path()).unwrap(), b"code");
             assert_eq!(again.hash(), one.hash());
         }
+    }
+
+    // Elsewhere there may have to be as much room.
+    #[cfg(unix)]
+    #[test]
+    fn a_library_that_is_too_large_is_not_copied() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("large.so");
+        File::create(&file).unwrap().set_len(1 << 40).unwrap();
+        let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
+        let refusal = dir.copy(&file, &any()).unwrap_err();
+        assert_eq!(refusal, Refusal::TooLarge { bytes: 1 << 40, most: MOST });
+        assert_eq!(refusal.to_string(), "it has 1099511627776 bytes, and 1073741824 are the most");
     }
 
     #[test]

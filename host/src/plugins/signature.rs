@@ -52,6 +52,13 @@ pub enum BadSignature {
         /// Why.
         error: String,
     },
+    /// The system did not give its file, for a reason that may pass.
+    NoAnswer {
+        /// The file's name.
+        name: String,
+        /// What the system said.
+        error: String,
+    },
     /// It was made with another key.
     OtherKey,
     /// It is of another content.
@@ -103,6 +110,9 @@ impl PluginKey {
         let text = read(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => BadSignature::Missing { name: name() },
             _ if platform::is_in_use(&error) => BadSignature::InUse { name: name() },
+            _ if platform::is_passing(&error) => {
+                BadSignature::NoAnswer { name: name(), error: error.to_string() }
+            }
             _ => unreadable(&error),
         })?;
         let signature = Signature::decode(&text)
@@ -130,12 +140,8 @@ impl PluginKey {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    // Looked at before it is opened: opening a pipe would wait for a writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
     let mut text = String::new();
-    File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
+    platform::open_file(path)?.take(LONGEST).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -166,7 +172,7 @@ impl fmt::Display for BadSignature {
             Self::InUse { name } => {
                 write!(out, "another program has its signature {name} open")
             }
-            Self::Unreadable { name, error } => {
+            Self::Unreadable { name, error } | Self::NoAnswer { name, error } => {
                 write!(out, "its signature {name} cannot be read: {error}")
             }
             Self::OtherKey => out.write_str("its signature was not made with the plugin key"),

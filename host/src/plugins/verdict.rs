@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{manifest::Manifest, refusal::Refusal};
@@ -15,19 +15,35 @@ use crate::platform;
 /// The longest verdict, in bytes: room for thousands of commands.
 pub const MOST: usize = 1 << 20;
 
-/// Writes a verdict. It is there whole or not at all.
+/// Writes a verdict, which is not there for [`read`] before it is published.
 ///
 /// # Errors
 /// The system's.
-pub fn write(file: &Path, judged: &Result<Manifest, Refusal>) -> io::Result<()> {
+pub fn draft(file: &Path, judged: &Result<Manifest, Refusal>) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(judged)?;
     if bytes.len() > MOST {
         let problem = format!("what it says of itself takes more than {MOST} bytes");
         bytes = serde_json::to_vec(&Err::<Manifest, _>(Refusal::Manifest { problem }))?;
     }
-    let draft = file.with_extension("draft");
-    fs::write(&draft, bytes)?;
-    platform::persist(|| fs::rename(&draft, file))
+    fs::write(draft_of(file), bytes)
+}
+
+/// Publishes the verdict that has been written. It is there whole or not at all.
+///
+/// # Errors
+/// The system's.
+pub fn publish(file: &Path) -> io::Result<()> {
+    platform::persist(|| fs::rename(draft_of(file), file))
+}
+
+/// Whether there is a verdict that has not been published.
+#[must_use]
+pub fn is_drafted(file: &Path) -> bool {
+    fs::symlink_metadata(draft_of(file)).is_ok()
+}
+
+fn draft_of(file: &Path) -> PathBuf {
+    file.with_extension("draft")
 }
 
 /// Reads the verdict that a child has left; `None` where it has left none.
@@ -87,7 +103,10 @@ mod tests {
     fn crossed(judged: &Result<Manifest, Refusal>) -> Result<Manifest, Refusal> {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("verdict.json");
-        write(&file, judged).unwrap();
+        draft(&file, judged).unwrap();
+        assert!(is_drafted(&file) && read(&file).is_none(), "it is not published");
+        publish(&file).unwrap();
+        assert!(!is_drafted(&file));
         read(&file).unwrap()
     }
 

@@ -15,7 +15,7 @@ use notify::{
 
 use super::{
     eye::{Eye, is_watched, look_at},
-    settle::{Look, Settler, Sign},
+    settle::{Listing, Look, Settler, Sign},
     signature::library_of,
 };
 use crate::{config::WatchMode, desk::Change, platform};
@@ -56,7 +56,7 @@ impl Watch {
         eye.follow();
         // Now, or what is loaded next and gone a moment later would never have been seen.
         let mut settler = Settler::new(STILL);
-        settler.scan(eye.look(), Instant::now());
+        scan(&mut settler, eye.look(), Instant::now());
         eye.has_other_rights();
         let thread = thread::Builder::new()
             .name("watch".into())
@@ -94,14 +94,15 @@ fn run(
                 // Whether anything is taken from it may have changed, and no file shows that.
                 let touched =
                     |(path, look): &(PathBuf, Look)| Sign::Touched(path.clone(), Some(*look));
-                seen.iter().map(touched).for_each(|sign| settler.note(sign, now));
+                let files = seen.iter().flat_map(|listing| &listing.files);
+                files.map(touched).for_each(|sign| settler.note(sign, now));
             }
-            settler.scan(seen, now);
+            scan(&mut settler, seen, now);
         }
         settler.due(now).into_iter().for_each(&mut changed);
-        let wait = settler.next_due().map_or(next_scan, |due| due.min(next_scan));
         // A file that must look the same for a while is looked at again then.
-        next_scan = if wait < next_scan && settler.is_moving() { wait } else { next_scan };
+        next_scan = settler.next_scan().map_or(next_scan, |due| due.min(next_scan));
+        let wait = settler.next_due().map_or(next_scan, |due| due.min(next_scan));
         let events = eye.events();
         select! {
             recv(events) -> event => {
@@ -122,6 +123,14 @@ fn run(
             recv(stopped) -> _ => return,
             default(wait.saturating_duration_since(Instant::now())) => {}
         }
+    }
+}
+
+/// `None`: the folder could not be looked at.
+fn scan(settler: &mut Settler, seen: Option<Listing>, now: Instant) {
+    match seen {
+        Some(listing) => settler.scan(listing, now),
+        None => settler.scan_failed(now),
     }
 }
 

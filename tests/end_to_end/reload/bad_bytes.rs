@@ -2,7 +2,11 @@
 
 use std::{fs, path::Path};
 
-use dropin_tests::{built, files, reload::slim, require};
+use dropin_tests::{
+    built, files,
+    reload::{marked, slim},
+    require,
+};
 
 /// A file that must not be taken.
 pub(super) struct Bad {
@@ -125,6 +129,11 @@ fn on_unix(what: impl FnOnce() -> Option<What>) -> Option<What> {
     if cfg!(unix) { what() } else { None }
 }
 
+/// What other systems have no section for.
+fn on_linux(what: impl FnOnce() -> Option<What>) -> Option<What> {
+    if cfg!(target_os = "linux") { what() } else { None }
+}
+
 /// The beginning of a library that is there as a linker has written it.
 fn cut(length: impl FnOnce(&[u8]) -> usize) -> Option<What> {
     bytes(files::altered("clock", |bytes| bytes.truncate(length(bytes))))
@@ -197,6 +206,14 @@ pub(super) const EXITS_WELL: Bad = bad(
 pub(super) const EXITS_BADLY: Bad = bad(
     || constructor("_exit(7);"),
     &["it ended the process that probed it: it exited with status 7 before it was judged"],
+);
+pub(super) const ABORTS_LAST: Bad = bad(
+    || on_linux(|| bytes(marked("last-act", "aborts"))),
+    &["it ended the process that probed it: it crashed with signal 6 when it was unloaded"],
+);
+pub(super) const EXITS_LAST: Bad = bad(
+    || on_linux(|| bytes(marked("last-act", "exits"))),
+    &["it ended the process that probed it: it exited with status 0 when it was unloaded"],
 );
 pub(super) const HANGS: Bad = hangs(|| constructor("for (;;) sleep(1);"));
 pub(super) const HANGS_DEAF: Bad =

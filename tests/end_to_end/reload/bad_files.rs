@@ -68,6 +68,8 @@ bad_files! {
     a_constructor_that_exits_badly: EXITS_BADLY;
     a_constructor_that_hangs: HANGS;
     a_constructor_that_spins_and_ignores_signals: HANGS_DEAF;
+    a_destructor_that_aborts: ABORTS_LAST;
+    a_destructor_that_exits_well: EXITS_LAST;
     a_constructor_that_prints_a_gigabyte: PRINTS_A_GIGABYTE;
     a_constructor_that_forges_a_name: FORGES_A_NAME;
     a_constructor_that_forges_the_hosts_word: FORGES_THE_HOSTS_WORD;

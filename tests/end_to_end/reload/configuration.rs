@@ -86,6 +86,16 @@ fn without_the_systems_word_changes_are_noticed_too() {
     host.wait_for_answer("setting", "none");
 }
 
+/// Nothing tells of the end of the writing: it is not closed, as if it had been truncated by its name.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_is_truncated_is_applied() {
+    let host = host();
+    let open = fs::File::options().write(true).open(file(&host)).unwrap();
+    open.set_len(0).unwrap();
+    host.wait_for_answer("setting", "none");
+}
+
 #[test]
 fn a_bad_file_leaves_the_old_values_in_force() {
     let host = host();

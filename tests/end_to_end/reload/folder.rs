@@ -87,6 +87,51 @@ fn a_folder_that_is_a_link_is_followed_where_it_is_pointed() {
     host.wait_for_answer("colour", "four");
 }
 
+/// The plugins folder is reached through a link, in place of which comes something that leads nowhere.
+#[cfg(unix)]
+fn outlasts_an_outage(mode: &str, spoil: fn(&std::path::Path)) {
+    use std::os::unix::fs::symlink;
+    let temp = tempfile::tempdir().unwrap();
+    let [real, link] = ["real", "link"].map(|name| temp.path().join(name));
+    let folder = real.join("plugins");
+    fs::create_dir_all(&folder).unwrap();
+    place(&folder, &library_name("chameleon"), &marked("chameleon", "1"));
+    symlink(&real, &link).unwrap();
+    let setup = setup().without_plugins_folder().flags(&["--watch", mode]);
+    let plugins = setup.plugins_folder();
+    symlink(link.join("plugins"), &plugins).unwrap();
+    let host = setup.start();
+    host.wait_for_answer("colour", "1");
+    for mark in ["2", "3"] {
+        fs::remove_file(&link).unwrap();
+        spoil(&link);
+        let line = host.wait_for_log(&format!("cannot look at {}: ", plugins.display()));
+        assert!(line.contains(" WARN "), "{line}");
+        let started = std::time::Instant::now();
+        // A file that is gone is withdrawn much sooner.
+        wait_until("the host has looked again", LIMIT, || started.elapsed().as_millis() > 500);
+        assert_eq!(Lines::connect(&host).ask("colour").len(), 1, "it is served on");
+        fs::remove_file(&link).unwrap();
+        symlink(&real, &link).unwrap();
+        place(&folder, &library_name("chameleon"), &marked("chameleon", mark));
+        host.wait_for_answer("colour", mark);
+    }
+    host.wait_for_log(&format!("looking at {} works again", plugins.display()));
+    assert!(!host.log().contains("withdrawn"), "{}", host.log());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_behind_looping_links_loses_no_plugin() {
+    outlasts_an_outage("notify", |link| std::os::unix::fs::symlink(link, link).unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_unreachable_polled_folder_loses_no_plugin() {
+    outlasts_an_outage("poll", |link| fs::write(link, "a file").unwrap());
+}
+
 #[test]
 fn polling_finds_what_comes_changes_and_goes() {
     let host = setup_with("keeper", "1").flags(&["--watch", "poll"]).start();

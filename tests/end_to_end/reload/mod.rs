@@ -3,6 +3,7 @@
 mod bad_bytes;
 mod bad_files;
 mod batches;
+mod blocked_threads;
 mod compatibility;
 mod configuration;
 mod flow;

@@ -13,9 +13,9 @@ use dropin_tests::{
 
 use super::{host_with, replace_folder, setup, setup_with};
 
-/// Longer than the host waits for anything else than the end of the writing. Files that stand still
-/// are taken sooner where there is no such sign.
-const LONG: Duration = Duration::from_secs(3);
+/// Longer than a file must stand still that nobody is known to write, and shorter than a writer may
+/// be silent.
+const LONG: Duration = Duration::from_secs(2);
 
 /// Writes version 2 piece by piece and lets it stand unfinished; all the while this holds.
 fn write_slowly(host: &Host, path: &Path, mut holds: impl FnMut()) {

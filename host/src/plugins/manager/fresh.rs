@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Manager, file_name};
-use crate::plugins::{refusal::Refusal, shadow::Shadow};
+use crate::plugins::{folder, refusal::Refusal, shadow::Shadow};
 
 impl Manager {
     /// Copies a file and sees that its content may be run; `None` where it is gone again, or holds
@@ -16,12 +16,11 @@ impl Manager {
         path: &Path,
         anew: bool,
     ) -> Result<Option<Shadow>, Refusal> {
-        let folder = &self.shared.config.plugins;
-        let admitted = self.admission.folder(folder);
+        let admitted = self.admission.folder(&self.shared.config.plugins);
         let shadow = match admitted.and_then(|()| self.shadows.copy(path, &self.admission)) {
             Ok(shadow) => shadow,
             // It went again, and a message about that is on its way.
-            Err(_) if !path.exists() && path.symlink_metadata().is_err() => return Ok(None),
+            Err(_) if folder::is_gone(path) && path.symlink_metadata().is_err() => return Ok(None),
             Err(refusal) => {
                 if !matches!(refusal, Refusal::Insecure(_)) {
                     self.files.remove(path);

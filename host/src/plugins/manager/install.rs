@@ -8,6 +8,7 @@ use crate::{
     plugins::{
         clashes,
         configuration::Given,
+        folder,
         generation::Generation,
         handover::Quiet,
         loader,
@@ -35,15 +36,16 @@ struct Takeover {
 impl Manager {
     /// Checks what a newcomer claims against the host and the plugins that are served.
     pub(super) fn check_clashes(&self, manifest: &Manifest, file: &str) -> Result<(), Refusal> {
-        let folder = &self.shared.config.plugins;
+        let plugins = &self.shared.config.plugins;
         // What is served from this very file is about to go, and so is this plugin as it is served
         // from a file that is gone: it has been renamed.
         let goes = |other: &Arc<Generation>| {
             other.file == file
-                || (other.manifest.name == manifest.name && !folder.join(&other.file).exists())
+                || (other.manifest.name == manifest.name
+                    && folder::is_gone(&plugins.join(&other.file)))
         };
         let served = self.slots.values().filter_map(Slot::generation);
-        clashes::check(manifest, file, folder, served.filter(|other| !goes(other)))
+        clashes::check(manifest, file, plugins, served.filter(|other| !goes(other)))
     }
 
     /// Loads what a probe has approved and serves it in place of the generation before.

@@ -13,6 +13,7 @@ mod pending;
 mod probes;
 mod state;
 mod take;
+mod withdraw;
 
 pub use state::LAST_SAVES;
 
@@ -26,37 +27,20 @@ use std::{
 
 use crossbeam_channel::{Receiver, select};
 
-use self::{
-    candidate::Asked,
-    pending::{Pending, Stopped},
-    probes::Probes,
-};
+use self::{candidate::Asked, pending::Pending, probes::Probes};
 use super::{
-    admission::Admission,
-    configuration::plugin_of,
-    folder,
-    handover::Quiet,
-    refusal::Refusal,
-    retired::{self, Retired},
-    retries::Retries,
-    shadow::ShadowDir,
-    slot::Slot,
-    states::States,
+    admission::Admission, configuration::plugin_of, folder, retired::Retired, retries::Retries,
+    shadow::ShadowDir, slot::Slot, states::States,
 };
 use crate::{
     builtins,
     desk::{Change, Message},
-    news::Event,
     shared::Shared,
     table::{LiveTable, Table},
 };
 
 /// How long the manager waits for a message before it looks at what lingers.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// How long a file that is gone is waited for, at the most, while others are probed: one of them may
-/// be the same plugin under another name.
-const RENAMED: Duration = Duration::from_secs(2);
 
 /// Loads, replaces and retires plugins.
 pub struct Manager {
@@ -124,27 +108,11 @@ impl Manager {
         })
     }
 
-    /// Loads every library in the folder and publishes the table. What cannot be loaded is logged
-    /// and passed over. It takes as long as the slowest probe.
+    /// Loads every library in the folder. What cannot be loaded is logged and passed over. It takes
+    /// as long as the slowest probe.
     pub fn load_folder(&mut self) {
-        let folder = self.shared.config.plugins.clone();
-        let files = match folder::libraries(&folder) {
-            Ok(files) => files,
-            Err(error) => {
-                let folder = folder.display();
-                log::warn!(
-                    "cannot read the plugins folder {folder}: {error}; no plugin until it is there"
-                );
-                return self.publish();
-            }
-        };
-        if files.is_empty() {
-            log::warn!("no plugin in {}; only the host's own commands", folder.display());
-        }
         self.publish();
-        for file in files {
-            self.take(&file, Asked::by_change(false));
-        }
+        self.take_folder();
         // In the order of their names, so that each start ends alike where two claim one name.
         let mut probed = BTreeMap::new();
         while self.probes.is_busy() {
@@ -155,6 +123,34 @@ impl Manager {
         }
         for (candidate, result) in probed.into_values() {
             self.judge(candidate, result);
+        }
+    }
+
+    /// Takes every library in the folder, and tries again later where the folder cannot be read.
+    fn take_folder(&mut self) {
+        let folder = self.shared.config.plugins.clone();
+        let files = match folder::libraries(&folder) {
+            Ok(files) => files,
+            Err(error) => {
+                let again = self.retries.is_known(&folder);
+                if error.kind() != io::ErrorKind::NotFound {
+                    self.retries.later(&folder, Instant::now());
+                }
+                if !again {
+                    let folder = folder.display();
+                    log::warn!(
+                        "cannot read the plugins folder {folder}: {error}; no plugin until it is there"
+                    );
+                }
+                return;
+            }
+        };
+        self.retries.forget(&folder);
+        if files.is_empty() {
+            log::warn!("no plugin in {}; only the host's own commands", folder.display());
+        }
+        for file in files {
+            self.take(&file, Asked::by_change(false));
         }
     }
 
@@ -194,75 +190,20 @@ impl Manager {
         }
     }
 
-    /// Withdraws what was served from a file that is gone; where its state cannot be saved it goes
-    /// on serving, the log says so, and it is tried again.
-    fn gone(&mut self, path: &Path) {
-        if path.exists() {
-            return;
-        }
-        if let Some(mut asked) = self.cancel(path) {
-            asked.answer(&Err(format!("{} is not there", path.display())));
-        }
-        self.files.remove(path);
-        // What is being probed may be the same plugin under another name: then nothing is withdrawn.
-        if self.probes.has_younger(RENAMED) {
-            return self.retries.later(path, Instant::now());
-        }
-        self.retries.forget(path);
-        if let Some(plugin) = self.served_from(&file_name(path)) {
-            self.submit(
-                plugin,
-                pending::Change::Withdraw { disable: false, asked: Asked::default() },
-            );
-        }
-    }
-
-    /// A plugin's state could not be saved, so that it goes on serving.
-    fn tell_not_withdrawn(&mut self, plugin: &str, disable: bool, problem: &str) {
-        let Some(slot) = self.slots.get_mut(plugin) else { return };
-        if disable {
-            return;
-        }
-        log::error!("plugin {plugin}: still served, although its file is gone: {problem}");
-        slot.last_failure = Some((problem.to_owned(), Instant::now()));
-        let path = self.shared.config.plugins.join(&slot.file);
-        self.retries.later(&path, Instant::now());
-    }
-
-    /// Saves a plugin's state and takes its commands out of the table.
-    fn withdraw(&mut self, plugin: &str, disable: bool, force: bool) -> Result<(), Stopped> {
-        let started = Instant::now();
-        let old = self.slots.get(plugin).and_then(Slot::generation).cloned();
-        if let Some(old) = old {
-            let quiet = self.quiet(Some(&old), force)?;
-            let saved = quiet.as_ref().map_or(Ok(()), |quiet| self.save(quiet));
-            saved.map_err(|problem| Refusal::Handover { problem })?;
-            if let Some(slot) = self.slots.get_mut(plugin) {
-                slot.serving = None;
-                // By now the file on the disk knows it.
-                slot.state_bytes = None;
-                slot.withdrawn = Some((Arc::clone(old.shadow()), old.manifest.clone()));
-            }
-            self.publish();
-            quiet.into_iter().for_each(Quiet::move_on);
-            let news = retired::news(&old, Event::Withdrawn, started.elapsed(), String::new());
-            self.shared.newsroom.tell(news);
-            self.retired.add(old);
-        }
-        if let Some(slot) = self.slots.get_mut(plugin).filter(|_| disable) {
-            slot.disabled = true;
-        }
-        self.retry_clashed();
-        Ok(())
-    }
-
     fn tick(&mut self) {
         self.shadows.tidy();
         self.replaced.retain(|table| Arc::strong_count(table) > 1);
         self.advance_all();
         for path in self.retries.due(Instant::now()) {
-            let there = path.exists();
-            self.settled(&if there { Change::Ready(path) } else { Change::Gone(path) });
+            if path == self.shared.config.plugins {
+                self.take_folder();
+                continue;
+            }
+            match path.try_exists() {
+                Ok(true) => self.settled(&Change::Ready(path)),
+                Ok(false) => self.settled(&Change::Gone(path)),
+                Err(_) => self.retries.later(&path, Instant::now()),
+            }
         }
         for over in self.retired.tick(Instant::now(), &self.shared.newsroom) {
             if let Some(slot) = self.slots.get_mut(&over.manifest.name) {

@@ -65,13 +65,13 @@ impl Manager {
             None => {
                 let path = folder.join(plugin);
                 let is_inside = path.parent() == Some(&**folder) && folder::is_library(&path);
-                if !(is_inside && path.exists()) {
+                if !is_inside || folder::is_gone(&path) {
                     return Err(format!("there is no plugin '{plugin}'"));
                 }
                 path
             }
         };
-        if !path.exists() {
+        if folder::is_gone(&path) {
             return Err(format!("{} is not there", path.display()));
         }
         Ok(path)

@@ -1,0 +1,61 @@
+//! Files and folders that cannot be looked at: each is logged when that begins and when it ends.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+};
+
+/// The files and folders that could not be looked at last time.
+#[derive(Debug, Default)]
+pub struct Outages {
+    paths: BTreeSet<PathBuf>,
+}
+
+impl Outages {
+    /// Adds a path, and logs it where it is new. Returns whether it is.
+    pub fn add(&mut self, path: &Path, error: &io::Error) -> bool {
+        let new = self.paths.insert(path.to_owned());
+        if new {
+            log::warn!(
+                "cannot look at {}: {error}; its plugins are served as before, and it is tried \
+                 again until it can be looked at",
+                path.display()
+            );
+        }
+        new
+    }
+
+    /// Notes all that could not be looked at this time. Returns the paths that can be looked at
+    /// again, or are gone.
+    pub fn note(&mut self, failed: Vec<(PathBuf, io::Error)>) -> Vec<PathBuf> {
+        let failing = |path: &PathBuf| failed.iter().any(|(failed, _)| failed == path);
+        let over: Vec<_> = self.paths.iter().filter(|path| !failing(path)).cloned().collect();
+        for path in &over {
+            self.paths.remove(path);
+            log::warn!("looking at {} works again", path.display());
+        }
+        for (path, error) in &failed {
+            self.add(path, error);
+        }
+        over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outage_is_logged_once() {
+        let (mut outages, path) = (Outages::default(), PathBuf::from("plugins"));
+        let failed = || vec![(path.clone(), io::Error::other("no answer"))];
+        for _ in 0..2 {
+            assert!(outages.add(&path, &io::Error::other("no answer")));
+            assert!(!outages.add(&path, &io::Error::other("no answer")));
+            assert_eq!(outages.note(failed()), [] as [PathBuf; 0]);
+            assert_eq!(outages.note(Vec::new()), std::slice::from_ref(&path));
+            assert_eq!(outages.note(Vec::new()), [] as [PathBuf; 0]);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A thread that runs plugin code, and that another thread joins.
+//!
+//! A thread has ended only when its thread-locals are gone. Dropping them runs plugin code, which may
+//! block for ever, and `JoinHandle::is_finished` is true before that. So nobody but a thread that
+//! does nothing else joins one that has run plugin code.
+
+use std::{
+    io,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
+
+/// A thread that runs plugin code.
+pub struct TaskThread {
+    /// Nothing is sent: its end is the sign.
+    ended: Receiver<()>,
+}
+
+impl TaskThread {
+    /// Starts the work. What is `kept` is dropped when the thread has ended, its thread-locals
+    /// included.
+    ///
+    /// # Errors
+    /// The system's, where it has no more threads; nothing is done then.
+    pub fn start<K: Send + 'static>(
+        name: &str,
+        kept: K,
+        work: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        let (alive, ended) = bounded::<()>(0);
+        let (send, started) = bounded::<JoinHandle<()>>(1);
+        let task = name.to_owned();
+        // First, so that the work is never begun without it.
+        thread::Builder::new().name(format!("join {name}")).spawn(move || {
+            if let Ok(thread) = started.recv()
+                && thread.join().is_err()
+            {
+                log::error!("the thread of a plugin's `{task}` panicked");
+            }
+            drop(kept);
+            drop(alive);
+        })?;
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(work)?;
+        // The other thread waits for it.
+        let _ = send.send(thread);
+        Ok(Self { ended })
+    }
+
+    /// Whether the thread has ended, its thread-locals included.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.try_recv() == Err(TryRecvError::Disconnected)
+    }
+
+    /// As [`has_ended`](Self::has_ended); waits for that, but no longer than this.
+    #[must_use]
+    pub fn ends_within(&self, time: Duration) -> bool {
+        self.ended.recv_timeout(time) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, sync::mpsc};
+
+    use super::*;
+
+    /// Blocks when it is dropped, until the other end is.
+    struct Blocks(mpsc::Receiver<()>);
+
+    impl Drop for Blocks {
+        fn drop(&mut self) {
+            let _ = self.0.recv();
+        }
+    }
+
+    thread_local! {
+        static LAST: RefCell<Option<Blocks>> = const { RefCell::new(None) };
+    }
+
+    #[test]
+    fn a_thread_ends_when_its_thread_locals_are_gone() {
+        let (release, blocked) = mpsc::channel();
+        let (kept, dropped) = mpsc::channel::<()>();
+        let (tell, done) = mpsc::channel();
+        let thread = TaskThread::start("task", kept, move || {
+            LAST.set(Some(Blocks(blocked)));
+            tell.send(()).unwrap();
+        });
+        let thread = thread.unwrap();
+        done.recv().unwrap();
+        assert!(!thread.ends_within(Duration::from_millis(20)) && !thread.has_ended());
+        assert_eq!(dropped.try_recv(), Err(mpsc::TryRecvError::Empty), "it is kept");
+        drop(release);
+        assert!(thread.ends_within(Duration::from_secs(60)) && thread.has_ended());
+        assert_eq!(dropped.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+    }
+}
