@@ -39,6 +39,8 @@ mod sessions;
 mod shipped_plugins;
 mod shutdown;
 mod shutdown_pending;
+#[cfg(target_os = "linux")]
+mod signals;
 mod tables;
 mod vanishing;
 mod workers;

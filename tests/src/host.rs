@@ -167,6 +167,12 @@ impl Host {
         system::interrupt(&self.child);
     }
 
+    /// Tells it that its terminal is gone.
+    #[cfg(unix)]
+    pub fn hang_up(&self) {
+        system::hang_up(&self.child);
+    }
+
     /// Waits for its end and returns its exit status, which a killed one does not have.
     #[track_caller]
     pub fn exit(&mut self) -> Option<i32> {

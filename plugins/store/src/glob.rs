@@ -128,7 +128,10 @@ enum Bytes<'a> {
     Any,
     Only(u8),
     /// Those of the class, or all others.
-    Class { class: &'a [u8], inverted: bool },
+    Class {
+        class: &'a [u8],
+        inverted: bool,
+    },
 }
 
 impl Bytes<'_> {
@@ -237,7 +240,8 @@ mod tests {
     #[test]
     fn pattern_and_key_do_not_multiply() {
         // As long as both may be: by trying again, this takes a thousand million comparisons.
-        let (pattern, text) = ("*".to_owned() + &"a".repeat(LONGEST - 2) + "b", vec![b'a'; 1 << 20]);
+        let (pattern, text) =
+            ("*".to_owned() + &"a".repeat(LONGEST - 2) + "b", vec![b'a'; 1 << 20]);
         let mut checks = 0;
         let pattern = Pattern::parse(pattern.as_bytes()).unwrap();
         let found = pattern.matches(&text, || {
