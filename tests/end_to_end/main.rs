@@ -19,6 +19,8 @@ mod client_shells;
 mod client_terminal;
 mod command_line;
 mod command_watch;
+#[cfg(unix)]
+mod crashes;
 mod crowds;
 mod dev;
 mod exhaustion;

@@ -29,6 +29,15 @@ pub fn hang_up(child: &Child) {
     signal(child, rustix::process::Signal::HUP);
 }
 
+/// Has a child abort, as a service manager does with one that hangs.
+///
+/// # Panics
+/// Where it has ended.
+#[cfg(unix)]
+pub fn abort(child: &Child) {
+    signal(child, rustix::process::Signal::ABORT);
+}
+
 #[cfg(unix)]
 fn signal(child: &Child, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_child(child);

@@ -9,6 +9,7 @@ use super::{
     generation::Generation,
     patience::{self, Lost, Patience},
 };
+use crate::crash;
 
 /// A generation that answers no calls: they wait until this is settled. Dropping it lets them in
 /// again, so that whatever goes wrong in between leaves the generation serving.
@@ -70,7 +71,7 @@ pub fn save(
     let saving = Arc::clone(generation);
     saving.saving.store(true, Ordering::SeqCst);
     let saved = patience::within(patience, "save", move || {
-        let saved = saving.live().save();
+        let saved = crash::in_plugin(&saving.manifest.name, "save", || saving.live().save());
         saving.saving.store(false, Ordering::SeqCst);
         saved
     });
@@ -92,6 +93,8 @@ pub fn restore(
     patience: &Patience<'_>,
 ) -> Result<(), String> {
     let generation = Arc::clone(generation);
-    patience::within(patience, "restore", move || generation.live().restore(&state))
-        .unwrap_or_else(|lost| Err(lost.explain("restore", patience.time)))
+    patience::within(patience, "restore", move || {
+        crash::in_plugin(&generation.manifest.name, "restore", || generation.live().restore(&state))
+    })
+    .unwrap_or_else(|lost| Err(lost.explain("restore", patience.time)))
 }

@@ -12,7 +12,7 @@ use super::{
     refusal::Refusal,
     shadow::Shadow,
 };
-use crate::shared::Shared;
+use crate::{crash, shared::Shared};
 
 /// Probes a private copy.
 ///
@@ -42,8 +42,10 @@ pub fn load(
     let (path, approved) = (shadow.path().to_owned(), manifest.clone());
     let give_up = || shared.shutdown.is_stopping();
     let patience = Patience { time: shared.config.probe_timeout, give_up: &give_up };
-    let live = patience::within(&patience, "load", move || open(path, &approved, services))
-        .unwrap_or_else(|lost| Err(explain(lost, patience.time)))?;
+    let live = patience::within(&patience, "load", move || {
+        crash::in_plugin(&approved.name, "create", || open(path, &approved, services))
+    })
+    .unwrap_or_else(|lost| Err(explain(lost, patience.time)))?;
     shadow.hide();
     Ok(Generation::new(manifest, number, file, live, shadow))
 }

@@ -9,6 +9,7 @@ use std::{
 
 use super::generation::Generation;
 use crate::{
+    crash,
     news::{Event, News, Newsroom},
     platform,
 };
@@ -123,7 +124,7 @@ impl Retired {
             let Draining { generation, since } = one;
             let ended = Arc::clone(&generation);
             let thread = std::thread::Builder::new().name("unload".into()).spawn(move || {
-                ended.live().end();
+                crash::in_plugin(&ended.manifest.name, "drop", || ended.live().end());
             });
             match thread {
                 Ok(thread) => {
