@@ -6,12 +6,13 @@
 //!
 //! A call of `exit` in a plugin ends the host in the same way, with the status 70. Not noticed:
 //! `_exit`, `SIGKILL`, and a stack overflow in a thread that a plugin has started itself, which has
-//! no other stack for a handler.
+//! no other stack for a handler. Windows has no such handler here.
 
 #[cfg(unix)]
 mod handler;
 #[cfg(unix)]
 mod line;
+#[cfg(unix)]
 mod place;
 
 use std::{
@@ -20,8 +21,11 @@ use std::{
     path::Path,
 };
 
+#[cfg(unix)]
 pub use self::place::{in_plugin, in_session};
-use crate::{config::LogFormat, platform};
+use crate::config::LogFormat;
+#[cfg(unix)]
+use crate::platform;
 
 /// The exit status when a plugin has called `exit`: `EX_SOFTWARE` of sysexits(3).
 pub const EXIT_STATUS: i32 = 70;
@@ -52,6 +56,18 @@ impl Drop for Watch {
     fn drop(&mut self) {
         allow_exit();
     }
+}
+
+/// Runs a session.
+#[cfg(not(unix))]
+pub fn in_session<R>(_: &crate::entry::SessionEntry, run: impl FnOnce() -> R) -> R {
+    run()
+}
+
+/// Runs code of a plugin that no session has asked for.
+#[cfg(not(unix))]
+pub fn in_plugin<R>(_: &str, _: &'static str, run: impl FnOnce() -> R) -> R {
+    run()
 }
 
 /// From now on the host itself may exit.
