@@ -42,6 +42,9 @@ const FATAL: [(c_int, &str); 7] = [
     (libc::SIGSYS, "SIGSYS"),
 ];
 
+/// The code of a signal that `kill` has sent, `SI_USER` of the system's headers.
+const SENT: c_int = if cfg!(target_os = "linux") { 0 } else { 0x1_0001 };
+
 /// For how long a second crash waits for the report of the first, in milliseconds.
 const PATIENCE: usize = 1_000;
 
@@ -164,11 +167,11 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     let code = info.map_or(0, |info| info.si_code);
     // A fault happens again when the handler returns; a signal that was sent does not. `abort` sends
     // one, by a code that is not the same everywhere.
-    let sent = code <= 0 || signal == libc::SIGABRT;
+    let sent = code <= 0 || code == SENT || signal == libc::SIGABRT;
     if process::id() == known.pid {
         // SAFETY: `kill` has sent it, so that the number of the sender is there.
         let sender = |info: &siginfo_t| unsafe { info.si_pid() };
-        let sender = info.filter(|_| code == libc::SI_USER).map(sender);
+        let sender = info.filter(|_| code == SENT).map(sender);
         let sender = sender.and_then(|pid| u64::try_from(pid).ok());
         report_once(
             known,
