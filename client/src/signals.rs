@@ -49,10 +49,15 @@ impl Signals {
         let _ = events.send(event);
     }
 
+    /// A signal that was ignored when the client started stays ignored, as `nohup` wants it.
     #[cfg(unix)]
     fn start(&self, events: Sender<Event>) -> io::Result<()> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        let mut arriving = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+        let ignored = ignored_signals();
+        let wanted = [SIGHUP, SIGINT, SIGTERM]
+            .into_iter()
+            .filter(|signal| u32::try_from(signal - 1).is_ok_and(|bit| ignored >> bit & 1 == 0));
+        let mut arriving = signal_hook::iterator::Signals::new(wanted)?;
         let signals = self.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in arriving.forever() {
@@ -88,4 +93,13 @@ impl Signals {
         let thread = std::thread::Builder::new().name("signals".to_owned());
         thread.spawn(move || runtime.block_on(listen)).map(drop)
     }
+}
+
+/// The signals that this process ignores, as bits. Linux says it in a file; other systems only say
+/// it to unsafe code, so that a signal counts as not ignored there.
+#[cfg(unix)]
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

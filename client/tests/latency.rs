@@ -152,3 +152,38 @@ mod interrupted {
         }
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn signals_ignored_at_the_start_stay_ignored() {
+    use std::{process::Stdio, sync::mpsc};
+    let (sender, asked) = mpsc::channel();
+    let (reply, answered) = mpsc::channel::<()>();
+    let port = server(move |talk| {
+        talk.greet();
+        assert_eq!(talk.command().unwrap(), ["PING"]);
+        sender.send(()).unwrap();
+        let _ = answered.recv_timeout(fake::PATIENCE);
+        talk.send(b"+PONG\r\n");
+    });
+    let client = client(port);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "trap '' HUP TERM; exec \"$0\" s --latency -r 1"]);
+    shell.arg(client.get_program());
+    for (name, value) in client.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let mut child = shell.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    // By now the client listens to signals.
+    asked.recv_timeout(fake::PATIENCE).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    reply.send(()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+    // 1 is SIGHUP, 2 is SIGINT, 15 is SIGTERM.
+    assert_eq!([1, 2, 15].map(|signal| ignored >> (signal - 1) & 1), [1, 0, 1], "{status}");
+}

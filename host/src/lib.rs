@@ -4,7 +4,7 @@
 //! one way, downwards in this list: `check`, `dev`, `config_command`, `pages`, `key_command`, `doorman`,
 //! `managing` and `scrape`; `server`; `service`; `session`; `threads`, `joiner`, `overtime` and
 //! `input`; `plugins`; `builtins`; `running_call`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
-//! `shutdown`, `state_dir` and `listen`; `entry`; `config` and `logging`; `access`; `metrics` and
+//! `shutdown`, `state_dir` and `listen`; `crash`; `entry`; `config` and `logging`; `access`; `metrics` and
 //! `throttle`; `wire`; `platform`.
 
 pub mod access;
@@ -12,6 +12,7 @@ pub mod builtins;
 mod check;
 pub mod config;
 mod config_command;
+pub mod crash;
 pub mod desk;
 mod dev;
 mod doorman;
@@ -165,6 +166,9 @@ pub fn run<B>(
     let scraped = config.metrics.map(Scrape::listen).transpose().map_err(StartError::Listen)?;
     let port = addresses.first().map_or(config.port, std::net::SocketAddr::port);
     let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
+    crash::report_last(state_dir.path());
+    let _watch = crash::Watch::start(state_dir.path(), config.logs.log_format)
+        .map_err(|error| StartError::System("watch for crashes", error))?;
     let root = state_dir.path().parent().unwrap_or(state_dir.path());
     let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
     let admission = Admission::to(&config.plugins, &config.plugin_trust);
@@ -259,6 +263,7 @@ fn handle_signals(shutdown: &Arc<Shutdown>) -> Result<(), StartError> {
         // Of who closes the console after a Ctrl-C nobody can want that state is lost.
         if limit.is_none() && asked.swap(true, Ordering::SeqCst) {
             log::error!("asked to end a second time: ending at once");
+            crash::allow_exit();
             process::exit(STUCK);
         }
     })

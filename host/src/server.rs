@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, select, unbounded};
 use crate::{
     access::trust::Trust,
     config::{Scheduling, Serve},
+    crash,
     entry::SessionEntry,
     listen::Listeners,
     platform::{self, Spare},
@@ -235,7 +236,7 @@ fn run(leaving: &Leaving) {
     log::debug!("session {id} from {peer} started");
     match Session::new(Arc::clone(shared), Arc::clone(table), Arc::clone(entry)) {
         Ok(mut session) => {
-            let end = session.run();
+            let end = crash::in_session(entry, || session.run());
             log::debug!("session {id} from {peer} ended: {end}");
         }
         Err(error) => log::debug!("session {id} from {peer} was gone at once: {error}"),

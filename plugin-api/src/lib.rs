@@ -44,6 +44,7 @@
 #![warn(missing_docs)]
 
 pub mod abi;
+mod cancel_check;
 mod configuration;
 mod detect;
 mod error;
@@ -66,6 +67,7 @@ pub use log;
 pub use serde;
 
 pub use crate::{
+    cancel_check::CancelCheck,
     configuration::Configured,
     error::{Error, Result},
     facts::{CommandInfo, PluginInfo, SessionInfo},

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    CancelCheck,
     abi::{RawPeer, RawRequest, Span},
     error::{Error, Result},
     facts::{CommandInfo, PluginInfo, SessionInfo},
@@ -147,6 +148,26 @@ impl Request {
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.raw.session.cancelled()
+    }
+
+    /// Returns an error where the request is [`cancelled`](Self::cancelled), for `?` between two
+    /// pieces of work that take more than a few microseconds each. For shorter ones see
+    /// [`cancel_check`](Self::cancel_check).
+    ///
+    /// # Errors
+    /// An error of the kind `CANCELLED`.
+    pub fn check_cancelled(&self) -> Result<()> {
+        if self.cancelled() {
+            return Err(Error::cancelled("the command was cancelled"));
+        }
+        Ok(())
+    }
+
+    /// Watches for cancellation in a loop of many short steps, which calls
+    /// [`step`](CancelCheck::step) in each. The host is asked every 10 ms, not at each step.
+    #[must_use]
+    pub fn cancel_check(&self) -> CancelCheck<'_> {
+        CancelCheck::new(self)
     }
 
     /// Waits, and returns true as soon as the request is [`cancelled`](Self::cancelled), false

@@ -19,9 +19,12 @@ mod client_shells;
 mod client_terminal;
 mod command_line;
 mod command_watch;
+#[cfg(unix)]
+mod crashes;
 mod crowds;
 mod dev;
 mod exhaustion;
+mod fairness;
 mod half_open;
 mod limits;
 mod lines;
@@ -38,6 +41,8 @@ mod sessions;
 mod shipped_plugins;
 mod shutdown;
 mod shutdown_pending;
+#[cfg(target_os = "linux")]
+mod signals;
 mod tables;
 mod vanishing;
 mod workers;

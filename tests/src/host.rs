@@ -167,6 +167,24 @@ impl Host {
         system::interrupt(&self.child);
     }
 
+    /// Tells it that its terminal is gone.
+    #[cfg(unix)]
+    pub fn hang_up(&self) {
+        system::hang_up(&self.child);
+    }
+
+    /// Has it abort.
+    #[cfg(unix)]
+    pub fn abort(&self) {
+        system::abort(&self.child);
+    }
+
+    /// How it has ended, once that is known.
+    #[must_use]
+    pub fn status(&self) -> Option<ExitStatus> {
+        self.status
+    }
+
     /// Waits for its end and returns its exit status, which a killed one does not have.
     #[track_caller]
     pub fn exit(&mut self) -> Option<i32> {

@@ -20,6 +20,24 @@ pub fn interrupt(child: &Child) {
     signal(child, rustix::process::Signal::INT);
 }
 
+/// Tells a child that its terminal is gone.
+///
+/// # Panics
+/// Where it has ended.
+#[cfg(unix)]
+pub fn hang_up(child: &Child) {
+    signal(child, rustix::process::Signal::HUP);
+}
+
+/// Has a child abort, as a service manager does with one that hangs.
+///
+/// # Panics
+/// Where it has ended.
+#[cfg(unix)]
+pub fn abort(child: &Child) {
+    signal(child, rustix::process::Signal::ABORT);
+}
+
 #[cfg(unix)]
 fn signal(child: &Child, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_child(child);

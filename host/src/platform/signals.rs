@@ -2,7 +2,8 @@
 
 use std::{io, time::Duration};
 
-/// Has this called at each SIGINT, SIGTERM and SIGHUP; on Windows at each Ctrl-C and Ctrl-Break,
+/// Has this called at each SIGINT, SIGTERM and SIGHUP that was not ignored when the program started
+/// (`nohup`, or a shell's background job without job control); on Windows at each Ctrl-C and Ctrl-Break,
 /// when the console is closed, and, for a service, when the system shuts down. It is told how long
 /// the system waits before it kills the program, where it does not leave that to the user.
 ///
@@ -10,12 +11,43 @@ use std::{io, time::Duration};
 /// The system's.
 pub fn when_asked_to_end(act: impl FnMut(Option<Duration>) + Send + 'static) -> io::Result<()> {
     #[cfg(unix)]
-    {
-        let mut act = act;
-        ctrlc::set_handler(move || act(None)).map_err(io::Error::other)
-    }
+    return unix(act);
     #[cfg(windows)]
     windows(act)
+}
+
+#[cfg(unix)]
+fn unix(mut act: impl FnMut(Option<Duration>) + Send + 'static) -> io::Result<()> {
+    use signal_hook::{
+        consts::{SIGHUP, SIGINT, SIGTERM},
+        iterator::Signals,
+    };
+    let ignored = ignored_signals();
+    let wanted = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !ignored.holds(*signal));
+    let mut arriving = Signals::new(wanted)?;
+    let thread = std::thread::Builder::new().name("signals".into());
+    thread.spawn(move || arriving.forever().for_each(|_| act(None))).map(drop)
+}
+
+/// Signals, as bits.
+#[cfg(unix)]
+struct SignalSet(u64);
+
+#[cfg(unix)]
+impl SignalSet {
+    fn holds(&self, signal: i32) -> bool {
+        u32::try_from(signal - 1).is_ok_and(|bit| self.0.checked_shr(bit).unwrap_or(0) & 1 == 1)
+    }
+}
+
+/// The signals that this process ignores. Linux says it in a file; other systems only say it to
+/// unsafe code, so that a signal counts as not ignored there.
+#[cfg(unix)]
+fn ignored_signals() -> SignalSet {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    SignalSet(mask.unwrap_or(0))
 }
 
 /// Somebody's logging off is not listened to: services are told of anybody's.
@@ -42,4 +74,19 @@ fn windows(mut act: impl FnMut(Option<Duration>) + Send + 'static) -> io::Result
     };
     let thread = std::thread::Builder::new().name("signals".into());
     thread.spawn(move || runtime.block_on(listen)).map(drop)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use signal_hook::consts::{SIGPIPE, SIGTERM};
+
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_known() {
+        // Rust's runtime ignores this one.
+        let ignored = ignored_signals();
+        assert!(ignored.holds(SIGPIPE) && !ignored.holds(SIGTERM));
+        assert!(!ignored.holds(0) && !ignored.holds(65) && !ignored.holds(i32::MIN + 1));
+    }
 }

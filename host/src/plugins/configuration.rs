@@ -17,7 +17,7 @@ use super::{
     patience::{Lost, Patience},
     refusal::Refusal,
 };
-use crate::platform;
+use crate::{crash, platform};
 
 /// The longest configuration, in bytes.
 const MOST: u64 = 1 << 20;
@@ -145,7 +145,8 @@ pub fn apply(
     }
     let configured = Arc::clone(generation);
     let applied = generation.within(patience, "configure", move || {
-        let applied = configured.live().configure(&text);
+        let name = &configured.manifest.name;
+        let applied = crash::in_plugin(name, "configure", || configured.live().configure(&text));
         configured.configuring.store(false, Ordering::SeqCst);
         applied
     });

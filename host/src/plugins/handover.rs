@@ -10,6 +10,7 @@ use super::{
     generation::Generation,
     patience::{Lost, Patience},
 };
+use crate::crash;
 
 /// A generation that answers no calls: they wait until this is settled. Dropping it lets them in
 /// again, so that whatever goes wrong in between leaves the generation serving.
@@ -110,7 +111,7 @@ pub fn save(
     let saving = Arc::clone(generation);
     saving.saving.store(true, Ordering::SeqCst);
     let saved = generation.within(patience, "save", move || {
-        let saved = saving.live().save();
+        let saved = crash::in_plugin(&saving.manifest.name, "save", || saving.live().save());
         saving.saving.store(false, Ordering::SeqCst);
         saved
     });
@@ -132,7 +133,9 @@ pub fn restore(
     patience: &Patience<'_>,
 ) -> Result<(), String> {
     let restoring = Arc::clone(generation);
-    generation
-        .within(patience, "restore", move || restoring.live().restore(&state))
-        .unwrap_or_else(|lost| Err(lost.explain("restore", patience.time)))
+    let restored = generation.within(patience, "restore", move || {
+        let name = &restoring.manifest.name;
+        crash::in_plugin(name, "restore", || restoring.live().restore(&state))
+    });
+    restored.unwrap_or_else(|lost| Err(lost.explain("restore", patience.time)))
 }

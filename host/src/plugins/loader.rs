@@ -12,7 +12,7 @@ use super::{
     refusal::Refusal,
     shadow::Shadow,
 };
-use crate::shared::Shared;
+use crate::{crash, shared::Shared};
 
 /// Probes a private copy; ends early where `give_up` says so, or the host ends.
 ///
@@ -46,7 +46,8 @@ pub fn load(
     let (path, approved) = (shadow.path().to_owned(), manifest.clone());
     let give_up = || shared.shutdown.is_stopping();
     let patience = Patience { time: shared.config.probe_timeout, give_up: &give_up };
-    let work = move || open(path, &approved, services);
+    let work =
+        move || crash::in_plugin(&approved.name, "create", || open(path, &approved, services));
     let loaded = patience::keeping((), &patience, "load", patience.time, work)
         .map_err(|lost| explain(lost, patience.time))?;
     let live = loaded.result?;

@@ -8,6 +8,7 @@ use std::{
 
 use super::{generation::Generation, task_thread::TaskThread};
 use crate::{
+    crash,
     news::{Event, News, Newsroom},
     platform,
 };
@@ -127,7 +128,7 @@ impl Retired {
             let Draining { generation, since } = one;
             let ended = Arc::clone(&generation);
             let thread = TaskThread::start("unload", (), move || {
-                ended.live().end();
+                crash::in_plugin(&ended.manifest.name, "drop", || ended.live().end());
             });
             match thread {
                 Ok(thread) => {

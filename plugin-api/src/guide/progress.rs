@@ -3,6 +3,19 @@
 //! Each session has a thread of its own, so that a command may take its time. What it must not do is
 //! to go on when the client is gone, has cancelled it, or the host is ending.
 //!
+//! | the work | how it ends early |
+//! | --- | --- |
+//! | waits | [`request.wait(time)`](crate::Request::wait) |
+//! | pieces of some microseconds or more | [`request.check_cancelled()?`](crate::Request::check_cancelled) between two |
+//! | a loop of many short steps | [`check.step()?`](crate::CancelCheck::step), with `let mut check = request.cancel_check()` before the loop |
+//!
+//! The client decides how long its arguments are, so a loop over them is a long one, and so is one
+//! over everything that clients have stored. Two rules keep one client from stopping the others:
+//! take time by the length of the input and never by a product of lengths (search and pattern
+//! matching above all), or bound it; and never work on what a client has sent while a lock is held:
+//! copy or count a reference under the lock, let it go, then work. A session that waits for a lock
+//! cannot be cancelled, and neither can the reload of its plugin go on.
+//!
 //! ```standalone_crate
 //! use std::time::Duration;
 //!

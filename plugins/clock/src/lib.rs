@@ -1,7 +1,7 @@
 //! The time, and a command that takes its time without being in anybody's way.
 
 use std::{
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -39,7 +39,7 @@ impl Default for Config {
 }
 
 struct Clock {
-    face: RwLock<Face>,
+    face: RwLock<Arc<Face>>,
 }
 
 /// What has been configured, understood.
@@ -51,7 +51,7 @@ struct Face {
 
 impl State for Clock {
     fn create(_: &Host) -> Result<Self> {
-        Ok(Self { face: RwLock::new(Face::new(Config::default())?) })
+        Ok(Self { face: RwLock::new(Arc::new(Face::new(Config::default())?)) })
     }
 }
 
@@ -60,7 +60,7 @@ impl Configured for Clock {
 
     fn configure(&self, config: Config) -> Result<()> {
         // Understood before anything is changed.
-        let face = Face::new(config)?;
+        let face = Arc::new(Face::new(config)?);
         *self.face.write().unwrap_or_else(PoisonError::into_inner) = face;
         Ok(())
     }
@@ -114,7 +114,8 @@ fn sleep(_: &Clock, request: &Request) -> Result<u64> {
 }
 
 fn tell(clock: &Clock, request: &Request, format: fn(&Face) -> &str) -> Result<String> {
-    let face = clock.face.read().unwrap_or_else(PoisonError::into_inner);
+    // A zone is looked up in files: without the lock.
+    let face = Arc::clone(&clock.face.read().unwrap_or_else(PoisonError::into_inner));
     let zone = match request.get(0) {
         Some(_) => TimeZone::get(request.text(0)?)?,
         None => face.zone.clone(),

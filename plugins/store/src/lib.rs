@@ -6,9 +6,11 @@ mod map;
 mod record;
 mod snapshot;
 
+use std::collections::BTreeSet;
+
 use plugin_api::{Host, Request, Result, Saved, State, plugin};
 
-use crate::{map::Map, record::Record};
+use crate::{glob::Pattern, map::Map, record::Record};
 
 plugin! {
     state: Map,
@@ -48,6 +50,7 @@ fn get(map: &Map, request: &Request) -> Result<Option<Record>> {
 }
 
 fn del(map: &Map, request: &Request) -> usize {
+    // Never ended early: how many are gone would remain unknown. A request bounds the keys.
     request.arguments().filter(|key| map.remove(key)).count()
 }
 
@@ -56,11 +59,18 @@ fn incr(map: &Map, request: &Request) -> Result<i64> {
     map.add(request.bytes(0)?, by)
 }
 
-fn keys(map: &Map, request: &Request) -> Vec<Vec<u8>> {
-    let pattern = request.get(0).unwrap_or(b"*");
-    let mut keys = map.keys(|key| glob::matches(pattern, key));
-    keys.sort_unstable();
-    keys
+fn keys(map: &Map, request: &Request) -> Result<Vec<Vec<u8>>> {
+    let pattern = Pattern::parse(request.get(0).unwrap_or(b"*"))?;
+    let mut cancel = request.cancel_check();
+    // Sorted as they come: sorting a list at the end could not be interrupted.
+    let mut keys = BTreeSet::new();
+    for record in map.records() {
+        cancel.step()?;
+        if pattern.matches(record.key(), || cancel.step())? {
+            keys.insert(record.key().to_vec());
+        }
+    }
+    Ok(keys.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -71,21 +71,24 @@ impl Map {
             .ok_or_else(|| Error::new("value is not an integer or out of range"))?
             .checked_add(by)
             .ok_or_else(|| Error::new("increment or decrement would overflow"))?;
-        part.replace(Record::new(key, sum.to_string().as_bytes()));
+        let old = part.replace(Record::new(key, sum.to_string().as_bytes()));
+        // It may be the last of many that were restored together: freed without the lock.
+        drop(part);
+        drop(old);
         Ok(sum)
     }
 
-    /// The keys that `wanted` picks, in no order.
-    pub(crate) fn keys(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
-        let mut keys = Vec::new();
-        for part in &self.parts {
-            let part = part.read();
-            keys.extend(part.iter().map(Record::key).filter(|key| wanted(key)).map(<[u8]>::to_vec));
-        }
-        keys
+    /// The records, in no order. A part is locked only while its list is copied, never while the
+    /// caller works on a record.
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
+        self.parts.iter().flat_map(|part| {
+            let records: Vec<Record> = part.read().iter().cloned().collect();
+            records
+        })
     }
 
-    /// Shows every record, in no order.
+    /// Shows every record, in no order. Each part is locked meanwhile: this is for saving, when
+    /// the host lets no call in.
     pub(crate) fn for_each(&self, mut show: impl FnMut(&Record)) {
         for part in &self.parts {
             part.read().iter().for_each(&mut show);
@@ -132,8 +135,15 @@ impl Map {
     }
 }
 
+/// The most bytes that an integer of 64 bits is written in.
+const LONGEST: usize = "-9223372036854775808".len();
+
 /// The integer that is written so and in no other way: no `+`, no spaces, no leading zeros.
 fn integer(bytes: &[u8]) -> Option<i64> {
+    // A part is locked meanwhile: a long value is not looked at.
+    if bytes.len() > LONGEST {
+        return None;
+    }
     let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
     let plain = bytes == b"0" || matches!(digits, [b'1'..=b'9', ..]);
     str::from_utf8(bytes).ok().filter(|_| plain)?.parse().ok()

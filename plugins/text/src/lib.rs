@@ -1,6 +1,7 @@
 //! Works on text: a plugin of plain functions, with no state.
 //!
-//! Several words need no quotes: they are one text with a space between each two.
+//! Several words need no quotes: they are one text with a space between each two. Each command takes
+//! time by the length of the text; those that look at characters one by one can be cancelled.
 
 use std::borrow::Cow;
 
@@ -31,13 +32,26 @@ fn lower(request: &Request) -> Result<String> {
 
 /// A character is what a reader takes for one: `é` and `👩‍🚀` are several code points each.
 fn reverse(request: &Request) -> Result<String> {
-    Ok(request.joined_text()?.graphemes(true).rev().collect())
+    let text = request.joined_text()?;
+    let mut cancel = request.cancel_check();
+    let mut reversed = String::with_capacity(text.len());
+    for character in text.graphemes(true).rev() {
+        cancel.step()?;
+        reversed.push_str(character);
+    }
+    Ok(reversed)
 }
 
 fn count(request: &Request) -> Result<Value> {
     let text = request.joined_text()?;
+    let mut cancel = request.cancel_check();
+    let mut characters = 0_usize;
+    for _ in text.graphemes(true) {
+        cancel.step()?;
+        characters += 1;
+    }
     Ok(Value::map([
-        ("characters", text.graphemes(true).count().into()),
+        ("characters", characters.into()),
         ("words", text.split_whitespace().count().into()),
         ("bytes", text.len().into()),
     ]))
@@ -103,6 +117,16 @@ mod tests {
     fn every_command_wants_a_text() {
         for command in ["echo", "upper", "lower", "reverse", "count"] {
             assert!(reply(command, &[]).is_err(), "{command}");
+        }
+    }
+
+    #[test]
+    fn long_work_ends_when_cancelled() {
+        let plugin = Plugin::start(&PLUGIN).unwrap();
+        plugin.cancel();
+        for command in ["reverse", "count"] {
+            let error = plugin.call(command, &["text"]).unwrap_err();
+            assert_eq!(error.kind(), "CANCELLED", "{command}");
         }
     }
 }

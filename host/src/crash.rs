@@ -1,0 +1,160 @@
+//! The last words of a host that a plugin takes with it.
+//!
+//! Plugins run in the host's process, so that a fault in one ends the host. It then writes what was
+//! running to the log and to a file in its state directory, and ends by the signal as if nothing had
+//! been written: the exit status and a core dump stay. The next start logs the file.
+//!
+//! A call of `exit` in a plugin ends the host in the same way, with the status 70. Not noticed:
+//! `_exit`, `SIGKILL`, and a stack overflow in a thread that a plugin has started itself, which has
+//! no other stack for a handler. Windows has no such handler here.
+
+#[cfg(unix)]
+mod handler;
+#[cfg(unix)]
+mod line;
+#[cfg(unix)]
+mod place;
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    path::Path,
+};
+
+#[cfg(unix)]
+pub use self::place::{in_plugin, in_session};
+use crate::config::LogFormat;
+#[cfg(unix)]
+use crate::platform;
+
+/// The exit status when a plugin has called `exit`: `EX_SOFTWARE` of sysexits(3).
+pub const EXIT_STATUS: i32 = 70;
+
+/// The report's file in the state directory.
+const FILE: &str = "crash";
+/// The most that is read of it. Bytes.
+const LONGEST: u64 = 1_024;
+
+/// Crashes are reported while this lives.
+pub struct Watch(());
+
+impl Watch {
+    /// Reports crashes to the log and to a file in this directory.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn start(state_dir: &Path, format: LogFormat) -> io::Result<Self> {
+        #[cfg(unix)]
+        handler::install(Form::of(format), &state_dir.join(FILE))?;
+        #[cfg(not(unix))]
+        let _ = (state_dir, format);
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        allow_exit();
+    }
+}
+
+/// Runs a session.
+#[cfg(not(unix))]
+pub fn in_session<R>(_: &crate::entry::SessionEntry, run: impl FnOnce() -> R) -> R {
+    run()
+}
+
+/// Runs code of a plugin that no session has asked for.
+#[cfg(not(unix))]
+pub fn in_plugin<R>(_: &str, _: &'static str, run: impl FnOnce() -> R) -> R {
+    run()
+}
+
+/// From now on the host itself may exit.
+pub fn allow_exit() {
+    #[cfg(unix)]
+    handler::allow_exit();
+}
+
+/// Logs the crash of the last run with this state directory, once.
+pub fn report_last(state_dir: &Path) {
+    let path = state_dir.join(FILE);
+    let Ok(file) = File::open(&path) else { return };
+    let mut text = Vec::new();
+    // Where it cannot be read, that there is one says enough.
+    let _ = file.take(LONGEST).read_to_end(&mut text);
+    log::warn!("the last run crashed: {}", String::from_utf8_lossy(&text).trim_end());
+    if let Err(error) = fs::remove_file(&path) {
+        log::warn!("cannot remove {}: {error}", path.display());
+    }
+}
+
+/// How the log is written, see [`logging`](crate::logging).
+#[cfg(unix)]
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    Journal,
+    Json,
+}
+
+#[cfg(unix)]
+impl Form {
+    fn of(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Json => Self::Json,
+            LogFormat::Text if platform::logs_to_journal() => Self::Journal,
+            LogFormat::Text => Self::Text,
+        }
+    }
+
+    /// Writes a log line. The message must need no escapes in JSON: names of plugins and commands
+    /// do not.
+    fn write(self, line: &mut line::Line, time: &line::Line, message: &line::Line) {
+        let (before, between, after) = match self {
+            Self::Text => ("", " ERROR host: ", "\n"),
+            // 2 is critical, see sd-daemon(3).
+            Self::Journal => return line.push_all(&[b"<2>host: ", message.bytes(), b"\n"]),
+            Self::Json => {
+                (r#"{"time":""#, r#"","level":"error","target":"host","message":""#, "\"}\n")
+            }
+        };
+        let (time, message) = (time.bytes(), message.bytes());
+        line.push_all(&[before.as_bytes(), time, between.as_bytes(), message, after.as_bytes()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn report_of_a_crash_is_logged_once() {
+        let folder = tempfile::tempdir().unwrap();
+        report_last(folder.path());
+        fs::write(folder.path().join(FILE), "then fatal: signal 11\n").unwrap();
+        report_last(folder.path());
+        assert!(!folder.path().join(FILE).exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn line_of_a_crash_fits_the_log() {
+        let written = |form: Form| {
+            let (mut line, mut time, mut message) =
+                (line::Line::new(), line::Line::new(), line::Line::new());
+            time.push_time(0, 5);
+            message.push("fatal: signal 11");
+            form.write(&mut line, &time, &message);
+            String::from_utf8(line.bytes().to_vec()).unwrap()
+        };
+        assert_eq!(written(Form::Text), "1970-01-01T00:00:00.005Z ERROR host: fatal: signal 11\n");
+        assert_eq!(written(Form::Journal), "<2>host: fatal: signal 11\n");
+        let json: serde_json::Value = serde_json::from_str(&written(Form::Json)).unwrap();
+        let expected = serde_json::json!({
+            "time": "1970-01-01T00:00:00.005Z", "level": "error", "target": "host",
+            "message": "fatal: signal 11",
+        });
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,58 @@
+//! A command of a shipped plugin that one client makes long holds no other client up.
+
+use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
+
+/// A key as long as an argument may be.
+fn long_key(number: usize) -> String {
+    format!("{}{number:02}", "a".repeat((1 << 20) - 2))
+}
+
+/// A host whose store has so many of them, and a pattern that each of them is like almost to its end.
+fn crowded(keys: usize) -> (Host, String) {
+    let host = Host::start(&["store"]);
+    let mut client = Resp::connect(&host);
+    for number in 0..keys {
+        assert_eq!(client.ask(&["set", &long_key(number), "1"]), Frame::ok());
+    }
+    (host, format!("*{}b", "a".repeat(1_022)))
+}
+
+#[test]
+fn long_keys_command_blocks_nobody_and_is_cancelled() {
+    let (host, pattern) = crowded(8);
+    let (mut client, mut other) = (Resp::connect(&host), Resp::connect(&host));
+    let id = client.ask(&["CLIENT", "ID"]).as_integer().to_string();
+    client.say(&["keys", &pattern]);
+    let mut writes = 0;
+    wait_until("the command is cancelled", LIMIT, || {
+        writes += 1;
+        let key = format!("key {writes}");
+        assert_eq!(other.ask(&["set", &key, "1"]), Frame::ok());
+        assert_eq!(other.ask(&["get", &key]), "1".into());
+        other.ask(&["client", "cancel", &id]) == Frame::Integer(1)
+    });
+    assert_eq!(client.frame(), Frame::error("CANCELLED the command was cancelled"));
+    assert_eq!(client.ask(&["get", &long_key(0)]), "1".into());
+}
+
+#[test]
+fn store_is_replaced_and_saved_during_long_keys_command() {
+    let (mut host, pattern) = crowded(2);
+    let mut client = Resp::connect(&host);
+    client.say(&["keys", &pattern]);
+    let mut other = Lines::connect(&host);
+    let said = other.ask("plugin reload store");
+    assert!(said.starts_with("plugin 'store' serves"), "{said}");
+    client.say(&["keys", &pattern]);
+    assert_eq!(host.ks(), Some(0));
+    assert_eq!(host.logged("not saved"), None);
+    assert_eq!(host.logged("saved while in use"), None);
+}
+
+#[test]
+fn pattern_that_is_too_long_is_an_error() {
+    let host = Host::start(&["store"]);
+    let mut client = Resp::connect(&host);
+    let error = Frame::error("ERR GLOB is longer than 1024 bytes");
+    assert_eq!(client.ask(&["keys", &"*a".repeat(250_000)]), error);
+}

@@ -1,0 +1,36 @@
+//! Signals that ask the host to end, and those that it was started to ignore.
+
+use dropin_tests::{Host, Lines, Setup};
+
+/// A host that is started with these signals ignored, as `nohup` and shells do it.
+fn deaf_to(signals: &str) -> Host {
+    let script = format!("trap '' {signals}; exec \"$0\" \"$@\"");
+    Setup::new().plugins(&["clock"]).started_by(&["sh", "-c", &script]).start()
+}
+
+/// It goes on: a command that the host's end would cut short is not.
+#[track_caller]
+fn serves(host: &Host) {
+    let slept = Lines::connect(host).ask("sleep 200");
+    assert!(slept.parse::<u64>().is_ok(), "{slept}");
+}
+
+#[test]
+fn host_survives_signals_ignored_at_its_start() {
+    let mut host = deaf_to("HUP INT");
+    host.hang_up();
+    host.interrupt();
+    serves(&host);
+    host.terminate();
+    assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+fn host_ends_in_order_at_a_hangup() {
+    let mut host = deaf_to("TERM");
+    host.terminate();
+    serves(&host);
+    host.hang_up();
+    assert_eq!(host.exit(), Some(0));
+    host.wait_for_log("host: ended");
+}
