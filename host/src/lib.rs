@@ -79,8 +79,10 @@ use crate::{
 
 /// The exit status when the host cannot start.
 const FAILED: u8 = 1;
-/// The exit status when a worker outlasted the grace.
+/// The exit status when a worker outlasted the grace, or a second signal ended the host.
 const STUCK: i32 = 3;
+/// The exit status when the state of a plugin was not saved, whatever else happened.
+const UNSAVED: i32 = 4;
 
 /// The program: arguments to exit code.
 #[must_use]
@@ -119,6 +121,7 @@ fn serve<B>(config: Serve, beside: impl FnOnce(&Shared) -> Result<B, StartError>
         Ok(Outcome::Orderly) => ExitCode::SUCCESS,
         // Threads still run in plugins; to return would pull the code from under them.
         Ok(Outcome::Stuck(_)) => process::exit(STUCK),
+        Ok(Outcome::Unsaved(_)) => process::exit(UNSAVED),
         Err(error) => {
             logging::cannot_start(log_format, &error);
             ExitCode::from(FAILED)
@@ -183,7 +186,7 @@ pub fn run<B>(
     }
     platform::own_program()
         .map_err(|error| StartError::System("find its own program, to probe with", error))?;
-    let (shutdown, stop) = Shutdown::new(config.grace);
+    let (shutdown, stop) = Shutdown::new(config.grace, config.save_timeout);
     let shutdown = Arc::new(shutdown);
     handle_signals(&shutdown)?;
     let (desk, orders) = Desk::new();
@@ -243,6 +246,12 @@ pub fn run<B>(
         Outcome::Orderly => log::info!("ended"),
         Outcome::Stuck(threads) => {
             log::error!("ended without {threads} thread(s) that outlasted the grace");
+        }
+        Outcome::Unsaved(threads) => {
+            if threads > 0 {
+                log::error!("{threads} thread(s) outlasted the grace");
+            }
+            log::error!("ended without the state of every plugin saved, see above");
         }
     }
     Ok(outcome)

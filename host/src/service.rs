@@ -20,6 +20,17 @@ pub fn stopping() {
     platform::tell_service_manager("STOPPING=1\nSTATUS=shutting down");
 }
 
+/// For how long the host asks at a time, when its end takes long. It asks again long before.
+const EXTENSION: Duration = Duration::from_secs(30);
+
+/// The end takes long, for this reason: it is alive, and wants more time than the unit gives it.
+pub fn still_stopping(why: &str) {
+    let extension = EXTENSION.as_micros();
+    platform::tell_service_manager(&format!(
+        "EXTEND_TIMEOUT_USEC={extension}\nWATCHDOG=1\nSTATUS={why}"
+    ));
+}
+
 /// What is told again and again.
 pub struct Pulse {
     /// How often the manager wants to hear something; else it takes the host for hung.

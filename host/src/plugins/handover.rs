@@ -82,6 +82,23 @@ pub fn save(
     })
 }
 
+/// As [`save`], but without a deadline rather than not at all where the system has no thread for it.
+///
+/// # Errors
+/// What the plugin says, or that it took too long.
+pub fn save_last(
+    generation: &Arc<Generation>,
+    patience: &Patience<'_>,
+) -> Result<Option<Vec<u8>>, String> {
+    let saving = Arc::clone(generation);
+    let saved = patience::within(patience, "save", move || saving.live().save());
+    saved.unwrap_or_else(|lost| match lost {
+        Lost::NoThread => generation.live().save(),
+        Lost::GivenUp => Err("its `save` has not returned in time".into()),
+        lost => Err(lost.explain("save", patience.time)),
+    })
+}
+
 /// Hands state to a generation that has not been called yet.
 ///
 /// # Errors

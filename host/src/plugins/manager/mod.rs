@@ -9,7 +9,7 @@ mod orders;
 mod state;
 mod take;
 
-pub use state::LAST_SAVES;
+pub use state::LAST_UNLOADS;
 
 use std::{
     collections::BTreeMap,
