@@ -95,8 +95,8 @@ pub fn main() -> ExitCode {
         Some(Action::Check { file, probe_timeout, trust, .. }) => {
             check::run(&file, probe_timeout, &trust)
         }
-        Some(Action::Config { .. }) => {
-            print!("{}", config_command::describe(&settings));
+        Some(Action::Config { serve, .. }) => {
+            print!("{}", config_command::describe(&settings, serve.state_root().as_deref()));
             ExitCode::SUCCESS
         }
         Some(Action::Completion { shell }) => pages::completion(shell, own_name().as_deref()),
@@ -166,6 +166,7 @@ pub fn run<B>(
     let scraped = config.metrics.map(Scrape::listen).transpose().map_err(StartError::Listen)?;
     let port = addresses.first().map_or(config.port, std::net::SocketAddr::port);
     let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
+    state_dir.tell(config.port == 0);
     let root = state_dir.path().parent().unwrap_or(state_dir.path());
     let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
     let admission = Admission::to(&config.plugins, &config.plugin_trust);
