@@ -191,7 +191,7 @@ pub struct Serve {
 
     /// How long the running calls of a plugin that hands its state over may take to finish, and
     /// how long its saving, restoring and configuring may take while the host runs, in seconds. A state
-    /// from the disk may take a second more for each 32 MiB.
+    /// from the disk may take a second more for each 8 MiB.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds,
           help_heading = PLUGINS)]
     pub handover_timeout: Duration,

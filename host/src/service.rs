@@ -38,6 +38,7 @@ pub struct Pulse {
     /// Somebody listens.
     heard: bool,
     alive: Option<Instant>,
+    extended: Option<Instant>,
     status: Option<(Instant, String)>,
 }
 
@@ -46,7 +47,7 @@ impl Pulse {
     #[must_use]
     pub fn new() -> Self {
         let (watchdog, heard) = (platform::watchdog(), platform::has_service_manager());
-        Self { watchdog, heard, alive: None, status: None }
+        Self { watchdog, heard, alive: None, extended: None, status: None }
     }
 
     /// How often [`beat`](Self::beat) is wanted: as usual, or more often for the watchdog, with time
@@ -69,6 +70,10 @@ impl Pulse {
             self.alive = Some(now);
         }
         let stopping = shared.shutdown.is_stopping();
+        if stopping && due(self.extended, STATUS) {
+            still_stopping("shutting down");
+            self.extended = Some(now);
+        }
         if !stopping && due(self.status.as_ref().map(|(last, _)| *last), STATUS) {
             let status = status(shared, table);
             if self.status.as_ref().is_none_or(|(_, before)| *before != status) {

@@ -16,6 +16,7 @@ pub mod library;
 pub mod loader;
 pub mod manager;
 pub mod manifest;
+pub mod parallel;
 pub mod patience;
 pub mod probe;
 pub mod refusal;

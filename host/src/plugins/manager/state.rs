@@ -1,6 +1,7 @@
 //! State: handed over, written down, and saved for the last time.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,6 +14,7 @@ use super::Manager;
 use crate::plugins::{
     generation::Generation,
     handover::{self, Quiet},
+    parallel,
     patience::Patience,
     retired,
     saves::{Saves, Stage},
@@ -29,7 +31,7 @@ const LAST_CALLS: Duration = Duration::from_secs(1);
 const UNBOUNDED: Duration = Duration::from_secs(400 * 86_400);
 
 /// A state on the disk is restored with a second more for each so many bytes.
-const RESTORED_PER_SECOND: u64 = 32 << 20;
+const RESTORED_PER_SECOND: u64 = 8 << 20;
 
 impl Manager {
     /// State, from the generation before, or else from the disk. Returns the quieted generation,
@@ -132,24 +134,17 @@ impl Manager {
     /// Saves all states at once, so that one that does not return costs the others nothing.
     fn save_all(&self, serving: &[Arc<Generation>]) {
         let failed = AtomicUsize::new(0);
-        let save = |generation| {
+        let saving: Vec<_> = serving.iter().filter(|one| one.live().saves()).collect();
+        let thread = || thread::Builder::new().name("last save".into());
+        let without_thread = |generation: &&Arc<Generation>, error: &io::Error| {
+            let name = &generation.manifest.name;
+            log::warn!("plugin {name}: its state is saved after the others': no thread ({error})");
+        };
+        parallel::for_each(&saving, thread, without_thread, |generation| {
             if !self.save_last(generation) {
                 failed.fetch_add(1, Ordering::SeqCst);
             }
-        };
-        let saving: Vec<_> = serving.iter().filter(|one| one.live().saves()).collect();
-        let mut without_thread = Vec::new();
-        thread::scope(|scope| {
-            for generation in saving {
-                let thread = thread::Builder::new().name("last save".into());
-                if let Err(error) = thread.spawn_scoped(scope, || save(generation)) {
-                    let name = &generation.manifest.name;
-                    log::warn!("plugin {name}: its state is saved after the others': {error}");
-                    without_thread.push(generation);
-                }
-            }
         });
-        without_thread.into_iter().for_each(save);
         self.states.saves().finish(failed.into_inner());
     }
 
