@@ -93,23 +93,28 @@ impl Managing {
                 .join()
                 .map_err(|_| log::error!("the manager of plugins panicked"))
                 .is_ok();
-        let stuck = match outcome {
-            Outcome::Orderly => 0,
-            Outcome::Stuck(threads) | Outcome::Unsaved(threads) => threads,
-        };
-        let stuck = stuck + usize::from(!ended);
-        match (self.saves.failed_last(), stuck) {
-            (Some(0), 0) => Outcome::Orderly,
-            (Some(0), stuck) => Outcome::Stuck(stuck),
-            (Some(_), stuck) => Outcome::Unsaved(stuck),
-            (None, stuck) => {
-                // It panicked, or something that has no deadline hangs.
-                let now = Instant::now();
-                let what = self.saves.describe(now).unwrap_or_else(|| "of every plugin".into());
-                log::error!("states not saved, since the manager did not finish: {what}");
-                Outcome::Unsaved(stuck)
-            }
+        let saved = self.saves.failed_last();
+        if saved.is_none() {
+            // It panicked, or something that has no deadline hangs.
+            let what = self.saves.describe(Instant::now());
+            let what = what.unwrap_or_else(|| "of every plugin".into());
+            log::error!("states not saved, since the manager did not finish: {what}");
         }
+        overall(outcome, ended, saved)
+    }
+}
+
+/// How the host has ended: how serving ended, whether the manager has ended, and how many states it
+/// could not save, where it came so far.
+fn overall(serving: Outcome, ended: bool, failed: Option<usize>) -> Outcome {
+    let stuck = match serving {
+        Outcome::Orderly => 0,
+        Outcome::Stuck(threads) | Outcome::Unsaved(threads) => threads,
+    };
+    match (failed, stuck + usize::from(!ended)) {
+        (Some(0), 0) => Outcome::Orderly,
+        (Some(0), stuck) => Outcome::Stuck(stuck),
+        (_, stuck) => Outcome::Unsaved(stuck),
     }
 }
 
@@ -127,7 +132,7 @@ fn wait_for(done: &Receiver<()>, saves: &Saves, shared: &Shared) -> bool {
             saved = Some(now);
         }
         let end = match saved {
-            Some(saved) => Some(shared.shutdown.deadline().unwrap_or(now).max(saved)),
+            Some(saved) => Some(shared.shutdown.deadline().unwrap_or(saved).max(saved)),
             None => shared.shutdown.save_deadline(),
         };
         if end.is_some_and(|end| now >= end + LAST_UNLOADS + LEAVE) {
@@ -139,6 +144,27 @@ fn wait_for(done: &Receiver<()>, saves: &Saves, shared: &Shared) -> bool {
         if progress.is_some() && now >= tell_at {
             log::info!("still saving: {why}");
             tell_at = now + TELL;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_saved_ends_in_order() {
+        let (orderly, stuck) = (Outcome::Orderly, Outcome::Stuck(2));
+        assert_eq!(overall(orderly, true, Some(0)), Outcome::Orderly);
+        assert_eq!(overall(orderly, false, Some(0)), Outcome::Stuck(1));
+        assert_eq!(overall(stuck, true, Some(0)), Outcome::Stuck(2));
+        for ended in [true, false] {
+            let threads = usize::from(!ended);
+            // The second is a manager that panicked or hangs.
+            for failed in [Some(1), None] {
+                assert_eq!(overall(orderly, ended, failed), Outcome::Unsaved(threads));
+                assert_eq!(overall(stuck, ended, failed), Outcome::Unsaved(2 + threads));
+            }
         }
     }
 }

@@ -39,6 +39,9 @@ const PIECE: usize = 4 << 20;
 /// How long it is tried at most to replace a file that somebody else has (Windows).
 const HELD: Duration = Duration::from_secs(10);
 
+/// How long it is tried at most to keep the file before it.
+const HELD_BEFORE: Duration = Duration::from_secs(1);
+
 /// Where plugins' saved state lies.
 pub struct States {
     folder: PathBuf,
@@ -65,6 +68,8 @@ struct Writing {
     state: Vec<u8>,
     /// Until when it is tried again where somebody else has a file.
     held: Instant,
+    /// For how long where somebody else has the file before it.
+    before_held: Duration,
     /// Nobody waits for it any more, so that nothing may come of it.
     abandoned: AtomicBool,
     all: Arc<Mutex<BTreeSet<String>>>,
@@ -193,6 +198,7 @@ impl States {
             state,
             // Before the patience is over, so that there is time for another name.
             held: Instant::now() + HELD.min(patience.time / 2),
+            before_held: HELD_BEFORE.min(patience.time / 4),
             abandoned: AtomicBool::new(false),
             all: Arc::clone(&self.writing),
         })
@@ -258,7 +264,8 @@ impl Writing {
             // Some file systems have no second names.
             fs::copy(file, &link)?;
         }
-        let renamed = platform::persist(|| self.disk.rename(&link, &before));
+        let deadline = Instant::now() + self.before_held;
+        let renamed = platform::persist_until(deadline, || self.disk.rename(&link, &before));
         // Where both are the same file already, renaming does nothing.
         durable::remove(&link)?;
         renamed

@@ -220,7 +220,7 @@ fn a_save_that_fails_at_the_end_leaves_the_state_that_was_saved_before() {
         assert_eq!(host.ks(), Some(4));
         let line = host.wait_for_log("plugin keeper: state not saved: ");
         let file = succession.file("keeper.state");
-        let left = format!("; {} still holds an earlier state", file.display());
+        let left = format!("is still in {}", file.display());
         assert!(line.contains(" ERROR ") && line.ends_with(&left), "{line}");
         assert_eq!(succession.kept("keeper.state"), "pearls");
     }

@@ -1,6 +1,7 @@
 //! State: handed over, written down, and saved for the last time.
 
 use std::{
+    cell::Cell,
     io,
     sync::{
         Arc,
@@ -29,6 +30,9 @@ const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// Longer than any flag.
 const UNBOUNDED: Duration = Duration::from_secs(400 * 86_400);
+
+/// How often the log tells how far a write is, while the host serves.
+const TELL: Duration = Duration::from_secs(5);
 
 /// A state on the disk is restored with a second more for each so many bytes.
 const RESTORED_PER_SECOND: u64 = 8 << 20;
@@ -90,7 +94,19 @@ impl Manager {
 
     /// Writes a state to the disk. That has a bound of its own, which a large state needs.
     fn keep_state(&self, plugin: &str, state: Vec<u8>) -> Result<(), String> {
-        let give_up = || self.shared.shutdown.is_saving_over();
+        let shutdown = &self.shared.shutdown;
+        let tell_at = Cell::new(Instant::now() + TELL);
+        // Asked again and again while the disk writes.
+        let give_up = || {
+            let now = Instant::now();
+            // Who ends the host tells the same.
+            if now >= tell_at.get() && !shutdown.is_stopping() {
+                tell_at.set(now + TELL);
+                let progress = self.states.saves().describe(now);
+                log::info!("still saving: {}", progress.unwrap_or_else(|| plugin.to_owned()));
+            }
+            shutdown.is_saving_over()
+        };
         let patience = Patience { time: self.save_timeout(), give_up: &give_up };
         self.states.keep(plugin, state, &patience)
     }
@@ -165,11 +181,16 @@ impl Manager {
             Some(state) => self.keep_state(name, state),
             None => Ok(()),
         });
+        if let Err(problem) = &kept {
+            // Not looked at: the disk may hang.
+            let file = self.states.file(name);
+            let file = file.display();
+            log::error!(
+                "plugin {name}: state not saved: {problem}; an earlier state, if there is one, is \
+                 still in {file}"
+            );
+        }
         saves.done(name);
-        let Err(problem) = kept else { return true };
-        let file = self.states.file(name);
-        let left = if file.exists() { "still holds an earlier state" } else { "is not there" };
-        log::error!("plugin {name}: state not saved: {problem}; {} {left}", file.display());
-        false
+        kept.is_ok()
     }
 }
