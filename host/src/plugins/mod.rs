@@ -28,6 +28,7 @@ pub mod shadow;
 pub mod signature;
 pub mod slot;
 pub mod state_file;
+mod state_write;
 pub mod states;
 pub mod verdict;
 pub mod watch;

@@ -1,4 +1,8 @@
-use std::{sync::atomic::AtomicUsize, time::Duration};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use super::*;
 
