@@ -166,10 +166,14 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_owned);
     fs::create_dir_all(&folder)?;
-    let mut beside = tempfile::Builder::new().prefix(".client.toml.").tempfile_in(folder)?;
+    let mut beside = tempfile::Builder::new().prefix(".client.toml.").tempfile_in(&folder)?;
     beside.write_all(text.as_bytes())?;
     beside.as_file().sync_all()?;
     beside.persist(path)?;
+    if cfg!(unix) {
+        // Or a power cut could bring the old file back. Some file systems flush no folders.
+        let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    }
     Ok(())
 }
 

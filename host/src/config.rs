@@ -47,8 +47,9 @@ environment variable: DROPIN_ and its name, in capitals and with underscores (DR
 unless another is named above. A flag wins over the environment, the environment over the file. \
 `host config` prints what is in force, and where it comes from.
 
-Exit status: 0 after an orderly end, 1 when the host cannot start, 2 on wrong usage, 3 when a worker \
-outlasted the grace and the host ended without it.
+Exit status: 0 after an orderly end with every state saved, 1 when the host cannot start, 2 on wrong \
+usage, 3 when a worker outlasted the grace and the host ended without it, or a second signal ended it \
+at once, 4 when the state of a plugin could not be saved, whatever else happened.
 
 Examples:
   host --port 5000 --plugins ./plugins
@@ -168,6 +169,13 @@ pub struct Serve {
           help_heading = SERVING)]
     pub grace: Duration,
 
+    /// How long the saving of plugins' states may take, in seconds, when the host ends after the grace,
+    /// or when a plugin is withdrawn; 0 waits as long as it takes. A state that is not saved by then is
+    /// lost, and the file from its last save stays.
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds,
+          help_heading = SERVING)]
+    pub save_timeout: Duration,
+
     /// How sessions take turns where processors are short (Linux): with `batch`, who runs finishes
     /// first, which serves more requests; with `normal`, who is woken may interrupt, which waits less
     /// beside work that needs processors for long.
@@ -181,8 +189,9 @@ pub struct Serve {
           help_heading = PLUGINS)]
     pub watch: WatchMode,
 
-    /// How long a plugin's saving, restoring and configuring may take, in seconds; and after how long
-    /// a change that waits for running calls is reported. New calls go on meanwhile.
+    /// How long a plugin's saving, restoring and configuring may take while the host runs, in seconds; a
+    /// state from the disk may take a second more for each 8 MiB. Also after how long a change that
+    /// waits for running calls is reported; new calls go on meanwhile.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds,
           help_heading = PLUGINS)]
     pub handover_timeout: Duration,

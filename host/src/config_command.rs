@@ -1,12 +1,21 @@
 //! `host config`: the settings in force, and where each comes from.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 use crate::config::Setting;
 
 /// The settings as a settings file: what is not set is a comment, and so is where a value is from.
+/// Where no state directory is set, the one in force is `state_root`.
 #[must_use]
-pub(crate) fn describe(settings: &[Setting]) -> String {
+pub(crate) fn describe(settings: &[Setting], state_root: Option<&Path>) -> String {
+    let in_force = |setting: &Setting| {
+        let mut setting = setting.clone();
+        if setting.name == "state-dir" && setting.values.is_none() {
+            setting.values = state_root.map(|root| vec![root.to_string_lossy().into_owned()]);
+        }
+        setting
+    };
+    let settings: Vec<Setting> = settings.iter().map(in_force).collect();
     let lines: Vec<(String, &Setting)> =
         settings.iter().map(|setting| (line(setting), setting)).collect();
     let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or_default();
@@ -59,7 +68,7 @@ mod tests {
             setting("state-dir", None, false, Origin::Default),
             setting("switch", Some(&["true"]), false, Origin::Environment("X".into())),
         ];
-        let text = describe(&settings);
+        let text = describe(&settings, None);
         let table: toml::Table = text.parse().unwrap();
         assert_eq!(table["port"].as_integer(), Some(5000));
         assert_eq!(table["plugins"].as_str(), Some("a \"b\"\\c"));
@@ -71,5 +80,8 @@ mod tests {
             assert!(text.contains(line), "{text}");
         }
         assert!(text.contains("# state-dir is not set"), "{text}");
+        let text = describe(&settings, Some(Path::new("/home/ada/state")));
+        let table: toml::Table = text.parse().unwrap();
+        assert_eq!(table["state-dir"].as_str(), Some("/home/ada/state"));
     }
 }

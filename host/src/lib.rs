@@ -82,8 +82,10 @@ use crate::{
 
 /// The exit status when the host cannot start.
 const FAILED: u8 = 1;
-/// The exit status when a worker outlasted the grace.
+/// The exit status when a worker outlasted the grace, or a second signal ended the host.
 const STUCK: i32 = 3;
+/// The exit status when the state of a plugin was not saved, whatever else happened.
+const UNSAVED: i32 = 4;
 
 /// The program: arguments to exit code.
 #[must_use]
@@ -96,8 +98,8 @@ pub fn main() -> ExitCode {
         Some(Action::Check { file, probe_timeout, trust, .. }) => {
             check::run(&file, probe_timeout, &trust)
         }
-        Some(Action::Config { .. }) => {
-            print!("{}", config_command::describe(&settings));
+        Some(Action::Config { serve, .. }) => {
+            print!("{}", config_command::describe(&settings, serve.state_root().as_deref()));
             ExitCode::SUCCESS
         }
         Some(Action::Completion { shell }) => pages::completion(shell, own_name().as_deref()),
@@ -122,6 +124,7 @@ fn serve<B>(config: Serve, beside: impl FnOnce(&Shared) -> Result<B, StartError>
         Ok(Outcome::Orderly) => ExitCode::SUCCESS,
         // Threads still run in plugins; to return would pull the code from under them.
         Ok(Outcome::Stuck(_)) => process::exit(STUCK),
+        Ok(Outcome::Unsaved(_)) => process::exit(UNSAVED),
         Err(error) => {
             logging::cannot_start(log_format, &error);
             ExitCode::from(FAILED)
@@ -169,6 +172,7 @@ pub fn run<B>(
     crash::report_last(state_dir.path());
     let _watch = crash::Watch::start(state_dir.path(), config.logs.log_format)
         .map_err(|error| StartError::System("watch for crashes", error))?;
+    state_dir.tell(config.port == 0);
     let root = state_dir.path().parent().unwrap_or(state_dir.path());
     let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
     let admission = Admission::to(&config.plugins, &config.plugin_trust);
@@ -189,7 +193,7 @@ pub fn run<B>(
     }
     platform::own_program()
         .map_err(|error| StartError::System("find its own program, to probe with", error))?;
-    let (shutdown, stop) = Shutdown::new(config.grace);
+    let (shutdown, stop) = Shutdown::new(config.grace, config.save_timeout);
     let shutdown = Arc::new(shutdown);
     handle_signals(&shutdown)?;
     let (desk, orders) = Desk::new();
@@ -249,6 +253,12 @@ pub fn run<B>(
         Outcome::Orderly => log::info!("ended"),
         Outcome::Stuck(threads) => {
             log::error!("ended without {threads} thread(s) that outlasted the grace");
+        }
+        Outcome::Unsaved(threads) => {
+            if threads > 0 {
+                log::error!("{threads} thread(s) outlasted the grace");
+            }
+            log::error!("ended without the state of every plugin saved, see above");
         }
     }
     Ok(outcome)

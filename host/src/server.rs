@@ -40,8 +40,10 @@ const LOOK: Duration = Duration::from_millis(250);
 pub enum Outcome {
     /// Every thread has been joined.
     Orderly,
-    /// This many sessions still ran a worker when the grace was over.
+    /// This many threads still ran a worker when the grace was over.
     Stuck(usize),
+    /// Not every state was saved, or it is not known, and this many threads still ran.
+    Unsaved(usize),
 }
 
 /// Serves until the host is asked to end, then ends every session and joins every thread.

@@ -20,6 +20,17 @@ pub fn stopping() {
     platform::tell_service_manager("STOPPING=1\nSTATUS=shutting down");
 }
 
+/// For how long the host asks at a time, when its end takes long. It asks again long before.
+const EXTENSION: Duration = Duration::from_secs(30);
+
+/// The end takes long, for this reason: it is alive, and wants more time than the unit gives it.
+pub fn still_stopping(why: &str) {
+    let extension = EXTENSION.as_micros();
+    platform::tell_service_manager(&format!(
+        "EXTEND_TIMEOUT_USEC={extension}\nWATCHDOG=1\nSTATUS={why}"
+    ));
+}
+
 /// What is told again and again.
 pub struct Pulse {
     /// How often the manager wants to hear something; else it takes the host for hung.
@@ -27,6 +38,7 @@ pub struct Pulse {
     /// Somebody listens.
     heard: bool,
     alive: Option<Instant>,
+    extended: Option<Instant>,
     status: Option<(Instant, String)>,
 }
 
@@ -35,7 +47,7 @@ impl Pulse {
     #[must_use]
     pub fn new() -> Self {
         let (watchdog, heard) = (platform::watchdog(), platform::has_service_manager());
-        Self { watchdog, heard, alive: None, status: None }
+        Self { watchdog, heard, alive: None, extended: None, status: None }
     }
 
     /// How often [`beat`](Self::beat) is wanted: as usual, or more often for the watchdog, with time
@@ -58,6 +70,10 @@ impl Pulse {
             self.alive = Some(now);
         }
         let stopping = shared.shutdown.is_stopping();
+        if stopping && due(self.extended, STATUS) {
+            still_stopping("shutting down");
+            self.extended = Some(now);
+        }
         if !stopping && due(self.status.as_ref().map(|(last, _)| *last), STATUS) {
             let status = status(shared, table);
             if self.status.as_ref().is_none_or(|(_, before)| *before != status) {

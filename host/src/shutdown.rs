@@ -14,8 +14,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 /// What every client is told.
 pub const NOTICE: &str = "the server is shutting down";
 
-/// What of the time that the system leaves goes to saving states.
+/// The part of the system's limit that is for saving states.
 const SAVING: Duration = Duration::from_secs(3);
+
+/// The part of that which is for what comes after saving.
+const AFTER_SAVING: Duration = Duration::from_millis(500);
 
 /// Why the host ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,16 +38,29 @@ pub struct Shutdown {
     since: OnceLock<Instant>,
     /// In milliseconds from then. It only ever gets shorter.
     grace: AtomicU64,
+    /// How long saving may take; zero: as long as it takes.
+    save_timeout: Duration,
+    saving_since: OnceLock<Instant>,
+    /// When saving must be over, in milliseconds from `since`; `u64::MAX` where the system waits.
+    saved_by: AtomicU64,
     wake: Sender<Reason>,
 }
 
 impl Shutdown {
     /// The flag, and where its first setting is heard.
     #[must_use]
-    pub fn new(grace: Duration) -> (Self, Receiver<Reason>) {
+    pub fn new(grace: Duration, save_timeout: Duration) -> (Self, Receiver<Reason>) {
         let (wake, woken) = bounded(1);
-        let (stopping, grace) = (AtomicBool::new(false), AtomicU64::new(millis(grace)));
-        (Self { stopping, since: OnceLock::new(), grace, wake }, woken)
+        let shutdown = Self {
+            stopping: AtomicBool::new(false),
+            since: OnceLock::new(),
+            grace: AtomicU64::new(millis(grace)),
+            save_timeout,
+            saving_since: OnceLock::new(),
+            saved_by: AtomicU64::new(u64::MAX),
+            wake,
+        };
+        (shutdown, woken)
     }
 
     /// Asks the host to end. Returns false where it was already ending; it may then have less time
@@ -54,6 +70,8 @@ impl Shutdown {
         if let Reason::System { limit: Some(limit) } = reason {
             let usable = since.elapsed() + limit.saturating_sub(SAVING);
             self.grace.fetch_min(millis(usable), Ordering::SeqCst);
+            let saved = since.elapsed() + limit.saturating_sub(AFTER_SAVING);
+            self.saved_by.fetch_min(millis(saved), Ordering::SeqCst);
         }
         if self.stopping.swap(true, Ordering::SeqCst) {
             return false;
@@ -80,6 +98,29 @@ impl Shutdown {
     #[must_use]
     pub fn client_deadline(&self) -> Option<Instant> {
         self.since.get().map(|since| *since + self.grace() / 2)
+    }
+
+    /// Notes that the sessions have ended and the saving of states begins.
+    pub fn begin_saving(&self) {
+        self.saving_since.get_or_init(Instant::now);
+    }
+
+    /// When states that are not saved yet are given up: after the time that saving may take, or
+    /// before the system kills the host. `None` while nothing limits it.
+    #[must_use]
+    pub fn save_deadline(&self) -> Option<Instant> {
+        let bounded = self.saving_since.get().filter(|_| !self.save_timeout.is_zero());
+        let own = bounded.map(|since| *since + self.save_timeout);
+        let saved_by = self.saved_by.load(Ordering::SeqCst);
+        let limited = self.since.get().filter(|_| saved_by != u64::MAX);
+        let systems = limited.map(|since| *since + Duration::from_millis(saved_by));
+        own.into_iter().chain(systems).min()
+    }
+
+    /// Whether states that are not saved yet are given up.
+    #[must_use]
+    pub fn is_saving_over(&self) -> bool {
+        self.save_deadline().is_some_and(|end| Instant::now() >= end)
     }
 
     fn grace(&self) -> Duration {
@@ -114,13 +155,31 @@ mod tests {
     fn the_systems_limit_leaves_time_to_save() {
         let left = |shutdown: &Shutdown| shutdown.deadline().unwrap() - Instant::now();
         let limit = Some(Duration::from_secs(5));
-        let (long, _woken) = Shutdown::new(Duration::from_secs(600));
+        let hour = Duration::from_secs(3600);
+        let (long, _woken) = Shutdown::new(Duration::from_secs(600), hour);
         assert!(long.request(Reason::System { limit: None }));
         assert!(left(&long) > Duration::from_secs(500));
         assert!(!long.request(Reason::System { limit }));
         assert!(left(&long) <= Duration::from_secs(2));
-        let (short, _woken) = Shutdown::new(Duration::from_millis(500));
+        long.begin_saving();
+        let to_save = long.save_deadline().unwrap() - Instant::now();
+        assert!(to_save <= Duration::from_millis(4500), "{to_save:?}");
+        let (short, _woken) = Shutdown::new(Duration::from_millis(500), hour);
         assert!(short.request(Reason::System { limit }));
         assert!(left(&short) <= Duration::from_millis(500));
+    }
+
+    #[test]
+    fn saving_has_a_bound_of_its_own() {
+        let (bounded, _woken) = Shutdown::new(Duration::ZERO, Duration::from_secs(300));
+        let (unbounded, _woken) = Shutdown::new(Duration::ZERO, Duration::ZERO);
+        for shutdown in [&bounded, &unbounded] {
+            assert!(shutdown.request(Reason::System { limit: None }));
+            assert_eq!(shutdown.save_deadline(), None, "saving has not begun");
+            shutdown.begin_saving();
+            assert!(!shutdown.is_saving_over());
+        }
+        assert!(bounded.save_deadline().unwrap() > Instant::now() + Duration::from_secs(290));
+        assert_eq!(unbounded.save_deadline(), None);
     }
 }

@@ -7,11 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::access::private::{self, PrivateError};
+use crate::{
+    access::private::{self, PrivateError},
+    platform::durable::{self, RealDisk},
+};
 
 /// `<state directory>/<port>`, locked while this lives.
 pub struct StateDir {
     path: PathBuf,
+    is_new: bool,
     // The lock goes when the file closes, however the process ends.
     _lock: File,
 }
@@ -38,7 +42,8 @@ impl StateDir {
         let root = root.ok_or(StateDirError::Unknown)?;
         private::directory(&root).map_err(StateDirError::Private)?;
         let path = root.join(port.to_string());
-        fs::create_dir_all(&path)
+        let is_new = !path.exists();
+        durable::make_folder(&RealDisk, &path)
             .map_err(|error| StateDirError::Io("make", path.clone(), error))?;
         let lock = path.join("lock");
         let file = File::options()
@@ -48,7 +53,7 @@ impl StateDir {
             .open(&lock)
             .map_err(|error| StateDirError::Io("open", lock.clone(), error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: file }),
+            Ok(()) => Ok(Self { path, is_new, _lock: file }),
             Err(TryLockError::WouldBlock) => Err(StateDirError::Taken(path)),
             Err(TryLockError::Error(error)) => Err(StateDirError::Io("lock", lock, error)),
         }
@@ -58,6 +63,45 @@ impl StateDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Logs where state lies, and where more of it lies that this host does not use. `any_port`: the
+    /// port was not chosen.
+    pub fn tell(&self, any_port: bool) {
+        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        log::info!("state is kept in {}", path.display());
+        let others = if self.is_new { self.others_with_state() } else { Vec::new() };
+        if !others.is_empty() {
+            let others: Vec<_> = others.iter().map(|other| other.display().to_string()).collect();
+            let why = if any_port {
+                "with --port 0 every start has a folder of its own"
+            } else {
+                "each port has a folder of its own, so start with that port to use it"
+            };
+            log::warn!(
+                "{} is new and has no saved state, while there is some in {}: {why}",
+                path.display(),
+                others.join(", ")
+            );
+        }
+    }
+
+    /// The folders of other ports in which plugins have saved state.
+    fn others_with_state(&self) -> Vec<PathBuf> {
+        let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+        let is_port = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            *path != self.path && name.is_some_and(|name| name.parse::<u16>().is_ok())
+        };
+        let has_state = |path: &PathBuf| {
+            entries(&path.join("state"))
+                .any(|file| file.path().extension().is_some_and(|extension| extension == "state"))
+        };
+        let root = self.path.parent().unwrap_or(&self.path);
+        let folders = entries(root).map(|entry| entry.path());
+        let mut others: Vec<_> = folders.filter(is_port).filter(has_state).collect();
+        others.sort();
+        others
     }
 }
 
@@ -96,5 +140,21 @@ mod tests {
         assert!(StateDir::lock(root(), 5001).is_ok());
         drop(first);
         assert!(StateDir::lock(root(), 5000).is_ok());
+    }
+
+    #[test]
+    fn saved_state_of_another_port_is_found() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = || Some(temp.path().join("state"));
+        let used = StateDir::lock(root(), 5000).unwrap();
+        assert!(used.is_new);
+        fs::create_dir(used.path().join("state")).unwrap();
+        let new = StateDir::lock(root(), 5001).unwrap();
+        assert!(new.others_with_state().is_empty(), "nothing is saved there");
+        fs::write(used.path().join("state").join("store.state"), b"x").unwrap();
+        assert_eq!(new.others_with_state(), [used.path()]);
+        assert!(used.others_with_state().is_empty());
+        drop(used);
+        assert!(!StateDir::lock(root(), 5000).unwrap().is_new);
     }
 }

@@ -14,6 +14,7 @@ fn help_explains_every_flag() {
         "--bind",
         "--state-dir",
         "--grace",
+        "--save-timeout",
         "--probe-timeout",
         "--max-argument",
         "--max-arguments",

@@ -60,7 +60,7 @@ impl Fixture {
             Arguments::try_parse_from(["host", "--state-dir", &place, "--plugins", &place])
                 .map_err(of("read the host's flags"))?
                 .serve;
-        let (shutdown, _) = Shutdown::new(Duration::from_secs(1));
+        let (shutdown, _) = Shutdown::new(Duration::from_secs(1), Duration::from_secs(1));
         let admission =
             Admission::to(folder.path(), &config.plugin_trust).map_err(of("admit plugins"))?;
         let key_file = KeyFile::new(folder.path().to_owned());

@@ -11,7 +11,8 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use super::private::{self, Lasting, PrivateError};
+use super::private::{self, PrivateError};
+use crate::platform::durable;
 
 /// In the state directory. The certificate is no secret: clients may be given a copy.
 const CERTIFICATE: &str = "tls-cert.pem";
@@ -54,9 +55,15 @@ impl Certificate {
         // Two hosts may share the directory. Given back when the file closes.
         let _lock = private::lock(&folder.join(LOCK)).map_err(CertificateError::Private)?;
         let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
+        for draft in [&certificate, &key].map(|path| durable::draft_of(path)) {
+            // A crash has left it; a key must not lie about.
+            if let Err(error) = durable::remove(&draft) {
+                log::warn!("cannot remove {}: {error}", draft.display());
+            }
+        }
         let read = |path: &Path| private::read(path).map_err(CertificateError::Private);
         let is_empty = |text: Option<String>| text.is_some_and(|text| text.is_empty());
-        // An empty one is what a crash has left of it just after it was made.
+        // A crash could leave an empty one, in versions that did not flush it.
         if read(&certificate)?.is_none_or(|text| text.is_empty()) || is_empty(read(&key)?) {
             make(&certificate, &key)?;
         }
@@ -115,9 +122,8 @@ fn make(certificate: &Path, key: &Path) -> Result<(), CertificateError> {
     wish.distinguished_name.push(rcgen::DnType::CommonName, "dropin");
     let made = wish.self_signed(&pair).map_err(failed)?;
     // The key first: a certificate without one would be no use.
-    private::write(key, &pair.serialize_pem(), Lasting::Later)
-        .map_err(CertificateError::Private)?;
-    private::write(certificate, &made.pem(), Lasting::Later).map_err(CertificateError::Private)
+    private::write(key, &pair.serialize_pem()).map_err(CertificateError::Private)?;
+    private::write(certificate, &made.pem()).map_err(CertificateError::Private)
 }
 
 /// `SHA256:` and the digest in hexadecimal digits, with colons, as other tools show it.

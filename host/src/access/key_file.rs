@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     keys::{KeyError, Keys},
-    private::{self, Lasting, PrivateError},
+    private::{self, PrivateError},
 };
 
 /// The file's name in the state directory.
@@ -67,7 +67,7 @@ impl KeyFile {
         let mut keys = self.read()?;
         let done = change(&mut keys).map_err(KeyFileError::Key)?;
         let text = keys.to_text().map_err(KeyFileError::Unwritable)?;
-        private::write(&self.path(), &text, Lasting::Yes).map_err(KeyFileError::Private)?;
+        private::write(&self.path(), &text).map_err(KeyFileError::Private)?;
         Ok(done)
     }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::platform;
+use crate::platform::{self, durable};
 
 /// Why something is not private.
 #[derive(Debug)]
@@ -44,38 +44,14 @@ pub fn read(path: &Path) -> Result<Option<String>, PrivateError> {
     }
 }
 
-/// Whether a file that is written lasts through a crash of the machine just afterwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lasting {
-    /// It does.
-    Yes,
-    /// It may be found empty, which spares the wait for the disk.
-    Later,
-}
-
-/// Writes a file that is this user's alone: beside, then renamed, so that it is never there in
-/// part.
+/// Replaces a file by one that is this user's alone. It is never there in part, and once this returns
+/// it is there after a power cut.
 ///
 /// # Errors
-/// The system's.
-pub fn write(path: &Path, text: &str, lasting: Lasting) -> Result<(), PrivateError> {
-    let failed = |error| PrivateError::Io("write", path.to_owned(), error);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    // Made readable for its owner alone.
-    let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    io::Write::write_all(&mut beside, text.as_bytes()).map_err(failed)?;
-    if lasting == Lasting::Yes {
-        beside.as_file().sync_all().map_err(failed)?;
-    }
-    let mut beside = Some(beside);
-    let rename = || match beside.take().map(|file| file.persist(path)) {
-        Some(Err(error)) => {
-            beside = Some(error.file);
-            Err(error.error)
-        }
-        Some(Ok(_)) | None => Ok(()),
-    };
-    platform::persist(rename).map_err(failed)
+/// The folder cannot be written, or the disk is full or fails; the file before is still there.
+pub fn write(path: &Path, text: &str) -> Result<(), PrivateError> {
+    durable::replace(path, text.as_bytes())
+        .map_err(|error| PrivateError::Io("write", path.to_owned(), error))
 }
 
 /// Locks a file, which is made where there is none, until what is returned is dropped.

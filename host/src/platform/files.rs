@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::durable::{Disk, RealDisk};
+
 /// How the system's libraries end, without the dot.
 pub const LIBRARY_EXTENSION: &str = std::env::consts::DLL_EXTENSION;
 
@@ -219,7 +221,14 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     match builder.create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        made => made,
+        Err(error) => Err(error),
+        Ok(()) => {
+            // Best effort: the folder above may be one that this user cannot read.
+            if let Some(above) = path.parent() {
+                let _ = RealDisk.flush_folder(above);
+            }
+            Ok(())
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What differs between systems, in one place.
 
 mod descriptors;
+pub mod durable;
 #[cfg(windows)]
 mod exclusive;
 mod files;

@@ -111,7 +111,7 @@ pub fn save(
     let saving = Arc::clone(generation);
     saving.saving.store(true, Ordering::SeqCst);
     let saved = generation.within(patience, "save", move || {
-        let saved = crash::in_plugin(&saving.manifest.name, "save", || saving.live().save());
+        let saved = run_save(&saving);
         saving.saving.store(false, Ordering::SeqCst);
         saved
     });
@@ -121,6 +121,27 @@ pub fn save(
         }
         Err(lost.explain("save", patience.time))
     })
+}
+
+/// As [`save`], but without a deadline rather than not at all where the system has no thread for it.
+///
+/// # Errors
+/// What the plugin says, or that it took too long.
+pub fn save_last(
+    generation: &Arc<Generation>,
+    patience: &Patience<'_>,
+) -> Result<Option<Vec<u8>>, String> {
+    let saving = Arc::clone(generation);
+    let saved = generation.within(patience, "save", move || run_save(&saving));
+    saved.unwrap_or_else(|lost| match lost {
+        Lost::NoThread => run_save(generation),
+        Lost::GivenUp => Err("its `save` has not returned in time".into()),
+        lost => Err(lost.explain("save", patience.time)),
+    })
+}
+
+fn run_save(generation: &Generation) -> Result<Option<Vec<u8>>, String> {
+    crash::in_plugin(&generation.manifest.name, "save", || generation.live().save())
 }
 
 /// Hands state to a generation that has not been called yet.

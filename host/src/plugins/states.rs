@@ -1,119 +1,205 @@
-//! Saved state on disk: one file for each plugin, replaced as a whole.
+//! Saved state on disk: one file for each plugin, replaced as a whole, and the file before it.
+//!
+//! In the folder, for a plugin NAME (which has no dot, so that no file can be another plugin's):
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `NAME.state` | the state that was saved last, see [`state_file`](super::state_file) |
+//! | `NAME.state.1` | the one before it |
+//! | `NAME.state.new` | a whole state that could not be put in place, since somebody else had `NAME.state` |
+//! | `NAME.draft` | being written |
 
 use std::{
+    collections::BTreeSet,
+    fmt,
     fs::{self, File},
-    io::{self, Write},
+    io,
     path::PathBuf,
+    sync::{Arc, Mutex},
+    thread,
     time::Instant,
 };
 
-use crate::platform;
+use super::{
+    patience::{self, Lost, Patience, SLICE},
+    saves::{Saves, Stage},
+    state_file::{self, Unusable},
+    state_write::{Writing, file_in, lock},
+};
+use crate::platform::durable::{self, DRAFT, Disk, RealDisk};
 
 /// Where plugins' saved state lies.
 pub struct States {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) saves: Arc<Saves>,
+    /// The plugins whose file a thread writes, also one that nobody waits for any more.
+    pub(super) writing: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// Why a saved state cannot be used.
+#[derive(Debug)]
+pub struct LoadError {
+    file: PathBuf,
+    before: Option<PathBuf>,
+    why: Unusable,
 }
 
 impl States {
-    /// In this folder, which is made on first use.
+    /// In this folder, which is made on first use. Drafts that a crash has left there go.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self::on(Arc::new(RealDisk), folder)
+    }
+
+    fn on(disk: Arc<dyn Disk>, folder: PathBuf) -> Self {
+        let states = Self { folder, disk, saves: Arc::default(), writing: Arc::default() };
+        states.remove_drafts();
+        states
+    }
+
+    /// How far the saving of each state is.
+    #[must_use]
+    pub fn saves(&self) -> &Arc<Saves> {
+        &self.saves
     }
 
     /// The state that was kept last; `None` where there is none.
     ///
     /// # Errors
-    /// The system's, where there is one that cannot be read.
-    pub fn load(&self, plugin: &str) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.file(plugin)) {
-            Ok(state) => Ok(Some(state)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+    /// The file cannot be read, or is not as it was written.
+    pub fn load(&self, plugin: &str) -> Result<Option<Vec<u8>>, LoadError> {
+        let (file, before) = (self.file(plugin), self.file_before(plugin));
+        let has_before = before.exists();
+        let failed = |why| {
+            let before = has_before.then(|| before.clone());
+            LoadError { file: file.clone(), before, why }
+        };
+        let new = file_in(&self.folder, plugin, "state.new");
+        if new.exists() {
+            let (new, file) = (new.display(), file.display());
+            log::warn!("plugin {plugin}: {new} was saved after {file}; move it there to use it");
         }
+        let opened = match File::open(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|error| failed(Unusable::Io(error)))?,
+        };
+        let data = opened.metadata().map_err(|error| failed(Unusable::Io(error)))?;
+        // Whoever has kept the file before it has also written a header.
+        if data.len() == 0 && has_before {
+            return Err(failed(Unusable::Damaged("it is empty")));
+        }
+        state_file::read(opened, data.len()).map(Some).map_err(failed)
     }
 
-    /// Keeps a state. A crash at any moment leaves either this one or the one before. Where somebody
-    /// else has the file it is tried again until the deadline.
+    /// Keeps a state, with as much patience for the disk. A crash at any moment leaves either this
+    /// state or the one before. Where somebody else has the file it is tried again meanwhile.
     ///
     /// # Errors
-    /// The system's; the state before is still there.
-    pub fn keep(&self, plugin: &str, state: &[u8], deadline: Instant) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let file = self.file(plugin);
-        let draft = file.with_extension("draft");
-        let mut writer = platform::persist_until(deadline, || File::create(&draft))?;
-        writer.write_all(state)?;
-        // The name must not reach the disk before the content.
-        writer.sync_all()?;
-        drop(writer);
-        platform::persist_until(deadline, || fs::rename(&draft, &file)).map_err(|error| {
-            let (draft, file) = (draft.display(), file.display());
-            let words = format!("{error}; it is in {draft}, and would have become {file}");
-            io::Error::new(error.kind(), words)
-        })?;
-        if cfg!(unix) {
-            File::open(&self.folder)?.sync_all()?;
+    /// The disk is full, fails or does not answer; the state before is still there. The message names
+    /// the file.
+    pub fn keep(
+        &self,
+        plugin: &str,
+        state: Vec<u8>,
+        patience: &Patience<'_>,
+    ) -> Result<(), String> {
+        self.saves.note(plugin, Stage::Write(0, state.len() as u64));
+        let kept = self.write(plugin, state, patience);
+        self.saves.done(plugin);
+        kept.map_err(|error| format!("cannot write {}: {error}", self.file(plugin).display()))
+    }
+
+    fn write(&self, plugin: &str, state: Vec<u8>, patience: &Patience<'_>) -> io::Result<()> {
+        let writing = Arc::new(self.begin(plugin, state, patience)?);
+        let worker = Arc::clone(&writing);
+        match patience::within(patience, "write state", move || worker.write()) {
+            Ok(kept) => kept,
+            // Without a deadline rather than not at all.
+            Err(Lost::NoThread) => writing.write(),
+            Err(Lost::Failed) => Err(io::Error::other("the thread that wrote it panicked")),
+            Err(Lost::TimedOut | Lost::GivenUp) => {
+                writing.abandon();
+                let stage = self.saves.stage(plugin).unwrap_or(Stage::Flush);
+                let words = format!("the disk did not take the state in time ({stage})");
+                Err(io::Error::new(io::ErrorKind::TimedOut, words))
+            }
         }
-        Ok(())
     }
 
     /// How large the state is that was kept last, in bytes.
     #[must_use]
     pub fn size(&self, plugin: &str) -> Option<u64> {
-        fs::metadata(self.file(plugin)).ok().map(|file| file.len())
+        let file = File::open(self.file(plugin)).ok()?;
+        let length = file.metadata().ok()?.len();
+        let mut beginning = Vec::new();
+        let most = state_file::MAGIC.len() as u64;
+        io::Read::read_to_end(&mut io::Read::take(file, most), &mut beginning).ok()?;
+        Some(state_file::state_length(&beginning, length))
     }
 
     /// Where a plugin's state is kept.
-    // A plugin's name has no dot, so neither file of one can be another's.
     #[must_use]
     pub fn file(&self, plugin: &str) -> PathBuf {
-        self.folder.join(format!("{plugin}.state"))
+        file_in(&self.folder, plugin, "state")
+    }
+
+    /// Where the state before it is kept.
+    #[must_use]
+    pub fn file_before(&self, plugin: &str) -> PathBuf {
+        file_in(&self.folder, plugin, "state.1")
+    }
+
+    /// Waits until nobody writes the plugin's file any more, and begins to.
+    fn begin(&self, plugin: &str, state: Vec<u8>, patience: &Patience<'_>) -> io::Result<Writing> {
+        let deadline = Instant::now() + patience.time;
+        while !lock(&self.writing).insert(plugin.to_owned()) {
+            if Instant::now() >= deadline || (patience.give_up)() {
+                let words = "an earlier write to it has not returned, the disk does not answer";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, words));
+            }
+            thread::sleep(SLICE);
+        }
+        Ok(Writing::new(self, plugin, state, patience.time))
+    }
+
+    fn remove_drafts(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.extension().is_some_and(|extension| extension == DRAFT)
+                && let Err(error) = durable::remove(&path)
+            {
+                log::warn!("cannot remove {}: {error}", path.display());
+            }
+        }
     }
 }
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.display();
+        match &self.why {
+            Unusable::Io(error) => {
+                return write!(out, "cannot read its saved state {file}: {error}");
+            }
+            Unusable::Damaged(how) => write!(out, "its saved state {file} is damaged: {how}")?,
+            Unusable::Version(version) => write!(
+                out,
+                "its saved state {file} has format {version}, which this host does not know: a \
+                 newer host has written it, or it is damaged"
+            )?,
+        }
+        out.write_str("; nothing was overwritten; ")?;
+        if let Some(before) = &self.before {
+            let before = before.display();
+            write!(out, "move {before}, the state before it, there to go on with that, or ")?;
+        }
+        write!(out, "move {file} away to start anew")
+    }
+}
+
+impl std::error::Error for LoadError {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_state_is_kept() {
-        let temp = tempfile::tempdir().unwrap();
-        let states = States::new(temp.path().join("state"));
-        assert_eq!(states.load("store").unwrap(), None);
-        states.keep("store", b"one", Instant::now()).unwrap();
-        states.keep("store", b"two", Instant::now()).unwrap();
-        assert_eq!(states.load("store").unwrap(), Some(b"two".to_vec()));
-        assert_eq!((states.size("store"), states.size("text")), (Some(3), None));
-    }
-
-    #[test]
-    fn a_crash_while_writing_leaves_the_state_before() {
-        let temp = tempfile::tempdir().unwrap();
-        let states = States::new(temp.path().to_owned());
-        states.keep("store", b"whole", Instant::now()).unwrap();
-        // What a crash between the two steps leaves behind.
-        fs::write(temp.path().join("store.draft"), b"ha").unwrap();
-        assert_eq!(states.load("store").unwrap(), Some(b"whole".to_vec()));
-        states.keep("store", b"next", Instant::now()).unwrap();
-        assert_eq!(states.load("store").unwrap(), Some(b"next".to_vec()));
-    }
-
-    #[cfg(windows)]
-    #[test]
-    fn a_state_that_cannot_be_replaced_is_where_the_error_says() {
-        use std::os::windows::fs::OpenOptionsExt;
-        use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
-        let temp = tempfile::tempdir().unwrap();
-        let states = States::new(temp.path().to_owned());
-        states.keep("store", b"one", Instant::now()).unwrap();
-        let file = states.file("store");
-        let held = File::options().read(true).share_mode(FILE_SHARE_READ).open(file).unwrap();
-        let error = states.keep("store", b"two", Instant::now()).unwrap_err().to_string();
-        assert!(error.contains("store.draft"), "{error}");
-        drop(held);
-        assert_eq!(states.load("store").unwrap(), Some(b"one".to_vec()));
-        states.keep("store", b"two", Instant::now()).unwrap();
-        assert_eq!(states.load("store").unwrap(), Some(b"two".to_vec()));
-    }
-}
+#[path = "states_tests.rs"]
+mod tests;

@@ -77,7 +77,7 @@
 //!   [`configure`](crate::Configured::configure), then [`restore`](crate::Saved::restore), then the
 //!   first call.
 //! - While state is handed over, calls to the plugin wait. `save` and `restore` have as long as the
-//!   host's `--handover-timeout` says.
+//!   host's `--handover-timeout` says; the last `save`, when the host ends, has `--save-timeout`.
 //! - Whatever goes wrong, an error, a panic or too much time, leaves the old version serving with its
 //!   state whole.
 //! - Save in a format that the version after the next one can read as well: a rollback hands state to

@@ -10,6 +10,7 @@ mod flow;
 mod folder;
 mod handover;
 mod handover_failures;
+mod last_saves;
 mod operator;
 mod replacing;
 mod restart;

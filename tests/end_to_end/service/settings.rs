@@ -137,6 +137,7 @@ fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
     is("grace", "8", "environment DROPIN_GRACE");
     is("watch", "\"poll\"", "file h.toml:3");
     is("probe-timeout", "5", "default");
+    is("save-timeout", "300", "default");
 }
 
 #[test]
@@ -237,4 +238,20 @@ fn plugins_load_although_the_settings_of_the_host_are_in_the_environment() {
     let setup = Setup::new().plugins(&["text"]);
     let host = setup.variable("DROPIN_HOST_CONFIG", path.to_str().unwrap()).start();
     assert_eq!(Lines::connect(&host).ask("upper x"), "X");
+}
+
+#[test]
+fn the_state_directory_in_force_is_printed() {
+    let folder = tempdir().unwrap();
+    let state = folder.path().join("state");
+    let variables = ["XDG_STATE_HOME", "LOCALAPPDATA"].map(|name| (name, state.to_str().unwrap()));
+    let all = settings(&host_in(folder.path(), &["config"], &variables));
+    let (value, origin) = &all["state-dir"];
+    assert_eq!(origin, "default");
+    let quoted = value.trim_matches(['"', '\'']);
+    if cfg!(target_os = "macos") {
+        assert!(quoted.ends_with("dropin"), "{value}");
+    } else {
+        assert_eq!(Path::new(quoted), state.join("dropin"));
+    }
 }

@@ -64,6 +64,26 @@ fn systemd_is_told_of_the_start_the_state_the_pulse_and_the_end() {
 }
 
 #[test]
+fn systemd_is_asked_for_time_while_states_are_saved() {
+    let folder = tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let told = Told::at(&socket);
+    let keeper = dropin_tests::reload::marked("keeper", "1 save-hangs");
+    let mut host = Setup::new()
+        .file(&dropin_tests::built::library_name("keeper"), &keeper)
+        .flags(&["--save-timeout", "1.2"])
+        .variable("NOTIFY_SOCKET", socket.to_str().unwrap())
+        .start();
+    host.terminate();
+    let status = "STATUS=plugin keeper: in `save` (for ";
+    wait_until("it asks for more time", LIMIT, || {
+        let said = told.next();
+        said.starts_with("EXTEND_TIMEOUT_USEC=30000000\n") && said.contains(status)
+    });
+    assert_eq!(host.exit(), Some(4));
+}
+
+#[test]
 fn a_service_manager_that_does_not_listen_is_no_reason_not_to_serve() {
     let host = Setup::new().variable("NOTIFY_SOCKET", "/nowhere/at/all").start();
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");

@@ -15,7 +15,7 @@ mod state;
 mod take;
 mod withdraw;
 
-pub use state::LAST_SAVES;
+pub use state::LAST_UNLOADS;
 
 use std::{
     collections::BTreeMap,
@@ -166,6 +166,8 @@ impl Manager {
                     Ok(Message::Order(order, plugin, reply)) => self.obey(order, &plugin, reply),
                     Ok(Message::End { unload }) => {
                         self.probes.end();
+                        // Those who asked are told that the host is ending.
+                        self.pending.clear();
                         return self.end(unload);
                     }
                     Err(_) => return true,

@@ -1,7 +1,12 @@
 //! State: handed over, written down, and saved for the last time.
 
 use std::{
-    sync::Arc,
+    cell::Cell,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -10,12 +15,27 @@ use super::Manager;
 use crate::plugins::{
     generation::Generation,
     handover::{self, NotQuiet, Quiet},
+    parallel,
     patience::Patience,
     retired,
+    saves::{Saves, Stage},
 };
 
-/// What there is, at the least, to save states when the host ends.
-pub const LAST_SAVES: Duration = Duration::from_secs(2);
+/// What there is, at the least, to unload everything when the host ends.
+pub const LAST_UNLOADS: Duration = Duration::from_secs(2);
+
+/// How long running calls are waited for before a state is saved beside them: they have had the
+/// grace.
+const LAST_CALLS: Duration = Duration::from_secs(1);
+
+/// Longer than any flag.
+const UNBOUNDED: Duration = Duration::from_secs(400 * 86_400);
+
+/// How often the log tells how far a write is, while the host serves.
+const TELL: Duration = Duration::from_secs(5);
+
+/// A state on the disk is restored with a second more for each so many bytes.
+const RESTORED_PER_SECOND: u64 = 8 << 20;
 
 impl Manager {
     /// A generation that keeps state, without running calls; `None` for one that keeps none.
@@ -43,67 +63,88 @@ impl Manager {
         let patience = self.patience(&give_up);
         let state = match old {
             Some(old) => old.save(&patience)?,
-            None if new.live().saves() => self
-                .states
-                .load(name)
-                .map_err(|error| format!("its saved state cannot be read: {error}"))?,
+            None if new.live().saves() => {
+                self.states.load(name).map_err(|error| error.to_string())?
+            }
             None => None,
         };
         let Some(state) = state else { return Ok(None) };
-        let size = Some(state.len() as u64);
-        if new.live().saves() {
-            handover::restore(new, state, &patience).map_err(|problem| match old {
-                Some(_) => problem,
-                None => format!(
-                    "{problem}; the state is in {}, move it away to start anew",
-                    self.states.file(name).display()
-                ),
-            })?;
-        } else {
+        let size = state.len() as u64;
+        if !new.live().saves() {
             log::warn!("plugin {name}: the new version keeps no state; the old state is on disk");
-            self.keep_state(name, &state, soon())?;
+            self.keep_state(name, state)?;
+        } else if old.is_some() {
+            handover::restore(new, state, &patience)?;
+        } else {
+            // Nobody's calls wait for it.
+            let more = Duration::from_secs(size / RESTORED_PER_SECOND);
+            let longer = Patience { time: patience.time + more, ..patience };
+            handover::restore(new, state, &longer).map_err(|problem| {
+                let file = self.states.file(name);
+                let file = file.display();
+                format!("{problem}; the state is in {file}, move it away to start anew")
+            })?;
         }
-        Ok(size)
+        Ok(Some(size))
     }
 
     /// Writes the state of a generation to the disk.
     pub(super) fn save(&self, quiet: &Quiet) -> Result<(), String> {
         let give_up = || self.shared.shutdown.is_stopping();
         match quiet.save(&self.patience(&give_up))? {
-            Some(state) => self.keep_state(&quiet.generation().manifest.name, &state, soon()),
+            Some(state) => self.keep_state(&quiet.generation().manifest.name, state),
             None => Ok(()),
         }
     }
 
-    fn keep_state(&self, plugin: &str, state: &[u8], deadline: Instant) -> Result<(), String> {
-        let kept = self.states.keep(plugin, state, deadline);
-        kept.map_err(|error| format!("its state cannot be written to the disk: {error}"))
+    /// Writes a state to the disk. That has a bound of its own, which a large state needs.
+    fn keep_state(&self, plugin: &str, state: Vec<u8>) -> Result<(), String> {
+        let shutdown = &self.shared.shutdown;
+        let tell_at = Cell::new(Instant::now() + TELL);
+        // Asked again and again while the disk writes.
+        let give_up = || {
+            let now = Instant::now();
+            // Who ends the host tells the same.
+            if now >= tell_at.get() && !shutdown.is_stopping() {
+                tell_at.set(now + TELL);
+                let progress = self.states.saves().describe(now);
+                log::info!("still saving: {}", progress.unwrap_or_else(|| plugin.to_owned()));
+            }
+            shutdown.is_saving_over()
+        };
+        let patience = Patience { time: self.save_timeout(), give_up: &give_up };
+        self.states.keep(plugin, state, &patience)
     }
 
     pub(super) fn patience<'a>(&self, give_up: &'a dyn Fn() -> bool) -> Patience<'a> {
         Patience { time: self.shared.config.handover_timeout, give_up }
     }
 
+    /// How far the saving of each state is.
+    #[must_use]
+    pub fn saves(&self) -> Arc<Saves> {
+        Arc::clone(self.states.saves())
+    }
+
+    fn save_timeout(&self) -> Duration {
+        let timeout = self.shared.config.save_timeout;
+        if timeout.is_zero() { UNBOUNDED } else { timeout }
+    }
+
     /// Saves every state; then withdraws and unloads everything, as far as it ends in time. Returns
     /// whether all of it has ended.
     pub(super) fn end(mut self, unload: bool) -> bool {
-        let now = Instant::now();
-        let deadline = self.shared.shutdown.deadline().unwrap_or(now).max(now + LAST_SAVES);
         let serving: Vec<_> =
             self.slots.values().filter_map(|slot| slot.generation().cloned()).collect();
-        // At once, so that one that does not return costs the others nothing.
-        thread::scope(|scope| {
-            for generation in &serving {
-                scope.spawn(|| self.save_last(generation, deadline));
-            }
-        });
+        self.save_all(&serving);
         if !unload {
             return true;
         }
         self.slots.values_mut().for_each(|slot| slot.serving = None);
         self.publish();
         self.retired.extend(serving);
-        let deadline = deadline.max(Instant::now() + LAST_SAVES);
+        let now = Instant::now();
+        let deadline = self.shared.shutdown.deadline().unwrap_or(now).max(now + LAST_UNLOADS);
         while self.retired.is_busy() && Instant::now() < deadline {
             self.tick();
             thread::sleep(retired::TICK);
@@ -111,33 +152,50 @@ impl Manager {
         !self.retired.is_busy()
     }
 
-    /// Saves a state for the last time. Where a call does not end, it is saved beside that call:
-    /// there will be no other chance.
-    fn save_last(&self, generation: &Arc<Generation>, deadline: Instant) {
-        if !generation.live().saves() {
-            return;
-        }
-        let left = || Patience {
-            time: deadline.saturating_duration_since(Instant::now()),
-            give_up: &|| false,
+    /// Saves all states at once, so that one that does not return costs the others nothing.
+    fn save_all(&self, serving: &[Arc<Generation>]) {
+        let failed = AtomicUsize::new(0);
+        let saving: Vec<_> = serving.iter().filter(|one| one.live().saves()).collect();
+        let thread = || thread::Builder::new().name("last save".into());
+        let without_thread = |generation: &&Arc<Generation>, error: &io::Error| {
+            let name = &generation.manifest.name;
+            log::warn!("plugin {name}: its state is saved after the others': no thread ({error})");
         };
-        let half = Patience { time: left().time / 2, ..left() };
-        let quiet = Quiet::keep(generation, &half);
+        parallel::for_each(&saving, thread, without_thread, |generation| {
+            if !self.save_last(generation) {
+                failed.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        self.states.saves().finish(failed.into_inner());
+    }
+
+    /// Saves a state for the last time and says whether it worked. Where a call does not end, the
+    /// state is saved beside that call: there will be no other chance.
+    fn save_last(&self, generation: &Arc<Generation>) -> bool {
+        let name = &generation.manifest.name;
+        let saves = self.states.saves();
+        saves.note(name, Stage::Save);
+        let give_up = || self.shared.shutdown.is_saving_over();
+        let quiet = Quiet::keep(generation, &Patience { time: LAST_CALLS, give_up: &give_up });
         if let Err(problem) = &quiet {
-            log::warn!("plugin {}: saved while in use: {problem}", generation.manifest.name);
+            log::warn!("plugin {name}: saved while in use: {problem}");
         }
-        let saved = handover::save(generation, &left());
+        let patience = Patience { time: self.save_timeout(), give_up: &give_up };
+        let saved = handover::save_last(generation, &patience);
         let kept = saved.and_then(|state| match state {
-            Some(state) => self.keep_state(&generation.manifest.name, &state, deadline),
+            Some(state) => self.keep_state(name, state),
             None => Ok(()),
         });
-        if let Err(problem) = kept {
-            log::error!("plugin {}: state not saved: {problem}", generation.manifest.name);
+        if let Err(problem) = &kept {
+            // Not looked at: the disk may hang.
+            let file = self.states.file(name);
+            let file = file.display();
+            log::error!(
+                "plugin {name}: state not saved: {problem}; an earlier state, if there is one, is \
+                 still in {file}"
+            );
         }
+        saves.done(name);
+        kept.is_ok()
     }
-}
-
-/// For how long it is tried to replace a file of state that somebody else has.
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(1)
 }

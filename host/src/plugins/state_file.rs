@@ -1,0 +1,156 @@
+//! The format of a file of saved state: a header with a checksum, then what the plugin gave.
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 16 | [`MAGIC`] |
+//! | 4 | the format's version, 1; numbers are little-endian |
+//! | 4 | zero |
+//! | 8 | the length of the state |
+//! | 32 | BLAKE3 of the 16 bytes before and the state |
+//!
+//! Earlier versions of the host wrote the state alone. So a file that does not begin with the magic
+//! is such a state as a whole. A beginning that differs from the magic in few bits is a damaged one:
+//! no state begins like that by chance.
+
+use std::io::{self, Read};
+
+/// How a file with a header begins. Not text, so that no text is taken for it.
+pub const MAGIC: [u8; 16] = *b"\x89dropin state\r\n\x1a";
+
+/// The length of the header, in bytes.
+pub const HEADER: usize = 64;
+
+const VERSION: u32 = 1;
+
+/// So many bits of the magic may be wrong for it to count as damaged, rather than as no magic.
+const DAMAGED_BITS: u32 = 16;
+
+/// Why a file holds no state that can be used.
+#[derive(Debug)]
+pub enum Unusable {
+    /// The system refused something.
+    Io(io::Error),
+    /// The file is not as it was written; how that shows.
+    Damaged(&'static str),
+    /// The file has a version of the format that this host does not know.
+    Version(u32),
+}
+
+/// The header of a state.
+#[must_use]
+pub fn header(state: &[u8]) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[..16].copy_from_slice(&MAGIC);
+    header[16..20].copy_from_slice(&VERSION.to_le_bytes());
+    header[24..32].copy_from_slice(&(state.len() as u64).to_le_bytes());
+    let checksum = checksum(&header, state);
+    header[32..].copy_from_slice(checksum.as_bytes());
+    header
+}
+
+/// Reads a state, whether a header stands before it or not.
+///
+/// # Errors
+/// The file cannot be read, or is not as it was written.
+pub fn read(mut file: impl Read, length: u64) -> Result<Vec<u8>, Unusable> {
+    let mut state = Vec::new();
+    file.by_ref().take(HEADER as u64).read_to_end(&mut state).map_err(Unusable::Io)?;
+    let room = usize::try_from(length).unwrap_or_default().saturating_sub(state.len());
+    match distance(&state) {
+        Some(0) => {}
+        Some(1..=DAMAGED_BITS) => return Err(Unusable::Damaged("its first bytes have changed")),
+        // An earlier version has written it.
+        _ => {
+            state.reserve_exact(room);
+            file.read_to_end(&mut state).map_err(Unusable::Io)?;
+            return Ok(state);
+        }
+    }
+    let Ok(header) = <[u8; HEADER]>::try_from(&*state) else {
+        return Err(Unusable::Damaged("it is cut short"));
+    };
+    let version = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
+    if version != VERSION {
+        return Err(Unusable::Version(version));
+    }
+    let mut state = Vec::with_capacity(room);
+    file.read_to_end(&mut state).map_err(Unusable::Io)?;
+    let told = header[24..32].first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    if (state.len() as u64) < told {
+        return Err(Unusable::Damaged("it is cut short"));
+    }
+    if checksum(&header, &state).as_bytes()[..] != header[32..] {
+        return Err(Unusable::Damaged("its checksum does not match"));
+    }
+    Ok(state)
+}
+
+/// The length of the state in a file of this length that begins like this.
+#[must_use]
+pub fn state_length(beginning: &[u8], length: u64) -> u64 {
+    if beginning.starts_with(&MAGIC) { length.saturating_sub(HEADER as u64) } else { length }
+}
+
+/// In how many bits a file's beginning differs from the magic; `None` where it is shorter than a
+/// part of the magic that could be told from other text.
+fn distance(beginning: &[u8]) -> Option<u32> {
+    let seen = beginning.len().min(MAGIC.len());
+    if seen < MAGIC.len() {
+        // A piece of the magic and nothing more: cut short, unless it is a byte or two of anything.
+        return (seen >= 4 && MAGIC.starts_with(beginning)).then_some(1);
+    }
+    Some(MAGIC.iter().zip(beginning).map(|(one, other)| (one ^ other).count_ones()).sum())
+}
+
+fn checksum(header: &[u8; HEADER], state: &[u8]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&header[16..32]);
+    hasher.update(state);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(state: &[u8]) -> Vec<u8> {
+        [&header(state)[..], state].concat()
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Vec<u8>, Unusable> {
+        read(bytes, bytes.len() as u64)
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found() {
+        for state in [&b""[..], b"pearls"] {
+            let whole = file(state);
+            assert_eq!(parse(&whole).unwrap(), state);
+            for bit in 0..whole.len() * 8 {
+                let mut flipped = whole.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert!(parse(&flipped).is_err(), "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_cut_and_addition_is_found() {
+        let mut whole = file(b"pearls");
+        // Shorter ones cannot be told from what earlier versions have written.
+        for length in 4..whole.len() {
+            assert!(parse(&whole[..length]).is_err(), "{length}");
+        }
+        whole.push(b'x');
+        assert!(parse(&whole).is_err());
+    }
+
+    #[test]
+    fn states_without_a_header_are_taken_whole() {
+        for state in [&b""[..], b"x", b"pearls", &[b'y'; 100], &[0x89; 16]] {
+            assert_eq!(parse(state).unwrap(), state);
+            assert_eq!(state_length(state, state.len() as u64), state.len() as u64);
+        }
+        assert_eq!(state_length(&file(b"pearls"), 64 + 6), 6);
+    }
+}

@@ -1,0 +1,217 @@
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use super::*;
+
+/// A disk on which the steps can be counted, fail or hang.
+#[derive(Default)]
+struct Faulty {
+    /// Fails at this step, counted from 0.
+    fails_at: Option<usize>,
+    step: AtomicUsize,
+    /// Writes wait while this is set.
+    hangs: AtomicBool,
+    has_no_links: bool,
+}
+
+impl Faulty {
+    fn step(&self) -> io::Result<()> {
+        let step = self.step.fetch_add(1, Ordering::SeqCst);
+        if self.fails_at == Some(step) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+}
+
+impl Disk for Faulty {
+    fn write(&self, draft: &mut File, bytes: &[u8]) -> io::Result<()> {
+        while self.hangs.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.step()?;
+        RealDisk.write(draft, bytes)
+    }
+
+    fn flush(&self, draft: &File) -> io::Result<()> {
+        self.step()?;
+        RealDisk.flush(draft)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        if self.has_no_links {
+            Err(io::ErrorKind::Unsupported.into())
+        } else {
+            RealDisk.link(from, to)
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        RealDisk.rename(from, to)
+    }
+
+    fn flush_folder(&self, folder: &Path) -> io::Result<()> {
+        self.step()?;
+        RealDisk.flush_folder(folder)
+    }
+}
+
+const LONG: Patience<'static> = Patience { time: Duration::from_secs(60), give_up: &|| false };
+
+fn keep(states: &States, state: &[u8]) -> Result<(), String> {
+    states.keep("store", state.to_vec(), &LONG)
+}
+
+fn loaded(states: &States) -> Option<Vec<u8>> {
+    states.load("store").unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().flatten();
+    let mut names: Vec<_> =
+        names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_last_state_is_kept_and_the_one_before_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let states = States::new(temp.path().join("state"));
+    assert_eq!(loaded(&states), None);
+    for state in [&b"one"[..], b"two", b"three"] {
+        keep(&states, state).unwrap();
+        assert_eq!(loaded(&states).unwrap(), state);
+    }
+    assert_eq!((states.size("store"), states.size("text")), (Some(5), None));
+    assert_eq!(names(&temp.path().join("state")), ["store.state", "store.state.1"]);
+    fs::rename(states.file_before("store"), states.file("store")).unwrap();
+    assert_eq!(loaded(&states).unwrap(), b"two");
+}
+
+#[test]
+fn drafts_of_a_crash_go_at_the_start() {
+    let temp = tempfile::tempdir().unwrap();
+    let states = States::new(temp.path().to_owned());
+    keep(&states, b"whole").unwrap();
+    for name in ["store.draft", "text.draft", "store.state.1.draft"] {
+        fs::write(temp.path().join(name), b"ha").unwrap();
+    }
+    let states = States::new(temp.path().to_owned());
+    assert_eq!(names(temp.path()), ["store.state"]);
+    assert_eq!(loaded(&states).unwrap(), b"whole");
+}
+
+#[test]
+fn states_of_earlier_versions_are_loaded() {
+    let temp = tempfile::tempdir().unwrap();
+    let states = States::new(temp.path().to_owned());
+    for state in [&b""[..], b"pearls"] {
+        fs::write(states.file("store"), state).unwrap();
+        assert_eq!(loaded(&states).unwrap(), state);
+        assert_eq!(states.size("store"), Some(state.len() as u64));
+    }
+    keep(&states, b"shells").unwrap();
+    assert_eq!(loaded(&states).unwrap(), b"shells");
+    assert_eq!(fs::read(states.file_before("store")).unwrap(), b"pearls");
+}
+
+#[test]
+fn a_damaged_state_is_named_with_what_to_do() {
+    let temp = tempfile::tempdir().unwrap();
+    let states = States::new(temp.path().to_owned());
+    let (file, before) = (states.file("store"), states.file_before("store"));
+    let said = |states: &States| states.load("store").unwrap_err().to_string();
+    keep(&states, b"one").unwrap();
+    fs::write(&file, [&fs::read(&file).unwrap()[..], b"x"].concat()).unwrap();
+    assert!(said(&states).contains("move"), "{}", said(&states));
+    assert!(!said(&states).contains("store.state.1"), "{}", said(&states));
+    keep(&states, b"two").unwrap();
+    for content in [&b""[..], &fs::read(&file).unwrap()[..20]] {
+        fs::write(&file, content).unwrap();
+        let said = said(&states);
+        assert!(said.contains(&format!("{} is damaged", file.display())), "{said}");
+        assert!(said.contains(&format!("move {}", before.display())), "{said}");
+    }
+}
+
+/// Whatever step fails, as on a full disk, or is the last before a crash.
+#[test]
+fn a_failed_write_leaves_a_state_and_no_draft() {
+    for has_no_links in [false, true] {
+        let mut failed = 0;
+        for fails_at in 0.. {
+            let temp = tempfile::tempdir().unwrap();
+            keep(&States::new(temp.path().to_owned()), b"one").unwrap();
+            keep(&States::new(temp.path().to_owned()), b"two").unwrap();
+            let disk = Faulty { fails_at: Some(fails_at), has_no_links, ..Faulty::default() };
+            let disk = Arc::new(disk);
+            let states = States::on(Arc::clone(&disk) as _, temp.path().to_owned());
+            let kept = keep(&states, b"three");
+            failed += usize::from(kept.is_err());
+            let state = loaded(&states).unwrap();
+            assert!(state == b"three" || (kept.is_err() && state == b"two"), "{fails_at}");
+            let mut there = names(temp.path());
+            // Whole, but not in place: the rename has failed.
+            if let Some(new) = there.iter().position(|name| name == "store.state.new") {
+                there.remove(new);
+                assert_eq!(state, b"two");
+            }
+            assert_eq!(there, ["store.state", "store.state.1"], "{fails_at}");
+            if let Err(said) = kept {
+                assert!(said.contains("store.state: "), "{said}");
+                keep(&States::new(temp.path().to_owned()), b"four").unwrap();
+            }
+            if disk.step.load(Ordering::SeqCst) <= fails_at {
+                break;
+            }
+        }
+        // Two writes, the flush, the rename and the flush of the folder; not keeping the file before.
+        assert_eq!(failed, 5);
+    }
+}
+
+#[test]
+fn a_write_that_hangs_is_given_up_and_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Faulty::default());
+    let states = States::on(Arc::clone(&disk) as _, temp.path().to_owned());
+    keep(&states, b"one").unwrap();
+    disk.hangs.store(true, Ordering::SeqCst);
+    let short = Patience { time: Duration::from_millis(30), give_up: &|| false };
+    let said = states.keep("store", b"two".to_vec(), &short).unwrap_err();
+    assert!(said.contains("store.state: the disk did not take the state in time"), "{said}");
+    let said = states.keep("store", b"three".to_vec(), &short).unwrap_err();
+    assert!(said.contains("an earlier write to it has not returned"), "{said}");
+    states.keep("keeper", b"x".to_vec(), &short).unwrap_err();
+    disk.hangs.store(false, Ordering::SeqCst);
+    // It waits for the earlier write, which comes to nothing.
+    keep(&states, b"four").unwrap();
+    assert_eq!(loaded(&states).unwrap(), b"four");
+    assert_eq!(states.load("keeper").unwrap(), None);
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 2);
+}
+
+#[cfg(windows)]
+#[test]
+fn a_state_that_cannot_be_replaced_is_where_the_error_says() {
+    use std::os::windows::fs::OpenOptionsExt;
+    use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
+    let temp = tempfile::tempdir().unwrap();
+    let states = States::new(temp.path().to_owned());
+    keep(&states, b"one").unwrap();
+    let file = states.file("store");
+    let held = File::options().read(true).share_mode(FILE_SHARE_READ).open(file).unwrap();
+    let short = Patience { time: Duration::from_millis(500), give_up: &|| false };
+    let error = states.keep("store", b"two".to_vec(), &short).unwrap_err();
+    assert!(error.contains("store.state"), "{error}");
+    drop(held);
+    assert_eq!(loaded(&states).unwrap(), b"one");
+    keep(&states, b"two").unwrap();
+    assert_eq!(loaded(&states).unwrap(), b"two");
+}
