@@ -12,7 +12,7 @@ use super::{
     refusal::Refusal,
     shadow::Shadow,
 };
-use crate::shared::Shared;
+use crate::{shared::Shared, throttle::LineBudget};
 
 /// Probes a private copy.
 ///
@@ -38,6 +38,7 @@ pub fn load(
         name: manifest.name.clone(),
         data_dir: shared.state_dir.join("data").join(&manifest.name),
         started: shared.started,
+        lines: LineBudget::default(),
     };
     let (path, approved) = (shadow.path().to_owned(), manifest.clone());
     let give_up = || shared.shutdown.is_stopping();
