@@ -9,6 +9,7 @@ use std::{
 mod answer;
 mod end;
 mod following;
+mod http;
 
 use self::answer::{Outlet, answer, refuse, settle};
 pub use self::end::End;
@@ -103,42 +104,52 @@ impl Session {
             self.transport.secure(config, &received, deadline)?;
             self.standing = self.first_standing();
         }
+        if let Some(end) = self.first_turns()? {
+            return Ok(end);
+        }
         loop {
-            let flow = self.answer_batch();
-            self.meter.flush();
-            let flow = flow?;
-            self.write()?;
-            let goes_on = matches!(flow, Flow::Next);
-            match flow {
-                Flow::Next => {}
-                Flow::Subscribe(topic, subscription) => {
-                    self.following.change(topic, subscription);
-                }
-                Flow::Become(standing) => self.stand(*standing)?,
-                Flow::Reset => {
-                    self.following = Following::default();
-                    self.stand(self.first_standing())?;
-                }
-                Flow::Close => return Ok(End::Asked),
-                Flow::Break => return Ok(End::BrokenProtocol),
-            }
-            if self.entry.is_dismissed() {
-                return Ok(self.turn_out(End::Dismissed));
-            }
-            if self.transport.is_late() {
-                return Ok(self.turn_out(End::NoLogin));
-            }
-            if !goes_on && !self.input.is_empty() {
-                continue;
-            }
-            self.shrink_when_idle();
-            if let Some(end) = self.tell_news()? {
-                return Ok(end);
-            }
-            if let Some(end) = self.receive()? {
+            if let Some(end) = self.turn()? {
                 return Ok(end);
             }
         }
+    }
+
+    /// Answers what has come, and waits for more.
+    // A part of the loop above, not a call in it.
+    #[inline(always)]
+    fn turn(&mut self) -> io::Result<Option<End>> {
+        let flow = self.answer_batch();
+        self.meter.flush();
+        let flow = flow?;
+        self.write()?;
+        let goes_on = matches!(flow, Flow::Next);
+        match flow {
+            Flow::Next => {}
+            Flow::Subscribe(topic, subscription) => {
+                self.following.change(topic, subscription);
+            }
+            Flow::Become(standing) => self.stand(*standing)?,
+            Flow::Reset => {
+                self.following = Following::default();
+                self.stand(self.first_standing())?;
+            }
+            Flow::Close => return Ok(Some(End::Asked)),
+            Flow::Break => return Ok(Some(End::BrokenProtocol)),
+        }
+        if self.entry.is_dismissed() {
+            return Ok(Some(self.turn_out(End::Dismissed)));
+        }
+        if self.transport.is_late() {
+            return Ok(Some(self.turn_out(End::NoLogin)));
+        }
+        if !goes_on && !self.input.is_empty() {
+            return Ok(None);
+        }
+        self.shrink_when_idle();
+        if let Some(end) = self.tell_news()? {
+            return Ok(Some(end));
+        }
+        self.receive()
     }
 
     /// Waits for more from the client, or for the session's end.
