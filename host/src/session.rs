@@ -1,22 +1,22 @@
 //! One client: read, parse, look up, call, write. The only hot path.
 
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Instant};
 
 mod answer;
 mod end;
 mod following;
 mod http;
+mod memory;
 
-use self::answer::{Outlet, answer, refuse, settle};
 pub use self::end::End;
-use self::following::Following;
+use self::{
+    answer::{Outlet, answer, refuse, settle},
+    following::Following,
+    memory::note_memory,
+};
 use crate::{
     access::standing::Standing,
-    entry::SessionEntry,
+    entry::{Dismissal, SessionEntry},
     input::Input,
     metrics::Meter,
     news::Topic,
@@ -28,8 +28,8 @@ use crate::{
     wire::{Encoder, Framing, Parsed, Parser, Protocol},
 };
 
-/// A client that sends nothing for this long has paused.
-const IDLE: Duration = Duration::from_millis(100);
+/// However little a reply may take, the host's own errors fit. Bytes.
+const SMALLEST_BOUND: usize = 1 << 10;
 
 const EMPTY: &[u8] = b"empty command, try 'help'";
 
@@ -63,7 +63,8 @@ impl Session {
         let transport = Transport::new(Arc::clone(&entry), &config.bounds)?;
         let standing = Standing::of(entry.peer, config.doors.trust);
         let parser = Parser::new(config.bounds.limits());
-        let (input, replies) = (Input::default(), Encoder::new(Protocol::Lines));
+        let (input, mut replies) = (Input::default(), Encoder::new(Protocol::Lines));
+        replies.bound(config.bounds.max_reply.max(SMALLEST_BOUND));
         let (meter, following) = (Meter::new(entry.id), Following::default());
         let mut session = Box::new(Self {
             shared,
@@ -121,6 +122,10 @@ impl Session {
         let flow = self.answer_batch();
         self.meter.flush();
         let flow = flow?;
+        let large = self.input.is_large() || self.replies.is_large();
+        if large {
+            self.note_memory();
+        }
         self.write()?;
         let goes_on = matches!(flow, Flow::Next);
         match flow {
@@ -137,7 +142,7 @@ impl Session {
             Flow::Break => return Ok(Some(End::BrokenProtocol)),
         }
         if self.entry.is_dismissed() {
-            return Ok(Some(self.turn_out(End::Dismissed)));
+            return Ok(Some(self.dismissed()));
         }
         if self.transport.is_late() {
             return Ok(Some(self.turn_out(End::NoLogin)));
@@ -145,7 +150,9 @@ impl Session {
         if !goes_on && !self.input.is_empty() {
             return Ok(None);
         }
-        self.shrink_when_idle();
+        if large {
+            self.shrink_when_idle();
+        }
         if let Some(end) = self.tell_news()? {
             return Ok(Some(end));
         }
@@ -164,7 +171,7 @@ impl Session {
             read => read?,
         };
         if self.entry.is_dismissed() {
-            return Ok(Some(self.turn_out(End::Dismissed)));
+            return Ok(Some(self.dismissed()));
         }
         let shutdown = &self.shared.shutdown;
         if read == 0 && !shutdown.is_stopping() {
@@ -189,7 +196,10 @@ impl Session {
         let mut table = live_table.load();
         loop {
             let (consumed, flow) = match parser.parse(input.unread()) {
-                Parsed::Incomplete => return Ok(Flow::Next),
+                Parsed::Incomplete => {
+                    entry.note_unfinished();
+                    return Ok(Flow::Next);
+                }
                 Parsed::Request { framing, consumed } => {
                     settle(replies, framing);
                     let request = parser.request(input.unread());
@@ -206,14 +216,17 @@ impl Session {
                 Parsed::Empty { framing: Framing::Line, consumed }
                     if replies.protocol() == Protocol::Lines =>
                 {
+                    entry.note_finished();
                     refuse(replies, |message| message.extend_from_slice(EMPTY));
                     (consumed, Flow::Next)
                 }
                 Parsed::Empty { framing, consumed } => {
+                    entry.note_finished();
                     settle(replies, framing);
                     (consumed, Flow::Next)
                 }
                 Parsed::Invalid { framing, consumed, error } => {
+                    entry.note_finished();
                     settle(replies, framing);
                     shared.metrics.malformed.count();
                     refuse(replies, |message| error.write_message(message));
@@ -236,6 +249,7 @@ impl Session {
             // reply.
             if replies.len() > shared.config.bounds.max_backlog {
                 meter.flush();
+                note_memory(shared, entry, input, parser, replies);
                 transport.write(replies, &shared.shutdown)?;
             }
         }
@@ -295,6 +309,21 @@ impl Session {
         }
     }
 
+    /// The end that the host has decided on.
+    fn dismissed(&mut self) -> End {
+        let end = match self.entry.dismissal() {
+            Some(Dismissal::Memory) => End::TooLarge,
+            Some(Dismissal::Unfinished) => End::Unfinished,
+            Some(Dismissal::Key) | None => End::Dismissed,
+        };
+        // Before the last words, which a client may be slow to read.
+        self.input = Input::default();
+        self.parser.shrink();
+        self.replies.shrink();
+        self.shared.client_memory.note(&self.entry, 0);
+        self.turn_out(end)
+    }
+
     /// The last words to a client that the host does not serve any longer.
     fn turn_out(&mut self, end: End) -> End {
         if let Some((kind, message)) = end.last_words(&self.shared.config) {
@@ -310,16 +339,5 @@ impl Session {
             return Ok(());
         }
         self.transport.write(&mut self.replies, &self.shared.shutdown)
-    }
-
-    /// Gives memory back that a large request or reply has taken, once the client pauses; a busy
-    /// session keeps it, so that it allocates nothing.
-    fn shrink_when_idle(&mut self) {
-        let large = self.input.is_large() || self.replies.is_large();
-        if large && self.input.is_empty() && !self.transport.wait_readable(IDLE) {
-            self.input.shrink();
-            self.parser.shrink();
-            self.replies.shrink();
-        }
     }
 }

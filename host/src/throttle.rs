@@ -81,35 +81,46 @@ impl NamedThrottle {
     }
 }
 
-/// Bounds lines of many kinds from one source: so many in each second.
-#[derive(Debug, Default)]
+/// Bounds lines of many kinds from one source: so many at once, and so many a second in the long run.
+#[derive(Debug)]
 pub struct LineBudget {
-    state: Mutex<Second>,
+    state: Mutex<Credit>,
 }
 
-/// What a [`LineBudget`] has seen in the current second.
-#[derive(Debug, Default)]
-struct Second {
-    start: Option<Instant>,
+/// Lines that a source may log now, and what it has not been let.
+#[derive(Debug)]
+struct Credit {
     lines: u64,
+    since: Option<Instant>,
     left_out: u64,
 }
 
-/// Lines in a second that a [`LineBudget`] lets through.
-const LINES: u64 = 100;
+/// Lines that a [`LineBudget`] lets through at once.
+const AT_ONCE: u64 = 500;
+/// Lines a second that it lets through in the long run.
+const A_SECOND: u64 = 100;
+
+impl Default for LineBudget {
+    fn default() -> Self {
+        Self { state: Mutex::new(Credit { lines: AT_ONCE, since: None, left_out: 0 }) }
+    }
+}
 
 impl LineBudget {
     /// Whether one more may be logged, and how many were left out since the last.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.start.is_none_or(|start| now.saturating_duration_since(start) >= PAUSE) {
-            (state.start, state.lines) = (Some(now), 0);
+        let since = *state.since.get_or_insert(now);
+        let seconds = now.saturating_duration_since(since).as_secs();
+        if seconds > 0 {
+            state.lines = seconds.saturating_mul(A_SECOND).saturating_add(state.lines).min(AT_ONCE);
+            state.since = Some(now);
         }
-        if state.lines == LINES {
+        if state.lines == 0 {
             state.left_out += 1;
             return None;
         }
-        state.lines += 1;
+        state.lines -= 1;
         Some(std::mem::take(&mut state.left_out))
     }
 }
@@ -134,12 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_a_source_are_bounded_each_second() {
+    fn lines_of_a_source_are_bounded() {
         let (budget, start) = (LineBudget::default(), Instant::now());
-        let admitted = (0..3 * LINES).filter(|_| budget.admit(start).is_some()).count();
-        assert_eq!(admitted, 100);
-        assert_eq!(budget.admit(start + PAUSE), Some(200));
-        assert_eq!(budget.admit(start + PAUSE), Some(0));
+        let admitted = |at: Instant| (0..2_000).filter(|_| budget.admit(at).is_some()).count();
+        assert_eq!(admitted(start), 500);
+        assert_eq!(admitted(start + PAUSE), 100);
+        assert_eq!(budget.admit(start + 2 * PAUSE), Some(1_500 + 1_900));
+        assert_eq!(admitted(start + 60 * PAUSE), 500);
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Transport {
                 Err(error) => self.bear(error, &mut blocked_since)?,
             }
             // A client that reads slowly is no better at the host's end than one that does not.
-            if !replies.is_empty() && shutdown.is_overrun() {
+            if !replies.is_empty() && (shutdown.is_overrun() || self.entry.is_evicted()) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }
@@ -224,7 +224,8 @@ impl Transport {
                 Ok(_) => blocked_since = None,
                 Err(error) => self.bear(error, &mut blocked_since)?,
             }
-            if tls.wants_write() && shutdown.is_some_and(Shutdown::is_overrun) {
+            let over = |shutdown: &Shutdown| shutdown.is_overrun() || self.entry.is_evicted();
+            if tls.wants_write() && shutdown.is_some_and(over) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }

@@ -22,6 +22,7 @@ mod command_watch;
 mod crowds;
 mod dev;
 mod exhaustion;
+mod floods;
 mod half_open;
 mod limits;
 mod lines;
