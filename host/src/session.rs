@@ -316,6 +316,9 @@ impl Session {
             Some(Dismissal::Unfinished) => End::Unfinished,
             Some(Dismissal::Key) | None => End::Dismissed,
         };
+        if self.input.unread().first() == Some(&b'*') {
+            settle(&mut self.replies, Framing::Resp);
+        }
         // Before the last words, which a client may be slow to read.
         self.input = Input::default();
         self.parser.shrink();

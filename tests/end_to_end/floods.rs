@@ -69,13 +69,14 @@ fn an_unfinished_request_ends_the_session() {
     let clients = ["ech", "ping\necho half", "*2\r\n$4\r\necho\r\n$1000000\r\nxx"].map(|bytes| {
         let mut client = Connection::to(host.v4());
         client.send(bytes);
-        client
+        (client, bytes)
     });
     finished.send("NG\r\n");
     assert_eq!(finished.frame(), Frame::Status("PONG".into()));
-    for mut client in clients {
+    for (mut client, bytes) in clients {
         let said = String::from_utf8_lossy(&client.rest()).into_owned();
         let last = said.lines().last().unwrap_or_default();
+        assert_eq!(said.starts_with('-'), bytes.starts_with('*'), "in the client's protocol");
         assert!(
             last.ends_with("request not finished within 0.5 s, the connection is closed"),
             "{said:?}"
