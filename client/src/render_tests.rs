@@ -101,4 +101,7 @@ fn pushes_name_their_kind() {
     let mut out = Vec::new();
     push(&mut out, &[text("notice"), text("going\x1b down")], Escape::Controls).unwrap();
     assert_eq!(out, b"notice: going\\x1b down\n");
+    out.clear();
+    push(&mut out, &[text("plugin"), text("missed"), text("44")], Escape::Controls).unwrap();
+    assert_eq!(out, b"plugin: missed, 44\n");
 }

@@ -30,6 +30,7 @@ pub use self::{
     place::{ConfigPlace, StatePlace},
     plugin_trust::PluginTrust,
     resolve::{Origin, ResolveError, Resolved, Setting, command, resolve},
+    units::Share,
 };
 use crate::platform;
 

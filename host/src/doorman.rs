@@ -1,4 +1,5 @@
-//! Looks at the sessions now and then: ends those whose key is no more, tells of slow calls.
+//! Looks at the sessions now and then: ends those whose key is no more and those that do not finish a
+//! request, tells of slow calls.
 
 use std::{
     io,
@@ -36,6 +37,7 @@ impl Doorman {
         let (stop, stopped) = bounded::<()>(0);
         let (shared, table) = (Arc::clone(shared), Arc::clone(table));
         let (mut overtime, slow) = (Overtime::default(), shared.config.bounds.slow_call);
+        let request_timeout = shared.config.bounds.request_timeout;
         let thread = thread::Builder::new().name("doorman".into()).spawn(move || {
             let mut pulse = Pulse::new();
             let tick = pulse.interval(TICK);
@@ -43,6 +45,9 @@ impl Doorman {
                 pulse.beat(Instant::now(), &shared, &table);
                 shared.keyring.refresh();
                 shared.sessions.dismiss_unless(|key| shared.keyring.holds(key));
+                if !request_timeout.is_zero() {
+                    shared.sessions.dismiss_unfinished(request_timeout);
+                }
                 if !slow.is_zero() {
                     let now = Instant::now();
                     overtime.look(&shared.sessions.all(), &table.load(), slow, now);

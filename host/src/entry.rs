@@ -4,7 +4,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -38,10 +38,34 @@ pub struct SessionEntry {
     names: Mutex<Names>,
     /// The key that let it in.
     key: Mutex<Option<Arc<Key>>>,
-    dismissed: AtomicBool,
+    /// A [`Dismissal`]; 0 for none.
+    dismissed: AtomicU8,
+    /// Milliseconds after `started` at which it was dismissed.
+    dismissed_at: AtomicU64,
+    /// Bytes that its requests and replies take, where that is more than an idle session keeps.
+    memory: AtomicUsize,
+    /// One more than the milliseconds after `started` at which an unfinished request began; 0 for
+    /// none.
+    unfinished: AtomicU64,
+    /// How many commands had been answered then; with any more the request is finished.
+    unfinished_after: AtomicU64,
+    /// When its bytes that came last were looked at, as `last_active` had it.
+    unfinished_seen: AtomicU64,
     failures: AtomicU32,
     /// When the client was first seen to have ended its sending side.
     half_closed: OnceLock<Instant>,
+}
+
+/// Why the host ends a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Dismissal {
+    /// Its key is no longer valid.
+    Key = 1,
+    /// It takes the most memory, and all sessions together take too much.
+    Memory,
+    /// It has not finished a request in time.
+    Unfinished,
 }
 
 /// What a client calls itself and its library.
@@ -71,7 +95,12 @@ impl SessionEntry {
             cancelled: AtomicU64::new(0),
             names: Mutex::default(),
             key: Mutex::default(),
-            dismissed: AtomicBool::new(false),
+            dismissed: AtomicU8::new(0),
+            dismissed_at: AtomicU64::new(0),
+            memory: AtomicUsize::new(0),
+            unfinished: AtomicU64::new(0),
+            unfinished_after: AtomicU64::new(0),
+            unfinished_seen: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             half_closed: OnceLock::new(),
         }
@@ -153,6 +182,10 @@ impl SessionEntry {
         self.last_active.store(millis, Ordering::Relaxed);
     }
 
+    fn age_millis(&self) -> u64 {
+        u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Waits up to `time` for the client to be gone, and says whether it is.
     ///
     /// A client that was killed and one that has only sent all it wants to (`nc -N`) look the same:
@@ -183,16 +216,94 @@ impl SessionEntry {
         self.hearing.end(&self.stream);
     }
 
-    /// Has its session end.
+    /// Has its session end, since its key is no longer valid.
     pub fn dismiss(&self) {
-        self.dismissed.store(true, Ordering::SeqCst);
+        self.dismiss_for(Dismissal::Key);
+    }
+
+    /// Has its session end. The first reason counts.
+    pub fn dismiss_for(&self, why: Dismissal) {
+        if !self.is_dismissed() {
+            self.dismissed_at.store(self.age_millis(), Ordering::SeqCst);
+        }
+        let (set, read) = (Ordering::SeqCst, Ordering::SeqCst);
+        // A failure means that there is a reason already.
+        let _ = self.dismissed.compare_exchange(0, why as u8, set, read);
         self.end_hearing();
     }
 
     /// Whether its session is to end.
     #[must_use]
+    #[inline]
     pub fn is_dismissed(&self) -> bool {
-        self.dismissed.load(Ordering::Relaxed)
+        self.dismissed.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether its session is to end for the memory that it takes, which has to be given back soon.
+    #[must_use]
+    pub fn is_evicted(&self) -> bool {
+        self.dismissed.load(Ordering::Relaxed) == Dismissal::Memory as u8
+    }
+
+    /// Why its session is to end, if it is.
+    #[must_use]
+    pub fn dismissal(&self) -> Option<Dismissal> {
+        [Dismissal::Key, Dismissal::Memory, Dismissal::Unfinished]
+            .into_iter()
+            .find(|why| *why as u8 == self.dismissed.load(Ordering::SeqCst))
+    }
+
+    /// Since it was dismissed; `None` where it was not.
+    #[must_use]
+    pub fn dismissed_for(&self) -> Option<Duration> {
+        let at = Duration::from_millis(self.dismissed_at.load(Ordering::SeqCst));
+        self.is_dismissed().then(|| self.age().saturating_sub(at))
+    }
+
+    /// Notes how many bytes its requests and replies take; returns what was noted before.
+    pub fn note_memory(&self, bytes: usize) -> usize {
+        self.memory.swap(bytes, Ordering::Relaxed)
+    }
+
+    /// What [`note_memory`](Self::note_memory) has noted last.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a request has begun and is not finished, unless that has been noted of this one.
+    /// Called by the session's own thread alone.
+    #[cold]
+    pub fn note_unfinished(&self) {
+        let (answered, now) = (self.commands(), self.last_active.load(Ordering::Relaxed));
+        self.unfinished_seen.store(now, Ordering::Relaxed);
+        let noted = self.unfinished.load(Ordering::Relaxed) != 0
+            && self.unfinished_after.load(Ordering::Relaxed) == answered;
+        if !noted {
+            // In this order: nobody takes the time of one request for that of another.
+            self.unfinished.store(0, Ordering::Relaxed);
+            self.unfinished_after.store(answered, Ordering::Release);
+            self.unfinished.store(now + 1, Ordering::Release);
+        }
+    }
+
+    /// Notes that what had begun is finished and was no command.
+    pub fn note_finished(&self) {
+        self.unfinished.store(0, Ordering::Relaxed);
+    }
+
+    /// For how long the session has waited for the rest of a request; `None` where it waits for
+    /// none, or the rest has come.
+    #[must_use]
+    pub fn unfinished_for(&self) -> Option<Duration> {
+        let noted = self.unfinished.load(Ordering::Acquire);
+        let since = noted.checked_sub(1)?;
+        let (seen, active) = (&self.unfinished_seen, &self.last_active);
+        let waits = self.unfinished_after.load(Ordering::Acquire) == self.commands()
+            && seen.load(Ordering::Relaxed) == active.load(Ordering::Relaxed)
+            && self.running() == 0
+            && self.unfinished.load(Ordering::Relaxed) == noted;
+        waits.then(|| self.age().saturating_sub(Duration::from_millis(since)))
     }
 
     /// Notes one more wrong key, and says how many there were before.
@@ -212,5 +323,36 @@ impl SessionEntry {
 
     fn lock_names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn an_unfinished_request_ends_with_the_next_command() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let entry = SessionEntry::new(1, stream.local_addr().unwrap(), stream);
+        assert_eq!(entry.unfinished_for(), None);
+        entry.touch(Instant::now());
+        entry.note_unfinished();
+        assert!(entry.unfinished_for().is_some());
+        entry.note_running(1);
+        assert_eq!(entry.unfinished_for(), None, "a command is being run");
+        entry.note_running(0);
+        entry.touch(Instant::now() + Duration::from_secs(1));
+        assert_eq!(entry.unfinished_for(), None, "more has come");
+        entry.note_unfinished();
+        assert!(entry.unfinished_for().is_some(), "and it was not the rest");
+        entry.count_command();
+        assert_eq!(entry.unfinished_for(), None);
+        entry.note_unfinished();
+        assert!(entry.unfinished_for().is_some(), "of another request");
+        entry.note_finished();
+        assert_eq!(entry.unfinished_for(), None);
     }
 }

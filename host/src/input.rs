@@ -83,6 +83,13 @@ impl Input {
         self.bytes.len() > SMALL
     }
 
+    /// Bytes of memory that it takes, what the next read will add included.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let grows = self.filled && self.end - self.start == self.bytes.len();
+        if grows { self.bytes.capacity() * 2 } else { self.bytes.capacity() }
+    }
+
     /// Gives memory back that an idle session does not need.
     pub fn shrink(&mut self) {
         if self.is_empty() && self.bytes.len() > SMALL {
@@ -144,6 +151,7 @@ mod tests {
         feed(&mut input, &[7; 1 << 20]);
         input.shrink();
         assert_eq!(input.unread().len(), 1 << 20, "unread bytes stay");
+        assert_eq!(input.held(), 2 << 20, "the next read doubles it");
         input.consume(1 << 20);
         input.shrink();
         assert!(input.bytes.capacity() <= 2 * SMALL);

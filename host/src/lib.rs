@@ -4,12 +4,13 @@
 //! one way, downwards in this list: `check`, `dev`, `config_command`, `pages`, `key_command`, `doorman`,
 //! `managing` and `scrape`; `server`; `service`; `session`; `threads`, `joiner`, `overtime` and
 //! `input`; `plugins`; `builtins`; `running_call`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
-//! `shutdown`, `state_dir` and `listen`; `crash`; `entry`; `config` and `logging`; `access`; `metrics` and
+//! `shutdown`, `state_dir` and `listen`; `crash`; `client_memory`; `entry`; `config` and `logging`; `access`; `metrics` and
 //! `throttle`; `wire`; `platform`.
 
 pub mod access;
 pub mod builtins;
 mod check;
+pub mod client_memory;
 pub mod config;
 mod config_command;
 pub mod crash;
@@ -62,6 +63,7 @@ use std::{
 
 use crate::{
     access::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust},
+    client_memory::ClientMemory,
     config::{Action, Logs, Resolved, Serve},
     desk::Desk,
     doorman::Doorman,
@@ -197,7 +199,9 @@ pub fn run<B>(
     let shutdown = Arc::new(shutdown);
     handle_signals(&shutdown)?;
     let (desk, orders) = Desk::new();
+    let client_memory = ClientMemory::new(config.bounds.max_memory_clients);
     let shared = Arc::new(Shared {
+        client_memory,
         config,
         keyring,
         certificate,

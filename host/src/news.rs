@@ -14,7 +14,8 @@ use log::Level;
 
 use crate::platform::{Alarm, Wake};
 
-/// News that a session has not read are at most this many; what comes on top is not told to it.
+/// News that a session has not read are at most this many; what comes on top is counted, and the
+/// session is told how many it has missed.
 const KEPT: usize = 256;
 
 /// One thing that happened to a plugin.
@@ -76,6 +77,7 @@ pub struct Newsroom {
 struct Reader {
     number: u64,
     news: Sender<Arc<News>>,
+    missed: Arc<AtomicU64>,
     alarm: Alarm,
 }
 
@@ -84,6 +86,7 @@ pub struct Subscription {
     number: u64,
     room: Arc<Newsroom>,
     news: Receiver<Arc<News>>,
+    missed: Arc<AtomicU64>,
     wake: Wake,
 }
 
@@ -98,13 +101,16 @@ impl Newsroom {
         log::log!(level, "{news}");
         self.told[news.event as usize].fetch_add(1, Ordering::Relaxed);
         let news = Arc::new(news);
-        self.readers().retain(|reader| match reader.news.try_send(Arc::clone(&news)) {
-            Ok(()) => {
-                reader.alarm.ring();
-                true
+        self.readers().retain(|reader| {
+            match reader.news.try_send(Arc::clone(&news)) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => {
+                    reader.missed.fetch_add(1, Ordering::SeqCst);
+                }
+                Err(TrySendError::Disconnected(_)) => return false,
             }
-            Err(TrySendError::Full(_)) => true,
-            Err(TrySendError::Disconnected(_)) => false,
+            reader.alarm.ring();
+            true
         });
     }
 
@@ -122,8 +128,10 @@ impl Newsroom {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, news) = bounded(KEPT);
         let (alarm, wake) = Alarm::new()?;
-        self.readers().push(Reader { number, news: sender, alarm });
-        Ok(Subscription { number, room: Arc::clone(self), news, wake })
+        let missed = Arc::<AtomicU64>::default();
+        let its = Arc::clone(&missed);
+        self.readers().push(Reader { number, news: sender, missed: its, alarm });
+        Ok(Subscription { number, room: Arc::clone(self), news, missed, wake })
     }
 
     fn readers(&self) -> MutexGuard<'_, Vec<Reader>> {
@@ -136,6 +144,13 @@ impl Subscription {
     pub fn read(&self) -> impl Iterator<Item = Arc<News>> {
         self.wake.clear();
         self.news.try_iter()
+    }
+
+    /// How many news came on top of those that were kept, since this was last asked. Ask after
+    /// [`read`](Self::read): what was missed came later than what was kept.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed.swap(0, Ordering::SeqCst)
     }
 
     /// What arrives, for those who wait for nothing else.
@@ -213,5 +228,26 @@ impl fmt::Display for News {
             write!(out, ": {detail}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn news(generation: u64) -> News {
+        let (plugin, file, detail) = ("text".into(), "libtext.so".into(), String::new());
+        News { event: Event::Drained, plugin, generation, file, took: Duration::ZERO, detail }
+    }
+
+    #[test]
+    fn what_a_busy_subscriber_missed_is_counted() {
+        let room = Arc::<Newsroom>::default();
+        let subscription = room.subscribe().unwrap();
+        (0..KEPT as u64 + 44).for_each(|generation| room.tell(news(generation)));
+        assert_eq!(subscription.read().count(), KEPT);
+        assert_eq!((subscription.missed(), subscription.missed()), (44, 0));
+        room.tell(news(1));
+        assert_eq!((subscription.read().count(), subscription.missed()), (1, 0));
     }
 }

@@ -6,12 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{entry::SessionEntry, table::Table};
+use crate::{entry::SessionEntry, table::Table, throttle::NamedThrottle};
 
 /// The calls that were under way when they were last looked at, by their sessions.
 #[derive(Default)]
 pub(crate) struct Overtime {
     calls: HashMap<u64, Running>,
+    /// A command's lines: clients may have many sessions run it.
+    lines: NamedThrottle,
 }
 
 /// One call.
@@ -52,12 +54,14 @@ impl Overtime {
                 call.told = true;
                 // One that is not in the table is of a version that was replaced meanwhile.
                 let name = table.at(command).map_or("a replaced command", |command| &command.name);
-                log::warn!(
-                    "session {} from {}: '{name}' has been running for {:.1} s",
-                    session.id,
-                    session.peer,
-                    ran.as_secs_f64()
-                );
+                self.lines.warn(name, now, || {
+                    format!(
+                        "session {} from {}: '{name}' has been running for {:.1} s",
+                        session.id,
+                        session.peer,
+                        ran.as_secs_f64()
+                    )
+                });
             }
             self.calls.insert(session.id, call);
         }

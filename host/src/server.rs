@@ -254,6 +254,7 @@ struct Leaving {
 
 impl Drop for Leaving {
     fn drop(&mut self) {
+        self.shared.client_memory.note(&self.entry, 0);
         self.shared.sessions.leave(&self.entry);
     }
 }

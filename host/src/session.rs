@@ -1,21 +1,22 @@
 //! One client: read, parse, look up, call, write. The only hot path.
 
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Instant};
 
 mod answer;
 mod end;
 mod following;
+mod http;
+mod memory;
 
-use self::answer::{Outlet, answer, refuse, settle};
 pub use self::end::End;
-use self::following::Following;
+use self::{
+    answer::{Outlet, answer, refuse, settle},
+    following::Following,
+    memory::note_memory,
+};
 use crate::{
     access::standing::Standing,
-    entry::SessionEntry,
+    entry::{Dismissal, SessionEntry},
     input::Input,
     metrics::Meter,
     news::Topic,
@@ -27,8 +28,8 @@ use crate::{
     wire::{Encoder, Framing, Parsed, Parser, Protocol},
 };
 
-/// A client that sends nothing for this long has paused.
-const IDLE: Duration = Duration::from_millis(100);
+/// However little a reply may take, the host's own errors fit. Bytes.
+const SMALLEST_BOUND: usize = 1 << 10;
 
 const EMPTY: &[u8] = b"empty command, try 'help'";
 
@@ -62,7 +63,8 @@ impl Session {
         let transport = Transport::new(Arc::clone(&entry), &config.bounds)?;
         let standing = Standing::of(entry.peer, config.doors.trust);
         let parser = Parser::new(config.bounds.limits());
-        let (input, replies) = (Input::default(), Encoder::new(Protocol::Lines));
+        let (input, mut replies) = (Input::default(), Encoder::new(Protocol::Lines));
+        replies.bound(config.bounds.max_reply.max(SMALLEST_BOUND));
         let (meter, following) = (Meter::new(entry.id), Following::default());
         let mut session = Box::new(Self {
             shared,
@@ -103,42 +105,58 @@ impl Session {
             self.transport.secure(config, &received, deadline)?;
             self.standing = self.first_standing();
         }
+        if let Some(end) = self.first_turns()? {
+            return Ok(end);
+        }
         loop {
-            let flow = self.answer_batch();
-            self.meter.flush();
-            let flow = flow?;
-            self.write()?;
-            let goes_on = matches!(flow, Flow::Next);
-            match flow {
-                Flow::Next => {}
-                Flow::Subscribe(topic, subscription) => {
-                    self.following.change(topic, subscription);
-                }
-                Flow::Become(standing) => self.stand(*standing)?,
-                Flow::Reset => {
-                    self.following = Following::default();
-                    self.stand(self.first_standing())?;
-                }
-                Flow::Close => return Ok(End::Asked),
-                Flow::Break => return Ok(End::BrokenProtocol),
-            }
-            if self.entry.is_dismissed() {
-                return Ok(self.turn_out(End::Dismissed));
-            }
-            if self.transport.is_late() {
-                return Ok(self.turn_out(End::NoLogin));
-            }
-            if !goes_on && !self.input.is_empty() {
-                continue;
-            }
-            self.shrink_when_idle();
-            if let Some(end) = self.tell_news()? {
-                return Ok(end);
-            }
-            if let Some(end) = self.receive()? {
+            if let Some(end) = self.turn()? {
                 return Ok(end);
             }
         }
+    }
+
+    /// Answers what has come, and waits for more.
+    // A part of the loop above, not a call in it.
+    #[inline(always)]
+    fn turn(&mut self) -> io::Result<Option<End>> {
+        let flow = self.answer_batch();
+        self.meter.flush();
+        let flow = flow?;
+        let large = self.input.is_large() || self.replies.is_large();
+        if large {
+            self.note_memory();
+        }
+        self.write()?;
+        let goes_on = matches!(flow, Flow::Next);
+        match flow {
+            Flow::Next => {}
+            Flow::Subscribe(topic, subscription) => {
+                self.following.change(topic, subscription);
+            }
+            Flow::Become(standing) => self.stand(*standing)?,
+            Flow::Reset => {
+                self.following = Following::default();
+                self.stand(self.first_standing())?;
+            }
+            Flow::Close => return Ok(Some(End::Asked)),
+            Flow::Break => return Ok(Some(End::BrokenProtocol)),
+        }
+        if self.entry.is_dismissed() {
+            return Ok(Some(self.dismissed()));
+        }
+        if self.transport.is_late() {
+            return Ok(Some(self.turn_out(End::NoLogin)));
+        }
+        if !goes_on && !self.input.is_empty() {
+            return Ok(None);
+        }
+        if large {
+            self.shrink_when_idle();
+        }
+        if let Some(end) = self.tell_news()? {
+            return Ok(Some(end));
+        }
+        self.receive()
     }
 
     /// Waits for more from the client, or for the session's end.
@@ -153,7 +171,7 @@ impl Session {
             read => read?,
         };
         if self.entry.is_dismissed() {
-            return Ok(Some(self.turn_out(End::Dismissed)));
+            return Ok(Some(self.dismissed()));
         }
         let shutdown = &self.shared.shutdown;
         if read == 0 && !shutdown.is_stopping() {
@@ -178,7 +196,10 @@ impl Session {
         let mut table = live_table.load();
         loop {
             let (consumed, flow) = match parser.parse(input.unread()) {
-                Parsed::Incomplete => return Ok(Flow::Next),
+                Parsed::Incomplete => {
+                    entry.note_unfinished();
+                    return Ok(Flow::Next);
+                }
                 Parsed::Request { framing, consumed } => {
                     settle(replies, framing);
                     let request = parser.request(input.unread());
@@ -195,14 +216,17 @@ impl Session {
                 Parsed::Empty { framing: Framing::Line, consumed }
                     if replies.protocol() == Protocol::Lines =>
                 {
+                    entry.note_finished();
                     refuse(replies, |message| message.extend_from_slice(EMPTY));
                     (consumed, Flow::Next)
                 }
                 Parsed::Empty { framing, consumed } => {
+                    entry.note_finished();
                     settle(replies, framing);
                     (consumed, Flow::Next)
                 }
                 Parsed::Invalid { framing, consumed, error } => {
+                    entry.note_finished();
                     settle(replies, framing);
                     shared.metrics.malformed.count();
                     refuse(replies, |message| error.write_message(message));
@@ -225,6 +249,7 @@ impl Session {
             // reply.
             if replies.len() > shared.config.bounds.max_backlog {
                 meter.flush();
+                note_memory(shared, entry, input, parser, replies);
                 transport.write(replies, &shared.shutdown)?;
             }
         }
@@ -284,6 +309,24 @@ impl Session {
         }
     }
 
+    /// The end that the host has decided on.
+    fn dismissed(&mut self) -> End {
+        let end = match self.entry.dismissal() {
+            Some(Dismissal::Memory) => End::TooLarge,
+            Some(Dismissal::Unfinished) => End::Unfinished,
+            Some(Dismissal::Key) | None => End::Dismissed,
+        };
+        if self.input.unread().first() == Some(&b'*') {
+            settle(&mut self.replies, Framing::Resp);
+        }
+        // Before the last words, which a client may be slow to read.
+        self.input = Input::default();
+        self.parser.shrink();
+        self.replies.shrink();
+        self.shared.client_memory.note(&self.entry, 0);
+        self.turn_out(end)
+    }
+
     /// The last words to a client that the host does not serve any longer.
     fn turn_out(&mut self, end: End) -> End {
         if let Some((kind, message)) = end.last_words(&self.shared.config) {
@@ -299,16 +342,5 @@ impl Session {
             return Ok(());
         }
         self.transport.write(&mut self.replies, &self.shared.shutdown)
-    }
-
-    /// Gives memory back that a large request or reply has taken, once the client pauses; a busy
-    /// session keeps it, so that it allocates nothing.
-    fn shrink_when_idle(&mut self) {
-        let large = self.input.is_large() || self.replies.is_large();
-        if large && self.input.is_empty() && !self.transport.wait_readable(IDLE) {
-            self.input.shrink();
-            self.parser.shrink();
-            self.replies.shrink();
-        }
     }
 }

@@ -7,9 +7,21 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
-use crate::{access::keys::Key, entry::SessionEntry};
+use crate::{
+    access::keys::Key,
+    client_memory::ClientMemory,
+    entry::{Dismissal, SessionEntry},
+};
+
+/// A session that was closed for its memory may take this long to give it back. After that it is in
+/// a worker, and others have to give back instead.
+const FREEING: Duration = Duration::from_secs(1);
+
+/// A session that takes less is not closed for its memory. Bytes.
+const SMALLEST: usize = 64 << 10;
 
 /// The live sessions. Its lock is taken when a client comes or goes and when somebody looks, never
 /// for a request.
@@ -127,13 +139,67 @@ impl Sessions {
 
     /// Ends the sessions whose key is not valid any more.
     pub fn dismiss_unless(&self, valid: impl Fn(&Key) -> bool) {
+        let mut ended: BTreeMap<String, usize> = BTreeMap::new();
         for entry in self.all() {
-            let key = entry.key();
-            if key.is_some_and(|key| !valid(&key)) && !entry.is_dismissed() {
-                log::info!("session {} from {}: its key is no longer valid", entry.id, entry.peer);
+            if let Some(key) = entry.key()
+                && !valid(&key)
+                && !entry.is_dismissed()
+            {
                 entry.dismiss();
+                *ended.entry(key.name.clone()).or_default() += 1;
             }
         }
+        for (key, count) in ended {
+            log::info!("key {key}: no longer valid, {count} session(s) with it ended");
+        }
+    }
+
+    /// Ends the sessions that have waited for the rest of a request for `limit` or longer.
+    pub fn dismiss_unfinished(&self, limit: Duration) {
+        for entry in self.list().live.values() {
+            let late = entry.unfinished_for().is_some_and(|time| time >= limit);
+            if late && !entry.is_dismissed() {
+                entry.dismiss_for(Dismissal::Unfinished);
+            }
+        }
+    }
+
+    /// Ends sessions until the others take no more memory than allowed, those that take most first.
+    /// Returns how many.
+    pub fn dismiss_largest(&self, memory: &ClientMemory) -> usize {
+        let (mut freeing, mut candidates) = (0_usize, Vec::new());
+        let list = self.list();
+        for entry in list.live.values() {
+            let bytes = entry.memory();
+            match entry.dismissed_for() {
+                Some(time) if time < FREEING => freeing += bytes,
+                Some(_) => {}
+                None if bytes >= SMALLEST => candidates.push((bytes, entry)),
+                None => {}
+            }
+        }
+        candidates.sort_unstable_by_key(|(bytes, entry)| (*bytes, entry.id));
+        let (used, limit) = (memory.used(), memory.limit());
+        // However much is about to be given back, twice the limit is never exceeded.
+        let mut excess = used.saturating_sub(freeing.min(limit)).saturating_sub(limit);
+        let mut ended = 0;
+        while excess > 0
+            && let Some((bytes, entry)) = candidates.pop()
+        {
+            entry.dismiss_for(Dismissal::Memory);
+            // A worker that looks ends early; what is in it is given back only then.
+            let _ = entry.cancel_running();
+            memory.closed.warn(Instant::now(), || {
+                format!(
+                    "session {} from {}: closed, as its requests and replies took most, {bytes} of \
+                     {used} bytes of all sessions; {limit} are allowed (--max-memory-clients)",
+                    entry.id, entry.peer
+                )
+            });
+            excess = excess.saturating_sub(bytes);
+            ended += 1;
+        }
+        ended
     }
 
     fn list(&self) -> MutexGuard<'_, List> {
@@ -155,6 +221,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::config::Share;
 
     fn stream() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -179,6 +246,35 @@ mod tests {
         enter("10.0.0.2:1", 3, Some(2)).unwrap();
         sessions.close();
         assert_eq!(enter("10.0.0.3:1", 9, None).err(), Some(NoRoom::Ending));
+    }
+
+    #[test]
+    fn the_largest_sessions_are_closed_first() {
+        let sessions = Sessions::default();
+        let room = Room { all: 9, address: None };
+        let memory = ClientMemory::new(Share::Bytes(4 << 20));
+        let entries = [0, 1, 2, 3].map(|megabytes: usize| {
+            let entry = sessions.enter(stream(), "10.0.0.1:1".parse().unwrap(), room).unwrap();
+            let bytes = (megabytes << 20).max(5000);
+            assert_eq!(memory.note(&entry, bytes), megabytes == 3);
+            entry
+        });
+        let evicted = || entries.each_ref().map(|entry| entry.is_evicted());
+        assert_eq!(sessions.dismiss_largest(&memory), 1);
+        assert_eq!(evicted(), [false, false, false, true]);
+        assert_eq!(sessions.dismiss_largest(&memory), 0, "it is about to give its memory back");
+        assert!(memory.note(&entries[1], 9 << 20));
+        assert_eq!(sessions.dismiss_largest(&memory), 1);
+        assert_eq!(evicted(), [false, true, false, true]);
+        assert!(memory.note(&entries[2], 9 << 20));
+        assert_eq!(
+            sessions.dismiss_largest(&memory),
+            1,
+            "what is given back counts up to the limit"
+        );
+        assert_eq!(evicted(), [false, true, true, true], "a small session stays");
+        entries.iter().for_each(|entry| assert!(!memory.note(entry, 0)));
+        assert_eq!(memory.used(), 0);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use crate::{
     access::{certificate::Certificate, keyring::Keyring},
+    client_memory::ClientMemory,
     config::Serve,
     desk::Desk,
     metrics::Metrics,
@@ -26,6 +27,8 @@ pub struct Shared {
     pub certificate: Certificate,
     /// Who is connected.
     pub sessions: Sessions,
+    /// How much memory the sessions' requests and replies take.
+    pub client_memory: ClientMemory,
     /// What the log is told of who is not let in.
     pub turned_away: Throttle,
     /// What the host counts.

@@ -134,15 +134,16 @@ impl Transport {
             let read = tls.read(buffer);
             // The handshake's answers, or the alert that says what was wrong.
             let sent = self.flush(tls, None);
-            if let Some(count) = read? {
-                return Ok(count);
-            }
-            sent?;
+            // Before every return: the first request may arrive together with the handshake's end.
             if self.handshake.is_some() && !tls.is_handshaking() {
                 let before = self.due();
                 self.handshake = None;
                 self.wait_freely(before)?;
             }
+            if let Some(count) = read? {
+                return Ok(count);
+            }
+            sent?;
             if tls.fill(|room| self.receive(room))? == 0 {
                 return Ok(0);
             }
@@ -193,7 +194,7 @@ impl Transport {
                 Err(error) => self.bear(error, &mut blocked_since)?,
             }
             // A client that reads slowly is no better at the host's end than one that does not.
-            if !replies.is_empty() && shutdown.is_overrun() {
+            if !replies.is_empty() && (shutdown.is_overrun() || self.entry.is_evicted()) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }
@@ -223,7 +224,8 @@ impl Transport {
                 Ok(_) => blocked_since = None,
                 Err(error) => self.bear(error, &mut blocked_since)?,
             }
-            if tls.wants_write() && shutdown.is_some_and(Shutdown::is_overrun) {
+            let over = |shutdown: &Shutdown| shutdown.is_overrun() || self.entry.is_evicted();
+            if tls.wants_write() && shutdown.is_some_and(over) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }
@@ -326,4 +328,67 @@ impl Write for Outgoing<'_> {
 
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, thread};
+
+    use rustls::{
+        ClientConfig, ClientConnection, RootCertStore,
+        pki_types::{CertificateDer, ServerName, pem::PemObject},
+    };
+
+    use super::*;
+    use crate::access::certificate::Certificate;
+
+    /// Completes a handshake and sends these bytes in the same segment as its last message.
+    fn client(stream: &mut TcpStream, roots: RootCertStore, bytes: &[u8]) {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();
+        tls.writer().write_all(bytes).unwrap();
+        while tls.is_handshaking() || tls.wants_write() {
+            let mut segment = Vec::new();
+            while tls.wants_write() {
+                tls.write_tls(&mut segment).unwrap();
+            }
+            stream.write_all(&segment).unwrap();
+            if tls.is_handshaking() {
+                tls.read_tls(stream).unwrap();
+                tls.process_new_packets().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn handshake_deadline_ends_with_the_handshake() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let certificate = Certificate::own(&state).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(state.join("tls-cert.pem")).unwrap()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, peer) = listener.accept().unwrap();
+        let client = thread::spawn(move || {
+            client(&mut stream, roots, b"first");
+            stream
+        });
+        let entry = Arc::new(SessionEntry::new(1, peer, accepted));
+        let flags = <crate::config::Arguments as clap::Parser>::parse_from(["host"]);
+        let mut transport = Transport::new(entry, &flags.serve.bounds).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        transport.secure(Arc::clone(&certificate.config), &[], deadline).unwrap();
+        let mut room = [0; 16];
+        let count = transport.read(&mut room).unwrap();
+        assert_eq!(room.get(..count), Some(&b"first"[..]));
+        assert_eq!(transport.due(), None, "a later read has no deadline");
+        drop(client.join().unwrap());
+    }
 }

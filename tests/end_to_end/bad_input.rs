@@ -173,6 +173,10 @@ fn what_other_protocols_say_does_no_harm() {
     let host = Host::start(&["text"]);
     let mut http = Lines::connect(&host);
     http.send("GET / HTTP/1.1\r\nHost: localhost\r\n");
+    assert_eq!(http.line(), "HTTP/1.1 400 Bad Request\r");
+    http.wait_for_end();
+    let mut http = Lines::connect(&host);
+    http.send("GET /\nHost: localhost\r\n");
     let last = "error: this is no web server, the connection is closed";
     assert_eq!(http.end(), ["error: unknown command 'GET'", last]);
     for bytes in [&[0; 4096][..], &[0xff; 4096], b"\x16\x03\x01\x02\x00\x01\x00\x01", b"%1\r\n~2"] {

@@ -25,6 +25,7 @@ mod crowds;
 mod dev;
 mod exhaustion;
 mod fairness;
+mod floods;
 mod half_open;
 mod limits;
 mod lines;

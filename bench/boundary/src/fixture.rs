@@ -14,6 +14,7 @@ use clap::Parser as _;
 use dropin_host::{
     access::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, standing::Standing},
     builtins,
+    client_memory::ClientMemory,
     config::Arguments,
     desk::Desk,
     entry::SessionEntry,
@@ -29,7 +30,7 @@ use dropin_host::{
     shared::Shared,
     shutdown::Shutdown,
     table::{Command, Flow, LiveTable, Table, Target},
-    throttle::Throttle,
+    throttle::{LineBudget, Throttle},
 };
 use plugin_api::Usage;
 use tempfile::TempDir;
@@ -68,6 +69,7 @@ impl Fixture {
             keyring: Keyring::open(key_file).map_err(of("open the keys"))?,
             certificate: Certificate::own(folder.path()).map_err(of("make a certificate"))?,
             sessions: Sessions::default(),
+            client_memory: ClientMemory::new(config.bounds.max_memory_clients),
             metrics: Metrics::default(),
             turned_away: Throttle::default(),
             newsroom: Arc::default(),
@@ -86,6 +88,7 @@ impl Fixture {
             name: manifest.name.clone(),
             data_dir: folder.path().join("data"),
             started: shared.started,
+            lines: LineBudget::default(),
         };
         let live = library.create(services).map_err(of("start the plugin"))?;
         let generation = Arc::new(Generation::new(manifest, 1, "bench".into(), live, shadow));

@@ -14,7 +14,7 @@ use super::{
     key_file::{KeyFile, KeyFileError},
     keys::{Key, Keys},
 };
-use crate::throttle::Throttle;
+use crate::throttle::{NamedThrottle, Throttle};
 
 /// The keys that are valid now: read without a lock, replaced as a whole.
 pub struct Keyring {
@@ -22,6 +22,7 @@ pub struct Keyring {
     keys: ArcSwap<Keys>,
     failures: AtomicU64,
     failed: Throttle,
+    logins: NamedThrottle,
     unreadable: Throttle,
 }
 
@@ -33,7 +34,8 @@ impl Keyring {
     pub fn open(file: KeyFile) -> Result<Self, KeyFileError> {
         let keys = ArcSwap::from_pointee(file.read()?);
         let (failed, unreadable) = (Throttle::default(), Throttle::default());
-        Ok(Self { file, keys, failures: AtomicU64::new(0), failed, unreadable })
+        let (failures, logins) = (AtomicU64::new(0), NamedThrottle::default());
+        Ok(Self { file, keys, failures, failed, logins, unreadable })
     }
 
     /// Reads the keys again. Where that cannot be done those from before stay, and the log says
@@ -67,6 +69,11 @@ impl Keyring {
     #[must_use]
     pub fn holds(&self, key: &Key) -> bool {
         self.keys.load().holds(key)
+    }
+
+    /// Notes that a client has logged in. A key's logins are logged once a second at most.
+    pub fn note_login(&self, peer: std::net::SocketAddr, key: &Key) {
+        self.logins.info(&key.name, Instant::now(), || format!("{peer} logged in as {}", key.name));
     }
 
     /// Notes a key that is none. Neither it nor its name is logged: the name may be the key, typed

@@ -57,7 +57,7 @@ pub(super) fn login(call: &Call<'_>, name: Option<&[u8]>, key: &[u8]) -> Result<
     };
     match found {
         Some(key) => {
-            log::info!("{} logged in as {}", call.session.peer, key.name);
+            keyring.note_login(call.session.peer, &key);
             Ok(call.standing.with(key))
         }
         None => {

@@ -9,8 +9,13 @@ use crate::{
     wire::Encoder,
 };
 
-pub(super) const BAD_NAME: &str =
-    "Client names cannot contain spaces, newlines or special characters.";
+const BAD_NAME: &str = "Client names cannot contain spaces, newlines or special characters.";
+
+/// The longest name that a client may give itself or its library, in bytes: others see all of them in
+/// one list.
+const LONGEST_NAME: usize = 256;
+
+const LONG_NAME: &str = "Client names cannot be longer than 256 bytes.";
 
 pub(super) const KNOWN: &str = "CANCEL, GETNAME, ID, INFO, LIST, SETINFO, SETNAME";
 
@@ -29,12 +34,14 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
             name => reply.text(name.as_bytes()),
         },
         (b"SETNAME", 2) => match call.argument(1) {
-            Some(name) if is_name(name) => {
-                let name = String::from_utf8_lossy(name).into_owned();
-                session.rename(|names| names.session = name);
-                reply.ok();
-            }
-            _ => reply.error("ERR", BAD_NAME.as_bytes()),
+            Some(name) => match check_name(name) {
+                Ok(name) => {
+                    session.rename(|names| names.session = name);
+                    reply.ok();
+                }
+                Err(problem) => reply.error("ERR", problem.as_bytes()),
+            },
+            None => reply.error("ERR", BAD_NAME.as_bytes()),
         },
         (b"SETINFO", 3) => set_info(call, reply),
         (b"INFO", 1) => reply.text(describe(session, call).as_bytes()),
@@ -74,28 +81,39 @@ fn is_within_reach(call: &Call<'_>, session: &SessionEntry) -> bool {
     call.standing.is_admin() || call.standing.key().is_some_and(same_key)
 }
 
-/// Whether a session may be called so: visible ASCII, as in Redis. An empty name takes the name
-/// away.
-pub(super) fn is_name(name: &[u8]) -> bool {
-    name.iter().all(u8::is_ascii_graphic)
+/// The name, if a session may be called so: visible ASCII, as in Redis, and not long. An empty name
+/// takes the name away.
+pub(super) fn check_name(name: &[u8]) -> Result<String, &'static str> {
+    if !name.iter().all(u8::is_ascii_graphic) {
+        return Err(BAD_NAME);
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(LONG_NAME);
+    }
+    Ok(String::from_utf8_lossy(name).into_owned())
 }
 
 fn set_info(call: &Call<'_>, reply: &mut Encoder) {
     let (option, value) =
         (call.argument(1).unwrap_or_default(), call.argument(2).unwrap_or_default());
-    if !is_name(value) {
-        let option = String::from_utf8_lossy(option);
-        let message = format!("{option} cannot contain spaces, newlines or special characters.");
-        return reply.error("ERR", message.as_bytes());
-    }
-    let value = String::from_utf8_lossy(value).into_owned();
+    let shown = String::from_utf8_lossy(option.get(..128).unwrap_or(option));
+    let value = match check_name(value) {
+        Ok(value) => value,
+        Err(LONG_NAME) => {
+            let message = format!("{shown} cannot be longer than {LONGEST_NAME} bytes.");
+            return reply.error("ERR", message.as_bytes());
+        }
+        Err(_) => {
+            let message = format!("{shown} cannot contain spaces, newlines or special characters.");
+            return reply.error("ERR", message.as_bytes());
+        }
+    };
     if option.eq_ignore_ascii_case(b"LIB-NAME") {
         call.session.rename(|names| names.library = value);
     } else if option.eq_ignore_ascii_case(b"LIB-VER") {
         call.session.rename(|names| names.library_version = value);
     } else {
-        let option = String::from_utf8_lossy(option);
-        return reply.error("ERR", format!("Unrecognized option '{option}'").as_bytes());
+        return reply.error("ERR", format!("Unrecognized option '{shown}'").as_bytes());
     }
     reply.ok();
 }

@@ -1,5 +1,7 @@
 //! `command`: describes the live table, in the form that Redis clients take hints from.
 
+use std::collections::HashSet;
+
 use plugin_api::Argument;
 
 use super::subcommands::{self, Subcommand};
@@ -44,6 +46,8 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
             commands.iter().for_each(|command| reply.text(command.name.as_bytes()));
         }
         b"INFO" if call.spans.len() > 2 => {
+            // As in Redis a reply for each name: clients match them by position. What is said of a
+            // command here has always the same few bytes, so that duplicates do no harm.
             reply.list(call.spans.len() - 2);
             for name in named() {
                 match known(name) {
@@ -59,7 +63,10 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
         }
         b"DOCS" => {
             let commands: Vec<_> = if call.spans.len() > 2 {
-                named().filter_map(known).collect()
+                // A map has each key once, however often it was asked for.
+                let mut seen = HashSet::new();
+                let found = named().filter_map(known);
+                found.filter(|command| seen.insert(command.name.as_str())).collect()
             } else {
                 table.commands(standing)
             };

@@ -34,8 +34,10 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) -> Result<Option<Standing>, Refu
     while let Some(option) = arguments.next() {
         if option.eq_ignore_ascii_case(b"SETNAME") {
             match arguments.next() {
-                Some(value) if super::client::is_name(value) => name = Some(value),
-                Some(_) => return refuse("ERR", super::client::BAD_NAME),
+                Some(value) => match super::client::check_name(value) {
+                    Ok(value) => name = Some(value),
+                    Err(problem) => return refuse("ERR", problem),
+                },
                 None => return syntax(option),
             }
         } else if option.eq_ignore_ascii_case(b"AUTH") {
@@ -50,7 +52,7 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) -> Result<Option<Standing>, Refu
     let standing =
         login.map(|(name, key)| super::auth::login(call, Some(name), key)).transpose()?;
     if let Some(name) = name {
-        call.session.rename(|names| names.session = String::from_utf8_lossy(name).into_owned());
+        call.session.rename(|names| names.session = name);
     }
     reply.set_protocol(protocol);
     reply.map(7);

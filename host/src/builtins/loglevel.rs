@@ -1,12 +1,18 @@
 //! `loglevel`: what is logged, now and from now on.
 
+use std::{sync::LazyLock, time::Instant};
+
 use log::LevelFilter;
 
 use crate::{
     logging,
     table::{Call, Flow},
+    throttle::NamedThrottle,
     wire::Encoder,
 };
+
+/// The log's lines about changes of its level, by the new level.
+static CHANGES: LazyLock<NamedThrottle> = LazyLock::new(NamedThrottle::default);
 
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     let Some(wanted) = call.argument(0) else {
@@ -18,7 +24,10 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         Ok(level) => {
             // On the old level and on the new one, so that it is seen on whichever shows more.
             let tell = || {
-                log::info!("{} set the log level to {}", call.session.peer, name(level));
+                let peer = call.session.peer;
+                CHANGES.info(level.as_str(), Instant::now(), || {
+                    format!("{peer} set the log level to {}", name(level))
+                });
             };
             let before = logging::level();
             if before > level {

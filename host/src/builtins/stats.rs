@@ -37,6 +37,7 @@ fn figures(call: &Call<'_>, reply: &mut Encoder) {
         ("sessions", Some(shared.sessions.len() as u64)),
         ("sessions-started", Some(shared.sessions.started())),
         ("sessions-turned-away", Some(metrics.turned_away.get())),
+        ("sessions-evicted", Some(metrics.evicted.get())),
         ("calls", Some(sum(|reading| reading.calls))),
         ("errors", Some(sum(|reading| reading.errors))),
         ("unknown-commands", Some(metrics.unknown.get())),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::units::{seconds, size};
+use super::units::{Share, seconds, share, size};
 use crate::wire::Limits;
 
 /// The longest argument and line, in bytes, and the most arguments of somebody who is not let in
@@ -38,6 +38,17 @@ pub struct Bounds {
     #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = size)]
     pub max_request: usize,
 
+    /// The largest reply to one command, in bytes (K, M and G are understood), at least 1K; a larger one is
+    /// replaced with an error.
+    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = size)]
+    pub max_reply: usize,
+
+    /// How much memory the requests and replies of all sessions may take together, in bytes (K, M and
+    /// G are understood) or in percent of the machine's memory, or of the control group's limit where
+    /// that is lower. Above it the sessions that take most are closed. 0: no limit.
+    #[arg(long, value_name = "BYTES", default_value = "25%", value_parser = share)]
+    pub max_memory_clients: Share,
+
     /// How many bytes of replies may wait for a client before it has to read some, for more of its
     /// requests to be answered (K, M and G are understood).
     #[arg(long, value_name = "BYTES", default_value = "256K", value_parser = size)]
@@ -56,6 +67,11 @@ pub struct Bounds {
     /// that waits for news of plugins is not closed.
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     pub idle_timeout: Duration,
+
+    /// How long a client may take to send the rest of a request or line that it has begun, in seconds;
+    /// 0 lets it. A larger request over a slow link needs more.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub request_timeout: Duration,
 
     /// How long a command may run before the log tells of it, in seconds; 0 never tells.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]

@@ -18,24 +18,69 @@ const LARGEST: u64 = 1 << 31;
 
 /// A number of bytes.
 pub(super) fn size(text: &str) -> Result<usize, String> {
+    bytes(text)
+        .filter(|bytes| (1..=LARGEST).contains(bytes))
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| "a size is a number of bytes, at most 2G, such as 4096, 64K or 1M".into())
+}
+
+fn bytes(text: &str) -> Option<u64> {
     let (digits, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
         Some(b'g' | b'G') => (&text[..text.len() - 1], 1 << 30),
         _ => (text, 1_u64),
     };
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|count| count.checked_mul(unit))
-        .filter(|bytes| (1..=LARGEST).contains(bytes))
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .ok_or_else(|| "a size is a number of bytes, at most 2G, such as 4096, 64K or 1M".into())
+    digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit))
+}
+
+/// An amount of memory, or a share of what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Bytes.
+    Bytes(u64),
+    /// Hundredths of all of it.
+    Percent(u8),
+}
+
+impl Share {
+    /// It in bytes, of this much in all; `None` where it is no limit, or all of it is unknown.
+    #[must_use]
+    pub fn of(self, all: Option<u64>) -> Option<usize> {
+        let bytes = match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => all? / 100 * u64::from(percent),
+        };
+        usize::try_from(bytes).ok().filter(|bytes| *bytes > 0)
+    }
+}
+
+/// A number of bytes, without an upper limit, or percents; 0 is allowed.
+pub(super) fn share(text: &str) -> Result<Share, String> {
+    let share = match text.strip_suffix('%') {
+        Some(number) => number.parse().ok().filter(|percent| *percent <= 100).map(Share::Percent),
+        None => bytes(text).map(Share::Bytes),
+    };
+    share.ok_or_else(|| "an amount of memory is a size such as 512M or 2G, or 25%".into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_are_sizes_or_percents() {
+        assert_eq!(share("0"), Ok(Share::Bytes(0)));
+        assert_eq!(share("8G"), Ok(Share::Bytes(8 << 30)));
+        assert_eq!(share("25%"), Ok(Share::Percent(25)));
+        for text in ["", "%", "101%", "-1", "1.5G", "x"] {
+            assert!(share(text).is_err(), "{text}");
+        }
+        assert_eq!(Share::Percent(25).of(Some(1000)), Some(250));
+        assert_eq!(Share::Percent(25).of(None), None);
+        assert_eq!(Share::Bytes(0).of(Some(1000)), None);
+        assert_eq!(Share::Bytes(7).of(None), Some(7));
+    }
 
     #[test]
     fn sizes_take_units() {

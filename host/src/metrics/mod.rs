@@ -38,6 +38,8 @@ pub struct Metrics {
     started: SystemTime,
     /// Clients that there was no room for.
     pub turned_away: Counter,
+    /// Sessions that were closed for the memory that they took.
+    pub evicted: Counter,
     /// Requests for commands that there are not.
     pub unknown: Counter,
     /// Requests that the client's standing does not allow.
@@ -62,6 +64,7 @@ impl Default for Metrics {
             next: AtomicU32::new(0),
             started: SystemTime::now(),
             turned_away: Counter::default(),
+            evicted: Counter::default(),
             unknown: Counter::default(),
             denied: Counter::default(),
             malformed: Counter::default(),
@@ -118,6 +121,11 @@ impl Counter {
     /// Counts one more.
     pub fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts so many more.
+    pub fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// Replaces the number.

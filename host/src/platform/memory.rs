@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
+
 /// What this process takes of the system; what the system does not tell is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -29,9 +31,29 @@ pub fn usage() -> Usage {
     }
 }
 
+/// The machine's memory in bytes, or the limit of this process's control group where that is lower.
+/// `None` where the system does not tell.
+#[must_use]
+pub fn total_memory() -> Option<u64> {
+    let memory = MemoryRefreshKind::nothing().with_ram();
+    let mut system = System::new_with_specifics(RefreshKind::nothing().with_memory(memory)).ok()?;
+    let machine = Some(system.total_memory()).filter(|bytes| *bytes > 0);
+    let group = sysinfo::get_current_pid().ok().and_then(|own| {
+        let (only, nothing) = (ProcessesToUpdate::Some(&[own]), ProcessRefreshKind::nothing());
+        system.refresh_processes_specifics(only, false, nothing);
+        system.process(own)?.cgroup_limits().map(|limits| limits.total_memory)
+    });
+    machine.into_iter().chain(group.filter(|bytes| *bytes > 0)).min()
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_machine_has_memory() {
+        assert!((1 << 20..1 << 50).contains(&total_memory().unwrap()));
+    }
 
     #[test]
     fn a_process_takes_some_of_everything() {

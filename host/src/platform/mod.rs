@@ -26,7 +26,7 @@ pub use self::{
     folders::{config_dir, state_dir},
     hearing::{Hearing, Waited},
     journal::logs_to_journal,
-    memory::{Usage, usage},
+    memory::{Usage, total_memory, usage},
     net::{
         Hangup, bound_writes, claim_port, is_taken, is_writable, prepare, wait_for_client,
         wait_for_hangup, wake_listener, write,

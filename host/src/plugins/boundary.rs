@@ -1,7 +1,7 @@
 //! What a plugin sees of the host, in the types of the binary contract.
 
 use std::{
-    fs,
+    fmt, fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -13,11 +13,15 @@ use plugin_api::abi::{RawCommand, RawPeer, RawPlugin, RawSession, Services, Sess
 use crate::{
     shared::VERSION,
     table::{Call, Command},
+    throttle::LineBudget,
     wire::Encoder,
 };
 
 /// How long a worker's wait goes on before the host's own state is looked at again.
 const SLICE: Duration = Duration::from_millis(50);
+
+/// The longest line that a plugin may log, in bytes: what a client has sent may be in it.
+const LONGEST_LINE: usize = 16 << 10;
 
 /// The session behind one call.
 pub struct Asking<'a, 'b> {
@@ -140,6 +144,8 @@ pub struct PluginServices {
     pub data_dir: PathBuf,
     /// When the host started.
     pub started: Instant,
+    /// Bounds its lines, which a client may cause by its calls: a panic is a line.
+    pub lines: LineBudget,
 }
 
 impl Services for PluginServices {
@@ -156,13 +162,25 @@ impl Services for PluginServices {
     }
 
     fn log(&self, level: u32, _: RStr<'_>, message: RStr<'_>) {
-        log::logger().log(
-            &Record::builder()
-                .level(level_of(level))
-                .target(&self.name)
-                .args(format_args!("{message}"))
-                .build(),
-        );
+        let level = level_of(level);
+        let left_out = match level {
+            Level::Debug | Level::Trace => 0,
+            Level::Error | Level::Warn | Level::Info => match self.lines.admit(Instant::now()) {
+                Some(left_out) => left_out,
+                None => return,
+            },
+        };
+        let log = |level: Level, text: fmt::Arguments<'_>| {
+            let mut record = Record::builder();
+            log::logger().log(&record.level(level).target(&self.name).args(text).build());
+        };
+        if left_out > 0 {
+            log(Level::Warn, format_args!("{left_out} lines of this plugin were left out"));
+        }
+        let message = message.as_str();
+        let cut = message.floor_char_boundary(LONGEST_LINE);
+        let rest = if cut < message.len() { " (cut)" } else { "" };
+        log(level, format_args!("{}{rest}", &message[..cut]));
     }
 
     fn data_dir(&self) -> RResult<RString, RString> {

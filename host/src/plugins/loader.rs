@@ -12,7 +12,7 @@ use super::{
     refusal::Refusal,
     shadow::Shadow,
 };
-use crate::{crash, shared::Shared};
+use crate::{crash, shared::Shared, throttle::LineBudget};
 
 /// Probes a private copy; ends early where `give_up` says so, or the host ends.
 ///
@@ -42,6 +42,7 @@ pub fn load(
         name: manifest.name.clone(),
         data_dir: shared.state_dir.join("data").join(&manifest.name),
         started: shared.started,
+        lines: LineBudget::default(),
     };
     let (path, approved) = (shadow.path().to_owned(), manifest.clone());
     let give_up = || shared.shutdown.is_stopping();

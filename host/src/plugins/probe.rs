@@ -23,7 +23,10 @@ use super::{
     refusal::Refusal,
     verdict,
 };
-use crate::platform::{self, Group, Terminal};
+use crate::{
+    platform::{self, Group, Terminal},
+    throttle::LineBudget,
+};
 
 /// How long the probe's end is not noticed, at the most.
 const POLL: Duration = Duration::from_micros(500);
@@ -111,6 +114,7 @@ fn judge(file: &Path, verdict: &Path) -> Result<(Manifest, Library), Refusal> {
         // Lent for the trial: what it makes there goes with the verdict.
         data_dir: verdict.with_file_name("data"),
         started: Instant::now(),
+        lines: LineBudget::default(),
     };
     let live = library.create(services)?;
     live.stop();

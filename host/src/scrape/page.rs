@@ -81,6 +81,19 @@ fn host(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> fmt::Result {
         "Clients that there was no room for",
         metrics.turned_away.get(),
     )?;
+    counter(
+        encoder,
+        "dropin_sessions_evicted",
+        "Sessions closed for the memory of their requests and replies",
+        metrics.evicted.get(),
+    )?;
+    gauge(
+        encoder,
+        "dropin_session_buffers",
+        "Memory of large requests and replies of all sessions",
+        Some(&Unit::Bytes),
+        shared.client_memory.used() as u64,
+    )?;
     let mut rejected = encoder.encode_descriptor(
         "dropin_requests_rejected",
         "Requests that were answered by no command: unknown, denied to this client, or malformed",

@@ -19,6 +19,10 @@ pub enum End {
     Idle,
     /// The client's key is no longer valid.
     Dismissed,
+    /// The client's requests and replies took the most memory, and all sessions' too much.
+    TooLarge,
+    /// The client did not finish a request in time.
+    Unfinished,
     /// What the client sent could not be understood.
     BrokenProtocol,
     /// The connection failed, or the client did not read its replies in time.
@@ -41,6 +45,19 @@ impl End {
             Self::Idle => {
                 Some(("ERR", format!("nothing was sent for {idle} s, the connection is closed")))
             }
+            Self::TooLarge => Some((
+                "ERR",
+                "requests and replies take too much memory (--max-memory-clients), the connection \
+                 is closed"
+                    .into(),
+            )),
+            Self::Unfinished => {
+                let time = config.bounds.request_timeout.as_secs_f64();
+                Some((
+                    "ERR",
+                    format!("request not finished within {time} s, the connection is closed"),
+                ))
+            }
             _ => None,
         }
     }
@@ -55,6 +72,8 @@ impl fmt::Display for End {
             Self::NoLogin => out.write_str("no login in time"),
             Self::Idle => out.write_str("idle for too long"),
             Self::Dismissed => out.write_str("its key is no longer valid"),
+            Self::TooLarge => out.write_str("took too much memory"),
+            Self::Unfinished => out.write_str("a request was not finished in time"),
             Self::BrokenProtocol => out.write_str("broken protocol"),
             Self::Lost(error) => write!(out, "lost: {error}"),
         }

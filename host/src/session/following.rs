@@ -48,6 +48,14 @@ impl Following {
                 plugin(&news, replies);
             }
         }
+        let missed = subscription.missed();
+        if missed > 0 {
+            // They may have been about the commands.
+            changed = true;
+            if self.plugins {
+                replies.push(&[b"plugin", b"missed", missed.to_string().as_bytes()]);
+            }
+        }
         // Once for all of them: the client looks at the table as it is then.
         if changed && self.commands {
             replies.push(&[b"commands", b"changed"]);
@@ -64,4 +72,40 @@ fn plugin(news: &News, replies: &mut Encoder) {
         generation.as_bytes(),
         news.detail.as_bytes(),
     ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{news::Newsroom, wire::Protocol};
+
+    #[test]
+    fn a_busy_subscriber_is_told_what_it_missed() {
+        let room = Arc::<Newsroom>::default();
+        let drained = || News {
+            event: Event::Drained,
+            plugin: "text".into(),
+            generation: 1,
+            file: "libtext.so".into(),
+            took: Duration::ZERO,
+            detail: String::new(),
+        };
+        for (topic, expected) in [
+            (Topic::Commands, ">2\r\n$8\r\ncommands\r\n$7\r\nchanged\r\n"),
+            (Topic::Plugins, ">3\r\n$6\r\nplugin\r\n$6\r\nmissed\r\n$2\r\n44\r\n"),
+        ] {
+            let mut following = Following::default();
+            following.change(topic, Some(room.subscribe().unwrap()));
+            (0..300).for_each(|_| room.tell(drained()));
+            let mut replies = Encoder::new(Protocol::Resp3);
+            following.tell(&mut replies);
+            let text = String::from_utf8_lossy(replies.pending()).into_owned();
+            assert!(text.ends_with(expected), "{topic:?}");
+            replies.clear();
+            following.tell(&mut replies);
+            assert!(replies.is_empty(), "{topic:?}: once");
+        }
+    }
 }

@@ -74,6 +74,11 @@ impl Encoder {
         self.out.is_large()
     }
 
+    /// Bytes of memory that replies take.
+    pub fn held(&self) -> usize {
+        self.out.held()
+    }
+
     /// Gives back memory above a small cap. For an idle session.
     pub fn shrink(&mut self) {
         self.out.shrink();

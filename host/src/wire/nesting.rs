@@ -74,6 +74,12 @@ impl Nesting {
         self.levels.push(Level { map, fresh: true, owed });
     }
 
+    /// Ends a reply of one item that is no list or map.
+    #[inline]
+    pub(super) fn stop_wanting(&mut self) {
+        self.wanting = false;
+    }
+
     /// Counts an item, and every list and map that it completes. Answers whether a line of a plain
     /// reply ends with it.
     pub(super) fn count(&mut self) -> bool {

@@ -62,6 +62,11 @@ impl Outgoing {
         self.bytes.capacity() > KEPT
     }
 
+    /// Bytes of memory.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Gives back memory above a small cap.
     pub(super) fn shrink(&mut self) {
         if self.bytes.capacity() > KEPT {

@@ -24,13 +24,26 @@ pub enum Finished {
     Error,
     /// The items did not add up; the client gets an error in their place.
     Malformed,
+    /// The items were larger than allowed; the client gets an error in their place.
+    TooLarge,
+}
+
+/// Why a reply cannot be sent as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// The items do not add up.
+    Malformed,
+    /// The items are larger than allowed.
+    TooLarge,
 }
 
 /// Collects the replies of one session until they are sent.
 ///
 /// A reply is what is written between [`begin`](Self::begin) and [`finish`](Self::finish): one item.
 /// A list of n items wants n more behind it, a map of n pairs wants n times a key and a value. What
-/// goes beyond is not written and spoils the reply. Nothing of a reply is pending before it is
+/// goes beyond is not written and spoils the reply, and so does what is larger than [`bound`](Self::bound)
+/// allows: of such a reply nothing is kept, however long the worker goes on writing. Nothing of a reply is pending before it is
 /// finished; outside a reply, items are not written.
 #[derive(Debug)]
 pub struct Encoder {
@@ -39,7 +52,9 @@ pub struct Encoder {
     pub(super) nesting: Nesting,
     /// Whether a reply has begun and is not finished.
     pub(super) open: bool,
-    spoiled: bool,
+    fault: Fault,
+    /// The largest reply, in bytes.
+    most: usize,
     /// Whether the reply's top-level item is an error.
     error: bool,
     /// Where in the draft the current line of a plain reply starts.
@@ -54,10 +69,16 @@ impl Encoder {
             protocol,
             nesting: Nesting::default(),
             open: false,
-            spoiled: false,
+            fault: Fault::None,
+            most: usize::MAX,
             error: false,
             line: 0,
         }
+    }
+
+    /// Replaces replies of more than `most` bytes with an error.
+    pub fn bound(&mut self, most: usize) {
+        self.most = most;
     }
 
     /// What replies are written in.
@@ -81,31 +102,48 @@ impl Encoder {
     #[inline]
     pub fn reset(&mut self) {
         self.out.drop_draft();
-        (self.spoiled, self.error, self.line) = (false, false, 0);
+        (self.fault, self.error, self.line) = (Fault::None, false, 0);
         if self.open {
             self.nesting.start();
         }
     }
 
-    /// Ends the reply. If its items do not add up, it becomes an error instead. Without a reply to
-    /// end, nothing is written and the answer is [`Finished::Malformed`].
+    /// Ends the reply. If its items do not add up, or are too large, it becomes an error instead.
+    /// Without a reply to end, nothing is written and the answer is [`Finished::Malformed`].
     #[inline]
     pub fn finish(&mut self) -> Finished {
         if !self.open {
             return Finished::Malformed;
         }
-        let malformed = self.spoiled || self.nesting.wanting();
-        if malformed {
-            self.reset();
-            self.error("ERR", b"the worker gave a malformed reply");
-        }
+        let finished = if self.fault != Fault::None || self.nesting.wanting() {
+            self.replace()
+        } else if self.error {
+            Finished::Error
+        } else {
+            Finished::Ok
+        };
         self.open = false;
         self.out.approve_draft();
-        match (malformed, self.error) {
-            (true, _) => Finished::Malformed,
-            (false, true) => Finished::Error,
-            (false, false) => Finished::Ok,
-        }
+        finished
+    }
+
+    /// Puts an error in the place of a reply that cannot be sent.
+    #[cold]
+    fn replace(&mut self) -> Finished {
+        let (fault, most) = (self.fault, self.most);
+        self.reset();
+        // The error itself is sent however little is allowed.
+        self.most = usize::MAX;
+        let finished = if fault == Fault::TooLarge {
+            let message = format!("reply larger than {most} bytes (--max-reply)");
+            self.error("ERR", message.as_bytes());
+            Finished::TooLarge
+        } else {
+            self.error("ERR", b"the worker gave a malformed reply");
+            Finished::Malformed
+        };
+        self.most = most;
+        finished
     }
 
     /// Whether the reply, as far as it is written, is an error.
@@ -140,6 +178,9 @@ impl Encoder {
     /// Bytes of any kind.
     #[inline]
     pub fn text(&mut self, bytes: &[u8]) {
+        if bytes.len() > self.most {
+            return self.discard();
+        }
         self.item(|out, protocol| match protocol {
             Protocol::Lines => out.extend_from_slice(bytes),
             Protocol::Resp2 | Protocol::Resp3 => resp::bulk(out, bytes),
@@ -208,6 +249,9 @@ impl Encoder {
 
     /// An error. `kind` is a word such as `ERR`, and is `ERR` if empty; line ends become spaces.
     pub fn error(&mut self, kind: &str, message: &[u8]) {
+        if message.len() > self.most {
+            return self.discard();
+        }
         let kind = if kind.is_empty() { "ERR" } else { kind };
         let whole_reply = self.nesting.wanting() && self.nesting.depth() == 0;
         self.item(|out, protocol| match protocol {
@@ -248,7 +292,16 @@ impl Encoder {
             return;
         }
         write(&mut self.out.bytes, self.protocol);
-        if self.nesting.count() && self.protocol == Protocol::Lines {
+        // An item that is a reply by itself has been looked at before it was written.
+        let line_ends = if self.nesting.depth() == 0 {
+            self.nesting.stop_wanting();
+            true
+        } else if self.out.draft_len() > self.most {
+            return self.discard();
+        } else {
+            self.nesting.count()
+        };
+        if line_ends && self.protocol == Protocol::Lines {
             let start = self.out.draft_start() + self.line;
             plain::end_line(&mut self.out.bytes, start);
             self.line = self.out.draft_len();
@@ -272,8 +325,23 @@ impl Encoder {
         true
     }
 
+    #[cold]
     fn spoil(&mut self) {
-        self.spoiled = true;
+        if self.fault == Fault::None {
+            self.fault = Fault::Malformed;
+        }
         self.nesting.stop();
+    }
+
+    /// Drops a reply that is too large, and its memory, and takes no more of it.
+    #[cold]
+    fn discard(&mut self) {
+        if self.fault == Fault::None {
+            self.fault = Fault::TooLarge;
+        }
+        self.error = true;
+        self.nesting.stop();
+        self.out.drop_draft();
+        self.out.shrink();
     }
 }

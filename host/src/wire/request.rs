@@ -123,6 +123,11 @@ impl Parser {
         self.spans.shrink_to(KEPT_SPANS);
     }
 
+    /// Bytes of memory that an unfinished or the last request takes beside the input.
+    pub fn held(&self) -> usize {
+        self.spans.capacity() * size_of::<Span>() + self.scratch.capacity()
+    }
+
     /// What is allocated: spans, and bytes of scratch.
     #[cfg(test)]
     pub(super) fn room(&self) -> (usize, usize) {

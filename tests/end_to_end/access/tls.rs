@@ -201,3 +201,14 @@ fn a_watcher_over_tls_is_told_at_once() {
     let said = text(&output);
     assert!(said.contains("+PONG\r\n") && said.contains("two"), "{said}");
 }
+
+#[test]
+fn http_over_tls_is_not_run() {
+    if !require("openssl") {
+        return;
+    }
+    let host = Setup::new().plugins(&["store"]).start();
+    let output = openssl(&[], &host, "127.0.0.1", &[], "SET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(text(&output).starts_with("HTTP/1.1 400 Bad Request\r\n"), "{output:?}");
+    assert_eq!(Lines::connect(&host).ask("get /x"), "(null)");
+}

@@ -217,3 +217,57 @@ fn the_protocol_may_change_between_replies() {
     }
     assert_eq!(encoder.pending(), b"(null)\n$-1\r\n_\r\n");
 }
+
+#[test]
+fn replies_over_the_bound_become_an_error() {
+    let bounded = |protocol, write: &dyn Fn(&mut Encoder)| {
+        let mut encoder = Encoder::new(protocol);
+        encoder.bound(100);
+        encoder.begin();
+        write(&mut encoder);
+        let finished = encoder.finish();
+        let text = String::from_utf8_lossy(encoder.pending()).into_owned();
+        encoder.begin();
+        encoder.ok();
+        assert_eq!(encoder.finish(), Finished::Ok, "the next reply is not affected");
+        (text, finished)
+    };
+    let error = "reply larger than 100 bytes (--max-reply)";
+    let resp = (format!("-ERR {error}\r\n"), Finished::TooLarge);
+    let endless = |e: &mut Encoder| {
+        e.list(1_000_000);
+        (0..1_000_000).for_each(|number| e.integer(number));
+    };
+    let texts = |e: &mut Encoder| {
+        e.map(2);
+        (0..4).for_each(|_| e.text(&[b'x'; 40]));
+    };
+    for protocol in [Resp2, Resp3] {
+        assert_eq!(bounded(protocol, &|e| e.text(&[b'x'; 101])), resp);
+        assert_eq!(bounded(protocol, &|e| e.error("ERR", &[b'x'; 101])), resp);
+        assert_eq!(bounded(protocol, &endless), resp);
+        assert_eq!(bounded(protocol, &texts), resp);
+        assert_eq!(bounded(protocol, &|e| e.text(&[b'x'; 100])).1, Finished::Ok);
+    }
+    let line = (format!("error: {error}\n"), Finished::TooLarge);
+    assert_eq!(bounded(Lines, &|e| e.text(&[b'x'; 101])), line);
+    assert_eq!(bounded(Lines, &endless), line);
+}
+
+#[test]
+fn a_reply_over_the_bound_takes_no_memory() {
+    let mut encoder = Encoder::new(Resp2);
+    encoder.bound(1 << 20);
+    encoder.begin();
+    encoder.ok();
+    encoder.finish();
+    encoder.begin();
+    encoder.list(10_000);
+    for _ in 0..10_000 {
+        encoder.text(&[b'x'; 1000]);
+        assert!(encoder.held() < 3 << 20, "{}", encoder.held());
+    }
+    assert_eq!(encoder.finish(), Finished::TooLarge);
+    assert!(encoder.held() < 64 << 10, "{}", encoder.held());
+    assert!(encoder.pending().starts_with(b"+OK\r\n-ERR reply larger than"));
+}
