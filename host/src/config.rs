@@ -121,12 +121,12 @@ pub enum Action {
     },
     /// Print what a shell needs to complete this program's command line.
     ///
-    /// For bash: host completion bash > ~/.local/share/bash-completion/completions/host
+    /// For bash: `host completion bash > ~/.local/share/bash-completion/completions/host`
     Completion {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page; to read it: host man | man -l -
+    /// Print the manual page; to read it: `host man | man -l -`
     Man {
         /// Write it into this directory, with a page for each subcommand, instead of printing it.
         #[arg(long, value_name = "DIR")]

@@ -5,7 +5,7 @@
 //! `managing` and `scrape`; `server`; `service`; `session`; `threads`, `overtime` and `input`;
 //! `plugins`; `builtins`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
 //! `shutdown`, `state_dir` and `listen`; `entry`; `config` and `logging`; `access`; `metrics` and
-//! `throttle`; `wire`; `platform`.
+//! `throttle`; `wire`; `program` and `platform`.
 
 pub mod access;
 pub mod builtins;
@@ -28,6 +28,7 @@ mod pages;
 pub mod platform;
 pub mod plugins;
 mod pool;
+mod program;
 pub mod progress;
 pub mod scrape;
 pub mod server;
@@ -48,7 +49,6 @@ use std::{
     env,
     io::{self, Write},
     net::TcpListener,
-    path::PathBuf,
     process::{self, ExitCode},
     sync::{
         Arc,
@@ -85,6 +85,7 @@ const STUCK: i32 = 3;
 /// The program: arguments to exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    program::started_by(env::args_os().next());
     let Resolved { arguments, settings } = match config::resolve(env::args_os()) {
         Ok(resolved) => resolved,
         Err(error) => error.exit(),
@@ -97,8 +98,8 @@ pub fn main() -> ExitCode {
             print!("{}", config_command::describe(&settings));
             ExitCode::SUCCESS
         }
-        Some(Action::Completion { shell }) => pages::completion(shell, own_name().as_deref()),
-        Some(Action::Man { to }) => pages::man(to.as_deref(), own_name().as_deref()),
+        Some(Action::Completion { shell }) => pages::completion(shell),
+        Some(Action::Man { to }) => pages::man(to.as_deref()),
         Some(Action::Key(action)) => key_command::run(action),
         Some(Action::Fingerprint { tls_cert, place }) => key_command::fingerprint(tls_cert, place),
         Some(Action::Probe { file, verdict }) => {
@@ -136,11 +137,6 @@ fn listeners(config: &Serve) -> Result<Listeners, StartError> {
     }
     let sockets = listen::listen(&config.bind, config.port).map_err(StartError::Listen)?;
     Ok(Listeners { sockets, inherited: false })
-}
-
-/// What the program was started as.
-fn own_name() -> Option<PathBuf> {
-    env::args_os().next().map(PathBuf::from)
 }
 
 /// Serves on these listeners until the host is asked to end. What is `beside` it is made before

@@ -6,6 +6,7 @@ use super::{
     keys::{Key, Role},
     trust::{Distance, Trust, distance},
 };
+use crate::program;
 
 /// Who may run a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +157,8 @@ impl Standing {
             "Connect over TLS and send AUTH NAME KEY"
         };
         let message = format!(
-            "Authentication required. {todo}; the host's owner makes a key with: host key add NAME"
+            "Authentication required. {todo}; the host's owner makes a key with: {} key add NAME",
+            program::own()
         );
         Refusal { kind: "NOAUTH", message }
     }

@@ -18,7 +18,7 @@ use super::{
     Arguments, Dev,
     file::{FileError, SettingsFile, first_words, keys},
 };
-use crate::platform;
+use crate::{platform, program};
 
 /// What the program was asked for, with all settings in it.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ pub enum ResolveError {
 /// The command line's definition. Every flag of a serving host has an environment variable.
 #[must_use]
 pub fn command() -> Command {
-    let root = Arguments::command();
+    let root = program::spelled_in(Arguments::command()).name(program::own());
     let names: Vec<String> = keys(&root).map(|(long, _)| long.to_owned()).collect();
     with_variables(root, &names).mut_subcommand("dev", Dev::keep_apart)
 }
