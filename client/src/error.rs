@@ -56,11 +56,24 @@ pub enum Error {
 /// What to do where the client itself does nothing more.
 const ADVICE: &str = "; start the client again to reconnect";
 
+/// How the notice of a host begins that may be restarting.
+const RESTARTING: &str = "the server is stopping, perhaps for a restart";
+
 impl Error {
     /// The text of the error for a client that reconnects by itself.
     pub fn without_advice(&self) -> String {
         let text = self.to_string();
         text.strip_suffix(ADVICE).map(str::to_owned).unwrap_or(text)
+    }
+
+    /// Whether the host can be there again soon: the connection was lost, or the host said that it may be
+    /// restarting.
+    pub fn may_come_back(&self) -> bool {
+        match self {
+            Self::Lost { .. } => true,
+            Self::Ended { notice, .. } => notice.starts_with(RESTARTING),
+            _ => false,
+        }
     }
 
     /// The exit code that tells a script what happened.

@@ -1,6 +1,6 @@
 //! A host that goes, by its own will or not, and comes back.
 
-use dropin_tests::{Host, Lines, NOTICE, Setup, terminal::Terminal};
+use dropin_tests::{Host, Lines, NOTICE, RESTART_NOTICE, Setup, terminal::Terminal};
 
 use super::{Person, client, possible};
 
@@ -59,6 +59,28 @@ fn a_lost_connection_is_made_again_and_the_line_is_kept() {
     person.terminal.sees_last(&down);
     person.terminal.press("\x04");
     assert_eq!(person.terminal.finish().0, Some(2));
+}
+
+#[test]
+fn an_orderly_restart_is_waited_for_like_a_crash() {
+    if !possible() {
+        return;
+    }
+    let mut host = Host::start(&["text"]);
+    let mut person = Person::at(&host);
+    person.types("upper a word");
+    host.terminate();
+    assert_eq!(host.exit(), Some(0));
+    person.terminal.sees(&format!("notice: {RESTART_NOTICE}\n"));
+    person.terminal.sees("; connecting again");
+    let host = again(host, &["text"]);
+    person.terminal.sees("again, as a new session");
+    person.terminal.sees_last(&format!("{}upper a word [TEXT..]", person.prompt));
+    person.terminal.press("\r");
+    person.terminal.sees("\nA WORD\n");
+    // The end for good is the end of the client, also after a restart.
+    assert_eq!(Lines::connect(&host).ask("ks"), "OK");
+    assert_eq!(person.terminal.finish().0, Some(0));
 }
 
 #[test]
