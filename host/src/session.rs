@@ -21,7 +21,6 @@ use crate::{
     news::Topic,
     platform::Waited,
     shared::Shared,
-    shutdown,
     table::{Answer, Flow, LiveTable},
     transport::{TLS_STARTS, Transport},
     wire::{Encoder, Framing, Parsed, Parser, Protocol},
