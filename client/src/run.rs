@@ -39,6 +39,9 @@ fn failed(screen: &Screen, error: &Error) -> u8 {
 
 fn attempt(args: Args, screen: Screen) -> Result<u8, Error> {
     let environment = Environment::read();
+    if !matches!(args.action, Action::Completion(_) | Action::Man) {
+        environment.misspelt().iter().for_each(|warning| screen.notice(warning));
+    }
     let file = SettingsFile::find(&args.connection, &environment);
     let settings = || file.as_ref().map_or(Ok(Settings::default()), SettingsFile::load);
     match &args.action {

@@ -8,6 +8,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
+mod advice;
 mod bounds;
 mod dev;
 mod doors;
@@ -18,6 +19,7 @@ mod place;
 mod plugin_trust;
 mod resolve;
 mod units;
+mod variables;
 
 use self::units::seconds;
 pub use self::{
@@ -30,6 +32,7 @@ pub use self::{
     place::{ConfigPlace, StatePlace},
     plugin_trust::PluginTrust,
     resolve::{Origin, ResolveError, Resolved, Setting, command, resolve},
+    variables::misspelt,
 };
 use crate::platform;
 

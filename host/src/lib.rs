@@ -79,6 +79,9 @@ use crate::{
 
 /// The exit status when the host cannot start.
 const FAILED: u8 = 1;
+/// How many files a host opens besides one for each session, with plenty of plugins. One that is busy
+/// with probes needs a few more for a moment.
+const OTHER_FILES: u64 = 64;
 /// The exit status when a worker outlasted the grace.
 const STUCK: i32 = 3;
 
@@ -90,6 +93,14 @@ pub fn main() -> ExitCode {
         Ok(resolved) => resolved,
         Err(error) => error.exit(),
     };
+    if !matches!(
+        arguments.action,
+        None | Some(
+            Action::Dev(_) | Action::Completion { .. } | Action::Man { .. } | Action::Probe { .. }
+        )
+    ) {
+        misspelt_variables().iter().for_each(|warning| eprintln!("{}: {warning}", program::own()));
+    }
     match arguments.action {
         Some(Action::Check { file, probe_timeout, trust, .. }) => {
             check::run(&file, probe_timeout, &trust)
@@ -114,7 +125,9 @@ pub fn main() -> ExitCode {
 fn serve<B>(config: Serve, beside: impl FnOnce(&Shared) -> Result<B, StartError>) -> ExitCode {
     let Logs { log_level, log_format } = config.logs;
     logging::start(log_level, log_format);
+    misspelt_variables().iter().for_each(|warning| log::warn!("{warning}"));
     platform::raise_descriptor_limit();
+    warn_of_few_descriptors(config.bounds.max_sessions);
     let run = listeners(&config).and_then(|listeners| run(config, listeners, beside));
     match run {
         Ok(Outcome::Orderly) => ExitCode::SUCCESS,
@@ -124,6 +137,22 @@ fn serve<B>(config: Serve, beside: impl FnOnce(&Shared) -> Result<B, StartError>
             logging::cannot_start(log_format, &error);
             ExitCode::from(FAILED)
         }
+    }
+}
+
+/// What to say about environment variables that are probably misspelt.
+fn misspelt_variables() -> Vec<String> {
+    config::misspelt(env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+}
+
+/// Warns where the system lets the host open fewer files than its sessions may need.
+fn warn_of_few_descriptors(sessions: u32) {
+    let needed = u64::from(sessions) + OTHER_FILES;
+    if let Some(limit) = platform::descriptor_limit().filter(|limit| *limit < needed) {
+        log::warn!(
+            "this process may open {limit} files, and --max-sessions {sessions} needs {needed}: raise \
+             the limit (ulimit -n, LimitNOFILE= in a systemd unit) or lower --max-sessions"
+        );
     }
 }
 

@@ -16,6 +16,7 @@ use clap::{
 
 use super::{
     Arguments, Dev,
+    advice::with_advice,
     file::{FileError, SettingsFile, first_words, keys},
 };
 use crate::{platform, program};
@@ -81,7 +82,10 @@ pub fn command() -> Command {
 pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, ResolveError> {
     let words: Vec<OsString> = words.into_iter().collect();
     let command = command();
-    let first = first_look(&command, &words)?;
+    let first = first_look(&command, &words).map_err(|error| match error {
+        ResolveError::Usage(error) => ResolveError::Usage(with_advice(error, &words)),
+        other => other,
+    })?;
     let (path, leaf) = leaf(&command, &first);
     let said = path.iter().try_fold(&first, |found, name| found.subcommand_matches(name));
     let said = said.unwrap_or(&first);

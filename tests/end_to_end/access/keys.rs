@@ -180,3 +180,17 @@ fn a_broken_key_file_changes_nothing_and_is_told() {
     let (worked, _, error) = key_command(host.state_dir(), &["list"]);
     assert!(!worked && error.contains("cannot be understood"), "{error}");
 }
+
+#[test]
+fn keys_are_told_to_belong_to_no_port() {
+    for (words, tip) in [
+        (&["key", "list", "--port", "5000"][..], "keys belong to no port"),
+        (&["key", "add", "alice", "--port=5000"], "keys belong to no port"),
+        (&["fingerprint", "--port", "5000"], "the certificate belongs to no port"),
+    ] {
+        let ended = dropin_tests::setup::run_host(words);
+        assert_eq!(ended.status, Some(2));
+        assert!(ended.stderr.contains(tip), "{ended:?}");
+        assert!(ended.stderr.contains("with --state-dir"), "{ended:?}");
+    }
+}
