@@ -107,6 +107,7 @@ fn a_client_that_is_killed_leaves_nothing_behind() {
 
 #[cfg(target_os = "linux")]
 #[test]
+#[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn all_three_connection_types_are_served_at_once_and_told_of_the_end() {
     use dropin_tests::cable::{self, Cable};
 

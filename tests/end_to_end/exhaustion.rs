@@ -25,6 +25,7 @@ fn exhaust(host: &Host) -> Vec<Lines> {
 }
 
 #[test]
+#[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
 fn out_of_files_the_host_turns_newcomers_away_and_serves_who_is_there() {
     if !require("prlimit") {
         return;
@@ -39,6 +40,7 @@ fn out_of_files_the_host_turns_newcomers_away_and_serves_who_is_there() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
 fn out_of_files_the_host_recovers_when_clients_leave() {
     if !require("prlimit") {
         return;
@@ -56,6 +58,7 @@ fn out_of_files_the_host_recovers_when_clients_leave() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
 fn out_of_files_the_host_still_ends_in_order() {
     if !require("prlimit") {
         return;
@@ -67,6 +70,7 @@ fn out_of_files_the_host_still_ends_in_order() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
 fn too_few_files_for_the_sessions_are_warned_of() {
     if !require("prlimit") {
         return;

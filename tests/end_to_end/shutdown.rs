@@ -107,6 +107,7 @@ fn nothing_is_left_when_the_host_has_ended() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_signal_ends_as_ks_does_but_may_be_a_restart() {
     if !dropin_tests::system::can_ask() {
         return;
@@ -155,6 +156,7 @@ fn a_worker_that_ends_within_the_grace_is_waited_for() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_second_signal_ends_the_host_at_once() {
     if !dropin_tests::system::can_ask() {
         return;

@@ -5,6 +5,7 @@ pub mod built;
 pub mod cable;
 pub mod connection;
 pub mod files;
+mod found;
 pub mod frame;
 pub mod host;
 pub mod keys;

@@ -75,6 +75,7 @@ fn a_host_does_not_start_with_a_folder_that_others_can_write_to() {
 }
 
 #[test]
+#[cfg_attr(not(right = "root"), ignore = "needs root")]
 fn a_host_does_not_start_with_somebody_elses_folder() {
     if !can_give_away() {
         return;
@@ -193,6 +194,7 @@ fn a_replacement_that_others_can_write_to_leaves_the_old_code_serving() {
 }
 
 #[test]
+#[cfg_attr(not(right = "root"), ignore = "needs root")]
 fn a_library_of_somebody_else_is_refused_until_it_is_given_back() {
     if !can_give_away() {
         return;

@@ -12,6 +12,7 @@ fn again(host: Host, plugins: &[&str]) -> Host {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_notice_keeps_the_half_typed_line_and_ends_the_client_in_order() {
     if !possible() {
         return;
@@ -30,6 +31,7 @@ fn a_notice_keeps_the_half_typed_line_and_ends_the_client_in_order() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_lost_connection_is_made_again_and_the_line_is_kept() {
     if !possible() {
         return;
@@ -62,6 +64,7 @@ fn a_lost_connection_is_made_again_and_the_line_is_kept() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn an_orderly_restart_is_waited_for_like_a_crash() {
     if !possible() {
         return;
@@ -84,6 +87,7 @@ fn an_orderly_restart_is_waited_for_like_a_crash() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_command_in_flight_is_named_and_never_sent_twice() {
     if !possible() {
         return;
@@ -105,6 +109,7 @@ fn a_command_in_flight_is_named_and_never_sent_twice() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn who_does_not_log_in_is_sent_away_once() {
     if !possible() {
         return;
@@ -119,6 +124,7 @@ fn who_does_not_log_in_is_sent_away_once() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn who_does_not_want_to_reconnect_is_left_without_a_connection() {
     if !possible() {
         return;

@@ -5,6 +5,7 @@ use dropin_tests::{Host, files, require};
 use super::{Person, client, possible};
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_reply_goes_through_a_pipe() {
     if !possible() {
         return;
@@ -22,6 +23,7 @@ fn a_reply_goes_through_a_pipe() {
 }
 
 #[test]
+#[cfg_attr(not(all(tool = "less", tool = "setsid")), ignore = "needs less and setsid")]
 fn a_long_reply_goes_through_the_pager_and_a_short_one_does_not() {
     if !possible() || !require("less") {
         return;
@@ -72,6 +74,7 @@ fn a_long_reply_goes_through_the_pager_and_a_short_one_does_not() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn colours_are_there_for_who_wants_them() {
     if !possible() {
         return;

@@ -29,6 +29,7 @@ fn the_settings_that_are_installed_are_settings() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "systemd-analyze"), ignore = "needs systemd-analyze")]
 fn the_units_are_units() {
     if !tool::require("systemd-analyze") {
         return;
