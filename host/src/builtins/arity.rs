@@ -9,6 +9,7 @@ use crate::{
 const SHOWN: usize = 120;
 
 /// The reply to a command with too few or too many arguments.
+#[cold]
 pub fn wrong_arity(command: &Command, request: &RequestView<'_>, reply: &mut Encoder) {
     let Command { name, usage, .. } = command;
     let line = format!("{name} {usage}");

@@ -22,6 +22,8 @@ const OF_THE_CLIENT: [&str; 6] = [
 pub fn misspelt(names: impl Iterator<Item = String>) -> Vec<String> {
     let known = known(&super::command());
     let warnings = names.filter_map(|name| {
+        // There they mean the same in small letters.
+        let name = if cfg!(windows) { name.to_ascii_uppercase() } else { name };
         let nearest = nearest(&name, &known)?;
         Some(format!("{name} means nothing to the host, did you mean {nearest}?"))
     });
@@ -67,6 +69,7 @@ mod tests {
             ("DROPIN_PROT", "DROPIN_PORT"),
             ("DROPIN_PLUGIN", "DROPIN_PLUGINS"),
             ("DROPIN_MAX_SESSION", "DROPIN_MAX_SESSIONS"),
+            #[cfg(not(windows))]
             ("DROPIN_Trust", "DROPIN_TRUST"),
             ("DROPIN_STATEDIR", "DROPIN_STATE_DIR"),
         ] {
