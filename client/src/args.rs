@@ -1,6 +1,7 @@
 //! The options of the command line, and the tasks besides talking to a host.
 
 use crate::error::Error;
+use crate::program;
 use crate::units::{Repeat, interval, seconds};
 use clap::{ArgGroup, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -16,7 +17,6 @@ use std::time::Duration;
 /// command belongs to the command.
 #[derive(Debug, Parser)]
 #[command(name = "client", version, max_term_width = 100, disable_help_subcommand = true)]
-#[command(override_usage = "client [OPTIONS] [TYPE] [COMMAND]...\n       client [OPTIONS] <TASK>")]
 #[command(subcommand_help_heading = "Types and tasks", subcommand_value_name = "TYPE")]
 pub struct Line {
     #[command(flatten)]
@@ -245,7 +245,7 @@ impl Line {
             ),
         ] {
             if wrong {
-                return Err(Error::Usage(message.to_owned()));
+                return Err(Error::Usage(program::spelled(message)));
             }
         }
         Ok(())

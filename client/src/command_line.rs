@@ -3,6 +3,7 @@
 use crate::args::{Connection, Line, NewPlace, Output, Script, Verb};
 use crate::error::Error;
 use crate::help::after_help;
+use crate::program;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 use clap_complete::Shell;
@@ -61,9 +62,16 @@ const TASKS: [(&str, &[&str]); 5] = [
     ("man", &["quiet"]),
 ];
 
+/// The options, types and tasks, under the names that the programs have here.
+fn line() -> Command {
+    let own = program::own();
+    let usage = format!("{own} [OPTIONS] [TYPE] [COMMAND]...\n       {own} [OPTIONS] <TASK>");
+    program::spelled_in(Line::command()).name(own).override_usage(usage)
+}
+
 /// The definition of the whole command line, but for the named places.
 pub fn definition() -> Command {
-    let definition = Line::command().after_long_help(after_help());
+    let definition = line().after_long_help(after_help());
     let options = global_options(&definition);
     TASKS.iter().fold(definition, |definition, (task, _)| {
         // To be heard in front of a task's name, an option must be known behind it too.
@@ -75,7 +83,7 @@ pub fn definition() -> Command {
 
 /// The definition with all that each type and task takes, and nothing else, in its own place.
 pub fn spelled_out() -> Command {
-    let whole = Line::command();
+    let whole = line();
     let definition = whole.clone().mut_args(|option| option.global(false));
     let options = global_options(&whole);
     whole.get_subcommands().fold(definition, |definition, verb| {
@@ -150,14 +158,15 @@ fn read(definition: Command, words: &[OsString]) -> Result<(Line, ArgMatches), S
 /// Refuses options that the task does not take.
 fn refuse_idle(matches: &ArgMatches) -> Result<(), Error> {
     let task = matches.subcommand_name().unwrap_or_default();
-    for option in global_options(&Line::command()) {
+    for option in global_options(&line()) {
         let given = matches.value_source(option.get_id().as_str());
         if given == Some(ValueSource::CommandLine) && !takes(task, &option) {
             let long = option.get_long().map(|long| format!("--{long}"));
             let name = long.unwrap_or_else(|| "-x".to_owned());
             return Err(Error::Usage(format!(
-                "{name} has no meaning for `client {task}`; leave it out, or see `client {task} \
-                 --help`"
+                "{name} has no meaning for `{own} {task}`; leave it out, or see `{own} {task} \
+                 --help`",
+                own = program::own()
             )));
         }
     }

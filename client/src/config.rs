@@ -14,6 +14,20 @@ use std::path::PathBuf;
 /// The port of a host that was told nothing else.
 const DEFAULT_PORT: u16 = 5000;
 
+/// How the names of all variables begin.
+const PREFIX: &str = "DROPIN_";
+
+/// The variables that mean something to the client.
+const VARIABLES: [&str; 7] = [
+    "DROPIN_ADDRESS",
+    "DROPIN_CONFIG",
+    "DROPIN_HISTORY",
+    "DROPIN_INTERNET_ADDRESS",
+    "DROPIN_KEY",
+    "DROPIN_LAN_ADDRESS",
+    "DROPIN_PORT",
+];
+
 /// The hosts to try, in this order, and their port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -35,13 +49,31 @@ impl Environment {
     pub fn read() -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| name.starts_with("DROPIN_"))
+            .filter(|(name, _)| name.starts_with(PREFIX))
             .collect();
         Self { variables, config_dir: folders::config_dir() }
     }
 
+    /// What to say about variables that are probably misspelt, one line each. Those of the host are
+    /// not near to any of the client's.
+    pub fn misspelt(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.variables.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        let unknown = names
+            .into_iter()
+            .filter(|name| !VARIABLES.contains(name) && !name.starts_with("DROPIN_TEST_"));
+        let warnings = unknown.filter_map(|name| {
+            let rest = name.strip_prefix(PREFIX)?.to_ascii_uppercase();
+            let known = VARIABLES.iter().filter_map(|known| known.strip_prefix(PREFIX));
+            let nearest = nearest(&rest, known)?;
+            Some(format!("{name} means nothing to the client, did you mean {PREFIX}{nearest}?"))
+        });
+        warnings.collect()
+    }
+
     /// A variable's value; an empty one counts as not set.
     fn get(&self, name: &str) -> Option<&OsStr> {
+        debug_assert!(VARIABLES.contains(&name), "{name} is a variable");
         self.variables.get(name).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 

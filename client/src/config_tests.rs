@@ -207,3 +207,20 @@ fn addresses_of_every_kind() {
         assert!(told.contains(part), "{text}: {told}");
     }
 }
+
+#[test]
+fn a_misspelt_variable_is_told_with_the_nearest() {
+    for (name, nearest) in [
+        ("DROPIN_PROT", "DROPIN_PORT"),
+        ("DROPIN_ADRESS", "DROPIN_ADDRESS"),
+        ("DROPIN_Port", "DROPIN_PORT"),
+    ] {
+        let expected = format!("{name} means nothing to the client, did you mean {nearest}?");
+        assert_eq!(environment(&[(name, "x")]).misspelt(), [expected]);
+    }
+    let hosts =
+        ["DROPIN_PLUGINS", "DROPIN_LOG", "DROPIN_TRUST", "DROPIN_BIND", "DROPIN_HOST_CONFIG"];
+    for name in hosts.into_iter().chain(["DROPIN_TEST_PORT", "DROPIN_TEST_ALL"]).chain(VARIABLES) {
+        assert!(environment(&[(name, "x")]).misspelt().is_empty(), "{name}");
+    }
+}

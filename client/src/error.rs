@@ -1,5 +1,6 @@
 //! What can go wrong between a person and the host, worded for that person.
 
+use crate::program;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -55,11 +56,24 @@ pub enum Error {
 /// What to do where the client itself does nothing more.
 const ADVICE: &str = "; start the client again to reconnect";
 
+/// How the notice of a host begins that may be restarting.
+const RESTARTING: &str = "the server is stopping, perhaps for a restart";
+
 impl Error {
     /// The text of the error for a client that reconnects by itself.
     pub fn without_advice(&self) -> String {
         let text = self.to_string();
         text.strip_suffix(ADVICE).map(str::to_owned).unwrap_or(text)
+    }
+
+    /// Whether the host can be there again soon: the connection was lost, or the host said that it may be
+    /// restarting.
+    pub fn may_come_back(&self) -> bool {
+        match self {
+            Self::Lost { .. } => true,
+            Self::Ended { notice, .. } => notice.starts_with(RESTARTING),
+            _ => false,
+        }
     }
 
     /// The exit code that tells a script what happened.
@@ -77,9 +91,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(message) => f.write_str(message),
-            Self::NoType => f.write_str(
+            Self::NoType => write!(
+                f,
                 "no connection type, and no terminal to ask at: give s (same machine), l (same \
-                 LAN), i (internet) or the name of a place, as in `client s`; see `client --help`",
+                 LAN), i (internet) or the name of a place, as in `{program} s`; see `{program} \
+                 --help`",
+                program = program::own()
             ),
             Self::NoAddress { hint } => f.write_str(hint),
             Self::UnknownPlace { word, nearest, places } => unknown(f, word, nearest, places),
@@ -113,7 +130,8 @@ impl fmt::Display for Error {
             Self::FirstContact { name, shown, .. } => write!(
                 f,
                 "the fingerprint {shown} of {name} was not confirmed, and nothing was sent; ask the \
-                 host's owner for what `host fingerprint` says"
+                 host's owner for what `{} fingerprint` says",
+                program::host()
             ),
             Self::Changed { name, shown, expected, file } => {
                 write!(
@@ -121,7 +139,8 @@ impl fmt::Display for Error {
                     "WARNING: THE HOST'S IDENTIFICATION HAS CHANGED. Somebody may be between you \
                      and {name}, or the host has a new certificate. Nothing was sent. Its \
                      fingerprint is {shown}, and must be {expected}. Ask the host's owner for what \
-                     `host fingerprint` says"
+                     `{} fingerprint` says",
+                    program::host()
                 )?;
                 match file {
                     Some(file) => write!(
@@ -196,7 +215,11 @@ fn unknown(
     for place in places {
         write!(f, ", {place}")?;
     }
-    f.write_str("; `client add NAME` makes a place, and a command comes behind it: `client s echo`")
+    let program = program::own();
+    write!(
+        f,
+        "; `{program} add NAME` makes a place, and a command comes behind it: `{program} s echo`"
+    )
 }
 
 fn connect(

@@ -1,7 +1,9 @@
 //! What `client --help` and the manual page say beyond the options.
 
-/// Headings, and the lines under them.
-pub const SECTIONS: [(&str, &str); 7] = [
+use crate::program;
+
+/// Headings, and the lines under them, with the programs' names as they were built.
+const SECTIONS: [(&str, &str); 7] = [
     (
         "Examples",
         "\
@@ -80,10 +82,15 @@ Every line is optional. `client add` and `client remove` write the places.
     ),
 ];
 
+/// Headings, and the lines under them.
+pub fn sections() -> Vec<(&'static str, String)> {
+    SECTIONS.into_iter().map(|(heading, lines)| (heading, program::spelled(lines))).collect()
+}
+
 /// The sections as the end of the help.
 pub fn after_help() -> String {
     let mut text = String::new();
-    for (heading, lines) in SECTIONS {
+    for (heading, lines) in sections() {
         if !text.is_empty() {
             text.push('\n');
         }

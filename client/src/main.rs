@@ -29,6 +29,7 @@ mod manual;
 mod output;
 mod place;
 mod places;
+mod program;
 mod progress;
 mod question;
 mod quoting;

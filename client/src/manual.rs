@@ -1,14 +1,15 @@
 //! The manual page, from the definition of the command line.
 
 use crate::command_line::definition;
-use crate::help::SECTIONS;
+use crate::help::sections;
+use crate::program;
 use clap::{Arg, Command};
 use clap_mangen::Man;
 use roff::{Inline, Roff, bold, italic, roman};
 use std::io;
 
-/// The whole page, for section 1, of the program of this name.
-pub fn page(program: &str) -> io::Result<Vec<u8>> {
+/// The whole page, for section 1, under the name that the program was started by.
+pub fn page() -> io::Result<Vec<u8>> {
     let mut definition = definition();
     definition.build();
     let mut page = Vec::new();
@@ -19,14 +20,8 @@ pub fn page(program: &str) -> io::Result<Vec<u8>> {
     man.render_description_section(&mut page)?;
     tasks(&definition).to_writer(&mut page)?;
     man.render_options_section(&mut page)?;
-    sections().to_writer(&mut page)?;
-    Ok(renamed(&String::from_utf8_lossy(&page), program).into_bytes())
-}
-
-/// The page with the name that the program was started by, wherever it is a word to be typed: so it is
-/// before a blank, and in bold. Elsewhere it says what the program is.
-fn renamed(page: &str, program: &str) -> String {
-    page.replace("client ", &format!("{program} ")).replace("client\\fR", &format!("{program}\\fR"))
+    end().to_writer(&mut page)?;
+    Ok(page)
 }
 
 /// Types and tasks. `Man` would refer to a page for each of them.
@@ -35,9 +30,9 @@ fn tasks(definition: &Command) -> Roff {
     roff.control("SH", ["TYPES AND TASKS"]);
     for task in definition.get_subcommands().filter(|task| !task.is_hide_set()) {
         roff.control("TP", []);
-        let mut heading = vec![bold(format!("client {}", task.get_name()))];
+        let mut heading = vec![bold(format!("{} {}", program::own(), task.get_name()))];
         for alias in task.get_visible_aliases() {
-            heading.extend([roman(", "), bold(format!("client {alias}"))]);
+            heading.extend([roman(", "), bold(format!("{} {alias}", program::own()))]);
         }
         for argument in task.get_positionals() {
             heading.extend([roman(" "), italic(value_names(argument))]);
@@ -76,9 +71,9 @@ fn value_names(argument: &Arg) -> String {
 }
 
 /// The sections as they are set: examples and files must not be filled to lines.
-fn sections() -> Roff {
+fn end() -> Roff {
     let mut roff = Roff::new();
-    for (heading, lines) in SECTIONS {
+    for (heading, lines) in sections() {
         roff.control("SH", [heading.to_uppercase().as_str()]);
         roff.control("nf", []);
         for line in lines.lines() {
@@ -95,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_page_has_every_option_task_and_section() {
-        let page = String::from_utf8(page("client").unwrap()).unwrap();
+        let page = String::from_utf8(page().unwrap()).unwrap();
         assert!(page.contains(".TH client 1"), "{page}");
         let mut definition = definition();
         definition.build();
@@ -106,19 +101,8 @@ mod tests {
         for task in definition.get_subcommands() {
             assert!(page.contains(&format!("client {}", task.get_name())), "{page}");
         }
-        for (heading, _) in SECTIONS {
+        for (heading, _) in sections() {
             assert!(page.contains(&heading.to_uppercase()), "{page}");
         }
-    }
-
-    #[test]
-    fn a_program_of_another_name_is_called_so() {
-        let page = String::from_utf8(page("dropin").unwrap()).unwrap();
-        for part in [".TH dropin 1", "dropin \\- Sends", "dropin s echo hello", "\\fBdropin\\fR ["]
-        {
-            assert!(page.contains(part), "{part}: {page}");
-        }
-        let left: Vec<_> = page.lines().filter(|line| line.contains("client ")).collect();
-        assert!(left.is_empty(), "{left:?}");
     }
 }

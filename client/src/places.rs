@@ -7,6 +7,7 @@ use crate::args::{Connection, NewPlace};
 use crate::config::{SettingsFile, parse_host};
 use crate::error::Error;
 use crate::place::{Kind, check_name, nearest};
+use crate::program;
 use crate::reply::Reply;
 use crate::settings::Settings;
 use edit::Document;
@@ -54,8 +55,9 @@ pub fn add(file: &Path, place: &NewPlace, connection: &Connection) -> Result<(),
     change(file, |document, known| {
         if known.place(&place.name).is_some() && !place.replace {
             return Err(Error::Usage(format!(
-                "there is a place {} already: `client places` shows it; --replace takes its name",
-                place.name
+                "there is a place {} already: `{} places` shows it; --replace takes its name",
+                place.name,
+                program::own()
             )));
         }
         document.put(&place.name, table);
@@ -74,8 +76,9 @@ pub fn remove(file: &Path, name: &str) -> Result<(), Error> {
                 None => "see".to_owned(),
             };
             return Err(Error::Usage(format!(
-                "there is no place '{}'; {hint} `client places`",
-                name.escape_debug()
+                "there is no place '{}'; {hint} `{} places`",
+                name.escape_debug(),
+                program::own()
             )));
         }
         document.take(name);
@@ -104,9 +107,10 @@ fn table(place: &NewPlace, connection: &Connection) -> Result<Table, Error> {
     if let Some(fingerprint) = &connection.fingerprint {
         if !is_fingerprint(fingerprint) {
             return Err(Error::Usage(format!(
-                "'{}' is no fingerprint; give all of what `host fingerprint` says there, SHA256: \
+                "'{}' is no fingerprint; give all of what `{} fingerprint` says there, SHA256: \
                  and 32 bytes in hexadecimal",
-                fingerprint.escape_debug()
+                fingerprint.escape_debug(),
+                program::host()
             )));
         }
         table.insert("fingerprint", value(fingerprint));

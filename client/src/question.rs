@@ -3,6 +3,7 @@
 use crate::config::parse_host;
 use crate::error::Error;
 use crate::place::Kind;
+use crate::program;
 use std::io::{self, BufRead, Write};
 
 /// Asks for the connection type or one of these places until the answer is one; gives that word.
@@ -50,8 +51,8 @@ pub fn first_contact(
 ) -> Result<bool, Error> {
     tell(output, &format!("First contact with {name}; its fingerprint is\n{shown}"));
     loop {
-        let question = "Is that what `host fingerprint` says there? (yes/no) ";
-        match ask(input, output, question)?.to_ascii_lowercase().as_str() {
+        let question = program::spelled("Is that what `host fingerprint` says there? (yes/no) ");
+        match ask(input, output, &question)?.to_ascii_lowercase().as_str() {
             "y" | "yes" => return Ok(true),
             "n" | "no" => return Ok(false),
             _ => tell(output, "Please answer yes or no."),
@@ -65,7 +66,7 @@ fn ask(input: &mut dyn BufRead, output: &mut dyn Write, question: &str) -> Resul
     match input.read_line(&mut answer) {
         Ok(0) => {
             tell(output, "");
-            Err(Error::Usage("the question has no answer; see `client --help`".to_owned()))
+            Err(Error::Usage(program::spelled("the question has no answer; see `client --help`")))
         }
         Ok(_) => Ok(answer.trim().to_owned()),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(String::new()),

@@ -213,7 +213,7 @@ impl Repl {
     /// Connects again, where that may help and is wanted.
     fn lost(&mut self, end: Error) -> Result<(), Error> {
         // A host sends those away who do not log in: they would come back again and again.
-        if !self.reconnect || self.is_stranger || !matches!(end, Error::Lost { .. }) {
+        if !self.reconnect || self.is_stranger || !end.may_come_back() {
             return Err(end);
         }
         self.live.set_down(true);

@@ -10,14 +10,15 @@ use crate::screen::Screen;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::units::Repeat;
-use crate::{completion, known_hosts, latency, manual, places, question, repl};
+use crate::{completion, known_hosts, latency, manual, places, program, question, repl};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Does what the words of the command line ask for. Failures are told on stderr.
 pub fn run(words: &[OsString]) -> u8 {
+    program::started_by(words.first());
     let args = match parse(words) {
         Ok(args) => args,
         Err(Stop::Clap(help_or_error)) => {
@@ -28,8 +29,7 @@ pub fn run(words: &[OsString]) -> u8 {
         Err(Stop::Usage(error)) => return failed(&Screen::new(Format::Text, false), &error),
     };
     let screen = Screen::new(Format::of(&args.output), args.output.quiet);
-    let program = name(words.first());
-    attempt(args, screen, &program).unwrap_or_else(|error| failed(&screen, &error))
+    attempt(args, screen).unwrap_or_else(|error| failed(&screen, &error))
 }
 
 fn failed(screen: &Screen, error: &Error) -> u8 {
@@ -37,8 +37,11 @@ fn failed(screen: &Screen, error: &Error) -> u8 {
     error.exit_code()
 }
 
-fn attempt(args: Args, screen: Screen, program: &str) -> Result<u8, Error> {
+fn attempt(args: Args, screen: Screen) -> Result<u8, Error> {
     let environment = Environment::read();
+    if !matches!(args.action, Action::Completion(_) | Action::Man) {
+        environment.misspelt().iter().for_each(|warning| screen.notice(warning));
+    }
     let file = SettingsFile::find(&args.connection, &environment);
     let settings = || file.as_ref().map_or(Ok(Settings::default()), SettingsFile::load);
     match &args.action {
@@ -46,7 +49,11 @@ fn attempt(args: Args, screen: Screen, program: &str) -> Result<u8, Error> {
         Action::Add(place) => {
             let file = places::writable(file.as_ref())?;
             places::add(file, place, &args.connection)?;
-            screen.notice(&format_args!("`client {}` talks to that host from now on", place.name));
+            screen.notice(&format_args!(
+                "`{} {}` talks to that host from now on",
+                program::own(),
+                place.name
+            ));
             Ok(0)
         }
         Action::Remove(name) => {
@@ -58,7 +65,10 @@ fn attempt(args: Args, screen: Screen, program: &str) -> Result<u8, Error> {
             let settings = settings()?;
             let Reply::List(places) = places::list(&settings) else { return Ok(0) };
             if places.is_empty() {
-                screen.notice(&"there are no places yet; `client add NAME --lan HOST` makes one");
+                screen.notice(&format_args!(
+                    "there are no places yet; `{} add NAME --lan HOST` makes one",
+                    program::own()
+                ));
             }
             if places.is_empty() && !screen.format().has_errors() {
                 return Ok(0);
@@ -72,10 +82,10 @@ fn attempt(args: Args, screen: Screen, program: &str) -> Result<u8, Error> {
                 Settings::default()
             });
             let names = settings.places().map(|(name, ..)| name);
-            written(screen.document(&completion::script(*shell, program, names)))
+            written(screen.document(&completion::script(*shell, program::own(), names)))
         }
         Action::Man => {
-            let page = manual::page(program);
+            let page = manual::page();
             written(page.and_then(|page| screen.document(&page)))
         }
     }
@@ -151,13 +161,6 @@ fn confirm(name: String, shown: String, file: PathBuf) -> Result<(), Error> {
         return Err(Error::FirstContact { name, shown, file });
     }
     known_hosts::add(&file, &name, &shown)
-}
-
-/// The program's name; one that is installed by another name is completed by that.
-fn name(program: Option<&OsString>) -> String {
-    let stem = program.and_then(|program| Path::new(program).file_stem());
-    let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
-    stem.filter(|stem| !stem.is_empty()).unwrap_or_else(|| "client".to_owned())
 }
 
 /// The exit code of what only writes. A reader that wants no more is no failure.

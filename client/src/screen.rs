@@ -2,6 +2,7 @@
 
 use crate::colour;
 use crate::output::Format;
+use crate::program;
 use crate::render;
 use crate::reply::Reply;
 use crate::text::{self, Escape};
@@ -122,7 +123,7 @@ impl Screen {
     /// What the client itself has to say, as a line that a terminal may have: parts of it can be the
     /// server's.
     pub fn say_text(&self, message: &dyn Display) -> String {
-        let mut text = b"client: ".to_vec();
+        let mut text = format!("{}: ", program::own()).into_bytes();
         // Writing to a vector cannot fail.
         let _ = text::clean(&mut text, message.to_string().as_bytes(), Escape::AllControls);
         text.push(b'\n');
@@ -131,7 +132,7 @@ impl Screen {
 
     /// Shows what the client itself has to say.
     pub fn say(&self, message: &dyn Display) {
-        let line = format!("client: {message}\n");
+        let line = format!("{}: {message}\n", program::own());
         let escape = self.stderr_escape();
         self.on_stderr(Style::new(), |out| text::clean(out, line.as_bytes(), escape));
     }

@@ -3,6 +3,7 @@
 use crate::access::Proof;
 use crate::error::Error;
 use crate::known_hosts;
+use crate::program;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -87,8 +88,10 @@ fn check(name: &str, shown: &str, proof: &Proof) -> Result<(), Error> {
         }
         None => {
             eprintln!(
-                "client: first contact with {name}; its fingerprint is {shown}\nclient: compare it \
-                 with what `host fingerprint` says there; from now on no other is accepted"
+                "{own}: first contact with {name}; its fingerprint is {shown}\n{own}: compare it \
+                 with what `{} fingerprint` says there; from now on no other is accepted",
+                program::host(),
+                own = program::own()
             );
             known_hosts::add(file, name, shown)
         }

@@ -5,7 +5,7 @@
 mod fake;
 mod pty;
 
-use fake::{NOTICE, PATIENCE, Talk, crowd, server};
+use fake::{NOTICE, PATIENCE, RESTARTING, Talk, crowd, server};
 use pty::Terminal;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Sender};
@@ -90,6 +90,36 @@ fn a_notice_keeps_the_line_and_the_end_is_orderly() {
     terminal.expect("half a line");
     drop(orders);
     terminal.expect("closed the connection: the server is shutting down");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn a_host_that_may_be_restarting_is_waited_for() {
+    let port = crowd(|index, talk| {
+        talk.greet();
+        if index == 0 {
+            talk.send(RESTARTING);
+        } else {
+            while talk.command().is_some_and(|words| words != ["close"]) {}
+        }
+    });
+    let mut terminal = Terminal::start(port, &["s"]);
+    terminal.expect("notice: the server is stopping, perhaps for a restart");
+    terminal.expect("perhaps for a restart; connecting again");
+    terminal.expect("again, as a new session");
+    terminal.expect("> ");
+    terminal.type_text("\x04");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn without_reconnecting_a_restart_is_the_end() {
+    let port = server(|talk| {
+        talk.greet();
+        talk.send(RESTARTING);
+    });
+    let mut terminal = Terminal::start(port, &["--no-reconnect", "s"]);
+    terminal.expect("closed the connection: the server is stopping, perhaps for a restart");
     terminal.ends_with(0);
 }
 

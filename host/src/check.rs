@@ -8,6 +8,7 @@ use crate::{
         admission::Admission, clashes, manifest::Manifest, probe, refusal::Refusal,
         shadow::ShadowDir,
     },
+    program,
 };
 
 /// Probes one library and prints what it offers, or why it would not be loaded.
@@ -15,7 +16,7 @@ pub(crate) fn run(file: &Path, timeout: Duration, trust: &PluginTrust) -> ExitCo
     let admission = match Admission::new(trust) {
         Ok(admission) => admission,
         Err(error) => {
-            eprintln!("host: {error}");
+            eprintln!("{}: {error}", program::own());
             return ExitCode::FAILURE;
         }
     };
@@ -25,7 +26,7 @@ pub(crate) fn run(file: &Path, timeout: Duration, trust: &PluginTrust) -> ExitCo
             ExitCode::SUCCESS
         }
         Err(refusal) => {
-            eprintln!("host: {} would be refused: {refusal}", file.display());
+            eprintln!("{}: {} would be refused: {refusal}", program::own(), file.display());
             ExitCode::FAILURE
         }
     }

@@ -8,6 +8,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
+mod advice;
 mod bounds;
 mod dev;
 mod doors;
@@ -18,6 +19,7 @@ mod place;
 mod plugin_trust;
 mod resolve;
 mod units;
+mod variables;
 
 use self::units::seconds;
 pub use self::{
@@ -31,6 +33,7 @@ pub use self::{
     plugin_trust::PluginTrust,
     resolve::{Origin, ResolveError, Resolved, Setting, command, resolve},
     units::Share,
+    variables::misspelt,
 };
 use crate::platform;
 
@@ -123,12 +126,12 @@ pub enum Action {
     },
     /// Print what a shell needs to complete this program's command line.
     ///
-    /// For bash: host completion bash > ~/.local/share/bash-completion/completions/host
+    /// For bash: `host completion bash > ~/.local/share/bash-completion/completions/host`
     Completion {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page; to read it: host man | man -l -
+    /// Print the manual page; to read it: `host man | man -l -`
     Man {
         /// Write it into this directory, with a page for each subcommand, instead of printing it.
         #[arg(long, value_name = "DIR")]

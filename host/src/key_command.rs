@@ -11,6 +11,7 @@ use crate::{
         keys::{Key, now},
     },
     config::{KeyAction, StatePlace, state_root},
+    program,
     state_dir::StateDirError,
 };
 
@@ -25,7 +26,7 @@ pub(crate) fn run(action: KeyAction) -> ExitCode {
     match attempt(action) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("host: {failure}");
+            eprintln!("{}: {failure}", program::own());
             ExitCode::FAILURE
         }
     }
@@ -57,7 +58,7 @@ pub(crate) fn fingerprint(certificate: Option<PathBuf>, place: StatePlace) -> Ex
         (Some(file), _) => Certificate::fingerprint_of(&file),
         (None, Some(root)) => Certificate::own(&root).map(|own| own.fingerprint),
         (None, None) => {
-            eprintln!("host: {}", StateDirError::Unknown);
+            eprintln!("{}: {}", program::own(), StateDirError::Unknown);
             return ExitCode::FAILURE;
         }
     };
@@ -67,7 +68,7 @@ pub(crate) fn fingerprint(certificate: Option<PathBuf>, place: StatePlace) -> Ex
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("host: {error}");
+            eprintln!("{}: {error}", program::own());
             ExitCode::FAILURE
         }
     }

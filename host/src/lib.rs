@@ -5,7 +5,7 @@
 //! `managing` and `scrape`; `server`; `service`; `session`; `threads`, `joiner`, `overtime` and
 //! `input`; `plugins`; `builtins`; `running_call`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
 //! `shutdown`, `state_dir` and `listen`; `crash`; `client_memory`; `entry`; `config` and `logging`; `access`; `metrics` and
-//! `throttle`; `wire`; `platform`.
+//! `throttle`; `wire`; `program` and `platform`.
 
 pub mod access;
 pub mod builtins;
@@ -31,6 +31,7 @@ mod pages;
 pub mod platform;
 pub mod plugins;
 mod pool;
+mod program;
 pub mod progress;
 pub mod running_call;
 pub mod scrape;
@@ -52,7 +53,6 @@ use std::{
     env,
     io::{self, Write},
     net::TcpListener,
-    path::PathBuf,
     process::{self, ExitCode},
     sync::{
         Arc,
@@ -84,6 +84,9 @@ use crate::{
 
 /// The exit status when the host cannot start.
 const FAILED: u8 = 1;
+/// How many files a host opens besides one for each session, with plenty of plugins. One that is busy
+/// with probes needs a few more for a moment.
+const OTHER_FILES: u64 = 64;
 /// The exit status when a worker outlasted the grace, or a second signal ended the host.
 const STUCK: i32 = 3;
 /// The exit status when the state of a plugin was not saved, whatever else happened.
@@ -92,10 +95,19 @@ const UNSAVED: i32 = 4;
 /// The program: arguments to exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    program::started_by(env::args_os().next());
     let Resolved { arguments, settings } = match config::resolve(env::args_os()) {
         Ok(resolved) => resolved,
         Err(error) => error.exit(),
     };
+    if !matches!(
+        arguments.action,
+        None | Some(
+            Action::Dev(_) | Action::Completion { .. } | Action::Man { .. } | Action::Probe { .. }
+        )
+    ) {
+        misspelt_variables().iter().for_each(|warning| eprintln!("{}: {warning}", program::own()));
+    }
     match arguments.action {
         Some(Action::Check { file, probe_timeout, trust, .. }) => {
             check::run(&file, probe_timeout, &trust)
@@ -104,8 +116,8 @@ pub fn main() -> ExitCode {
             print!("{}", config_command::describe(&settings, serve.state_root().as_deref()));
             ExitCode::SUCCESS
         }
-        Some(Action::Completion { shell }) => pages::completion(shell, own_name().as_deref()),
-        Some(Action::Man { to }) => pages::man(to.as_deref(), own_name().as_deref()),
+        Some(Action::Completion { shell }) => pages::completion(shell),
+        Some(Action::Man { to }) => pages::man(to.as_deref()),
         Some(Action::Key(action)) => key_command::run(action),
         Some(Action::Fingerprint { tls_cert, place }) => key_command::fingerprint(tls_cert, place),
         Some(Action::Probe { file, verdict }) => {
@@ -120,7 +132,9 @@ pub fn main() -> ExitCode {
 fn serve<B>(config: Serve, beside: impl FnOnce(&Shared) -> Result<B, StartError>) -> ExitCode {
     let Logs { log_level, log_format } = config.logs;
     logging::start(log_level, log_format);
+    misspelt_variables().iter().for_each(|warning| log::warn!("{warning}"));
     platform::raise_descriptor_limit();
+    warn_of_few_descriptors(config.bounds.max_sessions);
     let run = listeners(&config).and_then(|listeners| run(config, listeners, beside));
     match run {
         Ok(Outcome::Orderly) => ExitCode::SUCCESS,
@@ -134,6 +148,22 @@ fn serve<B>(config: Serve, beside: impl FnOnce(&Shared) -> Result<B, StartError>
     }
 }
 
+/// What to say about environment variables that are probably misspelt.
+fn misspelt_variables() -> Vec<String> {
+    config::misspelt(env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+}
+
+/// Warns where the system lets the host open fewer files than its sessions may need.
+fn warn_of_few_descriptors(sessions: u32) {
+    let needed = u64::from(sessions) + OTHER_FILES;
+    if let Some(limit) = platform::descriptor_limit().filter(|limit| *limit < needed) {
+        log::warn!(
+            "this process may open {limit} files, and --max-sessions {sessions} needs {needed}: raise \
+             the limit (ulimit -n, LimitNOFILE= in a systemd unit) or lower --max-sessions"
+        );
+    }
+}
+
 /// The service manager's sockets where it has passed some, else those of the flags.
 fn listeners(config: &Serve) -> Result<Listeners, StartError> {
     let inherited = platform::inherited_listeners()
@@ -144,11 +174,6 @@ fn listeners(config: &Serve) -> Result<Listeners, StartError> {
     }
     let sockets = listen::listen(&config.bind, config.port).map_err(StartError::Listen)?;
     Ok(Listeners { sockets, inherited: false })
-}
-
-/// What the program was started as.
-fn own_name() -> Option<PathBuf> {
-    env::args_os().next().map(PathBuf::from)
 }
 
 /// Serves on these listeners until the host is asked to end. What is `beside` it is made before

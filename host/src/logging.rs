@@ -10,7 +10,7 @@ use env_logger::{Builder, fmt::Formatter};
 use log::{Level, LevelFilter, Record};
 use serde::Serialize;
 
-use crate::{config::LogFormat, platform};
+use crate::{config::LogFormat, platform, program};
 
 /// Starts logging. Nothing happens where a logger is there already.
 pub fn start(level: LevelFilter, format: LogFormat) {
@@ -47,7 +47,7 @@ pub fn cannot_start(format: LogFormat, error: &dyn fmt::Display) {
     if format == LogFormat::Json || platform::logs_to_journal() {
         log::error!("{error}");
     } else {
-        eprintln!("host: {error}");
+        eprintln!("{}: {error}", program::own());
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use clap::Command;
 use clap_complete::Shell;
 
-use crate::config;
+use crate::{config, program};
 
 /// What stops a page from being written.
 #[derive(Debug)]
@@ -18,17 +18,17 @@ struct PageError(PathBuf, io::Error);
 
 /// Prints what the shell has to know for completing this program, under the name that it was
 /// started by.
-pub(crate) fn completion(shell: Shell, program: Option<&Path>) -> ExitCode {
-    let (whole, name) = (config::command(), name(program));
+pub(crate) fn completion(shell: Shell) -> ExitCode {
+    let (whole, name) = (config::command(), program::own());
     // Generators take up hidden subcommands, too.
     let visible = whole.get_subcommands().filter(|below| !below.is_hide_set()).cloned();
-    let mut command = Command::new("host")
+    let mut command = Command::new(name)
         .version(crate::shared::VERSION)
         .args(whole.get_arguments().cloned())
         .subcommands(visible);
     // In what is generated for bash, subcommands of a program whose name has a hyphen are not found
     // again. The name matters only where the completion is tied to it.
-    let plain = if shell == Shell::Bash { name.replace('-', "_") } else { name.clone() };
+    let plain = if shell == Shell::Bash { name.replace('-', "_") } else { name.to_owned() };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, plain.as_str(), &mut script);
     let script = String::from_utf8_lossy(&script);
@@ -37,9 +37,9 @@ pub(crate) fn completion(shell: Shell, program: Option<&Path>) -> ExitCode {
 }
 
 /// Prints the manual page, or writes it and one for each subcommand into a directory.
-pub(crate) fn man(to: Option<&Path>, program: Option<&Path>) -> ExitCode {
+pub(crate) fn man(to: Option<&Path>) -> ExitCode {
     // Its name is part of the title, of the synopsis and of the subcommands' names.
-    let mut command = config::command().name(name(program)).disable_help_subcommand(true);
+    let mut command = config::command().disable_help_subcommand(true);
     command.build();
     let Some(folder) = to else {
         return print(&page(&command));
@@ -47,16 +47,10 @@ pub(crate) fn man(to: Option<&Path>, program: Option<&Path>) -> ExitCode {
     match write_all(&command, folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(PageError(path, error)) => {
-            eprintln!("host: cannot write {}: {error}", path.display());
+            eprintln!("{}: cannot write {}: {error}", program::own(), path.display());
             ExitCode::FAILURE
         }
     }
-}
-
-/// The program's name; one that is installed by another name is completed by that.
-fn name(program: Option<&Path>) -> String {
-    let stem = program.and_then(Path::file_stem).map(|stem| stem.to_string_lossy().into_owned());
-    stem.filter(|stem| !stem.is_empty()).unwrap_or_else(|| "host".into())
 }
 
 fn page(command: &Command) -> Vec<u8> {
@@ -81,7 +75,7 @@ fn print(bytes: &[u8]) -> ExitCode {
     match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
         // Who has seen enough, `head` say, is no failure.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("host: cannot write to standard output: {error}");
+            eprintln!("{}: cannot write to standard output: {error}", program::own());
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,

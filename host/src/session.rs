@@ -22,7 +22,6 @@ use crate::{
     news::Topic,
     platform::Waited,
     shared::Shared,
-    shutdown,
     table::{Answer, Flow, LiveTable},
     transport::{TLS_STARTS, Transport},
     wire::{Encoder, Framing, Parsed, Parser, Protocol},
@@ -86,7 +85,7 @@ impl Session {
     pub fn run(&mut self) -> End {
         let end = self.serve().unwrap_or_else(End::Lost);
         if matches!(end, End::Shutdown) {
-            self.replies.notice(shutdown::NOTICE);
+            self.replies.notice(self.shared.shutdown.notice());
         }
         if !matches!(end, End::Lost(_)) && self.write().is_ok() {
             self.transport.finish();

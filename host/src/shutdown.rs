@@ -11,8 +11,12 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-/// What every client is told.
-pub const NOTICE: &str = "the server is shutting down";
+/// The notice to every client when one of them has ended the host: nobody starts it again by itself.
+pub const FOR_GOOD: &str = "the server is shutting down";
+
+/// The notice to every client when the system has ended the host. A restart looks the same. The
+/// client's prompt knows these words and connects again.
+pub const FOR_NOW: &str = "the server is stopping, perhaps for a restart";
 
 /// The part of the system's limit that is for saving states.
 const SAVING: Duration = Duration::from_secs(3);
@@ -35,7 +39,8 @@ pub enum Reason {
 /// The stop flag and its deadline. It is set once and never taken back.
 pub struct Shutdown {
     stopping: AtomicBool,
-    since: OnceLock<Instant>,
+    /// When it was set first, and what clients are told of it.
+    since: OnceLock<(Instant, &'static str)>,
     /// In milliseconds from then. It only ever gets shorter.
     grace: AtomicU64,
     /// How long saving may take; zero: as long as it takes.
@@ -66,7 +71,7 @@ impl Shutdown {
     /// Asks the host to end. Returns false where it was already ending; it may then have less time
     /// than it had.
     pub fn request(&self, reason: Reason) -> bool {
-        let since = *self.since.get_or_init(Instant::now);
+        let (since, _) = *self.since.get_or_init(|| (Instant::now(), reason.notice()));
         if let Reason::System { limit: Some(limit) } = reason {
             let usable = since.elapsed() + limit.saturating_sub(SAVING);
             self.grace.fetch_min(millis(usable), Ordering::SeqCst);
@@ -87,17 +92,23 @@ impl Shutdown {
         self.stopping.load(Ordering::SeqCst)
     }
 
+    /// The notice to every client. The first reason decides.
+    #[must_use]
+    pub fn notice(&self) -> &'static str {
+        self.since.get().map_or(FOR_NOW, |(_, notice)| notice)
+    }
+
     /// When running workers are given up. `None` while the host is not ending.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.since.get().map(|since| *since + self.grace())
+        self.since.get().map(|(since, _)| *since + self.grace())
     }
 
     /// When a client that still sends, or does not read, is given up: half way to the
     /// [`deadline`](Self::deadline), so that it never costs an orderly end.
     #[must_use]
     pub fn client_deadline(&self) -> Option<Instant> {
-        self.since.get().map(|since| *since + self.grace() / 2)
+        self.since.get().map(|(since, _)| *since + self.grace() / 2)
     }
 
     /// Notes that the sessions have ended and the saving of states begins.
@@ -113,7 +124,7 @@ impl Shutdown {
         let own = bounded.map(|since| *since + self.save_timeout);
         let saved_by = self.saved_by.load(Ordering::SeqCst);
         let limited = self.since.get().filter(|_| saved_by != u64::MAX);
-        let systems = limited.map(|since| *since + Duration::from_millis(saved_by));
+        let systems = limited.map(|(since, _)| *since + Duration::from_millis(saved_by));
         own.into_iter().chain(systems).min()
     }
 
@@ -134,6 +145,15 @@ impl Shutdown {
     }
 }
 
+impl Reason {
+    fn notice(&self) -> &'static str {
+        match self {
+            Self::Client(_) => FOR_GOOD,
+            Self::System { .. } => FOR_NOW,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -150,6 +170,18 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_reason_decides_the_notice() {
+        let (shutdown, _woken) = Shutdown::new(Duration::ZERO, Duration::ZERO);
+        shutdown.request(Reason::System { limit: None });
+        shutdown.request(Reason::Client(([127, 0, 0, 1], 1).into()));
+        assert_eq!(shutdown.notice(), FOR_NOW);
+        let (shutdown, _woken) = Shutdown::new(Duration::ZERO, Duration::ZERO);
+        shutdown.request(Reason::Client(([127, 0, 0, 1], 1).into()));
+        shutdown.request(Reason::System { limit: None });
+        assert_eq!(shutdown.notice(), FOR_GOOD);
+    }
 
     #[test]
     fn the_systems_limit_leaves_time_to_save() {

@@ -149,6 +149,14 @@ pub trait Session: Send + Sync {
     }
     /// `total` is 0 where it is not known. Since 1.2.
     fn progress(&self, _done: u64, _total: u64, _text: RStr<'_>) {}
+    /// The name of the key that let the session in; empty where none did. Since 1.3.
+    fn key(&self) -> RString {
+        RString::new()
+    }
+    /// `user` or `admin`. Since 1.3.
+    fn role(&self) -> RString {
+        RString::new()
+    }
 }
 
 /// Where a reply goes. Pieces arrive in order: a list or a map first says how many items or pairs

@@ -140,6 +140,18 @@ impl Request {
         Some(self.raw.session.name().into_string()).filter(|name| !name.is_empty())
     }
 
+    /// The name of the key that let the session in; `None` where the host trusts it for its address.
+    #[must_use]
+    pub fn key_name(&self) -> Option<String> {
+        Some(self.raw.session.key().into_string()).filter(|name| !name.is_empty())
+    }
+
+    /// What the session may do: `user` or `admin`. `None` where the host is older than plugin API 1.3.
+    #[must_use]
+    pub fn role(&self) -> Option<String> {
+        Some(self.raw.session.role().into_string()).filter(|role| !role.is_empty())
+    }
+
     /// Whether the work is in vain: the client is gone or the host is stopping. A worker that
     /// takes longer than a moment asks this from time to time and returns early.
     ///

@@ -22,8 +22,26 @@ fn in_lines_each_mistake_gets_its_message_and_the_session_goes_on() {
         ("pign", "error: unknown command 'pign', did you mean 'ping'?"),
         ("echo", "error: wrong number of arguments for 'echo' command, usage: echo TEXT.."),
         ("set a", "error: wrong number of arguments for 'set' command, usage: set KEY VALUE"),
-        ("SET a b c", "error: wrong number of arguments for 'set' command, usage: set KEY VALUE"),
-        ("incr a 1 2", "error: wrong number of arguments for 'incr' command, usage: incr KEY [BY]"),
+        (
+            "SET greeting hello world",
+            "error: wrong number of arguments for 'set' command, usage: set KEY VALUE; a value with \
+             spaces needs quotes: set greeting \"hello world\"",
+        ),
+        (
+            "set 'a b' c  d",
+            "error: wrong number of arguments for 'set' command, usage: set KEY VALUE; a value with \
+             spaces needs quotes: set \"a b\" \"c d\"",
+        ),
+        (
+            "set a don\\'t go",
+            "error: wrong number of arguments for 'set' command, usage: set KEY VALUE; a value with \
+             spaces needs quotes",
+        ),
+        ("uptime now", "error: wrong number of arguments for 'uptime' command, usage: uptime"),
+        (
+            "auth me secret more",
+            "error: wrong number of arguments for 'auth' command, usage: auth NAME_OR_KEY [KEY]",
+        ),
         ("close now", "error: wrong number of arguments for 'close' command, usage: close"),
         ("ks now", "error: wrong number of arguments for 'ks' command, usage: ks"),
         ("echo \"abc", "error: Protocol error: unbalanced quotes in request"),
@@ -53,6 +71,14 @@ fn in_resp_each_mistake_gets_its_message_and_the_session_goes_on() {
     for hello in ["2", "3"] {
         let mut client = Resp::connect(&host);
         client.ask(&["HELLO", hello]);
+        // RESP2 is for programs alone.
+        let two_keys = match hello {
+            "2" => "ERR wrong number of arguments for 'get' command, usage: get KEY",
+            _ => {
+                "ERR wrong number of arguments for 'get' command, usage: get KEY; a value with \
+                 spaces needs quotes: get \"a b\""
+            }
+        };
         for (words, reply) in [
             (&[&b"nonsense"[..]][..], "ERR unknown command 'nonsense'"),
             (&[b"ecko", b"hi"], "ERR unknown command 'ecko', did you mean 'echo'?"),
@@ -61,10 +87,7 @@ fn in_resp_each_mistake_gets_its_message_and_the_session_goes_on() {
             (&[b"no\r\nsense"], "ERR unknown command 'no  sense'"),
             (&[b"a\0b"], "ERR unknown command 'a\0b'"),
             (&[b"GET"], "ERR wrong number of arguments for 'get' command, usage: get KEY"),
-            (
-                &[b"get", b"a", b"b"],
-                "ERR wrong number of arguments for 'get' command, usage: get KEY",
-            ),
+            (&[b"get", b"a", b"b"], two_keys),
             (
                 &[b"ping", b"a", b"b"],
                 "ERR wrong number of arguments for 'ping' command, usage: ping [MESSAGE]",

@@ -52,6 +52,7 @@ fn it_says_why_a_bad_file_would_be_refused() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn it_gives_up_a_library_that_hangs() {
     if !files::has_compiler() {
         return;

@@ -67,6 +67,14 @@ fn no_host_is_another_exit_status() {
 }
 
 #[test]
+fn a_value_with_spaces_is_told_to_need_quotes() {
+    let host = Host::start(&["store"]);
+    let (status, _, error) = run(&host, &["s", "set", "greeting", "hello", "world"], "");
+    assert_eq!(status, Some(1));
+    assert!(error.ends_with("needs quotes: set greeting \"hello world\"\n"), "{error}");
+}
+
+#[test]
 fn ks_is_replied_to_and_the_notice_shown() {
     let mut host = Host::start(&[]);
     let (status, output, error) = run(&host, &["s", "ks"], "");
@@ -99,6 +107,7 @@ fn a_client_that_is_killed_leaves_nothing_behind() {
 
 #[cfg(target_os = "linux")]
 #[test]
+#[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn all_three_connection_types_are_served_at_once_and_told_of_the_end() {
     use dropin_tests::cable::{self, Cable};
 

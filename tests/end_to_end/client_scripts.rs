@@ -67,6 +67,7 @@ fn replies_of_plugins_in_every_form() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
 fn pipes_on_both_sides() {
     if !require("bash") {
         return;

@@ -57,6 +57,7 @@ tab client places --j
 "#;
 
 #[test]
+#[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
 fn bash_completes_options_tasks_and_places() {
     if !tool::require("bash") {
         return;
@@ -75,7 +76,11 @@ fn bash_completes_options_tasks_and_places() {
 
 #[cfg(unix)]
 #[test]
+#[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
 fn bash_completes_a_client_of_another_name() {
+    if !tool::require("bash") {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("my-client");
     std::os::unix::fs::symlink(client(&[], &[]).get_program(), &program).unwrap();
@@ -90,6 +95,7 @@ fn bash_completes_a_client_of_another_name() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "zsh"), ignore = "needs zsh")]
 fn zsh_takes_its_script() {
     if !tool::require("zsh") {
         return;
@@ -104,6 +110,7 @@ fn zsh_takes_its_script() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "fish"), ignore = "needs fish")]
 fn fish_completes_places() {
     if !tool::require("fish") {
         return;
@@ -120,6 +127,7 @@ fn fish_completes_places() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "groff"), ignore = "needs groff")]
 fn the_manual_page_is_set_without_complaint() {
     if !tool::require("groff") {
         return;

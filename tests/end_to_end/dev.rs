@@ -59,6 +59,7 @@ fn save(folder: &Path, code: &str) {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn what_is_saved_is_built_and_served_and_what_does_not_build_changes_nothing() {
     if !workspace::has_cargo() {
         return;
@@ -105,6 +106,7 @@ fn what_is_saved_is_built_and_served_and_what_does_not_build_changes_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_plugins_folder_that_is_named_is_used_and_stays() {
     if !workspace::has_cargo() {
         return;
@@ -149,6 +151,7 @@ fn the_end_of_the_host_is_the_end_of_cargo() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_crate_that_gives_no_library_is_told_what_it_lacks() {
     if !workspace::has_cargo() {
         return;

@@ -25,6 +25,7 @@ fn exhaust(host: &Host) -> Vec<Lines> {
 }
 
 #[test]
+#[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
 fn out_of_files_the_host_turns_newcomers_away_and_serves_who_is_there() {
     if !require("prlimit") {
         return;
@@ -39,6 +40,7 @@ fn out_of_files_the_host_turns_newcomers_away_and_serves_who_is_there() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
 fn out_of_files_the_host_recovers_when_clients_leave() {
     if !require("prlimit") {
         return;
@@ -56,6 +58,7 @@ fn out_of_files_the_host_recovers_when_clients_leave() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
 fn out_of_files_the_host_still_ends_in_order() {
     if !require("prlimit") {
         return;
@@ -64,4 +67,21 @@ fn out_of_files_the_host_still_ends_in_order() {
     let mut clients = exhaust(&host);
     assert_eq!(clients[0].ask("ks"), "OK");
     assert_eq!(host.exit(), Some(0));
+}
+
+#[test]
+#[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
+fn too_few_files_for_the_sessions_are_warned_of() {
+    if !require("prlimit") {
+        return;
+    }
+    let start = |sessions: &str| {
+        let setup = Setup::new().flags(&["--max-sessions", sessions]);
+        setup.started_by(&["prlimit", "--nofile=200"]).start()
+    };
+    let warning = "this process may open 200 files, and --max-sessions 150 needs 214: raise the limit \
+                   (ulimit -n, LimitNOFILE= in a systemd unit) or lower --max-sessions";
+    start("150").wait_for_log(warning);
+    let host = start("100");
+    assert!(host.logged("this process may open").is_none(), "{}", host.log());
 }

@@ -12,6 +12,7 @@ use dropin_tests::{
 };
 
 #[test]
+#[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn clients_behind_a_pulled_cable_leave_nothing_behind() {
     let Some(cable) = Cable::lay() else { return };
     let host = Setup::new()
@@ -50,6 +51,7 @@ fn clients_behind_a_pulled_cable_leave_nothing_behind() {
 }
 
 #[test]
+#[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn a_silent_client_that_is_there_is_not_given_up() {
     let Some(cable) = Cable::lay() else { return };
     let host = Setup::new()
@@ -72,6 +74,7 @@ fn a_silent_client_that_is_there_is_not_given_up() {
 }
 
 #[test]
+#[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn the_port_is_5000_where_none_is_named() {
     let Some(cable) = Cable::lay() else { return };
     let host = Setup::new()
@@ -86,6 +89,7 @@ fn the_port_is_5000_where_none_is_named() {
 }
 
 #[test]
+#[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn a_client_on_another_machine_is_listed_with_its_address() {
     let Some(cable) = Cable::lay() else { return };
     let host = Setup::new()

@@ -84,6 +84,7 @@ fn text_is_passed_on_byte_for_byte() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "nc"), ignore = "needs nc")]
 fn nc_gets_plain_text() {
     if !require("nc") {
         return;

@@ -33,6 +33,7 @@ mod mistakes;
 mod new_plugin;
 mod plugin_clashes;
 mod plugin_files;
+mod program_names;
 mod progress;
 mod redis_clients;
 mod reload;

@@ -26,6 +26,7 @@ fn builds(folder: &Path, arguments: &[&str], works: bool) -> String {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_profile_that_aborts_at_a_panic_does_not_build() {
     if !workspace::has_cargo() {
         return;
@@ -39,6 +40,7 @@ fn a_profile_that_aborts_at_a_panic_does_not_build() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_library_of_the_wrong_crate_type_is_refused_with_the_right_one() {
     if !workspace::has_cargo() {
         return;
@@ -64,6 +66,7 @@ fn a_library_of_the_wrong_crate_type_is_refused_with_the_right_one() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_library_without_an_export_is_told_what_it_needs() {
     if !workspace::has_cargo() {
         return;
@@ -78,6 +81,7 @@ fn a_library_without_an_export_is_told_what_it_needs() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_function_that_does_not_fit_does_not_build() {
     if !workspace::has_cargo() {
         return;
@@ -91,6 +95,7 @@ fn a_function_that_does_not_fit_does_not_build() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn names_and_usage_lines_that_cannot_be_are_told_with_the_rule() {
     if !workspace::has_cargo() {
         return;

@@ -107,6 +107,7 @@ fn a_library_for_another_processor() {
 
 #[cfg(unix)]
 #[test]
+#[cfg_attr(not(tool = "mkfifo"), ignore = "needs mkfifo")]
 fn a_pipe_that_is_called_like_a_library() {
     if !require("mkfifo") {
         return;
@@ -136,6 +137,7 @@ fn a_link_to_a_library_is_served() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_library_that_is_no_plugin() {
     if !files::has_compiler() {
         return;
@@ -145,6 +147,7 @@ fn a_library_that_is_no_plugin() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_library_that_crashes_in_its_constructor() {
     if !files::has_compiler() {
         return;
@@ -161,6 +164,7 @@ fn a_library_that_crashes_in_its_constructor() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_library_that_exits_in_its_constructor() {
     if !files::has_compiler() {
         return;
@@ -176,6 +180,7 @@ fn a_library_that_exits_in_its_constructor() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_library_that_hangs_in_its_constructor() {
     if !files::has_compiler() {
         return;
@@ -191,6 +196,7 @@ fn a_library_that_hangs_in_its_constructor() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_library_that_talks_while_it_is_probed() {
     if !files::has_compiler() {
         return;

@@ -95,6 +95,7 @@ fn the_redis_librarys_names_show_up_in_client_list() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn redis_cli_runs_one_command() {
     if !require("redis-cli") {
         return;
@@ -113,6 +114,7 @@ fn redis_cli_runs_one_command() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn redis_cli_runs_what_is_typed_in() {
     if !require("redis-cli") {
         return;
@@ -123,6 +125,7 @@ fn redis_cli_runs_what_is_typed_in() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn redis_cli_pipes_commands_in_bulk() {
     if !require("redis-cli") {
         return;
@@ -135,6 +138,7 @@ fn redis_cli_pipes_commands_in_bulk() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn redis_cli_ends_the_host() {
     if !require("redis-cli") {
         return;
@@ -145,6 +149,7 @@ fn redis_cli_ends_the_host() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "redis-benchmark"), ignore = "needs redis-benchmark")]
 fn redis_benchmark_runs_to_its_end() {
     if !require("redis-benchmark") {
         return;

@@ -72,7 +72,14 @@ fn whoami_and_client_id_agree_and_no_id_is_used_twice() {
         let (ip, port) = (client.local().ip(), client.local().port());
         assert_eq!(
             client.ask_all("whoami"),
-            [format!("ip: {ip}"), format!("port: {port}"), format!("id: {id}"), "name: ".into()]
+            [
+                format!("ip: {ip}"),
+                format!("port: {port}"),
+                format!("id: {id}"),
+                "name: ".into(),
+                "key: (null)".into(),
+                "role: admin".into()
+            ]
         );
         assert!(!seen.contains(&id));
         seen.push(id);

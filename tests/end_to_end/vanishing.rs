@@ -127,6 +127,7 @@ fn a_client_that_closes_before_it_has_read_its_replies() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "nc"), ignore = "needs nc")]
 fn a_client_whose_process_is_killed() {
     if !require("nc") {
         return;

@@ -57,6 +57,10 @@ fn renegotiate(cable: &Cable, host: &Host) {
 }
 
 #[test]
+#[cfg_attr(
+    not(all(tool = "openssl", tool = "ip", right = "namespaces")),
+    ignore = "needs openssl, ip and network namespaces"
+)]
 fn strangers_do_all_they_can_and_guests_are_served() {
     let Some(cable) = Cable::lay() else { return };
     if !require("openssl") {

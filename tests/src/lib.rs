@@ -5,6 +5,7 @@ pub mod built;
 pub mod cable;
 pub mod connection;
 pub mod files;
+mod found;
 pub mod frame;
 pub mod host;
 pub mod keys;
@@ -36,6 +37,9 @@ pub use crate::{
 
 /// What every client is told when the host ends.
 pub const NOTICE: &str = "the server is shutting down";
+
+/// What a host tells its clients when the system ends it.
+pub const RESTART_NOTICE: &str = "the server is stopping, perhaps for a restart";
 
 /// The plugins that ship.
 pub const SHIPPED: [&str; 5] = ["clock", "server", "store", "system", "text"];

@@ -1,14 +1,20 @@
 //! Tools and rights that not every machine has.
+//!
+//! A test that needs one says so twice: by `#[cfg_attr(not(tool = ".."), ignore = "needs ..")]`, so that
+//! it counts as ignored where the build script has not found it, and by [`require`], which fails where
+//! nothing may be left out.
 
 use std::{
     env,
     io::{Read, Write},
-    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     thread,
 };
 
-use crate::wait::{LIMIT, wait_until};
+use crate::{
+    found::find,
+    wait::{LIMIT, wait_until},
+};
 
 /// Whether the tool is there. Where it is not, the test is left out with a word, unless
 /// `DROPIN_TEST_ALL` says that nothing may be.
@@ -110,11 +116,4 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn find(tool: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    let name = Path::new(tool).with_extension(env::consts::EXE_EXTENSION);
-    env::split_paths(&path).chain(sbin).map(|folder| folder.join(&name)).find(|file| file.is_file())
 }

@@ -7,11 +7,10 @@ use std::{
     process::Command,
 };
 
-use crate::{TaskError, cargo};
-
-/// A program: as cargo builds it, and as it is installed. `host` and `client` are too general names for
-/// a system's /usr/bin, and Debian has a `host` there.
-const PROGRAMS: [(&str, &str); 2] = [("host", "dropin-host"), ("client", "dropin")];
+use crate::{
+    TaskError, cargo,
+    package_docs::{self, PROGRAMS},
+};
 
 /// The unit that is enabled.
 const SERVICE: &str = "dropin-host.service";
@@ -29,6 +28,9 @@ pub fn build() -> Result<PathBuf, TaskError> {
     let pages = cargo::root().join("target").join("pages");
     for (program, installed) in PROGRAMS {
         write_pages(program, installed, &pages)?;
+    }
+    for (name, text) in package_docs::all()? {
+        write(&pages.join("docs").join(name), &text)?;
     }
     let service = cargo::root().join("packaging").join(SERVICE);
     let text =

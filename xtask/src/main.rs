@@ -6,6 +6,7 @@ mod deb;
 mod fuzz;
 mod install;
 mod new_plugin;
+mod package_docs;
 mod soak;
 mod windows;
 

@@ -11,6 +11,10 @@ use std::time::Duration;
 /// The notice of a host that stops.
 pub const NOTICE: &[u8] = b">2\r\n$6\r\nnotice\r\n$27\r\nthe server is shutting down\r\n";
 
+/// The notice of a host that stops and may come back.
+pub const RESTARTING: &[u8] =
+    b">2\r\n$6\r\nnotice\r\n$45\r\nthe server is stopping, perhaps for a restart\r\n";
+
 /// Long enough for any machine; only a failing test waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::pattern;
+use crate::program;
 
 /// The length of a key in bytes; as text it is twice as many hexadecimal digits.
 const LENGTH: usize = 32;
@@ -209,8 +210,9 @@ impl std::fmt::Display for KeyError {
             ),
             Self::Missing(name) => write!(
                 out,
-                "there is no key '{}'; host key list shows those that there are",
-                name.escape_debug()
+                "there is no key '{}'; `{} key list` shows those that there are",
+                name.escape_debug(),
+                program::own()
             ),
             Self::Exists(name) => write!(
                 out,

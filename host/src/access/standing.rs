@@ -6,6 +6,7 @@ use super::{
     keys::{Key, Role},
     trust::{Distance, Trust, distance},
 };
+use crate::program;
 
 /// Who may run a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,14 +97,20 @@ impl Standing {
         matches!(self.who, Who::Stranger)
     }
 
+    /// Its role; a client that is trusted for where it is has that of an admin.
+    #[must_use]
+    pub fn role(&self) -> Option<Role> {
+        match &self.who {
+            Who::Stranger => None,
+            Who::Trusted => Some(Role::Admin),
+            Who::Holder(key) => Some(key.role),
+        }
+    }
+
     /// Whether it may look after the host and see the other sessions.
     #[must_use]
     pub fn is_admin(&self) -> bool {
-        match &self.who {
-            Who::Stranger => false,
-            Who::Trusted => true,
-            Who::Holder(key) => key.role == Role::Admin,
-        }
+        self.role() == Some(Role::Admin)
     }
 
     /// The key that let it in.
@@ -156,7 +163,8 @@ impl Standing {
             "Connect over TLS and send AUTH NAME KEY"
         };
         let message = format!(
-            "Authentication required. {todo}; the host's owner makes a key with: host key add NAME"
+            "Authentication required. {todo}; the host's owner makes a key with: {} key add NAME",
+            program::own()
         );
         Refusal { kind: "NOAUTH", message }
     }

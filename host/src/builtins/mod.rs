@@ -1,5 +1,6 @@
 //! The commands that the host answers itself: `close`, `ks`, and the session's housekeeping.
 
+mod arity;
 mod auth;
 mod client;
 mod command;
@@ -11,6 +12,7 @@ mod subcommands;
 
 use std::sync::Arc;
 
+pub use self::arity::wrong_arity;
 use plugin_api::Usage;
 
 use crate::{
@@ -138,15 +140,6 @@ pub fn unknown_command(table: &Table, standing: &Standing, name: &[u8], reply: &
         Some(nearest) => format!("unknown command '{shown}', did you mean '{nearest}'?"),
         None => format!("unknown command '{shown}'"),
     };
-    reply.error("ERR", message.as_bytes());
-}
-
-/// The reply to a command with too few or too many arguments.
-pub fn wrong_arity(command: &Command, reply: &mut Encoder) {
-    let Command { name, usage, .. } = command;
-    let line = format!("{name} {usage}");
-    let message =
-        format!("wrong number of arguments for '{name}' command, usage: {}", line.trim_end());
     reply.error("ERR", message.as_bytes());
 }
 

@@ -11,7 +11,7 @@ use std::{
 use clap::{ArgAction, Command, error::ErrorKind};
 use toml::de::{DeTable, DeValue};
 
-use crate::platform;
+use crate::{platform, program};
 
 /// What a settings file says, checked key by key.
 #[derive(Debug, Default)]
@@ -166,7 +166,10 @@ fn unknown(command: &Command, key: &str) -> String {
         .filter(|(distance, _)| *distance <= 2 + key.len() / 8);
     match nearest {
         Some((_, nearest)) => format!("unknown key '{key}', did you mean '{nearest}'?"),
-        None => format!("unknown key '{key}'; the keys are the flags that host --help lists"),
+        None => format!(
+            "unknown key '{key}'; the keys are the flags that `{} --help` lists",
+            program::own()
+        ),
     }
 }
 
@@ -257,7 +260,7 @@ mod tests {
             ),
             (
                 "zzzzzzzz = 1",
-                "host.toml:1: unknown key 'zzzzzzzz'; the keys are the flags that host --help lists",
+                "host.toml:1: unknown key 'zzzzzzzz'; the keys are the flags that `host --help` lists",
             ),
             ("config = 'x'", "host.toml:1: unknown key 'config'"),
             ("help = true", "host.toml:1: unknown key 'help'"),

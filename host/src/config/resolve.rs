@@ -16,9 +16,10 @@ use clap::{
 
 use super::{
     Arguments, Dev,
+    advice::with_advice,
     file::{FileError, SettingsFile, first_words, keys},
 };
-use crate::platform;
+use crate::{platform, program};
 
 /// What the program was asked for, with all settings in it.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ pub enum ResolveError {
 /// The command line's definition. Every flag of a serving host has an environment variable.
 #[must_use]
 pub fn command() -> Command {
-    let root = Arguments::command();
+    let root = program::spelled_in(Arguments::command()).name(program::own());
     let names: Vec<String> = keys(&root).map(|(long, _)| long.to_owned()).collect();
     with_variables(root, &names).mut_subcommand("dev", Dev::keep_apart)
 }
@@ -81,7 +82,10 @@ pub fn command() -> Command {
 pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, ResolveError> {
     let words: Vec<OsString> = words.into_iter().collect();
     let command = command();
-    let first = first_look(&command, &words)?;
+    let first = first_look(&command, &words).map_err(|error| match error {
+        ResolveError::Usage(error) => ResolveError::Usage(with_advice(error, &words)),
+        other => other,
+    })?;
     let (path, leaf) = leaf(&command, &first);
     let said = path.iter().try_fold(&first, |found, name| found.subcommand_matches(name));
     let said = said.unwrap_or(&first);

@@ -23,7 +23,7 @@ use self::{
 use crate::{
     config::Dev,
     news::{Event, News, Subscription},
-    platform,
+    platform, program,
     shared::Shared,
     start_error::StartError,
 };
@@ -45,7 +45,7 @@ pub(crate) fn run(mut dev: Dev) -> ExitCode {
     let own = match prepare(&mut dev) {
         Ok(own) => own,
         Err(problem) => {
-            eprintln!("host: {problem}");
+            eprintln!("{}: {problem}", program::own());
             return ExitCode::FAILURE;
         }
     };

@@ -47,6 +47,19 @@ pub fn raise_descriptor_limit() {
     }
 }
 
+/// How many files this process may have open at once; `None` where there is no such limit.
+#[must_use]
+pub fn descriptor_limit() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+    }
+    #[cfg(not(unix))]
+    {
+        None
+    }
+}
+
 /// Whether the system has run out of descriptors.
 #[must_use]
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {

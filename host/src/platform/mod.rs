@@ -17,7 +17,7 @@ mod signals;
 mod wake;
 
 pub use self::{
-    descriptors::{Spare, is_out_of_descriptors, raise_descriptor_limit},
+    descriptors::{Spare, descriptor_limit, is_out_of_descriptors, raise_descriptor_limit},
     files::{
         LIBRARY_EXTENSION, closed_to_others, identity, is_in_use, is_mapped, is_own, is_passing,
         links, make_private_dir, mode_for_others, open_complete, open_file, open_plain,

@@ -101,6 +101,14 @@ impl Session for Asking<'_, '_> {
     fn progress(&self, done: u64, total: u64, text: RStr<'_>) {
         self.call.progress.tell(done, total, text.as_str());
     }
+
+    fn key(&self) -> RString {
+        self.call.standing.key().map(|key| key.name.as_str().into()).unwrap_or_default()
+    }
+
+    fn role(&self) -> RString {
+        self.call.standing.role().map(|role| role.name().into()).unwrap_or_default()
+    }
 }
 
 impl Sink for Encoder {

@@ -66,7 +66,7 @@ pub(super) fn answer(
     let count = request.spans.len() - 1;
     let mut flow = Flow::Next;
     if count < command.least || count > command.most {
-        builtins::wrong_arity(command, replies);
+        builtins::wrong_arity(command, request, replies);
     } else {
         let (input, spans) = (request.bytes, request.spans);
         let progress = Progress::new(transport, &shared.shutdown, replies.protocol());

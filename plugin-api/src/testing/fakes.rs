@@ -64,6 +64,9 @@ impl Session for FakeSession {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.push((done, total, text.into()));
     }
+    fn role(&self) -> RString {
+        "admin".into()
+    }
 }
 
 pub(super) struct FakeHost {

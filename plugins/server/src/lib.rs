@@ -40,6 +40,8 @@ fn whoami(request: &Request) -> Value {
         ("port", peer.port().into()),
         ("id", request.session_id().into()),
         ("name", request.session_name().unwrap_or_default().into()),
+        ("key", request.key_name().into()),
+        ("role", request.role().into()),
     ])
 }
 
@@ -47,18 +49,34 @@ fn version(request: &Request) -> String {
     request.host().version()
 }
 
+/// The commands as they are typed, below the plugin of each, in lines that need no further layout.
 fn overview(mut commands: Vec<CommandInfo>) -> Value {
-    commands.sort_by(|one, other| one.name.cmp(&other.name));
-    let line = |CommandInfo { name, usage, help, .. }| {
-        let line = if usage.is_empty() { help } else { format!("{usage} — {help}") };
-        (name.into(), line.into())
-    };
-    Value::Map(commands.into_iter().map(line).collect())
+    /// A longer usage line moves its own help to the right, and no other.
+    const WIDEST: usize = 32;
+    // What belongs to the host comes last.
+    let group = |command: &CommandInfo| (command.plugin.is_none(), command.plugin.clone());
+    commands.sort_by_cached_key(|command| (group(command), command.name.clone()));
+    let widths = commands.iter().map(|command| typed(command).chars().count());
+    let width = widths.filter(|width| *width <= WIDEST).max().unwrap_or_default();
+    let mut lines = Vec::new();
+    for commands in commands.chunk_by(|one, other| one.plugin == other.plugin) {
+        let plugin = commands.first().and_then(|command| command.plugin.as_deref());
+        lines.push(plugin.unwrap_or("the host itself").to_owned());
+        for command in commands {
+            lines.push(format!("  {:width$}  {}", typed(command), command.help));
+        }
+    }
+    Value::list(lines)
+}
+
+/// The command and its arguments, as they are typed.
+fn typed(command: &CommandInfo) -> String {
+    format!("{} {}", command.name, command.usage).trim_end().to_owned()
 }
 
 fn explained(command: CommandInfo) -> Value {
     Value::map([
-        ("usage", format!("{} {}", command.name, command.usage).trim_end().into()),
+        ("usage", typed(&command).into()),
         ("help", command.help.into()),
         ("plugin", command.plugin.into()),
     ])
@@ -100,14 +118,45 @@ mod tests {
 
     #[test]
     fn help_lists_the_commands_by_name() {
-        let expected = Value::map([
-            ("clients", "Lists the connected clients.".into()),
-            ("help", "[COMMAND] — Lists the commands, or explains one.".into()),
-            ("plugins", "Lists the loaded plugins.".into()),
-            ("version", "The version of the host.".into()),
-            ("whoami", "Tells how the host knows you.".into()),
+        let expected = Value::list([
+            "server",
+            "  clients         Lists the connected clients.",
+            "  help [COMMAND]  Lists the commands, or explains one.",
+            "  plugins         Lists the loaded plugins.",
+            "  version         The version of the host.",
+            "  whoami          Tells how the host knows you.",
         ]);
         assert_eq!(reply("help", &[]), Ok(expected));
+    }
+
+    #[test]
+    fn help_groups_the_commands_by_plugin() {
+        let command = |plugin: Option<&str>, name: &str, usage: &str| CommandInfo {
+            name: name.into(),
+            usage: usage.into(),
+            help: "Helps.".into(),
+            plugin: plugin.map(str::to_owned),
+        };
+        let long = "KEY VALUE OTHER ANOTHER YET-ANOTHER";
+        let commands = vec![
+            command(None, "close", ""),
+            command(Some("text"), "echo", "TEXT.."),
+            command(Some("store"), "set", "KEY VALUE"),
+            command(Some("store"), "all", long),
+            command(Some("store"), "get", "KEY"),
+        ];
+        let long = format!("  all {long}  Helps.");
+        let expected = Value::list([
+            "store",
+            long.as_str(),
+            "  get KEY        Helps.",
+            "  set KEY VALUE  Helps.",
+            "text",
+            "  echo TEXT..    Helps.",
+            "the host itself",
+            "  close          Helps.",
+        ]);
+        assert_eq!(overview(commands), expected);
     }
 
     #[test]
@@ -194,6 +243,8 @@ mod tests {
             ("port", 50_000.into()),
             ("id", 1.into()),
             ("name", "tester".into()),
+            ("key", Value::Null),
+            ("role", "admin".into()),
         ]);
         assert_eq!(reply("whoami", &[]), Ok(expected));
         assert_eq!(reply("version", &[]), Ok("0.0.0".into()));

@@ -151,6 +151,7 @@ fn a_state_directory_that_others_can_open_is_refused() {
 }
 
 #[test]
+#[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn a_key_is_never_taken_over_a_plain_connection_from_beyond() {
     let Some(cable) = Cable::lay() else { return };
     let host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
@@ -179,4 +180,18 @@ fn a_broken_key_file_changes_nothing_and_is_told() {
     assert_eq!(alice.ask(&["echo", "x"]), "x".into());
     let (worked, _, error) = key_command(host.state_dir(), &["list"]);
     assert!(!worked && error.contains("cannot be understood"), "{error}");
+}
+
+#[test]
+fn keys_are_told_to_belong_to_no_port() {
+    for (words, tip) in [
+        (&["key", "list", "--port", "5000"][..], "keys belong to no port"),
+        (&["key", "add", "alice", "--port=5000"], "keys belong to no port"),
+        (&["fingerprint", "--port", "5000"], "the certificate belongs to no port"),
+    ] {
+        let ended = dropin_tests::setup::run_host(words);
+        assert_eq!(ended.status, Some(2));
+        assert!(ended.stderr.contains(tip), "{ended:?}");
+        assert!(ended.stderr.contains("with --state-dir"), "{ended:?}");
+    }
 }

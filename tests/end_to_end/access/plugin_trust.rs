@@ -6,6 +6,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::{PermissionsExt, chown, symlink},
     path::Path,
+    process::Command,
 };
 
 use dropin_tests::{
@@ -75,6 +76,7 @@ fn a_host_does_not_start_with_a_folder_that_others_can_write_to() {
 }
 
 #[test]
+#[cfg_attr(not(right = "root"), ignore = "needs root")]
 fn a_host_does_not_start_with_somebody_elses_folder() {
     if !can_give_away() {
         return;
@@ -193,6 +195,7 @@ fn a_replacement_that_others_can_write_to_leaves_the_old_code_serving() {
 }
 
 #[test]
+#[cfg_attr(not(right = "root"), ignore = "needs root")]
 fn a_library_of_somebody_else_is_refused_until_it_is_given_back() {
     if !can_give_away() {
         return;
@@ -236,4 +239,39 @@ fn check_judges_the_file_as_the_host_does() {
     assert_eq!(run_host(&["check", library, FLAG]).status, Some(0));
     set_mode(Path::new(library), 0o644);
     assert_eq!(run_host(&["check", library]).status, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn documented_installing_works_under_umask_002() {
+    let workspace = dropin_tests::workspace::root();
+    let page = fs::read_to_string(workspace.join("docs/PLUGINS.md")).unwrap();
+    let (_, steps) = page.split_once("cargo build --release\n").unwrap();
+    let (steps, _) = steps.split_once("```").unwrap();
+    assert_eq!(steps.matches("libshout.so").count(), 3, "{steps}");
+    let host = Setup::new().start();
+    let folder = tempfile::tempdir().unwrap();
+    let [release, beside] = ["shout/target/release", "dropin/target/release"].map(|path| {
+        let path = folder.path().join(path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    });
+    symlink(dropin_tests::built::program("host"), beside.join("host")).unwrap();
+    symlink(host.plugins_folder(), folder.path().join("dropin/plugins")).unwrap();
+    let library = release.join("libshout.so");
+    fs::copy(dropin_tests::built::library("text"), &library).unwrap();
+    // As cargo builds it under that umask.
+    set_mode(&library, 0o775);
+    let mut shell = Command::new("sh");
+    let script = format!("umask 002; set -e; {steps}");
+    let shell = shell.args(["-c", &script]).current_dir(folder.path().join("shout"));
+    let output = dropin_tests::tool::run(shell, b"");
+    assert!(output.status.success(), "{output:?}");
+    host.wait_for_log("plugin text: generation 1 loaded, libshout.so");
+    // A copy would have kept the group's right to write.
+    let mut copy = Command::new("sh");
+    let copy = copy.args(["-c", "umask 002; cp target/release/libshout.so ../dropin/plugins/b.so"]);
+    let output = dropin_tests::tool::run(copy.current_dir(folder.path().join("shout")), b"");
+    assert!(output.status.success(), "{output:?}");
+    host.wait_for_log("refused b.so");
 }

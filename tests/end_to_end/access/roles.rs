@@ -41,6 +41,17 @@ fn looking_after_the_host_takes_an_admin() {
 }
 
 #[test]
+fn whoami_tells_the_key_and_its_role() {
+    let host = wary(&[]);
+    for (name, flags, role) in [("alice", &[][..], "user"), ("boss", &["--role", "admin"], "admin")]
+    {
+        let answer = holder(&host, name, flags).ask(&["whoami"]);
+        assert_eq!(answer.get("key"), Some(&name.into()), "{answer:?}");
+        assert_eq!(answer.get("role"), Some(&role.into()), "{answer:?}");
+    }
+}
+
+#[test]
 fn a_user_sees_only_itself_and_an_admin_everybody() {
     let host = wary(&[]);
     let (mut alice, mut boss) =
@@ -102,7 +113,7 @@ fn a_session_is_shown_only_what_it_may_run() {
         plugins.items().iter().map(|plugin| texts(plugin.get("commands").unwrap())).collect();
     assert_eq!(shown, [vec!["plugins".to_owned()], vec!["get".to_owned()]]);
     let help = format!("{:?}", some.ask(&["help"]));
-    assert!(help.contains("get") && !help.contains("ks") && !help.contains("incr"), "{help}");
+    assert!(help.contains("get KEY") && !help.contains("ks") && !help.contains("incr"), "{help}");
     assert_eq!(refusal(&mut some, &["incrr"]), "ERR unknown command 'incrr'");
     let mut boss = holder(&host, "boss", &["--role", "admin"]);
     assert!(texts(&boss.ask(&["COMMAND", "LIST"])).contains(&"ks".to_owned()));

@@ -69,6 +69,7 @@ fn one_address_has_so_many_sessions_unless_it_is_trusted() {
 
 #[cfg(target_os = "linux")]
 #[test]
+#[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn however_many_strangers_come_who_is_trusted_gets_in() {
     let Some(cable) = dropin_tests::cable::Cable::lay() else { return };
     let setup = Setup::new().flags(&["--max-sessions", "10"]).started_by(&cable.host_end());

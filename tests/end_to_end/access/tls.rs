@@ -34,6 +34,7 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
+#[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn openssl_speaks_lines_over_tls_of_both_versions() {
     if !require("openssl") {
         return;
@@ -51,6 +52,7 @@ fn openssl_speaks_lines_over_tls_of_both_versions() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn the_fingerprint_is_that_of_the_certificate_and_stays() {
     if !require("openssl") {
         return;
@@ -67,6 +69,7 @@ fn the_fingerprint_is_that_of_the_certificate_and_stays() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn a_large_reply_and_a_long_pipeline_come_over_tls_whole() {
     if !require("openssl") {
         return;
@@ -81,6 +84,7 @@ fn a_large_reply_and_a_long_pipeline_come_over_tls_whole() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn redis_cli_logs_in_over_tls() {
     if !require("redis-cli") {
         return;
@@ -100,6 +104,10 @@ fn redis_cli_logs_in_over_tls() {
 }
 
 #[test]
+#[cfg_attr(
+    not(all(tool = "openssl", tool = "ip", right = "namespaces")),
+    ignore = "needs openssl, ip and network namespaces"
+)]
 fn a_friend_beyond_gets_in_by_key_over_tls_and_ends_the_host() {
     let Some(cable) = Cable::lay() else { return };
     if !require("openssl") {
@@ -125,6 +133,7 @@ fn a_friend_beyond_gets_in_by_key_over_tls_and_ends_the_host() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn who_is_trusted_may_be_silent_over_tls() {
     if !require("openssl") {
         return;
@@ -156,6 +165,7 @@ fn what_is_no_tls_harms_nobody() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn an_own_certificate_is_used_and_its_key_must_be_private() {
     if !require("openssl") {
         return;
@@ -190,6 +200,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
+#[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn a_watcher_over_tls_is_told_at_once() {
     if !require("redis-cli") {
         return;

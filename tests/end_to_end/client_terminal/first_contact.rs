@@ -5,6 +5,7 @@ use dropin_tests::{Host, terminal::Terminal};
 use super::{Person, client, possible};
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_person_is_asked_before_anything_is_sent_and_never_again() {
     if !possible() {
         return;

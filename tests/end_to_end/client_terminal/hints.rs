@@ -7,6 +7,7 @@ use dropin_tests::{Host, LIMIT, Lines, Setup, files, keys::add_key, wait_until};
 use super::{Person, client, possible};
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn the_usage_line_is_a_hint_for_what_is_still_to_come() {
     if !possible() {
         return;
@@ -32,6 +33,7 @@ fn the_usage_line_is_a_hint_for_what_is_still_to_come() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_half_typed_line_hears_of_plugins_that_come_go_and_change() {
     if !possible() {
         return;
@@ -56,6 +58,7 @@ fn a_half_typed_line_hears_of_plugins_that_come_go_and_change() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn tab_completes_commands_subcommands_and_names() {
     if !possible() {
         return;
@@ -88,6 +91,7 @@ fn tab_completes_commands_subcommands_and_names() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn the_prompt_tells_the_role_and_who_logs_in_is_somebody_else() {
     if !possible() {
         return;

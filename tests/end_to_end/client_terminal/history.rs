@@ -7,6 +7,7 @@ use dropin_tests::{Host, require, terminal::Terminal, tool};
 use super::{Person, client, possible};
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn lines_of_an_earlier_session_are_found_and_secrets_are_not() {
     if !possible() {
         return;
@@ -46,6 +47,7 @@ fn lines_of_an_earlier_session_are_found_and_secrets_are_not() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_history_that_cannot_be_kept_is_told_and_one_that_is_not_wanted_is_none() {
     if !possible() {
         return;
@@ -70,6 +72,7 @@ fn a_history_that_cannot_be_kept_is_told_and_one_that_is_not_wanted_is_none() {
 }
 
 #[test]
+#[cfg_attr(not(all(tool = "mkfifo", tool = "setsid")), ignore = "needs mkfifo and setsid")]
 fn what_is_no_file_keeps_no_history_and_stays_as_it_is() {
     if !possible() || !require("mkfifo") {
         return;
@@ -96,6 +99,7 @@ fn what_is_no_file_keeps_no_history_and_stays_as_it_is() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn pasted_lines_are_one_edit_and_run_one_after_the_other() {
     if !possible() {
         return;
@@ -114,6 +118,7 @@ fn pasted_lines_are_one_edit_and_run_one_after_the_other() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn what_is_typed_ahead_runs_in_its_turn() {
     if !possible() {
         return;
@@ -128,6 +133,7 @@ fn what_is_typed_ahead_runs_in_its_turn() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_dangerous_command_is_asked_about_only_where_somebody_types_it() {
     if !possible() {
         return;

@@ -1,6 +1,6 @@
 //! A host that goes, by its own will or not, and comes back.
 
-use dropin_tests::{Host, Lines, NOTICE, Setup, terminal::Terminal};
+use dropin_tests::{Host, Lines, NOTICE, RESTART_NOTICE, Setup, terminal::Terminal};
 
 use super::{Person, client, possible};
 
@@ -12,6 +12,7 @@ fn again(host: Host, plugins: &[&str]) -> Host {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_notice_keeps_the_half_typed_line_and_ends_the_client_in_order() {
     if !possible() {
         return;
@@ -30,6 +31,7 @@ fn a_notice_keeps_the_half_typed_line_and_ends_the_client_in_order() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_lost_connection_is_made_again_and_the_line_is_kept() {
     if !possible() {
         return;
@@ -62,6 +64,30 @@ fn a_lost_connection_is_made_again_and_the_line_is_kept() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
+fn an_orderly_restart_is_waited_for_like_a_crash() {
+    if !possible() {
+        return;
+    }
+    let mut host = Host::start(&["text"]);
+    let mut person = Person::at(&host);
+    person.types("upper a word");
+    host.terminate();
+    assert_eq!(host.exit(), Some(0));
+    person.terminal.sees(&format!("notice: {RESTART_NOTICE}\n"));
+    person.terminal.sees("; connecting again");
+    let host = again(host, &["text"]);
+    person.terminal.sees("again, as a new session");
+    person.terminal.sees_last(&format!("{}upper a word [TEXT..]", person.prompt));
+    person.terminal.press("\r");
+    person.terminal.sees("\nA WORD\n");
+    // The end for good is the end of the client, also after a restart.
+    assert_eq!(Lines::connect(&host).ask("ks"), "OK");
+    assert_eq!(person.terminal.finish().0, Some(0));
+}
+
+#[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_command_in_flight_is_named_and_never_sent_twice() {
     if !possible() {
         return;
@@ -83,6 +109,7 @@ fn a_command_in_flight_is_named_and_never_sent_twice() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn who_does_not_log_in_is_sent_away_once() {
     if !possible() {
         return;
@@ -97,6 +124,7 @@ fn who_does_not_log_in_is_sent_away_once() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn who_does_not_want_to_reconnect_is_left_without_a_connection() {
     if !possible() {
         return;

@@ -5,6 +5,7 @@ use dropin_tests::{Host, LIMIT, Lines, Setup, keys::add_key, tool, wait_until};
 use super::{Person, client, possible};
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn progress_is_a_bar_that_goes_when_the_reply_comes() {
     if !possible() {
         return;
@@ -43,6 +44,7 @@ fn what_is_no_terminal_gets_no_bar() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn who_logged_in_at_the_prompt_can_cancel_too() {
     if !possible() {
         return;
@@ -65,6 +67,7 @@ fn who_logged_in_at_the_prompt_can_cancel_too() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn ctrl_c_stops_the_pasted_lines_behind_the_command_too() {
     if !possible() {
         return;
@@ -90,6 +93,7 @@ fn ctrl_c_stops_the_pasted_lines_behind_the_command_too() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_command_that_heeds_nothing_is_given_up_with_its_connection() {
     if !possible() {
         return;

@@ -39,6 +39,7 @@ pub fn older() -> Vec<u8> {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_plugin_for_an_older_minor_version_passes_the_check() {
     if !dropin_tests::workspace::has_cargo() {
         return;
@@ -53,6 +54,7 @@ fn a_plugin_for_an_older_minor_version_passes_the_check() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_plugin_for_an_older_minor_version_is_called_replaced_and_unloaded() {
     if !dropin_tests::workspace::has_cargo() {
         return;
@@ -108,6 +110,7 @@ fn other_cargos() -> Vec<(Command, String)> {
 }
 
 #[test]
+#[cfg_attr(not(right = "compiler"), ignore = "needs another Rust compiler")]
 fn a_plugin_of_another_compiler_is_called_replaced_and_unloaded() {
     let cargos = other_cargos();
     if !dropin_tests::tool::allow(!cargos.is_empty(), "there is no other Rust compiler here") {

@@ -243,6 +243,7 @@ fn subscribers_are_told() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_file_for_a_plugin_that_takes_none_has_no_effect_and_the_log_says_so() {
     if !dropin_tests::workspace::has_cargo() {
         return;

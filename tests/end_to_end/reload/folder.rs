@@ -191,6 +191,7 @@ pub(super) fn host_that_heeds_permissions(setup: Setup) -> Option<Host> {
 
 #[cfg(unix)]
 #[test]
+#[cfg_attr(not(right = "permissions"), ignore = "needs permissions that hold for root")]
 fn a_file_that_becomes_readable_is_served() {
     use std::os::unix::fs::PermissionsExt;
     let setup = setup_with("chameleon", "1");

@@ -89,6 +89,7 @@ fn the_store_keeps_every_key_over_a_restart_by_ks() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn the_store_keeps_every_key_over_a_restart_by_sigterm() {
     if !dropin_tests::system::can_ask() {
         return;
@@ -100,6 +101,7 @@ fn the_store_keeps_every_key_over_a_restart_by_sigterm() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn the_store_keeps_every_key_over_a_restart_by_sigint() {
     if !dropin_tests::system::can_ask() {
         return;
@@ -111,6 +113,7 @@ fn the_store_keeps_every_key_over_a_restart_by_sigint() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn the_store_keeps_every_key_beside_a_worker_that_does_not_end() {
     if !dropin_tests::system::can_ask() {
         return;

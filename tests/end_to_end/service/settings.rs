@@ -255,3 +255,30 @@ fn the_state_directory_in_force_is_printed() {
         assert_eq!(Path::new(quoted), state.join("dropin"));
     }
 }
+
+#[test]
+fn a_misspelt_variable_is_warned_of() {
+    let folder = tempdir().unwrap();
+    let said = host_in(folder.path(), &["config"], &[("DROPIN_PROT", "5001")]);
+    let warning = "DROPIN_PROT means nothing to the host, did you mean DROPIN_PORT?";
+    assert_eq!((said.status, said.stderr), (Some(0), format!("host: {warning}\n")));
+    let host = Setup::new().variable("DROPIN_TRSUT", "none").start();
+    host.wait_for_log("DROPIN_TRSUT means nothing to the host, did you mean DROPIN_TRUST?");
+}
+
+#[test]
+fn the_hosts_variables_mean_nothing_wrong_to_the_client() {
+    let folder = tempdir().unwrap();
+    let defaults = settings(&host_in(folder.path(), &["config"], &[]));
+    let mut client = crate::client_program::client(&[], &["places"]);
+    for name in defaults.keys() {
+        client.env(format!("DROPIN_{}", name.replace('-', "_").to_ascii_uppercase()), "5000");
+    }
+    let output = dropin_tests::tool::run(&mut client, b"");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("did you mean"), "{said}");
+    client.env("DROPIN_ADRESS", "x");
+    let output = dropin_tests::tool::run(&mut client, b"");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("client: DROPIN_ADRESS means nothing to the client"), "{said}");
+}

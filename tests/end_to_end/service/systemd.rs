@@ -145,6 +145,7 @@ fn what_is_passed_and_no_listening_socket_is_a_clear_error() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "systemd-socket-activate"), ignore = "needs systemd-socket-activate")]
 fn systemds_own_activation_starts_it_with_the_first_client() {
     if !tool::require("systemd-socket-activate") {
         return;

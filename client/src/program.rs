@@ -1,0 +1,101 @@
+//! The names of the two programs, as they are typed here.
+//!
+//! A package can install both by other names: Debian's calls the client `dropin` and the host
+//! `dropin-host`. Help and messages name the commands that work on this machine.
+
+use clap::Command;
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// The program's name where it was built.
+const CLIENT: &str = "client";
+/// The host's name where it was built.
+const HOST: &str = "host";
+/// The two names in a package, which installs the programs together.
+const PACKAGED: [&str; 2] = ["dropin", "dropin-host"];
+
+static OWN: OnceLock<String> = OnceLock::new();
+
+/// Notes the first word of the command line, by which the program was started.
+pub fn started_by(word: Option<&OsString>) {
+    let stem = word.and_then(|word| Path::new(word).file_stem());
+    let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
+    // A second start is not possible; the first name stays.
+    let _ = OWN.set(stem.filter(|stem| !stem.is_empty()).unwrap_or_else(|| CLIENT.to_owned()));
+}
+
+/// The name that this program was started by.
+pub fn own() -> &'static str {
+    OWN.get().map_or(CLIENT, String::as_str)
+}
+
+/// The name of the host that belongs to this client.
+pub fn host() -> &'static str {
+    host_of(own())
+}
+
+fn host_of(own: &str) -> &'static str {
+    if own == PACKAGED[0] { PACKAGED[1] } else { HOST }
+}
+
+/// A text with these names in the commands that it quotes: those behind a backtick or a parenthesis,
+/// and at the beginning of a line.
+pub fn spelled(text: &str) -> String {
+    spelled_for(text, own())
+}
+
+fn spelled_for(text: &str, own: &str) -> String {
+    let lines = text.split('\n').map(|line| {
+        let indent = line.len() - line.trim_start().len();
+        let (indent, mut line) = (&line[..indent], line[indent..].to_owned());
+        if let Some(rest) = line.strip_prefix("client ") {
+            line = format!("{own} {rest}");
+        }
+        for (built, here) in [(CLIENT, own), (HOST, host_of(own))] {
+            for before in ["`", "("] {
+                line = line.replace(&format!("{before}{built} "), &format!("{before}{here} "));
+            }
+        }
+        format!("{indent}{line}")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A definition of the command line with these names in its usage and its help.
+pub fn spelled_in(command: Command) -> Command {
+    let mut command = command.mut_args(|argument| {
+        let help = argument.get_help().map(|help| spelled(&help.to_string()));
+        let long = argument.get_long_help().map(|help| spelled(&help.to_string()));
+        let argument = help.into_iter().fold(argument, |argument, help| argument.help(help));
+        long.into_iter().fold(argument, |argument, help| argument.long_help(help))
+    });
+    if let Some(about) = command.get_about().map(|about| spelled(&about.to_string())) {
+        command = command.about(about);
+    }
+    if let Some(about) = command.get_long_about().map(|about| spelled(&about.to_string())) {
+        command = command.long_about(about);
+    }
+    command.mut_subcommands(spelled_in)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_commands_get_the_names_of_the_package() {
+        for (text, spelled) in [
+            ("see `client --help`", "see `dropin --help`"),
+            ("what `host fingerprint` says", "what `dropin-host fingerprint` says"),
+            ("  client s\nclient l", "  dropin s\ndropin l"),
+            ("source <(client completion bash)", "source <(dropin completion bash)"),
+            ("the client and the host of a client ", "the client and the host of a client "),
+            ("start the client again", "start the client again"),
+        ] {
+            assert_eq!(spelled_for(text, "dropin"), spelled);
+            assert_eq!(spelled_for(text, "client"), text);
+        }
+        assert_eq!(spelled_for("`client s` `host check`", "mine"), "`mine s` `host check`");
+    }
+}

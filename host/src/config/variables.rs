@@ -1,0 +1,90 @@
+//! Environment variables that are set and mean nothing, but nearly do.
+
+use clap::Command;
+
+/// How all variables of both programs begin.
+const PREFIX: &str = "DROPIN_";
+
+/// How those of the tests begin.
+const OF_TESTS: &str = "DROPIN_TEST_";
+
+/// Those of the client alone.
+const OF_THE_CLIENT: [&str; 6] = [
+    "DROPIN_ADDRESS",
+    "DROPIN_CONFIG",
+    "DROPIN_HISTORY",
+    "DROPIN_INTERNET_ADDRESS",
+    "DROPIN_KEY",
+    "DROPIN_LAN_ADDRESS",
+];
+
+/// What to say about variables of these names that are probably misspelt, one line each.
+pub fn misspelt(names: impl Iterator<Item = String>) -> Vec<String> {
+    let known = known(&super::command());
+    let warnings = names.filter_map(|name| {
+        // There they mean the same in small letters.
+        let name = if cfg!(windows) { name.to_ascii_uppercase() } else { name };
+        let nearest = nearest(&name, &known)?;
+        Some(format!("{name} means nothing to the host, did you mean {nearest}?"))
+    });
+    warnings.collect()
+}
+
+fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+    let rest = name.strip_prefix(PREFIX)?;
+    let is_known = known.iter().any(|known| known == name) || OF_THE_CLIENT.contains(&name);
+    if is_known || name.starts_with(OF_TESTS) {
+        return None;
+    }
+    let most = match rest.len() {
+        0..=2 => return None,
+        3..=5 => 1,
+        _ => 2,
+    };
+    let capitals = name.to_ascii_uppercase();
+    let distances = known.iter().map(|known| (strsim::osa_distance(&capitals, known), known));
+    let near = distances.filter(|(distance, _)| *distance <= most).min();
+    near.map(|(_, known)| known.as_str())
+}
+
+/// The host's own variables, in every subcommand.
+fn known(command: &Command) -> Vec<String> {
+    let own = command.get_arguments().filter_map(|argument| argument.get_env());
+    let mut names: Vec<_> = own.map(|name| name.to_string_lossy().into_owned()).collect();
+    names.extend(command.get_subcommands().flat_map(known));
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(name: &str) -> Vec<String> {
+        misspelt([name.to_owned()].into_iter())
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_told_with_the_nearest() {
+        for (name, nearest) in [
+            ("DROPIN_PROT", "DROPIN_PORT"),
+            ("DROPIN_PLUGIN", "DROPIN_PLUGINS"),
+            ("DROPIN_MAX_SESSION", "DROPIN_MAX_SESSIONS"),
+            #[cfg(not(windows))]
+            ("DROPIN_Trust", "DROPIN_TRUST"),
+            ("DROPIN_STATEDIR", "DROPIN_STATE_DIR"),
+        ] {
+            let expected = format!("{name} means nothing to the host, did you mean {nearest}?");
+            assert_eq!(said(name), [expected]);
+        }
+    }
+
+    #[test]
+    fn variables_of_others_are_not_misspelt() {
+        let own = known(&super::super::command());
+        assert!(own.iter().any(|name| name == "DROPIN_MAX_SESSIONS"), "{own:?}");
+        let others = ["PATH", "DROPIN_TEST_ALL", "DROPIN_TEST_PORT", "DROPIN_FLAVOUR", "DROPIN_"];
+        for name in own.iter().map(String::as_str).chain(OF_THE_CLIENT).chain(others) {
+            assert!(said(name).is_empty(), "{name}");
+        }
+    }
+}

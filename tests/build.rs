@@ -1,0 +1,108 @@
+//! Which tools and rights this machine has, as `cfg`s: a test that needs others counts as ignored, and
+//! not as passed. `DROPIN_TEST_ALL=1` lets nothing be left out: such a test then runs, and fails.
+
+use std::{
+    env,
+    process::{Command, Stdio},
+};
+
+#[path = "src/found.rs"]
+mod found;
+
+/// The tools that tests need, as `cfg(tool = "..")`.
+const TOOLS: [&str; 19] = [
+    "bash",
+    "cargo",
+    "cc",
+    "fish",
+    "groff",
+    "ip",
+    "less",
+    "man",
+    "mkfifo",
+    "nc",
+    "openssl",
+    "prlimit",
+    "redis-benchmark",
+    "redis-cli",
+    "setpriv",
+    "setsid",
+    "systemd-analyze",
+    "systemd-socket-activate",
+    "zsh",
+];
+
+/// What else tests need, as `cfg(right = "..")`: another Rust compiler than the one that builds this,
+/// network namespaces, root, and permissions that hold for whoever runs the tests.
+const RIGHTS: [&str; 4] = ["compiler", "namespaces", "root", "permissions"];
+
+fn main() {
+    println!("cargo::rustc-check-cfg=cfg(tool, values({}))", quoted(&TOOLS));
+    println!("cargo::rustc-check-cfg=cfg(right, values({}))", quoted(&RIGHTS));
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/found.rs");
+    println!("cargo::rerun-if-env-changed=PATH");
+    println!("cargo::rerun-if-env-changed=DROPIN_TEST_ALL");
+    let is_native = env::var("HOST") == env::var("TARGET");
+    let is_strict = env::var("DROPIN_TEST_ALL").is_ok_and(|value| value == "1");
+    let mut missing = Vec::new();
+    for tool in TOOLS {
+        if has_tool(tool, is_native) || (is_native && is_strict) {
+            println!("cargo::rustc-cfg=tool=\"{tool}\"");
+        } else {
+            missing.push(tool);
+        }
+    }
+    for right in RIGHTS {
+        if is_native && (is_strict || has_right(right)) {
+            println!("cargo::rustc-cfg=right=\"{right}\"");
+        }
+    }
+    if is_native && !missing.is_empty() {
+        // One that is installed later must be noticed.
+        let path = env::var_os("PATH").unwrap_or_default();
+        for folder in env::split_paths(&path).filter(|folder| folder.is_dir()) {
+            println!("cargo::rerun-if-changed={}", folder.display());
+        }
+        println!("cargo::warning=tests are ignored that need {}", missing.join(", "));
+    }
+}
+
+/// Whether the tests will find the tool. What is built for another system is started on that one,
+/// where only a C compiler can be named, by a variable.
+fn has_tool(tool: &str, is_native: bool) -> bool {
+    if !is_native {
+        return tool == "cc";
+    }
+    let file = found::find(tool);
+    if let Some(file) = &file {
+        println!("cargo::rerun-if-changed={}", file.display());
+    }
+    file.is_some() || tool == "cargo" || (tool == "cc" && cfg!(windows))
+}
+
+fn has_right(right: &str) -> bool {
+    let is_root = works("sh", &["-c", "test $(id -u) = 0"]);
+    match right {
+        "compiler" => {
+            works("/usr/bin/rustc", &["--version"])
+                || works("rustup", &["run", "nightly", "rustc", "--version"])
+        }
+        "namespaces" => is_root && works("unshare", &["--net", "true"]),
+        "root" => is_root,
+        _ => {
+            let drop = "-dac_override,-dac_read_search";
+            !is_root || works("setpriv", &["--bounding-set", drop, "true"])
+        }
+    }
+}
+
+fn works(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn quoted(values: &[&str]) -> String {
+    values.iter().map(|value| format!("\"{value}\"")).collect::<Vec<_>>().join(", ")
+}
