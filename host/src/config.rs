@@ -48,7 +48,7 @@ unless another is named above. A flag wins over the environment, the environment
 `host config` prints what is in force, and where it comes from.
 
 Exit status: 0 after an orderly end, 1 when the host cannot start, 2 on wrong usage, 3 when a worker \
-outlasted the grace and the host ended without it.
+outlasted the grace and the host ended without it, 70 when a plugin called `exit`.
 
 Examples:
   host --port 5000 --plugins ./plugins
