@@ -53,7 +53,8 @@ unless another is named above. A flag wins over the environment, the environment
 
 Exit status: 0 after an orderly end with every state saved, 1 when the host cannot start, 2 on wrong \
 usage, 3 when a worker outlasted the grace and the host ended without it, or a second signal ended it \
-at once, 4 when the state of a plugin could not be saved, whatever else happened.
+at once, 4 when the state of a plugin could not be saved, whatever else happened, 70 when a plugin \
+called `exit`.
 
 Examples:
   host --port 5000 --plugins ./plugins
