@@ -107,9 +107,10 @@ fn the_state_on_disk_is_replaced_as_a_whole() {
     }
     let mut before = fs::File::open(&file).unwrap();
     save("shells");
-    let mut seen = String::new();
-    before.read_to_string(&mut seen).unwrap();
-    assert_eq!((seen.as_str(), fs::read_to_string(&file).unwrap().as_str()), ("pearls", "shells"));
+    let (mut seen, now) = (Vec::new(), fs::read(&file).unwrap());
+    before.read_to_end(&mut seen).unwrap();
+    assert!(seen.ends_with(b"pearls") && now.ends_with(b"shells"));
+    assert_eq!(fs::read(file.with_extension("state.1")).unwrap(), seen, "the one before is kept");
     let left = fs::read_dir(file.parent().unwrap()).unwrap().count();
-    assert_eq!(left, 1, "nothing else is left there");
+    assert_eq!(left, 2, "nothing else is left there");
 }
