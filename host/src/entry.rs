@@ -1,7 +1,7 @@
 //! What others may know of a session, and what they may ask of it.
 
 use std::{
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -66,6 +66,8 @@ pub enum Dismissal {
     Memory,
     /// It has not finished a request in time.
     Unfinished,
+    /// An admin has asked for it.
+    Killed,
 }
 
 /// What a client calls itself and its library.
@@ -239,16 +241,27 @@ impl SessionEntry {
         self.dismissed.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether its session is to end for the memory that it takes, which has to be given back soon.
+    /// Ends its session at once: what it runs is cancelled, and its client sees the end even where
+    /// the worker goes on.
+    pub fn kill(&self) {
+        self.dismiss_for(Dismissal::Killed);
+        if self.cancel_running() {
+            // A failure means that the connection is gone already.
+            let _ = self.stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Whether its session is to end without waiting for a client that does not read.
     #[must_use]
     pub fn is_evicted(&self) -> bool {
-        self.dismissed.load(Ordering::Relaxed) == Dismissal::Memory as u8
+        let at_once = [Dismissal::Memory as u8, Dismissal::Killed as u8];
+        at_once.contains(&self.dismissed.load(Ordering::Relaxed))
     }
 
     /// Why its session is to end, if it is.
     #[must_use]
     pub fn dismissal(&self) -> Option<Dismissal> {
-        [Dismissal::Key, Dismissal::Memory, Dismissal::Unfinished]
+        [Dismissal::Key, Dismissal::Memory, Dismissal::Unfinished, Dismissal::Killed]
             .into_iter()
             .find(|why| *why as u8 == self.dismissed.load(Ordering::SeqCst))
     }

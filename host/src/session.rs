@@ -313,6 +313,7 @@ impl Session {
         let end = match self.entry.dismissal() {
             Some(Dismissal::Memory) => End::TooLarge,
             Some(Dismissal::Unfinished) => End::Unfinished,
+            Some(Dismissal::Killed) => End::Killed,
             Some(Dismissal::Key) | None => End::Dismissed,
         };
         if self.input.unread().first() == Some(&b'*') {

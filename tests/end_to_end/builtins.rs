@@ -105,8 +105,9 @@ fn client_that_makes_no_sense_is_an_error() {
             "ERR LIB-NAME cannot contain spaces, newlines or special characters.",
         ),
         (
-            &["CLIENT", "KILL"],
-            "ERR unknown subcommand 'KILL', 'client' has: CANCEL, GETNAME, ID, INFO, LIST, SETINFO, SETNAME",
+            &["CLIENT", "PAUSE"],
+            "ERR unknown subcommand 'PAUSE', 'client' has: CANCEL, GETNAME, ID, INFO, KILL, LIST, SETINFO, \
+             SETNAME",
         ),
     ] {
         assert_eq!(client.ask(words), Frame::error(reply), "{words:?}");

@@ -60,3 +60,41 @@ fn what_cannot_be_cancelled_is_told() {
         "error: wrong number of arguments for 'client|cancel' command"
     );
 }
+
+#[test]
+fn killed_session_ends_beside_running_worker() {
+    let host = Host::start(&["busy", "text"]);
+    let (mut stuck, mut admin) = (Lines::connect(&host), Resp::connect(&host));
+    let id = stuck.ask("client id");
+    stuck.say("block 600000");
+    host.wait_for_log("blocking for ");
+    assert_eq!(admin.ask(&["client", "kill", &id]), Frame::ok());
+    stuck.wait_for_end();
+    host.wait_for_log(&format!("session {id} from {}: ended by session ", stuck.local()));
+    // One that rests is told why.
+    let mut idle = Lines::connect(&host);
+    let id = idle.ask("client id");
+    assert_eq!(admin.ask(&["CLIENT", "KILL", "ID", &id]), Frame::Integer(1));
+    assert_eq!(idle.end(), ["error: this session was ended by an admin"]);
+    wait_until("it is gone", LIMIT, || {
+        admin.ask(&["CLIENT", "KILL", "ID", &id]) == Frame::Integer(0)
+    });
+    let mut idle = Lines::connect(&host);
+    assert_eq!(idle.ask("echo here"), "here");
+    assert_eq!(admin.ask(&["client", "kill", &idle.local().to_string()]), Frame::ok());
+    assert_eq!(idle.end(), ["error: this session was ended by an admin"]);
+}
+
+#[test]
+fn killing_names_what_it_cannot_do() {
+    let host = Host::start(&[]);
+    let mut admin = Resp::connect(&host);
+    let own = admin.ask(&["client", "id"]).as_integer().to_string();
+    assert_eq!(admin.ask(&["client", "kill", "id", &own]), Frame::Integer(0));
+    assert_eq!(admin.ask(&["client", "kill", "999"]), Frame::error("ERR there is no session 999"));
+    for words in [&["client", "kill", "x"][..], &["client", "kill", "id", "127.0.0.1:1"]] {
+        let said = "ERR a session is named by its number, see CLIENT LIST or HELLO";
+        assert_eq!(admin.ask(words), Frame::error(said));
+    }
+    assert!(matches!(admin.ask(&["client", "kill", "user", "x"]), Frame::Error(_)));
+}

@@ -1,6 +1,6 @@
 //! `client`: shows and names sessions.
 
-use std::{fmt::Write, sync::Arc};
+use std::{fmt::Write, net::SocketAddr, sync::Arc};
 
 use crate::{
     access::keys::{Key, Role},
@@ -17,7 +17,7 @@ const LONGEST_NAME: usize = 256;
 
 const LONG_NAME: &str = "Client names cannot be longer than 256 bytes.";
 
-pub(super) const KNOWN: &str = "CANCEL, GETNAME, ID, INFO, LIST, SETINFO, SETNAME";
+pub(super) const KNOWN: &str = "CANCEL, GETNAME, ID, INFO, KILL, LIST, SETINFO, SETNAME";
 
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     answer(call, reply);
@@ -51,7 +51,11 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
             reply.text(lines.as_bytes());
         }
         (b"CANCEL", 2) => cancel(call, reply),
-        (b"CANCEL" | b"ID" | b"GETNAME" | b"SETNAME" | b"SETINFO" | b"INFO" | b"LIST", _) => {
+        (b"KILL", 2 | 3) => kill(call, reply),
+        (
+            b"CANCEL" | b"ID" | b"GETNAME" | b"SETNAME" | b"SETINFO" | b"INFO" | b"KILL" | b"LIST",
+            _,
+        ) => {
             let name = String::from_utf8_lossy(subcommand).to_ascii_lowercase();
             let message = format!("wrong number of arguments for 'client|{name}' command");
             reply.error("ERR", message.as_bytes());
@@ -72,6 +76,37 @@ fn cancel(call: &Call<'_>, reply: &mut Encoder) {
         return reply.error("ERR", format!("there is no session {id}").as_bytes());
     };
     reply.integer(session.cancel_running().into());
+}
+
+/// Ends a session. It is named by its number or its address, as `ip:port`. In the form that Redis has
+/// since 2.8.12, `ID number`, the reply is how many sessions were ended, and the own one is none.
+fn kill(call: &Call<'_>, reply: &mut Encoder) {
+    if !call.standing.is_admin() {
+        return reply.error("NOPERM", b"ending a session takes the role admin");
+    }
+    let word = |index| call.argument(index).and_then(|word| str::from_utf8(word).ok());
+    let (name, is_filter) = match (word(1), word(2)) {
+        (Some(name), None) => (name, false),
+        (Some(filter), Some(id)) if filter.eq_ignore_ascii_case("id") => (id, true),
+        _ => return reply.error("ERR", b"syntax error, usage: client kill [ID] SESSION"),
+    };
+    let (id, peer) = (name.parse::<u64>().ok(), name.parse::<SocketAddr>().ok());
+    if id.is_none() && (peer.is_none() || is_filter) {
+        return reply.error("ERR", b"a session is named by its number, see CLIENT LIST or HELLO");
+    }
+    let is_meant = |one: &Arc<SessionEntry>| id == Some(one.id) || peer == Some(one.peer);
+    let mut sessions = call.shared.sessions.all();
+    sessions.retain(|one| is_meant(one) && !(is_filter && one.id == call.session.id));
+    for session in &sessions {
+        let (by, from) = (call.session.id, session.peer);
+        log::info!("session {} from {from}: ended by session {by} (client kill)", session.id);
+        session.kill();
+    }
+    match sessions.len() {
+        count if is_filter => reply.integer(i64::try_from(count).unwrap_or(i64::MAX)),
+        0 => reply.error("ERR", format!("there is no session {name}").as_bytes()),
+        _ => reply.ok(),
+    }
 }
 
 /// Whether this one may cancel what the other runs: as who looks after the host, or with the same

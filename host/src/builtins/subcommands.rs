@@ -5,11 +5,12 @@ use plugin_api::Usage;
 /// A subcommand: its name, its arguments and one sentence for people.
 pub(super) type Subcommand = (&'static str, &'static str, &'static str);
 
-const CLIENT: [Subcommand; 7] = [
+const CLIENT: [Subcommand; 8] = [
     ("cancel", "ID", "Has the command that a session runs end early."),
     ("getname", "", "This session's name."),
     ("id", "", "This session's number."),
     ("info", "", "This session in one line."),
+    ("kill", "[ID] SESSION", "Ends a session, named by its number or address."),
     ("list", "", "The sessions that you may know of, a line for each."),
     ("setinfo", "OPTION VALUE", "Names this client's library: LIB-NAME or LIB-VER."),
     ("setname", "NAME", "Names this session."),

@@ -23,6 +23,8 @@ pub enum End {
     TooLarge,
     /// The client did not finish a request in time.
     Unfinished,
+    /// An admin has asked for it.
+    Killed,
     /// What the client sent could not be understood.
     BrokenProtocol,
     /// The connection failed, or the client did not read its replies in time.
@@ -58,6 +60,7 @@ impl End {
                     format!("request not finished within {time} s, the connection is closed"),
                 ))
             }
+            Self::Killed => Some(("ERR", "this session was ended by an admin".into())),
             _ => None,
         }
     }
@@ -74,6 +77,7 @@ impl fmt::Display for End {
             Self::Dismissed => out.write_str("its key is no longer valid"),
             Self::TooLarge => out.write_str("took too much memory"),
             Self::Unfinished => out.write_str("a request was not finished in time"),
+            Self::Killed => out.write_str("ended by an admin"),
             Self::BrokenProtocol => out.write_str("broken protocol"),
             Self::Lost(error) => write!(out, "lost: {error}"),
         }

@@ -214,6 +214,7 @@ fn a_watcher_over_tls_is_told_at_once() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn http_over_tls_is_not_run() {
     if !require("openssl") {
         return;
