@@ -137,6 +137,11 @@ fn what_a_web_page_has_a_browser_send_is_never_run() {
     ] {
         let mut client = Lines::connect(&host);
         client.send(request);
+        assert_eq!(client.line(), "HTTP/1.1 400 Bad Request\r");
+        client.wait_for_end();
+        // Behind a command, too.
+        let mut client = Lines::connect(&host);
+        client.send(format!("ping\n{request}"));
         let said = client.end();
         let last = said.last().unwrap();
         assert_eq!(last, "error: this is no web server, the connection is closed");
