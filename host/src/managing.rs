@@ -88,11 +88,10 @@ impl Managing {
         let unwatch = Patience { time, give_up: &|| false };
         let _ = patience::within(&unwatch, "unwatch", move || drop(watch));
         let ended = wait_for(&self.done, &self.saves, shared)
-            && self
-                .thread
-                .join()
-                .map_err(|_| log::error!("the manager of plugins panicked"))
-                .is_ok();
+            && self.thread.join().unwrap_or_else(|_| {
+                log::error!("the manager of plugins panicked");
+                false
+            });
         let saved = self.saves.failed_last();
         if saved.is_none() {
             // It panicked, or something that has no deadline hangs.

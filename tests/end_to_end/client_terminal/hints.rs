@@ -72,7 +72,7 @@ fn tab_completes_commands_subcommands_and_names() {
     person.terminal.press("abc\r");
     person.terminal.sees("\ncba\n");
     person.terminal.press("plugin rel\tte\t");
-    person.terminal.sees_last(&format!("{}plugin reload text", person.prompt));
+    person.terminal.sees_last(&format!("{}plugin reload text [force]", person.prompt));
     person.terminal.press("\x15se\t");
     person.terminal.sees_last(&format!(
         "{}select INDEX  (Chooses a database; there is only 0.)",
