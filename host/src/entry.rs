@@ -70,6 +70,9 @@ pub enum Dismissal {
     Killed,
 }
 
+/// The reasons that do not wait for a client that does not read.
+const AT_ONCE: [u8; 2] = [Dismissal::Memory as u8, Dismissal::Killed as u8];
+
 /// What a client calls itself and its library.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
@@ -223,14 +226,19 @@ impl SessionEntry {
         self.dismiss_for(Dismissal::Key);
     }
 
-    /// Has its session end. The first reason counts.
+    /// Has its session end. The first reason counts, but one that is not to wait for the client comes
+    /// before one that does.
     pub fn dismiss_for(&self, why: Dismissal) {
         if !self.is_dismissed() {
             self.dismissed_at.store(self.age_millis(), Ordering::SeqCst);
         }
         let (set, read) = (Ordering::SeqCst, Ordering::SeqCst);
+        let is_urgent = matches!(why, Dismissal::Memory | Dismissal::Killed);
         // A failure means that there is a reason already.
-        let _ = self.dismissed.compare_exchange(0, why as u8, set, read);
+        let _ = self.dismissed.fetch_update(set, read, |before| {
+            let comes_before = before == 0 || (is_urgent && !AT_ONCE.contains(&before));
+            comes_before.then_some(why as u8)
+        });
         self.end_hearing();
     }
 
@@ -254,8 +262,7 @@ impl SessionEntry {
     /// Whether its session is to end without waiting for a client that does not read.
     #[must_use]
     pub fn is_evicted(&self) -> bool {
-        let at_once = [Dismissal::Memory as u8, Dismissal::Killed as u8];
-        at_once.contains(&self.dismissed.load(Ordering::Relaxed))
+        AT_ONCE.contains(&self.dismissed.load(Ordering::Relaxed))
     }
 
     /// Why its session is to end, if it is.
@@ -296,7 +303,8 @@ impl SessionEntry {
             // In this order: nobody takes the time of one request for that of another.
             self.unfinished.store(0, Ordering::Relaxed);
             self.unfinished_after.store(answered, Ordering::Release);
-            self.unfinished.store(now + 1, Ordering::Release);
+            // Not the time of the batch, which may have begun with a long command.
+            self.unfinished.store(self.age_millis() + 1, Ordering::Release);
         }
     }
 

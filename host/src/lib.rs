@@ -278,6 +278,10 @@ pub fn run<B>(
     }
     drop(beside);
     let outcome = managing.end(&shared, outcome);
+    if outcome != Outcome::Orderly {
+        // Or this might be the last reference to a plugin, whose end may take for ever.
+        std::mem::forget(Arc::clone(&table));
+    }
     match outcome {
         Outcome::Orderly => log::info!("ended"),
         Outcome::Stuck(threads) => {

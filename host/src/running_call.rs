@@ -23,6 +23,9 @@ impl RunningCall {
         let call = |session: &Arc<SessionEntry>| {
             let answered = session.commands();
             let place = session.running();
+            if place == 0 {
+                return None;
+            }
             let command = commands.iter().find(|one| Arc::as_ptr(one) as usize == place)?;
             let (session, name) = (Arc::clone(session), command.name.clone());
             Some(Self { session, command: place, answered, name })

@@ -4,6 +4,7 @@ use std::{fs, os::unix::process::ExitStatusExt as _, path::PathBuf};
 
 use dropin_tests::{Host, Lines, Setup, system::quiet_port};
 
+const TRAP: i32 = 5;
 const ABORT: i32 = 6;
 const SEGV: i32 = 11;
 
@@ -49,6 +50,15 @@ fn abort_names_plugin_command_and_session() {
     Lines::connect(&host).say("crash.abort");
     let message = "fatal: signal 6 (SIGABRT) in plugin 'crashes', command 'crash.abort', session 1";
     ends_by_signal(host, &[ABORT], message);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn breakpoint_ends_the_host() {
+    let host = start();
+    Lines::connect(&host).say("crash.trap");
+    let message = "fatal: signal 5 (SIGTRAP) in plugin 'crashes', command 'crash.trap', session 1";
+    ends_by_signal(host, &[TRAP], message);
 }
 
 #[test]

@@ -165,9 +165,10 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     // SAFETY: the system passes a valid pointer to a handler of SA_SIGINFO.
     let info = unsafe { info.as_ref() };
     let code = info.map_or(0, |info| info.si_code);
-    // A fault happens again when the handler returns; a signal that was sent does not. `abort` sends
-    // one, by a code that is not the same everywhere.
-    let sent = code <= 0 || code == SENT || signal == libc::SIGABRT;
+    // A fault happens again when the handler returns; a signal that was sent does not, nor does a trap,
+    // whose instruction is over. `abort` sends one, by a code that is not the same everywhere.
+    let sent =
+        code <= 0 || code == SENT || matches!(signal, libc::SIGABRT | libc::SIGTRAP | libc::SIGSYS);
     if process::id() == known.pid {
         // SAFETY: `kill` has sent it, so that the number of the sender is there.
         let sender = |info: &siginfo_t| unsafe { info.si_pid() };

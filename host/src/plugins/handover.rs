@@ -73,6 +73,11 @@ impl Quiet {
         save(&self.generation, patience)
     }
 
+    /// Leaves the gate closed: nothing comes after this generation.
+    pub fn leave_closed(mut self) {
+        self.settled = true;
+    }
+
     /// Ends it: who waits is sent to the table, where the work has moved.
     pub fn move_on(mut self) {
         self.generation.live().gate().move_on();

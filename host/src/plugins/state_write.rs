@@ -93,8 +93,11 @@ impl Writing {
         self.check_wanted()?;
         let new = self.file("state.new");
         let Err(error) = draft.place(&file, self.held) else {
-            // It is older than what is in place now.
-            return durable::remove(&new);
+            // It is older than what is in place now. Where it stays, this state is kept all the same.
+            if let Err(error) = durable::remove(&new) {
+                log::warn!("cannot remove {}, which is out of date: {error}", new.display());
+            }
+            return Ok(());
         };
         // The draft is whole, and all that there is of this state.
         if !draft.is_placed() && draft.place(&new, self.held).is_ok() {
@@ -107,7 +110,7 @@ impl Writing {
     /// Keeps the file that is about to be replaced. It has its name all the time, so that a crash at any
     /// moment leaves a state under it.
     fn rotate(&self, file: &Path) -> io::Result<()> {
-        if !file.exists() {
+        if !file.try_exists()? {
             return Ok(());
         }
         let (before, link) = (self.file("state.1"), self.file("state.1.draft"));

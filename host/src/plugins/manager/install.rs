@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Manager, candidate::Candidate, file_name, pending::Stopped};
+use super::{Manager, candidate::Candidate, change::Stopped, file_name};
 use crate::{
     news::Event,
     plugins::{

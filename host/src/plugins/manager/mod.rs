@@ -4,6 +4,7 @@
 //! serves on, with its state.
 
 mod candidate;
+mod change;
 mod configuration;
 mod drain;
 mod fresh;
@@ -27,7 +28,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, select};
 
-use self::{candidate::Asked, pending::Pending, probes::Probes};
+use self::{candidate::Asked, change::Pending, probes::Probes};
 use super::{
     admission::Admission, configuration::plugin_of, folder, retired::Retired, retries::Retries,
     shadow::ShadowDir, slot::Slot, states::States,
@@ -195,6 +196,10 @@ impl Manager {
     fn tick(&mut self) {
         self.shadows.tidy();
         self.replaced.retain(|table| Arc::strong_count(table) > 1);
+        if self.shared.shutdown.is_stopping() {
+            // Those who asked are told so.
+            self.pending.clear();
+        }
         self.advance_all();
         for path in self.retries.due(Instant::now()) {
             if path == self.shared.config.plugins {

@@ -7,8 +7,8 @@ use crossbeam_channel::Sender;
 use super::{
     Manager,
     candidate::{Asked, Candidate},
-    pending::Change,
-    take::Refused,
+    change::Change,
+    take::{Refused, being_disabled},
 };
 use crate::{
     desk::{Answer, Order, Told},
@@ -18,7 +18,23 @@ use crate::{
 impl Manager {
     /// Does what is asked and answers, now or when it is done.
     pub(super) fn obey(&mut self, order: Order, plugin: &str, reply: Sender<Answer>) {
+        let forced = match order {
+            Order::Reload { force: true } => Some("reload"),
+            Order::Rollback { force: true } => Some("rollback"),
+            Order::Disable { force: true } => Some("disable"),
+            _ => None,
+        };
+        let reply = match forced {
+            Some(order) => match self.force(plugin, order, reply) {
+                Some(reply) => reply,
+                None => return,
+            },
+            None => reply,
+        };
         let answer = match order {
+            Order::Reload { .. } | Order::Rollback { .. } if self.is_being_disabled(plugin) => {
+                Err(being_disabled(plugin))
+            }
             Order::Info => self.info(plugin),
             Order::Reload { force } => match self.reloadable(plugin) {
                 Ok(path) => return self.take(&path, Asked::by_operator(force, reply)),
@@ -87,6 +103,11 @@ impl Manager {
         }
         let slot = self.slots.get_mut(plugin)?;
         slot.disabled = false;
+        if slot.serving.is_some() {
+            // A new file may have come meanwhile.
+            let path = self.shared.config.plugins.join(&slot.file);
+            self.retries.later(&path, Instant::now());
+        }
         let serving = format!("plugin '{plugin}' is serving already");
         slot.serving.is_some().then_some(Ok(Told::Done(serving)))
     }

@@ -1,17 +1,24 @@
-//! Changes of what a plugin serves, and the calls that they wait for.
+//! Changes that wait for calls that run, and what comes of them.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::Sender;
 
 use super::{
     Manager,
-    candidate::{Asked, Candidate},
+    candidate::Asked,
+    change::{Change, Pending, Stopped},
     drain::Drain,
     file_name,
     take::Refused,
 };
 use crate::{
-    desk::Told,
-    plugins::{handover::NotQuiet, manifest::Manifest, refusal::Refusal, retired, slot::Slot},
+    desk::{Answer, Told},
+    plugins::{folder, refusal::Refusal, retired, slot::Slot},
     running_call::RunningCall,
 };
 
@@ -19,90 +26,21 @@ use crate::{
 /// second.
 const LONG_TICK: Duration = Duration::from_millis(100);
 
-/// A change of what a plugin serves.
-pub(super) enum Change {
-    /// Serves this in place of what is served, if anything is.
-    Replace(Candidate, Manifest),
-    /// Takes its commands away: its file is gone, or it is to be disabled.
-    Withdraw { disable: bool, asked: Asked },
-}
-
-/// A change that waits for calls that run.
-pub(super) struct Pending {
-    change: Change,
-    drain: Drain,
-    since: Instant,
-    /// Whether the log and those who asked know that it waits.
-    is_told: bool,
-}
-
-/// Why a change was not made.
-pub(super) enum Stopped {
-    /// A call is in the way: later.
-    Busy,
-    /// It is not to be made.
-    Refused(Refusal),
-}
-
-impl From<Refusal> for Stopped {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<NotQuiet> for Stopped {
-    fn from(problem: NotQuiet) -> Self {
-        match problem {
-            NotQuiet::Busy(..) => Self::Busy,
-            NotQuiet::Saving => Self::Refused(Refusal::Handover { problem: problem.to_string() }),
-        }
-    }
-}
-
-impl Change {
-    fn asked(&mut self) -> &mut Asked {
-        match self {
-            Self::Replace(candidate, _) => &mut candidate.asked,
-            Self::Withdraw { asked, .. } => asked,
-        }
-    }
-}
-
-impl Pending {
-    /// What it is, and what it waits for.
-    pub(super) fn describe(&self) -> String {
-        let what = match &self.change {
-            Change::Replace(candidate, manifest) => {
-                format!("version {} of {}", manifest.version, file_name(&candidate.path))
-            }
-            Change::Withdraw { disable: true, .. } => "its disabling".into(),
-            Change::Withdraw { disable: false, .. } => "its withdrawal".into(),
-        };
-        let waited = self.since.elapsed().as_secs_f64();
-        let calls = self.drain.calls();
-        match calls.first() {
-            Some(call) if calls.len() > 1 => {
-                let more = calls.len() - 1;
-                format!("{what} waits since {waited:.1} s for {call} and {more} more")
-            }
-            Some(call) => format!("{what} waits since {waited:.1} s for {call}"),
-            None => format!("{what} waits since {waited:.1} s for calls that overlap"),
-        }
-    }
-}
-
 impl Manager {
     /// Makes a change as soon as no long call is in the way; it takes the place of one that waits.
     pub(super) fn submit(&mut self, plugin: String, mut change: Change) {
         if let Some(mut before) = self.pending.remove(&plugin) {
             let overtaken = format!("plugin '{plugin}': another change came before it was made");
             before.change.asked().answer(&Err(overtaken));
+            // Its file is new again, should the plugin be enabled.
+            if let (Change::Replace(old, _), Change::Withdraw { .. }) = (&before.change, &change)
+                && !old.is_rollback
+            {
+                self.files.remove(&old.path);
+            }
         }
         let now = Instant::now();
-        let file = match &change {
-            Change::Replace(candidate, _) => Some(file_name(&candidate.path)),
-            Change::Withdraw { .. } => None,
-        };
+        let file = change.file();
         let force = change.asked().force;
         let calls =
             if force { Vec::new() } else { self.calls_in_the_way(&plugin, file.as_deref()) };
@@ -122,15 +60,14 @@ impl Manager {
     /// When to look again; `None` where nothing waits.
     pub(super) fn pending_pause(&self) -> Option<Duration> {
         let youngest = self.pending.values().map(|pending| pending.since.elapsed()).min()?;
-        Some(if youngest < Duration::from_secs(1) { retired::TICK } else { LONG_TICK })
+        // Often enough to see calls end within the pause.
+        let long = (self.shared.config.handover_pause / 2).clamp(retired::TICK, LONG_TICK);
+        Some(if youngest < Duration::from_secs(1) { retired::TICK } else { long })
     }
 
     fn advance(&mut self, plugin: &str, now: Instant) {
         let Some(mut pending) = self.pending.remove(plugin) else { return };
-        let file = match &pending.change {
-            Change::Replace(candidate, _) => Some(file_name(&candidate.path)),
-            Change::Withdraw { .. } => None,
-        };
+        let file = pending.change.file();
         let find = || self.calls_in_the_way(plugin, file.as_deref());
         let pause = self.shared.config.handover_pause;
         if !pending.change.asked().force && !pending.drain.is_over(now, pause, find) {
@@ -147,6 +84,13 @@ impl Manager {
         };
         match made {
             Err(Stopped::Busy) => {
+                // A file that was loaded has lost its name, and is never loaded twice.
+                if let Change::Replace(candidate, _) = &mut pending.change {
+                    match self.shadows.copy_again(&candidate.shadow) {
+                        Ok(copy) => candidate.shadow = Arc::new(copy),
+                        Err(refusal) => return self.finish(plugin, pending, Some(refusal)),
+                    }
+                }
                 let calls = self.calls_in_the_way(plugin, file.as_deref());
                 pending.drain.retry(calls, Instant::now());
                 self.pending.insert(plugin.to_owned(), pending);
@@ -158,6 +102,9 @@ impl Manager {
 
     /// A change was made or refused: tells those who asked, and what is to be remembered of it.
     fn finish(&mut self, plugin: &str, pending: Pending, refused: Option<Refusal>) {
+        if refused.is_some() {
+            self.recheck(plugin);
+        }
         match (pending.change, refused) {
             (Change::Replace(candidate, _), Some(refusal)) => {
                 // A clash is the newcomer's failure, not that of the plugin that has the name.
@@ -191,11 +138,11 @@ impl Manager {
             return;
         }
         pending.is_told = true;
-        let what = pending.describe();
-        log::warn!("plugin {plugin}: {what}; `plugin reload {plugin} force` does not wait");
+        let (what, order) = (pending.describe(), pending.order());
+        log::warn!("plugin {plugin}: {what}; `plugin {order} {plugin} force` does not wait");
         let answer = format!(
-            "plugin '{plugin}': {what}, and is made then; add 'force' to make it now, without what \
-             such calls change from then on"
+            "plugin '{plugin}': {what}, and is made then; 'plugin {order} {plugin} force' makes it \
+             now, without what such calls change from then on"
         );
         pending.change.asked().answer(&Err(answer));
     }
@@ -215,6 +162,46 @@ impl Manager {
         RunningCall::find(&self.shared.sessions.all(), &commands)
     }
 
+    /// Makes the waiting change of a plugin now, if an operator's order is for just that. Gives the
+    /// reply back where it is not.
+    pub(super) fn force(
+        &mut self,
+        plugin: &str,
+        order: &str,
+        reply: Sender<Answer>,
+    ) -> Option<Sender<Answer>> {
+        let Some(pending) = self.pending.get_mut(plugin).filter(|one| one.order() == order) else {
+            return Some(reply);
+        };
+        let asked = pending.change.asked();
+        asked.force = true;
+        asked.replies.push(reply);
+        self.advance(plugin, Instant::now());
+        None
+    }
+
+    /// Whether a plugin is about to be disabled.
+    pub(super) fn is_being_disabled(&self, plugin: &str) -> bool {
+        let change = self.pending.get(plugin).map(|pending| &pending.change);
+        matches!(change, Some(Change::Withdraw { disable: true, .. }))
+    }
+
+    /// Whether a plugin is about to be replaced by what is in another file than this.
+    pub(super) fn is_being_renamed(&self, plugin: &str, path: &Path) -> bool {
+        let change = self.pending.get(plugin).map(|pending| &pending.change);
+        matches!(change, Some(Change::Replace(one, _)) if !one.is_rollback && one.path != path)
+    }
+
+    /// Has the file looked at again that a plugin is served from: it may have gone while a change
+    /// waited that has not been made.
+    fn recheck(&mut self, plugin: &str) {
+        let Some(serving) = self.slots.get(plugin).and_then(Slot::generation) else { return };
+        let path = self.shared.config.plugins.join(&serving.file);
+        if folder::is_gone(&path) {
+            self.retries.later(&path, Instant::now());
+        }
+    }
+
     /// Drops the waiting change that `matches`, if there is one. Returns what was asked.
     pub(super) fn drop_pending(
         &mut self,
@@ -223,6 +210,7 @@ impl Manager {
         let found = self.pending.iter().find(|(plugin, pending)| matches(plugin, &pending.change));
         let plugin = found.map(|(plugin, _)| plugin.clone())?;
         let mut pending = self.pending.remove(&plugin)?;
+        self.recheck(&plugin);
         Some(std::mem::take(pending.change.asked()))
     }
 }

@@ -84,6 +84,11 @@ impl Probes {
         Some(candidate)
     }
 
+    /// What is being probed, or waits for it.
+    pub(super) fn candidates(&mut self) -> impl Iterator<Item = &mut Candidate> {
+        self.candidates.iter_mut().map(|(_, candidate, _)| candidate)
+    }
+
     /// Whether any is under way.
     pub(super) fn is_busy(&self) -> bool {
         !self.candidates.is_empty()

@@ -34,7 +34,7 @@ const UNBOUNDED: Duration = Duration::from_secs(400 * 86_400);
 /// How often the log tells how far a write is, while the host serves.
 const TELL: Duration = Duration::from_secs(5);
 
-/// A state on the disk is restored with a second more for each so many bytes.
+/// A state on the disk is restored, or written there, with a second more for each so many bytes.
 const RESTORED_PER_SECOND: u64 = 8 << 20;
 
 impl Manager {
@@ -97,8 +97,16 @@ impl Manager {
         }
     }
 
-    /// Writes a state to the disk. That has a bound of its own, which a large state needs.
+    /// Writes a state to the disk while the host serves: callers wait for it, and so does every
+    /// other plugin's change.
     fn keep_state(&self, plugin: &str, state: Vec<u8>) -> Result<(), String> {
+        let more = Duration::from_secs(state.len() as u64 / RESTORED_PER_SECOND);
+        let time = self.shared.config.handover_timeout + more;
+        self.write_state(plugin, state, time.min(self.save_timeout()))
+    }
+
+    /// Writes a state to the disk, within this time.
+    fn write_state(&self, plugin: &str, state: Vec<u8>, time: Duration) -> Result<(), String> {
         let shutdown = &self.shared.shutdown;
         let tell_at = Cell::new(Instant::now() + TELL);
         // Asked again and again while the disk writes.
@@ -112,7 +120,7 @@ impl Manager {
             }
             shutdown.is_saving_over()
         };
-        let patience = Patience { time: self.save_timeout(), give_up: &give_up };
+        let patience = Patience { time, give_up: &give_up };
         self.states.keep(plugin, state, &patience)
     }
 
@@ -183,9 +191,13 @@ impl Manager {
         let patience = Patience { time: self.save_timeout(), give_up: &give_up };
         let saved = handover::save_last(generation, &patience);
         let kept = saved.and_then(|state| match state {
-            Some(state) => self.keep_state(name, state),
+            Some(state) => self.write_state(name, state, self.save_timeout()),
             None => Ok(()),
         });
+        if let (Ok(()), Ok(quiet)) = (&kept, quiet) {
+            // What a call would change from now on would be acknowledged and lost.
+            quiet.leave_closed();
+        }
         if let Err(problem) = &kept {
             // Not looked at: the disk may hang.
             let file = self.states.file(name);

@@ -9,8 +9,8 @@ use std::{
 use super::{
     Manager, Seen, Waits,
     candidate::{Asked, Candidate},
+    change::{Change, Pending},
     file_name,
-    pending::Change,
     probes::Report,
 };
 use crate::{
@@ -43,12 +43,19 @@ impl Manager {
         if let Ok(None) = fresh {
             // Gone, or the same as before, which may be on its way.
             asked.answer(&Err(format!("{} is not there", path.display())));
+            if asked.is_change {
+                self.note_change(path);
+            }
             self.retries.forget(path);
             return None;
         }
         // What lay there before is not what lies there now.
         if let Some(earlier) = self.cancel(path) {
             asked.take_over(earlier);
+            // What was on its way was not taken: with other rights, say, it is new.
+            if fresh.is_err() {
+                self.files.remove(path);
+            }
         }
         match fresh {
             Ok(None) => None,
@@ -84,6 +91,12 @@ impl Manager {
             Ok(manifest)
         });
         match checked {
+            Ok(manifest) if self.is_being_disabled(&manifest.name) => {
+                let Candidate { path, mut asked, .. } = candidate;
+                // It is what is served when the plugin is enabled.
+                self.files.remove(&path);
+                asked.answer(&Err(being_disabled(&manifest.name)));
+            }
             Ok(manifest) => {
                 self.submit(manifest.name.clone(), Change::Replace(candidate, manifest));
             }
@@ -93,6 +106,15 @@ impl Manager {
             }
         }
         log::debug!("plugin file {file}: probe ended");
+    }
+
+    /// The file of what is under way has changed, or was found to be what an operator has asked for:
+    /// a failure that may pass is tried again.
+    fn note_change(&mut self, path: &Path) {
+        let waiting = self.pending.values_mut().filter_map(Pending::candidate);
+        for candidate in self.probes.candidates().chain(waiting).filter(|one| one.is_from(path)) {
+            candidate.asked.is_change = true;
+        }
     }
 
     /// Stops what is under way with an earlier content of this file. Returns what was asked.
@@ -204,4 +226,9 @@ impl Manager {
             self.take(&path, Asked::by_change(true));
         }
     }
+}
+
+/// Why a plugin is not replaced.
+pub(super) fn being_disabled(plugin: &str) -> String {
+    format!("plugin '{plugin}' is about to be disabled; enable it first")
 }

@@ -9,8 +9,8 @@ use std::{
 use super::{
     Manager,
     candidate::Asked,
+    change::{Change, Stopped},
     file_name,
-    pending::{Change, Stopped},
 };
 use crate::{
     news::Event,
@@ -41,6 +41,10 @@ impl Manager {
         }
         self.retries.forget(path);
         if let Some(plugin) = self.served_from(&file_name(path)) {
+            // Both end what is served from here, and look at this file again where they do not.
+            if self.is_being_disabled(&plugin) || self.is_being_renamed(&plugin, path) {
+                return;
+            }
             self.submit(plugin, Change::Withdraw { disable: false, asked: Asked::default() });
         }
     }
