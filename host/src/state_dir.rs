@@ -88,16 +88,17 @@ impl StateDir {
 
     /// The folders of other ports in which plugins have saved state.
     fn others_with_state(&self) -> Vec<PathBuf> {
+        let own = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
         let is_port = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str());
-            *path != self.path && name.is_some_and(|name| name.parse::<u16>().is_ok())
+            *path != own && name.is_some_and(|name| name.parse::<u16>().is_ok())
         };
         let has_state = |path: &PathBuf| {
             entries(&path.join("state"))
                 .any(|file| file.path().extension().is_some_and(|extension| extension == "state"))
         };
-        let root = self.path.parent().unwrap_or(&self.path);
+        let root = own.parent().unwrap_or(&own);
         let folders = entries(root).map(|entry| entry.path());
         let mut others: Vec<_> = folders.filter(is_port).filter(has_state).collect();
         others.sort();

@@ -1,4 +1,6 @@
 //! The programs under the names that the Debian package gives them.
+// Elsewhere there is no such package, and under Wine a program needs the libraries beside it.
+#![cfg(unix)]
 
 use std::{fs, path::PathBuf, process::Command};
 

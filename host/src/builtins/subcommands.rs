@@ -10,7 +10,7 @@ const CLIENT: [Subcommand; 8] = [
     ("getname", "", "This session's name."),
     ("id", "", "This session's number."),
     ("info", "", "This session in one line."),
-    ("kill", "[ID] SESSION", "Ends a session, named by its number or address."),
+    ("kill", "SESSION", "Ends a session, named by its number or its address."),
     ("list", "", "The sessions that you may know of, a line for each."),
     ("setinfo", "OPTION VALUE", "Names this client's library: LIB-NAME or LIB-VER."),
     ("setname", "NAME", "Names this session."),
