@@ -54,11 +54,8 @@ use std::{
     io::{self, Write},
     net::TcpListener,
     process::{self, ExitCode},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -297,15 +294,23 @@ pub fn run<B>(
     Ok(outcome)
 }
 
-/// Ends the host in order at the first SIGINT, SIGTERM or closed console, at once at the second.
+/// A signal that comes again sooner is the same request: `timeout`, a closed terminal and service
+/// managers send several at once, to a process and to its group.
+const REPEATED: Duration = Duration::from_secs(1);
+
+/// Ends the host in order at the first SIGINT, SIGTERM or closed console, at once at one that follows
+/// after [`REPEATED`].
 fn handle_signals(shutdown: &Arc<Shutdown>) -> Result<(), StartError> {
     let shutdown = Arc::clone(shutdown);
-    let asked = AtomicBool::new(false);
-    platform::when_asked_to_end(move |limit| {
-        shutdown.request(Reason::System { limit });
-        // Of who closes the console after a Ctrl-C nobody can want that state is lost.
-        if limit.is_none() && asked.swap(true, Ordering::SeqCst) {
-            log::error!("asked to end a second time: ending at once");
+    let mut first = None;
+    platform::when_asked_to_end(move |signal| {
+        shutdown.request(Reason::System { limit: signal.limit });
+        let since = *first.get_or_insert_with(Instant::now);
+        // To close the console after a Ctrl-C is no wish to lose state.
+        if signal.can_insist && since.elapsed() >= REPEATED {
+            log::error!(
+                "asked to end a second time: ending at once, without what was not saved yet"
+            );
             crash::allow_exit();
             process::exit(STUCK);
         }

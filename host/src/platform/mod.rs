@@ -34,6 +34,6 @@ pub use self::{
     process::{Group, Terminal, die_with_parent, own_program},
     scheduling::{give_way, name_thread},
     service::{has_service_manager, inherited_listeners, tell_service_manager, watchdog},
-    signals::when_asked_to_end,
+    signals::{EndSignal, when_asked_to_end},
     wake::{Alarm, Wake},
 };

@@ -2,14 +2,22 @@
 
 use std::{io, time::Duration};
 
+/// A signal that asks the program to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndSignal {
+    /// How long the system waits before it kills the program; `None`: as long as it takes.
+    pub limit: Option<Duration>,
+    /// A person or program that sends it again insists. A terminal that is closed does not.
+    pub can_insist: bool,
+}
+
 /// Has this called at each SIGINT, SIGTERM and SIGHUP that was not ignored when the program started
 /// (`nohup`, or a shell's background job without job control); on Windows at each Ctrl-C and Ctrl-Break,
-/// when the console is closed, and, for a service, when the system shuts down. It is told how long
-/// the system waits before it kills the program, where it does not leave that to the user.
+/// when the console is closed, and, for a service, when the system shuts down.
 ///
 /// # Errors
 /// The system's.
-pub fn when_asked_to_end(act: impl FnMut(Option<Duration>) + Send + 'static) -> io::Result<()> {
+pub fn when_asked_to_end(act: impl FnMut(EndSignal) + Send + 'static) -> io::Result<()> {
     #[cfg(unix)]
     return unix(act);
     #[cfg(windows)]
@@ -17,7 +25,7 @@ pub fn when_asked_to_end(act: impl FnMut(Option<Duration>) + Send + 'static) -> 
 }
 
 #[cfg(unix)]
-fn unix(mut act: impl FnMut(Option<Duration>) + Send + 'static) -> io::Result<()> {
+fn unix(mut act: impl FnMut(EndSignal) + Send + 'static) -> io::Result<()> {
     use signal_hook::{
         consts::{SIGHUP, SIGINT, SIGTERM},
         iterator::Signals,
@@ -26,7 +34,8 @@ fn unix(mut act: impl FnMut(Option<Duration>) + Send + 'static) -> io::Result<()
     let wanted = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !ignored.holds(*signal));
     let mut arriving = Signals::new(wanted)?;
     let thread = std::thread::Builder::new().name("signals".into());
-    thread.spawn(move || arriving.forever().for_each(|_| act(None))).map(drop)
+    let mut act = move |signal| act(EndSignal { limit: None, can_insist: signal != SIGHUP });
+    thread.spawn(move || arriving.forever().for_each(&mut act)).map(drop)
 }
 
 /// Signals, as bits.
@@ -52,7 +61,7 @@ fn ignored_signals() -> SignalSet {
 
 /// Somebody's logging off is not listened to: services are told of anybody's.
 #[cfg(windows)]
-fn windows(mut act: impl FnMut(Option<Duration>) + Send + 'static) -> io::Result<()> {
+fn windows(mut act: impl FnMut(EndSignal) + Send + 'static) -> io::Result<()> {
     use tokio::{runtime, select, signal::windows};
     /// Of a closed console, and of a service at shutdown unless it has asked for more.
     /// <https://learn.microsoft.com/windows/console/handlerroutine>
@@ -69,7 +78,7 @@ fn windows(mut act: impl FnMut(Option<Duration>) + Send + 'static) -> io::Result
                 _ = close.recv() => Some(PATIENCE),
                 _ = down.recv() => Some(PATIENCE),
             };
-            act(limit);
+            act(EndSignal { limit, can_insist: limit.is_none() });
         }
     };
     let thread = std::thread::Builder::new().name("signals".into());

@@ -5,6 +5,7 @@ use std::fs;
 use dropin_tests::{Host, Lines, built::library_name, reload::variant, system};
 
 use super::restart::Succession;
+use crate::shutdown::insist;
 
 /// Keeps a text, and saves it by an orderly end.
 fn keep(host: &mut Host, text: &str) {
@@ -62,7 +63,7 @@ fn a_second_signal_ends_a_save_at_once() {
     let mut host = Succession::new().keeper("1 save-hangs");
     host.interrupt();
     host.wait_for_log("shutting down");
-    host.interrupt();
+    insist(&mut host);
     assert_eq!(host.exit(), Some(3));
 }
 

@@ -112,6 +112,18 @@ fn the_store_keeps_every_key_over_a_restart_by_sigint() {
     });
 }
 
+#[cfg(unix)]
+#[test]
+fn store_survives_signals_sent_together() {
+    the_store_survives(|host| {
+        host.terminate();
+        host.interrupt();
+        host.hang_up();
+        host.terminate();
+        host.exit()
+    });
+}
+
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn the_store_keeps_every_key_beside_a_worker_that_does_not_end() {
