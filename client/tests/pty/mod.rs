@@ -1,7 +1,7 @@
 //! A terminal, and the client at it.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use crate::fake::{PATIENCE, client};
+use crate::fake::{PATIENCE, Port, client};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::File;
@@ -23,7 +23,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// Starts the client with these words.
-    pub fn start(port: u16, arguments: &[&str]) -> Self {
+    pub fn start(port: impl Port, arguments: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
