@@ -47,14 +47,15 @@ impl Terminal {
         Self { child, master, slave, output, shown: String::new() }
     }
 
-    /// Waits until this is shown, behind all that was expected before.
+    /// Waits until this is shown, behind all that was expected before, and returns all between them.
     #[track_caller]
-    pub fn expect(&mut self, text: &str) {
+    pub fn expect(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(position) = self.shown.find(text) {
+                let between = self.shown[..position].to_owned();
                 self.shown.drain(..position + text.len());
-                return;
+                return between;
             }
             match self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
