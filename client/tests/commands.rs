@@ -4,10 +4,10 @@
 mod fake;
 mod run;
 
+use fake::refusing::refusing;
 use fake::{NOTICE, client, server};
 use run::{echo, fails, is, lines, one, run};
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::process::Stdio;
 
 #[test]
@@ -22,8 +22,8 @@ fn one_command_fails() {
 
 #[test]
 fn nobody_listens() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let run = one(port, &["echo"]);
+    let port = refusing();
+    let run = one(&port, &["echo"]);
     fails(&run, 2, &[&format!("127.0.0.1:{port}"), &format!("[::1]:{port}"), "refused", "--port"]);
 }
 

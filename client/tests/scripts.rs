@@ -4,9 +4,10 @@
 mod fake;
 mod run;
 
+use fake::refusing::refusing;
 use fake::{NOTICE, Port, Server, client, server};
 use run::{echo, fails, is, lines, one, run};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -97,11 +98,14 @@ fn commands_come_from_a_file() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_told_before_anything_is_connected() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
     for path in ["/nonexistent/commands.txt", folder.path().to_str().unwrap()] {
         fails(&one(port, &["-f", path]), 2, &["cannot read the commands", path, "--file"]);
     }
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
 #[test]
@@ -117,8 +121,7 @@ fn quiet_leaves_only_errors() {
     command.args(["s", "x"]);
     assert!(run(command, b"").err.starts_with("notice: "));
     is(&one(&server(talk), &["-q", "x"]), 1, "", "error: no\n");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    fails(&one(port, &["--quiet", "x"]), 2, &["cannot connect"]);
+    fails(&one(&refusing(), &["--quiet", "x"]), 2, &["cannot connect"]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A server of a few lines, and the client run against it.
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub mod refusing;
+
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
