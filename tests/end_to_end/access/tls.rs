@@ -196,7 +196,7 @@ fn an_own_certificate_is_used_and_its_key_must_be_private() {
         set_mode(Path::new(&key), 0o644);
         let ended = start().run();
         assert_eq!(ended.status, Some(1));
-        assert!(ended.stderr.contains("chmod go= "), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("chmod go= {key}")), "{ended:?}");
     }
 }
 
