@@ -54,7 +54,7 @@ fn a_lost_session_is_not_cancelled_when_its_number_may_be_anothers() {
             talk.command();
         }
     });
-    let mut terminal = Terminal::start(port, &["s", "--connect-timeout", "30"]);
+    let mut terminal = Terminal::start(&port, &["s", "--connect-timeout", "30"]);
     terminal.expect("> ");
     terminal.type_text("slow\r");
     assert_eq!(next(&received), (0, "slow".to_owned()));
@@ -95,7 +95,7 @@ fn a_command_is_not_cancelled_for_the_one_before() {
             report.send((1, talk.command())).unwrap();
         }
     });
-    let mut terminal = Terminal::start(port, &["s", "--connect-timeout", "2"]);
+    let mut terminal = Terminal::start(&port, &["s", "--connect-timeout", "2"]);
     terminal.expect("> ");
     terminal.type_text("auth key\r");
     terminal.expect("OK\r\n");

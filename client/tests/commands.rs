@@ -4,26 +4,26 @@
 mod fake;
 mod run;
 
+use fake::refusing::refusing;
 use fake::{NOTICE, client, server};
 use run::{echo, fails, is, lines, one, run};
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::process::Stdio;
 
 #[test]
 fn one_command_works() {
-    is(&one(server(echo), &["echo", "a b", "-n", "--help", ""]), 0, "a b|-n|--help|\n", "");
+    is(&one(&server(echo), &["echo", "a b", "-n", "--help", ""]), 0, "a b|-n|--help|\n", "");
 }
 
 #[test]
 fn one_command_fails() {
-    is(&one(server(echo), &["fail"]), 1, "", "error: it failed\n");
+    is(&one(&server(echo), &["fail"]), 1, "", "error: it failed\n");
 }
 
 #[test]
 fn nobody_listens() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let run = one(port, &["echo"]);
+    let port = refusing();
+    let run = one(&port, &["echo"]);
     fails(&run, 2, &[&format!("127.0.0.1:{port}"), &format!("[::1]:{port}"), "refused", "--port"]);
 }
 
@@ -45,7 +45,8 @@ fn no_address_and_no_terminal() {
 
 #[test]
 fn the_environment_gives_the_address() {
-    let mut command = client(server(echo));
+    let port = server(echo);
+    let mut command = client(&port);
     command.args(["--plain", "l", "echo", "x"]).env("DROPIN_LAN_ADDRESS", "127.0.0.1");
     is(&run(command, b""), 0, "x\n", "");
 }
@@ -53,24 +54,24 @@ fn the_environment_gives_the_address() {
 #[test]
 fn a_server_that_turns_the_client_away() {
     let port = server(|talk| talk.send(b"-DENIED bring a key\r\n"));
-    fails(&one(port, &["echo"]), 2, &["refuses", "DENIED bring a key"]);
+    fails(&one(&port, &["echo"]), 2, &["refuses", "DENIED bring a key"]);
 }
 
 #[test]
 fn a_server_of_another_kind() {
     let port = server(|talk| talk.send(b"SSH-2.0-OpenSSH\r\n"));
-    fails(&one(port, &["echo"]), 2, &["cannot understand", "Dropin host"]);
+    fails(&one(&port, &["echo"]), 2, &["cannot understand", "Dropin host"]);
 }
 
 #[test]
 fn a_server_that_never_answers() {
     let port = server(|talk| while talk.command().is_some() {});
-    fails(&one(port, &["--connect-timeout", "0.05", "echo"]), 2, &["0.05 s", "--connect-timeout"]);
+    fails(&one(&port, &["--connect-timeout", "0.05", "echo"]), 2, &["0.05 s", "--connect-timeout"]);
     let port = server(|talk| {
         talk.greet();
         while talk.command().is_some() {}
     });
-    fails(&one(port, &["--timeout", "0.05", "wait"]), 2, &["'wait'", "0.05 s", "--timeout"]);
+    fails(&one(&port, &["--timeout", "0.05", "wait"]), 2, &["'wait'", "0.05 s", "--timeout"]);
 }
 
 #[test]
@@ -82,19 +83,19 @@ fn ks_shows_the_reply_and_the_notice() {
         talk.send_text("stopping");
         talk.send(NOTICE);
     });
-    is(&one(port, &["KS"]), 0, reply, notice);
+    is(&one(&port, &["KS"]), 0, reply, notice);
     let port = server(|talk| {
         talk.greet();
         talk.command();
         talk.send(NOTICE);
         talk.send_text("stopping");
     });
-    is(&lines(port, b"ks\n"), 0, reply, notice);
+    is(&lines(&port, b"ks\n"), 0, reply, notice);
 }
 
 #[test]
 fn commands_from_a_pipe_keep_their_order() {
-    let run = lines(server(echo), b"echo 1\r\n\n  echo 'a b' \"\\x41\"\nfail\necho \"open\nx 2");
+    let run = lines(&server(echo), b"echo 1\r\n\n  echo 'a b' \"\\x41\"\nfail\necho \"open\nx 2");
     let err = "error: it failed\nerror: line 5: unbalanced quotes: close the quote that is open\n";
     is(&run, 1, "1\na b|A\n2\n", err);
 }
@@ -106,7 +107,7 @@ fn close_in_a_pipe_is_sent_and_ends() {
         assert_eq!(talk.command().unwrap(), ["close"]);
         talk.send(b"+OK\r\n");
     });
-    is(&lines(port, b"quit\nnever sent\n"), 0, "", "");
+    is(&lines(&port, b"quit\nnever sent\n"), 0, "", "");
 }
 
 #[test]
@@ -115,7 +116,7 @@ fn a_connection_that_is_lost() {
         talk.greet();
         talk.command();
     });
-    fails(&lines(port, b"wait\n"), 2, &[&format!("127.0.0.1:{port}"), "lost", "'wait'", "again"]);
+    fails(&lines(&port, b"wait\n"), 2, &[&format!("127.0.0.1:{port}"), "lost", "'wait'", "again"]);
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn a_notice_ends_an_idle_pipe_at_once() {
         talk.greet();
         talk.send(NOTICE);
     });
-    let mut command = client(port);
+    let mut command = client(&port);
     command.arg("s").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // Stays open: the client must not wait for its end.
@@ -144,7 +145,7 @@ fn a_notice_does_not_excuse_a_command_without_a_reply() {
         talk.send_text("done");
         talk.send(NOTICE);
     });
-    let run = lines(port, b"one\ntwo\n");
+    let run = lines(&port, b"one\ntwo\n");
     assert_eq!(run.out, "done\n");
     fails(&run, 2, &["notice: the server is shutting down\n", "'two' has no reply"]);
 }
@@ -157,7 +158,7 @@ fn lists_and_bytes_reach_a_pipe_as_they_are() {
         talk.send(b"*2\r\n$3\r\na\x1b\xff\r\n%1\r\n+k\r\n,1.5\r\n");
         while talk.command().is_some() {}
     });
-    let mut command = client(port);
+    let mut command = client(&port);
     let output = command.args(["s", "x"]).output().unwrap();
     assert_eq!(output.stdout, b"a\x1b\xff\nk: 1.5\n");
 }
@@ -169,7 +170,7 @@ fn a_reader_that_stops_early_is_no_failure() {
         talk.command();
         talk.send_text(&"line\n".repeat(1 << 20));
     });
-    let mut command = client(port);
+    let mut command = client(&port);
     command.args(["s", "x"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut line = [0; 5];

@@ -76,7 +76,7 @@ fn shown(reply: &'static [u8], options: &[&str]) -> Vec<u8> {
         talk.send(reply);
         talk.command();
     });
-    let output = client(port).arg("s").args(options).arg("x").output().unwrap();
+    let output = client(&port).arg("s").args(options).arg("x").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(output.stderr, b"", "{output:?}");
     output.stdout
@@ -121,15 +121,16 @@ fn csv_is_read_back_as_it_was() {
 #[test]
 fn errors_are_documents_in_json_and_complaints_elsewhere() {
     let json = "{\"error\":{\"kind\":\"ERR\",\"message\":\"it failed\"}}\n";
-    is(&one(server(echo), &["--json", "fail"]), 1, json, "");
+    is(&one(&server(echo), &["--json", "fail"]), 1, json, "");
     for option in ["--csv", "--raw", "--quiet"] {
-        is(&one(server(echo), &[option, "fail"]), 1, "", "error: it failed\n");
+        is(&one(&server(echo), &[option, "fail"]), 1, "", "error: it failed\n");
     }
 }
 
 #[test]
 fn options_may_stand_before_the_type() {
-    let mut command = client(server(echo));
+    let port = server(echo);
+    let mut command = client(&port);
     command.args(["--json", "-q", "s", "echo", "--csv"]);
     is(&run::run(command, b""), 0, "\"--csv\"\n", "");
 }

@@ -10,7 +10,7 @@ mod fake;
 mod pty;
 mod run;
 
-use fake::{Talk, client, server};
+use fake::{Server, Talk, client, server};
 use run::{fails, one};
 
 fn pong(talk: &mut Talk) {
@@ -30,7 +30,7 @@ fn figure(line: &str, name: &str) -> f64 {
 
 #[test]
 fn one_line_off_a_terminal() {
-    let run = one(server(pong), &["--latency", "-r", "20", "-i", "0"]);
+    let run = one(&server(pong), &["--latency", "-r", "20", "-i", "0"]);
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{run:?}");
     let line = run.out.strip_suffix('\n').unwrap();
     assert!(line.starts_with("20 pings, ms:") && !line.contains(['\n', '\r', '\x1b']), "{line}");
@@ -42,13 +42,13 @@ fn one_line_off_a_terminal() {
 
 #[test]
 fn figures_for_programs() {
-    let run = one(server(pong), &["--json", "--latency", "-r5"]);
+    let run = one(&server(pong), &["--json", "--latency", "-r5"]);
     let figures: serde_json::Value = serde_json::from_str(&run.out).unwrap();
     assert_eq!(figures["pings"], 5, "{run:?}");
     for name in ["min_ms", "avg_ms", "max_ms", "p50_ms", "p99_ms", "p99.9_ms"] {
         assert!(figures[name].as_f64().unwrap() > 0.0, "{name}: {run:?}");
     }
-    let run = one(server(pong), &["--csv", "--latency", "-r5"]);
+    let run = one(&server(pong), &["--csv", "--latency", "-r5"]);
     let mut lines = run.out.lines();
     assert_eq!(lines.next(), Some("pings,min_ms,avg_ms,max_ms,p50_ms,p99_ms,p99.9_ms"));
     assert!(lines.next().unwrap().starts_with("5,"), "{run:?}");
@@ -62,7 +62,7 @@ fn a_host_that_refuses_is_a_failure() {
         talk.send(b"-NOAUTH Authentication required.\r\n");
         talk.command();
     });
-    let run = one(port, &["--latency"]);
+    let run = one(&port, &["--latency"]);
     assert_eq!(run.out, "");
     fails(&run, 1, &["NOAUTH Authentication required"]);
 }
@@ -77,7 +77,7 @@ fn a_lost_connection_tells_what_was_measured() {
         }
         talk.command();
     });
-    let run = one(port, &["--latency"]);
+    let run = one(&port, &["--latency"]);
     assert!(run.out.starts_with("3 pings, ms:"), "{run:?}");
     fails(&run, 2, &["lost", "'PING' has no reply"]);
 }
@@ -91,7 +91,7 @@ mod interrupted {
     use std::sync::mpsc::{self, Receiver};
 
     /// Answers, and tells of each ping.
-    fn counting() -> (u16, Receiver<()>) {
+    fn counting() -> (Server, Receiver<()>) {
         let (sender, pings) = mpsc::channel();
         let port = server(move |talk| {
             talk.greet();
@@ -106,7 +106,7 @@ mod interrupted {
     #[test]
     fn ctrl_c_ends_with_the_summary() {
         let (port, pings) = counting();
-        let mut command = client(port);
+        let mut command = client(&port);
         command.args(["s", "--latency"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let child = command.spawn().unwrap();
         // The third is asked for only after the first has been counted.
@@ -122,7 +122,7 @@ mod interrupted {
     #[test]
     fn a_terminal_sees_figures_that_change() {
         let (port, pings) = counting();
-        let mut terminal = Terminal::start(port, &["s", "--latency", "-i", "0.001"]);
+        let mut terminal = Terminal::start(&port, &["s", "--latency", "-i", "0.001"]);
         terminal.expect("\r\x1b[?7l1 pings, ms:  min ");
         terminal.expect("\x1b[K\x1b[?7h");
         terminal.expect("\r\x1b[?7l");
@@ -142,11 +142,13 @@ mod interrupted {
             talk.send(b"$8\r\n\x1b[31mred\r\n");
             talk.command();
         };
-        let mut terminal = Terminal::start(server(red), &["s", "--raw", "x"]);
+        let port = server(red);
+        let mut terminal = Terminal::start(&port, &["s", "--raw", "x"]);
         terminal.expect("\x1b[31mred\r\n");
         terminal.ends_with(0);
         for form in ["--json", "--csv"] {
-            let mut terminal = Terminal::start(server(red), &["s", form, "x"]);
+            let port = server(red);
+            let mut terminal = Terminal::start(&port, &["s", form, "x"]);
             terminal.expect(if form == "--json" { "\"\\u001b[31mred\"" } else { "\\x1b[31mred" });
             terminal.ends_with(0);
         }
@@ -166,7 +168,7 @@ fn signals_ignored_at_the_start_stay_ignored() {
         let _ = answered.recv_timeout(fake::PATIENCE);
         talk.send(b"+PONG\r\n");
     });
-    let client = client(port);
+    let client = client(&port);
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "trap '' HUP TERM; exec \"$0\" s --latency -r 1"]);
     shell.arg(client.get_program());

@@ -40,7 +40,8 @@ impl Home {
 #[test]
 fn a_place_is_made_used_and_removed() {
     let home = Home::new();
-    let port = server(echo).to_string();
+    let server = server(echo);
+    let port = server.to_string();
     let run = home.client(&["add", "home", "--lan", "127.0.0.1", "--port", &port, "--plain"]);
     is(&run, 0, "", "client: `client home` talks to that host from now on\n");
     is(&home.client(&["home", "echo", "-n", "x"]), 0, "-n|x\n", "");
@@ -53,7 +54,8 @@ fn a_place_is_made_used_and_removed() {
 fn options_change_a_place_for_once() {
     let home = Home::new();
     home.client(&["add", "home", "--lan", "192.0.2.1", "--port", "1"]);
-    let port = server(echo).to_string();
+    let server = server(echo);
+    let port = server.to_string();
     let words =
         ["--port", &port, "home", "--address", "127.0.0.1", "--plain", "--json", "echo", "x"];
     is(&home.client(&words), 0, "\"x\"\n", "");
@@ -167,12 +169,12 @@ fn a_key_file_is_read_when_it_is_used() {
     let home = Home::new();
     let key_file = home.folder.path().join("key");
     fs::write(&key_file, "3f9a\n").unwrap();
-    let port = server(|talk| {
+    let server = server(|talk| {
         assert_eq!(talk.command().unwrap(), ["HELLO", "3", "AUTH", "default", "3f9a"]);
         talk.send(b"%0\r\n");
         echo_on(talk);
     });
-    let port = port.to_string();
+    let port = server.to_string();
     let key = ["--key-file", key_file.to_str().unwrap()];
     home.client(&[&["add", "home", "--same", "--port", &port], &key[..]].concat());
     is(&home.client(&["home", "echo", "x"]), 0, "x\n", "");

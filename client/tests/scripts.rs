@@ -4,9 +4,10 @@
 mod fake;
 mod run;
 
-use fake::{NOTICE, client, server};
+use fake::refusing::refusing;
+use fake::{NOTICE, Port, Server, client, server};
 use run::{echo, fails, is, lines, one, run};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ fn file(text: &[u8]) -> tempfile::NamedTempFile {
 
 #[test]
 fn a_command_is_repeated_in_one_session() {
-    is(&one(server(echo), &["-r", "3", "echo", "x", "-r"]), 0, "x|-r\nx|-r\nx|-r\n", "");
+    is(&one(&server(echo), &["-r", "3", "echo", "x", "-r"]), 0, "x|-r\nx|-r\nx|-r\n", "");
 }
 
 #[test]
@@ -32,7 +33,7 @@ fn one_failure_among_repetitions_is_told_by_the_exit_status() {
         }
         assert_eq!(talk.command(), None);
     });
-    is(&one(port, &["--repeat", "3", "x"]), 1, "one\nthree\n", "error: two\n");
+    is(&one(&port, &["--repeat", "3", "x"]), 1, "one\nthree\n", "error: two\n");
 }
 
 #[test]
@@ -45,7 +46,7 @@ fn repetitions_are_apart() {
             talk.send_text("x");
         }
     });
-    is(&one(port, &["-r2", "-i", "0.2", "x"]), 0, "x\nx\n", "");
+    is(&one(&port, &["-r2", "-i", "0.2", "x"]), 0, "x\nx\n", "");
     let times: Vec<_> = times.iter().collect();
     // From the reply on; what else takes time only adds to it.
     assert!(times[1] - times[0] >= Duration::from_millis(200), "{times:?}");
@@ -59,7 +60,7 @@ fn a_host_that_ends_leaves_repetitions_undone() {
         talk.send_text("x");
         talk.send(NOTICE);
     });
-    let run = one(port, &["-r", "-1", "-i", "3600", "tick"]);
+    let run = one(&port, &["-r", "-1", "-i", "3600", "tick"]);
     assert_eq!(run.out, "x\n");
     fails(&run, 2, &["notice: the server is shutting down\n", "'tick' has no reply"]);
 }
@@ -74,7 +75,7 @@ fn the_last_argument_comes_from_a_pipe_as_it_is() {
             talk.send_text("x");
         }
     });
-    let mut command = client(port);
+    let mut command = client(&port);
     command.args(["-x", "s", "-r", "2", "set", "k"]);
     is(&run(command, b" a\r\nb\0 \n\n"), 0, "x\nx\n", "");
     for _ in 0..2 {
@@ -87,20 +88,24 @@ fn commands_come_from_a_file() {
     let file = file(b"echo 1\r\n\n  # not a command\necho 'a b'\nfail\necho 2");
     let path = file.path().to_str().unwrap();
     for options in [["-f", path], ["--file", path]] {
-        is(&one(server(echo), &options), 1, "1\na b\n2\n", "error: it failed\n");
+        is(&one(&server(echo), &options), 1, "1\na b\n2\n", "error: it failed\n");
     }
-    let mut command = client(server(echo));
+    let port = server(echo);
+    let mut command = client(&port);
     command.args(["s", "-f", "-"]);
     is(&run(command, b"echo 1\n"), 0, "1\n", "");
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_told_before_anything_is_connected() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
     for path in ["/nonexistent/commands.txt", folder.path().to_str().unwrap()] {
         fails(&one(port, &["-f", path]), 2, &["cannot read the commands", path, "--file"]);
     }
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
 #[test]
@@ -111,17 +116,18 @@ fn quiet_leaves_only_errors() {
         talk.command();
         talk.send(b"-ERR no\r\n");
     };
-    let mut command = client(server(talk));
+    let port = server(talk);
+    let mut command = client(&port);
     command.args(["s", "x"]);
     assert!(run(command, b"").err.starts_with("notice: "));
-    is(&one(server(talk), &["-q", "x"]), 1, "", "error: no\n");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    fails(&one(port, &["--quiet", "x"]), 2, &["cannot connect"]);
+    is(&one(&server(talk), &["-q", "x"]), 1, "", "error: no\n");
+    fails(&one(&refusing(), &["--quiet", "x"]), 2, &["cannot connect"]);
 }
 
 #[test]
 fn a_line_that_is_no_command_has_its_document_too() {
-    let mut command = client(server(echo));
+    let port = server(echo);
+    let mut command = client(&port);
     command.args(["s", "--json"]);
     let run = run(command, b"echo 1\necho 'a\nfail\n");
     let documents = "\"1\"\n\
@@ -140,10 +146,10 @@ fn a_command_that_only_ends_the_session_says_so() {
                 talk.send(b"+OK\r\n");
             })
         };
-        let run = one(closing(), &[word]);
+        let run = one(&closing(), &[word]);
         assert_eq!(run.out, "");
         fails(&run, 0, &[&format!("all that '{word}' does")]);
-        is(&one(closing(), &["--quiet", word]), 0, "", "");
+        is(&one(&closing(), &["--quiet", word]), 0, "", "");
     }
 }
 
@@ -173,7 +179,7 @@ fn a_lost_connection_in_a_script_names_the_command() {
         talk.send_text("1");
         talk.command();
     });
-    let run = lines(port, b"one\ntwo\nthree\n");
+    let run = lines(&port, b"one\ntwo\nthree\n");
     assert_eq!(run.out, "1\n");
     fails(&run, 2, &["'two' has no reply"]);
 }
@@ -184,7 +190,7 @@ mod pipes {
     use std::process::{Command, Output};
 
     /// Runs a line of bash in which `client` is the client; its last line is the exit statuses.
-    fn bash(port: u16, line: &str) -> Output {
+    fn bash(port: impl Port, line: &str) -> Output {
         let client = client(port);
         let mut command = Command::new("bash");
         let folder = std::path::Path::new(client.get_program()).parent().unwrap().to_owned();
@@ -200,14 +206,14 @@ mod pipes {
     }
 
     #[track_caller]
-    fn gives(port: u16, line: &str, out: &str, err: &str) {
+    fn gives(port: impl Port, line: &str, out: &str, err: &str) {
         let output = bash(port, line);
         assert_eq!(String::from_utf8_lossy(&output.stdout), out, "{line}: {output:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), err, "{line}: {output:?}");
     }
 
     /// A list that no pipe holds.
-    fn many() -> u16 {
+    fn many() -> Server {
         server(|talk| {
             talk.greet();
             while talk.command().is_some() {
@@ -220,19 +226,19 @@ mod pipes {
 
     #[test]
     fn a_reader_that_stops_early_is_no_failure() {
-        gives(many(), "client s keys | head -1", "a, b,c\n0 0 0\n", "");
-        gives(many(), "client s --csv keys | head -1", "a,\"b,c\"\n0 0 0\n", "");
-        gives(many(), "client s --json keys | head -c 3", "[[\"0 0 0\n", "");
-        gives(many(), "client s -r -1 keys | head -1", "a, b,c\n0 0 0\n", "");
-        gives(many(), "printf 'keys\\nkeys\\n' | client s | head -1", "a, b,c\n0 0 0 0\n", "");
+        gives(&many(), "client s keys | head -1", "a, b,c\n0 0 0\n", "");
+        gives(&many(), "client s --csv keys | head -1", "a,\"b,c\"\n0 0 0\n", "");
+        gives(&many(), "client s --json keys | head -c 3", "[[\"0 0 0\n", "");
+        gives(&many(), "client s -r -1 keys | head -1", "a, b,c\n0 0 0\n", "");
+        gives(&many(), "printf 'keys\\nkeys\\n' | client s | head -1", "a, b,c\n0 0 0 0\n", "");
     }
 
     #[test]
     fn the_status_is_the_clients_own() {
-        gives(server(echo), "client s echo x | cat", "x\n0 0 0\n", "");
-        gives(server(echo), "client s fail | cat", "1 0 1\n", "error: it failed\n");
-        gives(server(echo), "echo x | client s -x echo | cat", "x\n0 0 0 0\n", "");
-        gives(server(echo), "client s -f <(echo fail) --json | head -0", "1 0 1\n", "");
+        gives(&server(echo), "client s echo x | cat", "x\n0 0 0\n", "");
+        gives(&server(echo), "client s fail | cat", "1 0 1\n", "error: it failed\n");
+        gives(&server(echo), "echo x | client s -x echo | cat", "x\n0 0 0 0\n", "");
+        gives(&server(echo), "client s -f <(echo fail) --json | head -0", "1 0 1\n", "");
     }
 
     #[test]
@@ -249,7 +255,7 @@ mod pipes {
         for line in
             ["client s echo x", "client s --json echo x", "client s --csv echo x", "client man"]
         {
-            let output = bash(server(echo), &format!("{line} > /dev/full"));
+            let output = bash(&server(echo), &format!("{line} > /dev/full"));
             let err = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(err.contains("cannot write to stdout"), "{line}: {output:?}");
             assert_eq!(String::from_utf8_lossy(&output.stdout), "2 2\n", "{line}: {output:?}");

@@ -124,11 +124,21 @@ mod tests {
 
     #[test]
     fn a_thread_that_waits_is_used_again_and_ends_with_the_pool() {
+        const ROUNDS: u64 = 100;
         let (events, happened) = crossbeam_channel::unbounded();
         let pool = Pool::new(events);
-        let first = thread_of(&pool);
-        // It may be on its way to wait, or have waited for too long: then others are started.
-        assert!((0..10_000).any(|_| thread_of(&pool) == first), "each ran on a thread of its own");
+        for _ in 0..ROUNDS {
+            thread_of(&pool);
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while pool.spare.load(Ordering::Relaxed) == 0 {
+                assert!(Instant::now() < deadline, "no thread waits for more");
+                thread::yield_now();
+            }
+        }
+        // One that is counted may be about to wait, or have waited for too long: then another is
+        // started.
+        let started = pool.started.load(Ordering::Relaxed);
+        assert!(started < ROUNDS / 2, "{started} threads for {ROUNDS} sessions, one at a time");
         drop(pool);
         let mut threads = crate::threads::Threads::new().unwrap();
         while let Ok(event) = happened.recv_timeout(Duration::from_secs(60)) {

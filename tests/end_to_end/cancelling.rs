@@ -21,7 +21,7 @@ fn a_command_that_is_cancelled_ends_early_and_the_session_goes_on() {
     assert_eq!(client.frame(), Frame::error("CANCELLED the sleep was cut short"));
     assert_eq!(client.ask(&["echo", "still here"]), "still here".into());
     // The cancelled command took its cancelling with it.
-    assert_eq!(client.ask(&["sleep", "60"]).as_integer() / 60, 1);
+    assert!(matches!(client.ask(&["sleep", "60"]), Frame::Integer(60..)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use dropin_tests::{
-    Host, LIMIT, Lines, NOTICE, SHIPPED, Setup, built,
+    Host, LIMIT, Lines, NOTICE, Port, SHIPPED, Setup, built,
     tool::{self, Running},
     wait_until,
 };
@@ -59,11 +59,12 @@ fn commands_from_a_pipe_run_in_one_session() {
 
 #[test]
 fn no_host_is_another_exit_status() {
-    let mut host = Host::start(&[]);
+    let port = Port::hold();
+    let mut host = Setup::new().port(port.number()).start();
     assert_eq!(host.ks(), Some(0));
     let (status, _, error) = run(&host, &["s", "echo", "hello"], "");
     assert_eq!(status, Some(2), "{error}");
-    assert!(error.contains(&host.port().to_string()), "{error}");
+    assert!(error.contains(&format!("cannot connect to 127.0.0.1:{}", port.number())), "{error}");
 }
 
 #[test]

@@ -2,7 +2,12 @@
 
 use std::{fs, path::Path};
 
-use dropin_tests::{LIMIT, Lines, Setup, setup::run_host, wait_for, wait_until, workspace};
+use dropin_tests::{
+    LIMIT, Lines, Setup,
+    setup::run_host,
+    wait_for, wait_until,
+    workspace::{self, Alone},
+};
 use tempfile::TempDir;
 
 const TALLY: &str = r#"//! Counts, and says so.
@@ -42,8 +47,8 @@ fn tally(tally: &Tally, _: &Request) -> String {
 }
 "#;
 
-/// A crate of this name, and its code.
-fn a_crate(name: &str) -> (TempDir, String) {
+/// A crate of this name, its code, and the only use of the place where it is built.
+fn a_crate(name: &str) -> (TempDir, String, Alone) {
     let folder = tempfile::tempdir().unwrap();
     workspace::from_template(folder.path(), name);
     let code = TALLY.replace("NAME", name);
@@ -51,7 +56,8 @@ fn a_crate(name: &str) -> (TempDir, String) {
     // What it depends on may take longer than a test waits.
     let built = workspace::cargo(folder.path(), &["build"]);
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    (folder, code)
+    // From here on waits have a limit, so nobody else's build may hold this test's up.
+    (folder, code, workspace::alone())
 }
 
 fn save(folder: &Path, code: &str) {
@@ -64,7 +70,7 @@ fn what_is_saved_is_built_and_served_and_what_does_not_build_changes_nothing() {
     if !workspace::has_cargo() {
         return;
     }
-    let (folder, code) = a_crate("tally");
+    let (folder, code, _alone) = a_crate("tally");
     let mut host = Setup::new().develop(folder.path()).start();
     let line = host.wait_for_log("dev: plugin tally, generation 1, serves, ");
     assert!(line.ends_with(" s after the start"), "{line}");
@@ -111,7 +117,7 @@ fn a_plugins_folder_that_is_named_is_used_and_stays() {
     if !workspace::has_cargo() {
         return;
     }
-    let (folder, _) = a_crate("tally-kept");
+    let (folder, _, _alone) = a_crate("tally-kept");
     let plugins = folder.path().join("dropped");
     let flags = ["--plugins", plugins.to_str().unwrap()];
     let mut host = Setup::new().develop(folder.path()).flags(&flags).start();
@@ -128,7 +134,7 @@ fn a_plugins_folder_that_is_named_is_used_and_stays() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_end_of_the_host_is_the_end_of_cargo() {
-    let (folder, _) = a_crate("tally-slow");
+    let (folder, _, _alone) = a_crate("tally-slow");
     let marker = folder.path().join("builds");
     let script = format!(
         "fn main() {{
@@ -156,7 +162,7 @@ fn a_crate_that_gives_no_library_is_told_what_it_lacks() {
     if !workspace::has_cargo() {
         return;
     }
-    let (folder, code) = a_crate("tally-lib");
+    let (folder, code, _alone) = a_crate("tally-lib");
     let manifest = folder.path().join("Cargo.toml");
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replace("crate-type = [\"cdylib\"]", "")).unwrap();

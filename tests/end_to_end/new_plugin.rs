@@ -17,6 +17,7 @@ fn xtask(root: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(built::program("xtask"));
     command.args(arguments).env("CARGO_MANIFEST_DIR", root.join("xtask"));
     command.env("CARGO_TARGET_DIR", workspace::target()).env("CARGO_NET_OFFLINE", "true");
+    let _alone = workspace::alone();
     command.output().unwrap()
 }
 

@@ -51,8 +51,13 @@ fn client_list_tells_the_same_as_redis_does() {
     let list = one.ask(&["CLIENT", "LIST"]);
     let lines: Vec<_> = list.as_str().lines().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
-    let start = format!("id={id} addr={} name= age=0 idle=0 flags=N db=0 tot-cmds=1", one.local());
-    assert!(lines.iter().any(|line| line.starts_with(&start)), "{lines:?} {start}");
+    let start = format!("id={id} addr={} name= age=", one.local());
+    let found = lines.iter().find_map(|line| line.strip_prefix(&start)).expect("one is listed");
+    let (age, found) = found.split_once(" idle=").expect("its age is followed by that");
+    let (idle, found) = found.split_once(' ').expect("there is more");
+    let seconds = |text: &str| text.parse::<u64>().expect("a number of seconds");
+    assert!(seconds(idle) <= seconds(age), "{lines:?}");
+    assert!(found.starts_with("flags=N db=0 tot-cmds=1 "), "{lines:?}");
     let start = format!("addr={} name=ash ", other.local());
     let found = lines.iter().find(|line| line.contains(&start)).expect("the other is listed");
     assert!(

@@ -1,11 +1,12 @@
 //! The host's end: by `ks`, by a signal, and past workers that do not end.
 
 use std::{
+    fs,
     net::TcpStream,
     time::{Duration, Instant},
 };
 
-use dropin_tests::{Frame, Host, LIMIT, Lines, NOTICE, RESTART_NOTICE, Resp, Setup};
+use dropin_tests::{Frame, Host, LIMIT, Lines, NOTICE, Port, RESTART_NOTICE, Resp, Setup};
 
 fn push(notice: &str) -> Frame {
     Frame::Push(vec!["notice".into(), notice.into()])
@@ -95,7 +96,8 @@ fn a_client_that_watches_plugins_is_told_and_ended() {
 
 #[test]
 fn nothing_is_left_when_the_host_has_ended() {
-    let mut host = Host::start(&["text"]);
+    let port = Port::hold();
+    let mut host = Setup::new().port(port.number()).plugins(&["text"]).start();
     let _clients = one_of_each(&host);
     assert_eq!(host.ks(), Some(0));
     let said = host.log();
@@ -146,12 +148,17 @@ fn a_worker_that_outlasts_the_grace_costs_the_status_and_nobody_else() {
 
 #[test]
 fn a_worker_that_ends_within_the_grace_is_waited_for() {
-    let mut host = Host::start(&["busy"]);
+    let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "600"]).start();
+    let others = one_of_each(&host);
     let mut busy = Lines::connect(&host);
-    busy.say("block 1000");
-    host.wait_for_log("blocking for");
+    let released = host.state_dir().join("released");
+    busy.say(&format!("hold '{}'", released.display()));
+    host.wait_for_log("holding for");
     assert_eq!(Lines::connect(&host).ask("ks"), "OK");
-    assert_eq!(busy.end(), ["blocked", NOTICE]);
+    assert_told(others);
+    assert!(!host.has_ended(), "the worker still runs");
+    fs::write(released, "").unwrap();
+    assert_eq!(busy.end(), ["held", NOTICE]);
     assert_eq!(host.exit(), Some(0));
 }
 

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod lines;
 pub mod load;
 pub mod open_metrics;
+pub mod port;
 pub mod reload;
 pub mod resp;
 pub mod setup;
@@ -29,6 +30,7 @@ pub use crate::{
     host::Host,
     lines::Lines,
     load::Load,
+    port::Port,
     resp::Resp,
     setup::{Ended, Setup},
     tool::require,

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::{connection::Connection, host::Host};
+
 type Labels = BTreeMap<String, String>;
 
 /// A page's samples, by name and labels.
@@ -20,6 +22,22 @@ struct Family {
 }
 
 impl Page {
+    /// The page that this host serves.
+    ///
+    /// # Panics
+    /// Where it serves none.
+    #[must_use]
+    #[track_caller]
+    pub fn of(host: &Host) -> Self {
+        let said = host.stdout();
+        let line = said.lines().find_map(|line| line.strip_prefix("metrics http://"));
+        let address = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where");
+        let mut client = Connection::to(address.parse().expect("an address"));
+        client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let answer = String::from_utf8(client.rest()).expect("it is text");
+        Self::read(answer.split_once("\r\n\r\n").expect("a head and a body").1)
+    }
+
     /// Reads a page.
     ///
     /// # Panics

@@ -1,7 +1,8 @@
 //! Crates of an author's: a copy of the workspace, and the template filled in.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -72,7 +73,26 @@ pub fn cargo(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(cargo);
     command.args(arguments).arg("--offline").current_dir(folder);
     command.env("CARGO_TARGET_DIR", target());
+    let _alone = alone();
     command.output().expect("cargo can be started")
+}
+
+/// The only use of [`target`], by whatever process, until this drops.
+pub struct Alone {
+    _lock: File,
+}
+
+/// Waits for the only use of [`target`]. Cargo holds a lock of its own there while it builds: who
+/// waits for that one behind this one does not wait within a limit of the test's.
+///
+/// # Panics
+/// Where the file system has no locks.
+#[must_use]
+pub fn alone() -> Alone {
+    let path = target().with_extension("lock");
+    let lock = File::create(path).expect("a file can be written");
+    lock.lock().expect("a file can be locked");
+    Alone { _lock: lock }
 }
 
 /// Where crates of an author's are built: apart from what the tests start.

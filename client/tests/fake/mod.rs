@@ -1,11 +1,17 @@
 //! A server of a few lines, and the client run against it.
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub mod refusing;
+
+use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::panic;
 use std::process::Command;
-use std::sync::Arc;
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// The notice of a host that stops.
@@ -75,34 +81,106 @@ impl Drop for Talk {
     }
 }
 
-/// Serves one connection with `serve`, which closes it by returning; gives the port.
-pub fn server(serve: impl FnOnce(&mut Talk) + Send + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        serve(&mut Talk { reader: BufReader::new(stream) });
-    });
-    port
+/// A server with threads of its own. When it drops, they have ended, and what failed in them fails
+/// the test.
+pub struct Server {
+    port: u16,
+    ends: Arc<AtomicBool>,
+    /// The thread that accepts; it gives the threads that serve. `None` once it is joined.
+    acceptor: Option<JoinHandle<Vec<JoinHandle<()>>>>,
+    /// Disconnected as soon as no thread is left.
+    ended: Receiver<()>,
 }
 
-/// Serves each connection with `serve`, which is told how many came before; gives the port.
-pub fn crowd(serve: impl Fn(usize, &mut Talk) + Send + Sync + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let serve = Arc::new(serve);
-    thread::spawn(move || {
-        for (index, stream) in listener.incoming().enumerate() {
-            let serve = Arc::clone(&serve);
-            let mut talk = Talk { reader: BufReader::new(stream.unwrap()) };
-            thread::spawn(move || serve(index, &mut talk));
+impl Server {
+    /// Serves so many connections with `serve`, which is told how many came before.
+    fn start(count: usize, serve: impl Fn(usize, &mut Talk) + Send + Sync + 'static) -> Self {
+        // Listens for as long as a thread serves: a client that comes too late waits.
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+        let port = listener.local_addr().unwrap().port();
+        let (running, ended) = mpsc::channel::<()>();
+        let (ends, serve) = (Arc::new(AtomicBool::new(false)), Arc::new(serve));
+        let asked_to_end = Arc::clone(&ends);
+        let acceptor = thread::spawn(move || {
+            let mut threads = Vec::new();
+            for index in 0..count {
+                let (stream, _) = listener.accept().unwrap();
+                if asked_to_end.load(Ordering::SeqCst) {
+                    break;
+                }
+                let serve = Arc::clone(&serve);
+                let held = (running.clone(), Arc::clone(&listener));
+                threads.push(thread::spawn(move || {
+                    let _held = held;
+                    serve(index, &mut Talk { reader: BufReader::new(stream) });
+                }));
+            }
+            threads
+        });
+        Self { port, ends, acceptor: Some(acceptor), ended }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.port.fmt(formatter)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::SeqCst);
+        // Wakes the acceptor; it may have ended.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        if thread::panicking() {
+            // The test has failed already, and its server may wait for a client that is still there.
+            return;
         }
-    });
-    port
+        let ended = self.ended.recv_timeout(PATIENCE);
+        assert_eq!(ended, Err(RecvTimeoutError::Disconnected), "the server goes on");
+        let threads = self.acceptor.take().unwrap().join().unwrap();
+        for thread in threads {
+            if let Err(failure) = thread.join() {
+                panic::resume_unwind(failure);
+            }
+        }
+    }
+}
+
+/// A port, or a server that has one.
+pub trait Port {
+    /// Its number.
+    fn port(&self) -> u16;
+}
+
+impl Port for u16 {
+    fn port(&self) -> u16 {
+        *self
+    }
+}
+
+impl Port for &Server {
+    fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// Serves one connection with `serve`, which closes it by returning.
+pub fn server(serve: impl FnOnce(&mut Talk) + Send + 'static) -> Server {
+    let serve = Mutex::new(Some(serve));
+    Server::start(1, move |_, talk| {
+        let serve = serve.lock().unwrap().take().unwrap();
+        serve(talk);
+    })
+}
+
+/// Serves each connection with `serve`, which is told how many came before.
+pub fn crowd(serve: impl Fn(usize, &mut Talk) + Send + Sync + 'static) -> Server {
+    Server::start(usize::MAX, serve)
 }
 
 /// The client with an environment of its own, for a server on this port.
-pub fn client(port: u16) -> Command {
+pub fn client(port: impl Port) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DROPIN_")) {
         command.env_remove(name);
@@ -111,6 +189,6 @@ pub fn client(port: u16) -> Command {
         .env("XDG_CONFIG_HOME", "/nonexistent")
         .env("APPDATA", std::env::temp_dir().join("nonexistent"))
         .env("DROPIN_HISTORY", "")
-        .env("DROPIN_PORT", port.to_string());
+        .env("DROPIN_PORT", port.port().to_string());
     command
 }

@@ -1,7 +1,7 @@
 //! A terminal, and the client at it.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use crate::fake::{PATIENCE, client};
+use crate::fake::{PATIENCE, Port, client};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::File;
@@ -23,7 +23,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// Starts the client with these words.
-    pub fn start(port: u16, arguments: &[&str]) -> Self {
+    pub fn start(port: impl Port, arguments: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -47,14 +47,15 @@ impl Terminal {
         Self { child, master, slave, output, shown: String::new() }
     }
 
-    /// Waits until this is shown, behind all that was expected before.
+    /// Waits until this is shown, behind all that was expected before, and returns all between them.
     #[track_caller]
-    pub fn expect(&mut self, text: &str) {
+    pub fn expect(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(position) = self.shown.find(text) {
+                let between = self.shown[..position].to_owned();
                 self.shown.drain(..position + text.len());
-                return;
+                return between;
             }
             match self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),

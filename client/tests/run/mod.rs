@@ -1,7 +1,7 @@
 //! A run of the client without a terminal, and what became of it.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use crate::fake::{PATIENCE, Talk, client};
+use crate::fake::{PATIENCE, Port, Talk, client};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -46,14 +46,14 @@ pub fn echo(talk: &mut Talk) {
 }
 
 /// Runs `client s` with these words behind it.
-pub fn one(port: u16, arguments: &[&str]) -> Run {
+pub fn one(port: impl Port, arguments: &[&str]) -> Run {
     let mut command = client(port);
     command.arg("s").args(arguments);
     run(command, b"")
 }
 
 /// Runs the client with these commands on its stdin.
-pub fn lines(port: u16, input: &'static [u8]) -> Run {
+pub fn lines(port: impl Port, input: &'static [u8]) -> Run {
     let mut command = client(port);
     command.arg("s");
     run(command, input)

@@ -107,9 +107,17 @@ fn a_stranger_who_does_not_log_in_is_told_and_closed() {
     let started = Instant::now();
     let farewell = "NOAUTH no login within 0.3 s, the connection is closed";
     assert_eq!(Lines::connect(&host).end(), [format!("error: {farewell}")]);
-    let mut client = Resp::connect(&host);
-    client.say(&["RESET"]);
-    assert_eq!(client.end(), [Frame::Status("RESET".into()), Frame::error(farewell)]);
+    let answered = (0..100).any(|_| {
+        let (connected, mut client) = (Instant::now(), Resp::connect(&host));
+        client.say(&["RESET"]);
+        let said = String::from_utf8(client.rest()).unwrap();
+        // One that the machine has held up until its time was over is told in a line.
+        let held_up = said == format!("error: {farewell}\n");
+        assert!(held_up || said == format!("+RESET\r\n-{farewell}\r\n"), "{said}");
+        assert!(connected.elapsed().as_secs_f64() >= 0.3, "it has had its time");
+        !held_up
+    });
+    assert!(answered, "no client was heard in time");
     assert!(started.elapsed().as_secs_f64() >= 0.6, "each has had its time");
     let mut busy = Lines::connect(&host);
     while busy.ask("ping") != format!("error: {farewell}") {}

@@ -1,6 +1,6 @@
 //! A host that is seen for the first time, over TLS, and a person who can be asked.
 
-use dropin_tests::{Host, terminal::Terminal};
+use dropin_tests::{Setup, open_metrics::Page, terminal::Terminal};
 
 use super::{Person, client, possible};
 
@@ -10,7 +10,9 @@ fn a_person_is_asked_before_anything_is_sent_and_never_again() {
     if !possible() {
         return;
     }
-    let host = Host::start(&["text"]);
+    let setup = Setup::new().plugins(&["text"]);
+    let host = setup.flags(&["--metrics", "127.0.0.1:0"]).start();
+    let commands = || Page::of(&host).sum("dropin_command_calls_total");
     let home = tempfile::tempdir().unwrap();
     let command = client(&host, home.path(), &["--tls"]);
     let fingerprint = host.fingerprint();
@@ -27,10 +29,14 @@ fn a_person_is_asked_before_anything_is_sent_and_never_again() {
             let (status, screen) = terminal.finish();
             assert_eq!(status, Some(2), "{screen}");
             assert!(screen.replace('\n', "").contains("was not confirmed"), "{screen}");
+            // All that the client has sent is read by then.
+            host.wait_for_log(" ended: ");
+            assert_eq!(commands(), 0.0);
         } else {
             terminal.sees_last(&format!("dropin 127.0.0.1:{} admin> ", host.port()));
             terminal.press("\x04");
             assert_eq!(terminal.finish().0, Some(0));
+            assert!(commands() > 0.0);
         }
     }
     Person::with(&host, home, &command, "admin").leaves();

@@ -1,14 +1,12 @@
 //! A host that goes, by its own will or not, and comes back.
 
-use dropin_tests::{Host, Lines, NOTICE, RESTART_NOTICE, Setup, terminal::Terminal};
+use dropin_tests::{Host, Lines, NOTICE, Port, RESTART_NOTICE, Setup, terminal::Terminal};
 
 use super::{Person, client, possible};
 
-/// The next host at the same port, as one that is started again.
-fn again(host: Host, plugins: &[&str]) -> Host {
-    let port = host.port();
-    drop(host);
-    Setup::new().port(port).plugins(plugins).start()
+/// A host at this port, the first or one that is started again.
+fn at(port: &Port, plugins: &[&str]) -> Host {
+    Setup::new().port(port.number()).plugins(plugins).start()
 }
 
 #[test]
@@ -36,7 +34,8 @@ fn a_lost_connection_is_made_again_and_the_line_is_kept() {
     if !possible() {
         return;
     }
-    let mut host = Host::start(&["text"]);
+    let port = Port::hold();
+    let mut host = at(&port, &["text"]);
     let mut person = Person::at(&host);
     person.types("upper a word");
     host.kill();
@@ -47,7 +46,7 @@ fn a_lost_connection_is_made_again_and_the_line_is_kept() {
     person.terminal.press("\r");
     person.terminal.sees("the line is kept: Enter sends it once there is a connection");
     person.terminal.sees_last(&format!("{down}upper a word [TEXT..]"));
-    let host = again(host, &["text", "store"]);
+    let host = at(&port, &["text", "store"]);
     person.terminal.sees("again, as a new session");
     person.terminal.sees_last(&format!("{}upper a word [TEXT..]", person.prompt));
     assert!(!person.terminal.screen().contains("A WORD"), "{}", person.terminal.screen());
@@ -69,14 +68,15 @@ fn an_orderly_restart_is_waited_for_like_a_crash() {
     if !possible() {
         return;
     }
-    let mut host = Host::start(&["text"]);
+    let port = Port::hold();
+    let mut host = at(&port, &["text"]);
     let mut person = Person::at(&host);
     person.types("upper a word");
     host.terminate();
     assert_eq!(host.exit(), Some(0));
     person.terminal.sees(&format!("notice: {RESTART_NOTICE}\n"));
     person.terminal.sees("; connecting again");
-    let host = again(host, &["text"]);
+    let host = at(&port, &["text"]);
     person.terminal.sees("again, as a new session");
     person.terminal.sees_last(&format!("{}upper a word [TEXT..]", person.prompt));
     person.terminal.press("\r");
@@ -92,14 +92,15 @@ fn a_command_in_flight_is_named_and_never_sent_twice() {
     if !possible() {
         return;
     }
-    let mut host = Host::start(&["busy"]);
+    let port = Port::hold();
+    let mut host = at(&port, &["busy"]);
     let mut person = Person::at(&host);
     person.terminal.press("\x1b[200~linger 600000\nlinger 1\x1b[201~\r");
     host.wait_for_log("lingering for ");
     host.kill();
     person.terminal.sees("'linger' has no reply and may or may not have been done");
     // What comes after it waits for the person.
-    let host = again(host, &["busy"]);
+    let host = at(&port, &["busy"]);
     person.terminal.sees_last(&format!("{}linger 1", person.prompt));
     person.terminal.sees("again, as a new session");
     assert!(host.logged("lingering for ").is_none(), "{}", host.log());

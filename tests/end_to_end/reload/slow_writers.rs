@@ -6,9 +6,10 @@ use std::{
 };
 
 use dropin_tests::{
-    Host, Lines,
+    Host, LIMIT, Lines,
     built::library_name,
     reload::{SlowWriter, marked, variant},
+    wait_until,
 };
 
 use super::{host_with, replace_folder, setup, setup_with};
@@ -16,6 +17,9 @@ use super::{host_with, replace_folder, setup, setup_with};
 /// Longer than a file must stand still that nobody is known to write, and shorter than a writer may
 /// be silent.
 const LONG: Duration = Duration::from_secs(2);
+
+/// Where the folder is polled, a file that stands still for so long is taken for whole.
+const STILL: Duration = Duration::from_millis(500);
 
 /// Writes version 2 piece by piece and lets it stand unfinished; all the while this holds.
 fn write_slowly(host: &Host, path: &Path, mut holds: impl FnMut()) {
@@ -110,11 +114,23 @@ fn one_that_is_half_there_when_the_host_starts_is_served_when_it_is_whole() {
 fn where_the_folder_is_polled_one_is_served_once_it_is_whole() {
     let host = setup_with("chameleon", "1").flags(&["--watch", "poll"]).start();
     let bytes = marked("chameleon", "2");
-    let mut writer = SlowWriter::open(&host.library("chameleon"), &bytes, 16);
+    let mut writer = SlowWriter::open(&host.library("chameleon"), &bytes, 20_000);
     let mut client = Lines::connect(&host);
-    while writer.write() {
+    let (mut written, mut longest) = (Instant::now(), Duration::ZERO);
+    // A file that was placed later is taken: the folder was polled meanwhile, and more than once.
+    host.place("text", &variant("text", 1));
+    wait_until("another file is taken", LIMIT, || {
+        assert!(writer.write(), "there is more to write");
+        longest = longest.max(written.elapsed());
+        written = Instant::now();
         assert_eq!(client.ask("colour"), "1");
+        host.logged("plugin text: generation 2 swapped").is_some()
+    });
+    // A machine that stands still makes the file stand still too.
+    if longest < STILL / 2 {
+        assert!(!host.log().contains("plugin chameleon: refused"), "{}", host.log());
     }
+    while writer.write() {}
     drop(writer);
     host.wait_for_answer("colour", "2");
 }

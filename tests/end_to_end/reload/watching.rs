@@ -1,8 +1,9 @@
 //! `plugin watch`: a session that asked is told what happens to plugins.
 
-use dropin_tests::{Frame, Host, Lines, Resp, files};
+use dropin_tests::{Frame, Host, Lines, Resp, files, resp::encode};
+use socket2::SockRef;
 
-use super::{host_with, replace, setup};
+use super::{host_with, replace, setup, setup_with};
 
 /// A session that watches.
 fn watcher(host: &Host) -> Resp {
@@ -180,15 +181,40 @@ fn who_watches_is_told_of_the_end() {
 
 #[test]
 fn who_watches_and_does_not_read_holds_nobody_up() {
-    let host = host_with("chameleon", "1");
-    let silent: Vec<_> = (0..4).map(|_| watcher(&host)).collect();
-    let gone = watcher(&host);
-    gone.into_connection().reset();
-    for number in 2..10 {
-        replace(&host, "chameleon", &number.to_string());
-        host.wait_for_answer("colour", &number.to_string());
+    // The host keeps so many events for a session that does not come to write them.
+    const KEPT: usize = 256;
+    const RELOADS: usize = KEPT / 3 + 5;
+    const LARGE: usize = 16;
+    let setup = setup_with("chameleon", "1").plugins(&["store"]);
+    let host = setup.flags(&["--write-timeout", "600"]).start();
+    let large = "x".repeat(1 << 20);
+    assert_eq!(Resp::connect(&host).ask(&["set", "large", &large]), Frame::ok());
+    let mut silent = [watcher(&host), watcher(&host)];
+    for client in &mut silent {
+        // More than the system takes for a client that does not read: its session waits.
+        SockRef::from(client.stream()).set_recv_buffer_size(64 << 10).unwrap();
+        client.send(encode(&["get", "large"]).repeat(LARGE));
+    }
+    watcher(&host).into_connection().reset();
+    let (mut reader, mut operator) = (watcher(&host), Lines::connect(&host));
+    for number in 2..RELOADS + 2 {
+        let (new, old) = (number.to_string(), (number - 1).to_string());
+        let said = operator.ask("plugin reload chameleon");
+        assert!(said.contains(&format!("generation {new}")), "{said}");
+        told(&mut reader, &[("swapped", &new), ("drained", &old), ("unloaded", &old)]);
     }
     for mut client in silent {
-        told(&mut client, &[("swapped", "2")]);
+        for _ in 0..LARGE {
+            assert!(client.frame() == Frame::text(&large));
+        }
+        for number in 0..KEPT {
+            let (event, _, generation, _) = news(&mut client);
+            let expected = ["swapped", "drained", "unloaded"][number % 3];
+            let swapped = number / 3 + 2 - usize::from(number % 3 > 0);
+            assert_eq!((event.as_str(), generation), (expected, swapped.to_string()));
+        }
+        let missed = (RELOADS * 3 - KEPT).to_string();
+        let expected = ["plugin", "missed", &missed].map(Frame::from);
+        assert_eq!(client.frame(), Frame::Push(expected.to_vec()));
     }
 }
