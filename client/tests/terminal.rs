@@ -123,6 +123,7 @@ fn serve_until(talk: &mut Talk, last: &str) {
 #[test]
 fn lost_session_returns_with_login_after_growing_pauses() {
     let (report, connections) = mpsc::channel();
+    let (greeted, logins) = mpsc::channel();
     let port = crowd(move |index, talk| {
         report.send((index, Instant::now())).unwrap();
         match index {
@@ -134,7 +135,7 @@ fn lost_session_returns_with_login_after_growing_pauses() {
             1..=2 => {}
             _ => {
                 talk.greet();
-                assert_eq!(talk.command().unwrap(), ["auth", "alice", "secret"]);
+                greeted.send(talk.command()).unwrap();
                 talk.send(b"+OK\r\n");
                 serve_until(talk, "close");
             }
@@ -146,6 +147,8 @@ fn lost_session_returns_with_login_after_growing_pauses() {
     terminal.expect("OK\r\n");
     terminal.expect("> ");
     terminal.type_text("crash\r");
+    let login = logins.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(login.unwrap(), ["auth", "alice", "secret"]);
     terminal.expect("again, as a new session");
     let mut times: Vec<_> = connections.try_iter().collect();
     times.sort_unstable();
