@@ -107,3 +107,22 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> 
         .map(drop)
         .map_err(|source| Error::Local { doing: "start a thread for a connection", source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changed_fingerprint_and_refused_key_are_final() {
+        let name = || "host:5000".to_owned();
+        let refused = |message: &str| Error::Refused { name: name(), message: message.to_owned() };
+        let text = String::new;
+        let changed = Error::Changed { name: name(), shown: text(), expected: text(), file: None };
+        assert!(!may_pass(&changed));
+        for message in ["NOAUTH who are you", "NOPERM not you", "WRONGPASS no such key"] {
+            assert!(!may_pass(&refused(message)), "{message}");
+        }
+        assert!(may_pass(&refused("ERR max number of clients reached")));
+        assert!(may_pass(&Error::Lost { name: name(), cause: text(), unanswered: None }));
+    }
+}

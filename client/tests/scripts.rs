@@ -185,6 +185,27 @@ fn a_lost_connection_in_a_script_names_the_command() {
 }
 
 #[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_script_with_status_130() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::os::unix::process::ExitStatusExt as _;
+    let (sender, asked) = mpsc::channel();
+    let port = server(move |talk| {
+        talk.greet();
+        sender.send(talk.command()).unwrap();
+        // No reply: the client waits until somebody interrupts it.
+        assert_eq!(talk.command(), None);
+    });
+    let mut child = client(port).args(["s", "linger"]).spawn().unwrap();
+    assert_eq!(asked.recv_timeout(fake::PATIENCE).unwrap().unwrap(), ["linger"]);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let status = child.wait().unwrap();
+    // As a shell tells it, also of a program that the signal itself has ended.
+    let told = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    assert_eq!(told, Some(130), "{status}");
+}
+
+#[cfg(unix)]
 mod pipes {
     use super::*;
     use std::process::{Command, Output};

@@ -9,6 +9,7 @@ use fake::{NOTICE, PATIENCE, RESTARTING, Server, Talk, crowd, server};
 use pty::Terminal;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Sender};
+use std::time::{Duration, Instant};
 
 /// A server that does what the test says when the test says it.
 fn obedient() -> (Server, Sender<&'static [u8]>) {
@@ -108,6 +109,56 @@ fn a_host_that_may_be_restarting_is_waited_for() {
     terminal.expect("notice: the server is stopping, perhaps for a restart");
     terminal.expect("perhaps for a restart; connecting again");
     terminal.expect("again, as a new session");
+    terminal.expect("> ");
+    terminal.type_text("\x04");
+    terminal.ends_with(0);
+}
+
+/// Answers all that the client asks, until it leaves or this command comes.
+fn serve_until(talk: &mut Talk, last: &str) {
+    while let Some(words) = talk.command().filter(|words| words[0] != last) {
+        talk.send(if words[0] == "COMMAND" { b"*0\r\n" } else { b"+OK\r\n" });
+    }
+}
+
+#[test]
+fn lost_session_returns_with_login_after_growing_pauses() {
+    let (report, connections) = mpsc::channel();
+    let (greeted, logins) = mpsc::channel();
+    let port = crowd(move |index, talk| {
+        report.send((index, Instant::now())).unwrap();
+        match index {
+            0 => {
+                talk.greet();
+                serve_until(talk, "crash");
+            }
+            // A host that is not there yet.
+            1..=2 => {}
+            _ => {
+                talk.greet();
+                greeted.send(talk.command()).unwrap();
+                talk.send(b"+OK\r\n");
+                serve_until(talk, "close");
+            }
+        }
+    });
+    let mut terminal = Terminal::start(port, &["s"]);
+    terminal.expect("> ");
+    terminal.type_text("auth alice secret\r");
+    terminal.expect("OK\r\n");
+    terminal.expect("> ");
+    terminal.type_text("crash\r");
+    let login = logins.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(login.unwrap(), ["auth", "alice", "secret"]);
+    terminal.expect("again, as a new session");
+    let mut times: Vec<_> = connections.try_iter().collect();
+    times.sort_unstable();
+    let pauses: Vec<_> = times.windows(2).skip(1).map(|pair| pair[1].1 - pair[0].1).collect();
+    // From one attempt to the next; what else takes time only adds to it.
+    for (pause, least) in pauses.iter().zip([500, 1000]) {
+        assert!(*pause >= Duration::from_millis(least), "{pauses:?}");
+    }
+    assert_eq!(pauses.len(), 2, "{pauses:?}");
     terminal.expect("> ");
     terminal.type_text("\x04");
     terminal.ends_with(0);

@@ -2,9 +2,9 @@
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
 //! one way, downwards in this list: `check`, `dev`, `config_command`, `pages`, `key_command`, `doorman`,
-//! `managing` and `scrape`; `server`; `service`; `session`; `threads`, `joiner`, `overtime` and
+//! `managing` and `scrape`; `server`; `service`; `session`; `start_error`; `pool`, `threads`, `joiner`, `overtime` and
 //! `input`; `plugins`; `builtins`; `running_call`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
-//! `shutdown`, `state_dir` and `listen`; `crash`; `client_memory`; `entry`; `config` and `logging`; `access`; `metrics` and
+//! `shutdown`, `state_dir` and `listen`; `crash`; `client_memory`; `entry`; `logging` and `config`; `access`; `metrics` and
 //! `throttle`; `wire`; `program` and `platform`.
 
 pub mod access;

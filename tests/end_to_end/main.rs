@@ -45,6 +45,8 @@ mod shutdown;
 mod shutdown_pending;
 #[cfg(target_os = "linux")]
 mod signals;
+#[cfg(unix)]
+mod sources;
 mod tables;
 mod vanishing;
 mod workers;

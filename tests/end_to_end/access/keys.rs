@@ -1,9 +1,12 @@
 //! Keys: made, shown once, used, revoked, expired, refused.
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use dropin_tests::{
-    Frame, LIMIT, Lines, Resp, Setup,
+    Frame, Host, LIMIT, Lines, Resp, Setup,
     cable::Cable,
     files,
     keys::{add_key, key_command},
@@ -11,6 +14,12 @@ use dropin_tests::{
 };
 
 use super::{NOAUTH, WRONGPASS, holder, wary};
+
+/// How soon a change of the keys counts.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The last words to a session whose key is gone.
+const FAREWELL: &str = "NOAUTH the key of this session is revoked or has expired";
 
 #[test]
 fn a_key_lets_in_in_every_way_that_clients_send_it() {
@@ -83,8 +92,7 @@ fn a_revoked_key_ends_its_sessions_and_no_others() {
     let (mut alice, mut bob) = (holder(&host, "alice", &[]), holder(&host, "bob", &[]));
     assert_eq!(alice.ask(&["echo", "x"]), "x".into());
     assert!(key_command(host.state_dir(), &["revoke", "alice"]).0);
-    let farewell = "NOAUTH the key of this session is revoked or has expired";
-    assert_eq!(alice.end(), [Frame::error(farewell)]);
+    assert_eq!(alice.end(), [Frame::error(FAREWELL)]);
     assert_eq!(bob.ask(&["echo", "x"]), "x".into());
     let again = key_command(host.state_dir(), &["revoke", "alice"]);
     assert!(!again.0 && again.2.contains("there is no key 'alice'"), "{again:?}");
@@ -96,17 +104,80 @@ fn an_expired_key_ends_its_sessions_and_lets_nobody_in() {
     let key = add_key(&host, "alice", &["--expires", "1"]);
     let mut alice = Resp::connect(&host);
     wait_until("the host knows the key", LIMIT, || alice.ask(&["AUTH", &key]) == Frame::ok());
+    set_expiry(&host, 1000);
+    assert!(alice.end().last().is_some_and(|last| matches!(last, Frame::Error(_))));
+    assert_eq!(Resp::connect(&host).ask(&["AUTH", &key]), Frame::error(WRONGPASS));
+    let (_, list, _) = key_command(host.state_dir(), &["list"]);
+    assert!(list.contains("expired 1970-01-01"), "{list}");
+}
+
+/// Writes another end of alice's key, the only one, into the key file. Seconds since 1970.
+fn set_expiry(host: &Host, end: u64) {
     let path = host.state_dir().join("keys.toml");
     let text = fs::read_to_string(&path).unwrap();
     let line = text.lines().find(|line| line.starts_with("expires = ")).unwrap();
     let beside = host.state_dir().join("beside");
     fs::copy(&path, &beside).unwrap();
-    fs::write(&beside, text.replace(line, "expires = 1000")).unwrap();
+    fs::write(&beside, text.replace(line, &format!("expires = {end}"))).unwrap();
     files::rename(&beside, &path);
-    assert!(alice.end().last().is_some_and(|last| matches!(last, Frame::Error(_))));
+}
+
+/// A session with a key of alice's that expires in a moment, when that is, and the key.
+fn holder_until(host: &Host) -> (Resp, u64, String) {
+    let key = add_key(host, "alice", &["--expires", "1"]);
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    // Longer where the machine is too slow to log in before the end.
+    let made = [2, 10, 60].into_iter().find_map(|seconds| {
+        let (mut alice, end) = (Resp::connect(host), now() + seconds);
+        set_expiry(host, end);
+        let mut is_in = false;
+        wait_until("alice is in, or too late", LIMIT, || {
+            is_in = alice.ask(&["AUTH", &key]) == Frame::ok();
+            is_in || now() >= end
+        });
+        (is_in && alice.ask(&["echo", "x"]) == "x".into()).then_some((alice, end))
+    });
+    let (alice, end) = made.expect("a login takes less than a minute");
+    (alice, end, key)
+}
+
+#[test]
+fn key_that_expires_ends_open_session() {
+    let host = wary(&[]);
+    let (mut alice, end, key) = holder_until(&host);
+    // Nothing is done to the file from here on.
+    assert_eq!(alice.end(), [Frame::error(FAREWELL)]);
+    assert!(SystemTime::now() >= UNIX_EPOCH + Duration::from_secs(end), "not before its time");
     assert_eq!(Resp::connect(&host).ask(&["AUTH", &key]), Frame::error(WRONGPASS));
-    let (_, list, _) = key_command(host.state_dir(), &["list"]);
-    assert!(list.contains("expired 1970-01-01"), "{list}");
+}
+
+#[test]
+fn keys_count_and_end_within_a_second() {
+    let host = wary(&[]);
+    let (mut known, mut revoked) = (Vec::new(), Vec::new());
+    // The best of a few: a busy machine may stand still during one.
+    for name in ["a", "b", "c"] {
+        let key = add_key(&host, name, &[]);
+        let made = Instant::now();
+        let mut client = Resp::connect(&host);
+        // Each wrong key is answered later than the one before within a session.
+        wait_until("the host knows the key", LIMIT, || {
+            let is_in = client.ask(&["AUTH", name, &key]) == Frame::ok();
+            if !is_in {
+                client = Resp::connect(&host);
+            }
+            is_in
+        });
+        known.push(made.elapsed());
+        assert!(key_command(host.state_dir(), &["revoke", name]).0);
+        let gone = Instant::now();
+        assert_eq!(client.end(), [Frame::error(FAREWELL)]);
+        revoked.push(gone.elapsed());
+        if known.iter().min() < Some(&SECOND) && revoked.iter().min() < Some(&SECOND) {
+            return;
+        }
+    }
+    panic!("known after {known:?}, ended after {revoked:?}");
 }
 
 #[test]

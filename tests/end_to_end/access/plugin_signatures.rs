@@ -6,11 +6,12 @@ use std::{
 };
 
 use dropin_tests::{
-    Host, Lines, Setup,
+    Host, LIMIT, Lines, Setup,
     built::library_name,
     files,
     reload::{marked, place},
     setup::run_host,
+    wait_until,
 };
 use minisign::KeyPair;
 use tempfile::TempDir;
@@ -81,6 +82,12 @@ fn wait_for_refusal(host: &Host, why: &str) {
     assert!(line.contains(why), "{line}");
 }
 
+/// How many probes of the fixture have begun.
+fn probes(host: &Host) -> usize {
+    let begun = format!("plugin file {}: probe started", library_name("chameleon"));
+    host.log().matches(&begun).count()
+}
+
 const MISSING: &str = "it has no signature: ";
 const UNREADABLE: &str = "cannot be read: it is not as `minisign -S` writes it";
 const OTHER_KEY: &str = "its signature was not made with the plugin key";
@@ -113,6 +120,7 @@ fn what_is_not_signed_is_refused_at_the_start_and_the_rest_serves() {
         }
         let host = setup.start();
         wait_for_refusal(&host, why);
+        assert_eq!(probes(&host), 0, "it is refused before any of it runs");
         let mut client = Lines::connect(&host);
         assert!(client.ask("colour").starts_with("error: unknown command"));
         assert_eq!(client.ask("echo fine"), "fine");
@@ -136,9 +144,45 @@ fn a_replacement_with_a_bad_signature_leaves_the_old_code_serving() {
         wait_for_refusal(&host, why);
         assert_eq!(Lines::connect(&host).ask("colour"), "1");
     }
+    assert_eq!(probes(&host), 1, "of all of them the first alone was probed");
     assert_eq!(host.figure("chameleon", "generation"), 1);
     place_signature(&host, &signer.sign(&library));
     host.wait_for_answer("colour", "2");
+}
+
+#[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
+fn unsigned_library_runs_no_constructor() {
+    if !files::has_compiler() {
+        return;
+    }
+    let signer = Signer::new();
+    let ran = signer.folder.path().join("ran");
+    let code = format!(
+        "#include <stdio.h>\n\
+         __attribute__((constructor)) static void run(void) {{ fclose(fopen({:?}, \"w\")); }}",
+        ran.to_str().unwrap()
+    );
+    let library = files::compile_c(&code);
+    let host = signer.setup().file(&library_name("chameleon"), &library).start();
+    wait_for_refusal(&host, MISSING);
+    assert!(!ran.exists(), "its constructor has run");
+    // With a signature it does run, so that the file tells something.
+    place_signature(&host, &signer.sign(&library));
+    wait_until("its constructor has run", LIMIT, || ran.exists());
+}
+
+#[test]
+fn library_serves_on_when_its_signature_goes() {
+    let signer = Signer::new();
+    let host = signer.setup_with("1").start();
+    let touched = format!("{} was touched but is the same", library_name("chameleon"));
+    let looks = || host.log().matches(&touched).count();
+    let before = looks();
+    files::remove(host.plugins_folder().join(signature_name("chameleon")));
+    wait_until("the host has looked at it", LIMIT, || looks() > before);
+    assert_eq!(Lines::connect(&host).ask("colour"), "1");
+    assert_eq!(host.figure("chameleon", "generation"), 1);
 }
 
 #[test]

@@ -4,8 +4,10 @@
 use std::fs;
 
 use dropin_tests::{
-    Frame, Lines, Load,
+    Frame, LIMIT, Lines, Load, Resp, files,
     reload::{marked, variant},
+    resp::encode,
+    wait_until,
 };
 
 use super::{host_with, replace, setup};
@@ -76,6 +78,45 @@ fn replacing_a_plugin_with_state_fails_no_request_and_loses_nothing() {
     let replies = load.stop();
     let sum: u64 = replies[..4].iter().sum();
     assert_eq!(Lines::connect(&host).ask("get sum"), sum.to_string());
+}
+
+#[test]
+fn library_removed_and_created_again_fails_no_request() {
+    let host = host_with("chameleon", "1");
+    let load = Load::new().client(&host, &["colour"], 1, never_older()).client(
+        &host,
+        &["colour"],
+        16,
+        never_older(),
+    );
+    for mark in ["2", "3", "4"] {
+        let library = marked("chameleon", mark);
+        files::remove(host.library("chameleon"));
+        files::write(host.library("chameleon"), library);
+        host.wait_for_answer("colour", mark);
+        load.flow();
+    }
+    load.stop();
+    assert_eq!(host.figure("chameleon", "generation"), 4);
+}
+
+#[test]
+fn slow_reader_keeps_no_old_code() {
+    const REPLIES: usize = 64;
+    let host = setup().plugins(&["store"]).flags(&["--write-timeout", "600"]).start();
+    let (mut reader, value) = (Resp::connect(&host), "x".repeat(900_000));
+    assert_eq!(reader.ask(&["set", "key", &value]), Frame::ok());
+    let before = host.figure("store", "calls");
+    // More than the host keeps and the system carries: the session waits for its client.
+    reader.send(encode(&["get", "key"]).repeat(REPLIES));
+    let begun = || host.figure("store", "calls") - before;
+    wait_until("some are answered", LIMIT, || begun() > 0);
+    host.place("store", &variant("store", 1));
+    host.wait_for_log("plugin store: generation 1 unloaded, ");
+    assert!(begun() < REPLIES as i64, "the session did not wait for its client");
+    for _ in 0..REPLIES {
+        assert_eq!(reader.frame(), Frame::text(&value));
+    }
 }
 
 #[test]

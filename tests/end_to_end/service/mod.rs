@@ -1,5 +1,7 @@
 //! The host as those see it who run it as a service.
 
+#[cfg(unix)]
+mod defaults;
 mod logs;
 mod metrics;
 #[cfg(unix)]

@@ -58,6 +58,18 @@ fn the_units_are_units() {
 }
 
 #[test]
+fn unit_retries_failures_but_not_statuses_for_people() {
+    let unit = fs::read_to_string(packaging("dropin-host.service")).unwrap();
+    let values = |key: &str| -> Vec<&str> {
+        unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
+    };
+    // Status 0 is `ks`, 2 is wrong settings, 4 a state that was not saved.
+    assert_eq!(values("Restart"), ["on-failure"]);
+    assert_eq!(values("RestartPreventExitStatus"), ["2 4"]);
+    assert!(values("SuccessExitStatus").is_empty() && values("RestartForceExitStatus").is_empty());
+}
+
+#[test]
 fn all_that_ships_is_in_the_package_and_in_the_image() {
     let host = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../host");
     let manifest = fs::read_to_string(host.join("Cargo.toml")).unwrap();

@@ -26,7 +26,7 @@ const VALUES: [&str; 11] = [
 const TOGETHER: [(&str, &str); 2] = [("tls-cert", "tls-key"), ("tls-key", "tls-cert")];
 
 /// What `host config` says: by flag, its value and where it is from.
-fn settings(ended: &Ended) -> BTreeMap<String, (String, String)> {
+pub(super) fn settings(ended: &Ended) -> BTreeMap<String, (String, String)> {
     assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
     let lines = ended.stdout.lines().map(|line| {
         let (setting, origin) = line.rsplit_once("  # ").expect(line);

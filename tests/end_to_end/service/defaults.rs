@@ -1,0 +1,83 @@
+//! The defaults that the pages name are those in force.
+
+use std::fs;
+
+use dropin_tests::workspace::root;
+use tempfile::tempdir;
+
+use super::{host_in, settings::settings};
+
+/// Defaults that the pages name outside of tables: page, sentence, flag, value.
+const IN_SENTENCES: [(&str, &str, &str, &str); 5] = [
+    ("docs/OPERATING.md", "0.2 s at the most (`--handover-pause`)", "handover-pause", "0.2"),
+    ("docs/OPERATING.md", "After `--handover-timeout` (5 s)", "handover-timeout", "5"),
+    ("docs/OPERATING.md", "at most `--save-timeout` seconds (300;", "save-timeout", "300"),
+    ("README.md", "it did not finish within 5 s of being probed", "probe-timeout", "5"),
+    (
+        "SECURITY.md",
+        "By default only this machine is trusted (`--trust loopback`)",
+        "trust",
+        "loopback",
+    ),
+];
+
+/// The flags in the tables of README.md that have a column for defaults, with these.
+fn in_tables() -> Vec<(String, String)> {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    let (mut found, mut is_open) = (Vec::new(), false);
+    for line in text.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        is_open = line.starts_with('|') && (is_open || cells.get(2) == Some(&"default"));
+        let Some(flags) = cells.get(1).filter(|cell| is_open && cell.starts_with("`--")) else {
+            continue;
+        };
+        let names: Vec<&str> = flags.split(", ").collect();
+        let values: Vec<&str> = cells[2].split(", ").collect();
+        assert_eq!(names.len(), values.len(), "each flag has its default: {line}");
+        for (name, value) in names.into_iter().zip(values) {
+            let name = name.trim_matches('`').trim_start_matches("--");
+            found.push((name.split(' ').next().unwrap().to_owned(), value.replace('`', "")));
+        }
+    }
+    found
+}
+
+/// A default as `host config` prints it, from the words of a page.
+fn printed(words: &str) -> &str {
+    match words {
+        "all addresses" => "[]",
+        "off" => "0",
+        words => words.strip_suffix(" s").unwrap_or(words),
+    }
+}
+
+#[test]
+fn documented_defaults_are_in_force() {
+    let folder = tempdir().unwrap();
+    let all = settings(&host_in(folder.path(), &["config"], &[]));
+    let is = |flag: &str, value: &str| {
+        let (printed, origin) = all.get(flag).unwrap_or_else(|| panic!("no flag --{flag}"));
+        assert_eq!(printed.trim_matches('"'), value, "--{flag}");
+        assert_eq!(origin, "default");
+    };
+    let tables = in_tables();
+    assert!(tables.len() > 15, "{tables:?}");
+    for (flag, words) in &tables {
+        // Where it lies depends on who runs the host; another test looks at it.
+        if flag != "state-dir" {
+            is(flag, printed(words));
+        }
+    }
+    for (page, sentence, flag, value) in IN_SENTENCES {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        assert!(text.contains(sentence), "{page} says it no longer: {sentence}");
+        is(flag, value);
+    }
+    let limits = all.keys().filter(|flag| flag.starts_with("max-") || flag.ends_with("-timeout"));
+    let named = |flag: &String| {
+        tables.iter().any(|(one, _)| one == flag)
+            || IN_SENTENCES.iter().any(|(_, _, one, _)| one == flag)
+    };
+    let missing: Vec<&String> = limits.filter(|flag| !named(flag)).collect();
+    assert!(missing.is_empty(), "no page names their defaults: {missing:?}");
+}

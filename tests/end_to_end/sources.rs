@@ -1,0 +1,202 @@
+//! What the pages say of the sources: the messages that they explain, the order of the host's modules,
+//! and where unsafe code is.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use dropin_tests::workspace::root;
+
+/// Imports within the host against the order: who imports what.
+const UPWARDS: [(&str, &str); 1] = [
+    // The handler of signals reads the name of the command that its thread runs.
+    ("crash", "table"),
+];
+
+/// Every file of Rust under this folder of the checkout, without tests that have a file of their own.
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let (mut folders, mut found) = (vec![root().join(folder)], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() && name != "tests" {
+                folders.push(path);
+            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no sources in {folder}");
+    found
+}
+
+/// A file's code without comments, and without the tests at its end.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let end = text.find("\nmod tests {").unwrap_or(text.len());
+    let lines = text[..end].lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// The texts within quotes, those of several lines as one.
+fn quoted(code: &str) -> String {
+    let (mut texts, mut is_inside, mut chars) = (String::new(), false, code.chars().peekable());
+    while let Some(char) = chars.next() {
+        match char {
+            '\'' if !is_inside && chars.peek() == Some(&'"') => {}
+            '\\' if is_inside => match chars.next() {
+                Some('\n') => while chars.next_if(|next| next.is_whitespace()).is_some() {},
+                Some(next) => texts.push(next),
+                None => {}
+            },
+            '"' => {
+                is_inside = !is_inside;
+                texts.push('\n');
+            }
+            char if is_inside => texts.push(char),
+            _ => {}
+        }
+    }
+    texts
+}
+
+/// The fixed parts of a message as a page has it: numbers, names in quotes, dots and an error's kind
+/// stand for what differs.
+fn fixed_parts(message: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    for word in message.split(' ') {
+        let bare = word.trim_matches([':', '\'']);
+        let is_kind = bare.len() > 3 && bare.chars().all(|char| char.is_ascii_uppercase());
+        let is_name = word.starts_with('\'') && word.ends_with('\'');
+        if bare.starts_with("..") || bare.parse::<f64>().is_ok() || is_name {
+            parts.push(String::new());
+        } else if is_kind {
+            parts.extend([bare.to_owned(), String::new()]);
+        } else {
+            let part = parts.last_mut().unwrap();
+            *part = format!("{part} {bare}").trim().to_owned();
+        }
+        if bare.ends_with("..") {
+            parts.push(String::new());
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+#[test]
+fn documented_messages_occur_in_the_sources() {
+    let folders = ["host/src", "client/src", "plugin-api/src"];
+    let texts: String = folders
+        .iter()
+        .flat_map(|folder| sources(folder))
+        .map(|path| quoted(&code(&path)))
+        .collect();
+    let page = fs::read_to_string(root().join("README.md")).unwrap();
+    let table = page.split("\n## Troubleshooting\n").nth(1).expect("there is the chapter");
+    let rows = table.lines().skip_while(|line| !line.starts_with("| `"));
+    let mut count = 0;
+    for row in rows.take_while(|line| line.starts_with("| ")) {
+        let messages = row.split(" | ").next().unwrap();
+        for message in messages.split('`').skip(1).step_by(2) {
+            count += 1;
+            for part in fixed_parts(message) {
+                assert!(texts.contains(&part), "no source says '{part}', of '{message}'");
+            }
+        }
+    }
+    assert!(count > 40, "{count} messages");
+}
+
+/// The host's modules in the order of its list: each imports only what comes later.
+fn order() -> Vec<String> {
+    let text = fs::read_to_string(root().join("host/src/lib.rs")).unwrap();
+    let header: Vec<&str> = text.lines().map_while(|line| line.strip_prefix("//!")).collect();
+    let header = header.join(" ");
+    let list = header.split("downwards in this list:").nth(1).expect("there is a list");
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The modules of a crate that this code names.
+fn imports(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(group) = rest.strip_prefix('{') else {
+            found.insert(first_word(rest));
+            continue;
+        };
+        let (mut depth, mut begins) = (0, true);
+        for (at, char) in group.char_indices() {
+            match char {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => begins = true,
+                char if begins && !char.is_whitespace() => {
+                    found.insert(first_word(&group[at..]));
+                    begins = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+fn first_word(text: &str) -> String {
+    text.chars().take_while(|char| char.is_ascii_alphanumeric() || *char == '_').collect()
+}
+
+#[test]
+fn modules_of_the_host_import_downwards_only() {
+    let order = order();
+    let place = |module: &str| order.iter().position(|one| one == module);
+    let folder = root().join("host/src");
+    let code_of_lib = code(&folder.join("lib.rs"));
+    let declared: BTreeSet<&str> = code_of_lib
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
+    let listed: BTreeSet<&str> = order.iter().map(String::as_str).collect();
+    assert_eq!(listed, declared, "the list has every module");
+    assert_eq!(order.len(), listed.len(), "the list has each of them once");
+    let mut upwards = BTreeSet::new();
+    for path in sources("host/src") {
+        let inside = path.strip_prefix(&folder).unwrap().iter().next().unwrap();
+        let module = inside.to_str().unwrap().trim_end_matches(".rs");
+        let Some(its) = place(module) else { continue };
+        for import in imports(&code(&path)) {
+            if place(&import).is_some_and(|place| place < its) {
+                upwards.insert((module.to_owned(), import));
+            }
+        }
+    }
+    let allowed = UPWARDS.map(|(module, import)| (module.to_owned(), import.to_owned()));
+    assert_eq!(upwards, BTreeSet::from(allowed));
+}
+
+#[test]
+fn unsafe_code_is_where_the_table_says() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let table = page.split("\nThe unsafe code is in four files").nth(1).expect("there is a table");
+    let rows = table.lines().skip_while(|line| !line.starts_with("| `"));
+    let named: BTreeSet<String> = rows
+        .take_while(|line| line.starts_with("| `"))
+        .map(|row| row.split('`').nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(named.len(), 4, "{named:?}");
+    let folders = ["host/src", "client/src", "plugin-api/src", "plugins", "xtask/src"];
+    let files = folders.iter().flat_map(|folder| sources(folder));
+    let found: BTreeSet<String> = files
+        .filter(|path| code(path).lines().any(is_unsafe))
+        .map(|path| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(found, named);
+}
+
+fn is_unsafe(line: &str) -> bool {
+    ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"].iter().any(|one| line.contains(one))
+}
