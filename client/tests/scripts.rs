@@ -196,7 +196,7 @@ fn ctrl_c_ends_a_script_with_status_130() {
         // No reply: the client waits until somebody interrupts it.
         assert_eq!(talk.command(), None);
     });
-    let mut child = client(port).args(["s", "linger"]).spawn().unwrap();
+    let mut child = client(&port).args(["s", "linger"]).spawn().unwrap();
     assert_eq!(asked.recv_timeout(fake::PATIENCE).unwrap().unwrap(), ["linger"]);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let status = child.wait().unwrap();

@@ -142,7 +142,7 @@ fn lost_session_returns_with_login_after_growing_pauses() {
             }
         }
     });
-    let mut terminal = Terminal::start(port, &["s"]);
+    let mut terminal = Terminal::start(&port, &["s"]);
     terminal.expect("> ");
     terminal.type_text("auth alice secret\r");
     terminal.expect("OK\r\n");
