@@ -71,6 +71,8 @@ fn killed_session_ends_beside_running_worker() {
     assert_eq!(admin.ask(&["client", "kill", &id]), Frame::ok());
     stuck.wait_for_end();
     host.wait_for_log(&format!("session {id} from {}: ended by session ", stuck.local()));
+    let said = format!("ERR session {id} is ended already, its worker has not returned");
+    assert_eq!(admin.ask(&["client", "kill", &id]), Frame::error(&said));
     // One that rests is told why.
     let mut idle = Lines::connect(&host);
     let id = idle.ask("client id");

@@ -4,7 +4,7 @@ use std::{fmt::Write, net::SocketAddr, sync::Arc};
 
 use crate::{
     access::keys::{Key, Role},
-    entry::SessionEntry,
+    entry::{Dismissal, SessionEntry},
     table::{Call, Flow},
     wire::Encoder,
 };
@@ -97,6 +97,8 @@ fn kill(call: &Call<'_>, reply: &mut Encoder) {
     let is_meant = |one: &Arc<SessionEntry>| id == Some(one.id) || peer == Some(one.peer);
     let mut sessions = call.shared.sessions.all();
     sessions.retain(|one| is_meant(one) && !(is_filter && one.id == call.session.id));
+    let is_ended = !sessions.is_empty();
+    sessions.retain(|one| one.dismissal() != Some(Dismissal::Killed));
     for session in &sessions {
         let (by, from) = (call.session.id, session.peer);
         log::info!("session {} from {from}: ended by session {by} (client kill)", session.id);
@@ -104,6 +106,10 @@ fn kill(call: &Call<'_>, reply: &mut Encoder) {
     }
     match sessions.len() {
         count if is_filter => reply.integer(i64::try_from(count).unwrap_or(i64::MAX)),
+        0 if is_ended => {
+            let message = format!("session {name} is ended already, its worker has not returned");
+            reply.error("ERR", message.as_bytes());
+        }
         0 => reply.error("ERR", format!("there is no session {name}").as_bytes()),
         _ => reply.ok(),
     }

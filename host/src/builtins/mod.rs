@@ -26,7 +26,13 @@ use crate::{
 
 const ALL: [(&str, &str, Door, &str, Builtin); 13] = [
     ("auth", "NAME_OR_KEY [KEY]", Door::Anyone, "Proves who you are.", auth::run),
-    ("client", "SUBCOMMAND [ARGUMENT..]", Door::Known, "Shows or names this session.", client::run),
+    (
+        "client",
+        "SUBCOMMAND [ARGUMENT..]",
+        Door::Known,
+        "Shows, names, cancels or ends sessions.",
+        client::run,
+    ),
     ("close", "", Door::Anyone, "Ends this session.", close),
     ("command", "[SUBCOMMAND] [ARGUMENT..]", Door::Known, "Describes the commands.", command::run),
     ("hello", "[VERSION] [OPTION..]", Door::Anyone, "Chooses the protocol and greets.", hello::run),

@@ -12,6 +12,8 @@ use dropin_tests::{
 
 use super::{replace, with_version};
 
+const CALLED_OFF: &str = "plugin 'keeper' goes on serving, its disabling is called off";
+
 /// A host with a keeper that keeps pearls, and a session whose call ends when `gate` is there.
 fn held(flags: &[&str]) -> (Host, Lines, PathBuf) {
     let setup = Setup::new().flags(&["--probe-timeout", "60"]).flags(flags);
@@ -93,7 +95,7 @@ fn forced_disable_keeps_state_beside_running_call() {
     assert!(said.contains(" 'plugin disable keeper force' makes it now"), "{said}");
     assert_eq!(client.ask("kept"), "pearls");
     // It is called off by the opposite.
-    assert_eq!(client.ask("plugin enable keeper"), "plugin 'keeper' is serving already");
+    assert_eq!(client.ask("plugin enable keeper"), CALLED_OFF);
     assert_eq!(waiting(&host), None);
     assert_eq!(client.ask("plugin disable keeper force"), "plugin 'keeper' is disabled");
     assert_eq!(client.ask("plugin enable keeper"), "plugin 'keeper' serves generation 2");
@@ -168,7 +170,7 @@ fn replacement_outlives_disabling_called_off() {
     wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
     let mut client = Lines::connect(&host);
     assert!(client.ask("plugin disable keeper").contains(": its disabling waits "));
-    assert_eq!(client.ask("plugin enable keeper"), "plugin 'keeper' is serving already");
+    assert_eq!(client.ask("plugin enable keeper"), CALLED_OFF);
     is_swapped_when_released(&host, holder, &gate);
 }
 

@@ -98,7 +98,9 @@ impl Manager {
         let disabling = |other: &str, change: &Change| {
             other == plugin && matches!(change, Change::Withdraw { disable: true, .. })
         };
-        if let Some(mut asked) = self.drop_pending(disabling) {
+        let called_off = self.drop_pending(disabling);
+        let is_called_off = called_off.is_some();
+        if let Some(mut asked) = called_off {
             asked.answer(&Err(format!("plugin '{plugin}' was enabled before it was disabled")));
         }
         let slot = self.slots.get_mut(plugin)?;
@@ -108,7 +110,10 @@ impl Manager {
             let path = self.shared.config.plugins.join(&slot.file);
             self.retries.later(&path, Instant::now());
         }
-        let serving = format!("plugin '{plugin}' is serving already");
+        let serving = match is_called_off {
+            true => format!("plugin '{plugin}' goes on serving, its disabling is called off"),
+            false => format!("plugin '{plugin}' is serving already"),
+        };
         slot.serving.is_some().then_some(Ok(Told::Done(serving)))
     }
 
