@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use socket2::{Domain, Socket, Type};
 
 /// A port of the loopback addresses that no other process is given for as long as this lives. Until
-/// a host listens there, and again when it has ended, connections are refused.
+/// a host listens there, and again when it has ended, connections are refused. Windows lets nobody
+/// listen at a port that is held, so that there it is only one that was free.
 pub struct Port {
     number: u16,
     /// Bound, and never listening.
-    _sockets: [Socket; 2],
+    _sockets: Option<[Socket; 2]>,
 }
 
 impl Port {
@@ -24,7 +25,7 @@ impl Port {
             let four = bind(Domain::IPV4, (Ipv4Addr::LOCALHOST, 0).into())?;
             let number = four.local_addr().ok()?.as_socket()?.port();
             let six = bind(Domain::IPV6, (Ipv6Addr::LOCALHOST, number).into())?;
-            Some(Self { number, _sockets: [four, six] })
+            Some(Self { number, _sockets: Some([four, six]).filter(|_| cfg!(unix)) })
         });
         held.expect("a port is free")
     }
