@@ -4,7 +4,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `NAME.state` | the state that was saved last, see [`state_file`](super::state_file) |
+//! | `NAME.state` | the state that was saved last, see [`state_file`] |
 //! | `NAME.state.1` | the one before it |
 //! | `NAME.state.new` | a whole state that could not be put in place, since somebody else had `NAME.state` |
 //! | `NAME.draft` | being written |
