@@ -5,7 +5,7 @@
 //! `managing` and `scrape`; `server`; `service`; `session`; `start_error`; `pool`, `threads`, `joiner`, `overtime` and
 //! `input`; `plugins`; `builtins`; `running_call`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
 //! `shutdown`, `state_dir` and `listen`; `crash`; `client_memory`; `entry`; `logging` and `config`; `access`; `metrics` and
-//! `throttle`; `wire`; `program` and `platform`.
+//! `throttle`; `wire`; `nearest`, `program` and `platform`.
 
 pub mod access;
 pub mod builtins;
@@ -25,6 +25,7 @@ pub mod listen;
 pub mod logging;
 mod managing;
 pub mod metrics;
+mod nearest;
 pub mod news;
 mod overtime;
 mod pages;

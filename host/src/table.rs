@@ -9,6 +9,7 @@ use crate::{
     access::standing::{Door, Standing, Wanted},
     entry::SessionEntry,
     metrics::Series,
+    nearest::nearest,
     news::{Subscription, Topic},
     progress::Progress,
     shared::Shared,
@@ -228,19 +229,9 @@ impl Table {
     #[must_use]
     pub fn nearest(&self, name: &[u8], standing: &Standing) -> Option<&str> {
         let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= MAX_NAME)?;
-        let name = name.to_ascii_lowercase();
-        let most = match name.len() {
-            0..=2 => return None,
-            3..=5 => 1,
-            _ => 2,
-        };
-        self.commands
-            .values()
-            .filter(|command| standing.may_run(command.wanted()))
-            .map(|command| (strsim::osa_distance(&name, &command.name), command.name.as_str()))
-            .filter(|(distance, _)| *distance <= most)
-            .min()
-            .map(|(_, nearest)| nearest)
+        let commands = self.commands.values();
+        let allowed = commands.filter(|command| standing.may_run(command.wanted()));
+        nearest(&name.to_ascii_lowercase(), allowed.map(|command| command.name.as_str()))
     }
 
     /// All commands that may be run, by name.

@@ -2,6 +2,8 @@
 
 use clap::Command;
 
+use crate::nearest::nearest;
+
 /// How all variables of both programs begin.
 const PREFIX: &str = "DROPIN_";
 
@@ -18,33 +20,28 @@ const OF_THE_CLIENT: [&str; 6] = [
     "DROPIN_LAN_ADDRESS",
 ];
 
-/// What to say about variables of these names that are probably misspelt, one line each.
+/// Returns a warning, one line, for each of these variables that is probably misspelt.
 pub fn misspelt(names: impl Iterator<Item = String>) -> Vec<String> {
     let known = known(&super::command());
     let warnings = names.filter_map(|name| {
         // There they mean the same in small letters.
         let name = if cfg!(windows) { name.to_ascii_uppercase() } else { name };
-        let nearest = nearest(&name, &known)?;
+        let nearest = meant(&name, &known)?;
         Some(format!("{name} means nothing to the host, did you mean {nearest}?"))
     });
     warnings.collect()
 }
 
-fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+fn meant<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     let rest = name.strip_prefix(PREFIX)?;
     let is_known = known.iter().any(|known| known == name) || OF_THE_CLIENT.contains(&name);
     if is_known || name.starts_with(OF_TESTS) {
         return None;
     }
-    let most = match rest.len() {
-        0..=2 => return None,
-        3..=5 => 1,
-        _ => 2,
-    };
-    let capitals = name.to_ascii_uppercase();
-    let distances = known.iter().map(|known| (strsim::osa_distance(&capitals, known), known));
-    let near = distances.filter(|(distance, _)| *distance <= most).min();
-    near.map(|(_, known)| known.as_str())
+    // All begin alike, which is not what somebody mistypes.
+    let rests = known.iter().filter_map(|known| known.strip_prefix(PREFIX));
+    let near = nearest(&rest.to_ascii_uppercase(), rests)?;
+    known.iter().map(String::as_str).find(|known| known.strip_prefix(PREFIX) == Some(near))
 }
 
 /// The host's own variables, in every subcommand.
