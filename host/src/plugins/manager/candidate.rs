@@ -21,7 +21,7 @@ pub(super) struct Candidate {
     pub(super) is_rollback: bool,
 }
 
-/// What is asked for a file or a plugin, and by whom.
+/// A request for a file or a plugin, and those who made it.
 #[derive(Default)]
 pub(super) struct Asked {
     /// Takes the file even if its content is the same as before.

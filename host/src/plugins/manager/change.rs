@@ -76,7 +76,7 @@ impl Pending {
         }
     }
 
-    /// What is to be served, where something is.
+    /// The library that is to be served, if there is one.
     pub(super) fn candidate(&mut self) -> Option<&mut Candidate> {
         match &mut self.change {
             Change::Replace(candidate, _) => Some(candidate),
@@ -84,7 +84,7 @@ impl Pending {
         }
     }
 
-    /// What it is, and what it waits for.
+    /// Describes the change and the calls that it waits for.
     pub(super) fn describe(&self) -> String {
         let what = match &self.change {
             Change::Replace(candidate, manifest) => {

@@ -19,11 +19,11 @@ use crate::{
     },
 };
 
-/// What a new generation takes over, from calls held back to the swap.
+/// A takeover by a new generation, from calls held back to the swap.
 struct Takeover {
     /// The generation before, of the same plugin.
     old: Option<Arc<Generation>>,
-    /// What was served from the same file as another plugin, and goes in the same step.
+    /// Another plugin that was served from the same file, and goes in the same step.
     renamed: Option<Arc<Generation>>,
     /// Those of the two that keep state, without running calls.
     quiet: [Option<Quiet>; 2],

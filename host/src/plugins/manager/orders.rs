@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     desk::{Answer, Order, Told},
-    plugins::folder,
+    plugins::{folder, manifest::Manifest, shadow::Shadow},
 };
 
 impl Manager {
@@ -41,9 +41,9 @@ impl Manager {
                 Err(problem) => Err(problem),
             },
             Order::Rollback { force } => match self.code_before(plugin) {
-                Ok(candidate) => {
+                Ok((code, manifest)) => {
                     let asked = Asked::by_operator(force, reply);
-                    return self.roll_back(plugin, Candidate { asked, ..candidate });
+                    return self.roll_back(plugin, code, manifest, asked);
                 }
                 Err(problem) => Err(problem),
             },
@@ -117,29 +117,25 @@ impl Manager {
         slot.serving.is_some().then_some(Ok(Told::Done(serving)))
     }
 
-    /// A copy of the code that was served before, and nobody who asks for it yet.
-    fn code_before(&self, plugin: &str) -> Result<Candidate, String> {
+    /// The code that was served before.
+    fn code_before(&self, plugin: &str) -> Result<(Arc<Shadow>, Manifest), String> {
         let slot = self.slots.get(plugin).ok_or_else(|| no_plugin(plugin))?;
-        let (code, _) = slot
+        let before = slot
             .code_before()
             .ok_or_else(|| format!("plugin '{plugin}' has no generation before this one"))?;
         if slot.disabled {
             return Err(format!("plugin '{plugin}' is disabled; enable it"));
         }
-        Ok(Candidate {
-            path: self.shared.config.plugins.join(&slot.file),
-            shadow: code,
-            started: Instant::now(),
-            asked: Asked::default(),
-            is_rollback: true,
-        })
+        Ok(before)
     }
 
     /// Puts back the code that was served before.
-    fn roll_back(&mut self, plugin: &str, mut candidate: Candidate) {
-        let manifest = self.slots.get(plugin).and_then(|slot| Some(slot.code_before()?.1));
-        let Some(manifest) = manifest else { return };
-        match self.shadows.copy_again(&candidate.shadow) {
+    fn roll_back(&mut self, plugin: &str, code: Arc<Shadow>, manifest: Manifest, asked: Asked) {
+        let (started, copy) = (Instant::now(), self.shadows.copy_again(&code));
+        let file = self.slots.get(plugin).map(|slot| slot.file.as_str()).unwrap_or_default();
+        let path = self.shared.config.plugins.join(file);
+        let mut candidate = Candidate { path, shadow: code, started, asked, is_rollback: true };
+        match copy {
             Ok(copy) => {
                 candidate.shadow = Arc::new(copy);
                 self.submit(plugin.to_owned(), Change::Replace(candidate, manifest));

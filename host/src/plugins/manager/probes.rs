@@ -84,7 +84,7 @@ impl Probes {
         Some(candidate)
     }
 
-    /// What is being probed, or waits for it.
+    /// The candidates that are being probed, or wait for it.
     pub(super) fn candidates(&mut self) -> impl Iterator<Item = &mut Candidate> {
         self.candidates.iter_mut().map(|(_, candidate, _)| candidate)
     }

@@ -21,7 +21,7 @@ use crate::plugins::{
     saves::{Saves, Stage},
 };
 
-/// What there is, at the least, to unload everything when the host ends.
+/// The least time to unload everything when the host ends.
 pub const LAST_UNLOADS: Duration = Duration::from_secs(2);
 
 /// How long running calls are waited for before a state is saved beside them: they have had the

@@ -36,36 +36,34 @@ impl Manager {
         }
     }
 
-    /// What in a file is new, copied and verified; `None` where there is nothing to be probed.
+    /// Copies and verifies the content of a file; `None` where there is nothing to be probed.
     fn prepare(&mut self, path: &Path, mut asked: Asked) -> Option<Candidate> {
         let started = Instant::now();
-        let fresh = self.fresh_copy(path, asked.anew);
-        if let Ok(None) = fresh {
+        match self.fresh_copy(path, asked.anew) {
             // Gone, or the same as before, which may be on its way.
-            asked.answer(&Err(format!("{} is not there", path.display())));
-            if asked.is_change {
-                self.note_change(path);
+            Ok(None) => {
+                asked.answer(&Err(format!("{} is not there", path.display())));
+                if asked.is_change {
+                    self.note_change(path);
+                }
+                self.retries.forget(path);
+                None
             }
-            self.retries.forget(path);
-            return None;
-        }
-        // What lay there before is not what lies there now.
-        if let Some(earlier) = self.cancel(path) {
-            asked.take_over(earlier);
-            // What was on its way was not taken: with other rights, say, it is new.
-            if fresh.is_err() {
-                self.files.remove(path);
-            }
-        }
-        match fresh {
-            Ok(None) => None,
             Ok(Some(shadow)) => {
+                if let Some(earlier) = self.cancel(path) {
+                    asked.take_over(earlier);
+                }
                 let (path, shadow) = (path.to_owned(), Arc::new(shadow));
                 // Touched again, it is the same.
                 self.files.insert(path.clone(), Seen { hash: shadow.hash(), waits: Waits::No });
                 Some(Candidate { path, shadow, started, asked, is_rollback: false })
             }
             Err(refusal) => {
+                if let Some(earlier) = self.cancel(path) {
+                    asked.take_over(earlier);
+                    // The earlier content was not served: with other rights, say, it is new.
+                    self.files.remove(path);
+                }
                 let plugin = self.served_from(&file_name(path));
                 let took = started.elapsed();
                 self.tell_not_taken(path, asked, Refused { plugin, refusal, took });
