@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs,
+    path::PathBuf,
 };
 
 use toml_edit::DocumentMut;
@@ -94,12 +95,7 @@ impl Kept {
     /// # Errors
     /// The file cannot be read, or is not of the form that it has to have.
     pub fn read() -> Result<Self, TaskError> {
-        let path = cargo::root().join("tests").join("left-out.toml");
-        let text = fs::read_to_string(&path);
-        let text = text.map_err(|error| TaskError::Io("read", path.clone(), error))?;
-        Self::parse(&text).map_err(|why| {
-            TaskError::Refused(format!("cannot read the numbers of {}: {why}", path.display()))
-        })
+        Self::parse(&text()?).map_err(|why| malformed(&why))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -153,6 +149,42 @@ impl Kept {
     pub fn judge_part_of_wine(&self, out: &LeftOut) -> Result<(), TaskError> {
         refuse(compare(&out.numbers(), &self.wine, false))
     }
+}
+
+/// Keeps the numbers of a whole run under Wine, whatever they are.
+///
+/// # Errors
+/// The file cannot be read or written, or is no TOML.
+pub fn keep_wine(out: &LeftOut, ran: &Numbers) -> Result<(), TaskError> {
+    let kept = with_wine(&text()?, &out.numbers(), ran).map_err(|why| malformed(&why))?;
+    fs::write(path(), kept).map_err(|error| TaskError::Io("write", path(), error))
+}
+
+/// Returns the file's text with these numbers under Wine.
+fn with_wine(text: &str, out: &Numbers, ran: &Numbers) -> Result<String, String> {
+    let mut document: DocumentMut = text.parse().map_err(|error| format!("{error}"))?;
+    for (name, numbers) in [("wine", out), ("wine-ran", ran)] {
+        let table = document.get_mut(name).and_then(|item| item.as_table_mut());
+        let table = table.ok_or(format!("there is no table '{name}'"))?;
+        table.clear();
+        for (key, number) in numbers {
+            let number = i64::try_from(*number).map_err(|error| format!("{error}"))?;
+            table.insert(key, toml_edit::value(number));
+        }
+    }
+    Ok(document.to_string())
+}
+
+fn path() -> PathBuf {
+    cargo::root().join("tests").join("left-out.toml")
+}
+
+fn text() -> Result<String, TaskError> {
+    fs::read_to_string(path()).map_err(|error| TaskError::Io("read", path(), error))
+}
+
+fn malformed(why: &str) -> TaskError {
+    TaskError::Refused(format!("cannot take the numbers of {}: {why}", path().display()))
 }
 
 /// Says which reasons leave out more tests than they may, and where the numbers must be exact which

@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use super::*;
 
 /// Two programs of tests, the first among the output of what its tests start.
@@ -141,6 +139,17 @@ fn wine_leaves_out_exactly_the_kept_number() {
     let part = |number| wrong(kept().judge_part_of_wine(&run(&[("needs redis-cli", number)])));
     assert_eq!(part(4), [""; 0]);
     assert_eq!(part(6), ["'needs redis-cli' leaves out 6 tests, and may leave out 5"]);
+}
+
+#[test]
+fn numbers_of_wine_are_kept_beside_comments() {
+    let text = format!("# All of them.{KEPT}# The last.\n");
+    let (out, ran) = (numbers(&[("needs nc", 1)]), numbers(&[("host lib host", 7)]));
+    let text = with_wine(&text, &out, &ran).unwrap();
+    assert!(text.contains("# All of them.") && text.contains("# The last."), "{text}");
+    let kept = Kept::parse(&text).unwrap();
+    assert_eq!((kept.wine, kept.wine_ran), (out, ran));
+    assert_eq!(kept.linux, numbers(&[("a part", 2)]));
 }
 
 #[test]
