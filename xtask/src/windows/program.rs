@@ -125,6 +125,7 @@ test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out
         assert!(report.said("a::fails").contains("assertion failed: one"));
         assert!(!report.said("a::fails").contains("os error 1359"));
         assert!(report.said("a::fails_too").contains("os error 1359"));
+        assert!(!report.said("a::fails_too").contains("a::fails"), "that is the list of them");
         assert_eq!(report.said("a::works"), "");
     }
 
