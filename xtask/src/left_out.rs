@@ -119,8 +119,8 @@ impl Kept {
         })
     }
 
-    /// Judges a run of `cargo test`. `is_strict`: no tool or right may be missing. `is_whole`: every
-    /// test was to run.
+    /// Judges a run of `cargo test`. `is_strict`: no tool or right may be missing. `is_whole`: all
+    /// tests were to run.
     ///
     /// # Errors
     /// Which reasons have other numbers than they may have.

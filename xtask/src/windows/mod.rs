@@ -48,9 +48,9 @@ pub struct Windows {
     tests: Vec<String>,
 }
 
-/// Builds everything for Windows and runs the tests under Wine. A test that fails is run once more by
-/// itself where its output has Wine's own word that it is Wine's fault, and at most three are: under
-/// Wine, starting a process fails now and then.
+/// Builds everything for Windows and runs the tests under Wine. A test that fails is run once more
+/// by itself where its output has Wine's own word that it is Wine's fault, and at most three are:
+/// under Wine, starting a process fails now and then.
 ///
 /// # Errors
 /// What is missing, what does not build, which tests fail or are left out, or that it is Wine that
