@@ -1,7 +1,7 @@
 //! Tools that not every machine has.
 //!
-//! A test that needs one says so by `#[cfg_attr(not(tool = ".."), ignore = "needs ..")]`: it counts as
-//! ignored where the build script has not found it, and fails where it runs all the same.
+//! A test that needs one has `#[cfg_attr(not(tool = ".."), ignore = "needs ..")]`: it is ignored
+//! where the build script has not found the tool, and fails where it runs all the same.
 
 use std::{
     io::{Read, Write},
