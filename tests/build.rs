@@ -3,11 +3,9 @@
 
 use std::{
     env,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
-
-#[path = "src/found.rs"]
-mod found;
 
 /// The tools that tests need, as `cfg(tool = "..")`.
 const TOOLS: [&str; 19] = [
@@ -40,7 +38,6 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(tool, values({}))", quoted(&TOOLS));
     println!("cargo::rustc-check-cfg=cfg(right, values({}))", quoted(&RIGHTS));
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=src/found.rs");
     println!("cargo::rerun-if-env-changed=PATH");
     println!("cargo::rerun-if-env-changed=DROPIN_TEST_ALL");
     let is_native = env::var("HOST") == env::var("TARGET");
@@ -74,11 +71,19 @@ fn has_tool(tool: &str, is_native: bool) -> bool {
     if !is_native {
         return tool == "cc";
     }
-    let file = found::find(tool);
+    let file = find(tool);
     if let Some(file) = &file {
         println!("cargo::rerun-if-changed={}", file.display());
     }
     file.is_some() || tool == "cargo" || (tool == "cc" && cfg!(windows))
+}
+
+/// The file of a tool, in the folders of `PATH` and in those of the system's owner.
+fn find(tool: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let name = Path::new(tool).with_extension(env::consts::EXE_EXTENSION);
+    env::split_paths(&path).chain(sbin).map(|folder| folder.join(&name)).find(|file| file.is_file())
 }
 
 fn has_right(right: &str) -> bool {

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use dropin_tests::{Host, SHIPPED, require, tool};
+use dropin_tests::{Host, SHIPPED, tool};
 
 use crate::client_program::{client, good, run};
 
@@ -69,9 +69,6 @@ fn replies_of_plugins_in_every_form() {
 #[test]
 #[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
 fn pipes_on_both_sides() {
-    if !require("bash") {
-        return;
-    }
     let host = Host::start(&SHIPPED);
     gives(&host, "printf 'a\\nb\\n' | client s -x set page | cat", "OK\n0 0 0\n");
     gives(&host, "client s --json get page", "\"a\\nb\\n\"\n0\n");

@@ -59,9 +59,6 @@ tab client places --j
 #[test]
 #[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
 fn bash_completes_options_tasks_and_places() {
-    if !tool::require("bash") {
-        return;
-    }
     let script = [printed(&["completion", "bash"]), ASK_BASH.into()].concat();
     let output = tool::run(Command::new("bash").args(["--norc", "-s"]), &script);
     is_silent(&output);
@@ -78,9 +75,6 @@ fn bash_completes_options_tasks_and_places() {
 #[test]
 #[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
 fn bash_completes_a_client_of_another_name() {
-    if !tool::require("bash") {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("my-client");
     std::os::unix::fs::symlink(client(&[], &[]).get_program(), &program).unwrap();
@@ -97,9 +91,6 @@ fn bash_completes_a_client_of_another_name() {
 #[test]
 #[cfg_attr(not(tool = "zsh"), ignore = "needs zsh")]
 fn zsh_takes_its_script() {
-    if !tool::require("zsh") {
-        return;
-    }
     let script = kept(&printed(&["completion", "zsh"]));
     is_silent(&tool::run(Command::new("zsh").arg("-n").arg(script.path()), b""));
     let line = "autoload -Uz compinit; compinit -u -D; source \"$1\"; print -- $_comps[client]";
@@ -112,9 +103,6 @@ fn zsh_takes_its_script() {
 #[test]
 #[cfg_attr(not(tool = "fish"), ignore = "needs fish")]
 fn fish_completes_places() {
-    if !tool::require("fish") {
-        return;
-    }
     let script = kept(&printed(&["completion", "fish"]));
     let line = "source $argv[1]; complete -C 'client ho'; complete -C 'client s --laten'";
     let home = tempfile::tempdir().unwrap();
@@ -129,9 +117,6 @@ fn fish_completes_places() {
 #[test]
 #[cfg_attr(not(tool = "groff"), ignore = "needs groff")]
 fn the_manual_page_is_set_without_complaint() {
-    if !tool::require("groff") {
-        return;
-    }
     let page = printed(&["man"]);
     // Without the overstriking that makes bold letters of some.
     let plain = ["-man", "-Tascii", "-ww", "-P-c", "-P-b", "-P-o", "-P-u"];

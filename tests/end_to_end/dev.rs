@@ -67,9 +67,6 @@ fn save(folder: &Path, code: &str) {
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn what_is_saved_is_built_and_served_and_what_does_not_build_changes_nothing() {
-    if !workspace::has_cargo() {
-        return;
-    }
     let (folder, code, _alone) = a_crate("tally");
     let mut host = Setup::new().develop(folder.path()).start();
     let line = host.wait_for_log("dev: plugin tally, generation 1, serves, ");
@@ -114,9 +111,6 @@ fn what_is_saved_is_built_and_served_and_what_does_not_build_changes_nothing() {
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_plugins_folder_that_is_named_is_used_and_stays() {
-    if !workspace::has_cargo() {
-        return;
-    }
     let (folder, _, _alone) = a_crate("tally-kept");
     let plugins = folder.path().join("dropped");
     let flags = ["--plugins", plugins.to_str().unwrap()];
@@ -159,9 +153,6 @@ fn the_end_of_the_host_is_the_end_of_cargo() {
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_crate_that_gives_no_library_is_told_what_it_lacks() {
-    if !workspace::has_cargo() {
-        return;
-    }
     let (folder, code, _alone) = a_crate("tally-lib");
     let manifest = folder.path().join("Cargo.toml");
     let text = fs::read_to_string(&manifest).unwrap();

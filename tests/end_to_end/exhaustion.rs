@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use dropin_tests::{Host, LIMIT, Lines, Setup, require, wait_until};
+use dropin_tests::{Host, LIMIT, Lines, Setup, wait_until};
 
 /// A host that may open this many files more than it has open when it serves.
 fn with_files(more: usize) -> Host {
@@ -27,9 +27,6 @@ fn exhaust(host: &Host) -> Vec<Lines> {
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
 fn out_of_files_the_host_turns_newcomers_away_and_serves_who_is_there() {
-    if !require("prlimit") {
-        return;
-    }
     let host = with_files(12);
     let mut clients = exhaust(&host);
     for _ in 0..3 {
@@ -42,9 +39,6 @@ fn out_of_files_the_host_turns_newcomers_away_and_serves_who_is_there() {
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
 fn out_of_files_the_host_recovers_when_clients_leave() {
-    if !require("prlimit") {
-        return;
-    }
     let host = with_files(12);
     let mut clients = exhaust(&host);
     let mut first = clients.remove(0);
@@ -60,9 +54,6 @@ fn out_of_files_the_host_recovers_when_clients_leave() {
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
 fn out_of_files_the_host_still_ends_in_order() {
-    if !require("prlimit") {
-        return;
-    }
     let mut host = with_files(12);
     let mut clients = exhaust(&host);
     assert_eq!(clients[0].ask("ks"), "OK");
@@ -72,9 +63,6 @@ fn out_of_files_the_host_still_ends_in_order() {
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
 fn too_few_files_for_the_sessions_are_warned_of() {
-    if !require("prlimit") {
-        return;
-    }
     let start = |sessions: &str| {
         let setup = Setup::new().flags(&["--max-sessions", sessions]);
         setup.started_by(&["prlimit", "--nofile=200"]).start()

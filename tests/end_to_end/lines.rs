@@ -1,6 +1,6 @@
 //! Plain lines, as a person types them.
 
-use dropin_tests::{Host, Lines, require, tool};
+use dropin_tests::{Host, Lines, tool};
 
 #[test]
 fn a_line_is_a_command_and_its_reply_is_a_line() {
@@ -86,9 +86,6 @@ fn text_is_passed_on_byte_for_byte() {
 #[test]
 #[cfg_attr(not(tool = "nc"), ignore = "needs nc")]
 fn nc_gets_plain_text() {
-    if !require("nc") {
-        return;
-    }
     let host = Host::start(&["text"]);
     for (family, address) in [("-4", "127.0.0.1"), ("-6", "::1")] {
         let mut nc = std::process::Command::new("nc");

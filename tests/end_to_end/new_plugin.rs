@@ -67,9 +67,6 @@ fn one_command_makes_a_plugin_that_is_tested_and_served_at_once() {
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn the_template_needs_no_workspace() {
-    if !workspace::has_cargo() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     workspace::from_template(folder.path(), "shout");
     let tested = workspace::cargo(folder.path(), &["test"]);
@@ -84,9 +81,6 @@ fn the_template_needs_no_workspace() {
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn the_template_is_formatted_as_everything_here() {
-    if !workspace::has_cargo() {
-        return;
-    }
     files::close_to_others();
     let folder = tempfile::tempdir().unwrap();
     workspace::from_template(folder.path(), "shout");

@@ -3,7 +3,7 @@
 
 use std::{env::consts::ARCH, fs};
 
-use dropin_tests::{Host, LIMIT, Lines, Setup, built, files, require, setup::run_host, wait_until};
+use dropin_tests::{Host, LIMIT, Lines, Setup, built, files, setup::run_host, wait_until};
 
 /// A host with the text plugin, and before and after it a file that it must refuse. Returns what
 /// the log says of that.
@@ -109,9 +109,6 @@ fn a_library_for_another_processor() {
 #[test]
 #[cfg_attr(not(tool = "mkfifo"), ignore = "needs mkfifo")]
 fn a_pipe_that_is_called_like_a_library() {
-    if !require("mkfifo") {
-        return;
-    }
     let (setup, name) = (Setup::new(), built::library_name("pipe"));
     let mut mkfifo = std::process::Command::new("mkfifo");
     assert!(mkfifo.arg(setup.plugins_folder().join(&name)).status().unwrap().success());
@@ -139,9 +136,6 @@ fn a_link_to_a_library_is_served() {
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_library_that_is_no_plugin() {
-    if !files::has_compiler() {
-        return;
-    }
     let why = refused_bytes(&files::compile_c("int answer(void) { return 42; }"));
     assert!(why.starts_with("it exports no plugin: it needs plugin_api's `plugin!`"), "{why}");
 }
@@ -149,9 +143,6 @@ fn a_library_that_is_no_plugin() {
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_library_that_crashes_in_its_constructor() {
-    if !files::has_compiler() {
-        return;
-    }
     let crash = "__attribute__((constructor)) static void run(void) { __builtin_trap(); }";
     let why = refused_bytes(&files::compile_c(crash));
     // The loader of Windows catches what goes wrong there.
@@ -166,9 +157,6 @@ fn a_library_that_crashes_in_its_constructor() {
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_library_that_exits_in_its_constructor() {
-    if !files::has_compiler() {
-        return;
-    }
     for status in [0, 7] {
         let exit = format!(
             "#include <stdlib.h>\n__attribute__((constructor)) static void run(void) {{ exit({status}); }}"
@@ -182,9 +170,6 @@ fn a_library_that_exits_in_its_constructor() {
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_library_that_hangs_in_its_constructor() {
-    if !files::has_compiler() {
-        return;
-    }
     let hang = "#include <unistd.h>\n\
                 __attribute__((constructor)) static void run(void) { for (;;) sleep(1); }";
     let name = built::library_name("a-bad-one");
@@ -198,9 +183,6 @@ fn a_library_that_hangs_in_its_constructor() {
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_library_that_talks_while_it_is_probed() {
-    if !files::has_compiler() {
-        return;
-    }
     let talk = "#include <stdio.h>\n\
                 __attribute__((constructor)) static void run(void) { puts(\"OK: all is well\"); }";
     let name = built::library_name("a-bad-one");

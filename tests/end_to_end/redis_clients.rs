@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, process::Command};
 
-use dropin_tests::{Host, SHIPPED, require, tool};
+use dropin_tests::{Host, SHIPPED, tool};
 use redis::{Connection, ErrorKind, Value, cmd, pipe};
 
 /// A connection by the `redis` library.
@@ -97,9 +97,6 @@ fn the_redis_librarys_names_show_up_in_client_list() {
 #[test]
 #[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn redis_cli_runs_one_command() {
-    if !require("redis-cli") {
-        return;
-    }
     let host = Host::start(&SHIPPED);
     for version in ["-2", "-3"] {
         let ask = |words: &[&str]| redis_cli(&host, &[&[version], words].concat(), "");
@@ -116,9 +113,6 @@ fn redis_cli_runs_one_command() {
 #[test]
 #[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn redis_cli_runs_what_is_typed_in() {
-    if !require("redis-cli") {
-        return;
-    }
     let host = Host::start(&SHIPPED);
     let typed = "set a 1\nincr a\necho \"two words\"\n";
     assert_eq!(redis_cli(&host, &[], typed), "OK\n2\ntwo words\n");
@@ -127,9 +121,6 @@ fn redis_cli_runs_what_is_typed_in() {
 #[test]
 #[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn redis_cli_pipes_commands_in_bulk() {
-    if !require("redis-cli") {
-        return;
-    }
     let host = Host::start(&["store", "text"]);
     let commands = "*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n".repeat(1_000);
     let said = redis_cli(&host, &["--pipe"], &commands);
@@ -140,9 +131,6 @@ fn redis_cli_pipes_commands_in_bulk() {
 #[test]
 #[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn redis_cli_ends_the_host() {
-    if !require("redis-cli") {
-        return;
-    }
     let mut host = Host::start(&[]);
     assert_eq!(redis_cli(&host, &["ks"], ""), "OK\n");
     assert_eq!(host.exit(), Some(0));
@@ -151,9 +139,6 @@ fn redis_cli_ends_the_host() {
 #[test]
 #[cfg_attr(not(tool = "redis-benchmark"), ignore = "needs redis-benchmark")]
 fn redis_benchmark_runs_to_its_end() {
-    if !require("redis-benchmark") {
-        return;
-    }
     let host = Host::start(&["store"]);
     let mut command = Command::new("redis-benchmark");
     command.args(["-p", &host.port().to_string()]);

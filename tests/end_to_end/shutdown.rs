@@ -111,9 +111,6 @@ fn nothing_is_left_when_the_host_has_ended() {
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_signal_ends_as_ks_does_but_may_be_a_restart() {
-    if !dropin_tests::system::can_ask() {
-        return;
-    }
     for signal in [Host::terminate, Host::interrupt] {
         let mut host = Host::start(&["busy"]);
         let others = one_of_each(&host);
@@ -175,9 +172,6 @@ pub(crate) fn insist(host: &mut Host) {
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_second_signal_ends_the_host_at_once() {
-    if !dropin_tests::system::can_ask() {
-        return;
-    }
     let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "600"]).start();
     let mut busy = Lines::connect(&host);
     busy.say("block 600000");

@@ -5,8 +5,7 @@ use std::{io::Read, net::SocketAddr, process::Command};
 #[cfg(target_os = "linux")]
 use dropin_tests::system::{session_threads, sockets};
 use dropin_tests::{
-    Connection, Frame, Host, LIMIT, Lines, Resp, Setup, require, resp::encode, tool::Running,
-    wait_until,
+    Connection, Frame, Host, LIMIT, Lines, Resp, Setup, resp::encode, tool::Running, wait_until,
 };
 
 /// A client that stays, and looks whether nothing is left of another.
@@ -129,9 +128,6 @@ fn a_client_that_closes_before_it_has_read_its_replies() {
 #[test]
 #[cfg_attr(not(tool = "nc"), ignore = "needs nc")]
 fn a_client_whose_process_is_killed() {
-    if !require("nc") {
-        return;
-    }
     let mut observer = Observer::of(Host::start(&["busy"]));
     for commands in ["ping\n", "linger 600000\n", "echo half a li"] {
         let mut nc = Command::new("nc");

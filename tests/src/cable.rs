@@ -10,7 +10,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::{connection::Connection, tool, wait::LIMIT};
+use crate::{connection::Connection, wait::LIMIT};
 
 /// Where the host is on its end of the cable. Nobody outside the namespaces sees these addresses.
 pub const HOST: &str = "10.99.0.1";
@@ -24,21 +24,18 @@ pub struct Cable {
 }
 
 impl Cable {
-    /// Lays a cable. `None` where this machine does not allow it; the test is then left out.
+    /// Lays a cable.
     ///
     /// # Panics
-    /// Where it cannot be laid, though namespaces can be made.
+    /// Where it cannot be laid: that takes `ip` and network namespaces.
     #[must_use]
-    pub fn lay() -> Option<Self> {
+    pub fn lay() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("dropin-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let cable = Self { host: format!("{name}-host"), client: format!("{name}-client") };
-        if !tool::require("ip") || !tool::allow(ip(&["netns", "add", &cable.host]), "no namespaces")
-        {
-            return None;
-        }
         let (host, client) = (cable.host.as_str(), cable.client.as_str());
-        let steps: [&[&str]; 8] = [
+        let steps: [&[&str]; 9] = [
+            &["netns", "add", host],
             &["netns", "add", client],
             &["-n", host, "link", "add", "near", "type", "veth", "peer", "far", "netns", client],
             &["-n", host, "address", "add", &format!("{HOST}/24"), "dev", "near"],
@@ -51,7 +48,7 @@ impl Cable {
         for step in steps {
             assert!(ip(step), "ip {}", step.join(" "));
         }
-        Some(cable)
+        cable
     }
 
     /// What starts a program at the host's end.

@@ -14,7 +14,6 @@ use std::{
 
 use crate::{
     built,
-    tool::require,
     wait::{LIMIT, wait_for, wait_until},
 };
 
@@ -233,15 +232,6 @@ fn compile(source: &str, arguments: &[&str], ending: &str) -> Vec<u8> {
         assert!(status.success(), "the compiler does not take the source");
     }
     fs::read(folder.path().join(made)).expect("the compiler has written it")
-}
-
-/// Whether there is a C compiler for this system. Where there is none, the test is left out.
-///
-/// # Panics
-/// Where nothing may be left out.
-#[must_use]
-pub fn has_compiler() -> bool {
-    env::var_os(COMPILER).is_some() || require("cc")
 }
 
 fn compiler() -> OsString {

@@ -5,7 +5,6 @@ pub mod built;
 pub mod cable;
 pub mod connection;
 pub mod files;
-mod found;
 pub mod frame;
 pub mod host;
 pub mod keys;
@@ -33,7 +32,6 @@ pub use crate::{
     port::Port,
     resp::Resp,
     setup::{Ended, Setup},
-    tool::require,
     wait::{LIMIT, wait_for, wait_until},
 };
 

@@ -1,7 +1,7 @@
 //! A host that is about to be started: its folder, flags and environment.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -222,10 +222,22 @@ impl Setup {
 #[must_use]
 #[track_caller]
 pub fn run_host(arguments: &[&str]) -> Ended {
+    run_host_by(&[], arguments)
+}
+
+/// As [`run_host`], started by another program, which must become the host.
+///
+/// # Panics
+/// Where it does not end.
+#[must_use]
+#[track_caller]
+pub fn run_host_by(starter: &[&str], arguments: &[&str]) -> Ended {
     files::close_to_others();
     let folder = tempfile::tempdir().expect("there is room for a folder");
-    let mut command = Command::new(built::program("host"));
-    command.args(arguments).current_dir(folder.path());
+    let host = built::program("host");
+    let mut words = starter.iter().map(OsStr::new).chain([host.as_os_str()]);
+    let mut command = Command::new(words.next().expect("there is the host at least"));
+    command.args(words).args(arguments).current_dir(folder.path());
     of_its_own(&mut command, folder.path());
     ended(spawn_into(&mut command, folder.path()), folder.path())
 }

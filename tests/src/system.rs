@@ -108,15 +108,6 @@ int main(int count, char **arguments) {
 }
 "#;
 
-/// Whether a child can be asked to end by the system's means. Where not, the test is left out.
-///
-/// # Panics
-/// Where nothing may be left out.
-#[must_use]
-pub fn can_ask() -> bool {
-    cfg!(unix) || crate::files::has_compiler()
-}
-
 /// The names of a process's threads; none where the system does not tell.
 #[must_use]
 pub fn threads(pid: u32) -> Vec<String> {

@@ -182,9 +182,3 @@ impl Drop for Terminal {
         let _ = self.child.wait();
     }
 }
-
-/// Whether terminals can be had; `setsid` gives a program one.
-#[must_use]
-pub fn there_are_terminals() -> bool {
-    crate::tool::require("setsid")
-}

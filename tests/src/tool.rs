@@ -1,44 +1,15 @@
-//! Tools and rights that not every machine has.
+//! Tools that not every machine has.
 //!
-//! A test that needs one says so twice: by `#[cfg_attr(not(tool = ".."), ignore = "needs ..")]`, so that
-//! it counts as ignored where the build script has not found it, and by [`require`], which fails where
-//! nothing may be left out.
+//! A test that needs one has `#[cfg_attr(not(tool = ".."), ignore = "needs ..")]`: it is ignored
+//! where the build script has not found the tool, and fails where it runs all the same.
 
 use std::{
-    env,
     io::{Read, Write},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     thread,
 };
 
-use crate::{
-    found::find,
-    wait::{LIMIT, wait_until},
-};
-
-/// Whether the tool is there. Where it is not, the test is left out with a word, unless
-/// `DROPIN_TEST_ALL` says that nothing may be.
-///
-/// # Panics
-/// Where the tool is missing and nothing may be left out.
-#[must_use]
-pub fn require(tool: &str) -> bool {
-    allow(find(tool).is_some(), &format!("there is no {tool} here"))
-}
-
-/// As [`require`], for any condition.
-///
-/// # Panics
-/// Where it does not hold and nothing may be left out.
-#[must_use]
-pub fn allow(holds: bool, why_not: &str) -> bool {
-    if !holds {
-        let strict = env::var_os("DROPIN_TEST_ALL").is_some_and(|value| value == "1");
-        assert!(!strict, "{why_not}, and DROPIN_TEST_ALL lets nothing be left out");
-        eprintln!("left out: {why_not}");
-    }
-    holds
-}
+use crate::wait::{LIMIT, wait_until};
 
 /// Runs a tool to its end, with this input.
 ///
@@ -47,7 +18,7 @@ pub fn allow(holds: bool, why_not: &str) -> bool {
 #[must_use]
 pub fn run(command: &mut Command, input: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the tool can be started");
+    let mut child = start(command);
     let mut stdin = child.stdin.take().expect("its input is a pipe");
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -58,8 +29,13 @@ pub fn run(command: &mut Command, input: &[u8]) -> Output {
     })
 }
 
+fn start(command: &mut Command) -> Child {
+    let child = command.spawn();
+    child.unwrap_or_else(|error| panic!("cannot start {:?}: {error}", command.get_program()))
+}
+
 /// A tool that runs on; it ends with this.
-pub struct Running(std::process::Child);
+pub struct Running(Child);
 
 impl Running {
     /// Starts it with a pipe for its input that stays open.
@@ -69,7 +45,7 @@ impl Running {
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(command.spawn().expect("the tool can be started"))
+        Self(start(command))
     }
 
     /// Types into it.

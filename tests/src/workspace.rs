@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::{built, tool::require};
+use crate::built;
 
 /// The checkout that the tests are of.
 #[must_use]
@@ -52,15 +52,6 @@ pub fn from_template(to: &Path, name: &str) {
     });
     // Without it cargo would ask the registry which versions there are.
     fs::copy(root().join("Cargo.lock"), to.join("Cargo.lock")).expect("a file can be copied");
-}
-
-/// Whether there is a cargo. Where there is none, the test is left out.
-///
-/// # Panics
-/// Where nothing may be left out.
-#[must_use]
-pub fn has_cargo() -> bool {
-    env::var_os("CARGO").is_some() || require("cargo")
 }
 
 /// Runs cargo on a crate, offline, with what the tests have built already within its reach.

@@ -3,10 +3,14 @@
 use std::{
     env,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, ExitStatus},
 };
 
-use crate::{TaskError, install};
+use crate::{
+    TaskError, install,
+    left_out::{Kept, LeftOut},
+    tee,
+};
 
 /// The workspace's folder.
 pub fn root() -> PathBuf {
@@ -93,9 +97,19 @@ const FLAGS: &str = "-Zsanitizer=address -Cforce-frame-pointers=yes \
 /// The one target that the sanitizer is run on.
 const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// `cargo test` of the whole workspace, with everything that the tests start already built.
+/// `cargo test` of the whole workspace or of what these arguments choose, with everything that the
+/// tests start already built. Fails, too, where more tests are left out than may be.
 pub fn test(arguments: &[String]) -> Result<(), TaskError> {
-    succeed(cargo().args(["test", "--workspace"]).args(arguments).env("DROPIN_TEST_BUILT", "1"))
+    let kept = Kept::read()?;
+    let mut out = LeftOut::default();
+    let mut test = cargo();
+    test.arg("test").args(arguments).env("DROPIN_TEST_BUILT", "1");
+    let ended = tee::succeed(&mut test, |line| out.read(line));
+    println!("{out}");
+    ended?;
+    // What the tests' build script goes by.
+    let is_strict = env::var("DROPIN_TEST_ALL").is_ok_and(|value| value == "1");
+    kept.judge(&out, is_strict, arguments.is_empty())
 }
 
 /// `cargo test` of what these arguments choose.
@@ -145,12 +159,22 @@ pub fn cargo() -> Command {
 
 /// Runs a program, which must succeed.
 pub fn succeed(command: &mut Command) -> Result<(), TaskError> {
-    let program = PathBuf::from(command.get_program());
-    let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let status = command.status().map_err(|error| TaskError::Io("start", program, error))?;
+    let status = command.status();
+    let status = status.map_err(|error| TaskError::Io("start", program(command), error))?;
+    check(command, status)
+}
+
+/// Fails where the program of this command has not succeeded.
+pub fn check(command: &Command, status: ExitStatus) -> Result<(), TaskError> {
     if status.success() {
         return Ok(());
     }
+    let name = program(command).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let arguments: Vec<_> = command.get_args().map(|part| part.to_string_lossy()).collect();
     Err(TaskError::Failed(format!("{name} {}", arguments.join(" "))))
+}
+
+/// The program of a command.
+pub fn program(command: &Command) -> PathBuf {
+    PathBuf::from(command.get_program())
 }

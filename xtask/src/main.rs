@@ -5,9 +5,11 @@ mod cargo;
 mod deb;
 mod fuzz;
 mod install;
+mod left_out;
 mod new_plugin;
 mod package_docs;
 mod soak;
+mod tee;
 mod windows;
 
 use std::{fmt, io, path::PathBuf, process::ExitCode};
@@ -83,6 +85,8 @@ pub enum TaskError {
     Refused(String),
     /// A program failed.
     Failed(String),
+    /// Tests are left out that may not be.
+    LeftOut(Vec<String>),
     /// What this is measured by does not work, and nothing is known of what was to be measured.
     Unsound(String),
     /// A program is not there; how to get it.
@@ -149,6 +153,9 @@ impl fmt::Display for TaskError {
             }
             Self::Refused(why) => out.write_str(why),
             Self::Failed(what) => write!(out, "{what} failed"),
+            Self::LeftOut(wrong) => {
+                write!(out, "tests/left-out.toml says otherwise: {}", wrong.join("; "))
+            }
             Self::Unsound(what) => write!(out, "{what}"),
             Self::Missing(what, get) => write!(out, "there is no {what}; get it by: {get}"),
         }

@@ -14,7 +14,6 @@ use dropin_tests::{
     built::library_name,
     reload::{marked, place},
     setup::run_host,
-    tool::allow,
 };
 
 const FLAG: &str = "--allow-insecure-plugins";
@@ -24,11 +23,6 @@ const SOMEBODY: u32 = 4321;
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-}
-
-/// Whether files can be given away here.
-fn can_give_away() -> bool {
-    allow(rustix::process::geteuid().is_root(), "only root can give a file away")
 }
 
 /// A host with a fixture of version 1, and the text plugin.
@@ -78,9 +72,6 @@ fn a_host_does_not_start_with_a_folder_that_others_can_write_to() {
 #[test]
 #[cfg_attr(not(right = "root"), ignore = "needs root")]
 fn a_host_does_not_start_with_somebody_elses_folder() {
-    if !can_give_away() {
-        return;
-    }
     let setup = setup();
     chown(setup.plugins_folder(), Some(SOMEBODY), None).unwrap();
     is_refused_at_the_start(setup, "belongs to another user");
@@ -197,9 +188,6 @@ fn a_replacement_that_others_can_write_to_leaves_the_old_code_serving() {
 #[test]
 #[cfg_attr(not(right = "root"), ignore = "needs root")]
 fn a_library_of_somebody_else_is_refused_until_it_is_given_back() {
-    if !can_give_away() {
-        return;
-    }
     let setup = setup();
     let library = setup.plugins_folder().join(library_name("chameleon"));
     chown(&library, Some(SOMEBODY), None).unwrap();

@@ -71,7 +71,7 @@ fn one_address_has_so_many_sessions_unless_it_is_trusted() {
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn however_many_strangers_come_who_is_trusted_gets_in() {
-    let Some(cable) = dropin_tests::cable::Cable::lay() else { return };
+    let cable = dropin_tests::cable::Cable::lay();
     let setup = Setup::new().flags(&["--max-sessions", "10"]).started_by(&cable.host_end());
     let host = setup.start();
     let mut strangers: Vec<_> = (0..9).map(|_| Lines::over(cable.connect(host.port()))).collect();
@@ -150,14 +150,10 @@ fn who_is_trusted_and_begins_tls_has_to_finish_that() {
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
 }
 
-/// A host that may have this many threads in all. `None` where that cannot be had.
+/// A host that may have this many threads in all.
 #[cfg(target_os = "linux")]
-fn with_threads(count: usize) -> Option<Host> {
+fn with_threads(count: usize) -> Host {
     use std::os::unix::fs::chown;
-    let usable = dropin_tests::require("prlimit") && dropin_tests::require("setpriv");
-    if !usable || !dropin_tests::tool::allow(rustix::process::geteuid().is_root(), "not root") {
-        return None;
-    }
     // The system counts the threads of a user and lets root have any number.
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let user = 700_000
@@ -176,13 +172,17 @@ fn with_threads(count: usize) -> Option<Host> {
     }
     let (user, count) = (format!("--reuid={user}"), format!("--nproc={count}"));
     let command = ["setpriv", &user, "--clear-groups", "prlimit", &count];
-    Some(setup.started_by(&command).start())
+    setup.started_by(&command).start()
 }
 
 #[cfg(target_os = "linux")]
 #[test]
+#[cfg_attr(
+    not(all(tool = "prlimit", tool = "setpriv", right = "root")),
+    ignore = "needs prlimit, setpriv and root"
+)]
 fn out_of_threads_the_host_turns_newcomers_away_and_recovers() {
-    let Some(host) = with_threads(30) else { return };
+    let host = with_threads(30);
     let mut clients = Vec::new();
     let said = "-ERR the server is out of threads, try later";
     wait_until("the host is out of threads", LIMIT, || {

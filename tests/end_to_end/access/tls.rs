@@ -11,7 +11,7 @@ use dropin_tests::{
     Host, LIMIT, Lines, Setup,
     cable::{Cable, HOST},
     keys::add_key,
-    require, tool, wait_until,
+    tool, wait_until,
 };
 
 use super::wary;
@@ -37,9 +37,6 @@ fn text(output: &Output) -> String {
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn openssl_speaks_lines_over_tls_of_both_versions() {
-    if !require("openssl") {
-        return;
-    }
     let host = Setup::new().plugins(&["text"]).start();
     for version in ["-tls1_2", "-tls1_3"] {
         let output = openssl(&[], &host, "127.0.0.1", &[version], "echo one\necho two\nclose\n");
@@ -55,9 +52,6 @@ fn openssl_speaks_lines_over_tls_of_both_versions() {
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn the_fingerprint_is_that_of_the_certificate_and_stays() {
-    if !require("openssl") {
-        return;
-    }
     let host = Setup::new().start();
     let mut command = Command::new("openssl");
     command.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", &certificate(&host)]);
@@ -72,9 +66,6 @@ fn the_fingerprint_is_that_of_the_certificate_and_stays() {
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn a_large_reply_and_a_long_pipeline_come_over_tls_whole() {
-    if !require("openssl") {
-        return;
-    }
     let host = Setup::new().plugins(&["text"]).start();
     let word = "x".repeat(300_000);
     let count = 2_000;
@@ -87,9 +78,6 @@ fn a_large_reply_and_a_long_pipeline_come_over_tls_whole() {
 #[test]
 #[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn redis_cli_logs_in_over_tls() {
-    if !require("redis-cli") {
-        return;
-    }
     let host = wary(&[]);
     let key = add_key(&host, "alice", &[]);
     let redis = |words: &[&str]| {
@@ -110,10 +98,7 @@ fn redis_cli_logs_in_over_tls() {
     ignore = "needs openssl, ip and network namespaces"
 )]
 fn a_friend_beyond_gets_in_by_key_over_tls_and_ends_the_host() {
-    let Some(cable) = Cable::lay() else { return };
-    if !require("openssl") {
-        return;
-    }
+    let cable = Cable::lay();
     let mut host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
     let (user, admin) =
         (add_key(&host, "alice", &[]), add_key(&host, "boss", &["--role", "admin"]));
@@ -136,9 +121,6 @@ fn a_friend_beyond_gets_in_by_key_over_tls_and_ends_the_host() {
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn who_is_trusted_may_be_silent_over_tls() {
-    if !require("openssl") {
-        return;
-    }
     let host = Setup::new().plugins(&["text"]).flags(&["--login-timeout", "0.5"]).start();
     let mut command = Command::new("openssl");
     command.args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", host.port())]);
@@ -174,9 +156,6 @@ fn what_is_no_tls_harms_nobody() {
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn an_own_certificate_is_used_and_its_key_must_be_private() {
-    if !require("openssl") {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     let (certificate, key) = (path("cert.pem"), path("key.pem"));
@@ -209,9 +188,6 @@ fn set_mode(path: &Path, mode: u32) {
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn a_watcher_over_tls_is_told_at_once() {
-    if !require("openssl") {
-        return;
-    }
     let host = Setup::new().plugins(&["text"]).start();
     let output = host.state_dir().join("watched");
     let mut command = Command::new("openssl");
@@ -237,9 +213,6 @@ fn a_watcher_over_tls_is_told_at_once() {
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
 fn http_over_tls_is_not_run() {
-    if !require("openssl") {
-        return;
-    }
     let host = Setup::new().plugins(&["store"]).start();
     let output = openssl(&[], &host, "127.0.0.1", &[], "SET /x HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(text(&output).starts_with("HTTP/1.1 400 Bad Request\r\n"), "{output:?}");

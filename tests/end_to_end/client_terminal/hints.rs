@@ -4,14 +4,11 @@ use std::fs;
 
 use dropin_tests::{Host, LIMIT, Lines, Setup, files, keys::add_key, wait_until};
 
-use super::{Person, client, possible};
+use super::{Person, client};
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn the_usage_line_is_a_hint_for_what_is_still_to_come() {
-    if !possible() {
-        return;
-    }
     let host = Host::start(&["store", "text"]);
     let mut person = Person::at(&host);
     person.types("set ");
@@ -35,9 +32,6 @@ fn the_usage_line_is_a_hint_for_what_is_still_to_come() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_half_typed_line_hears_of_plugins_that_come_go_and_change() {
-    if !possible() {
-        return;
-    }
     let host = Host::start(&["store"]);
     let mut person = Person::at(&host);
     person.types("upper some words");
@@ -60,9 +54,6 @@ fn a_half_typed_line_hears_of_plugins_that_come_go_and_change() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn tab_completes_commands_subcommands_and_names() {
-    if !possible() {
-        return;
-    }
     let host = Host::start(&["server", "text"]);
     let mut person = Person::at(&host);
     person.types("reverse");
@@ -93,9 +84,6 @@ fn tab_completes_commands_subcommands_and_names() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn the_prompt_tells_the_role_and_who_logs_in_is_somebody_else() {
-    if !possible() {
-        return;
-    }
     let host = Setup::new().plugins(&["store"]).flags(&["--trust", "none"]).start();
     let key = add_key(&host, "alice", &["--commands", "get"]);
     wait_until("the host knows the key", LIMIT, || {

@@ -2,16 +2,13 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use dropin_tests::{Host, require, terminal::Terminal, tool};
+use dropin_tests::{Host, terminal::Terminal, tool};
 
-use super::{Person, client, possible};
+use super::{Person, client};
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn lines_of_an_earlier_session_are_found_and_secrets_are_not() {
-    if !possible() {
-        return;
-    }
     let host = Host::start(&["text"]);
     let mut person = Person::at(&host);
     person.runs("echo first one", "first one");
@@ -49,9 +46,6 @@ fn lines_of_an_earlier_session_are_found_and_secrets_are_not() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_history_that_cannot_be_kept_is_told_and_one_that_is_not_wanted_is_none() {
-    if !possible() {
-        return;
-    }
     let host = Host::start(&["text"]);
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("file"), "").unwrap();
@@ -74,9 +68,6 @@ fn a_history_that_cannot_be_kept_is_told_and_one_that_is_not_wanted_is_none() {
 #[test]
 #[cfg_attr(not(all(tool = "mkfifo", tool = "setsid")), ignore = "needs mkfifo and setsid")]
 fn what_is_no_file_keeps_no_history_and_stays_as_it_is() {
-    if !possible() || !require("mkfifo") {
-        return;
-    }
     let host = Host::start(&["text"]);
     let home = tempfile::tempdir().unwrap();
     let pipe = home.path().join("pipe");
@@ -101,9 +92,6 @@ fn what_is_no_file_keeps_no_history_and_stays_as_it_is() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn pasted_lines_are_one_edit_and_run_one_after_the_other() {
-    if !possible() {
-        return;
-    }
     let host = Host::start(&["text"]);
     let mut person = Person::at(&host);
     person.terminal.press("\x1b[200~upper one\nnonsense\nreverse two\n\x1b[201~");
@@ -120,9 +108,6 @@ fn pasted_lines_are_one_edit_and_run_one_after_the_other() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn what_is_typed_ahead_runs_in_its_turn() {
-    if !possible() {
-        return;
-    }
     let host = Host::start(&["clock", "text"]);
     let mut person = Person::at(&host);
     // In one piece, as a terminal without bracketed paste sends it.
@@ -135,9 +120,6 @@ fn what_is_typed_ahead_runs_in_its_turn() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_dangerous_command_is_asked_about_only_where_somebody_types_it() {
-    if !possible() {
-        return;
-    }
     let mut host = Host::start(&["text"]);
     let mut person = Person::at(&host);
     person.types("plugin disable text");

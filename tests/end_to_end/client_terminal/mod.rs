@@ -80,8 +80,3 @@ impl Person {
         assert_eq!(self.terminal.finish().0, Some(0));
     }
 }
-
-/// Whether there are terminals to test with.
-fn possible() -> bool {
-    dropin_tests::terminal::there_are_terminals()
-}

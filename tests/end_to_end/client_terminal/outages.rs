@@ -2,7 +2,7 @@
 
 use dropin_tests::{Host, Lines, NOTICE, Port, RESTART_NOTICE, Setup, terminal::Terminal};
 
-use super::{Person, client, possible};
+use super::{Person, client};
 
 /// A host at this port, the first or one that is started again.
 fn at(port: &Port, plugins: &[&str]) -> Host {
@@ -12,9 +12,6 @@ fn at(port: &Port, plugins: &[&str]) -> Host {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_notice_keeps_the_half_typed_line_and_ends_the_client_in_order() {
-    if !possible() {
-        return;
-    }
     let mut host = Host::start(&["text"]);
     let mut person = Person::at(&host);
     person.types("upper half a li");
@@ -31,9 +28,6 @@ fn a_notice_keeps_the_half_typed_line_and_ends_the_client_in_order() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_lost_connection_is_made_again_and_the_line_is_kept() {
-    if !possible() {
-        return;
-    }
     let port = Port::hold();
     let mut host = at(&port, &["text"]);
     let mut person = Person::at(&host);
@@ -65,9 +59,6 @@ fn a_lost_connection_is_made_again_and_the_line_is_kept() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn an_orderly_restart_is_waited_for_like_a_crash() {
-    if !possible() {
-        return;
-    }
     let port = Port::hold();
     let mut host = at(&port, &["text"]);
     let mut person = Person::at(&host);
@@ -89,9 +80,6 @@ fn an_orderly_restart_is_waited_for_like_a_crash() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_command_in_flight_is_named_and_never_sent_twice() {
-    if !possible() {
-        return;
-    }
     let port = Port::hold();
     let mut host = at(&port, &["busy"]);
     let mut person = Person::at(&host);
@@ -112,9 +100,6 @@ fn a_command_in_flight_is_named_and_never_sent_twice() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn who_does_not_log_in_is_sent_away_once() {
-    if !possible() {
-        return;
-    }
     let host = Setup::new().flags(&["--trust", "none", "--login-timeout", "0.5"]).start();
     let home = tempfile::tempdir().unwrap();
     let command = client(&host, home.path(), &[]);
@@ -127,9 +112,6 @@ fn who_does_not_log_in_is_sent_away_once() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn who_does_not_want_to_reconnect_is_left_without_a_connection() {
-    if !possible() {
-        return;
-    }
     let mut host = Host::start(&[]);
     let home = tempfile::tempdir().unwrap();
     let command = client(&host, home.path(), &["--no-reconnect"]);

@@ -1,15 +1,12 @@
 //! Where replies go: through a pager, into a pipe, in colours or without.
 
-use dropin_tests::{Host, files, require};
+use dropin_tests::{Host, files};
 
-use super::{Person, client, possible};
+use super::{Person, client};
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_reply_goes_through_a_pipe() {
-    if !possible() {
-        return;
-    }
     let host = Host::start(&["server", "text"]);
     let mut person = Person::at(&host);
     person.runs("help | grep -c 'reverse TEXT'", "1");
@@ -25,9 +22,6 @@ fn a_reply_goes_through_a_pipe() {
 #[test]
 #[cfg_attr(not(all(tool = "less", tool = "setsid")), ignore = "needs less and setsid")]
 fn a_long_reply_goes_through_the_pager_and_a_short_one_does_not() {
-    if !possible() || !require("less") {
-        return;
-    }
     let host = Host::start(&["server", "store", "system", "text"]);
     let mut person = Person::at(&host);
     person.types("help");
@@ -76,9 +70,6 @@ fn a_long_reply_goes_through_the_pager_and_a_short_one_does_not() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn colours_are_there_for_who_wants_them() {
-    if !possible() {
-        return;
-    }
     let host = Host::start(&["text"]);
     let coloured = |written: &[u8]| {
         let text = String::from_utf8_lossy(written).into_owned();

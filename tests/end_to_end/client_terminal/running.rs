@@ -2,14 +2,11 @@
 
 use dropin_tests::{Host, LIMIT, Lines, Setup, keys::add_key, tool, wait_until};
 
-use super::{Person, client, possible};
+use super::{Person, client};
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn progress_is_a_bar_that_goes_when_the_reply_comes() {
-    if !possible() {
-        return;
-    }
     let host = Host::start(&["clock"]);
     let mut person = Person::at(&host);
     person.types("sleep 600000");
@@ -46,9 +43,6 @@ fn what_is_no_terminal_gets_no_bar() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn who_logged_in_at_the_prompt_can_cancel_too() {
-    if !possible() {
-        return;
-    }
     let host = Setup::new().plugins(&["busy"]).flags(&["--trust", "none"]).start();
     let key = add_key(&host, "alice", &[]);
     wait_until("the host knows the key", LIMIT, || {
@@ -69,9 +63,6 @@ fn who_logged_in_at_the_prompt_can_cancel_too() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn ctrl_c_stops_the_pasted_lines_behind_the_command_too() {
-    if !possible() {
-        return;
-    }
     let host = Host::start(&["busy", "text"]);
     let mut person = Person::at(&host);
     person.terminal.press("\x1b[200~linger 600000\nupper a\nupper b\x1b[201~\r");
@@ -95,9 +86,6 @@ fn ctrl_c_stops_the_pasted_lines_behind_the_command_too() {
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
 fn a_command_that_heeds_nothing_is_given_up_with_its_connection() {
-    if !possible() {
-        return;
-    }
     let host = Setup::new().plugins(&["busy"]).flags(&["--grace", "0.1"]).start();
     let mut person = Person::at(&host);
     person.types("block 5000");

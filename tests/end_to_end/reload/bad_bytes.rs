@@ -5,13 +5,12 @@ use std::{fs, path::Path};
 use dropin_tests::{
     built, files,
     reload::{marked, slim},
-    require,
 };
 
 /// A file that must not be taken.
 pub(super) struct Bad {
-    /// What it is; `None` where this machine cannot make it.
-    pub what: fn() -> Option<What>,
+    /// What it is.
+    pub what: fn() -> What,
     /// The reasons that may be given.
     pub why: &'static [&'static str],
     /// Whether it shows without the plugins folder around it.
@@ -84,66 +83,51 @@ const ABORTED: &str =
 const BAD_VERDICT: &str = "its probe left a verdict that cannot be one: ";
 const NO_PLUGIN: &[&str] = &["it exports no plugin: it needs plugin_api's `plugin!`"];
 
-const fn bad(what: fn() -> Option<What>, why: &'static [&'static str]) -> Bad {
+const fn bad(what: fn() -> What, why: &'static [&'static str]) -> Bad {
     Bad { what, why, alone: true, hangs: false }
 }
 
-const fn hangs(what: fn() -> Option<What>) -> Bad {
+const fn hangs(what: fn() -> What) -> Bad {
     let why = &["it did not finish within 2 s of being probed"];
     Bad { what, why, alone: true, hangs: true }
 }
 
-fn bytes(bytes: impl Into<Vec<u8>>) -> Option<What> {
-    Some(What::Bytes(bytes.into()))
+fn bytes(bytes: impl Into<Vec<u8>>) -> What {
+    What::Bytes(bytes.into())
 }
 
 /// A library that runs this when it is opened.
-fn constructor(code: &str) -> Option<What> {
+fn constructor(code: &str) -> What {
     c(&format!("__attribute__((constructor)) static void run(void) {{ {code} }}"))
 }
 
 /// A library that leaves a verdict of its own and ends the process that probes it. What C and Rust
 /// write in quotes is the same for this.
-fn forged(verdict: &str) -> Option<What> {
+fn forged(verdict: &str) -> What {
     constructor(&format!(
         "char *text = {verdict:?}; if (write(creat(\"verdict.json\", 0600), text, strlen(text))) {{}} \
          _exit(0);"
     ))
 }
 
-fn c(code: &str) -> Option<What> {
+fn c(code: &str) -> What {
     // For ftruncate64.
     let large = "#define _LARGEFILE64_SOURCE\n".to_owned();
     let includes = ["fcntl", "signal", "stdlib", "string", "sys/stat", "unistd"]
         .map(|name| format!("#include <{name}.h>\n"));
-    files::has_compiler()
-        .then(|| What::Bytes(files::compile_c(&(large + &includes.concat() + code))))
+    bytes(files::compile_c(&(large + &includes.concat() + code)))
 }
 
-fn package(name: &str) -> Option<What> {
+fn package(name: &str) -> What {
     bytes(slim(name))
 }
 
-/// What other systems do not have.
-fn on_unix(what: impl FnOnce() -> Option<What>) -> Option<What> {
-    if cfg!(unix) { what() } else { None }
-}
-
-/// What other systems have no section for.
-fn on_linux(what: impl FnOnce() -> Option<What>) -> Option<What> {
-    if cfg!(target_os = "linux") { what() } else { None }
-}
-
 /// The beginning of a library that is there as a linker has written it.
-fn cut(length: impl FnOnce(&[u8]) -> usize) -> Option<What> {
+fn cut(length: impl FnOnce(&[u8]) -> usize) -> What {
     bytes(files::altered("clock", |bytes| bytes.truncate(length(bytes))))
 }
 
-fn is_whole(bytes: &[u8]) -> bool {
-    fs::metadata(built::library("clock")).unwrap().len() == bytes.len() as u64
-}
-
-fn altered(alter: impl FnOnce(&mut Vec<u8>)) -> Option<What> {
+fn altered(alter: impl FnOnce(&mut Vec<u8>)) -> What {
     let mut library = slim("clock");
     alter(&mut library);
     bytes(library)
@@ -151,18 +135,20 @@ fn altered(alter: impl FnOnce(&mut Vec<u8>)) -> Option<What> {
 
 pub(super) const TEXT: Bad = bad(|| bytes("colour is a command\n"), &[LOADER]);
 pub(super) const EMPTY: Bad = bad(|| bytes(""), &["it is an empty file, not a library"]);
-pub(super) const DIRECTORY: Bad =
-    bad(|| Some(What::Directory), &["it is a directory, not a library"]);
-pub(super) const PIPE: Bad =
-    bad(|| require("mkfifo").then_some(What::Pipe), &["it is a special file, not a library"]);
-pub(super) const SECRET: Bad =
-    bad(|| on_unix(|| Some(What::Secret(slim("clock")))), &["cannot open it: "]);
+pub(super) const DIRECTORY: Bad = bad(|| What::Directory, &["it is a directory, not a library"]);
+pub(super) const PIPE: Bad = bad(|| What::Pipe, &["it is a special file, not a library"]);
+pub(super) const SECRET: Bad = bad(|| What::Secret(slim("clock")), &["cannot open it: "]);
 pub(super) const HALF: Bad = bad(|| cut(|bytes| files::mapped(bytes) / 2), &[BEGINNING]);
 pub(super) const FIRST_BYTES: Bad = bad(|| cut(|_| 100), &[BEGINNING]);
 // The loader would take it: what is missing is for debuggers. But it is no more than a part.
 pub(super) const WITHOUT_ITS_END: Bad = bad(
-    // Some linkers put nothing behind it.
-    || cut(files::mapped).filter(|what| !matches!(what, What::Bytes(bytes) if is_whole(bytes))),
+    || {
+        cut(|bytes| {
+            let length = files::mapped(bytes);
+            assert!(length < bytes.len(), "the linker has put nothing behind it");
+            length
+        })
+    },
     &[BEGINNING],
 );
 // A PE file's headers tell where it ends, whatever it lacks.
@@ -175,7 +161,7 @@ pub(super) const OTHER_PROCESSOR: Bad =
 pub(super) const PLAIN_C: Bad = bad(|| c("int answer(void) { return 42; }"), NO_PLUGIN);
 // What is missing must show before a call needs it.
 pub(super) const INCOMPLETE: Bad =
-    bad(|| on_unix(|| c("int nowhere(void); int answer(void) { return nowhere(); }")), &[LOADER]);
+    bad(|| c("int nowhere(void); int answer(void) { return nowhere(); }"), &[LOADER]);
 pub(super) const OTHER_ABI_STABLE: Bad =
     bad(|| altered(|bytes| files::set_abi_stable(bytes)), &["it was built with abi_stable "]);
 pub(super) const WRONG_MAGIC: Bad = bad(
@@ -198,7 +184,7 @@ pub(super) const OTHER_MAJOR: Bad =
     bad(|| package("other-major"), &["it was built for plugin API 9.0.0 and this host has "]);
 pub(super) const CRASHES: Bad = bad(|| constructor("*(volatile int *)0 = 1;"), &[CRASHED_THERE]);
 pub(super) const ABORTS: Bad = bad(|| constructor("abort();"), &[ABORTED]);
-pub(super) const KILLS_ITSELF: Bad = bad(|| on_unix(|| constructor("raise(SIGKILL);")), &[CRASHED]);
+pub(super) const KILLS_ITSELF: Bad = bad(|| constructor("raise(SIGKILL);"), &[CRASHED]);
 pub(super) const EXITS_WELL: Bad = bad(
     || constructor("exit(0);"),
     &["it ended the process that probed it: it exited with status 0 before it was judged"],
@@ -208,11 +194,11 @@ pub(super) const EXITS_BADLY: Bad = bad(
     &["it ended the process that probed it: it exited with status 7 before it was judged"],
 );
 pub(super) const ABORTS_LAST: Bad = bad(
-    || on_linux(|| bytes(marked("last-act", "aborts"))),
+    || bytes(marked("last-act", "aborts")),
     &["it ended the process that probed it: it crashed with signal 6 when it was unloaded"],
 );
 pub(super) const EXITS_LAST: Bad = bad(
-    || on_linux(|| bytes(marked("last-act", "exits"))),
+    || bytes(marked("last-act", "exits")),
     &["it ended the process that probed it: it exited with status 0 when it was unloaded"],
 );
 pub(super) const HANGS: Bad = hangs(|| constructor("for (;;) sleep(1);"));
@@ -239,9 +225,9 @@ pub(super) const FORGES_A_NAME: Bad = bad(
 pub(super) const FORGES_THE_HOSTS_WORD: Bad =
     bad(|| forged(r#"{"Err":"Stopping"}"#), &[BAD_VERDICT]);
 pub(super) const FORGES_A_PIPE: Bad =
-    bad(|| on_unix(|| constructor("mkfifo(\"verdict.json\", 0600); _exit(0);")), &[BAD_VERDICT]);
+    bad(|| constructor("mkfifo(\"verdict.json\", 0600); _exit(0);"), &[BAD_VERDICT]);
 pub(super) const FORGES_WITHOUT_END: Bad = bad(
-    || on_unix(|| constructor("if (symlink(\"/dev/zero\", \"verdict.json\")) {} _exit(0);")),
+    || constructor("if (symlink(\"/dev/zero\", \"verdict.json\")) {} _exit(0);"),
     &[BAD_VERDICT],
 );
 pub(super) const FORGES_A_TERABYTE: Bad = bad(

@@ -7,82 +7,120 @@ use dropin_tests::{
     Frame, Host, LIMIT, Lines, Load, Setup,
     files::replace_any,
     reload::marked,
-    setup::run_host,
+    setup::run_host_by,
     system::{children, threads},
     wait_until,
 };
 
 #[cfg(unix)]
-use super::folder::host_that_heeds_permissions;
+use super::folder::heeding_permissions;
 use super::{
     bad_bytes::{self, Bad, What, name},
     host_with, replace, with_version,
 };
 
-/// Gives each bad file its tests.
+/// Gives a bad file the tests of a plugins folder.
+macro_rules! in_a_folder {
+    ($(#[$needs:meta])* $bad:ident) => {
+        $(#[$needs])*
+        #[test]
+        fn is_refused_at_the_start_and_the_rest_serves() {
+            super::at_the_start(&super::bad_bytes::$bad);
+        }
+
+        $(#[$needs])*
+        #[test]
+        fn is_refused_as_a_replacement_and_the_old_code_serves_on() {
+            super::as_a_replacement(&super::bad_bytes::$bad);
+        }
+    };
+}
+
+/// Gives each bad file its tests, behind these attributes.
 macro_rules! bad_files {
-    ($($name:ident: $bad:ident;)*) => {$(
+    ($($(#[$needs:meta])* $name:ident: $bad:ident;)*) => {$(
         mod $name {
-            use super::{as_a_replacement, at_the_start, bad_bytes, by_check};
+            in_a_folder! { $(#[$needs])* $bad }
 
-            #[test]
-            fn is_refused_at_the_start_and_the_rest_serves() {
-                at_the_start(&bad_bytes::$bad);
-            }
-
-            #[test]
-            fn is_refused_as_a_replacement_and_the_old_code_serves_on() {
-                as_a_replacement(&bad_bytes::$bad);
-            }
-
+            $(#[$needs])*
             #[test]
             fn is_refused_by_check() {
-                by_check(&bad_bytes::$bad);
+                super::by_check(&super::bad_bytes::$bad);
             }
         }
     )*};
+}
+
+/// As `bad_files`, for those that are written in C.
+macro_rules! bad_files_in_c {
+    ($($(#[$needs:meta])* $name:ident: $bad:ident;)*) => {
+        bad_files! {$(
+            $(#[$needs])*
+            #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
+            $name: $bad;
+        )*}
+    };
 }
 
 bad_files! {
     a_text_file: TEXT;
     an_empty_file: EMPTY;
     a_directory: DIRECTORY;
+    #[cfg(unix)]
+    #[cfg_attr(not(tool = "mkfifo"), ignore = "needs mkfifo")]
     a_pipe: PIPE;
+    #[cfg(unix)]
+    #[cfg_attr(not(right = "permissions"), ignore = "needs permissions that hold for root")]
     a_file_that_cannot_be_read: SECRET;
     half_a_library: HALF;
     half_a_library_without_sections: HALF_WITHOUT_SECTIONS;
+    // Microsoft's linker puts nothing behind what is mapped.
+    #[cfg(not(target_env = "msvc"))]
     a_library_without_its_end: WITHOUT_ITS_END;
     the_first_bytes_of_a_library: FIRST_BYTES;
     a_library_for_another_processor: OTHER_PROCESSOR;
-    a_library_that_is_no_plugin: PLAIN_C;
-    a_library_that_needs_what_is_not_there: INCOMPLETE;
     a_plugin_of_another_abi_stable: OTHER_ABI_STABLE;
-    a_library_with_something_else_for_a_header: WRONG_MAGIC;
-    a_library_with_a_hollow_header: HOLLOW_HEADER;
     a_plugin_with_another_layout: OTHER_LAYOUT;
     a_plugin_for_another_major_version: OTHER_MAJOR;
-    a_constructor_that_crashes: CRASHES;
-    a_constructor_that_aborts: ABORTS;
-    a_constructor_that_kills_its_process: KILLS_ITSELF;
-    a_constructor_that_exits_well: EXITS_WELL;
-    a_constructor_that_exits_badly: EXITS_BADLY;
-    a_constructor_that_hangs: HANGS;
-    a_constructor_that_spins_and_ignores_signals: HANGS_DEAF;
+    #[cfg(target_os = "linux")]
     a_destructor_that_aborts: ABORTS_LAST;
+    #[cfg(target_os = "linux")]
     a_destructor_that_exits_well: EXITS_LAST;
-    a_constructor_that_prints_a_gigabyte: PRINTS_A_GIGABYTE;
-    a_constructor_that_forges_a_name: FORGES_A_NAME;
-    a_constructor_that_forges_the_hosts_word: FORGES_THE_HOSTS_WORD;
-    a_constructor_that_forges_a_pipe: FORGES_A_PIPE;
-    a_constructor_that_forges_a_verdict_without_end: FORGES_WITHOUT_END;
-    a_constructor_that_forges_a_terabyte: FORGES_A_TERABYTE;
     a_plugin_whose_create_fails: CREATE_FAILS;
     a_plugin_whose_create_panics: CREATE_PANICS;
     a_command_with_an_illegal_name: ILLEGAL_NAME;
     a_command_with_an_illegal_usage: ILLEGAL_USAGE;
     a_command_that_is_there_twice: TWICE;
     a_command_of_the_hosts_own: CLAIMS_A_BUILTIN;
-    a_command_of_another_plugin: CLASHES;
+}
+
+bad_files_in_c! {
+    a_library_that_is_no_plugin: PLAIN_C;
+    #[cfg(unix)]
+    a_library_that_needs_what_is_not_there: INCOMPLETE;
+    a_library_with_something_else_for_a_header: WRONG_MAGIC;
+    a_library_with_a_hollow_header: HOLLOW_HEADER;
+    a_constructor_that_crashes: CRASHES;
+    a_constructor_that_aborts: ABORTS;
+    #[cfg(unix)]
+    a_constructor_that_kills_its_process: KILLS_ITSELF;
+    a_constructor_that_exits_well: EXITS_WELL;
+    a_constructor_that_exits_badly: EXITS_BADLY;
+    a_constructor_that_hangs: HANGS;
+    a_constructor_that_spins_and_ignores_signals: HANGS_DEAF;
+    a_constructor_that_prints_a_gigabyte: PRINTS_A_GIGABYTE;
+    a_constructor_that_forges_a_name: FORGES_A_NAME;
+    a_constructor_that_forges_the_hosts_word: FORGES_THE_HOSTS_WORD;
+    #[cfg(unix)]
+    a_constructor_that_forges_a_pipe: FORGES_A_PIPE;
+    #[cfg(unix)]
+    a_constructor_that_forges_a_verdict_without_end: FORGES_WITHOUT_END;
+    a_constructor_that_forges_a_terabyte: FORGES_A_TERABYTE;
+}
+
+// It is bad beside another only.
+mod a_command_of_another_plugin {
+    in_a_folder! { CLASHES }
 }
 
 /// A host that is as patient as it has to be with this file.
@@ -91,12 +129,12 @@ fn setup(bad: &Bad) -> Setup {
     Setup::new().flags(&["--probe-timeout", patience])
 }
 
-/// Starts a host; one that cannot read what it may not, where that matters.
-fn start(setup: Setup, what: &What) -> Option<Host> {
+/// Returns the command that starts a host for this file; no words for the host itself.
+fn starter(what: &What) -> &'static [&'static str] {
     match what {
         #[cfg(unix)]
-        What::Secret(_) => host_that_heeds_permissions(setup),
-        _ => Some(setup.start()),
+        What::Secret(_) => heeding_permissions(),
+        _ => &[],
     }
 }
 
@@ -117,10 +155,10 @@ fn wait_for_refusal(host: &Host, bad: &Bad) -> String {
 }
 
 fn at_the_start(bad: &Bad) {
-    let Some(what) = (bad.what)() else { return };
+    let what = (bad.what)();
     let setup = setup(bad).plugins(&["text"]);
     what.put(&setup.plugins_folder().join(name()));
-    let Some(mut host) = start(setup, &what) else { return };
+    let mut host = setup.started_by(starter(&what)).start();
     // By its name this one comes first, so that it is the other that is refused.
     if bad.alone {
         wait_for_refusal(&host, bad);
@@ -146,8 +184,9 @@ fn in_order() -> impl FnMut(&Frame) -> bool + Send + 'static {
 }
 
 fn as_a_replacement(bad: &Bad) {
-    let Some(what) = (bad.what)() else { return };
-    let Some(mut host) = start(with_version(setup(bad), "chameleon", "1"), &what) else { return };
+    let what = (bad.what)();
+    let setup = with_version(setup(bad), "chameleon", "1");
+    let mut host = setup.started_by(starter(&what)).start();
     let load = Load::new()
         .client(&host, &["colour"], 1, in_order())
         .client(&host, &["colour"], 1, in_order())
@@ -186,20 +225,13 @@ fn as_a_replacement(bad: &Bad) {
 }
 
 fn by_check(bad: &Bad) {
-    // Root may read it, and what clashes with another clashes in a folder only.
-    let Some(what) = (bad.what)() else { return };
-    #[cfg(unix)]
-    if matches!(what, What::Secret(_)) && rustix::process::geteuid().is_root() {
-        return;
-    }
-    if !bad.alone {
-        return;
-    }
+    let what = (bad.what)();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(name());
     what.put(&file);
     let patience = if bad.hangs { "2" } else { "60" };
-    let ended = run_host(&["check", file.to_str().unwrap(), "--probe-timeout", patience]);
+    let arguments = ["check", file.to_str().unwrap(), "--probe-timeout", patience];
+    let ended = run_host_by(starter(&what), &arguments);
     assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
     let said = format!("host: {} would be refused: ", file.display());
     assert!(ended.stderr.starts_with(&said), "{ended:?}");
@@ -233,8 +265,9 @@ fn a_create_that_fails_in_the_host_alone_leaves_the_old_code_serving() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn a_probe_that_hangs_holds_up_no_client_and_no_end() {
-    let Some(what) = (bad_bytes::HANGS.what)() else { return };
+    let what = (bad_bytes::HANGS.what)();
     let setup = Setup::new().flags(&["--probe-timeout", "600"]);
     let mut host = with_version(setup, "chameleon", "1").start();
     let load = Load::new().client(&host, &["colour"], 1, in_order());

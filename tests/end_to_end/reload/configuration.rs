@@ -245,9 +245,6 @@ fn subscribers_are_told() {
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_file_for_a_plugin_that_takes_none_has_no_effect_and_the_log_says_so() {
-    if !dropin_tests::workspace::has_cargo() {
-        return;
-    }
     let older = compatibility::older();
     let library = dropin_tests::built::library_name("older");
     let setup = setup().plugins(&["text"]).file(&library, &older).file("text.toml", b"x = 1");

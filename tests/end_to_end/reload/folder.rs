@@ -3,8 +3,7 @@
 use std::fs;
 
 use dropin_tests::{
-    Host, LIMIT, Lines, Setup, built::library_name, files, reload::marked, reload::place,
-    wait_until,
+    LIMIT, Lines, built::library_name, files, reload::marked, reload::place, wait_until,
 };
 
 use super::{host_with, replace, replace_folder, setup, setup_with};
@@ -169,24 +168,11 @@ fn what_is_no_library_by_its_name_is_never_looked_at() {
     assert!(!host.log().contains("refused"), "{}", host.log());
 }
 
-/// A host that cannot read what it is not allowed to, whoever runs the tests. `None` where there is
-/// no way to that.
+/// Returns the command that starts a host which cannot read what it is not allowed to, root or not.
 #[cfg(unix)]
-pub(super) fn host_that_heeds_permissions(setup: Setup) -> Option<Host> {
-    if !rustix::process::geteuid().is_root() {
-        return Some(setup.start());
-    }
-    let drop = "-dac_override,-dac_read_search";
-    let mut probe = std::process::Command::new("setpriv");
-    let works = dropin_tests::require("setpriv")
-        && dropin_tests::tool::allow(
-            probe
-                .args(["--bounding-set", drop, "true"])
-                .status()
-                .is_ok_and(|status| status.success()),
-            "root reads every file, and setpriv cannot take that away",
-        );
-    works.then(|| setup.started_by(&["setpriv", "--bounding-set", drop]).start())
+pub(super) fn heeding_permissions() -> &'static [&'static str] {
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root { &["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] } else { &[] }
 }
 
 #[cfg(unix)]
@@ -198,7 +184,7 @@ fn a_file_that_becomes_readable_is_served() {
     let library = setup.plugins_folder().join(library_name("chameleon"));
     let allow = |mode| fs::set_permissions(&library, fs::Permissions::from_mode(mode)).unwrap();
     allow(0o000);
-    let Some(host) = host_that_heeds_permissions(setup) else { return };
+    let host = setup.started_by(heeding_permissions()).start();
     let line = host.wait_for_log(&format!("refused {}", library_name("chameleon")));
     assert!(line.contains("cannot open it: "), "{line}");
     assert!(Lines::connect(&host).ask("colour").starts_with("error: unknown command"));

@@ -91,9 +91,6 @@ fn the_store_keeps_every_key_over_a_restart_by_ks() {
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn the_store_keeps_every_key_over_a_restart_by_sigterm() {
-    if !dropin_tests::system::can_ask() {
-        return;
-    }
     the_store_survives(|host| {
         host.terminate();
         host.exit()
@@ -103,9 +100,6 @@ fn the_store_keeps_every_key_over_a_restart_by_sigterm() {
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn the_store_keeps_every_key_over_a_restart_by_sigint() {
-    if !dropin_tests::system::can_ask() {
-        return;
-    }
     the_store_survives(|host| {
         host.interrupt();
         host.exit()
@@ -127,9 +121,6 @@ fn store_survives_signals_sent_together() {
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn the_store_keeps_every_key_beside_a_worker_that_does_not_end() {
-    if !dropin_tests::system::can_ask() {
-        return;
-    }
     let succession = Succession::new();
     let mut host = succession.setup().plugins(&["store", "busy"]).start();
     fill(&host);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use dropin_tests::{Host, LIMIT, Lines, Setup, system::quiet_port, tool, wait_for, wait_until};
+use dropin_tests::{Host, LIMIT, Lines, Setup, system::quiet_port, wait_for, wait_until};
 use rustix::io::{FdFlags, fcntl_setfd};
 use tempfile::tempdir;
 
@@ -147,9 +147,6 @@ fn what_is_passed_and_no_listening_socket_is_a_clear_error() {
 #[test]
 #[cfg_attr(not(tool = "systemd-socket-activate"), ignore = "needs systemd-socket-activate")]
 fn systemds_own_activation_starts_it_with_the_first_client() {
-    if !tool::require("systemd-socket-activate") {
-        return;
-    }
     let address = SocketAddr::from(([127, 0, 0, 1], quiet_port()));
     let text = address.to_string();
     let first = thread::spawn(move || {

@@ -1,20 +1,22 @@
 //! The tests on Windows, as far as Wine is one.
 
+mod program;
+mod repetition;
 mod tools;
 mod wine;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use self::{
+    program::Program,
+    repetition::{Decision, MOST},
     tools::{Compiler, TARGET},
     wine::Wine,
 };
-use crate::{TaskError, cargo, install};
+use crate::{
+    TaskError, cargo, install,
+    left_out::{self, Kept, LeftOut, Numbers},
+};
 
 /// Tests of what Wine 8 lacks: its pdh.dll ends whoever asks how busy the processors are.
 const LEFT_OUT: [&str; 4] = [
@@ -23,6 +25,9 @@ const LEFT_OUT: [&str; 4] = [
     "processor::tests::a_stale_sample_is_taken_again",
     "processor::tests::usage_looks_again_when_it_is_time",
 ];
+
+/// The reason of these, in tests/left-out.toml.
+const SKIPPED: &str = "ends under Wine";
 
 /// How many tests run at once: most of them wait for something.
 const AT_ONCE: &str = "6";
@@ -36,32 +41,20 @@ pub struct Windows {
     /// Build with Debian's compiler, as where rustup cannot add the target.
     #[arg(long)]
     system_compiler: bool,
+    /// Keep the numbers of tests that ran and that were left out, whatever they are.
+    #[arg(long, conflicts_with = "tests")]
+    bless: bool,
     /// Only the tests whose names have one of these in them.
     tests: Vec<String>,
 }
 
-/// A program of tests.
-struct Program {
-    path: PathBuf,
-    /// Where cargo would start it.
-    folder: PathBuf,
-}
-
-/// What a program of tests has said.
-struct Report {
-    passed: usize,
-    failed: Vec<String>,
-    /// Whether it came to its end.
-    complete: bool,
-    output: String,
-}
-
-/// Builds everything for Windows and runs the tests under Wine. A test that fails is run once more by
-/// itself, and what Wine says is its own fault once more: under Wine, starting a process fails now and
-/// then.
+/// Builds everything for Windows and runs the tests under Wine. A test that fails is run once more
+/// by itself where its output has Wine's own word that it is Wine's fault, and at most three are:
+/// under Wine, starting a process fails now and then.
 ///
 /// # Errors
-/// What is missing, what does not build, which tests fail, or that it is Wine that does not work.
+/// What is missing, what does not build, which tests fail or are left out, or that it is Wine that
+/// does not work.
 pub fn run(windows: &Windows) -> Result<(), TaskError> {
     let compiler = tools::find(windows.system_compiler)?;
     // Either compiler would make the other build everything again.
@@ -73,18 +66,19 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
     // The tests' own words for it, in tests/src/built.rs and tests/src/files.rs.
     let environment = vec![("DROPIN_TEST_BUILT", "1".to_owned()), ("DROPIN_TEST_CC", compile)];
     let wine = Wine::set_up(&target.join("wine"), environment)?;
-    let (mut passed, mut failures) = (0, Vec::new());
+    let kept = Kept::read()?;
+    let (mut out, mut ran) = (LeftOut::default(), Numbers::new());
+    let (mut passed, mut repeated, mut failures) = (0, 0, Vec::new());
     for program in &programs {
         let mut arguments = vec!["--test-threads", AT_ONCE];
         arguments.extend(LEFT_OUT.iter().flat_map(|test| ["--skip", test]));
         arguments.extend(windows.tests.iter().map(String::as_str));
         let mut report = program.run(&wine, &arguments, LONGEST[0])?;
-        if !report.complete && wine::confession(&report.output).is_some() {
-            println!("Wine gave up and is tried once more: {}", report.output);
+        let name = &program.name;
+        if !report.complete && may_repeat(name, &report.output, &mut repeated) {
             wine.restart()?;
             report = program.run(&wine, &arguments, LONGEST[0])?;
         }
-        let name = program.path.file_stem().unwrap_or_default().to_string_lossy();
         println!("{name}: {} passed, {} failed", report.passed, report.failed.len());
         passed += report.passed;
         if !report.complete {
@@ -92,38 +86,70 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
             println!("{}", report.output);
             return Err(at_fault(&report.output, format!("{name} did not come to its end; it")));
         }
+        report.output.lines().for_each(|line| out.read(line));
+        ran.insert(name.clone(), report.passed + report.failed.len());
         for test in &report.failed {
-            let mut again = program.run(&wine, &["--exact", test], LONGEST[1])?;
-            if wine::confession(&again.output).is_some() {
+            let mut output = report.said(test);
+            if may_repeat(test, &output, &mut repeated) {
                 wine.restart()?;
-                again = program.run(&wine, &["--exact", test], LONGEST[1])?;
+                let again = program.run(&wine, &["--exact", test], LONGEST[1])?;
+                if again.complete && again.passed == 1 {
+                    passed += 1;
+                    continue;
+                }
+                output = again.output;
             }
-            if again.complete && again.passed == 1 {
-                println!(
-                    "{test} failed among others and passed by itself. At first: {}",
-                    report.why(test)
-                );
-                passed += 1;
-            } else {
-                failures.push((test.clone(), again.output));
-            }
+            failures.push((test.clone(), output));
         }
     }
-    println!("{passed} tests passed under Wine");
-    let Some((_, first)) = failures.first() else {
-        if passed == 0 {
-            return Err(TaskError::Failed("no test was found; the run of them".into()));
+    println!("{passed} tests passed under Wine, {repeated} of them or of their programs repeated");
+    if !failures.is_empty() {
+        wine.check()?;
+        return Err(failed(&failures));
+    }
+    if passed == 0 {
+        return Err(TaskError::Failed("no test was found; the run of them".into()));
+    }
+    let is_whole = windows.tests.is_empty();
+    if is_whole {
+        out.count_filtered(SKIPPED);
+    }
+    println!("{out}");
+    match (is_whole, windows.bless) {
+        (true, true) => left_out::keep_wine(&out, &ran),
+        (true, false) => kept.judge_wine(&out, &ran),
+        (false, _) => kept.judge_part_of_wine(&out),
+    }
+}
+
+/// Whether something that failed is run once more; says so, and why.
+fn may_repeat(what: &str, output: &str, repeated: &mut usize) -> bool {
+    match repetition::decide(output, *repeated) {
+        Decision::Repeat(reason) => {
+            *repeated += 1;
+            println!("{what} is repeated ({repeated} of {MOST}), since Wine has said: {reason}");
+            true
         }
-        return Ok(());
-    };
-    for (test, output) in &failures {
+        Decision::TooMany(reason) => {
+            println!("{what} is not repeated, since {MOST} were; Wine has said: {reason}");
+            false
+        }
+        Decision::Fail => false,
+    }
+}
+
+/// Shows what failed, and says whether it is all Wine's fault.
+fn failed(failures: &[(String, String)]) -> TaskError {
+    for (test, output) in failures {
         println!("---- {test}\n{output}");
     }
-    wine.check()?;
     let names: Vec<_> = failures.iter().map(|(test, _)| test.as_str()).collect();
-    let all_confess = failures.iter().all(|(_, output)| wine::confession(output).is_some());
     let said = format!("under Wine {}", names.join(", "));
-    Err(if all_confess { at_fault(first, said) } else { TaskError::Failed(said) })
+    let all_confess = failures.iter().all(|(_, output)| wine::confession(output).is_some());
+    match failures.first() {
+        Some((_, first)) if all_confess => at_fault(first, said),
+        _ => TaskError::Failed(said),
+    }
 }
 
 /// Builds what ships, what the tests start, and the tests.
@@ -142,16 +168,7 @@ fn build(compiler: Compiler, target: &Path) -> Result<Vec<Program>, TaskError> {
         return Err(TaskError::Failed("building the tests for Windows".into()));
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    Ok(messages.lines().filter_map(program).collect())
-}
-
-/// The program of tests that a message of cargo's tells of.
-fn program(message: &str) -> Option<Program> {
-    let message: serde_json::Value = serde_json::from_str(message).ok()?;
-    let path = message.get("executable")?.as_str()?.into();
-    let is_test = message.get("profile")?.get("test")?.as_bool()?;
-    let manifest = Path::new(message.get("manifest_path")?.as_str()?);
-    is_test.then_some(Program { path, folder: manifest.parent()?.to_owned() })
+    Ok(messages.lines().filter_map(Program::of).collect())
 }
 
 /// Puts what Wine lacks beside what was built. Returns what compiles C for the tests, as Wine calls
@@ -172,33 +189,6 @@ fn supply(target: &Path, built: &Path) -> Result<String, TaskError> {
         cargo::succeed(gcc.arg("-ladvapi32"))?;
     }
     Ok(wine::path(&compile))
-}
-
-impl Program {
-    fn run(&self, wine: &Wine, arguments: &[&str], time: Duration) -> Result<Report, TaskError> {
-        let ended = wine.run(&self.path, arguments, &self.folder, time)?;
-        let outcome =
-            |line: &str, end: &str| Some(line.strip_prefix("test ")?.strip_suffix(end)?.to_owned());
-        let named = |end: &'static str| {
-            ended.output.lines().filter_map(move |line| outcome(line, end)).collect::<Vec<_>>()
-        };
-        let (passed, failed) = (named(" ... ok").len(), named(" ... FAILED"));
-        // One that crashes at its very end has said that all is well.
-        let ended_well =
-            ended.success == Some(true) || (ended.success.is_some() && !failed.is_empty());
-        let complete = ended_well && ended.output.contains("\ntest result: ");
-        Ok(Report { passed, failed, complete, output: ended.output })
-    }
-}
-
-impl Report {
-    /// Why a test has failed, in a line.
-    fn why(&self, test: &str) -> String {
-        let rest = self.output.split_once(&format!("---- {test} stdout ----"));
-        let lines = rest.map_or("", |(_, rest)| rest).lines().map(str::trim);
-        let said: Vec<_> = lines.filter(|line| !line.is_empty()).take(3).collect();
-        said.join(" ")
-    }
 }
 
 fn at_fault(output: &str, what: String) -> TaskError {

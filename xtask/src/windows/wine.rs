@@ -17,7 +17,7 @@ const SIGNATURES: [&str; 5] = [
     "wineserver: ",
     "wine: could not",
     // ERROR_INTERNAL_ERROR, of CreateProcess.
-    "os error 1359",
+    "(os error 1359)",
 ];
 
 /// How long Wine may take to show that it works.

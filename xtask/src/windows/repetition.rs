@@ -1,0 +1,52 @@
+//! Tests that are run once more, since Wine has failed and not they.
+
+use super::wine::confession;
+
+/// How many times one run under Wine may run something once more.
+pub const MOST: usize = 3;
+
+/// Whether a failure is run once more.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decision<'a> {
+    /// It is, since Wine says this.
+    Repeat(&'a str),
+    /// Wine says that it is at fault, but has done so too often.
+    TooMany(&'a str),
+    /// Wine does not say that it is at fault.
+    Fail,
+}
+
+/// Decides by the failure's own output and by how often something was run once more before.
+pub fn decide(output: &str, repeated: usize) -> Decision<'_> {
+    match confession(output) {
+        None => Decision::Fail,
+        Some(reason) if repeated < MOST => Decision::Repeat(reason),
+        Some(reason) => Decision::TooMany(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAULT: &str = "cannot start the probe: Internal error. (os error 1359)";
+
+    #[test]
+    fn failure_is_repeated_where_wine_confesses() {
+        let output = format!("thread 'a' panicked at b.rs:1:1:\n{FAULT}\nnote: run with");
+        assert_eq!(decide(&output, 0), Decision::Repeat(FAULT));
+        assert_eq!(decide(&output, MOST - 1), Decision::Repeat(FAULT));
+    }
+
+    #[test]
+    fn failure_without_confession_is_not_repeated() {
+        let output = "thread 'a' panicked at b.rs:1:1:\nassertion failed: (os error 13590)";
+        assert_eq!(decide(output, 0), Decision::Fail);
+        assert_eq!(decide("", 0), Decision::Fail);
+    }
+
+    #[test]
+    fn fourth_repetition_is_refused() {
+        assert_eq!(decide(FAULT, MOST), Decision::TooMany(FAULT));
+    }
+}
