@@ -5,19 +5,16 @@
 //! again, or for ever.
 
 use std::{
-    cell::Cell,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
+};
+
+use super::sync::{
+    AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, STRIPES, stripe_of_this_thread,
 };
 
 /// How often a closer asks whether to give up.
 const SLICE: Duration = Duration::from_millis(20);
-
-/// Threads beyond this many share a counter with another, which costs speed and nothing else.
-const STRIPES: usize = 32;
 
 /// Counts the calls of one generation and holds them back when asked.
 pub struct Gate {
@@ -242,19 +239,6 @@ impl Drop for Pass<'_> {
     fn drop(&mut self) {
         self.gate.leave(self.stripe);
     }
-}
-
-fn stripe_of_this_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static MINE: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    MINE.with(|mine| {
-        if mine.get() == usize::MAX {
-            mine.set(NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES);
-        }
-        mine.get()
-    })
 }
 
 #[cfg(test)]

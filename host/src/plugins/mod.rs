@@ -31,6 +31,7 @@ pub mod slot;
 pub mod state_file;
 mod state_write;
 pub mod states;
+mod sync;
 pub mod task_thread;
 pub mod verdict;
 pub mod watch;
