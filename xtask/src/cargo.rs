@@ -35,13 +35,18 @@ pub fn build(arguments: &[&str]) -> Result<(), TaskError> {
 /// Builds what ships: the host, the client and the plugins; always together, since cargo builds what
 /// they share anew where another choice of packages wants other features of it.
 pub fn build_shipped(profile: &str) -> Result<(), TaskError> {
+    build_as_shipped(profile, &[])
+}
+
+/// Builds what these arguments choose beside what ships, with the features of the latter.
+pub fn build_as_shipped(profile: &str, others: &[&str]) -> Result<(), TaskError> {
     let mut arguments = install::packages()?;
     arguments.extend(["--package", "host", "--package", "client"].map(str::to_owned));
     if profile == "release" {
         arguments.push("--release".into());
     }
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    build(&arguments)
+    let arguments = arguments.iter().map(String::as_str);
+    build(&arguments.chain(others.iter().copied()).collect::<Vec<_>>())
 }
 
 /// Builds host and plugins with the address sanitizer, by the nightly toolchain, and runs the

@@ -2,9 +2,7 @@
 
 use std::{
     fmt::Display,
-    fs::Permissions,
     net::{Ipv4Addr, TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt as _,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -53,9 +51,10 @@ pub struct Fixture {
 impl Fixture {
     /// Loads the plugin as the host does, but for the probe.
     pub fn new(plugin: &Path) -> Result<Self, BoundaryError> {
-        let mine = Permissions::from_mode(0o700);
-        let folder =
-            tempfile::Builder::new().permissions(mine).tempdir().map_err(of("make a folder"))?;
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let folder = builder.tempdir().map_err(of("make a folder"))?;
         let place = folder.path().display().to_string();
         let config =
             Arguments::try_parse_from(["host", "--state-dir", &place, "--plugins", &place])
