@@ -86,8 +86,22 @@ pub fn of_its_own() -> Command {
     for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTDOC"] {
         cargo.env_remove(variable);
     }
+    hide_package(&mut cargo);
     cargo.current_dir(root());
     cargo
+}
+
+/// Removes from a command's environment the variables that name the package of this task.
+///
+/// The build script of ring reads some of them. Else it runs again, and all that uses ring is built
+/// again, whenever cargo is started by a task after it was started by a shell, or the other way.
+fn hide_package(cargo: &mut Command) {
+    for (variable, _) in env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_") {
+            cargo.env_remove(&variable);
+        }
+    }
 }
 
 /// The plugins take the sanitizer's functions from the host, which has to export them for that.
@@ -144,6 +158,7 @@ pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> 
 /// Cargo in the workspace's folder, by the toolchain that runs this task.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    hide_package(&mut cargo);
     cargo.current_dir(root());
     cargo
 }
@@ -158,4 +173,20 @@ pub fn succeed(command: &mut Command) -> Result<(), TaskError> {
     }
     let arguments: Vec<_> = command.get_args().map(|part| part.to_string_lossy()).collect();
     Err(TaskError::Failed(format!("{name} {}", arguments.join(" "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_not_given_the_package_of_this_task() {
+        for command in [cargo(), of_its_own()] {
+            for variable in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
+                assert!(env::var_os(variable).is_some(), "cargo sets {variable} for a test");
+                let removed = command.get_envs().any(|change| change == (variable.as_ref(), None));
+                assert!(removed, "{variable}");
+            }
+        }
+    }
 }
