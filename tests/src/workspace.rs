@@ -30,7 +30,7 @@ pub fn copy(plugins: &Path) -> PathBuf {
         _ => fs::create_dir_all(&to).expect("a folder can be made"),
     }
     std::os::unix::fs::symlink(plugins, to.join("plugins")).expect("a link can be made");
-    let parts = ["client", "host", "plugin-api", "plugins", "templates", "tests", "xtask"];
+    let parts = ["bench", "client", "host", "plugin-api", "plugins", "templates", "tests", "xtask"];
     for file in ["Cargo.toml", "Cargo.lock"] {
         fs::copy(root().join(file), to.join(file)).expect("a file can be copied");
     }

@@ -18,6 +18,9 @@ const VALGRIND: (&str, &str) = ("valgrind", "apt-get install valgrind");
 /// How to get what the Redis module is built with.
 const GET_LIBCLANG: &str = "apt-get install libclang-dev";
 
+/// Cargo's arguments for the packages of the main workspace that measure pieces of a request.
+const MEASURED: [&str; 4] = ["--package", "boundary", "--package", "bench-plugin"];
+
 /// How the benchmark is run.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Bench {
@@ -42,8 +45,8 @@ pub fn run(bench: &Bench) -> Result<(), TaskError> {
         need(program, get)?;
     }
     need_libclang()?;
-    cargo::build_shipped("release")?;
-    build(&["--workspace"])?;
+    cargo::build_as_shipped("release", &MEASURED)?;
+    build_workspace()?;
     let mut driver = Command::new(built().join("bench"));
     driver.current_dir(cargo::root()).arg("--out").arg(&bench.out);
     driver.arg("--host").arg(cargo::output("release").join("host"));
@@ -66,7 +69,9 @@ pub fn run(bench: &Bench) -> Result<(), TaskError> {
 /// Counts instructions and compares them with `bench/instructions.toml`, or writes that.
 pub fn instructions(bless: bool) -> Result<(), TaskError> {
     need(VALGRIND.0, VALGRIND.1)?;
-    build(&["--package", "boundary", "--package", "bench-plugin"])?;
+    // The programs that ship are not needed.
+    let needed = [MEASURED.as_slice(), &["--lib", "--bin", "boundary"]].concat();
+    cargo::build_as_shipped("release", &needed)?;
     let mut check = Command::new(built().join("boundary"));
     check.current_dir(cargo::root()).arg("check");
     check.arg("--plugin").arg(built().join("libbench_plugin.so"));
@@ -76,16 +81,15 @@ pub fn instructions(bless: bool) -> Result<(), TaskError> {
     cargo::succeed(&mut check)
 }
 
-/// Builds packages of the benchmark's own workspace.
-fn build(packages: &[&str]) -> Result<(), TaskError> {
+/// Builds the benchmark's own workspace.
+fn build_workspace() -> Result<(), TaskError> {
     let mut cargo = cargo::cargo();
-    cargo.args(["build", "--release", "--manifest-path", "bench/Cargo.toml"]);
+    cargo.args(["build", "--release", "--workspace", "--manifest-path", "bench/Cargo.toml"]);
     // What both workspaces need is built once.
-    cargo.env("CARGO_TARGET_DIR", cargo::target());
-    cargo::succeed(cargo.args(packages))
+    cargo::succeed(cargo.env("CARGO_TARGET_DIR", cargo::target()))
 }
 
-/// Where cargo puts what `build` builds.
+/// Where cargo puts all that is built here.
 fn built() -> PathBuf {
     cargo::output("release")
 }

@@ -39,13 +39,18 @@ pub fn build(arguments: &[&str]) -> Result<(), TaskError> {
 /// Builds what ships: the host, the client and the plugins; always together, since cargo builds what
 /// they share anew where another choice of packages wants other features of it.
 pub fn build_shipped(profile: &str) -> Result<(), TaskError> {
+    build_as_shipped(profile, &[])
+}
+
+/// Builds what these arguments choose beside what ships, with the features of the latter.
+pub fn build_as_shipped(profile: &str, others: &[&str]) -> Result<(), TaskError> {
     let mut arguments = install::packages()?;
     arguments.extend(["--package", "host", "--package", "client"].map(str::to_owned));
     if profile == "release" {
         arguments.push("--release".into());
     }
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    build(&arguments)
+    let arguments = arguments.iter().map(String::as_str);
+    build(&arguments.chain(others.iter().copied()).collect::<Vec<_>>())
 }
 
 /// Builds host and plugins with the address sanitizer, by the nightly toolchain, and runs the
@@ -85,8 +90,22 @@ pub fn of_its_own() -> Command {
     for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTDOC"] {
         cargo.env_remove(variable);
     }
+    hide_package(&mut cargo);
     cargo.current_dir(root());
     cargo
+}
+
+/// Removes from a command's environment the variables that name the package of this task.
+///
+/// The build script of ring reads some of them. Else it runs again, and all that uses ring is built
+/// again, whenever cargo is started by a task after it was started by a shell, or the other way.
+fn hide_package(cargo: &mut Command) {
+    for (variable, _) in env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_") {
+            cargo.env_remove(&variable);
+        }
+    }
 }
 
 /// The plugins take the sanitizer's functions from the host, which has to export them for that.
@@ -153,6 +172,7 @@ pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> 
 /// Cargo in the workspace's folder, by the toolchain that runs this task.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    hide_package(&mut cargo);
     cargo.current_dir(root());
     cargo
 }
@@ -177,4 +197,20 @@ pub fn check(command: &Command, status: ExitStatus) -> Result<(), TaskError> {
 /// The program of a command.
 pub fn program(command: &Command) -> PathBuf {
     PathBuf::from(command.get_program())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_not_given_the_package_of_this_task() {
+        for command in [cargo(), of_its_own()] {
+            for variable in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
+                assert!(env::var_os(variable).is_some(), "cargo sets {variable} for a test");
+                let removed = command.get_envs().any(|change| change == (variable.as_ref(), None));
+                assert!(removed, "{variable}");
+            }
+        }
+    }
 }

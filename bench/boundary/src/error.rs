@@ -15,8 +15,8 @@ pub enum BoundaryError {
     Program(String),
     /// The counts in the file cannot be understood.
     Counts(PathBuf, String),
-    /// More instructions than before.
-    Grown(String),
+    /// More or fewer instructions than the file says.
+    Changed(String),
 }
 
 impl fmt::Display for BoundaryError {
@@ -33,7 +33,7 @@ impl fmt::Display for BoundaryError {
             Self::Counts(path, error) => {
                 write!(out, "cannot understand {}: {error}", path.display())
             }
-            Self::Grown(what) => out.write_str(what),
+            Self::Changed(what) => out.write_str(what),
         }
     }
 }

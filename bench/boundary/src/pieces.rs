@@ -145,9 +145,11 @@ fn parse(fixture: &Fixture, times: u64, input: &[u8]) -> Result<Duration, Bounda
 }
 
 fn look_up(times: u64, commands: usize) -> Result<Duration, BoundaryError> {
-    let (table, name) = fixture::table_of(commands)?;
+    let (table, names) = fixture::table_of(commands)?;
+    let mut names = names.iter().cycle();
     Ok(repeat(times, || {
-        black_box(table.get(black_box(name.as_bytes())));
+        let name = names.next().map(String::as_bytes).unwrap_or_default();
+        black_box(table.get(black_box(name)));
     }))
 }
 

@@ -1,6 +1,6 @@
 //! Instructions, counted by valgrind's callgrind.
 
-use std::{env, io, path::Path, process::Command};
+use std::{env, io, panic, path::Path, process::Command, thread};
 
 use crate::{error::BoundaryError, pieces::Piece};
 
@@ -11,8 +11,13 @@ use crate::{error::BoundaryError, pieces::Piece};
 pub fn count(piece: Piece, plugin: &Path, try_number: usize) -> Result<f64, BoundaryError> {
     let times = piece.times();
     let collect = |times| collect(piece, plugin, times, try_number);
-    let (once, twice) = (collect(times)?, collect(2 * times)?);
-    Ok((twice.saturating_sub(once)) as f64 / (times * piece.requests()) as f64)
+    // valgrind uses one processor.
+    let (once, twice) = thread::scope(|scope| {
+        let once = scope.spawn(|| collect(times));
+        let twice = collect(2 * times);
+        (once.join().unwrap_or_else(|panic| panic::resume_unwind(panic)), twice)
+    });
+    Ok((twice?.saturating_sub(once?)) as f64 / (times * piece.requests()) as f64)
 }
 
 fn collect(
