@@ -331,6 +331,9 @@ fn is_timeout(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
+mod patience_tests;
+
+#[cfg(test)]
 mod tests {
     use std::{net::TcpListener, thread};
 
