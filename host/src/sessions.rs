@@ -275,7 +275,9 @@ mod tests {
         let ends = entries.each_ref().map(|entry| entry.dismissal());
         assert_eq!(ends, [None, Some(Dismissal::Key), Some(Dismissal::Killed), None]);
         sessions.leave(&entries[0]);
-        assert_eq!((sessions.len(), sessions.started()), (3, 4));
+        assert_eq!((sessions.len(), sessions.started(), entries[0].id), (3, 4, 1));
+        entries.iter().for_each(|entry| sessions.leave(entry));
+        assert!(sessions.list().from.is_empty(), "an address takes no memory once all have left");
     }
 
     #[test]

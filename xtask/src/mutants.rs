@@ -152,11 +152,11 @@ fn outcomes(
     output: &Path,
     end: Option<Instant>,
 ) -> Result<Outcomes, TaskError> {
-    let output = output.join("mutants.out");
     if end.is_some_and(|end| Instant::now() >= end) {
         return Ok(Outcomes::default());
     }
-    fs::create_dir_all(&output).map_err(failed("create", &output))?;
+    fs::create_dir_all(output).map_err(failed("create", output))?;
+    let output = output.join("mutants.out");
     let mut child = program.spawn().map_err(failed("start", Path::new("cargo")))?;
     let (mut stopped, wait) = (false, failed("wait for", Path::new("cargo")));
     let status = loop {
