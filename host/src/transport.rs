@@ -409,6 +409,7 @@ mod tests {
     fn secured_client_that_does_not_read_is_given_up() {
         let (mut transport, client) = secured(b"first");
         assert_eq!(transport.read(&mut [0; 16]).unwrap(), 5);
+        transport.write_timeout = Duration::from_secs(3600);
         let (shutdown, _woken) = Shutdown::new(Duration::ZERO, Duration::ZERO);
         shutdown.request(crate::shutdown::Reason::System { limit: None });
         socket2::SockRef::from(&transport.entry.stream).set_send_buffer_size(1 << 16).unwrap();
