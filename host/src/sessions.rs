@@ -221,7 +221,10 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::config::Share;
+    use crate::{
+        access::keys::{Keys, Role},
+        config::Share,
+    };
 
     fn stream() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -235,7 +238,7 @@ mod tests {
             sessions.enter(stream(), peer.parse().unwrap(), Room { all, address }).map_err(|e| e.0)
         };
         let first = enter("10.0.0.1:1", 3, Some(2)).unwrap();
-        enter("[::ffff:10.0.0.1]:2", 3, Some(2)).unwrap();
+        let second = enter("[::ffff:10.0.0.1]:2", 3, Some(2)).unwrap();
         assert_eq!(enter("10.0.0.1:3", 3, Some(2)).err(), Some(NoRoom::Crowd(2)));
         enter("10.0.0.1:3", 3, None).unwrap();
         assert_eq!(enter("10.0.0.2:1", 3, Some(2)).err(), Some(NoRoom::Full(3)));
@@ -244,8 +247,56 @@ mod tests {
         sessions.leave(&first);
         assert_eq!(enter("10.0.0.1:4", 3, Some(2)).err(), Some(NoRoom::Crowd(2)));
         enter("10.0.0.2:1", 3, Some(2)).unwrap();
+        sessions.leave(&second);
+        enter("10.0.0.1:4", 3, Some(2)).unwrap();
         sessions.close();
         assert_eq!(enter("10.0.0.3:1", 9, None).err(), Some(NoRoom::Ending));
+    }
+
+    #[test]
+    fn a_session_ends_with_its_key() {
+        let sessions = Sessions::default();
+        assert!(sessions.is_empty());
+        let mut keys = Keys::default();
+        for name in ["kept", "revoked"] {
+            keys.add(name, Role::User, Vec::new(), None).unwrap();
+        }
+        let room = Room { all: 9, address: None };
+        let entries = [Some(0), Some(1), Some(1), None].map(|key: Option<usize>| {
+            let entry = sessions.enter(stream(), "10.0.0.1:1".parse().unwrap(), room).unwrap();
+            entry.hold(key.map(|index| Arc::new(keys.list()[index].clone())));
+            entry
+        });
+        assert!(!sessions.is_empty());
+        assert_eq!((sessions.len(), sessions.started(), sessions.all().len()), (4, 4, 4));
+        // The first reason stays.
+        entries[2].dismiss_for(Dismissal::Killed);
+        sessions.dismiss_unless(|key| key.name == "kept");
+        let ends = entries.each_ref().map(|entry| entry.dismissal());
+        assert_eq!(ends, [None, Some(Dismissal::Key), Some(Dismissal::Killed), None]);
+        sessions.leave(&entries[0]);
+        assert_eq!((sessions.len(), sessions.started(), entries[0].id), (3, 4, 1));
+        entries.iter().for_each(|entry| sessions.leave(entry));
+        assert!(sessions.list().from.is_empty(), "an address takes no memory once all have left");
+    }
+
+    #[test]
+    fn an_unfinished_request_ends_a_session_in_time() {
+        let sessions = Sessions::default();
+        let room = Room { all: 9, address: None };
+        let entries = [true, true, false].map(|unfinished| {
+            let entry = sessions.enter(stream(), "10.0.0.1:1".parse().unwrap(), room).unwrap();
+            if unfinished {
+                entry.note_unfinished();
+            }
+            entry
+        });
+        sessions.dismiss_unfinished(Duration::from_secs(3600));
+        assert!(entries.iter().all(|entry| entry.dismissal().is_none()));
+        entries[1].dismiss();
+        sessions.dismiss_unfinished(Duration::ZERO);
+        let ends = entries.each_ref().map(|entry| entry.dismissal());
+        assert_eq!(ends, [Some(Dismissal::Unfinished), Some(Dismissal::Key), None]);
     }
 
     #[test]

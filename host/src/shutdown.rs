@@ -187,18 +187,41 @@ mod tests {
     fn the_systems_limit_leaves_time_to_save() {
         let left = |shutdown: &Shutdown| shutdown.deadline().unwrap() - Instant::now();
         let limit = Some(Duration::from_secs(5));
-        let hour = Duration::from_secs(3600);
+        let (hour, before) = (Duration::from_secs(3600), Instant::now());
         let (long, _woken) = Shutdown::new(Duration::from_secs(600), hour);
         assert!(long.request(Reason::System { limit: None }));
         assert!(left(&long) > Duration::from_secs(500));
         assert!(!long.request(Reason::System { limit }));
         assert!(left(&long) <= Duration::from_secs(2));
         long.begin_saving();
-        let to_save = long.save_deadline().unwrap() - Instant::now();
-        assert!(to_save <= Duration::from_millis(4500), "{to_save:?}");
+        let (deadline, to_save) = (long.save_deadline().unwrap(), Duration::from_millis(4500));
+        assert!(deadline >= before + to_save && deadline <= Instant::now() + to_save);
         let (short, _woken) = Shutdown::new(Duration::from_millis(500), hour);
         assert!(short.request(Reason::System { limit }));
         assert!(left(&short) <= Duration::from_millis(500));
+    }
+
+    #[test]
+    fn clients_get_half_of_the_grace() {
+        let (shutdown, _woken) = Shutdown::new(Duration::from_secs(600), Duration::ZERO);
+        assert!(!shutdown.is_stopping() && !shutdown.is_overrun());
+        assert_eq!(shutdown.client_deadline(), None);
+        let (half, before) = (Duration::from_secs(300), Instant::now());
+        assert!(shutdown.request(Reason::System { limit: None }));
+        assert!(shutdown.is_stopping() && !shutdown.is_overrun());
+        let deadline = shutdown.client_deadline().unwrap();
+        assert!(deadline >= before + half && deadline <= Instant::now() + half);
+        let limit = Some(Duration::ZERO);
+        assert!(!shutdown.request(Reason::System { limit }));
+        assert!(shutdown.is_overrun() && shutdown.is_saving_over(), "the system waits no longer");
+    }
+
+    #[test]
+    fn a_reason_names_the_client() {
+        let reason = Reason::Client(([127, 0, 0, 1], 7).into());
+        assert_eq!(reason.to_string(), "127.0.0.1:7 sent ks");
+        let reason = Reason::System { limit: None };
+        assert_eq!(reason.to_string(), "the system asked for it");
     }
 
     #[test]

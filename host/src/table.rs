@@ -300,6 +300,16 @@ mod tests {
     }
 
     #[test]
+    fn a_command_is_found_by_its_place() {
+        let table = table(&["echo", "text.upper"]);
+        for name in ["echo", "text.upper"] {
+            let place = Arc::as_ptr(table.get(name.as_bytes()).unwrap()) as usize;
+            assert_eq!(table.at(place).map(|command| command.name.as_str()), Some(name));
+        }
+        assert!(table.at(0).is_none());
+    }
+
+    #[test]
     fn the_nearest_name_is_near() {
         let table = table(&["echo", "upper", "uptime"]);
         let free = Standing::of(([127, 0, 0, 1], 1).into(), Trust::All);

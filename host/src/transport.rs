@@ -331,6 +331,9 @@ fn is_timeout(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
+mod patience_tests;
+
+#[cfg(test)]
 mod tests {
     use std::{net::TcpListener, thread};
 
@@ -339,7 +342,7 @@ mod tests {
         pki_types::{CertificateDer, ServerName, pem::PemObject},
     };
 
-    use super::*;
+    use super::{patience_tests::reply, *};
     use crate::access::certificate::Certificate;
 
     /// Completes a handshake and sends these bytes in the same segment as its last message.
@@ -366,8 +369,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn handshake_deadline_ends_with_the_handshake() {
+    /// A transport that agrees on keys with a client, which sends this and reads nothing more.
+    fn secured(bytes: &'static [u8]) -> (Transport, thread::JoinHandle<TcpStream>) {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
         let certificate = Certificate::own(&state).unwrap();
@@ -377,7 +380,7 @@ mod tests {
         let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, peer) = listener.accept().unwrap();
         let client = thread::spawn(move || {
-            client(&mut stream, roots, b"first");
+            client(&mut stream, roots, bytes);
             stream
         });
         let entry = Arc::new(SessionEntry::new(1, peer, accepted));
@@ -385,10 +388,34 @@ mod tests {
         let mut transport = Transport::new(entry, &flags.serve.bounds).unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         transport.secure(Arc::clone(&certificate.config), &[], deadline).unwrap();
+        (transport, client)
+    }
+
+    #[test]
+    fn handshake_deadline_ends_with_the_handshake() {
+        let (mut transport, client) = secured(b"first");
+        let mut room = [0; 2];
+        assert_eq!(transport.read(&mut room).unwrap(), 2);
+        assert_eq!(transport.due(), None, "a later read has no deadline");
+        assert!(transport.wait_readable(Duration::ZERO), "the rest is in the connection's memory");
         let mut room = [0; 16];
         let count = transport.read(&mut room).unwrap();
-        assert_eq!(room.get(..count), Some(&b"first"[..]));
-        assert_eq!(transport.due(), None, "a later read has no deadline");
+        assert_eq!(room.get(..count), Some(&b"rst"[..]));
+        assert!(!transport.wait_readable(Duration::ZERO));
+        drop(client.join().unwrap());
+    }
+
+    #[test]
+    fn secured_client_that_does_not_read_is_given_up() {
+        let (mut transport, client) = secured(b"first");
+        assert_eq!(transport.read(&mut [0; 16]).unwrap(), 5);
+        transport.write_timeout = Duration::from_secs(3600);
+        let (shutdown, _woken) = Shutdown::new(Duration::ZERO, Duration::ZERO);
+        shutdown.request(crate::shutdown::Reason::System { limit: None });
+        socket2::SockRef::from(&transport.entry.stream).set_send_buffer_size(1 << 16).unwrap();
+        transport.write(&mut reply(100), &shutdown).unwrap();
+        let error = transport.write(&mut reply(4 << 20), &shutdown).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(client.join().unwrap());
     }
 }

@@ -6,6 +6,7 @@ mod deb;
 mod fuzz;
 mod install;
 mod left_out;
+mod mutants;
 mod new_plugin;
 mod package_docs;
 mod soak;
@@ -72,6 +73,8 @@ enum Task {
     /// Feed arbitrary input to whatever reads what others have written; needs the nightly toolchain
     /// and cargo-fuzz.
     Fuzz(fuzz::Fuzz),
+    /// Change the code in many small ways, and fail where no test notices one; needs cargo-mutants.
+    Mutants(mutants::Mutants),
     /// Build for Windows and run the tests under Wine. Installs what is missing, where it may.
     Windows(windows::Windows),
 }
@@ -130,6 +133,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
         Task::Bench(bench) => bench::run(&bench)?,
         Task::Instructions { bless } => bench::instructions(bless)?,
         Task::Fuzz(fuzz) => fuzz::run(&fuzz)?,
+        Task::Mutants(mutants) => mutants::run(&mutants)?,
         Task::Windows(windows) => windows::run(&windows)?,
         Task::Sanitize => {
             let built = Some(cargo::sanitized()?);

@@ -116,3 +116,14 @@ pub(super) fn refuse(replies: &mut Encoder, write_message: impl FnOnce(&mut Vec<
     replies.error("ERR", &message);
     replies.finish();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_and_a_header_are_http() {
+        assert!(is_http(b"POST") && is_http(b"Host:"));
+        assert!(!is_http(b"posts") && !is_http(b"host"));
+    }
+}

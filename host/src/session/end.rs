@@ -83,3 +83,51 @@ impl fmt::Display for End {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_has_words_of_its_own_in_the_log() {
+        let ends = [
+            End::ClosedByClient,
+            End::Asked,
+            End::Shutdown,
+            End::NoLogin,
+            End::Idle,
+            End::Dismissed,
+            End::TooLarge,
+            End::Unfinished,
+            End::Killed,
+            End::BrokenProtocol,
+            End::Lost(io::ErrorKind::ConnectionReset.into()),
+        ];
+        let words: std::collections::BTreeSet<_> = ends.iter().map(End::to_string).collect();
+        assert_eq!(words.len(), ends.len(), "{words:?}");
+        assert!(words.iter().all(|text| text.len() > 8), "{words:?}");
+    }
+
+    #[test]
+    fn the_client_is_told_why_the_host_ends_its_session() {
+        let flags = <crate::config::Arguments as clap::Parser>::parse_from([
+            "host",
+            "--login-timeout=7",
+            "--idle-timeout=8",
+            "--request-timeout=9",
+        ]);
+        for (end, kind, word) in [
+            (End::NoLogin, "NOAUTH", "no login within 7 s"),
+            (End::Dismissed, "NOAUTH", "revoked"),
+            (End::Idle, "ERR", "nothing was sent for 8 s"),
+            (End::TooLarge, "ERR", "--max-memory-clients"),
+            (End::Unfinished, "ERR", "request not finished within 9 s"),
+            (End::Killed, "ERR", "by an admin"),
+        ] {
+            let (told, message) = end.last_words(&flags.serve).unwrap();
+            assert_eq!(told, kind, "{end}");
+            assert!(message.contains(word), "{end}: {message}");
+        }
+        assert_eq!(End::Shutdown.last_words(&flags.serve), None);
+    }
+}

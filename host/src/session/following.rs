@@ -108,4 +108,39 @@ mod tests {
             assert!(replies.is_empty(), "{topic:?}: once");
         }
     }
+    #[test]
+    fn each_topic_is_told_to_its_subscriber() {
+        let room = Arc::<Newsroom>::default();
+        let news = |event| News {
+            event,
+            plugin: "text".into(),
+            generation: 1,
+            file: "libtext.so".into(),
+            took: Duration::ZERO,
+            detail: String::new(),
+        };
+        let happen = |events: &[Event]| events.iter().for_each(|event| room.tell(news(*event)));
+        let told = |following: &Following| {
+            let mut replies = Encoder::new(Protocol::Resp3);
+            following.tell(&mut replies);
+            let text = String::from_utf8_lossy(replies.pending()).into_owned();
+            (text.matches("plugin\r\n").count(), text.matches("commands\r\n").count())
+        };
+        let mut following = Following::default();
+        following.change(Topic::Commands, Some(room.subscribe().unwrap()));
+        assert!(!following.plugins());
+        happen(&[Event::Drained, Event::Unloaded]);
+        assert_eq!(told(&following), (0, 0), "the commands are as before");
+        happen(&[Event::Loaded, Event::Swapped, Event::Drained]);
+        assert_eq!(told(&following), (0, 1), "once for all of them");
+        following.change(Topic::Plugins, Some(room.subscribe().unwrap()));
+        assert!(following.plugins());
+        happen(&[Event::Loaded, Event::Drained]);
+        assert_eq!(told(&following), (2, 1));
+        following.change(Topic::Commands, None);
+        happen(&[Event::Loaded]);
+        assert_eq!(told(&following), (1, 0), "the other topic is still followed");
+        following.change(Topic::Plugins, None);
+        assert!(following.subscription().is_none());
+    }
 }

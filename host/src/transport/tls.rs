@@ -104,3 +104,74 @@ impl Tls {
         self.connection.send_close_notify();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::{
+        ClientConfig, ClientConnection, RootCertStore,
+        pki_types::{CertificateDer, ServerName, pem::PemObject},
+    };
+
+    use super::*;
+    use crate::access::certificate::Certificate;
+
+    fn client(roots: RootCertStore) -> ClientConnection {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap()
+    }
+
+    fn sent(client: &mut ClientConnection) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut bytes).unwrap();
+        }
+        bytes
+    }
+
+    fn answer(server: &mut Tls, client: &mut ClientConnection) {
+        let mut bytes = Vec::new();
+        while server.wants_write() {
+            server.send(&mut bytes).unwrap();
+        }
+        let mut bytes = &bytes[..];
+        while !bytes.is_empty() {
+            client.read_tls(&mut bytes).unwrap();
+            client.process_new_packets().unwrap();
+        }
+    }
+
+    #[test]
+    fn input_is_there_until_all_of_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let certificate = Certificate::own(&state).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(state.join("tls-cert.pem")).unwrap()).unwrap();
+        let mut client = client(roots);
+        let mut server = Tls::new(Arc::clone(&certificate.config), &sent(&mut client)).unwrap();
+        assert_eq!(server.read(&mut [0; 16]).unwrap(), None);
+        assert!(server.is_handshaking() && !server.has_input());
+        answer(&mut server, &mut client);
+        // Longer than what is taken in at once.
+        let (first, second) = ([b'x'; 5], [b'y'; 8000]);
+        client.writer().write_all(&first).unwrap();
+        client.writer().write_all(&second).unwrap();
+        let mut segment = &sent(&mut client)[..];
+        server.fill(|room| segment.read(room)).unwrap();
+        assert_eq!(server.read(&mut [0; 5]).unwrap(), Some(5));
+        assert!(!server.is_handshaking());
+        assert!(server.has_input(), "as ciphertext");
+        assert_eq!(server.read(&mut [0; 7999]).unwrap(), Some(7999));
+        assert!(server.has_input(), "as plaintext");
+        assert_eq!(server.read(&mut [0; 16]).unwrap(), Some(1));
+        assert!(!server.has_input());
+        server.end();
+        answer(&mut server, &mut client);
+        assert_eq!(client.reader().read(&mut [0; 16]).unwrap(), 0, "the end is announced");
+    }
+}

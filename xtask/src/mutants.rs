@@ -1,0 +1,301 @@
+//! Mutation testing: whether a test fails when the code is changed.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{TaskError, cargo};
+
+/// How to get `cargo mutants`.
+const INSTALL: &str = "cargo install cargo-mutants --locked";
+
+/// How long the build of a mutant, its unit tests and its end-to-end tests may take, in seconds. The
+/// last builds the host, too. A mutant that takes longer to test counts as caught.
+const LIMITS: [&str; 3] = ["600", "60", "300"];
+
+/// The end-to-end tests that cover a file. The first path that the file's path begins with decides.
+const COVERED_BY: [(&str, &[&str]); 3] = [
+    ("host/src/transport", &["access::tls::", "floods::", "limits::", "sessions::", "vanishing::"]),
+    (
+        "host/src/session",
+        &["access::", "command_watch::", "floods::", "limits::", "lines::", "sessions::"],
+    ),
+    ("", &["builtins::", "reload::", "sessions::", "shutdown::"]),
+];
+
+/// The commit before the last. Of a merge, the branch that was merged into.
+const PARENT: &str = "HEAD~1";
+
+/// Which mutants are run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Mutants {
+    /// Mutate only what differs from this commit; from the one before the last if none is named.
+    #[arg(long, value_name = "BASE", num_args = 0..=1, default_missing_value = PARENT)]
+    pub changed: Option<String>,
+    /// Stop after this many seconds. Mutants that were not run by then are counted.
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u64>,
+    /// Do not run the tests on the unchanged code first: they are known to pass.
+    #[arg(long)]
+    pub tested: bool,
+    /// Passed on to `cargo mutants`, after `--`.
+    #[arg(last = true)]
+    pub cargo: Vec<String>,
+}
+
+/// The names of mutants, by what became of them.
+#[derive(Debug, Default)]
+struct Outcomes {
+    caught: Vec<String>,
+    lives: Vec<String>,
+    unviable: usize,
+    not_run: usize,
+}
+
+/// Mutates the files that `.cargo/mutants.toml` names, in place. Runs the unit tests on each mutant,
+/// and on those that live the end-to-end tests that cover the file.
+///
+/// # Errors
+/// Where a mutant lives, the tests fail on the unchanged code, or a program is missing.
+pub fn run(mutants: &Mutants) -> Result<(), TaskError> {
+    let answer = cargo::cargo().args(["mutants", "--version"]).output();
+    if !answer.is_ok_and(|answer| answer.status.success()) {
+        return Err(TaskError::Missing("`cargo mutants`".into(), INSTALL));
+    }
+    let folder = cargo::target().join("mutants");
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("remove", &folder)(error));
+        }
+        _ => fs::create_dir_all(&folder).map_err(failed("create", &folder))?,
+    }
+    let end = mutants.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let [_, unit, end_to_end] = LIMITS;
+    let mut round = program(mutants, &folder.join("unit"), unit);
+    round.args(&mutants.cargo);
+    if let Some(base) = &mutants.changed {
+        let Some(changes) = changes(base, &folder)? else {
+            println!("mutants: there is no commit {base} to compare with");
+            return Ok(());
+        };
+        round.arg("--in-diff").arg(changes);
+    }
+    let mut outcomes = outcomes(&mut round, &folder.join("unit"), end)?;
+    let mut survivors: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for name in std::mem::take(&mut outcomes.lives) {
+        survivors.entry(covered_by(&name)).or_default().push(name);
+    }
+    for (number, (tests, names)) in survivors.into_iter().enumerate() {
+        let folder = folder.join(format!("end-to-end-{number}"));
+        let mut round = program(mutants, &folder, end_to_end);
+        round.args(["--no-config", "--test-workspace=true"]);
+        round.args(names.iter().map(|name| format!("--re=^{}$", escaped(name))));
+        round.args(["--cargo-arg=--test=end_to_end", "--", "--"]).args(tests);
+        outcomes.add(self::outcomes(&mut round, &folder, end)?, names.len());
+    }
+    outcomes.judge()
+}
+
+impl Outcomes {
+    /// Adds another round's, which was to run this many mutants.
+    fn add(&mut self, other: Self, chosen: usize) {
+        let run = other.caught.len() + other.lives.len() + other.unviable;
+        self.caught.extend(other.caught);
+        self.lives.extend(other.lives);
+        self.unviable += other.unviable;
+        self.not_run += chosen.saturating_sub(run);
+    }
+
+    fn judge(&self) -> Result<(), TaskError> {
+        let (caught, viable) = (self.caught.len(), self.caught.len() + self.lives.len());
+        let share = caught as f64 / viable.max(1) as f64 * 100.0;
+        for name in &self.lives {
+            println!("lives: {name}");
+        }
+        match viable {
+            0 => print!("mutants: none was run"),
+            _ => print!("mutants: caught {caught} of {viable} viable ({share:.1} %)"),
+        }
+        println!(", {} do not compile, {} not run for lack of time", self.unviable, self.not_run);
+        if self.lives.is_empty() {
+            return Ok(());
+        }
+        Err(TaskError::Refused(format!(
+            "{} mutants live: write a test that fails on each, or say in .cargo/mutants.toml why it \
+             may live",
+            self.lives.len()
+        )))
+    }
+}
+
+/// `cargo mutants` in the checkout itself, where everything is built already.
+fn program(mutants: &Mutants, output: &Path, limit: &str) -> Command {
+    let mut program = cargo::cargo();
+    program.args(["mutants", "--in-place", "--colors=never", "--timeout", limit]);
+    program.args(["--build-timeout", LIMITS[0], "--output"]).arg(output);
+    if mutants.tested {
+        program.arg("--baseline=skip");
+    }
+    // The end-to-end tests have to build each mutant.
+    program.env_remove("DROPIN_TEST_BUILT");
+    program
+}
+
+/// Runs `cargo mutants`, and stops it at the end of its time.
+fn outcomes(
+    program: &mut Command,
+    output: &Path,
+    end: Option<Instant>,
+) -> Result<Outcomes, TaskError> {
+    if end.is_some_and(|end| Instant::now() >= end) {
+        return Ok(Outcomes::default());
+    }
+    fs::create_dir_all(output).map_err(failed("create", output))?;
+    let output = output.join("mutants.out");
+    let mut child = program.spawn().map_err(failed("start", Path::new("cargo")))?;
+    let (mut stopped, wait) = (false, failed("wait for", Path::new("cargo")));
+    let status = loop {
+        match child.try_wait() {
+            Ok(None) => thread::sleep(Duration::from_millis(50)),
+            Ok(Some(status)) => break status,
+            Err(error) => return Err(wait(error)),
+        }
+        if !stopped && end.is_some_and(|end| Instant::now() >= end) {
+            stopped = true;
+            interrupt(&child);
+        }
+    };
+    // 2: a mutant lives. 3: one ran out of time.
+    if !stopped && !matches!(status.code(), Some(0 | 2 | 3)) {
+        return Err(TaskError::Failed(format!("cargo mutants (see {})", output.display())));
+    }
+    let names = |file: &str| -> Vec<String> {
+        let text = fs::read_to_string(output.join(file)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    };
+    let chosen = fs::read(output.join("mutants.json")).unwrap_or_default();
+    let chosen: Vec<serde_json::Value> = serde_json::from_slice(&chosen).unwrap_or_default();
+    let [mut caught, timeout] = ["caught.txt", "timeout.txt"].map(names);
+    caught.extend(timeout);
+    let run = Outcomes {
+        caught,
+        lives: names("missed.txt"),
+        unviable: names("unviable.txt").len(),
+        not_run: 0,
+    };
+    let mut all = Outcomes::default();
+    all.add(run, chosen.len());
+    Ok(all)
+}
+
+/// Has `cargo mutants` put the file back and end, as Ctrl-C does. Elsewhere it goes on to its end.
+#[cfg_attr(not(unix), expect(unused_variables))]
+fn interrupt(child: &std::process::Child) {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Pid, Signal, kill_process};
+        // A failure means that it has ended.
+        let _ = kill_process(Pid::from_child(child), Signal::INT);
+    }
+}
+
+/// Writes to a file what differs from this commit. `None`: there is no such commit, as in a clone of
+/// the last one alone.
+fn changes(base: &str, folder: &Path) -> Result<Option<PathBuf>, TaskError> {
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.current_dir(cargo::root()).args(arguments).output()
+    };
+    let failed = |operation, path: &str| failed(operation, Path::new(path));
+    let commit = format!("{base}^{{commit}}");
+    let known =
+        git(&["rev-parse", "--verify", "--quiet", &commit]).map_err(failed("run", "git"))?;
+    if !known.status.success() {
+        return Ok(None);
+    }
+    // With the names that `cargo mutants` takes, whatever the user's settings are.
+    let shown = ["diff", "--no-ext-diff", "--no-color", "--src-prefix=a/", "--dst-prefix=b/", base];
+    let shown = git(&shown).map_err(failed("run", "git"))?;
+    if !shown.status.success() {
+        return Err(TaskError::Failed(format!("git diff {base}")));
+    }
+    let file = folder.join("changes.diff");
+    fs::write(&file, shown.stdout).map_err(self::failed("write", &file))?;
+    Ok(Some(file))
+}
+
+/// The end-to-end tests that cover a mutant.
+fn covered_by(mutant: &str) -> &'static [&'static str] {
+    let found = COVERED_BY.iter().find(|(path, _)| mutant.starts_with(path));
+    found.map_or(&[], |(_, tests)| tests)
+}
+
+/// A regular expression for this text.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for character in text.chars() {
+        // A backslash before any other would have a meaning of its own.
+        if r"\.+*?()|[]{}^$#&-~".contains(character) {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TaskError + use<> {
+    let path = path.to_owned();
+    move |error| TaskError::Io(operation, path, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mutant_that_lives_fails_the_run() {
+        let mut all = Outcomes { caught: vec!["a".into(), "b".into()], ..Outcomes::default() };
+        all.add(Outcomes { unviable: 1, ..Outcomes::default() }, 3);
+        assert_eq!(all.not_run, 2, "as many as were chosen and have no outcome");
+        assert!(all.judge().is_ok());
+        all.add(Outcomes { lives: vec!["c".into()], ..Outcomes::default() }, 1);
+        assert!(all.judge().is_err());
+    }
+
+    #[test]
+    fn the_first_path_chooses_the_tests() {
+        let tests = |file: &str| covered_by(&format!("{file}:1:2: replace > with <"));
+        assert!(tests("host/src/session/end.rs").contains(&"command_watch::"));
+        assert!(tests("host/src/transport/tls.rs").contains(&"access::tls::"));
+        assert!(tests("host/src/plugins/gate.rs").contains(&"reload::"));
+    }
+
+    #[test]
+    fn a_name_is_escaped_for_an_expression() {
+        let name = "replace |= with &= in <impl A for B<'_>>::f -> Option<u8>";
+        let expected = r"replace \|= with \&= in <impl A for B<'_>>::f \-> Option<u8>";
+        assert_eq!(escaped(name), expected);
+    }
+
+    #[test]
+    fn covered_files_and_tests_exist() {
+        let file = cargo::root().join(".cargo/mutants.toml");
+        let text = fs::read_to_string(file).unwrap();
+        let settings: toml_edit::DocumentMut = text.parse().unwrap();
+        let globs = settings["examine_globs"].as_array().unwrap();
+        for glob in globs.iter().map(|glob| glob.as_str().unwrap()) {
+            let (place, _) = glob.split_once('*').unwrap_or((glob, ""));
+            assert!(cargo::root().join(place).exists(), "{glob}");
+        }
+        for test in COVERED_BY.iter().flat_map(|(_, tests)| *tests) {
+            let module = test.trim_end_matches("::").replace("::", "/");
+            let file = |end| cargo::root().join(format!("tests/end_to_end/{module}{end}")).exists();
+            assert!(file(".rs") || file("/mod.rs"), "{test}");
+        }
+    }
+}
