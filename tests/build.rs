@@ -8,11 +8,12 @@ use std::{
 };
 
 /// The tools that tests need, as `cfg(tool = "..")`.
-const TOOLS: [&str; 19] = [
+const TOOLS: [&str; 20] = [
     "bash",
     "cargo",
     "cc",
     "fish",
+    "gdb",
     "groff",
     "ip",
     "less",

@@ -5,7 +5,7 @@
 mod fake;
 mod pty;
 
-use fake::{PATIENCE, crowd};
+use fake::{crowd, receive};
 use pty::Terminal;
 use rustix::process::{Pid, Signal, kill_process};
 use std::sync::Mutex;
@@ -17,13 +17,13 @@ fn orders() -> (Sender<()>, impl Fn() + Send + Sync) {
     let (sender, receiver) = channel::<()>();
     let receiver = Mutex::new(receiver);
     (sender, move || {
-        let _ = receiver.lock().unwrap().recv_timeout(PATIENCE);
+        let _ = receive(&receiver.lock().unwrap());
     })
 }
 
 /// What the server has received next: the number of the connection, and the command.
 fn next(received: &Receiver<(usize, Option<Vec<String>>)>) -> (usize, String) {
-    let (connection, command) = received.recv_timeout(PATIENCE).unwrap();
+    let (connection, command) = receive(&received).unwrap();
     (connection, command.map_or("the end".to_owned(), |words| words.join(" ")))
 }
 

@@ -110,7 +110,7 @@ mod interrupted {
         command.args(["s", "--latency"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let child = command.spawn().unwrap();
         // The third is asked for only after the first has been counted.
-        (0..3).for_each(|_| pings.recv_timeout(fake::PATIENCE).unwrap());
+        (0..3).for_each(|_| fake::receive(&pings).unwrap());
         kill_process(Pid::from_child(&child), Signal::INT).unwrap();
         let output = child.wait_with_output().unwrap();
         let out = String::from_utf8(output.stdout).unwrap();
@@ -126,7 +126,7 @@ mod interrupted {
         terminal.expect("\r\x1b[?7l1 pings, ms:  min ");
         terminal.expect("\x1b[K\x1b[?7h");
         terminal.expect("\r\x1b[?7l");
-        pings.recv_timeout(fake::PATIENCE).unwrap();
+        fake::receive(&pings).unwrap();
         kill_process(Pid::from_child(&terminal.child), Signal::INT).unwrap();
         terminal.expect("\r\x1b[K");
         terminal.expect(" pings, ms:  min ");
@@ -165,7 +165,7 @@ fn signals_ignored_at_the_start_stay_ignored() {
         talk.greet();
         assert_eq!(talk.command().unwrap(), ["PING"]);
         sender.send(()).unwrap();
-        let _ = answered.recv_timeout(fake::PATIENCE);
+        let _ = fake::receive(&answered);
         talk.send(b"+PONG\r\n");
     });
     let client = client(&port);
@@ -180,7 +180,7 @@ fn signals_ignored_at_the_start_stay_ignored() {
     }
     let mut child = shell.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     // By now the client listens to signals.
-    asked.recv_timeout(fake::PATIENCE).unwrap();
+    fake::receive(&asked).unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     reply.send(()).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));

@@ -197,7 +197,7 @@ fn ctrl_c_ends_a_script_with_status_130() {
         assert_eq!(talk.command(), None);
     });
     let mut child = client(&port).args(["s", "linger"]).spawn().unwrap();
-    assert_eq!(asked.recv_timeout(fake::PATIENCE).unwrap().unwrap(), ["linger"]);
+    assert_eq!(fake::receive(&asked).unwrap().unwrap(), ["linger"]);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let status = child.wait().unwrap();
     // As a shell tells it, also of a program that the signal itself has ended.

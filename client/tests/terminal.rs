@@ -5,7 +5,7 @@
 mod fake;
 mod pty;
 
-use fake::{NOTICE, PATIENCE, RESTARTING, Server, Talk, crowd, server};
+use fake::{NOTICE, RESTARTING, Server, Talk, crowd, receive, server};
 use pty::Terminal;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Sender};
@@ -76,7 +76,7 @@ fn ctrl_c_clears_the_line_and_ctrl_d_closes() {
     terminal.type_text("\x03");
     terminal.expect("> ");
     terminal.type_text("\x04");
-    assert_eq!(closed.recv_timeout(PATIENCE).unwrap().unwrap(), ["close"]);
+    assert_eq!(receive(&closed).unwrap().unwrap(), ["close"]);
     terminal.ends_with(0);
 }
 
@@ -148,7 +148,7 @@ fn lost_session_returns_with_login_after_growing_pauses() {
     terminal.expect("OK\r\n");
     terminal.expect("> ");
     terminal.type_text("crash\r");
-    let login = logins.recv_timeout(PATIENCE).unwrap();
+    let login = receive(&logins).unwrap();
     assert_eq!(login.unwrap(), ["auth", "alice", "secret"]);
     terminal.expect("again, as a new session");
     let mut times: Vec<_> = connections.try_iter().collect();

@@ -115,7 +115,8 @@ fn a_plugins_folder_that_is_named_is_used_and_stays() {
     let plugins = folder.path().join("dropped");
     let flags = ["--plugins", plugins.to_str().unwrap()];
     let mut host = Setup::new().develop(folder.path()).flags(&flags).start();
-    host.wait_for_log("dev: plugin tally-kept, generation 1, serves, ");
+    let line = host.wait_for_log("dev: plugin tally-kept, generation 1, serves");
+    assert!(line.ends_with(" s after the start"), "its library is no source: {line}");
     host.terminate();
     assert_eq!(host.exit(), Some(0));
     let library = dropin_tests::built::library_name("tally-kept");

@@ -182,7 +182,7 @@ fn a_client_that_does_not_read_gives_memory_back() {
     assert_eq!(client.ask(&["PING"]), Frame::Status("PONG".into()));
     for client in clients {
         let mut scrap = Vec::new();
-        let _ = client.stream().take(1).read_to_end(&mut scrap);
+        let _ = client.reader().take(1).read_to_end(&mut scrap);
     }
 }
 

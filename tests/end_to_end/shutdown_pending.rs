@@ -101,7 +101,7 @@ fn a_client_that_reads_too_slowly_does_not_keep_the_host() {
     client.say(&["get", "big"]);
     assert_eq!(Lines::connect(&host).ask("ks"), "OK");
     // At this pace it would take longer than the grace.
-    let (mut stream, mut part) = (client.stream(), vec![0; 128 << 10]);
+    let (mut stream, mut part) = (client.reader(), vec![0; 128 << 10]);
     wait_until("the host has ended", LIMIT, || {
         assert!(stream.read(&mut part).is_ok());
         host.has_ended()

@@ -174,7 +174,7 @@ fn a_client_that_reads_slowly_is_not_given_up() {
     client.say(&["get", "big"]);
     // All in all longer than the timeout, and never as long without reading.
     let mut part = vec![0; 1 << 20];
-    let mut stream = client.stream();
+    let mut stream = client.reader();
     let mut read = 0;
     for _ in 0..12 {
         pace.ask("sleep 400");

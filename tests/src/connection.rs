@@ -1,12 +1,20 @@
 //! A client's connection, of whatever protocol.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     time::Duration,
 };
 
 use crate::wait::{LIMIT, Stopwatch};
+
+/// How long one read of the socket waits, so that the limit of all of them can be looked at. On
+/// Windows a socket is not to be used after a read that ran out of time.
+const STEP: Duration = if cfg!(windows) { LIMIT } else { Duration::from_secs(1) };
+
+/// How a read that ran out of time is told from one that the peer's silence has ended.
+const STEP_OVER: ErrorKind =
+    if cfg!(windows) { ErrorKind::TimedOut } else { ErrorKind::WouldBlock };
 
 /// A connection whose reads and writes do not wait for ever.
 pub struct Connection {
@@ -35,7 +43,7 @@ impl Connection {
     #[must_use]
     pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("the connection is there");
-        stream.set_read_timeout(Some(LIMIT)).expect("a limit can be set");
+        stream.set_read_timeout(Some(STEP)).expect("a limit can be set");
         stream.set_write_timeout(Some(LIMIT)).expect("a limit can be set");
         Self { stream, received: Vec::new() }
     }
@@ -49,10 +57,17 @@ impl Connection {
         self.stream.local_addr().expect("a connection has an address")
     }
 
-    /// The socket itself.
+    /// The socket itself. A read of it does not wait for the limit; one of [`reader`](Self::reader)
+    /// does.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// Reads the bytes as they come.
+    #[must_use]
+    pub fn reader(&self) -> Reader<'_> {
+        Reader(self)
     }
 
     /// Sends bytes as they are.
@@ -128,10 +143,8 @@ impl Connection {
             match self.read_more() {
                 Ok(0) => return,
                 Ok(_) => self.received.clear(),
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
-                {
-                    panic!("the connection goes on")
+                Err(error) if error.kind() == ErrorKind::TimedOut => {
+                    panic!("the connection goes on: {error}")
                 }
                 Err(_) => return,
             }
@@ -139,12 +152,30 @@ impl Connection {
     }
 
     #[track_caller]
-    fn read_more(&mut self) -> std::io::Result<usize> {
-        let (watch, mut buffer) = (Stopwatch::start(), [0; 16 << 10]);
-        let read = self.stream.read(&mut buffer)?;
-        watch.report("the host sends something");
+    fn read_more(&mut self) -> io::Result<usize> {
+        let mut buffer = [0; 16 << 10];
+        let read = self.read_within_limit(&mut buffer)?;
         self.received.extend_from_slice(&buffer[..read]);
         Ok(read)
+    }
+
+    #[track_caller]
+    fn read_within_limit(&self, room: &mut [u8]) -> io::Result<usize> {
+        const WHAT: &str = "the host sends something";
+        let mut watch = Stopwatch::start();
+        loop {
+            match (&self.stream).read(room) {
+                Err(error) if error.kind() == STEP_OVER => {
+                    if let Some(over) = watch.over(WHAT, LIMIT) {
+                        return Err(io::Error::new(ErrorKind::TimedOut, over));
+                    }
+                }
+                read => {
+                    watch.report(WHAT);
+                    return read;
+                }
+            }
+        }
     }
 
     fn shown(&self) -> String {
@@ -152,5 +183,14 @@ impl Connection {
             [] => "nothing".into(),
             bytes => format!("\"{}\"", bytes[..bytes.len().min(500)].escape_ascii()),
         }
+    }
+}
+
+/// Reads what no other method of a connection has received.
+pub struct Reader<'a>(&'a Connection);
+
+impl Read for Reader<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.0.read_within_limit(room)
     }
 }

@@ -15,6 +15,8 @@ pub mod port;
 pub mod reload;
 pub mod resp;
 pub mod setup;
+#[cfg(target_os = "linux")]
+mod stacks;
 mod stall;
 pub mod system;
 #[cfg(unix)]

@@ -124,10 +124,28 @@ pub fn threads(pid: u32) -> Vec<String> {
 #[cfg(unix)]
 #[must_use]
 pub fn children(pid: u32) -> usize {
-    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    child_ids(pid).len()
+}
+
+/// The processes that a process has started and that have not ended; none on macOS.
+#[cfg(unix)]
+#[must_use]
+pub fn child_ids(pid: u32) -> Vec<u32> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let children = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children"));
     let lists = tasks.flatten().filter_map(|task| children(task).ok());
-    lists.map(|list| list.split_whitespace().count()).sum()
+    let ids = lists.flat_map(|list| list.split(' ').map(str::parse).collect::<Vec<_>>());
+    ids.flatten().collect()
+}
+
+/// Lets a process that is stopped go on, if it is there.
+#[cfg(target_os = "linux")]
+pub(crate) fn resume(pid: u32) {
+    use rustix::process::{Pid, Signal, kill_process};
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // One that has ended needs nothing.
+        let _ = kill_process(pid, Signal::CONT);
+    }
 }
 
 /// How many processes a process has started that have not ended.

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::{
@@ -14,7 +14,7 @@ use rustix::{
     termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 
-use crate::wait::LIMIT;
+use crate::wait::{LIMIT, Stopwatch};
 
 const ROWS: u16 = 24;
 const COLUMNS: u16 = 100;
@@ -104,10 +104,9 @@ impl Terminal {
     /// Where it does not within the limit.
     #[track_caller]
     pub fn writes_more_than(&mut self, bytes: usize) {
-        let deadline = Instant::now() + LIMIT;
+        let mut watch = Stopwatch::start();
         while self.written.len() <= bytes {
-            assert!(Instant::now() < deadline, "nothing more is written:\n{}", self.screen());
-            self.look();
+            self.look(&mut watch, "something more is written");
         }
     }
 
@@ -135,14 +134,17 @@ impl Terminal {
     /// Where it is not within the limit.
     #[track_caller]
     pub fn sees_that(&mut self, what: &str, condition: impl Fn(&str) -> bool) {
-        let deadline = Instant::now() + LIMIT;
+        let mut watch = Stopwatch::start();
         while !condition(&self.screen()) {
-            assert!(Instant::now() < deadline, "no {what:?} on the screen:\n{}", self.screen());
-            self.look();
+            self.look(&mut watch, &format!("the screen shows {what:?}"));
         }
     }
 
-    fn look(&mut self) {
+    #[track_caller]
+    fn look(&mut self, watch: &mut Stopwatch, what: &str) {
+        if let Some(over) = watch.over(what, LIMIT) {
+            panic!("{over}:\n{}", self.screen());
+        }
         if let Ok(bytes) = self.output.recv_timeout(LOOK) {
             self.screen.process(&bytes);
             self.written.extend(bytes);
@@ -156,15 +158,12 @@ impl Terminal {
     /// Where it does not end within the limit, or leaves the terminal in another mode.
     #[track_caller]
     pub fn finish(mut self) -> (Option<i32>, String) {
-        let deadline = Instant::now() + LIMIT;
+        let mut watch = Stopwatch::start();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 break status;
             }
-            assert!(Instant::now() < deadline, "it goes on:\n{}", self.screen());
-            if let Ok(bytes) = self.output.recv_timeout(LOOK) {
-                self.screen.process(&bytes);
-            }
+            self.look(&mut watch, "the program has ended");
         };
         while let Ok(bytes) = self.output.recv_timeout(LOOK) {
             self.screen.process(&bytes);

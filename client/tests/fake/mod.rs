@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 
 pub mod refusing;
+#[path = "../../../tests/src/stall.rs"]
+mod stall;
 
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -21,8 +23,41 @@ pub const NOTICE: &[u8] = b">2\r\n$6\r\nnotice\r\n$27\r\nthe server is shutting 
 pub const RESTARTING: &[u8] =
     b">2\r\n$6\r\nnotice\r\n$45\r\nthe server is stopping, perhaps for a restart\r\n";
 
-/// Long enough for any machine; only a failing test waits this long.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Only a failing test waits this long, beside the time that the machine itself stood still.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The time that a wait has left.
+pub struct Patience(stall::Stopwatch);
+
+impl Patience {
+    /// The wait begins.
+    pub fn start() -> Self {
+        Self(stall::Stopwatch::start())
+    }
+
+    /// What is left of it.
+    pub fn left(&self) -> Duration {
+        self.0.left(PATIENCE)
+    }
+}
+
+/// Waits for the next message.
+pub fn receive<T>(receiver: &Receiver<T>) -> Result<T, RecvTimeoutError> {
+    receive_within(&Patience::start(), receiver)
+}
+
+/// Waits for the next message for as long as there is patience.
+pub fn receive_within<T>(
+    patience: &Patience,
+    receiver: &Receiver<T>,
+) -> Result<T, RecvTimeoutError> {
+    loop {
+        match receiver.recv_timeout(patience.left()) {
+            Err(RecvTimeoutError::Timeout) if !patience.left().is_zero() => {}
+            received => return received,
+        }
+    }
+}
 
 /// One accepted connection.
 pub struct Talk {
@@ -136,7 +171,7 @@ impl Drop for Server {
             // The test has failed already, and its server may wait for a client that is still there.
             return;
         }
-        let ended = self.ended.recv_timeout(PATIENCE);
+        let ended = receive(&self.ended);
         assert_eq!(ended, Err(RecvTimeoutError::Disconnected), "the server goes on");
         let threads = self.acceptor.take().unwrap().join().unwrap();
         for thread in threads {

@@ -1,7 +1,7 @@
 //! A run of the client without a terminal, and what became of it.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use crate::fake::{PATIENCE, Port, Talk, client};
+use crate::fake::{Port, Talk, client, receive};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -26,7 +26,7 @@ pub fn run(mut command: Command, input: &'static [u8]) -> Run {
         drop(stdin);
         let _ = sender.send(child.wait_with_output());
     });
-    let output = receiver.recv_timeout(PATIENCE).unwrap().unwrap();
+    let output = receive(&receiver).unwrap().unwrap();
     Run {
         code: output.status.code(),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),

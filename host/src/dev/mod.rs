@@ -79,7 +79,8 @@ fn prepare(dev: &mut Dev) -> Result<tempfile::TempDir, String> {
 impl Developer {
     fn start(dev: &Dev, shared: &Shared) -> Result<Self, StartError> {
         let failed = |error| StartError::System("watch the sources", error);
-        let sources = Sources::watch(&dev.folder)
+        let made = [Some(&dev.serve.plugins), dev.serve.state_dir.as_ref()];
+        let sources = Sources::watch(&dev.folder, made.into_iter().flatten())
             .map_err(|error| failed(io::Error::other(error.to_string())))?;
         let subscription = shared.newsroom.subscribe().map_err(failed)?;
         let (stop, stopped) = bounded(0);

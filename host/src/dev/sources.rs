@@ -11,24 +11,33 @@ use notify::{
     event::{AccessKind, AccessMode, ModifyKind},
 };
 
-/// A crate's folder under watch, but for what cargo makes there and what is hidden.
+/// A crate's folder under watch, but for what cargo and the host make there and what is hidden.
 pub(super) struct Sources {
     folder: PathBuf,
+    /// Folders in it whose files are the host's.
+    made: Vec<PathBuf>,
     events: Receiver<notify::Result<Event>>,
     watcher: RecommendedWatcher,
 }
 
 impl Sources {
-    /// Watches the folder. What changes after this returns is not missed.
-    pub(super) fn watch(folder: &Path) -> notify::Result<Self> {
+    /// Watches the folder, but not those in it that the host writes to. What changes after this
+    /// returns is not missed.
+    pub(super) fn watch<'a>(
+        folder: &Path,
+        made: impl Iterator<Item = &'a PathBuf>,
+    ) -> notify::Result<Self> {
         let folder = folder.canonicalize().map_err(notify::Error::io)?;
+        let made = made.filter_map(|path| path.canonicalize().ok());
+        // Where the crate itself is in such a folder, all of it is sources nevertheless.
+        let made = made.filter(|path| path.starts_with(&folder) && *path != folder).collect();
         let (tell, events) = unbounded();
         let mut watcher = notify::recommended_watcher(move |event| {
             // Nobody listens any more where the host is ending.
             let _ = tell.send(event);
         })?;
         watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-        let mut sources = Self { folder, events, watcher };
+        let mut sources = Self { folder, made, events, watcher };
         // Not the folder with all that is in it: there may be a thousand folders in `target`.
         let inside = sources.folder.read_dir().map_err(notify::Error::io)?;
         for entry in inside {
@@ -58,14 +67,18 @@ impl Sources {
                 }
             }
         }
-        let is_source = |path: &PathBuf| is_source(path.strip_prefix(&self.folder).unwrap_or(path));
-        written && (event.paths.is_empty() || event.paths.iter().any(is_source))
+        written && (event.paths.is_empty() || event.paths.iter().any(|path| self.has(path)))
+    }
+
+    /// Whether this may be one of the sources.
+    fn has(&self, path: &Path) -> bool {
+        let is_made = self.made.iter().any(|folder| path.starts_with(folder));
+        !is_made && is_source(path.strip_prefix(&self.folder).unwrap_or(path))
     }
 
     /// Watches a folder that lies directly in the crate's, if it is one.
     fn follow(&mut self, path: &Path) -> notify::Result<()> {
-        let inside = path.strip_prefix(&self.folder).is_ok_and(is_source);
-        if !inside || path.parent() != Some(&self.folder) {
+        if path.parent() != Some(&self.folder) || !self.has(path) {
             return Ok(());
         }
         let folder = match path.metadata() {
@@ -114,5 +127,25 @@ mod tests {
         for path in others {
             assert!(!is_source(Path::new(path)), "{path}");
         }
+    }
+    #[test]
+    fn files_in_plugins_folder_are_no_sources() {
+        let folder = tempfile::tempdir().unwrap();
+        let plugins = folder.path().join("plugins");
+        for folder in [&plugins, &folder.path().join("src")] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let mut sources = Sources::watch(folder.path(), [&plugins].into_iter()).unwrap();
+        std::fs::write(plugins.join("libp.so"), "").unwrap();
+        let source = folder.path().canonicalize().unwrap().join("src/lib.rs");
+        std::fs::write(&source, "").unwrap();
+        // Changes are told in their order.
+        let change = loop {
+            let event = sources.events().recv().unwrap().unwrap();
+            if sources.is_change(Ok(event.clone())) {
+                break event;
+            }
+        };
+        assert_eq!(change.paths, [source]);
     }
 }

@@ -241,11 +241,8 @@ fn what_a_host_that_was_killed_left_behind_is_cleared_away() {
     fs::create_dir_all(&copies).unwrap();
     fs::write(copies.join("libold.7.so"), b"left by a crash").unwrap();
     let mut host = succession.store();
-    if cfg!(windows) {
-        wait_until("nothing is left of it", LIMIT, || host.unused_copies().is_empty());
-    } else {
-        assert_eq!(host.copies(), [""; 0]);
-    }
+    // A file that is looked at has a copy for a moment.
+    wait_until("nothing is left of it", LIMIT, || host.unused_copies().is_empty());
     assert_eq!(host.ks(), Some(0));
     assert!(left(&copies).is_empty(), "{:?}", left(&copies));
 }

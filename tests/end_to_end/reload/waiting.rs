@@ -12,6 +12,10 @@ use dropin_tests::{
 
 use super::{replace, with_version};
 
+/// A change waits for this long before that is told. The plugin has as long to save and to restore
+/// its state, and on a loaded machine it needs more than it should.
+const TOLD: [&str; 2] = ["--handover-timeout", "3"];
+
 const CALLED_OFF: &str = "plugin 'keeper' goes on serving, its disabling is called off";
 
 /// A host with a keeper that keeps pearls, and a session whose call ends when `gate` is there.
@@ -55,7 +59,7 @@ fn replacement_waits_with_callers_served() {
 
 #[test]
 fn waiting_reload_names_call_and_happens_later() {
-    let (host, mut holder, gate) = held(&["--handover-timeout", "0.1"]);
+    let (host, mut holder, gate) = held(&TOLD);
     let mut client = Lines::connect(&host);
     let said = client.ask("plugin reload keeper");
     let start = format!("error: plugin 'keeper': version {} of ", env!("CARGO_PKG_VERSION"));
@@ -88,7 +92,7 @@ fn forced_reload_swaps_beside_running_call() {
 
 #[test]
 fn forced_disable_keeps_state_beside_running_call() {
-    let (host, _holder, _gate) = held(&["--handover-timeout", "0.1"]);
+    let (host, _holder, _gate) = held(&TOLD);
     let mut client = Lines::connect(&host);
     let said = client.ask("plugin disable keeper");
     assert!(said.starts_with("error: plugin 'keeper': its disabling waits "), "{said}");
@@ -104,7 +108,7 @@ fn forced_disable_keeps_state_beside_running_call() {
 
 #[test]
 fn removed_file_waits_and_may_return() {
-    let (host, mut holder, gate) = held(&["--handover-timeout", "0.1"]);
+    let (host, mut holder, gate) = held(&TOLD);
     files::remove(host.library("keeper"));
     host.wait_for_log("plugin keeper: its withdrawal waits ");
     let mut client = Lines::connect(&host);
@@ -165,7 +169,7 @@ fn renamed_file_waits_and_is_not_withdrawn() {
 
 #[test]
 fn replacement_outlives_disabling_called_off() {
-    let (host, holder, gate) = held(&["--handover-timeout", "0.1"]);
+    let (host, holder, gate) = held(&TOLD);
     replace(&host, "keeper", "2");
     wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
     let mut client = Lines::connect(&host);
@@ -176,7 +180,7 @@ fn replacement_outlives_disabling_called_off() {
 
 #[test]
 fn waiting_disable_outlives_new_file() {
-    let (host, mut holder, gate) = held(&["--handover-timeout", "0.1"]);
+    let (host, mut holder, gate) = held(&TOLD);
     let mut client = Lines::connect(&host);
     assert!(client.ask("plugin disable keeper").contains(": its disabling waits "));
     replace(&host, "keeper", "2");

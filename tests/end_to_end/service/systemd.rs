@@ -1,6 +1,7 @@
 //! What systemd is told and what it passes: sd_notify(3), sd_listen_fds(3).
 
 use std::{
+    io::ErrorKind,
     net::{SocketAddr, TcpListener, TcpStream},
     os::{fd::AsRawFd, unix::net::UnixDatagram},
     path::Path,
@@ -18,7 +19,7 @@ struct Told(UnixDatagram);
 impl Told {
     fn at(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).unwrap();
-        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        socket.set_nonblocking(true).unwrap();
         Self(socket)
     }
 
@@ -26,7 +27,11 @@ impl Told {
     #[track_caller]
     fn next(&self) -> String {
         let mut buffer = [0; 4096];
-        let length = self.0.recv(&mut buffer).expect("systemd is told something");
+        let length =
+            wait_for("systemd is told something", LIMIT, || match self.0.recv(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+                received => Some(received.unwrap()),
+            });
         String::from_utf8(buffer[..length].to_vec()).unwrap().trim_end().to_owned()
     }
 

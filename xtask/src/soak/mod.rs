@@ -3,6 +3,9 @@
 mod figures;
 mod load;
 mod served;
+#[path = "../../../tests/src/stall.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
+mod stall;
 
 use std::{
     fmt::Display,

@@ -13,10 +13,12 @@ use std::{
 
 use tempfile::TempDir;
 
+use super::stall::Stopwatch;
 use crate::{TaskError, install};
 
-/// A reload or an end that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// A reload or an end that takes longer has failed. The time that the machine itself stood still does
+/// not count: that is no fault of the host.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two questions whether a reload is over: what a measured time may be too long by.
 const PAUSE: Duration = Duration::from_micros(200);
@@ -94,11 +96,11 @@ impl Served {
         // The loader passes over what follows the library.
         code.extend_from_slice(&self.copies.to_le_bytes());
         fs::write(&beside, code).map_err(failed("write", &beside))?;
-        let renamed = Instant::now();
+        let (renamed, waits) = (Instant::now(), Stopwatch::start());
         let target = self.folder.path().join("plugins").join(file);
         fs::rename(&beside, &target).map_err(failed("install", &target))?;
         while self.generation(plugin)? == before {
-            if renamed.elapsed() > PATIENCE {
+            if waits.left(PATIENCE).is_zero() {
                 return Err(TaskError::Failed(format!("reload {} of {plugin}", self.copies)));
             }
             // A client that asks without a pause would be load of its own.
@@ -159,9 +161,9 @@ impl Served {
 
     /// Waits until no generation of these plugins is draining: its code would count as memory.
     pub fn drained(&mut self, plugins: &[&str]) -> Result<(), TaskError> {
-        let started = Instant::now();
+        let waits = Stopwatch::start();
         while self.retired(plugins)?.0 > 0 {
-            if started.elapsed() > PATIENCE {
+            if waits.left(PATIENCE).is_zero() {
                 return Err(TaskError::Failed("draining what was replaced".into()));
             }
             thread::sleep(PAUSE);
@@ -182,11 +184,11 @@ impl Served {
     /// Ends it with `ks` and gives its exit status; -1 where a signal ended it.
     pub fn end(&mut self) -> Result<i32, TaskError> {
         self.send("ks\n")?;
-        let asked = Instant::now();
+        let waits = Stopwatch::start();
         loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => return Ok(status.code().unwrap_or(-1)),
-                Ok(None) if asked.elapsed() < PATIENCE => {
+                Ok(None) if !waits.left(PATIENCE).is_zero() => {
                     thread::sleep(Duration::from_millis(5));
                 }
                 _ => return Err(TaskError::Failed("ending the host".into())),
@@ -227,11 +229,15 @@ impl Served {
     }
 
     fn line(&mut self) -> Result<String, TaskError> {
-        let mut line = String::new();
-        let read = self.control.read_line(&mut line);
-        match read.map_err(failed("read from", Path::new("the host")))? {
-            0 => Err(TaskError::Failed("the host ended early; its run".into())),
-            _ => Ok(line.trim_end().to_owned()),
+        let (mut line, waits) = (String::new(), Stopwatch::start());
+        loop {
+            match self.control.read_line(&mut line) {
+                Ok(0) => return Err(TaskError::Failed("the host ended early; its run".into())),
+                Ok(_) => return Ok(line.trim_end().to_owned()),
+                // What was read before stays in the line.
+                Err(error) if is_late(&error) && !waits.left(PATIENCE).is_zero() => {}
+                Err(error) => return Err(failed("read from", Path::new("the host"))(error)),
+            }
         }
     }
 
@@ -246,6 +252,10 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 fn count(folder: &Path) -> Result<usize, TaskError> {

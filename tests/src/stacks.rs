@@ -1,0 +1,133 @@
+//! The stacks of the processes that the tests have started, for a wait that lasts: they tell a host
+//! that stands still from a machine that does.
+
+use std::{
+    fmt::Write,
+    fs,
+    path::Path,
+    process::{Command, id},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{found::find, system};
+
+/// How long one dump may take.
+const TIME: Duration = Duration::from_secs(30);
+
+/// Dumps of one test process: on a slow machine many waits last.
+const DUMPS: usize = 5;
+
+/// The state of a process that a signal has stopped.
+const STOPPED: char = 'T';
+
+/// Returns the states and, where there is gdb, the stacks of all processes that this one has started
+/// and that still run. `None` while another thread does so, and after some times.
+pub(crate) fn dump() -> Option<String> {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.try_lock().ok()?;
+    if MADE.fetch_add(1, Ordering::Relaxed) >= DUMPS {
+        return None;
+    }
+    let (end, mut processes) = (Instant::now() + TIME, system::child_ids(id()));
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let mut dump = format!("--- load: {}\n", load.trim_end());
+    while let Some(pid) = processes.pop() {
+        // Before gdb comes: it stops what it looks at.
+        dump.push_str(&state(pid));
+        processes.extend(system::child_ids(pid));
+        let left = end.saturating_duration_since(Instant::now());
+        match find("gdb").zip(find("timeout")) {
+            Some((gdb, timeout)) if !left.is_zero() && run_state(pid) != Some('Z') => {
+                dump.push_str(&stacks(&gdb, &timeout, pid, left));
+            }
+            _ => {}
+        }
+    }
+    Some(dump)
+}
+
+/// A process's command line and state, and its threads: where each of them waits in the kernel, and
+/// how long it has waited for a processor.
+fn state(pid: u32) -> String {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let (command, status) = (read("cmdline").replace('\0', " "), read("status"));
+    let state = status.lines().find(|line| line.starts_with("State:")).unwrap_or("State: ended");
+    let mut text = format!("--- process {pid}: {command}\n{state}\n");
+    for thread in system::thread_ids(pid) {
+        let read = |name| read(&format!("task/{thread}/{name}"));
+        let (status, waits, times) = (read("status"), read("wchan"), read("schedstat"));
+        let of = |field| status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("");
+        let (name, state) = (of("Name:\t"), of("State:\t"));
+        let mut times =
+            times.split(' ').map(|nanos| Duration::from_nanos(nanos.parse().unwrap_or(0)));
+        let mut time = || times.next().unwrap_or_default();
+        let (ran, starved) = (time(), time());
+        // A text takes all that is written to it.
+        let _ = writeln!(
+            text,
+            "thread {thread} {name}: {state} {waits}, ran {ran:.1?}, waited {starved:.1?} to run"
+        );
+    }
+    text
+}
+
+fn stacks(gdb: &Path, timeout: &Path, pid: u32, left: Duration) -> String {
+    let before = run_state(pid);
+    let mut command = Command::new(timeout);
+    command.args(["--kill-after=5", &left.as_secs().max(1).to_string()]).arg(gdb);
+    command.args(["-nx", "-batch", "-p", &pid.to_string(), "-ex", "thread apply all bt"]);
+    // It would ask a server for what it lacks.
+    command.env_remove("DEBUGINFOD_URLS");
+    let text = match command.output() {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            if output.status.success() { said } else { format!("{said}gdb: {}\n", output.status) }
+        }
+        Err(error) => format!("gdb cannot be started: {error}\n"),
+    };
+    if before != Some(STOPPED) && run_state(pid) == Some(STOPPED) {
+        // A gdb that ran out of time has left it so.
+        system::resume(pid);
+    }
+    text
+}
+
+/// A process's state, as a letter of proc_pid_stat(5).
+fn run_state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Mutex, time::Duration};
+
+    use super::{STOPPED, run_state};
+    use crate::{Host, LIMIT, wait::Stopwatch, wait_until};
+
+    static SHOWN: Mutex<String> = Mutex::new(String::new());
+
+    #[test]
+    #[cfg_attr(not(all(tool = "gdb", right = "root")), ignore = "needs gdb and root")]
+    fn a_wait_that_lasts_shows_stopped_hosts_stacks() {
+        let mut host = Host::start(&[]);
+        let show = |text: &str| SHOWN.lock().unwrap().push_str(text);
+        let shown = || SHOWN.lock().unwrap().clone();
+        let pid = host.pid();
+        host.behind_its_back(|| {
+            wait_until("it is stopped", LIMIT, || run_state(pid) == Some(STOPPED));
+            let watch = Stopwatch::showing_after(Duration::ZERO, show);
+            watch.wait_for("it is shown", LIMIT, || (!shown().is_empty()).then_some(()));
+        });
+        let shown = shown();
+        assert!(shown.contains("T (stopped)"), "{shown}");
+        // Its first thread waits in a function of the host's for the end.
+        assert!(shown.contains(" dropin_host::"), "{shown}");
+        assert_eq!(host.ks(), Some(0), "gdb has let it go");
+    }
+}
