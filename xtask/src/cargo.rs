@@ -102,7 +102,9 @@ pub fn of_its_own() -> Command {
 fn hide_package(cargo: &mut Command) {
     for (variable, _) in env::vars_os() {
         let name = variable.to_string_lossy();
-        if name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_") {
+        let prefixed = name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_");
+        // Tests have one, and start tasks.
+        if prefixed || name == "OUT_DIR" {
             cargo.env_remove(&variable);
         }
     }
