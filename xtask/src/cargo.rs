@@ -150,11 +150,7 @@ pub fn bad_files() -> Result<(), TaskError> {
 pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> {
     let program = output(profile).join(format!("host{}", env::consts::EXE_SUFFIX));
     let mut command = Command::new(&program);
-    command.current_dir(root());
-    if arguments.is_empty() {
-        command.args(["--port", "5000", "--plugins", "./plugins"]);
-    }
-    command.args(arguments);
+    command.current_dir(root()).args(host_flags(arguments));
     let failed = |error| TaskError::Io("start", program, error);
     #[cfg(unix)]
     {
@@ -169,6 +165,14 @@ pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> 
         let code = status.code().and_then(|code| u8::try_from(code).ok());
         Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
     }
+}
+
+/// Returns these flags, or without any the defaults of `cargo xtask run`.
+fn host_flags(flags: &[String]) -> Vec<&str> {
+    if flags.is_empty() {
+        return vec!["--port", "5000", "--plugins", "./plugins"];
+    }
+    flags.iter().map(String::as_str).collect()
 }
 
 /// Cargo in the workspace's folder, by the toolchain that runs this task.
@@ -204,6 +208,13 @@ pub fn program(command: &Command) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_replace_the_default_flags_of_the_host() {
+        assert_eq!(host_flags(&[]), ["--port", "5000", "--plugins", "./plugins"]);
+        let flags = ["--port".to_owned(), "5001".to_owned()];
+        assert_eq!(host_flags(&flags), ["--port", "5001"]);
+    }
 
     #[test]
     fn cargo_is_not_given_the_package_of_this_task() {

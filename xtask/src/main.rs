@@ -29,6 +29,9 @@ struct Arguments {
 enum Task {
     /// Build everything, install the shipped plugins into ./plugins and start the host.
     Run {
+        /// Build without optimisation, which is quicker.
+        #[arg(long)]
+        debug: bool,
         /// Flags for the host, after `--`; without any, `--port 5000 --plugins ./plugins`.
         #[arg(last = true)]
         host: Vec<String>,
@@ -108,16 +111,11 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<ExitCode, TaskError> {
     match task {
-        Task::Run { host } => {
-            cargo::build_shipped("release")?;
-            install::plugins("release")?;
-            return cargo::host("release", &host);
+        Task::Run { debug, host } => {
+            build_and_install(debug)?;
+            return cargo::host(profile(debug), &host);
         }
-        Task::Plugins { debug } => {
-            let profile = if debug { "debug" } else { "release" };
-            cargo::build_shipped(profile)?;
-            install::plugins(profile)?;
-        }
+        Task::Plugins { debug } => build_and_install(debug)?,
         Task::Deb => println!("built {}", deb::build()?.display()),
         Task::NewPlugin { name, debug } => new_plugin::run(&name, debug)?,
         Task::Test { cargo } => {
@@ -147,6 +145,17 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds what ships and installs the plugins.
+fn build_and_install(debug: bool) -> Result<(), TaskError> {
+    cargo::build_shipped(profile(debug))?;
+    install::plugins(profile(debug))
+}
+
+/// The folder of what cargo builds with or without optimisation.
+fn profile(debug: bool) -> &'static str {
+    if debug { "debug" } else { "release" }
 }
 
 impl fmt::Display for TaskError {
