@@ -43,7 +43,12 @@ enum Task {
         debug: bool,
     },
     /// Build the Debian package of host, client and shipped plugins; needs cargo-deb.
-    Deb,
+    Deb {
+        /// Install, upgrade, remove and purge it, in an overlay over this system that is discarded;
+        /// needs root.
+        #[arg(long = "try")]
+        is_tried: bool,
+    },
     /// Make a new plugin from the template, add it to the workspace, test it and install it into
     /// ./plugins, where a running host serves it at once.
     NewPlugin {
@@ -116,7 +121,13 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             return cargo::host(profile(debug), &host);
         }
         Task::Plugins { debug } => build_and_install(debug)?,
-        Task::Deb => println!("built {}", deb::build()?.display()),
+        Task::Deb { is_tried } => {
+            let package = deb::build()?;
+            println!("built {}", package.display());
+            if is_tried {
+                deb::try_out(&package)?;
+            }
+        }
         Task::NewPlugin { name, debug } => new_plugin::run(&name, debug)?,
         Task::Test { cargo } => {
             cargo::build(&["--workspace", "--bins", "--lib"])?;
