@@ -53,24 +53,27 @@ pub fn build_as_shipped(profile: &str, others: &[&str]) -> Result<(), TaskError>
     build(&arguments.chain(others.iter().copied()).collect::<Vec<_>>())
 }
 
-/// Builds host and plugins with the address sanitizer, by the nightly toolchain, and runs the
-/// unit tests of what has unsafe code with it. Gives the folder of what is built.
+/// Builds host and plugins with the address sanitizer, by the nightly toolchain, and runs their
+/// unit tests with it. Gives the folder of what is built.
 pub fn sanitized() -> Result<PathBuf, TaskError> {
-    let nightly = |command: &str, arguments: &[String]| {
+    let mut packages = install::packages()?;
+    packages.extend(["--package", "host", "--package", "plugin-api"].map(str::to_owned));
+    let nightly = |arguments: &[&str]| {
         let target = root().join("target").join("asan");
         let mut cargo = of_its_own();
         cargo
-            .args(["+nightly", command, "--target", HOST_TARGET])
+            .arg("+nightly")
             .args(arguments)
+            .args(["--target", HOST_TARGET, "--config", DEPENDENCIES])
+            .args(&packages)
             .env("CARGO_TARGET_DIR", target)
+            .env("CARGO_INCREMENTAL", "0")
             .env("RUSTFLAGS", FLAGS);
         succeed(&mut cargo)
     };
-    let tested = ["--package", "host", "--package", "plugin-api", "--lib"].map(str::to_owned);
-    nightly("test", &tested)?;
-    let mut built = install::packages()?;
-    built.extend(["--package", "host", "--package", "client"].map(str::to_owned));
-    nightly("build", &built)?;
+    // Both with the same packages, or what these depend on would be built twice.
+    nightly(&["test", "--lib"])?;
+    nightly(&["build"])?;
     Ok(root().join("target").join("asan").join(HOST_TARGET).join("debug"))
 }
 
@@ -114,6 +117,9 @@ fn hide_package(cargo: &mut Command) {
 const FLAGS: &str = "-Zsanitizer=address -Cforce-frame-pointers=yes \
                      -Clink-arg=-Wl,--export-dynamic-symbol=__asan_* \
                      -Clink-arg=-Wl,--export-dynamic-symbol=__sanitizer_*";
+
+/// The lines of code that a report names are the workspace's; those of dependencies take long.
+const DEPENDENCIES: &str = "profile.dev.package.'*'.debug=false";
 
 /// The one target that the sanitizer is run on.
 const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
