@@ -50,3 +50,5 @@ mod sources;
 mod tables;
 mod vanishing;
 mod workers;
+#[cfg(unix)]
+mod xtask_run;

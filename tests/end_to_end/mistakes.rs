@@ -28,9 +28,9 @@ fn builds(folder: &Path, arguments: &[&str], works: bool) -> String {
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn a_profile_that_aborts_at_a_panic_does_not_build() {
-    let abort = "\n[profile.release]\npanic = \"abort\"\n";
+    let abort = "\n[profile.dev]\npanic = \"abort\"\n";
     let folder = a_crate("aborting", "Cargo.toml", |text| text + abort);
-    let said = builds(folder.path(), &["check", "--release"], false);
+    let said = builds(folder.path(), &["check"], false);
     let word = "error: a plugin must be built with `panic = \"unwind\"`, or its panics end the host: \
                 remove `panic = \"abort\"` from the profile in Cargo.toml";
     assert!(said.contains(word), "{said}");
@@ -78,7 +78,7 @@ fn a_function_that_does_not_fit_does_not_build() {
     let folder = a_crate("unfit", "src/lib.rs", |text| {
         state(text).replace("fn hello", "struct Kept;\n\nfn hello")
     });
-    let said = builds(folder.path(), &["check"], false);
+    let said = builds(folder.path(), &["build"], false);
     assert!(said.contains("the trait bound `Kept: State` is not satisfied"), "{said}");
 }
 

@@ -2,27 +2,15 @@
 
 use std::{
     fs,
-    path::Path,
     process::{Command, Output},
 };
 
-use dropin_tests::{
-    Lines, Setup,
-    built::{self, library_name},
-    files, workspace,
-};
-
-/// Runs xtask in a copy of the workspace.
-fn xtask(root: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(built::program("xtask"));
-    command.args(arguments).env("CARGO_MANIFEST_DIR", root.join("xtask"));
-    command.env("CARGO_TARGET_DIR", workspace::target()).env("CARGO_NET_OFFLINE", "true");
-    let _alone = workspace::alone();
-    command.output().unwrap()
-}
+#[cfg(unix)]
+use dropin_tests::workspace::Checkout;
+use dropin_tests::{Lines, Setup, built::library_name, files, workspace};
 
 #[track_caller]
-fn said(output: &Output, works: bool) -> String {
+pub fn said(output: &Output, works: bool) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     let said = text(&output.stdout) + &text(&output.stderr);
     assert_eq!(output.status.success(), works, "{said}");
@@ -33,8 +21,9 @@ fn said(output: &Output, works: bool) -> String {
 #[test]
 fn one_command_makes_a_plugin_that_is_tested_and_served_at_once() {
     let host = Setup::new().start();
-    let root = workspace::copy(&host.plugins_folder());
-    let said_by = said(&xtask(&root, &["new-plugin", "word-count", "--debug"]), true);
+    let checkout = Checkout::copy(&host.plugins_folder());
+    let root = checkout.folder();
+    let said_by = said(&checkout.xtask(&["new-plugin", "word-count", "--debug"]), true);
     for part in [
         "made plugins/word-count, a member of the workspace",
         "test tests::it_greets ... ok",
@@ -56,11 +45,11 @@ fn one_command_makes_a_plugin_that_is_tested_and_served_at_once() {
     left.sort();
     assert_eq!(left, ["Cargo.toml", "src"]);
     // It is one of those that ship from now on, and its name is taken.
-    let twice = said(&xtask(&root, &["new-plugin", "word_count"]), false);
+    let twice = said(&checkout.xtask(&["new-plugin", "word_count"]), false);
     assert!(twice.contains("'word_count' is taken: there is plugins/word-count"), "{twice}");
     files::remove(host.library("word-count"));
     host.wait_until_unknown("word-count.hello");
-    said(&xtask(&root, &["plugins", "--debug"]), true);
+    said(&checkout.xtask(&["plugins", "--debug"]), true);
     host.wait_for_answer("word-count.hello", "hello, you");
 }
 

@@ -51,6 +51,21 @@ pub fn library_name(package: &str) -> String {
     format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"))
 }
 
+/// Cargo, without the variables that tell of a package, as an outer cargo sets them: the crate
+/// `ring` depends on them, and would be built anew with all that use it.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let of_package = text == "OUT_DIR" || text.starts_with("CARGO_PKG_");
+        if of_package || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
 /// Builds what the tests start, once, unless who started the tests has done it.
 fn build() {
     static BUILT: OnceLock<()> = OnceLock::new();
@@ -64,7 +79,7 @@ fn build() {
             None | Some("debug") => "dev".to_owned(),
             Some(profile) => profile.to_owned(),
         };
-        let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        let status = cargo()
             .args(["build", "--quiet", "--workspace", "--bins", "--lib", "--profile", &profile])
             .arg("--target-dir")
             .arg(output.parent().expect("a profile lies in a target directory"))

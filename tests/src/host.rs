@@ -52,8 +52,9 @@ impl Host {
         host.addresses = wait_for("the host serves", LIMIT, || {
             assert!(!host.has_ended(), "the host has ended at once");
             let said = host.stdout();
-            let line = said.lines().next().filter(|_| said.ends_with('\n'))?;
-            let (_, addresses) = line.split_once(" listening on ").expect("it says where");
+            let mut lines = said.lines().filter(|_| said.ends_with('\n'));
+            // What has started it may have printed lines before.
+            let (_, addresses) = lines.find_map(|line| line.split_once(" listening on "))?;
             Some(addresses.split(" and ").map(|text| text.parse().expect("an address")).collect())
         });
         host

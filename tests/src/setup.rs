@@ -163,8 +163,11 @@ impl Setup {
     pub fn develop(mut self, crate_folder: &Path) -> Self {
         self.developed = Some(crate_folder.to_owned());
         let target = crate::workspace::target();
-        self.variable("CARGO_NET_OFFLINE", "true")
-            .variable("CARGO_TARGET_DIR", target.to_str().expect("its path is text"))
+        let target = target.to_str().expect("its path is text");
+        let variables = crate::workspace::VARIABLES.into_iter();
+        variables
+            .chain([("CARGO_TARGET_DIR", target)])
+            .fold(self, |setup, (name, value)| setup.variable(name, value))
     }
 
     /// The plugins folder.

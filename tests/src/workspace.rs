@@ -5,9 +5,15 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::OnceLock,
 };
 
 use crate::built;
+
+/// How cargo builds crates outside of the workspace: offline, and with the workspace's profile, so
+/// that what both depend on is built once.
+pub(crate) const VARIABLES: [(&str, &str); 2] =
+    [("CARGO_NET_OFFLINE", "true"), ("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")];
 
 /// The checkout that the tests are of.
 #[must_use]
@@ -15,29 +21,70 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Copies what cargo and xtask need of the workspace, with this plugins folder. Always to the same
-/// place, so that cargo knows what it has built there before.
-///
-/// # Panics
-/// Where it cannot be copied.
+/// A copy of the workspace, which nobody else uses until this drops.
 #[cfg(unix)]
-#[must_use]
-pub fn copy(plugins: &Path) -> PathBuf {
-    // Not inside of where it is built: cargo would take its files for what it has made itself.
-    let to = target().with_file_name("authors-workspace");
-    match fs::remove_dir_all(&to) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{to:?}: {error}"),
-        _ => fs::create_dir_all(&to).expect("a folder can be made"),
+pub struct Checkout {
+    folder: PathBuf,
+    _alone: Alone,
+}
+
+#[cfg(unix)]
+impl Checkout {
+    /// Copies what cargo and xtask need of the workspace, with this plugins folder. Always to the
+    /// same place, and no file seems newer than it is, so that cargo knows what it has built before.
+    ///
+    /// # Panics
+    /// Where it cannot be copied.
+    #[must_use]
+    pub fn copy(plugins: &Path) -> Self {
+        let alone = alone();
+        // Not inside of where it is built: cargo would take its files for what it has made itself.
+        let to = target().with_file_name("authors-workspace");
+        match fs::remove_dir_all(&to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{to:?}: {error}"),
+            _ => fs::create_dir_all(&to).expect("a folder can be made"),
+        }
+        std::os::unix::fs::symlink(plugins, to.join("plugins")).expect("a link can be made");
+        for file in ["Cargo.toml", "Cargo.lock"] {
+            copy_file(&root().join(file), &to.join(file));
+        }
+        let parts =
+            ["bench", "client", "host", "plugin-api", "plugins", "templates", "tests", "xtask"];
+        for part in parts {
+            each_file(&root().join(part), &to.join(part), &|from, to| {
+                if from.extension().is_none_or(|end| end != env::consts::DLL_EXTENSION) {
+                    copy_file(from, to);
+                }
+            });
+        }
+        Self { folder: to, _alone: alone }
     }
-    std::os::unix::fs::symlink(plugins, to.join("plugins")).expect("a link can be made");
-    let parts = ["bench", "client", "host", "plugin-api", "plugins", "templates", "tests", "xtask"];
-    for file in ["Cargo.toml", "Cargo.lock"] {
-        fs::copy(root().join(file), to.join(file)).expect("a file can be copied");
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
-    for part in parts {
-        copy_tree(&root().join(part), &to.join(part), &|text| text);
+
+    /// The variables by which xtask works in this copy, offline.
+    #[must_use]
+    pub fn variables(&self) -> [(&'static str, PathBuf); 3] {
+        [
+            ("CARGO_MANIFEST_DIR", self.folder.join("xtask")),
+            ("CARGO_TARGET_DIR", target()),
+            ("CARGO_NET_OFFLINE", "true".into()),
+        ]
     }
-    to
+
+    /// Runs xtask in this copy.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn xtask(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(built::program("xtask"));
+        command.args(arguments).envs(self.variables()).output().expect("xtask can be started")
+    }
 }
 
 /// Fills the plugin template in, as somebody does who has no workspace around it.
@@ -47,8 +94,10 @@ pub fn copy(plugins: &Path) -> PathBuf {
 pub fn from_template(to: &Path, name: &str) {
     let api = fs::canonicalize(root().join("plugin-api")).expect("it is there");
     let api = api.to_str().expect("its path is text").to_owned();
-    copy_tree(&root().join("templates/plugin"), to, &|text| {
-        text.replace("{{project-name}}", name).replace("{{plugin_api}}", &api)
+    each_file(&root().join("templates/plugin"), to, &|from, to| {
+        let text = fs::read_to_string(from).expect("the template is text");
+        let text = text.replace("{{project-name}}", name).replace("{{plugin_api}}", &api);
+        fs::write(to, text).expect("a file can be written");
     });
     // Without it cargo would ask the registry which versions there are.
     fs::copy(root().join("Cargo.lock"), to.join("Cargo.lock")).expect("a file can be copied");
@@ -60,10 +109,9 @@ pub fn from_template(to: &Path, name: &str) {
 /// Where cargo cannot be started.
 #[must_use]
 pub fn cargo(folder: &Path, arguments: &[&str]) -> Output {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(arguments).arg("--offline").current_dir(folder);
-    command.env("CARGO_TARGET_DIR", target());
+    let mut command = built::cargo();
+    command.args(arguments).current_dir(folder);
+    command.envs(VARIABLES).env("CARGO_TARGET_DIR", target());
     let _alone = alone();
     command.output().expect("cargo can be started")
 }
@@ -83,6 +131,8 @@ pub fn alone() -> Alone {
     let path = target().with_extension("lock");
     let lock = File::create(path).expect("a file can be written");
     lock.lock().expect("a file can be locked");
+    static SEEDED: OnceLock<()> = OnceLock::new();
+    SEEDED.get_or_init(|| seed(&built::output(), &target().join("debug")));
     Alone { _lock: lock }
 }
 
@@ -93,19 +143,56 @@ pub fn target() -> PathBuf {
     output.ancestors().nth(2).expect("a target directory").join("authors")
 }
 
-fn copy_tree(from: &Path, to: &Path, change: &dyn Fn(String) -> String) {
+/// Gives cargo what it has built in one folder in another as well. Cargo compiles there only what
+/// differs in source, features or profile.
+fn seed(from: &Path, to: &Path) {
+    let lock = File::open(from.join(".cargo-lock")).expect("cargo has built here");
+    // No cargo may be at work there.
+    lock.lock_shared().expect("a file can be locked");
+    for part in [".fingerprint", "build", "deps"] {
+        each_file(&from.join(part), &to.join(part), &|from, to| {
+            let look =
+                |path: &Path| fs::metadata(path).map(|data| (data.len(), data.modified().ok()));
+            if look(from).ok() == look(to).ok() {
+                return;
+            }
+            match fs::remove_file(to) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    panic!("{to:?}: {error}")
+                }
+                _ => {}
+            }
+            // Compiler and linker replace their files, while cargo writes over its own.
+            let name = from.file_name().unwrap_or_default().to_string_lossy();
+            let is_compiled = part == "deps" || name.replace('_', "-").starts_with("build-script-");
+            if is_compiled && !name.ends_with(".d") {
+                fs::hard_link(from, to).expect("a file can be linked");
+            } else {
+                copy_file(from, to);
+            }
+        });
+    }
+}
+
+/// Does this for each file of a folder, with where it belongs in another.
+fn each_file(from: &Path, to: &Path, act: &dyn Fn(&Path, &Path)) {
     // Where it is there already it is added to.
     fs::create_dir_all(to).expect("a folder can be made");
     for entry in fs::read_dir(from).expect("a folder can be read") {
         let path = entry.expect("a folder can be read").path();
         let target = to.join(path.file_name().expect("it has a name"));
         if path.is_dir() {
-            copy_tree(&path, &target, change);
-        } else if path.extension().is_none_or(|end| end != env::consts::DLL_EXTENSION) {
-            match fs::read_to_string(&path) {
-                Ok(text) => fs::write(&target, change(text)).expect("a file can be written"),
-                Err(_) => drop(fs::copy(&path, &target).expect("a file can be copied")),
-            }
+            each_file(&path, &target, act);
+        } else {
+            act(&path, &target);
         }
     }
+}
+
+/// Copies a file and the time of its last change.
+fn copy_file(from: &Path, to: &Path) {
+    fs::copy(from, to).expect("a file can be copied");
+    let changed = fs::metadata(from).and_then(|data| data.modified()).expect("files have times");
+    let file = File::options().append(true).open(to).expect("a file can be opened");
+    file.set_modified(changed).expect("the time of a file can be set");
 }

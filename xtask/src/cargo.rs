@@ -53,24 +53,27 @@ pub fn build_as_shipped(profile: &str, others: &[&str]) -> Result<(), TaskError>
     build(&arguments.chain(others.iter().copied()).collect::<Vec<_>>())
 }
 
-/// Builds host and plugins with the address sanitizer, by the nightly toolchain, and runs the
-/// unit tests of what has unsafe code with it. Gives the folder of what is built.
+/// Builds host and plugins with the address sanitizer, by the nightly toolchain, and runs their
+/// unit tests with it. Gives the folder of what is built.
 pub fn sanitized() -> Result<PathBuf, TaskError> {
-    let nightly = |command: &str, arguments: &[String]| {
+    let mut packages = install::packages()?;
+    packages.extend(["--package", "host", "--package", "plugin-api"].map(str::to_owned));
+    let nightly = |arguments: &[&str]| {
         let target = root().join("target").join("asan");
         let mut cargo = of_its_own();
         cargo
-            .args(["+nightly", command, "--target", HOST_TARGET])
+            .arg("+nightly")
             .args(arguments)
+            .args(["--target", HOST_TARGET, "--config", DEPENDENCIES])
+            .args(&packages)
             .env("CARGO_TARGET_DIR", target)
+            .env("CARGO_INCREMENTAL", "0")
             .env("RUSTFLAGS", FLAGS);
         succeed(&mut cargo)
     };
-    let tested = ["--package", "host", "--package", "plugin-api", "--lib"].map(str::to_owned);
-    nightly("test", &tested)?;
-    let mut built = install::packages()?;
-    built.extend(["--package", "host", "--package", "client"].map(str::to_owned));
-    nightly("build", &built)?;
+    // Both with the same packages, or what these depend on would be built twice.
+    nightly(&["test", "--lib"])?;
+    nightly(&["build"])?;
     Ok(root().join("target").join("asan").join(HOST_TARGET).join("debug"))
 }
 
@@ -102,7 +105,9 @@ pub fn of_its_own() -> Command {
 fn hide_package(cargo: &mut Command) {
     for (variable, _) in env::vars_os() {
         let name = variable.to_string_lossy();
-        if name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_") {
+        let prefixed = name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_");
+        // Tests have one, and start tasks.
+        if prefixed || name == "OUT_DIR" {
             cargo.env_remove(&variable);
         }
     }
@@ -112,6 +117,9 @@ fn hide_package(cargo: &mut Command) {
 const FLAGS: &str = "-Zsanitizer=address -Cforce-frame-pointers=yes \
                      -Clink-arg=-Wl,--export-dynamic-symbol=__asan_* \
                      -Clink-arg=-Wl,--export-dynamic-symbol=__sanitizer_*";
+
+/// The lines of code that a report names are the workspace's; those of dependencies take long.
+const DEPENDENCIES: &str = "profile.dev.package.'*'.debug=false";
 
 /// The one target that the sanitizer is run on.
 const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -148,11 +156,7 @@ pub fn bad_files() -> Result<(), TaskError> {
 pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> {
     let program = output(profile).join(format!("host{}", env::consts::EXE_SUFFIX));
     let mut command = Command::new(&program);
-    command.current_dir(root());
-    if arguments.is_empty() {
-        command.args(["--port", "5000", "--plugins", "./plugins"]);
-    }
-    command.args(arguments);
+    command.current_dir(root()).args(host_flags(arguments));
     let failed = |error| TaskError::Io("start", program, error);
     #[cfg(unix)]
     {
@@ -167,6 +171,14 @@ pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> 
         let code = status.code().and_then(|code| u8::try_from(code).ok());
         Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
     }
+}
+
+/// Returns these flags, or without any the defaults of `cargo xtask run`.
+fn host_flags(flags: &[String]) -> Vec<&str> {
+    if flags.is_empty() {
+        return vec!["--port", "5000", "--plugins", "./plugins"];
+    }
+    flags.iter().map(String::as_str).collect()
 }
 
 /// Cargo in the workspace's folder, by the toolchain that runs this task.
@@ -202,6 +214,13 @@ pub fn program(command: &Command) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_replace_the_default_flags_of_the_host() {
+        assert_eq!(host_flags(&[]), ["--port", "5000", "--plugins", "./plugins"]);
+        let flags = ["--port".to_owned(), "5001".to_owned()];
+        assert_eq!(host_flags(&flags), ["--port", "5001"]);
+    }
 
     #[test]
     fn cargo_is_not_given_the_package_of_this_task() {

@@ -39,6 +39,11 @@ pub fn build() -> Result<PathBuf, TaskError> {
     cargo::deb(&cargo::output("debian"))
 }
 
+/// Installs, upgrades, removes and purges the package where nothing of it stays.
+pub fn try_out(package: &Path) -> Result<(), TaskError> {
+    cargo::succeed(Command::new(cargo::root().join("packaging").join("try.sh")).arg(package))
+}
+
 fn write_pages(program: &str, installed: &str, pages: &Path) -> Result<(), TaskError> {
     let program_file = named(program, installed, pages)?;
     let man = pages.join("man");

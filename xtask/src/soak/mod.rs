@@ -18,7 +18,7 @@ use self::{
     load::{Load, Probe},
     served::Served,
 };
-use crate::{TaskError, cargo};
+use crate::{TaskError, cargo, install};
 
 /// Keys in the store while its gap is measured.
 const KEYS: usize = 100_000;
@@ -41,12 +41,24 @@ pub struct Soak {
     /// Clients at full speed; every second one sends batches of 16.
     #[arg(long, default_value_t = 50)]
     pub clients: usize,
-    /// Reloads in each of the measurements without load.
+    /// Reloads in each of the measurements without load, which 0 leaves out.
     #[arg(long, default_value_t = 200)]
     pub timed: usize,
+    /// Leave out this plugin, of those that ship.
+    #[arg(long, value_name = "PLUGIN")]
+    pub without: Vec<String>,
     /// Leave out the table of bad files that follows.
     #[arg(long)]
     pub figures_only: bool,
+}
+
+impl Soak {
+    /// Returns the names of the plugins that the host has.
+    fn plugins(&self) -> Result<Vec<String>, TaskError> {
+        let mut plugins = install::shipped()?;
+        plugins.retain(|name| !self.without.contains(name));
+        Ok(plugins)
+    }
 }
 
 /// A time that is this many times its goal fails the task: that is not the machine's doing alone.
@@ -64,8 +76,10 @@ pub fn run(soak: &Soak) -> Result<(), TaskError> {
     };
     let mut verdict = Verdict::default();
     under_load(soak, &built, &mut verdict)?;
-    delay(soak, &built, &mut verdict)?;
-    gaps(soak, &built, &mut verdict)?;
+    if soak.timed > 0 {
+        delay(soak, &built, &mut verdict)?;
+        gaps(soak, &built, &mut verdict)?;
+    }
     if verdict.failures.is_empty() {
         println!("\nsoak: all that must hold holds");
         return Ok(());
@@ -76,7 +90,7 @@ pub fn run(soak: &Soak) -> Result<(), TaskError> {
 /// Reloads both plugins, in turn, under clients that never pause.
 fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskError> {
     println!("\n{} reloads each of text and store under {} clients", soak.reloads, soak.clients);
-    let mut host = Served::start(built)?;
+    let mut host = Served::start(built, soak.plugins()?)?;
     let started = Instant::now();
     let load = Load::start(host.address(), soak.clients);
     let mut warm = None;
@@ -115,7 +129,7 @@ fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), Ta
 /// From the rename into the folder to the first reply by the new code, without other load.
 fn delay(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskError> {
     println!("\nfrom the rename to the first reply by the new code, {} reloads each", soak.timed);
-    let mut host = Served::start(built)?;
+    let mut host = Served::start(built, soak.plugins()?)?;
     for plugin in RELOADED {
         let mut figures = Figures::default();
         for _ in 0..soak.timed {
@@ -135,7 +149,7 @@ fn gaps(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskErro
         "\nlongest wait of one client for one reply during a reload, {} reloads each",
         soak.timed
     );
-    let mut host = Served::start(built)?;
+    let mut host = Served::start(built, soak.plugins()?)?;
     host.fill_store(KEYS)?;
     for (reloaded, asked, goal) in [
         (None, "echo x", None),

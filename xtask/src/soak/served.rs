@@ -30,17 +30,18 @@ pub struct Served {
     control: BufReader<TcpStream>,
     folder: TempDir,
     copies: usize,
+    plugins: usize,
     built: PathBuf,
 }
 
 impl Served {
-    /// Starts the host that has been built there, with all shipped plugins.
-    pub fn start(built: &Path) -> Result<Self, TaskError> {
+    /// Starts the host that has been built there, with these plugins.
+    pub fn start(built: &Path, names: Vec<String>) -> Result<Self, TaskError> {
         let folder = tempfile::tempdir().map_err(failed("make", Path::new("a directory")))?;
         let plugins = folder.path().join("plugins");
         fs::create_dir(&plugins).map_err(failed("make", &plugins))?;
-        for name in install::shipped()? {
-            let file = install::library(&name);
+        for name in &names {
+            let file = install::library(name);
             let source = built.join(&file);
             fs::copy(&source, plugins.join(&file)).map_err(failed("copy", &source))?;
         }
@@ -75,6 +76,7 @@ impl Served {
             control: BufReader::new(stream),
             folder,
             copies: 0,
+            plugins: names.len(),
             built: built.to_owned(),
         })
     }
@@ -199,7 +201,7 @@ impl Served {
     fn generation(&mut self, plugin: &str) -> Result<i64, TaskError> {
         self.send("plugins\n")?;
         let (mut found, start) = (None, format!("name: {plugin}, "));
-        for _ in install::shipped()? {
+        for _ in 0..self.plugins {
             let line = self.line()?;
             if line.starts_with(&start) {
                 let after = line.split("generation: ").nth(1);
