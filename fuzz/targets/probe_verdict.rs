@@ -1,7 +1,7 @@
 //! A verdict that a probe has left, which hostile code may have written.
 #![no_main]
 
-use dropin_host::plugins::verdict;
+use dropin_fuzz::plugins::verdict;
 use libfuzzer_sys::fuzz_target;
 use plugin_api::{Usage, is_command_name};
 

@@ -3,7 +3,7 @@
 //! The first five bytes choose the limits, the reads and how the rest is written; text will do.
 #![no_main]
 
-use dropin_host::{
+use dropin_fuzz::{
     input::Input,
     wire::{Framing, Limits, Parsed, Parser, RequestError},
 };
