@@ -23,7 +23,7 @@ fn orders() -> (Sender<()>, impl Fn() + Send + Sync) {
 
 /// What the server has received next: the number of the connection, and the command.
 fn next(received: &Receiver<(usize, Option<Vec<String>>)>) -> (usize, String) {
-    let (connection, command) = receive(&received).unwrap();
+    let (connection, command) = receive(received).unwrap();
     (connection, command.map_or("the end".to_owned(), |words| words.join(" ")))
 }
 

@@ -4,7 +4,6 @@
 use std::{
     fmt::Write,
     fs,
-    path::Path,
     process::{Command, id},
     sync::{
         Mutex,
@@ -13,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{found::find, system};
+use crate::system;
 
 /// How long one dump may take.
 const TIME: Duration = Duration::from_secs(30);
@@ -41,11 +40,8 @@ pub(crate) fn dump() -> Option<String> {
         dump.push_str(&state(pid));
         processes.extend(system::child_ids(pid));
         let left = end.saturating_duration_since(Instant::now());
-        match find("gdb").zip(find("timeout")) {
-            Some((gdb, timeout)) if !left.is_zero() && run_state(pid) != Some('Z') => {
-                dump.push_str(&stacks(&gdb, &timeout, pid, left));
-            }
-            _ => {}
+        if !left.is_zero() && run_state(pid) != Some('Z') {
+            dump.push_str(&stacks(pid, left));
         }
     }
     Some(dump)
@@ -76,10 +72,11 @@ fn state(pid: u32) -> String {
     text
 }
 
-fn stacks(gdb: &Path, timeout: &Path, pid: u32, left: Duration) -> String {
+/// The stacks of a process's threads, or why gdb shows none.
+fn stacks(pid: u32, left: Duration) -> String {
     let before = run_state(pid);
-    let mut command = Command::new(timeout);
-    command.args(["--kill-after=5", &left.as_secs().max(1).to_string()]).arg(gdb);
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", &left.as_secs().max(1).to_string(), "gdb"]);
     command.args(["-nx", "-batch", "-p", &pid.to_string(), "-ex", "thread apply all bt"]);
     // It would ask a server for what it lacks.
     command.env_remove("DEBUGINFOD_URLS");
