@@ -75,8 +75,8 @@ enum Task {
     /// Measure the host beside Redis and write the report of it; needs redis-server, redis-benchmark,
     /// taskset, valgrind, python3 and libclang.
     Bench(bench::Bench),
-    /// Count the instructions that a request takes, and fail where a count is more than 2 % above or
-    /// below the one that is kept; needs valgrind.
+    /// Count the instructions that a request takes, and fail where a count is more than 2 % above
+    /// or below the one that is kept; needs valgrind.
     Instructions {
         /// Keep the new counts, whatever they are.
         #[arg(long)]

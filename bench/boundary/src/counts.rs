@@ -20,8 +20,8 @@ const TRIES: usize = 3;
 
 const HEADER: &str = "\
 # Instructions for one request, piece by piece, as valgrind counts them. `cargo xtask instructions`
-# fails where a count is more than 2 % above or below the one here, so that neither a loss nor a gain
-# goes unnoticed; `cargo xtask instructions --bless` writes this file.
+# fails where a count is more than 2 % above or below the one here, so that no loss and no gain goes
+# unnoticed; `cargo xtask instructions --bless` writes this file.
 ";
 
 /// What the file holds.
@@ -66,8 +66,9 @@ pub fn check(plugin: &Path, file: &Path, bless: bool) -> Result<(), BoundaryErro
     }
 }
 
-/// Counts a piece, again while it seems to have grown or where none is kept: the place of its memory
-/// costs functions of the C library a few instructions, so that the least count is the true one.
+/// Counts a piece, again while it seems to have grown or where none is kept: the place of its
+/// memory costs functions of the C library a few instructions, so that the least count is the true
+/// one.
 fn count(piece: Piece, plugin: &Path, kept: Option<f64>) -> Result<f64, BoundaryError> {
     let mut least = f64::INFINITY;
     for try_number in 0..TRIES {
