@@ -243,7 +243,7 @@ impl Drop for Pass<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{collections::HashSet, thread};
 
     use super::*;
 
@@ -261,6 +261,16 @@ mod tests {
         drop(visit);
         assert!(gate.is_over() && gate.visit().is_none() && gate.is_over());
         assert_eq!(gate.calls(), 0);
+    }
+
+    #[test]
+    fn threads_spread_over_the_stripes() {
+        let stripes: HashSet<_> = (0..2 * STRIPES)
+            .map(|_| thread::spawn(stripe_of_this_thread).join().unwrap())
+            .collect();
+        assert!(stripes.iter().all(|stripe| *stripe < STRIPES), "{stripes:?}");
+        // Other tests start threads meanwhile.
+        assert!(stripes.len() > STRIPES / 2, "{stripes:?}");
     }
 
     #[test]

@@ -99,9 +99,31 @@ mod tests {
             if retries.held(path, now) {
                 told.push(now - start);
             }
+            assert_eq!(retries.due(now), [] as [PathBuf; 0], "not at once");
             assert_eq!(retries.due(now + FIRST), [path]);
         }
         assert_eq!(told, [HELD]);
+    }
+
+    #[test]
+    fn a_file_is_late_from_its_third_try_on() {
+        let (mut retries, now, path) = (Retries::default(), Instant::now(), Path::new("a"));
+        for late in [false, false, true, true] {
+            retries.later(path, now);
+            assert_eq!(retries.is_late(path), late);
+        }
+    }
+
+    #[test]
+    fn only_a_file_that_waits_is_known_and_looked_at_often() {
+        let (mut retries, now, path) = (Retries::default(), Instant::now(), Path::new("a"));
+        assert_eq!((retries.is_known(path), retries.pause()), (false, LONGEST));
+        retries.later(path, now);
+        assert_eq!((retries.is_known(path), retries.pause()), (true, FIRST / 2));
+        assert_eq!(retries.due(now + FIRST), [path]);
+        assert_eq!((retries.is_known(path), retries.pause()), (true, LONGEST), "it is being tried");
+        retries.forget(path);
+        assert!(!retries.is_known(path));
     }
 
     #[test]

@@ -106,6 +106,8 @@ mod tests {
         saves.note("store", Stage::Write(0, 3 << 20));
         saves.advance("store", Stage::Write(1 << 20, 3 << 20));
         saves.advance("text", Stage::Flush);
+        assert_eq!(saves.stage("store"), Some(Stage::Write(1 << 20, 3 << 20)));
+        assert_eq!(saves.stage("text"), None, "nobody waits for it");
         saves.note("keeper", Stage::Save);
         assert_eq!(
             saves.describe(later).unwrap(),

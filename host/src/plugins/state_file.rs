@@ -146,6 +146,17 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_and_an_addition_are_told_apart() {
+        let how = |bytes: &[u8]| match parse(bytes) {
+            Err(Unusable::Damaged(how)) => how,
+            other => panic!("{other:?}"),
+        };
+        let whole = file(b"pearls");
+        assert_eq!(how(&whole[..whole.len() - 1]), "it is cut short");
+        assert_eq!(how(&[&whole[..], b"x"].concat()), "its checksum does not match");
+    }
+
+    #[test]
     fn states_without_a_header_are_taken_whole() {
         for state in [&b""[..], b"x", b"pearls", &[b'y'; 100], &[0x89; 16]] {
             assert_eq!(parse(state).unwrap(), state);

@@ -1,6 +1,9 @@
 use std::{
     path::Path,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -195,6 +198,73 @@ fn a_write_that_hangs_is_given_up_and_named() {
     assert_eq!(loaded(&states).unwrap(), b"four");
     assert_eq!(states.load("keeper").unwrap(), None);
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 2);
+}
+
+/// A disk that refuses to rename a file to some names.
+struct Stubborn {
+    refuses: fn(&Path) -> bool,
+}
+
+impl Disk for Stubborn {
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if (self.refuses)(to) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        RealDisk.rename(from, to)
+    }
+}
+
+#[test]
+fn state_that_is_not_in_place_is_where_the_error_says() {
+    let temp = tempfile::tempdir().unwrap();
+    let on = |refuses| States::on(Arc::new(Stubborn { refuses }), temp.path().to_owned());
+    keep(&States::new(temp.path().to_owned()), b"one").unwrap();
+    let new = temp.path().join("store.state.new");
+    let said = keep(&on(|_| true), b"two").unwrap_err();
+    assert!(!said.contains("store.state.new") && !new.exists(), "{said}");
+    let states = on(|to| to.extension().is_some_and(|extension| extension == "state"));
+    let said = keep(&states, b"three").unwrap_err();
+    assert!(said.ends_with(&format!("the state is in {}, move it there", new.display())), "{said}");
+    assert_eq!(loaded(&states).unwrap(), b"one");
+    fs::rename(&new, states.file("store")).unwrap();
+    assert_eq!(loaded(&states).unwrap(), b"three");
+}
+
+/// A disk that records how far the save is at each write.
+#[derive(Default)]
+struct Observed {
+    saves: OnceLock<Arc<Saves>>,
+    stages: Mutex<Vec<Option<Stage>>>,
+}
+
+impl Disk for Observed {
+    fn write(&self, _: &mut File, _: &[u8]) -> io::Result<()> {
+        let stage = self.saves.get().unwrap().stage("store");
+        self.stages.lock().unwrap().push(stage);
+        Ok(())
+    }
+}
+
+#[test]
+fn progress_of_a_write_is_noted() {
+    const MIB: usize = 1 << 20;
+    let (temp, disk) = (tempfile::tempdir().unwrap(), Arc::new(Observed::default()));
+    let states = States::on(Arc::clone(&disk) as _, temp.path().to_owned());
+    disk.saves.set(Arc::clone(states.saves())).unwrap();
+    keep(&states, &vec![0; 9 * MIB]).unwrap();
+    let written = [0, 0, 4, 8].map(|mib| Some(Stage::Write(mib << 20, 9 << 20)));
+    assert_eq!(*disk.stages.lock().unwrap(), written);
+    assert_eq!(states.saves().stage("store"), None, "it is over");
+}
+
+#[cfg(unix)]
+#[test]
+fn state_that_cannot_be_read_is_not_taken_for_missing() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join("file");
+    fs::write(&folder, b"no folder").unwrap();
+    let said = States::new(folder).load("store").unwrap_err().to_string();
+    assert!(said.starts_with("cannot read its saved state "), "{said}");
 }
 
 #[cfg(windows)]

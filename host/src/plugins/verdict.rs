@@ -155,6 +155,24 @@ mod tests {
     }
 
     #[test]
+    fn longest_verdict_arrives_and_no_longer_one() {
+        let refusal = |length| Err(Refusal::Create { error: "x".repeat(length) });
+        let frame = serde_json::to_vec(&refusal(0) as &Result<Manifest, _>).unwrap().len();
+        let longest = refusal(MOST - frame);
+        assert_eq!(crossed(&longest), longest);
+        let said = crossed(&refusal(MOST - frame + 1)).unwrap_err().to_string();
+        assert!(said.contains("takes more than 1048576 bytes"), "{said}");
+        // The library's code may have written more than the host would.
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("verdict.json");
+        for (length, is_too_long) in [(MOST, false), (MOST + 1, true), (MOST + 2, true)] {
+            fs::write(&file, vec![b' '; length]).unwrap();
+            let said = read(&file).unwrap().unwrap_err().to_string();
+            assert_eq!(said.contains("it is too long"), is_too_long, "{length}: {said}");
+        }
+    }
+
+    #[test]
     fn what_is_no_verdict_is_told_as_such() {
         for bytes in [&b""[..], b"{", b"{\"Ok\":1}", b"\xff", &vec![b' '; MOST + 1]] {
             let found = understand(bytes).unwrap_err();

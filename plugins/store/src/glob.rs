@@ -268,6 +268,15 @@ mod tests {
         assert!(matches(many.as_bytes(), &[b'a'; 300]) && !matches(many.as_bytes(), &[b'a'; 299]));
     }
 
+    #[test]
+    fn pattern_has_only_the_words_that_it_needs() {
+        for (pieces, words) in [(0, 1), (1, 1), (WORD - 1, 1), (WORD, 2), (LONGEST, WORDS)] {
+            let pattern = Pattern::parse(&b"a".repeat(pieces)).unwrap();
+            assert_eq!((pattern.words, pattern.entered.len()), (words, 256 * words), "{pieces}");
+        }
+        assert_eq!(WORDS, LONGEST.div_ceil(WORD) + 1);
+    }
+
     /// What a pattern of stars, question marks and letters means, by its definition.
     fn defined(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern, text) {

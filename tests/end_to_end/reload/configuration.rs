@@ -229,6 +229,16 @@ fn a_reload_reads_the_file_again() {
 }
 
 #[test]
+fn file_that_is_written_again_unchanged_is_not_applied() {
+    let host = host();
+    put(&host, "word = 'one'");
+    host.wait_for_log("setting.toml was touched but is the same");
+    put(&host, "word = 'two'");
+    host.wait_for_log("generation 1 configured, ");
+    assert_eq!(host.log().matches("generation 1 configured, ").count(), 1);
+}
+
+#[test]
 fn subscribers_are_told() {
     let host = host();
     let mut watcher = Resp::connect3(&host);

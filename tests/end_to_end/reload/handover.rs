@@ -52,6 +52,10 @@ fn a_new_version_that_keeps_no_state_is_taken_and_the_state_waits_for_one_that_d
     host.wait_for_answer("kept", "what was it?");
     let line = host.wait_for_log("the new version keeps no state; the old state is on disk");
     assert!(line.contains(" WARN "), "{line}");
+    // Nothing hands that state over again.
+    let said = Lines::connect(&host).ask("plugin reload keeper");
+    assert_eq!(said, "plugin 'keeper' serves generation 3");
+    assert_eq!(host.log().matches("the new version keeps no state").count(), 1);
     replace(&host, "keeper", "2");
     host.wait_for_answer("keeper.version", "2");
     assert_eq!(Lines::connect(&host).ask("kept"), "pearls");
@@ -113,4 +117,15 @@ fn the_state_on_disk_is_replaced_as_a_whole() {
     assert_eq!(fs::read(file.with_extension("state.1")).unwrap(), seen, "the one before is kept");
     let left = fs::read_dir(file.parent().unwrap()).unwrap().count();
     assert_eq!(left, 2, "nothing else is left there");
+}
+
+#[test]
+fn pause_is_told_in_milliseconds() {
+    let host = host_with("keeper", "1 save-slow");
+    replace(&host, "keeper", "2");
+    let line = host.wait_for_log("plugin keeper: generation 2 swapped, ");
+    let told = line.split_once("; paused for ").and_then(|(_, told)| told.strip_suffix(" ms"));
+    let paused: f64 = told.unwrap().parse().unwrap();
+    // The fixture's `save` takes 2600 ms.
+    assert!(paused >= 2600.0, "{line}");
 }

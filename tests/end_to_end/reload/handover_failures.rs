@@ -96,6 +96,8 @@ fn a_save_that_panics() {
 #[test]
 fn a_save_that_hangs() {
     let mut host = save_goes_wrong("1 save-hangs", "its `save` took longer than 1 s");
+    let said = Lines::connect(&host).ask("plugin reload keeper");
+    assert!(said.ends_with("an earlier `save` of it has not returned yet"), "{said}");
     assert_eq!(host.ks(), Some(4), "the host ends all the same");
     let said = host.wait_for_log("plugin keeper: state not saved: ");
     assert!(said.contains(" ERROR "), "{said}");

@@ -12,6 +12,7 @@ mod handover;
 mod handover_failures;
 mod last_saves;
 mod operator;
+mod probes;
 mod replacing;
 mod restart;
 mod slow_writers;

@@ -205,6 +205,12 @@ fn enable_says_why_it_cannot() {
         let said = client.ask(&format!("plugin {order} nobody"));
         assert_eq!(said, "error: there is no plugin 'nobody'", "{order}");
     }
+    // A file that never became a plugin can be loaded anew, but not enabled.
+    host.place("bad", b"no library at all");
+    host.wait_for_log("refused");
+    let bad = library_name("bad");
+    let said = client.ask(&format!("plugin enable {bad}"));
+    assert_eq!(said, format!("error: there is no plugin '{bad}'"));
     assert_eq!(client.ask("plugin disable chameleon"), "plugin 'chameleon' is disabled");
     files::remove(host.library("chameleon"));
     let said = client.ask("plugin enable chameleon");

@@ -138,6 +138,20 @@ fn a_file_that_is_touched_but_the_same_is_not_loaded_again() {
     assert_eq!(host.figure("chameleon", "generation"), 3);
 }
 
+#[cfg(unix)]
+#[test]
+fn rights_that_return_load_nothing_anew() {
+    use std::os::unix::fs::PermissionsExt;
+    let host = host_with("chameleon", "1");
+    let library = host.library("chameleon");
+    let set = |mode| fs::set_permissions(&library, PermissionsExt::from_mode(mode)).unwrap();
+    set(0o775);
+    host.wait_for_log("plugin chameleon: refused ");
+    set(0o755);
+    host.wait_for_log("was touched but is the same");
+    assert_eq!(host.figure("chameleon", "generation"), 1);
+}
+
 #[test]
 fn a_file_that_gets_another_name_is_served_under_that() {
     let host = host_with("keeper", "1");

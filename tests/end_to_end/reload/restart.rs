@@ -10,7 +10,7 @@ use dropin_tests::{
     wait_until,
 };
 
-use super::setup;
+use super::{setup, with_version};
 
 /// Hosts that follow each other, on one port and with one state directory.
 pub(super) struct Succession {
@@ -198,6 +198,20 @@ fn a_state_that_cannot_be_restored_at_the_start_is_left_alone() {
     assert_eq!(fs::read(&file).unwrap(), broken, "nothing is written over what may be mended");
     fs::write(&file, &saved).unwrap();
     all_there(&succession.store());
+}
+
+#[test]
+fn restore_from_disk_has_a_deadline() {
+    let succession = Succession::new();
+    let mut host = succession.keeper("1");
+    assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+    assert_eq!(host.ks(), Some(0));
+    let setup = Setup::new().port(succession.port).state_dir(&succession.state.path().join("host"));
+    let setup = setup.flags(&["--probe-timeout", "60", "--handover-timeout", "1"]);
+    let host = with_version(setup, "keeper", "2 restore-hangs").start();
+    let line = host.wait_for_log("its `restore` took longer than 1 s; the state is in ");
+    assert!(line.contains(succession.file("keeper.state").to_str().unwrap()), "{line}");
+    assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
 }
 
 #[test]

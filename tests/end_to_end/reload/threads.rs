@@ -118,6 +118,7 @@ fn a_thread_local_keeps_the_code_for_as_long_as_its_threads_live_and_is_counted(
     host.settle("text", 1);
     assert_eq!(sessions[0].ask("local.touch"), "1");
     assert_eq!(host.mapped("local").len(), 3);
+    assert_eq!(host.logged("plugin local: generation 1 unloaded, "), None);
     drop(sessions);
     // The mappings go when any library is closed after that.
     let mut number = 1;

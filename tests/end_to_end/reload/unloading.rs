@@ -1,11 +1,16 @@
 //! What is replaced is gone: its code from memory, its private copy from disk.
 #![cfg(target_os = "linux")]
 
-use std::fs;
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use dropin_tests::{
-    Host, LIMIT, Lines, Load, files,
+    Frame, Host, LIMIT, Lines, Load, Resp, files,
     reload::{slim, variant},
+    system::thread_ids,
     wait_until,
 };
 
@@ -32,6 +37,103 @@ fn the_old_code_is_unmapped_and_no_copy_is_left() {
     host.wait_until_mapped("chameleon", 0);
     assert_eq!(host.ks(), Some(0));
     assert!(!host.own_dir().join("copies").exists());
+}
+
+/// How many milliseconds an event took, as its line of the log says.
+fn took(line: &str) -> f64 {
+    let told = line.rsplit_once(" (").and_then(|(_, told)| told.strip_suffix(" ms)"));
+    told.unwrap().parse().unwrap()
+}
+
+#[test]
+fn idle_plugin_is_unloaded_at_once() {
+    // How often it is tried where the machine is too slow.
+    const TRIES: usize = 20;
+    // Half of the time that a batch has.
+    const SOON: f64 = 500.0;
+    let host = host_with("chameleon", "1");
+    let is_soon = (1..=TRIES).any(|number| {
+        replace(&host, "chameleon", &(number + 1).to_string());
+        let is_soon = ["drained", "unloaded"].iter().all(|event| {
+            let news = format!("plugin chameleon: generation {number} {event}, ");
+            took(&host.wait_for_log(&news)) < SOON
+        });
+        // A long end is told of.
+        is_soon && host.logged(&format!("the end of generation {number} has taken")).is_none()
+    });
+    assert!(is_soon, "{}", host.log());
+}
+
+/// A session whose call of this command, which logs this, ends when the file is there.
+fn hold(host: &Host, command: &str, logs: &str, gate: &Path) -> Lines {
+    let mut holder = Lines::connect(host);
+    holder.say(&format!("{command} '{}'", gate.display()));
+    host.wait_for_log(logs);
+    holder
+}
+
+#[test]
+fn stats_counts_what_drains() {
+    let host = host_with("chameleon", "1");
+    let gate = host.state_dir().join("gate");
+    let mut holder = hold(&host, "colour.hold", "colour 1 holds", &gate);
+    let mut client = Resp::connect3(&host);
+    let mut counted = |expected: [i64; 2]| {
+        wait_until(&format!("{expected:?} drain and linger"), LIMIT, || {
+            let stats = client.ask(&["stats"]);
+            ["generations-draining", "generations-lingering"]
+                .map(|name| stats.get(name).unwrap().as_integer())
+                == expected
+        });
+    };
+    counted([0, 0]);
+    replace(&host, "chameleon", "2");
+    counted([1, 0]);
+    fs::write(&gate, "").unwrap();
+    assert_eq!(holder.line(), "1");
+    counted([0, 0]);
+}
+
+/// How often the manager's thread has waited, and for how many ticks of the clock it has run.
+fn effort(host: &Host) -> (u64, u64) {
+    let task = |id| format!("/proc/{}/task/{id}", host.pid());
+    let is_manager = |id: &u32| {
+        fs::read_to_string(task(*id) + "/comm").is_ok_and(|name| name.trim_end() == "manager")
+    };
+    let id = thread_ids(host.pid()).into_iter().find(is_manager).unwrap();
+    let status = fs::read_to_string(task(id) + "/status").unwrap();
+    let waits = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    let stat = fs::read_to_string(task(id) + "/stat").unwrap();
+    // Behind the name come the state and ten numbers, then the times in user and system mode.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    (waits.unwrap().trim().parse().unwrap(), ticks)
+}
+
+#[test]
+fn long_call_costs_the_manager_little() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let host = host_with("chameleon", "1");
+    replace(&host, "keeper", "1");
+    host.wait_for_answer("keeper.version", "1");
+    let [drains, waits] = ["drains", "waits"].map(|name| host.state_dir().join(name));
+    let _draining = hold(&host, "colour.hold", "colour 1 holds", &drains);
+    let _waiting = hold(&host, "keeper.hold", "keeper 1 holds", &waits);
+    replace(&host, "chameleon", "2");
+    host.wait_for_answer("colour", "2");
+    replace(&host, "keeper", "2");
+    wait_until("the replacement waits", LIMIT, || {
+        matches!(host.info("keeper").get("waiting"), Some(Frame::Text(_)))
+    });
+    let begun = Instant::now();
+    // For a second the manager looks often.
+    wait_until("that is a while ago", LIMIT, || begun.elapsed() > SECOND * 3 / 2);
+    let (begun, before) = (Instant::now(), effort(&host));
+    wait_until("a second has passed", LIMIT, || begun.elapsed() > SECOND);
+    let (after, seconds) = (effort(&host), begun.elapsed().as_secs_f64());
+    // It looks ten times a second, and a second has a hundred ticks.
+    assert!((after.0 - before.0) as f64 <= 50.0 * seconds, "{before:?} {after:?}");
+    assert!((after.1 - before.1) as f64 <= 10.0 * seconds, "{before:?} {after:?}");
 }
 
 #[test]

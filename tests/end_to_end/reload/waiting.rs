@@ -50,6 +50,7 @@ fn replacement_waits_with_callers_served() {
     host.settle("text", 1);
     assert_eq!(client.ask("keep shells"), "OK");
     assert_eq!(host.logged(" ERROR "), None);
+    assert_eq!(host.logged(" force` does not wait"), None, "it has not waited for long");
     fs::write(&gate, "").unwrap();
     assert_eq!(holder.line(), "1");
     host.wait_for_answer("keeper.version", "2");
@@ -71,6 +72,7 @@ fn waiting_reload_names_call_and_happens_later() {
     assert_eq!(holder.line(), "1");
     host.wait_for_log("plugin keeper: generation 2 swapped, ");
     assert_eq!(client.ask("kept"), "pearls");
+    assert_eq!(host.log().matches(" force` does not wait").count(), 1, "it is logged once");
 }
 
 #[test]
@@ -79,8 +81,10 @@ fn forced_reload_swaps_beside_running_call() {
     replace(&host, "keeper", "2");
     wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
     let mut client = Lines::connect(&host);
+    let probes = host.log().matches(": probe started").count();
     let said = client.ask("plugin reload keeper force");
     assert_eq!(said, "plugin 'keeper' serves generation 2");
+    assert_eq!(host.log().matches(": probe started").count(), probes, "it waits, probed");
     assert_eq!(client.ask("keeper.version"), "2");
     assert_eq!(client.ask("kept"), "pearls");
     assert_eq!(host.figure("keeper", "draining"), 1);
@@ -104,6 +108,60 @@ fn forced_disable_keeps_state_beside_running_call() {
     assert_eq!(client.ask("plugin disable keeper force"), "plugin 'keeper' is disabled");
     assert_eq!(client.ask("plugin enable keeper"), "plugin 'keeper' serves generation 2");
     assert_eq!(client.ask("kept"), "pearls");
+}
+
+#[test]
+fn forced_order_answers_everybody_who_waits() {
+    let (host, _holder, _gate) = held(&["--handover-timeout", "600"]);
+    let (mut first, mut second) = (Lines::connect(&host), Lines::connect(&host));
+    first.say("plugin disable keeper");
+    wait_until("the disabling waits", LIMIT, || waiting(&host).is_some());
+    assert_eq!(second.ask("plugin disable keeper force"), "plugin 'keeper' is disabled");
+    assert_eq!(first.line(), "plugin 'keeper' is disabled");
+}
+
+#[test]
+fn forced_rollback_answers_everybody_who_waits() {
+    let setup = Setup::new().flags(&["--probe-timeout", "60", "--handover-timeout", "600"]);
+    let host = with_version(setup, "keeper", "1").start();
+    replace(&host, "keeper", "2");
+    host.wait_for_answer("keeper.version", "2");
+    Lines::connect(&host).say("keeper.hold /never/there");
+    host.wait_for_log("keeper: keeper 2 holds");
+    let (mut first, mut second) = (Lines::connect(&host), Lines::connect(&host));
+    first.say("plugin rollback keeper");
+    wait_until("the rollback waits", LIMIT, || waiting(&host).is_some());
+    let said = "plugin 'keeper' serves generation 3, the code before";
+    assert_eq!(second.ask("plugin rollback keeper force"), said);
+    assert_eq!(first.line(), said);
+}
+
+#[test]
+fn forced_reload_waits_for_calls_within_the_pause() {
+    let (host, mut holder, gate) = held(&["--handover-pause", "60"]);
+    let (mut operator, asked) = (Lines::connect(&host), Instant::now());
+    operator.say("plugin reload keeper force");
+    while asked.elapsed() < Duration::from_millis(600) {
+        assert_eq!(host.logged("plugin keeper: generation 2 swapped, "), None);
+    }
+    fs::write(&gate, "").unwrap();
+    assert_eq!(holder.line(), "1");
+    assert_eq!(operator.line(), "plugin 'keeper' serves generation 2");
+}
+
+#[test]
+fn enabling_calls_off_no_other_plugins_disabling() {
+    let (host, _holder, _gate) = held(&["--handover-timeout", "0.1"]);
+    let mut client = Lines::connect(&host);
+    assert!(client.ask("plugin disable keeper").contains(": its disabling waits "));
+    assert_eq!(client.ask("plugin enable text"), "plugin 'text' is serving already");
+    assert!(waiting(&host).is_some_and(|what| what.starts_with("its disabling ")));
+    // It calls off no change that is not for that.
+    assert_eq!(client.ask("plugin enable keeper"), CALLED_OFF);
+    replace(&host, "keeper", "2");
+    wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
+    assert_eq!(client.ask("plugin enable keeper"), "plugin 'keeper' is serving already");
+    assert!(waiting(&host).is_some_and(|what| what.starts_with("version ")));
 }
 
 #[test]
@@ -165,6 +223,21 @@ fn renamed_file_waits_and_is_not_withdrawn() {
     assert!(waiting(&host).is_some_and(|what| what.contains(&library_name("renamed"))));
     is_swapped_when_released(&host, holder, &gate);
     assert_eq!(host.logged("withdrawn"), None);
+}
+
+#[test]
+fn renamed_file_that_is_refused_leaves_nothing_served() {
+    let (host, mut holder, gate) = held(&["--handover-timeout", "600"]);
+    host.place("renamed", &marked("keeper", "2 restore-fails"));
+    files::remove(host.library("keeper"));
+    wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
+    // The file that is gone counts as gone after 0.2 s.
+    let started = Instant::now();
+    wait_until("that has passed", LIMIT, || started.elapsed() > Duration::from_millis(600));
+    fs::write(&gate, "").unwrap();
+    assert_eq!(holder.line(), "1");
+    host.wait_for_log("restore has no ink");
+    host.wait_for_log("plugin keeper: generation 1 withdrawn, ");
 }
 
 #[test]

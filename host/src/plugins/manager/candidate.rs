@@ -67,3 +67,32 @@ impl Candidate {
         !self.is_rollback && self.path == path
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+    use crate::desk::Told;
+
+    #[test]
+    fn later_request_owes_what_an_earlier_one_owed() {
+        let (reply, replies) = unbounded();
+        for (earlier_force, later_force) in [(false, false), (false, true), (true, false)] {
+            let mut asked = Asked::by_operator(later_force, reply.clone());
+            assert!(asked.anew && !asked.is_change);
+            asked.take_over(Asked::by_operator(earlier_force, reply.clone()));
+            assert_eq!((asked.force, asked.is_change), (earlier_force || later_force, false));
+            asked.take_over(Asked::by_change(false));
+            assert!(asked.is_change && asked.anew);
+            asked.take_over(Asked::default());
+            assert_eq!((asked.force, asked.is_change), (earlier_force || later_force, true));
+            let done = Ok(Told::Done("it is served".into()));
+            asked.answer(&done);
+            asked.answer(&Err("once".into()));
+            assert_eq!(replies.try_iter().collect::<Vec<_>>(), [done.clone(), done]);
+        }
+        assert!(Asked::by_change(true).anew && !Asked::by_change(false).anew);
+        assert!(!Asked::by_change(true).force);
+    }
+}

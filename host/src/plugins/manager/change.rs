@@ -105,3 +105,91 @@ impl Pending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, sync::Arc};
+
+    use super::*;
+    use crate::{
+        config::PluginTrust,
+        plugins::{admission::Admission, shadow::ShadowDir},
+        running_call::RunningCall,
+    };
+
+    fn pending(change: Change, calls: Vec<RunningCall>) -> Pending {
+        let now = Instant::now();
+        Pending { change, drain: Drain::new(calls, now), since: now, is_told: false }
+    }
+
+    fn withdraw(disable: bool) -> Change {
+        Change::Withdraw { disable, asked: Asked::default() }
+    }
+
+    /// A new version of a plugin, copied from a file of this folder, or the code before.
+    fn candidate(folder: &Path, is_rollback: bool) -> Candidate {
+        let path = folder.join("libtext.so");
+        std::fs::write(&path, b"code").unwrap();
+        let trust = PluginTrust { allow_insecure_plugins: true, plugin_key: None };
+        let copies = ShadowDir::open(folder.join("copies")).unwrap();
+        let shadow = Arc::new(copies.copy(&path, &Admission::new(&trust).unwrap()).unwrap());
+        let asked = Asked::by_change(true);
+        Candidate { path, shadow, started: Instant::now(), asked, is_rollback }
+    }
+
+    fn manifest() -> Manifest {
+        Manifest {
+            name: "text".into(),
+            version: "1.2.3".into(),
+            api_version: "1.1.0".into(),
+            commands: Vec::new(),
+            untracked_threads: false,
+        }
+    }
+
+    #[test]
+    fn each_change_names_its_order_and_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let replace = |is_rollback| {
+            pending(Change::Replace(candidate(temp.path(), is_rollback), manifest()), Vec::new())
+        };
+        for (mut change, order, file) in [
+            (replace(false), "reload", Some("libtext.so")),
+            (replace(true), "rollback", Some("libtext.so")),
+            (pending(withdraw(true), Vec::new()), "disable", None),
+            (pending(withdraw(false), Vec::new()), "disable", None),
+        ] {
+            assert_eq!((change.order(), change.change.file().as_deref()), (order, file));
+            assert_eq!(change.candidate().is_some(), file.is_some());
+        }
+        assert!(replace(false).describe().starts_with("version 1.2.3 of libtext.so waits since "));
+    }
+
+    #[test]
+    fn calls_in_the_way_are_counted() {
+        let mut sessions = Vec::new();
+        let mut said = |count| {
+            let (calls, running): (Vec<_>, Vec<_>) = (0..count).map(RunningCall::begun).unzip();
+            sessions.extend(running);
+            pending(withdraw(true), calls).describe()
+        };
+        assert!(said(0).starts_with("its disabling waits since "));
+        assert!(said(0).ends_with(" s for calls that overlap"), "{}", said(0));
+        let one = said(1);
+        assert!(one.contains(" s for 'ping' of session 0 from ") && !one.contains("more"), "{one}");
+        assert!(said(2).ends_with(" and 1 more"), "{}", said(2));
+        assert!(said(4).ends_with(" and 3 more"), "{}", said(4));
+        assert!(
+            pending(withdraw(false), Vec::new()).describe().starts_with("its withdrawal waits ")
+        );
+    }
+
+    #[test]
+    fn only_the_folders_own_file_is_a_candidates() {
+        let temp = tempfile::tempdir().unwrap();
+        let (new, before) = (candidate(temp.path(), false), candidate(temp.path(), true));
+        let path = temp.path().join("libtext.so");
+        assert!(new.is_from(&path) && !new.is_from(&temp.path().join("libother.so")));
+        assert!(!before.is_from(&path), "it is the code that was served before");
+    }
+}

@@ -59,3 +59,56 @@ impl Drain {
         &self.calls
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    fn none() -> Vec<RunningCall> {
+        panic!("no call is looked for")
+    }
+
+    #[test]
+    fn calls_that_end_soon_are_not_looked_for_again() {
+        let (now, (call, session)) = (Instant::now(), RunningCall::begun(1));
+        let mut drain = Drain::new(vec![call], now);
+        assert!(!drain.is_over(now, PAUSE, none));
+        assert_eq!(drain.calls().len(), 1);
+        session.note_running(0);
+        assert!(drain.is_over(now + PAUSE, PAUSE, none));
+    }
+
+    #[test]
+    fn calls_that_end_late_may_have_others_behind_them() {
+        let (mut now, (call, first)) = (Instant::now(), RunningCall::begun(1));
+        let mut drain = Drain::new(vec![call], now);
+        first.note_running(0);
+        now += PAUSE * 2;
+        let (call, second) = RunningCall::begun(2);
+        assert!(!drain.is_over(now, PAUSE, || vec![call]));
+        assert!(drain.calls().iter().all(|call| call.to_string().contains("session 2")));
+        second.note_running(0);
+        assert!(drain.is_over(now + PAUSE, PAUSE, none), "it was observed only now");
+        assert!(drain.is_over(now + PAUSE * 2, PAUSE, Vec::new), "no other runs");
+    }
+
+    #[test]
+    fn each_attempt_waits_longer_up_to_a_limit() {
+        let (mut now, mut wait) = (Instant::now(), FIRST);
+        let mut drain = Drain::new(Vec::new(), now);
+        for _ in 0..10 {
+            drain.retry(Vec::new(), now);
+            let early = now + wait - Duration::from_millis(1);
+            assert!(!drain.is_over(early, LONGEST, none), "{wait:?}");
+            now += wait;
+            assert!(drain.is_over(now, LONGEST, none), "{wait:?}");
+            wait = (wait * 2).min(LONGEST);
+        }
+        assert_eq!(wait, LONGEST);
+        let (call, _session) = RunningCall::begun(1);
+        drain.retry(vec![call], now);
+        assert_eq!(drain.calls().len(), 1);
+    }
+}
