@@ -193,7 +193,9 @@ fn as_a_replacement(bad: &Bad) {
         .client(&host, &["colour"], 16, in_order())
         .client(&host, &["echo", "hello"], 16, |reply| *reply == "hello".into());
     load.flow();
-    let (idle, copies) = (own_threads(&host), host.copies());
+    let idle = own_threads(&host);
+    // On Windows one that is loaded stays.
+    let copies = if cfg!(windows) { host.copies() } else { Vec::new() };
     // Windows counts the one that serves its console.
     let others = if cfg!(windows) { children(host.pid()) } else { 0 };
     let library = host.library("chameleon");
@@ -208,11 +210,8 @@ fn as_a_replacement(bad: &Bad) {
     assert!(!host.has_ended());
     wait_until("no thread is left of the attempt", LIMIT, || own_threads(&host) == idle);
     wait_until("no process is left of the attempt", LIMIT, || children(host.pid()) == others);
-    if cfg!(windows) {
-        wait_until("no private copy is left of the attempt", LIMIT, || host.copies() == copies);
-    } else {
-        assert_eq!(host.copies(), [""; 0], "no private copy is left of the attempt");
-    }
+    // Another file that is looked at just then has one for a moment.
+    wait_until("no private copy is left of the attempt", LIMIT, || host.copies() == copies);
     // A good one is taken as ever.
     let beside = library.with_file_name(".good");
     fs::write(&beside, marked("chameleon", "2")).unwrap();
