@@ -16,7 +16,7 @@ const INSTALL: &str = "cargo install cargo-mutants --locked";
 
 /// How long the build of a mutant, its unit tests and its end-to-end tests may take, in seconds. The
 /// last builds the host, too. A mutant that takes longer to test counts as caught.
-const LIMITS: [&str; 3] = ["600", "60", "300"];
+const LIMITS: [&str; 3] = ["600", "180", "600"];
 
 /// The end-to-end tests that cover a file. The first path that the file's path begins with decides.
 const COVERED_BY: [(&str, &[&str]); 3] = [
@@ -43,7 +43,8 @@ pub struct Mutants {
     /// Do not run the tests on the unchanged code first: they are known to pass.
     #[arg(long)]
     pub tested: bool,
-    /// Passed on to `cargo mutants`, after `--`.
+    /// Passed on to `cargo mutants`, after `--`. One file is chosen by `--re PATH`; `--file` adds to
+    /// the files of `.cargo/mutants.toml`.
     #[arg(last = true)]
     pub cargo: Vec<String>,
 }
@@ -53,7 +54,7 @@ pub struct Mutants {
 struct Outcomes {
     caught: Vec<String>,
     lives: Vec<String>,
-    unviable: usize,
+    unviable: Vec<String>,
     not_run: usize,
 }
 
@@ -95,20 +96,34 @@ pub fn run(mutants: &Mutants) -> Result<(), TaskError> {
         let mut round = program(mutants, &folder, end_to_end);
         round.args(["--no-config", "--test-workspace=true"]);
         round.args(names.iter().map(|name| format!("--re=^{}$", escaped(name))));
+        // Mutants that leave a field out are not chosen by `--re`.
+        let files = names.iter().filter_map(|name| name.split(':').next());
+        round.args(files.map(|file| format!("--file={file}")));
         round.args(["--cargo-arg=--test=end_to_end", "--", "--"]).args(tests);
-        outcomes.add(self::outcomes(&mut round, &folder, end)?, names.len());
+        outcomes.add(self::outcomes(&mut round, &folder, end)?.only(&names));
     }
     outcomes.judge()
 }
 
 impl Outcomes {
-    /// Adds another round's, which was to run this many mutants.
-    fn add(&mut self, other: Self, chosen: usize) {
-        let run = other.caught.len() + other.lives.len() + other.unviable;
+    /// Those of these mutants alone.
+    fn only(mut self, names: &[String]) -> Self {
+        for some in [&mut self.caught, &mut self.lives, &mut self.unviable] {
+            some.retain(|name| names.contains(name));
+        }
+        self.not_run = names.len().saturating_sub(self.run());
+        self
+    }
+
+    fn add(&mut self, other: Self) {
         self.caught.extend(other.caught);
         self.lives.extend(other.lives);
-        self.unviable += other.unviable;
-        self.not_run += chosen.saturating_sub(run);
+        self.unviable.extend(other.unviable);
+        self.not_run += other.not_run;
+    }
+
+    fn run(&self) -> usize {
+        self.caught.len() + self.lives.len() + self.unviable.len()
     }
 
     fn judge(&self) -> Result<(), TaskError> {
@@ -121,7 +136,8 @@ impl Outcomes {
             0 => print!("mutants: none was run"),
             _ => print!("mutants: caught {caught} of {viable} viable ({share:.1} %)"),
         }
-        println!(", {} do not compile, {} not run for lack of time", self.unviable, self.not_run);
+        let unviable = self.unviable.len();
+        println!(", {unviable} do not compile, {} not run for lack of time", self.not_run);
         if self.lives.is_empty() {
             return Ok(());
         }
@@ -182,15 +198,10 @@ fn outcomes(
     let chosen: Vec<serde_json::Value> = serde_json::from_slice(&chosen).unwrap_or_default();
     let [mut caught, timeout] = ["caught.txt", "timeout.txt"].map(names);
     caught.extend(timeout);
-    let run = Outcomes {
-        caught,
-        lives: names("missed.txt"),
-        unviable: names("unviable.txt").len(),
-        not_run: 0,
-    };
-    let mut all = Outcomes::default();
-    all.add(run, chosen.len());
-    Ok(all)
+    let [lives, unviable] = ["missed.txt", "unviable.txt"].map(names);
+    let mut outcomes = Outcomes { caught, lives, unviable, not_run: 0 };
+    outcomes.not_run = chosen.len().saturating_sub(outcomes.run());
+    Ok(outcomes)
 }
 
 /// Has `cargo mutants` put the file back and end, as Ctrl-C does. Elsewhere it goes on to its end.
@@ -259,11 +270,15 @@ mod tests {
 
     #[test]
     fn a_mutant_that_lives_fails_the_run() {
-        let mut all = Outcomes { caught: vec!["a".into(), "b".into()], ..Outcomes::default() };
-        all.add(Outcomes { unviable: 1, ..Outcomes::default() }, 3);
-        assert_eq!(all.not_run, 2, "as many as were chosen and have no outcome");
+        let names =
+            |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.into()).collect() };
+        let mut all = Outcomes { caught: names(&["a"]), ..Outcomes::default() };
+        let again = Outcomes { caught: names(&["b"]), lives: names(&["c"]), ..Outcomes::default() };
+        all.add(again.only(&names(&["b", "d"])));
+        assert_eq!(all.caught, ["a", "b"]);
+        assert_eq!(all.not_run, 1, "one that was chosen has no outcome");
         assert!(all.judge().is_ok());
-        all.add(Outcomes { lives: vec!["c".into()], ..Outcomes::default() }, 1);
+        all.add(Outcomes { lives: names(&["c"]), ..Outcomes::default() });
         assert!(all.judge().is_err());
     }
 
