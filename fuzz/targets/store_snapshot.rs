@@ -20,7 +20,7 @@ fn entries(map: &Map) -> Entries {
     map.records().map(|record| (record.key().to_vec(), record.value().to_vec())).collect()
 }
 
-/// Whether the map holds what is saved; otherwise nothing in it has changed.
+/// Returns whether the map has taken what is saved; otherwise nothing in it has changed.
 fn restore(map: &Map, saved: &[u8]) -> bool {
     let before = entries(map);
     let restored = snapshot::read(saved).and_then(|records| map.replace(records));
@@ -31,7 +31,7 @@ fn restore(map: &Map, saved: &[u8]) -> bool {
     restored.is_ok()
 }
 
-/// What was saved is restored, and no part of it, nor more than it.
+/// Checks that another map takes what this one saves, and neither a part of it nor more.
 fn round_trip(map: &Map) {
     let saved = snapshot::write(map);
     let other = Map::default();

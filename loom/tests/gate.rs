@@ -1,7 +1,8 @@
 //! The gate's promises, in every order of the threads that the memory model allows.
 //!
-//! Work inside the gate is a look at a cell, and what must not meet it is a change of that cell. Loom
-//! reports a look and a change that nothing orders, and a thread that waits for ever.
+//! Work inside the gate reads a cell; an action that must not meet work changes the cell. Loom reports
+//! a read and a change without an order between them, and a thread that waits for ever.
+#![allow(clippy::arc_with_non_send_sync, reason = "loom's cells are shared by threads in turns")]
 
 use std::{
     sync::Arc,
@@ -14,7 +15,7 @@ use loom::{
     thread::{self, JoinHandle},
 };
 
-/// A gate and what is behind it.
+/// A gate and the cell behind it.
 #[derive(Default)]
 struct Guarded {
     gate: Gate,
@@ -22,12 +23,12 @@ struct Guarded {
 }
 
 impl Guarded {
-    /// Work that the gate has let in.
+    /// Works inside the gate.
     fn work(&self) {
         self.cell.with(|_| ());
     }
 
-    /// What is done only where no work is under way.
+    /// Acts as the gate's owner may while nobody works inside.
     fn change(&self) {
         self.cell.with_mut(|_| ());
     }
@@ -139,7 +140,7 @@ fn moved_gate_counts_or_turns_back() {
 
 #[test]
 fn calls_on_one_stripe_are_told_apart() {
-    model_with_interruptions(2, || {
+    model_with_interruptions(3, || {
         let guarded = Arc::new(Guarded::default());
         let calls = [1, 1].map(|stripe| on_stripe(stripe, &guarded, Guarded::call));
         guarded.gate.move_on();
