@@ -149,6 +149,7 @@ fn rights_that_return_load_nothing_anew() {
     host.wait_for_log("plugin chameleon: refused ");
     set(0o755);
     host.wait_for_log("was touched but is the same");
+    host.settle("text", 1);
     assert_eq!(host.figure("chameleon", "generation"), 1);
 }
 
