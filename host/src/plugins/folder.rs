@@ -58,4 +58,15 @@ mod tests {
         assert_eq!(libraries(temp.path()).unwrap(), [temp.path().join(library)]);
         assert!(is_library(Path::new("plugins/libx.rlib")), "it is told what it lacks");
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_not_found_means_gone() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("liba.so");
+        assert!(is_gone(&file));
+        fs::write(&file, "code").unwrap();
+        assert!(!is_gone(&file));
+        assert!(!is_gone(&file.join("liba.so")), "a file in the way leaves it open");
+    }
 }

@@ -225,6 +225,8 @@ fn renamed_file_waits_and_is_not_withdrawn() {
     assert_eq!(host.logged("withdrawn"), None);
 }
 
+/// Under Wine the removed file's version goes on serving while the refused file is tried again.
+#[cfg(unix)]
 #[test]
 fn renamed_file_that_is_refused_leaves_nothing_served() {
     let (host, mut holder, gate) = held(&["--handover-timeout", "600"]);

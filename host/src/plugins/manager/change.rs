@@ -131,7 +131,8 @@ mod tests {
         let path = folder.join("libtext.so");
         std::fs::write(&path, b"code").unwrap();
         let trust = PluginTrust { allow_insecure_plugins: true, plugin_key: None };
-        let copies = ShadowDir::open(folder.join("copies")).unwrap();
+        // A folder for each: one that is opened anew is emptied, and Windows keeps open files.
+        let copies = ShadowDir::open(tempfile::tempdir_in(folder).unwrap().keep()).unwrap();
         let shadow = Arc::new(copies.copy(&path, &Admission::new(&trust).unwrap()).unwrap());
         let asked = Asked::by_change(true);
         Candidate { path, shadow, started: Instant::now(), asked, is_rollback }
