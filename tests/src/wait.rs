@@ -18,9 +18,9 @@ fn dump() -> Option<String> {
     None
 }
 
-/// How long anything may take, beside the time that the machine itself stood still. Machines have
-/// done so for 30 s at a time, which is no fault of the host; that the host does so is one, however
-/// long the machine did.
+/// How long anything may take, beside the time that the machine itself stood still. A loaded machine
+/// has done so for 20 s of one wait, which is no fault of the host; that the host does so is one,
+/// however long the machine did.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// A wait that takes longer is reported, also when it succeeds.
