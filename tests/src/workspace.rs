@@ -4,7 +4,7 @@ use std::{
     env,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
     sync::OnceLock,
 };
 
@@ -82,7 +82,7 @@ impl Checkout {
     /// Where it cannot be started.
     #[must_use]
     pub fn xtask(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(built::program("xtask"));
+        let mut command = std::process::Command::new(built::program("xtask"));
         command.args(arguments).envs(self.variables()).output().expect("xtask can be started")
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::{access::certificate::Certificate, entry::Dismissal, shutdown::Reason, wire::Protocol};
+use crate::{access::certificate::Certificate, shutdown::Reason, wire::Protocol};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -144,7 +144,7 @@ fn a_client_that_does_not_read_is_given_up_at_the_end() {
         assert!(transport.is_writable());
         socket2::SockRef::from(&transport.entry.stream).set_send_buffer_size(1 << 16).unwrap();
         if evicted {
-            transport.entry.dismiss_for(Dismissal::Memory);
+            transport.entry.dismiss_for(crate::entry::Dismissal::Memory);
         }
         transport.write(&mut reply(100), &shutdown).unwrap();
         let error = transport.write(&mut reply(4 << 20), &shutdown).unwrap_err();
