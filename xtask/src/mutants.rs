@@ -18,6 +18,10 @@ const INSTALL: &str = "cargo install cargo-mutants --locked";
 /// last builds the host, too. A mutant that takes longer to test counts as caught.
 const LIMITS: [&str; 3] = ["600", "180", "600"];
 
+/// The unit tests, of the whole workspace, so that all is built as for `cargo xtask test`. `--lib` has
+/// cargo start even the fixture whose program aborts at its end, as it is meant to.
+const UNIT_TESTS: [&str; 3] = ["--workspace", "--lib", "--exclude=last-act"];
+
 /// The end-to-end tests that cover a file. The first path that the file's path begins with decides.
 const COVERED_BY: [(&str, &[&str]); 3] = [
     ("host/src/transport", &["access::tls::", "floods::", "limits::", "sessions::", "vanishing::"]),
@@ -27,6 +31,8 @@ const COVERED_BY: [(&str, &[&str]); 3] = [
     ),
     ("", &["builtins::", "reload::", "sessions::", "shutdown::"]),
 ];
+
+const END_TO_END: &str = "--test=end_to_end";
 
 /// The commit before the last. Of a merge, the branch that was merged into.
 const PARENT: &str = "HEAD~1";
@@ -40,7 +46,7 @@ pub struct Mutants {
     /// Stop after this many seconds. Mutants that were not run by then are counted.
     #[arg(long, value_name = "N")]
     pub seconds: Option<u64>,
-    /// Do not run the tests on the unchanged code first: they are known to pass.
+    /// Do not run the end-to-end tests on the unchanged code first: they are known to pass.
     #[arg(long)]
     pub tested: bool,
     /// Passed on to `cargo mutants`, after `--`. One file is chosen by `--re PATH`; `--file` adds to
@@ -77,7 +83,7 @@ pub fn run(mutants: &Mutants) -> Result<(), TaskError> {
     }
     let end = mutants.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let [_, unit, end_to_end] = LIMITS;
-    let mut round = program(mutants, &folder.join("unit"), unit);
+    let mut round = program(&folder.join("unit"), unit, &UNIT_TESTS[1..]);
     round.args(&mutants.cargo);
     if let Some(base) = &mutants.changed {
         let Some(changes) = changes(base, &folder)? else {
@@ -86,6 +92,8 @@ pub fn run(mutants: &Mutants) -> Result<(), TaskError> {
         };
         round.arg("--in-diff").arg(changes);
     }
+    // Tests that always fail would seem to catch every mutant.
+    cargo::test_of(&[&["--quiet"], &UNIT_TESTS[..]].concat())?;
     let mut outcomes = outcomes(&mut round, &folder.join("unit"), end)?;
     let mut survivors: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for name in std::mem::take(&mut outcomes.lives) {
@@ -93,13 +101,15 @@ pub fn run(mutants: &Mutants) -> Result<(), TaskError> {
     }
     for (number, (tests, names)) in survivors.into_iter().enumerate() {
         let folder = folder.join(format!("end-to-end-{number}"));
-        let mut round = program(mutants, &folder, end_to_end);
-        round.args(["--no-config", "--test-workspace=true"]);
-        round.args(names.iter().map(|name| format!("--re=^{}$", escaped(name))));
+        if !mutants.tested {
+            cargo::test_of(&[&["--quiet", "--workspace", END_TO_END, "--"], tests].concat())?;
+        }
+        let mut round = program(&folder, end_to_end, &[END_TO_END]);
+        round.arg("--no-config").args(names.iter().map(|name| format!("--re=^{}$", escaped(name))));
         // Mutants that leave a field out are not chosen by `--re`.
         let files = names.iter().filter_map(|name| name.split(':').next());
         round.args(files.map(|file| format!("--file={file}")));
-        round.args(["--cargo-arg=--test=end_to_end", "--", "--"]).args(tests);
+        round.args(["--", "--"]).args(tests);
         outcomes.add(self::outcomes(&mut round, &folder, end)?.only(&names));
     }
     outcomes.judge()
@@ -149,14 +159,13 @@ impl Outcomes {
     }
 }
 
-/// `cargo mutants` in the checkout itself, where everything is built already.
-fn program(mutants: &Mutants, output: &Path, limit: &str) -> Command {
+/// `cargo mutants` in the checkout itself, where everything is built already, with these tests.
+fn program(output: &Path, limit: &str, tests: &[&str]) -> Command {
     let mut program = cargo::cargo();
-    program.args(["mutants", "--in-place", "--colors=never", "--timeout", limit]);
-    program.args(["--build-timeout", LIMITS[0], "--output"]).arg(output);
-    if mutants.tested {
-        program.arg("--baseline=skip");
-    }
+    program.args(["mutants", "--in-place", "--colors=never", "--baseline=skip"]);
+    program.args(["--timeout", limit, "--build-timeout", LIMITS[0], "--test-workspace=true"]);
+    program.args(tests.iter().map(|test| format!("--cargo-arg={test}")));
+    program.arg("--output").arg(output);
     // The end-to-end tests have to build each mutant.
     program.env_remove("DROPIN_TEST_BUILT");
     program
