@@ -250,4 +250,14 @@ mod tests {
         room.tell(news(1));
         assert_eq!((subscription.read().count(), subscription.missed()), (1, 0));
     }
+
+    #[test]
+    fn events_are_counted_each_by_itself() {
+        let room = Newsroom::default();
+        for (before, event) in Event::ALL.into_iter().enumerate() {
+            (0..=before).for_each(|_| room.tell(News { event, ..news(1) }));
+        }
+        let counts = Event::ALL.map(|event| room.told(event));
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8]);
+    }
 }

@@ -121,6 +121,12 @@ const FLAGS: &str = "-Zsanitizer=address -Cforce-frame-pointers=yes \
 /// The lines of code that a report names are the workspace's; those of dependencies take long.
 const DEPENDENCIES: &str = "profile.dev.package.'*'.debug=false";
 
+/// How many tests of a program run at once: most of them wait for something.
+pub const AT_ONCE: &str = "6";
+
+/// The variable by which that is chosen otherwise.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 /// The one target that the sanitizer is run on.
 const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -131,6 +137,9 @@ pub fn test(arguments: &[String]) -> Result<(), TaskError> {
     let mut out = LeftOut::default();
     let mut test = cargo();
     test.arg("test").args(arguments).env("DROPIN_TEST_BUILT", "1");
+    if env::var_os(THREADS).is_none() {
+        test.env(THREADS, AT_ONCE);
+    }
     let ended = tee::succeed(&mut test, |line| out.read(line));
     println!("{out}");
     ended?;

@@ -29,9 +29,6 @@ const LEFT_OUT: [&str; 4] = [
 /// The reason of these, in tests/left-out.toml.
 const SKIPPED: &str = "ends under Wine";
 
-/// How many tests run at once: most of them wait for something.
-const AT_ONCE: &str = "6";
-
 /// How long all tests of one program may take, and one test that is run again.
 const LONGEST: [Duration; 2] = [Duration::from_secs(1200), Duration::from_secs(240)];
 
@@ -70,7 +67,7 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
     let (mut out, mut ran) = (LeftOut::default(), Numbers::new());
     let (mut passed, mut repeated, mut failures) = (0, 0, Vec::new());
     for program in &programs {
-        let mut arguments = vec!["--test-threads", AT_ONCE];
+        let mut arguments = vec!["--test-threads", cargo::AT_ONCE];
         arguments.extend(LEFT_OUT.iter().flat_map(|test| ["--skip", test]));
         arguments.extend(windows.tests.iter().map(String::as_str));
         let mut report = program.run(&wine, &arguments, LONGEST[0])?;
