@@ -48,15 +48,20 @@ impl fmt::Display for RunningCall {
 }
 
 #[cfg(test)]
+use crate::table::{Flow, Target};
+
+#[cfg(test)]
 impl RunningCall {
     /// A running call of `ping`, and the session that runs it.
     pub fn begun(session: u64) -> (Self, Arc<SessionEntry>) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let entry = Arc::new(SessionEntry::new(session, stream.local_addr().unwrap(), stream));
-        let commands = crate::builtins::commands(&crate::metrics::Metrics::default());
-        let ping = commands.iter().find(|command| command.name == "ping").unwrap();
-        entry.note_running(Arc::as_ptr(ping) as usize);
+        let series = crate::metrics::Metrics::default().series(None, "ping");
+        let target = Target::Builtin(|_, _| Flow::Next);
+        let ping = Command::new("ping", "", Default::default(), "", None, series, target);
+        let commands = [Arc::new(ping)];
+        entry.note_running(Arc::as_ptr(&commands[0]) as usize);
         let call = Self::find(&[Arc::clone(&entry)], &commands).pop().unwrap();
         (call, entry)
     }
