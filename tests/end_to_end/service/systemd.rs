@@ -100,14 +100,16 @@ fn start_with(listener: &TcpListener, flags: &[&str]) -> Host {
     // What a test starts inherits nothing else.
     fcntl_setfd(listener, FdFlags::empty()).unwrap();
     let number = listener.as_raw_fd();
+    // Other shells know descriptors of one digit alone, and other tests have those.
     let shell = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&{number} {number}<&-");
     let shell = if number == 3 { shell.replace(" 3<&3 3<&-", "") } else { shell };
-    let host = Setup::new().flags(flags).started_by(&["sh", "-c", &shell]).start();
+    let host = Setup::new().flags(flags).started_by(&["bash", "-c", &shell]).start();
     fcntl_setfd(listener, FdFlags::CLOEXEC).unwrap();
     host
 }
 
 #[test]
+#[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
 fn a_socket_that_is_passed_is_served_and_left_listening() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -126,6 +128,7 @@ fn a_socket_that_is_passed_is_served_and_left_listening() {
 }
 
 #[test]
+#[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
 fn ipv4_clients_of_a_socket_for_both_families_are_what_they_are() {
     let listener = TcpListener::bind("[::]:0").unwrap();
     let port = listener.local_addr().unwrap().port();
