@@ -338,8 +338,8 @@ mod tests {
     use std::{net::TcpListener, thread};
 
     use rustls::{
-        ClientConfig, ClientConnection, RootCertStore,
-        pki_types::{CertificateDer, ServerName, pem::PemObject},
+        RootCertStore,
+        pki_types::{CertificateDer, pem::PemObject},
     };
 
     use super::{patience_tests::reply, *};
@@ -347,14 +347,7 @@ mod tests {
 
     /// Completes a handshake and sends these bytes in the same segment as its last message.
     fn client(stream: &mut TcpStream, roots: RootCertStore, bytes: &[u8]) {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::try_from("localhost").unwrap();
-        let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut tls = super::tls::tests::client(roots);
         tls.writer().write_all(bytes).unwrap();
         while tls.is_handshaking() || tls.wants_write() {
             let mut segment = Vec::new();

@@ -106,7 +106,7 @@ impl Tls {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use rustls::{
         ClientConfig, ClientConnection, RootCertStore,
         pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -115,7 +115,8 @@ mod tests {
     use super::*;
     use crate::access::certificate::Certificate;
 
-    fn client(roots: RootCertStore) -> ClientConnection {
+    /// A client that trusts these certificates and has sent nothing yet.
+    pub(in crate::transport) fn client(roots: RootCertStore) -> ClientConnection {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
