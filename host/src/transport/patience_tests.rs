@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::{access::certificate::Certificate, shutdown::Reason, wire::Protocol};
+use crate::{access::certificate::Certificate, wire::Protocol};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -127,9 +127,10 @@ pub(super) fn reply(length: usize) -> Encoder {
 }
 
 /// A host that has ended, as far as clients go.
+#[cfg(unix)]
 fn overrun() -> Shutdown {
     let (shutdown, _woken) = Shutdown::new(Duration::ZERO, Duration::ZERO);
-    shutdown.request(Reason::System { limit: None });
+    shutdown.request(crate::shutdown::Reason::System { limit: None });
     assert!(shutdown.is_overrun());
     shutdown
 }
