@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A connection or a reply that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What so many sessions cost that do nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,8 +75,8 @@ pub fn measure(
 
 fn come(server: &Server, ask: &[u8]) -> Result<TcpStream, BenchError> {
     let failure = || failed("connect to", "a server");
-    let mut client = TcpStream::connect_timeout(&server.address, PATIENCE).map_err(failure())?;
-    client.set_read_timeout(Some(PATIENCE)).map_err(failure())?;
+    let mut client = TcpStream::connect_timeout(&server.address, TIMEOUT).map_err(failure())?;
+    client.set_read_timeout(Some(TIMEOUT)).map_err(failure())?;
     client.set_nodelay(true).map_err(failure())?;
     ask_once(&mut client, ask)?;
     Ok(client)

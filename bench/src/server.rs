@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long a server may take to start, and a reply to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server that takes no processor time for this long is at rest.
 const LULL: Duration = Duration::from_millis(40);
@@ -146,7 +146,7 @@ impl Server {
         let started = Instant::now();
         while let Err(error) = server.ask(&["ping".to_owned()]) {
             go_on()?;
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > TIMEOUT {
                 let log = fs::read_to_string(&log_file).unwrap_or_default();
                 return Err(BenchError::Program(format!(
                     "{program:?} did not start: {error}\n{log}"
@@ -165,9 +165,9 @@ impl Server {
     /// Sends one command and takes the beginning of its reply, which must not be an error.
     pub fn ask(&self, command: &[String]) -> Result<String, BenchError> {
         let named = || format!("the server at {}", self.address);
-        let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)
+        let mut stream = TcpStream::connect_timeout(&self.address, TIMEOUT)
             .map_err(failed("connect to", named()))?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed("ask", named()))?;
+        stream.set_read_timeout(Some(TIMEOUT)).map_err(failed("ask", named()))?;
         stream.write_all(&request(command)).map_err(failed("ask", named()))?;
         let mut reply = [0; 64];
         let count = stream.read(&mut reply).map_err(failed("hear from", named()))?;
@@ -191,7 +191,7 @@ impl Server {
         for _ in 0..TRIES {
             let mut command = Command::new("taskset");
             command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-            if Running::start(&mut command)?.wait(PATIENCE, &mut || {})?.success() {
+            if Running::start(&mut command)?.wait(TIMEOUT, &mut || {})?.success() {
                 return Ok(());
             }
             // A session's thread has ended between being listed and being held.
@@ -204,7 +204,7 @@ impl Server {
     pub fn quiet(&self) -> Result<(), BenchError> {
         let started = Instant::now();
         let mut before = process::cpu(self.id())?;
-        while started.elapsed() < PATIENCE {
+        while started.elapsed() < TIMEOUT {
             go_on()?;
             thread::sleep(LULL);
             let now = process::cpu(self.id())?;

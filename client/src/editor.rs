@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::event::{Event, Input};
 use crate::helper::Assistant;
 use crate::history;
-use crate::live::Live;
+use crate::host_state::HostState;
 use crate::signals::Signals;
 use crate::terminal;
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -50,7 +50,7 @@ pub struct Prompter {
     questions: Sender<Question>,
     /// To the thread that prints above the prompt; none where the terminal cannot do that.
     printer: Option<Sender<Above>>,
-    live: Arc<Live>,
+    host_state: Arc<HostState>,
     signals: Signals,
     terminal: terminal::Saved,
 }
@@ -59,7 +59,7 @@ impl Prompter {
     /// Prepares the terminal. No prompt is shown before the first question. `tell` is told why there
     /// is no history, if there is none.
     pub fn start(
-        live: Arc<Live>,
+        host_state: Arc<HostState>,
         events: Sender<Event>,
         signals: Signals,
         tell: impl FnOnce(String),
@@ -79,7 +79,7 @@ impl Prompter {
         let history = FileHistory::with_config(&config);
         let mut editor: LineEditor = Editor::with_history(config, history).map_err(unusable)?;
         editor.set_helper(Some(Assistant::new(
-            Arc::clone(&live),
+            Arc::clone(&host_state),
             colour::wanted(io::stdout().is_terminal()),
         )));
         let file = history::file();
@@ -103,7 +103,7 @@ impl Prompter {
                 }
             }
         })?;
-        Ok(Self { questions, printer, live, signals, terminal })
+        Ok(Self { questions, printer, host_state, signals, terminal })
     }
 
     /// Shows the prompt; what becomes of it is an [`Event::Input`].
@@ -133,7 +133,7 @@ impl Prompter {
         let Some(printer) = &self.printer else { return };
         // Two more texts, for which the editor has to take what was to be printed before them: it has
         // room for one. They leave the line without its hint.
-        self.live.set_quiet();
+        self.host_state.set_quiet();
         let (sender, sent) = bounded(1);
         self.refresh();
         let _ = printer.send((NOTHING_ABOVE.to_owned(), Some(sender)));

@@ -39,7 +39,7 @@ pub enum Heard {
     /// The reply to the command.
     Reply(Reply),
     /// The reply to a question of the client's own.
-    Errand(Errand, Reply),
+    InternalReply(InternalRequest, Reply),
     /// Something that no command asked for.
     Push(Vec<Reply>),
     /// A reply to nothing.
@@ -58,7 +58,7 @@ pub enum Heard {
 
 /// A question of the client's own, asked behind the person's back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Errand {
+pub enum InternalRequest {
     /// To speak RESP3, again.
     Hello,
     /// What this session may do.
@@ -69,7 +69,7 @@ pub enum Errand {
     Docs,
 }
 
-impl Errand {
+impl InternalRequest {
     /// The command that asks it.
     pub fn words(self) -> Vec<Vec<u8>> {
         let words = match self {

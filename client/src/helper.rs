@@ -1,8 +1,8 @@
 //! What the line editor asks while somebody types: hints, completion, colours.
 
 use crate::colour::{self, paint};
+use crate::host_state::HostState;
 use crate::line;
-use crate::live::Live;
 use crate::progress::cut;
 use crate::terminal;
 use rustyline::completion::{Completer, Pair};
@@ -20,7 +20,7 @@ const NOTHING: &str = " ";
 
 /// Answers the line editor from what is known at this moment.
 pub struct Assistant {
-    live: Arc<Live>,
+    host_state: Arc<HostState>,
     coloured: bool,
     /// The line as it was when a hint was last asked for. When the commands change, the editor draws
     /// the old hint again, and the new one is put in its place.
@@ -31,10 +31,10 @@ pub struct Assistant {
 }
 
 impl Assistant {
-    /// An assistant that knows what `live` knows.
-    pub fn new(live: Arc<Live>, coloured: bool) -> Self {
+    /// An assistant that knows what `host_state` knows.
+    pub fn new(host_state: Arc<HostState>, coloured: bool) -> Self {
         Self {
-            live,
+            host_state,
             coloured,
             line: RefCell::default(),
             prompt_width: Cell::new(0),
@@ -50,11 +50,11 @@ impl Assistant {
 
     /// The hint for the line, as much of it as fits behind the line.
     fn fresh_hint(&self) -> String {
-        if self.live.is_quiet() {
+        if self.host_state.is_quiet() {
             return String::new();
         }
         let line = self.line.borrow();
-        let hint = self.live.commands().hint(&line).unwrap_or_default();
+        let hint = self.host_state.commands().hint(&line).unwrap_or_default();
         let Some((_, columns)) = terminal::size() else { return hint };
         let lead = if line.contains('\n') { 0 } else { self.prompt_width.get() };
         let used = (lead + line::last(&line).width()) % columns.max(1);
@@ -105,7 +105,7 @@ impl Completer for Assistant {
             return Ok((pos, Vec::new()));
         }
         let before = line.get(..pos).unwrap_or(line);
-        let (start, words) = self.live.commands().complete(before);
+        let (start, words) = self.host_state.commands().complete(before);
         let pair = |word: String| Pair { replacement: format!("{word} "), display: word };
         Ok((start, words.into_iter().map(pair).collect()))
     }
@@ -116,7 +116,7 @@ impl Highlighter for Assistant {
         let blank = |c: char| c == ' ' || c == '\t' || c == '\n';
         let start = line.len() - line.trim_start_matches(blank).len();
         let end = line[start..].find(blank).map_or(line.len(), |end| start + end);
-        let (name, commands) = (&line[start..end], self.live.commands());
+        let (name, commands) = (&line[start..end], self.host_state.commands());
         if !self.coloured || !self.commands.get() || commands.is_empty() || name.is_empty() {
             return Cow::Borrowed(line);
         }
@@ -140,8 +140,8 @@ impl Highlighter for Assistant {
         if !default || !self.commands.get() {
             return Cow::Borrowed(prompt);
         }
-        let style = if self.live.is_down() { colour::BAD } else { colour::PROMPT };
-        Cow::Owned(paint(&self.live.refreshed(prompt), style, self.coloured))
+        let style = if self.host_state.is_down() { colour::BAD } else { colour::PROMPT };
+        Cow::Owned(paint(&self.host_state.refreshed(prompt), style, self.coloured))
     }
 
     fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {

@@ -6,8 +6,8 @@ use crate::cancelling::Cancelling;
 use crate::commands::Commands;
 use crate::editor::{Prompter, Question};
 use crate::error::Error;
-use crate::event::{Errand, Heard, Input};
-use crate::live::Live;
+use crate::event::{Heard, Input, InternalRequest};
+use crate::host_state::HostState;
 use crate::reply::Reply;
 use crate::screen::Screen;
 use crate::session::Session;
@@ -24,10 +24,10 @@ const NOT_CONNECTED: u8 = 2;
 pub fn run(session: Session, screen: Screen, reconnect: bool) -> Result<u8, Error> {
     screen
         .notice(&format_args!("connected to {}; close or Ctrl-D ends the session", session.name()));
-    let live = Arc::new(Live::new(session.name()));
+    let host_state = Arc::new(HostState::new(session.name()));
     let signals = Signals::watch(session.sender())?;
     let prompter =
-        Prompter::start(Arc::clone(&live), session.sender(), signals.clone(), |problem| {
+        Prompter::start(Arc::clone(&host_state), session.sender(), signals.clone(), |problem| {
             screen.say(&problem);
         })?;
     let mut repl = Repl {
@@ -35,7 +35,7 @@ pub fn run(session: Session, screen: Screen, reconnect: bool) -> Result<u8, Erro
         screen,
         reconnect,
         prompter,
-        live,
+        host_state,
         signals,
         is_asking: false,
         is_interrupted: false,
@@ -62,7 +62,7 @@ struct Repl {
     screen: Screen,
     reconnect: bool,
     prompter: Prompter,
-    live: Arc<Live>,
+    host_state: Arc<HostState>,
     signals: Signals,
     /// Whether a prompt is up.
     is_asking: bool,
@@ -89,10 +89,10 @@ enum Done {
 impl Repl {
     /// Takes commands; the result is whether there is a connection to close.
     fn run(&mut self) -> Result<bool, Error> {
-        self.introduce(&[Errand::Info, Errand::Watch, Errand::Docs])?;
+        self.introduce(&[InternalRequest::Info, InternalRequest::Watch, InternalRequest::Docs])?;
         let mut kept = String::new();
         loop {
-            let question = Question::Command(self.live.prompt(), std::mem::take(&mut kept));
+            let question = Question::Command(self.host_state.prompt(), std::mem::take(&mut kept));
             let lines = match self.ask(question)? {
                 Input::Line(lines) => String::from_utf8_lossy(&lines).into_owned(),
                 Input::Forget => continue,
@@ -119,13 +119,13 @@ impl Repl {
                     Done::Yes => continue,
                     Done::Kept => index,
                     Done::CutOff => index + 1,
-                    Done::Leave => return Ok(!self.live.is_down()),
+                    Done::Leave => return Ok(!self.host_state.is_down()),
                 };
                 kept = lines[rest..].join("\n");
                 break;
             }
         }
-        Ok(!self.live.is_down())
+        Ok(!self.host_state.is_down())
     }
 
     /// Asks the person, and hears the server meanwhile.
@@ -155,11 +155,13 @@ impl Repl {
     /// Takes what is heard at any time.
     fn take(&mut self, heard: Heard) -> Result<(), Error> {
         match heard {
-            Heard::Push(values) if is_change(&values) => self.session.run_errand(Errand::Docs),
+            Heard::Push(values) if is_change(&values) => {
+                self.session.send_internal(InternalRequest::Docs)
+            }
             Heard::Push(values) if is_progress(&values) => {}
             Heard::Push(values) => self.print(&values),
             Heard::Stray(reply) => self.print(&[reply]),
-            Heard::Errand(errand, reply) => self.learn(errand, &reply),
+            Heard::InternalReply(request, reply) => self.learn(request, &reply),
             Heard::Interrupt => self.note_interrupt(),
             Heard::Terminate => return Err(Error::Interrupted),
             Heard::Back(back) => self.back(*back),
@@ -175,16 +177,16 @@ impl Repl {
     /// Asks the host what a prompt needs to know. Only a Dropin host knows the questions.
     ///
     /// Where no prompt is up, this waits until the host has said who it takes this session for.
-    fn introduce(&mut self, errands: &[Errand]) -> Result<(), Error> {
+    fn introduce(&mut self, requests: &[InternalRequest]) -> Result<(), Error> {
         if !matches!(self.session.greeting("server"), Some(Reply::Text(name)) if name == "dropin") {
             return Ok(());
         }
-        errands.iter().for_each(|errand| self.session.run_errand(*errand));
+        requests.iter().for_each(|request| self.session.send_internal(*request));
         let deadline = Instant::now().checked_add(self.session.route().connect_timeout);
-        while !self.is_asking && !self.live.is_down() {
+        while !self.is_asking && !self.host_state.is_down() {
             match self.session.hear(deadline) {
-                Ok(Some(Heard::Errand(Errand::Info, reply))) => {
-                    self.learn(Errand::Info, &reply);
+                Ok(Some(Heard::InternalReply(InternalRequest::Info, reply))) => {
+                    self.learn(InternalRequest::Info, &reply);
                     break;
                 }
                 Ok(Some(heard)) => self.take(heard)?,
@@ -195,17 +197,17 @@ impl Repl {
         Ok(())
     }
 
-    fn learn(&mut self, errand: Errand, reply: &Reply) {
-        match errand {
-            Errand::Info => {
+    fn learn(&mut self, request: InternalRequest, reply: &Reply) {
+        match request {
+            InternalRequest::Info => {
                 self.is_stranger = matches!(reply, Reply::Error(why) if why.starts_with(b"NOAUTH"));
-                self.live.set_role(role(reply));
+                self.host_state.set_role(role(reply));
             }
             // Who may not ask has no hints.
-            Errand::Docs => {
-                self.live.set_commands(Commands::from_reply(reply).unwrap_or_default());
+            InternalRequest::Docs => {
+                self.host_state.set_commands(Commands::from_reply(reply).unwrap_or_default());
             }
-            Errand::Hello | Errand::Watch => {}
+            InternalRequest::Hello | InternalRequest::Watch => {}
         }
         self.refresh();
     }
@@ -216,7 +218,7 @@ impl Repl {
         if !self.reconnect || self.is_stranger || !end.may_come_back() {
             return Err(end);
         }
-        self.live.set_down(true);
+        self.host_state.set_down(true);
         // The number of this session may be another's, once the host has been started again.
         if let Some(wish) = self.cancelling.take() {
             wish.call_off();
@@ -231,13 +233,14 @@ impl Repl {
         match back {
             Ok(session) => {
                 self.session.adopt(session);
-                self.live.set_down(false);
+                self.host_state.set_down(false);
                 let name = self.session.name();
                 self.tell(&format_args!("connected to {name} again, as a new session"));
                 // The answers come when they come: a prompt may be up, or a question.
-                let errands = [Errand::Info, Errand::Watch, Errand::Docs];
+                let requests =
+                    [InternalRequest::Info, InternalRequest::Watch, InternalRequest::Docs];
                 // Nothing is waited for here that could fail.
-                let _ = self.introduce(&errands);
+                let _ = self.introduce(&requests);
             }
             Err(error) => {
                 self.tell(&error);

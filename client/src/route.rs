@@ -72,8 +72,8 @@ impl fmt::Debug for Route {
 }
 
 fn cancel(route: Route, id: i64, wish: &Cancelling) -> Result<bool, Error> {
-    let patience = route.connect_timeout;
-    let mut session = Session::over(Route { timeout: Some(patience), ..route }, &mut |_| {})?;
+    let timeout = route.connect_timeout;
+    let mut session = Session::over(Route { timeout: Some(timeout), ..route }, &mut |_| {})?;
     // To connect can take so long that the session runs another command, or is somebody else's.
     if !wish.begin_sending() {
         return Ok(false);

@@ -7,7 +7,7 @@ use crate::codec::Message;
 use crate::config::Target;
 use crate::connection::{Closed, Connection, Incoming};
 use crate::error::Error;
-use crate::event::{Errand, Event, Heard};
+use crate::event::{Event, Heard, InternalRequest};
 use crate::reply::Reply;
 use crate::route::Route;
 use crossbeam_channel::{Receiver, RecvError, Sender, never, select, unbounded};
@@ -22,13 +22,13 @@ pub type Show<'a> = &'a mut dyn FnMut(&[Reply]);
 
 /// What a reply that is still to come answers.
 #[derive(Debug, PartialEq, Eq)]
-enum Owed {
+enum PendingReply {
     /// A command, by its name.
     Command(String),
     /// A command that was given up: nobody waits for it.
     Late,
     /// A question of the client's own.
-    Errand(Errand),
+    Internal(InternalRequest),
 }
 
 /// An open conversation.
@@ -44,7 +44,7 @@ pub struct Session {
     greeting: Reply,
     /// The last notice: after one, the end of the connection is no surprise.
     notice: Option<String>,
-    owed: VecDeque<Owed>,
+    pending: VecDeque<PendingReply>,
     /// Why the last command could not be sent whole.
     unsent: Option<String>,
 }
@@ -68,20 +68,20 @@ impl Session {
         let (incoming, server) = unbounded();
         let connection =
             Connection::open(&route.target, &route.access, route.connect_timeout, incoming)?;
-        let patience = Some(route.connect_timeout);
+        let timeout = Some(route.connect_timeout);
         let mut session = Self {
             connection,
             server,
             events,
             sender,
-            timeout: patience,
+            timeout,
             route,
             greeting: Reply::Null,
             notice: None,
-            owed: VecDeque::new(),
+            pending: VecDeque::new(),
             unsent: None,
         };
-        session.connection.set_write_timeout(patience)?;
+        session.connection.set_write_timeout(timeout)?;
         session.greeting = session.greet(&session.route.access.greeting(), show)?;
         if let Some(login) = session.route.login.clone() {
             session.greet(&login, show)?;
@@ -140,26 +140,30 @@ impl Session {
     /// by [`hear`](Self::hear), since the server may have said why.
     pub fn send(&mut self, command: &[Vec<u8>]) -> Option<Instant> {
         let started = Instant::now();
-        self.owed.push_back(Owed::Command(command_name(command)));
+        self.pending.push_back(PendingReply::Command(command_name(command)));
         let sent = self.connection.send(command);
         self.unsent = sent.err().map(|error| error.to_string());
         let limit = if self.unsent.is_some() { Some(LAST_WORDS) } else { self.timeout };
         limit.and_then(|limit| started.checked_add(limit))
     }
 
-    /// Asks something of the client's own; the answer is a [`Heard::Errand`].
-    pub fn run_errand(&mut self, errand: Errand) {
-        self.owed.push_back(Owed::Errand(errand));
+    /// Asks something of the client's own; the answer is a [`Heard::InternalReply`].
+    pub fn send_internal(&mut self, request: InternalRequest) {
+        self.pending.push_back(PendingReply::Internal(request));
         // Where it cannot be sent, the connection is over, which is told in its turn.
-        let _ = self.connection.send(&errand.words());
+        let _ = self.connection.send(&request.words());
     }
 
     /// The reply has not come in time: nobody waits for it any longer.
     pub fn give_up(&mut self) -> Error {
         let name = self.name().to_owned();
-        let waiting = self.owed.iter_mut().rev().find(|owed| matches!(owed, Owed::Command(_)));
-        let command = match waiting.map(|owed| std::mem::replace(owed, Owed::Late)) {
-            Some(Owed::Command(command)) => command,
+        let waiting = self
+            .pending
+            .iter_mut()
+            .rev()
+            .find(|pending| matches!(pending, PendingReply::Command(_)));
+        let command = match waiting.map(|pending| std::mem::replace(pending, PendingReply::Late)) {
+            Some(PendingReply::Command(command)) => command,
             _ => String::new(),
         };
         match self.unsent.take() {
@@ -190,10 +194,12 @@ impl Session {
                     }
                     return Ok(Some(Heard::Push(values)));
                 }
-                Incoming::Message(Message::Reply(reply)) => match self.owed.pop_front() {
-                    Some(Owed::Late) => {}
-                    Some(Owed::Command(_)) => return Ok(Some(Heard::Reply(reply))),
-                    Some(Owed::Errand(errand)) => return Ok(Some(Heard::Errand(errand, reply))),
+                Incoming::Message(Message::Reply(reply)) => match self.pending.pop_front() {
+                    Some(PendingReply::Late) => {}
+                    Some(PendingReply::Command(_)) => return Ok(Some(Heard::Reply(reply))),
+                    Some(PendingReply::Internal(request)) => {
+                        return Ok(Some(Heard::InternalReply(request, reply)));
+                    }
                     // Before it hangs up, a server may say why in an error that answers nothing.
                     None => return Ok(Some(Heard::Stray(reply))),
                 },
@@ -209,12 +215,12 @@ impl Session {
 
     /// Goes on over the connection of another session; what this one waits for stays.
     pub fn adopt(&mut self, other: Self) {
-        let Self { connection, server, greeting, notice, owed, .. } = other;
+        let Self { connection, server, greeting, notice, pending, .. } = other;
         self.connection = connection;
         self.server = server;
         self.greeting = greeting;
         self.notice = notice;
-        self.owed = owed;
+        self.pending = pending;
         self.unsent = None;
     }
 
@@ -222,7 +228,7 @@ impl Session {
     pub fn abandon(&mut self) {
         self.connection.hang_up();
         self.server = never();
-        self.owed.clear();
+        self.pending.clear();
     }
 
     fn next(&self, deadline: Option<Instant>) -> Option<Next> {
@@ -244,9 +250,9 @@ impl Session {
     fn ended(&mut self, closed: Closed) -> Error {
         self.server = never();
         let name = self.name().to_owned();
-        let unanswered = self.owed.drain(..).find_map(|owed| match owed {
-            Owed::Command(command) => Some(command),
-            Owed::Late | Owed::Errand(_) => None,
+        let unanswered = self.pending.drain(..).find_map(|pending| match pending {
+            PendingReply::Command(command) => Some(command),
+            PendingReply::Late | PendingReply::Internal(_) => None,
         });
         match (closed, &self.notice) {
             (Closed::Nonsense(message), _) => Error::Protocol { name, message },

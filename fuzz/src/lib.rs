@@ -4,13 +4,12 @@
 //! depends on, with a sanitizer takes minutes. A module that imports another needs it here, too.
 #![allow(dead_code, reason = "the rest of the host uses more of them")]
 
-#[path = "../../host/src/input.rs"]
-pub mod input;
 #[path = "../../host/src/program.rs"]
 mod program;
+#[path = "../../host/src/read_buffer.rs"]
+pub mod read_buffer;
 #[path = "../../host/src/wire/mod.rs"]
 pub mod wire;
-
 #[path = "../../host/src/access"]
 pub mod access {
     pub mod keys;
@@ -24,17 +23,17 @@ mod platform {
 
     pub use files::{
         LIBRARY_EXTENSION, is_in_use, is_own, is_passing, mode_for_others, open_file, open_plain,
-        persist, persist_until,
+        retry_while_in_use, retry_while_in_use_until,
     };
 }
 
 #[path = "../../host/src/plugins"]
 pub mod plugins {
-    pub mod beginning;
     mod folder;
-    mod insecure;
+    mod load_error;
     mod manifest;
-    mod refusal;
+    pub mod object_header;
+    mod permissions;
+    pub mod probe_report;
     mod signature;
-    pub mod verdict;
 }

@@ -4,7 +4,7 @@
 #![no_main]
 
 use dropin_fuzz::{
-    input::Input,
+    read_buffer::ReadBuffer,
     wire::{Framing, Limits, Parsed, Parser, RequestError},
 };
 use libfuzzer_sys::fuzz_target;
@@ -25,7 +25,7 @@ enum Outcome {
 struct Feed {
     parser: Parser,
     limits: [Limits; 2],
-    input: Input,
+    read_buffer: ReadBuffer,
     found: Vec<Outcome>,
 }
 
@@ -33,13 +33,13 @@ impl Feed {
     /// The first limits hold for the first request, as for somebody who has not logged in.
     fn new(limits: [Limits; 2]) -> Self {
         let parser = Parser::new(limits[0]);
-        Self { parser, limits, input: Input::default(), found: Vec::new() }
+        Self { parser, limits, read_buffer: ReadBuffer::default(), found: Vec::new() }
     }
 
     /// Whether the session goes on after these bytes.
     fn read(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
-            let read = self.input.fill(|room| {
+            let read = self.read_buffer.fill(|room| {
                 let count = room.len().min(bytes.len());
                 room[..count].copy_from_slice(&bytes[..count]);
                 Ok(count)
@@ -55,7 +55,7 @@ impl Feed {
     fn parse(&mut self) -> bool {
         loop {
             let limits = self.limits[usize::from(!self.found.is_empty())];
-            let unread = self.input.unread();
+            let unread = self.read_buffer.unread();
             let (outcome, consumed) = match self.parser.parse(unread) {
                 Parsed::Incomplete => {
                     let most = (limits.argument + 1).max(limits.request + HEADER);
@@ -86,10 +86,10 @@ impl Feed {
                 }
             };
             assert!(0 < consumed && consumed <= unread.len(), "{consumed} of {}", unread.len());
-            self.input.consume(consumed);
+            self.read_buffer.consume(consumed);
             self.found.push(outcome);
             self.parser.set_limits(self.limits[1]);
-            if self.input.is_empty() {
+            if self.read_buffer.is_empty() {
                 return true;
             }
         }

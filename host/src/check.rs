@@ -5,22 +5,22 @@ use std::{fmt::Write, path::Path, process::ExitCode, time::Duration};
 use crate::{
     config::PluginTrust,
     plugins::{
-        admission::Admission, clashes, manifest::Manifest, probe, refusal::Refusal,
-        shadow::ShadowDir,
+        conflicts, load_error::Refusal, manifest::Manifest, probe, shadow_copy::ShadowDir,
+        trust_policy::TrustPolicy,
     },
     program,
 };
 
 /// Probes one library and prints what it offers, or why it would not be loaded.
 pub(crate) fn run(file: &Path, timeout: Duration, trust: &PluginTrust) -> ExitCode {
-    let admission = match Admission::new(trust) {
-        Ok(admission) => admission,
+    let trust_policy = match TrustPolicy::new(trust) {
+        Ok(trust_policy) => trust_policy,
         Err(error) => {
             eprintln!("{}: {error}", program::own());
             return ExitCode::FAILURE;
         }
     };
-    match judge(file, timeout, &admission) {
+    match judge(file, timeout, &trust_policy) {
         Ok(manifest) => {
             print!("{}", describe(&manifest));
             ExitCode::SUCCESS
@@ -32,16 +32,16 @@ pub(crate) fn run(file: &Path, timeout: Duration, trust: &PluginTrust) -> ExitCo
     }
 }
 
-fn judge(file: &Path, timeout: Duration, admission: &Admission) -> Result<Manifest, Refusal> {
-    let desk = tempfile::tempdir()
+fn judge(file: &Path, timeout: Duration, trust_policy: &TrustPolicy) -> Result<Manifest, Refusal> {
+    let work_dir = tempfile::tempdir()
         .map_err(|error| Refusal::probe_failed("make a directory for its copy", &error))?;
-    let shadows = ShadowDir::open(desk.path().join("copies"))
+    let shadows = ShadowDir::open(work_dir.path().join("copies"))
         .map_err(|error| Refusal::probe_failed("make a directory for its copy", &error))?;
-    let shadow = shadows.copy(file, admission)?;
-    admission.content(file, shadow.content())?;
+    let shadow = shadows.copy(file, trust_policy)?;
+    trust_policy.content(file, shadow.content())?;
     let manifest = probe::probe(shadow.path(), timeout, &|| false)
         .map_err(|refusal| refusal.about(shadow.path(), file))?;
-    clashes::check(&manifest, "", file, [].into_iter())?;
+    conflicts::check(&manifest, "", file, [].into_iter())?;
     Ok(manifest)
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::{config::Share, entry::SessionEntry, platform, throttle::Throttle};
+use crate::{client_handle::ClientHandle, config::Share, log_throttle::Throttle, platform};
 
 /// The memory of all sessions' buffers. A session counts only while it takes more than an idle one
 /// keeps, so that a client with short requests and replies never comes here.
@@ -40,8 +40,8 @@ impl ClientMemory {
     }
 
     /// Notes what a session takes from now on. Returns whether all sessions together take too much.
-    pub fn note(&self, entry: &SessionEntry, bytes: usize) -> bool {
-        let before = entry.note_memory(bytes);
+    pub fn note(&self, handle: &ClientHandle, bytes: usize) -> bool {
+        let before = handle.note_memory(bytes);
         if bytes <= before {
             self.used.fetch_sub(before - bytes, Ordering::Relaxed);
             return false;

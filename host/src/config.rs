@@ -8,10 +8,10 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
+mod access_args;
 mod advice;
 mod bounds;
 mod dev;
-mod doors;
 mod file;
 mod key_action;
 mod logs;
@@ -23,9 +23,9 @@ mod variables;
 
 use self::units::seconds;
 pub use self::{
+    access_args::AccessArgs,
     bounds::Bounds,
     dev::Dev,
-    doors::Doors,
     file::FileError,
     key_action::KeyAction,
     logs::{LogFormat, Logs},
@@ -143,8 +143,8 @@ pub enum Action {
     Probe {
         /// The library.
         file: PathBuf,
-        /// Where the verdict is written.
-        verdict: PathBuf,
+        /// Where the report is written.
+        report: PathBuf,
     },
 }
 
@@ -218,7 +218,7 @@ pub struct Serve {
 
     /// Who may come in.
     #[command(flatten)]
-    pub doors: Doors,
+    pub access: AccessArgs,
 
     /// Which libraries are taken.
     #[command(flatten)]

@@ -60,7 +60,7 @@ impl Drop for Watch {
 
 /// Runs a session.
 #[cfg(not(unix))]
-pub fn in_session<R>(_: &crate::entry::SessionEntry, run: impl FnOnce() -> R) -> R {
+pub fn in_session<R>(_: &crate::client_handle::ClientHandle, run: impl FnOnce() -> R) -> R {
     run()
 }
 

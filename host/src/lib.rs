@@ -1,53 +1,55 @@
 //! The Dropin host: a command server that is extended by dropping a library into a folder.
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
-//! one way, downwards in this list: `check`, `dev`, `config_command`, `pages`, `key_command`, `doorman`,
-//! `managing` and `scrape`; `server`; `service`; `session`; `start_error`; `pool`, `threads`, `joiner`, `overtime` and
-//! `input`; `plugins`; `builtins`; `running_call`; `table`; `progress`; `transport`; `shared`; `news`, `desk`, `sessions`,
-//! `shutdown`, `state_dir` and `listen`; `crash`; `client_memory`; `entry`; `logging` and `config`; `access`; `metrics` and
-//! `throttle`; `wire`; `nearest`, `program` and `platform`.
+//! one way, downwards in this list: `check`, `dev`, `config_command`, `generate`, `key_command`,
+//! `maintenance`, `plugin_thread` and `metrics_http`; `acceptor`; `sd_notify`; `session`;
+//! `start_error`; `thread_pool`, `thread_tracker`, `joiner`, `slow_calls` and `read_buffer`;
+//! `plugins`; `builtins`; `running_call`; `registry`; `progress`; `stream`; `context`; `events`,
+//! `plugin_control`, `clients`, `shutdown`, `state_dir` and `listener`; `crash`; `client_memory`;
+//! `client_handle`; `logging` and `config`; `access`; `metrics` and `log_throttle`; `wire`;
+//! `nearest`, `program` and `platform`.
 
+pub mod acceptor;
 pub mod access;
 pub mod builtins;
 mod check;
+pub mod client_handle;
 pub mod client_memory;
+pub mod clients;
 pub mod config;
 mod config_command;
+pub mod context;
 pub mod crash;
-pub mod desk;
 mod dev;
-mod doorman;
-pub mod entry;
-pub mod input;
+pub mod events;
+mod generate;
 mod joiner;
 mod key_command;
-pub mod listen;
+pub mod listener;
+pub mod log_throttle;
 pub mod logging;
-mod managing;
+mod maintenance;
 pub mod metrics;
+pub mod metrics_http;
 mod nearest;
-pub mod news;
-mod overtime;
-mod pages;
 pub mod platform;
+pub mod plugin_control;
+mod plugin_thread;
 pub mod plugins;
-mod pool;
 mod program;
 pub mod progress;
+pub mod read_buffer;
+pub mod registry;
 pub mod running_call;
-pub mod scrape;
-pub mod server;
-pub mod service;
+pub mod sd_notify;
 pub mod session;
-pub mod sessions;
-pub mod shared;
 pub mod shutdown;
+mod slow_calls;
 mod start_error;
 pub mod state_dir;
-pub mod table;
-mod threads;
-pub mod throttle;
-pub mod transport;
+pub mod stream;
+mod thread_pool;
+mod thread_tracker;
 pub mod wire;
 
 use std::{
@@ -60,24 +62,24 @@ use std::{
 };
 
 use crate::{
+    acceptor::Outcome,
     access::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust},
     client_memory::ClientMemory,
+    clients::Sessions,
     config::{Action, Logs, Resolved, Serve},
-    desk::Desk,
-    doorman::Doorman,
-    listen::Listeners,
-    managing::Managing,
+    context::{Shared, VERSION},
+    listener::Listeners,
+    log_throttle::Throttle,
+    maintenance::Maintenance,
     metrics::Metrics,
-    plugins::{admission::Admission, probe},
-    scrape::Scrape,
-    server::Outcome,
-    sessions::Sessions,
-    shared::{Shared, VERSION},
+    metrics_http::MetricsServer,
+    plugin_control::PluginControl,
+    plugin_thread::PluginThread,
+    plugins::{probe, trust_policy::TrustPolicy},
+    registry::LiveRegistry,
     shutdown::{Reason, Shutdown},
     start_error::StartError,
     state_dir::StateDir,
-    table::LiveTable,
-    throttle::Throttle,
 };
 
 /// The exit status when the host cannot start.
@@ -114,12 +116,12 @@ pub fn main() -> ExitCode {
             print!("{}", config_command::describe(&settings, serve.state_root().as_deref()));
             ExitCode::SUCCESS
         }
-        Some(Action::Completion { shell }) => pages::completion(shell),
-        Some(Action::Man { to }) => pages::man(to.as_deref()),
+        Some(Action::Completion { shell }) => generate::completion(shell),
+        Some(Action::Man { to }) => generate::man(to.as_deref()),
         Some(Action::Key(action)) => key_command::run(action),
         Some(Action::Fingerprint { tls_cert, place }) => key_command::fingerprint(tls_cert, place),
-        Some(Action::Probe { file, verdict }) => {
-            ExitCode::from(u8::from(!probe::run_child(&file, &verdict)))
+        Some(Action::Probe { file, report }) => {
+            ExitCode::from(u8::from(!probe::run_child(&file, &report)))
         }
         Some(Action::Dev(dev)) => dev::run(dev),
         None => serve(arguments.serve, |_| Ok(())),
@@ -170,7 +172,7 @@ fn listeners(config: &Serve) -> Result<Listeners, StartError> {
         log::info!("serving the service manager's sockets, whatever --bind and --port say");
         return Ok(Listeners { sockets: inherited, inherited: true });
     }
-    let sockets = listen::listen(&config.bind, config.port).map_err(StartError::Listen)?;
+    let sockets = listener::listen(&config.bind, config.port).map_err(StartError::Listen)?;
     Ok(Listeners { sockets, inherited: false })
 }
 
@@ -191,7 +193,8 @@ pub fn run<B>(
         .map(TcpListener::local_addr)
         .collect::<io::Result<Vec<_>>>()
         .map_err(|error| StartError::System("ask where it listens", error))?;
-    let scraped = config.metrics.map(Scrape::listen).transpose().map_err(StartError::Listen)?;
+    let metrics_listener =
+        config.metrics.map(MetricsServer::listen).transpose().map_err(StartError::Listen)?;
     let port = addresses.first().map_or(config.port, std::net::SocketAddr::port);
     let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
     crash::report_last(state_dir.path());
@@ -200,14 +203,14 @@ pub fn run<B>(
     state_dir.tell(config.port == 0);
     let root = state_dir.path().parent().unwrap_or(state_dir.path());
     let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
-    let admission = Admission::to(&config.plugins, &config.plugin_trust);
-    let admission = admission.map_err(StartError::Plugins)?;
-    let certificate = match (&config.doors.tls_cert, &config.doors.tls_key) {
+    let trust_policy = TrustPolicy::for_folder(&config.plugins, &config.plugin_trust);
+    let trust_policy = trust_policy.map_err(StartError::Plugins)?;
+    let certificate = match (&config.access.tls_cert, &config.access.tls_key) {
         (Some(certificate), Some(key)) => Certificate::named(certificate, key),
         _ => Certificate::own(root),
     };
     let certificate = certificate.map_err(StartError::Certificate)?;
-    if config.doors.trust == Trust::All {
+    if config.access.trust == Trust::All {
         log::warn!("--trust all: whoever reaches the port can run every command, ks included");
     }
     if config.plugin_trust.allow_insecure_plugins {
@@ -221,7 +224,7 @@ pub fn run<B>(
     let (shutdown, stop) = Shutdown::new(config.grace, config.save_timeout);
     let shutdown = Arc::new(shutdown);
     handle_signals(&shutdown)?;
-    let (desk, orders) = Desk::new();
+    let (plugin_control, requests) = PluginControl::new();
     let client_memory = ClientMemory::new(config.bounds.max_memory_clients);
     let shared = Arc::new(Shared {
         client_memory,
@@ -231,28 +234,28 @@ pub fn run<B>(
         sessions: Sessions::default(),
         turned_away: Throttle::default(),
         metrics: Metrics::default(),
-        newsroom: Arc::default(),
-        desk,
+        events: Arc::default(),
+        plugin_control,
         shutdown,
         started,
         state_dir: state_dir.path().to_owned(),
     });
-    let table = Arc::new(LiveTable::default());
-    let managing = Managing::start(&shared, &table, orders, admission)?;
+    let registry = Arc::new(LiveRegistry::default());
+    let plugin_thread = PluginThread::start(&shared, &registry, requests, trust_policy)?;
 
     let beside = match beside(&shared) {
         Ok(beside) => beside,
         Err(error) => {
-            managing.end(&shared, Outcome::Orderly);
+            plugin_thread.end(&shared, Outcome::Orderly);
             return Err(error);
         }
     };
-    let doorman = Doorman::start(&shared, &table)
+    let maintenance = Maintenance::start(&shared, &registry)
         .map_err(|error| StartError::System("start a thread to look after the sessions", error))?;
 
-    let metrics_at = scraped.as_ref().and_then(|listener| listener.local_addr().ok());
-    let scrape = scraped
-        .map(|listener| Scrape::start(listener, &shared, &table))
+    let metrics_at = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let metrics_server = metrics_listener
+        .map(|listener| MetricsServer::start(listener, &shared, &registry))
         .transpose()
         .map_err(|error| StartError::System("start a thread to serve the metrics", error))?;
 
@@ -267,18 +270,18 @@ pub fn run<B>(
     if let Some(address) = metrics_at {
         let _ = writeln!(io::stdout(), "metrics http://{address}/metrics");
     }
-    service::ready(&shared, &table);
-    let outcome = server::serve(&shared, &table, listeners, &stop)
+    sd_notify::ready(&shared, &registry);
+    let outcome = acceptor::serve(&shared, &registry, listeners, &stop)
         .map_err(|error| StartError::System("start a thread to accept clients", error))?;
-    doorman.end();
-    if let Some(scrape) = scrape {
-        scrape.end();
+    maintenance.end();
+    if let Some(metrics_server) = metrics_server {
+        metrics_server.end();
     }
     drop(beside);
-    let outcome = managing.end(&shared, outcome);
+    let outcome = plugin_thread.end(&shared, outcome);
     if outcome != Outcome::Orderly {
         // Or this might be the last reference to a plugin, whose end may take for ever.
-        std::mem::forget(Arc::clone(&table));
+        std::mem::forget(Arc::clone(&registry));
     }
     match outcome {
         Outcome::Orderly => log::info!("ended"),

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     shutdown::Shutdown,
-    transport::Transport,
+    stream::Transport,
     wire::{Encoder, Protocol},
 };
 
@@ -29,11 +29,11 @@ struct Line<'a> {
     /// `None` where the client cannot be told, or no more.
     transport: Option<&'a mut Transport>,
     shutdown: &'a Shutdown,
-    told: Option<Told>,
+    last_report: Option<LastReport>,
 }
 
 /// The last that the client was told.
-struct Told {
+struct LastReport {
     when: Instant,
     complete: bool,
 }
@@ -43,7 +43,7 @@ impl<'a> Progress<'a> {
     #[inline]
     pub fn new(transport: &'a mut Transport, shutdown: &'a Shutdown, protocol: Protocol) -> Self {
         let transport = (protocol == Protocol::Resp3).then_some(transport);
-        Self { line: Mutex::new(Line { transport, shutdown, told: None }) }
+        Self { line: Mutex::new(Line { transport, shutdown, last_report: None }) }
     }
 
     /// Tells the client, if it can be told and it is not too soon.
@@ -56,10 +56,9 @@ impl Line<'_> {
     fn tell(&mut self, done: u64, total: u64, text: &str) {
         let Some(transport) = &mut self.transport else { return };
         let (when, complete) = (Instant::now(), total > 0 && done >= total);
-        let too_soon = self
-            .told
-            .as_ref()
-            .is_some_and(|told| when - told.when < EVERY && (told.complete || !complete));
+        let too_soon = self.last_report.as_ref().is_some_and(|last_report| {
+            when - last_report.when < EVERY && (last_report.complete || !complete)
+        });
         if too_soon {
             return;
         }
@@ -68,7 +67,7 @@ impl Line<'_> {
         if !transport.is_writable() {
             return;
         }
-        self.told = Some(Told { when, complete });
+        self.last_report = Some(LastReport { when, complete });
         let mut push = Encoder::new(Protocol::Resp3);
         push.progress(done, total, &text[..text.floor_char_boundary(TEXT)]);
         if transport.write(&mut push, self.shutdown).is_err() {

@@ -2,12 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{entry::SessionEntry, table::Command};
+use crate::{client_handle::ClientHandle, registry::Command};
 
 /// One call of one session. It costs the session nothing: what tells it apart from the session's
 /// next call is noted for every call anyway.
 pub struct RunningCall {
-    session: Arc<SessionEntry>,
+    session: Arc<ClientHandle>,
     /// The command's place in memory, as the session notes it.
     command: usize,
     /// How many commands the session had answered before.
@@ -19,8 +19,8 @@ impl RunningCall {
     /// Finds the calls of these commands that are running now. A call that starts or ends at this
     /// moment may be missed.
     #[must_use]
-    pub fn find(sessions: &[Arc<SessionEntry>], commands: &[Arc<Command>]) -> Vec<Self> {
-        let call = |session: &Arc<SessionEntry>| {
+    pub fn find(sessions: &[Arc<ClientHandle>], commands: &[Arc<Command>]) -> Vec<Self> {
+        let call = |session: &Arc<ClientHandle>| {
             let answered = session.commands();
             let place = session.running();
             if place == 0 {
@@ -48,21 +48,21 @@ impl fmt::Display for RunningCall {
 }
 
 #[cfg(test)]
-use crate::table::{Flow, Target};
+use crate::registry::{Flow, Target};
 
 #[cfg(test)]
 impl RunningCall {
     /// A running call of `ping`, and the session that runs it.
-    pub fn begun(session: u64) -> (Self, Arc<SessionEntry>) {
+    pub fn begun(session: u64) -> (Self, Arc<ClientHandle>) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let entry = Arc::new(SessionEntry::new(session, stream.local_addr().unwrap(), stream));
+        let handle = Arc::new(ClientHandle::new(session, stream.local_addr().unwrap(), stream));
         let series = crate::metrics::Metrics::default().series(None, "ping");
         let target = Target::Builtin(|_, _| Flow::Next);
         let ping = Command::new("ping", "", Default::default(), "", None, series, target);
         let commands = [Arc::new(ping)];
-        entry.note_running(Arc::as_ptr(&commands[0]) as usize);
-        let call = Self::find(&[Arc::clone(&entry)], &commands).pop().unwrap();
-        (call, entry)
+        handle.note_running(Arc::as_ptr(&commands[0]) as usize);
+        let call = Self::find(&[Arc::clone(&handle)], &commands).pop().unwrap();
+        (call, handle)
     }
 }

@@ -2,28 +2,28 @@
 
 use std::{io, sync::Arc, time::Instant};
 
-mod answer;
-mod end;
-mod following;
+mod close_reason;
+mod dispatch;
 mod http;
 mod memory;
+mod subscriptions;
 
-pub use self::end::End;
+pub use self::close_reason::CloseReason;
 use self::{
-    answer::{Outlet, answer, refuse, settle},
-    following::Following,
+    dispatch::{Outlet, answer, refuse, upgrade_protocol},
     memory::note_memory,
+    subscriptions::Subscriptions,
 };
 use crate::{
-    access::standing::Standing,
-    entry::{Dismissal, SessionEntry},
-    input::Input,
-    metrics::Meter,
-    news::Topic,
+    access::identity::Identity,
+    client_handle::{ClientHandle, Dismissal},
+    context::Shared,
+    events::Topic,
+    metrics::SessionCounters,
     platform::Waited,
-    shared::Shared,
-    table::{Answer, Flow, LiveTable},
-    transport::{TLS_STARTS, Transport},
+    read_buffer::ReadBuffer,
+    registry::{Answer, Flow, LiveRegistry},
+    stream::{TLS_STARTS, Transport},
     wire::{Encoder, Framing, Parsed, Parser, Protocol},
 };
 
@@ -35,16 +35,16 @@ const EMPTY: &[u8] = b"empty command, try 'help'";
 /// One client's session, on its own thread.
 pub struct Session {
     shared: Arc<Shared>,
-    table: Arc<LiveTable>,
-    entry: Arc<SessionEntry>,
-    standing: Standing,
+    registry: Arc<LiveRegistry>,
+    handle: Arc<ClientHandle>,
+    identity: Identity,
     transport: Transport,
-    input: Input,
+    read_buffer: ReadBuffer,
     parser: Parser,
     replies: Encoder,
-    meter: Meter,
+    counters: SessionCounters,
     /// What the client is told of unasked.
-    following: Following,
+    subscriptions: Subscriptions,
 }
 
 impl Session {
@@ -55,61 +55,61 @@ impl Session {
     /// The system's, where the connection is already gone.
     pub fn new(
         shared: Arc<Shared>,
-        table: Arc<LiveTable>,
-        entry: Arc<SessionEntry>,
+        registry: Arc<LiveRegistry>,
+        handle: Arc<ClientHandle>,
     ) -> io::Result<Box<Self>> {
         let config = &shared.config;
-        let transport = Transport::new(Arc::clone(&entry), &config.bounds)?;
-        let standing = Standing::of(entry.peer, config.doors.trust);
+        let transport = Transport::new(Arc::clone(&handle), &config.bounds)?;
+        let identity = Identity::of(handle.peer, config.access.trust);
         let parser = Parser::new(config.bounds.limits());
-        let (input, mut replies) = (Input::default(), Encoder::new(Protocol::Lines));
+        let (read_buffer, mut replies) = (ReadBuffer::default(), Encoder::new(Protocol::Lines));
         replies.bound(config.bounds.max_reply.max(SMALLEST_BOUND));
-        let (meter, following) = (Meter::new(entry.id), Following::default());
+        let (counters, subscriptions) = (SessionCounters::new(handle.id), Subscriptions::default());
         let mut session = Box::new(Self {
             shared,
-            table,
-            entry,
-            standing,
+            registry,
+            handle,
+            identity,
             transport,
-            input,
+            read_buffer,
             parser,
             replies,
-            meter,
-            following,
+            counters,
+            subscriptions,
         });
-        session.hold_to_standing()?;
+        session.apply_identity()?;
         Ok(session)
     }
 
     /// Serves the client until one of the two, or the host, has enough.
-    pub fn run(&mut self) -> End {
-        let end = self.serve().unwrap_or_else(End::Lost);
-        if matches!(end, End::Shutdown) {
+    pub fn run(&mut self) -> CloseReason {
+        let reason = self.serve().unwrap_or_else(CloseReason::Lost);
+        if matches!(reason, CloseReason::Shutdown) {
             self.replies.notice(self.shared.shutdown.notice());
         }
-        if !matches!(end, End::Lost(_)) && self.write().is_ok() {
+        if !matches!(reason, CloseReason::Lost(_)) && self.write().is_ok() {
             self.transport.finish();
         }
-        end
+        reason
     }
 
-    fn serve(&mut self) -> io::Result<End> {
-        if let Some(end) = self.receive()? {
-            return Ok(end);
+    fn serve(&mut self) -> io::Result<CloseReason> {
+        if let Some(reason) = self.receive()? {
+            return Ok(reason);
         }
-        if self.input.unread().first() == Some(&TLS_STARTS) {
-            let received = self.input.take();
+        if self.read_buffer.unread().first() == Some(&TLS_STARTS) {
+            let received = self.read_buffer.take();
             let config = Arc::clone(&self.shared.certificate.config);
-            let deadline = Instant::now() + self.shared.config.doors.login_timeout;
+            let deadline = Instant::now() + self.shared.config.access.login_timeout;
             self.transport.secure(config, &received, deadline)?;
-            self.standing = self.first_standing();
+            self.identity = self.initial_identity();
         }
-        if let Some(end) = self.first_turns()? {
-            return Ok(end);
+        if let Some(reason) = self.first_turns()? {
+            return Ok(reason);
         }
         loop {
-            if let Some(end) = self.turn()? {
-                return Ok(end);
+            if let Some(reason) = self.turn()? {
+                return Ok(reason);
             }
         }
     }
@@ -117,11 +117,11 @@ impl Session {
     /// Answers what has come, and waits for more.
     // A part of the loop above, not a call in it.
     #[inline(always)]
-    fn turn(&mut self) -> io::Result<Option<End>> {
+    fn turn(&mut self) -> io::Result<Option<CloseReason>> {
         let flow = self.answer_batch();
-        self.meter.flush();
+        self.counters.flush();
         let flow = flow?;
-        let large = self.input.is_large() || self.replies.is_large();
+        let large = self.read_buffer.is_large() || self.replies.is_large();
         if large {
             self.note_memory();
         }
@@ -130,83 +130,93 @@ impl Session {
         match flow {
             Flow::Next => {}
             Flow::Subscribe(topic, subscription) => {
-                self.following.change(topic, subscription);
+                self.subscriptions.change(topic, subscription);
             }
-            Flow::Become(standing) => self.stand(*standing)?,
+            Flow::Become(identity) => self.set_identity(*identity)?,
             Flow::Reset => {
-                self.following = Following::default();
-                self.stand(self.first_standing())?;
+                self.subscriptions = Subscriptions::default();
+                self.set_identity(self.initial_identity())?;
             }
-            Flow::Close => return Ok(Some(End::Asked)),
-            Flow::Break => return Ok(Some(End::BrokenProtocol)),
+            Flow::Close => return Ok(Some(CloseReason::Asked)),
+            Flow::Break => return Ok(Some(CloseReason::BrokenProtocol)),
         }
-        if self.entry.is_dismissed() {
+        if self.handle.is_dismissed() {
             return Ok(Some(self.dismissed()));
         }
         if self.transport.is_late() {
-            return Ok(Some(self.turn_out(End::NoLogin)));
+            return Ok(Some(self.evict(CloseReason::NoLogin)));
         }
-        if !goes_on && !self.input.is_empty() {
+        if !goes_on && !self.read_buffer.is_empty() {
             return Ok(None);
         }
         if large {
             self.shrink_when_idle();
         }
-        if let Some(end) = self.tell_news()? {
-            return Ok(Some(end));
+        if let Some(reason) = self.push_events()? {
+            return Ok(Some(reason));
         }
         self.receive()
     }
 
     /// Waits for more from the client, or for the session's end.
-    fn receive(&mut self) -> io::Result<Option<End>> {
+    fn receive(&mut self) -> io::Result<Option<CloseReason>> {
         // The host's end shuts the reading side, so this read returns what the client had sent
         // before, and then 0.
-        let read = match self.input.fill(|room| self.transport.read(room)) {
-            Err(_) if self.transport.is_late() => return Ok(Some(self.turn_out(End::NoLogin))),
+        let read = match self.read_buffer.fill(|room| self.transport.read(room)) {
+            Err(_) if self.transport.is_late() => {
+                return Ok(Some(self.evict(CloseReason::NoLogin)));
+            }
             Err(error) if error.kind() == io::ErrorKind::TimedOut && self.transport.is_idle() => {
-                return Ok(Some(self.turn_out(End::Idle)));
+                return Ok(Some(self.evict(CloseReason::Idle)));
             }
             read => read?,
         };
-        if self.entry.is_dismissed() {
+        if self.handle.is_dismissed() {
             return Ok(Some(self.dismissed()));
         }
         let shutdown = &self.shared.shutdown;
         if read == 0 && !shutdown.is_stopping() {
-            return Ok(Some(End::ClosedByClient));
+            return Ok(Some(CloseReason::ClosedByClient));
         }
-        Ok((read == 0 || shutdown.is_overrun()).then_some(End::Shutdown))
+        Ok((read == 0 || shutdown.is_overrun()).then_some(CloseReason::Shutdown))
     }
 
-    /// Answers every complete request in the input, all on one table. The table is let go before
-    /// the next read: a session that waits for its client holds no plugin back.
+    /// Answers every complete request in the input, all on one registry. The registry is let go
+    /// before the next read: a session that waits for its client holds no plugin back.
     fn answer_batch(&mut self) -> io::Result<Flow> {
-        if self.input.is_empty() {
+        if self.read_buffer.is_empty() {
             return Ok(Flow::Next);
         }
         let Self {
-            shared, table: live_table, entry, transport, input, parser, replies, meter, ..
+            shared,
+            registry: live_registry,
+            handle,
+            transport,
+            read_buffer,
+            parser,
+            replies,
+            counters,
+            ..
         } = self;
-        let standing = &self.standing;
+        let identity = &self.identity;
         let now = Instant::now();
-        entry.touch(now);
-        meter.begin_batch(now);
-        let mut table = live_table.load();
+        handle.touch(now);
+        counters.begin_batch(now);
+        let mut registry = live_registry.load();
         loop {
-            let (consumed, flow) = match parser.parse(input.unread()) {
+            let (consumed, flow) = match parser.parse(read_buffer.unread()) {
                 Parsed::Incomplete => {
-                    entry.note_unfinished();
+                    handle.note_unfinished();
                     return Ok(Flow::Next);
                 }
                 Parsed::Request { framing, consumed } => {
-                    settle(replies, framing);
-                    let request = parser.request(input.unread());
+                    upgrade_protocol(replies, framing);
+                    let request = parser.request(read_buffer.unread());
                     let flow = loop {
-                        let outlet = Outlet { replies, transport, meter };
-                        match answer(shared, entry, standing, &table, &request, outlet) {
-                            (Answer::Given, flow) => break flow,
-                            (Answer::Moved, _) => table = live_table.load(),
+                        let outlet = Outlet { replies, transport, counters };
+                        match answer(shared, handle, identity, &registry, &request, outlet) {
+                            (Answer::Written, flow) => break flow,
+                            (Answer::Retired, _) => registry = live_registry.load(),
                         }
                     };
                     (consumed, flow)
@@ -215,92 +225,92 @@ impl Session {
                 Parsed::Empty { framing: Framing::Line, consumed }
                     if replies.protocol() == Protocol::Lines =>
                 {
-                    entry.note_finished();
+                    handle.note_finished();
                     refuse(replies, |message| message.extend_from_slice(EMPTY));
                     (consumed, Flow::Next)
                 }
                 Parsed::Empty { framing, consumed } => {
-                    entry.note_finished();
-                    settle(replies, framing);
+                    handle.note_finished();
+                    upgrade_protocol(replies, framing);
                     (consumed, Flow::Next)
                 }
                 Parsed::Invalid { framing, consumed, error } => {
-                    entry.note_finished();
-                    settle(replies, framing);
+                    handle.note_finished();
+                    upgrade_protocol(replies, framing);
                     shared.metrics.malformed.count();
                     refuse(replies, |message| error.write_message(message));
                     (consumed, Flow::Next)
                 }
                 Parsed::Broken { framing, error } => {
-                    settle(replies, framing);
+                    upgrade_protocol(replies, framing);
                     shared.metrics.malformed.count();
                     refuse(replies, |message| error.write_message(message));
                     return Ok(Flow::Break);
                 }
             };
-            input.consume(consumed);
+            read_buffer.consume(consumed);
             let late = transport.is_late();
-            let stop = late || entry.is_dismissed() || shared.shutdown.is_overrun();
-            if !matches!(flow, Flow::Next) || input.is_empty() || stop {
+            let stop = late || handle.is_dismissed() || shared.shutdown.is_overrun();
+            if !matches!(flow, Flow::Next) || read_buffer.is_empty() || stop {
                 return Ok(flow);
             }
             // So that a client that sends without reading holds no more memory than this and one
             // reply.
             if replies.len() > shared.config.bounds.max_backlog {
-                meter.flush();
-                note_memory(shared, entry, input, parser, replies);
+                counters.flush();
+                note_memory(shared, handle, read_buffer, parser, replies);
                 transport.write(replies, &shared.shutdown)?;
             }
         }
     }
 
     /// Tells a subscriber what happens, until there is something to read from it.
-    fn tell_news(&mut self) -> io::Result<Option<End>> {
-        let Some(subscription) = self.following.subscription() else { return Ok(None) };
+    fn push_events(&mut self) -> io::Result<Option<CloseReason>> {
+        let Some(subscription) = self.subscriptions.subscription() else { return Ok(None) };
         // Who follows plugins waits for what may never come, and may look after the host.
-        let heard = (!self.following.plugins()).then(Instant::now);
+        let heard = (!self.subscriptions.plugins()).then(Instant::now);
         loop {
-            self.following.tell(&mut self.replies);
+            self.subscriptions.push(&mut self.replies);
             if !self.replies.is_empty() {
                 self.transport.write(&mut self.replies, &self.shared.shutdown)?;
             }
-            match self.transport.wait_for_input(subscription.wake(), heard) {
+            match self.transport.wait_for_input(subscription.wake_receiver(), heard) {
                 Waited::Input => return Ok(None),
-                Waited::Alarm => {}
-                Waited::TimedOut => return Ok(Some(self.turn_out(End::Idle))),
+                Waited::Woken => {}
+                Waited::TimedOut => return Ok(Some(self.evict(CloseReason::Idle))),
             }
         }
     }
 
     /// What the client may do before it has shown a key.
-    fn first_standing(&self) -> Standing {
-        Standing::of(self.entry.peer, self.shared.config.doors.trust)
+    fn initial_identity(&self) -> Identity {
+        Identity::of(self.handle.peer, self.shared.config.access.trust)
             .over_tls(self.transport.is_secure())
     }
 
     /// Somebody else from now on, as far as rights go.
-    fn stand(&mut self, standing: Standing) -> io::Result<()> {
-        self.standing = standing;
-        if !self.standing.is_admin() {
+    fn set_identity(&mut self, identity: Identity) -> io::Result<()> {
+        self.identity = identity;
+        if !self.identity.is_admin() {
             // What happens to plugins is for those who look after the host.
-            self.following.change(Topic::Plugins, None);
+            self.subscriptions.change(Topic::Plugins, None);
         }
-        let key = self.standing.key().cloned();
-        self.entry.hold(key.clone());
-        // The key may have gone just before the entry had it.
+        let key = self.identity.key().cloned();
+        self.handle.hold(key.clone());
+        // The key may have gone just before the handle had it.
         if key.is_some_and(|key| !self.shared.keyring.holds(&key)) {
-            self.entry.dismiss();
+            self.handle.dismiss();
         }
-        self.hold_to_standing()
+        self.apply_identity()
     }
 
-    fn hold_to_standing(&mut self) -> io::Result<()> {
+    fn apply_identity(&mut self) -> io::Result<()> {
         let config = &self.shared.config;
-        if self.standing.is_stranger() {
+        if self.identity.is_stranger() {
             self.parser.set_limits(config.bounds.stranger_limits());
             // A stranger that becomes one again, by `RESET`, gets no more time.
             let end = self.transport.deadline();
-            let end = end.unwrap_or_else(|| Instant::now() + config.doors.login_timeout);
+            let end = end.unwrap_or_else(|| Instant::now() + config.access.login_timeout);
             self.transport.wait_until(Some(end))
         } else {
             self.parser.set_limits(config.bounds.limits());
@@ -309,32 +319,32 @@ impl Session {
     }
 
     /// The end that the host has decided on.
-    fn dismissed(&mut self) -> End {
-        let end = match self.entry.dismissal() {
-            Some(Dismissal::Memory) => End::TooLarge,
-            Some(Dismissal::Unfinished) => End::Unfinished,
-            Some(Dismissal::Killed) => End::Killed,
-            Some(Dismissal::Key) | None => End::Dismissed,
+    fn dismissed(&mut self) -> CloseReason {
+        let reason = match self.handle.dismissal() {
+            Some(Dismissal::Memory) => CloseReason::TooLarge,
+            Some(Dismissal::Unfinished) => CloseReason::Unfinished,
+            Some(Dismissal::Killed) => CloseReason::Killed,
+            Some(Dismissal::Key) | None => CloseReason::Dismissed,
         };
-        if self.input.unread().first() == Some(&b'*') {
-            settle(&mut self.replies, Framing::Resp);
+        if self.read_buffer.unread().first() == Some(&b'*') {
+            upgrade_protocol(&mut self.replies, Framing::Resp);
         }
-        // Before the last words, which a client may be slow to read.
-        self.input = Input::default();
+        // Before the error, which a client may be slow to read.
+        self.read_buffer = ReadBuffer::default();
         self.parser.shrink();
         self.replies.shrink();
-        self.shared.client_memory.note(&self.entry, 0);
-        self.turn_out(end)
+        self.shared.client_memory.note(&self.handle, 0);
+        self.evict(reason)
     }
 
-    /// The last words to a client that the host does not serve any longer.
-    fn turn_out(&mut self, end: End) -> End {
-        if let Some((kind, message)) = end.last_words(&self.shared.config) {
+    /// The error reply to a client that the host does not serve any longer.
+    fn evict(&mut self, reason: CloseReason) -> CloseReason {
+        if let Some((kind, message)) = reason.error_reply(&self.shared.config) {
             self.replies.begin();
             self.replies.error(kind, message.as_bytes());
             self.replies.finish();
         }
-        end
+        reason
     }
 
     fn write(&mut self) -> io::Result<()> {

@@ -4,8 +4,8 @@ use std::{fmt, io};
 
 use crate::{
     access::{certificate::CertificateError, key_file::KeyFileError},
-    listen::ListenError,
-    plugins::admission::AdmissionError,
+    listener::ListenError,
+    plugins::trust_policy::TrustPolicyError,
     state_dir::StateDirError,
 };
 
@@ -19,7 +19,7 @@ pub enum StartError {
     /// The keys cannot be read.
     Keys(KeyFileError),
     /// No plugin can be admitted.
-    Plugins(AdmissionError),
+    Plugins(TrustPolicyError),
     /// There is no certificate for TLS.
     Certificate(CertificateError),
     /// The system refused something.

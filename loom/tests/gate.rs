@@ -38,11 +38,11 @@ impl Guarded {
     }
 
     fn call(&self) -> bool {
-        let pass = self.gate.enter();
-        if pass.is_some() {
+        let guard = self.gate.enter();
+        if guard.is_some() {
             self.work();
         }
-        pass.is_some()
+        guard.is_some()
     }
 }
 
@@ -128,13 +128,13 @@ fn moved_gate_counts_or_turns_back() {
     loom::model(|| {
         let guarded = Arc::new(Guarded::default());
         let call = on_stripe(1, &guarded, Guarded::call);
-        guarded.gate.move_on();
-        if guarded.gate.is_over() {
+        guarded.gate.retire();
+        if guarded.gate.is_drained() {
             guarded.change();
         }
         let has_entered = call.join().unwrap();
         assert_eq!(guarded.gate.calls(), u64::from(has_entered));
-        assert!(guarded.gate.is_over() && !guarded.call());
+        assert!(guarded.gate.is_drained() && !guarded.call());
     });
 }
 
@@ -143,13 +143,13 @@ fn calls_on_one_stripe_are_told_apart() {
     model_with_interruptions(3, || {
         let guarded = Arc::new(Guarded::default());
         let calls = [1, 1].map(|stripe| on_stripe(stripe, &guarded, Guarded::call));
-        guarded.gate.move_on();
-        if guarded.gate.is_over() {
+        guarded.gate.retire();
+        if guarded.gate.is_drained() {
             guarded.change();
         }
         let entered = calls.map(|call| u64::from(call.join().unwrap()));
         assert_eq!(guarded.gate.calls(), entered.iter().sum());
-        assert!(guarded.gate.is_over());
+        assert!(guarded.gate.is_drained());
     });
 }
 
@@ -159,9 +159,9 @@ fn waiting_call_is_turned_back_once_moved() {
         let guarded = Arc::new(Guarded::default());
         assert!(guarded.close());
         let call = on_stripe(1, &guarded, Guarded::call);
-        guarded.gate.move_on();
+        guarded.gate.retire();
         assert!(!call.join().unwrap());
-        assert!(guarded.gate.is_over());
+        assert!(guarded.gate.is_drained());
     });
 }
 
@@ -169,16 +169,16 @@ fn waiting_call_is_turned_back_once_moved() {
 fn gate_is_not_over_during_a_visit() {
     loom::model(|| {
         let guarded = Arc::new(Guarded::default());
-        let visit = on_stripe(1, &guarded, |guarded| {
-            let visit = guarded.gate.visit();
-            visit.is_some().then(|| guarded.work()).is_some()
+        let keep_alive = on_stripe(1, &guarded, |guarded| {
+            let keep_alive = guarded.gate.keep_alive();
+            keep_alive.is_some().then(|| guarded.work()).is_some()
         });
-        guarded.gate.move_on();
-        if guarded.gate.is_over() {
+        guarded.gate.retire();
+        if guarded.gate.is_drained() {
             guarded.change();
         }
-        visit.join().unwrap();
-        assert!(guarded.gate.is_over() && guarded.gate.visit().is_none());
+        keep_alive.join().unwrap();
+        assert!(guarded.gate.is_drained() && guarded.gate.keep_alive().is_none());
     });
 }
 
@@ -188,15 +188,15 @@ fn gate_is_not_over_with_its_owner_inside() {
         let guarded = Arc::new(Guarded::default());
         assert!(guarded.close());
         let owner = on_stripe(1, &guarded, |guarded| {
-            let pass = guarded.gate.enter_closed();
-            pass.is_some().then(|| guarded.work()).is_some()
+            let guard = guarded.gate.enter_closed();
+            guard.is_some().then(|| guarded.work()).is_some()
         });
-        guarded.gate.move_on();
-        if guarded.gate.is_over() {
+        guarded.gate.retire();
+        if guarded.gate.is_drained() {
             guarded.change();
         }
         owner.join().unwrap();
-        assert!(guarded.gate.is_over());
+        assert!(guarded.gate.is_drained());
         assert_eq!(guarded.gate.calls(), 0);
     });
 }

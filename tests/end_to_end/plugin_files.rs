@@ -246,12 +246,12 @@ fn nothing_is_left_of_a_probe() {
 #[test]
 fn a_probe_without_a_host_that_sees_to_its_end_does_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let verdict = folder.path().join("verdict.json");
+    let report = folder.path().join("report.json");
     let library = built::library("text");
-    let [library, told] = [&library, &verdict].map(|path| path.to_str().unwrap());
+    let [library, told] = [&library, &report].map(|path| path.to_str().unwrap());
     // It is told so by its input, which is empty here.
     assert_eq!(run_host(&["probe", library, told]).status, Some(1));
-    assert!(!verdict.exists());
+    assert!(!report.exists());
 }
 
 /// On Linux a program can be started again that has no name any more; elsewhere the host must not

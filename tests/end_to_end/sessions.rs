@@ -194,15 +194,15 @@ fn sessions_give_way(host: &Host) -> bool {
     const BATCH: u32 = 3;
     let mut client = Lines::connect(host);
     assert_eq!(client.ask("ping"), "PONG");
-    let mut give_way = None;
+    let mut is_batch = None;
     for (name, policy) in scheduling(host.pid()) {
         if name.starts_with("session ") {
-            give_way = Some(policy == BATCH);
+            is_batch = Some(policy == BATCH);
         } else if name != "accept" && name != "spare" {
             assert_eq!(policy, 0, "{name}");
         }
     }
-    give_way.expect("a thread serves the session")
+    is_batch.expect("a thread serves the session")
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub fn install(folder: &Path, package: &str) {
 /// Where it cannot be done.
 #[track_caller]
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) {
-    persist("a file can be renamed", || fs::rename(&from, &to));
+    retry_while_in_use("a file can be renamed", || fs::rename(&from, &to));
 }
 
 /// Writes a file where it lies.
@@ -53,7 +53,7 @@ pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) {
 /// Where it cannot be done.
 #[track_caller]
 pub fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
-    persist("a file can be written", || fs::write(&path, &bytes));
+    retry_while_in_use("a file can be written", || fs::write(&path, &bytes));
 }
 
 /// Removes a file, and waits until its name is free: on Windows that may take until nobody reads it.
@@ -62,7 +62,7 @@ pub fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
 /// Where it cannot be done.
 #[track_caller]
 pub fn remove(path: impl AsRef<Path>) {
-    persist("a file can be removed", || fs::remove_file(&path));
+    retry_while_in_use("a file can be removed", || fs::remove_file(&path));
     if cfg!(windows) {
         wait_until("a removed file's name is free", LIMIT, || {
             fs::symlink_metadata(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
@@ -76,7 +76,7 @@ pub fn remove(path: impl AsRef<Path>) {
 /// Where it cannot be done.
 #[track_caller]
 pub fn remove_folder(path: impl AsRef<Path>) {
-    persist("a folder can be removed", || match fs::remove_dir_all(&path) {
+    retry_while_in_use("a folder can be removed", || match fs::remove_dir_all(&path) {
         // It was there: an earlier try got further than it told.
         Err(error) if cfg!(windows) && error.kind() == ErrorKind::NotFound => Ok(()),
         done => done,
@@ -84,7 +84,7 @@ pub fn remove_folder(path: impl AsRef<Path>) {
 }
 
 #[track_caller]
-fn persist(what: &str, mut act: impl FnMut() -> io::Result<()>) {
+fn retry_while_in_use(what: &str, mut act: impl FnMut() -> io::Result<()>) {
     const SHARING_VIOLATION: i32 = 32;
     const USER_MAPPED_FILE: i32 = 1224;
     let passing = |error: &io::Error| {
@@ -123,7 +123,7 @@ pub fn replace_any(path: &Path, by: &Path) {
 
 fn remove_any(path: &Path) {
     if path.is_dir() {
-        persist("a folder can be removed", || fs::remove_dir(path));
+        retry_while_in_use("a folder can be removed", || fs::remove_dir(path));
     } else {
         remove(path);
     }

@@ -53,10 +53,10 @@ pub fn left(waited: Duration, stalled: Duration, limit: Duration) -> Duration {
 
 /// The sum of all stalls of this process so far. Counted from the first call on.
 fn total() -> Duration {
-    static METER: OnceLock<&'static Mutex<Meter>> = OnceLock::new();
+    static METER: OnceLock<&'static Mutex<SessionCounters>> = OnceLock::new();
     let meter = METER.get_or_init(|| {
-        let meter: &'static Mutex<Meter> =
-            Box::leak(Box::new(Mutex::new(Meter { sum: Duration::ZERO, woke: None })));
+        let meter: &'static Mutex<SessionCounters> =
+            Box::leak(Box::new(Mutex::new(SessionCounters { sum: Duration::ZERO, woke: None })));
         // Without a thread nothing is measured, and a slow wait is reported without it.
         let _ = thread::Builder::new().name("stall meter".into()).spawn(move || measure(meter));
         meter
@@ -66,14 +66,14 @@ fn total() -> Duration {
     meter.sum + meter.woke.map(late).unwrap_or_default()
 }
 
-struct Meter {
+struct SessionCounters {
     /// Of the stalls that are over.
     sum: Duration,
     /// When it last woke.
     woke: Option<Instant>,
 }
 
-fn measure(meter: &Mutex<Meter>) {
+fn measure(meter: &Mutex<SessionCounters>) {
     loop {
         {
             let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,25 +10,25 @@ use std::{
 
 use clap::Parser as _;
 use dropin_host::{
-    access::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, standing::Standing},
+    access::{certificate::Certificate, identity::Identity, key_file::KeyFile, keyring::Keyring},
     builtins,
+    client_handle::ClientHandle,
     client_memory::ClientMemory,
+    clients::Sessions,
     config::Arguments,
-    desk::Desk,
-    entry::SessionEntry,
+    context::Shared,
+    log_throttle::{LineBudget, Throttle},
     metrics::Metrics,
+    plugin_control::PluginControl,
     plugins::{
-        admission::Admission,
-        boundary::PluginServices,
         generation::Generation,
+        host_services::PluginServices,
         library::{Layout, Library},
-        shadow::ShadowDir,
+        shadow_copy::ShadowDir,
+        trust_policy::TrustPolicy,
     },
-    sessions::Sessions,
-    shared::Shared,
+    registry::{Command, Flow, LiveRegistry, Registry, Target},
     shutdown::Shutdown,
-    table::{Command, Flow, LiveTable, Table, Target},
-    throttle::{LineBudget, Throttle},
 };
 use plugin_api::Usage;
 use tempfile::TempDir;
@@ -40,9 +40,9 @@ pub struct Fixture {
     /// The host.
     pub shared: Arc<Shared>,
     /// Its table: the built-ins and the plugin's commands.
-    pub table: Arc<LiveTable>,
+    pub registry: Arc<LiveRegistry>,
     /// What a client on this machine may do.
-    pub standing: Standing,
+    pub identity: Identity,
     listener: TcpListener,
     // The plugin may look for its directory until the end.
     _folder: TempDir,
@@ -61,8 +61,8 @@ impl Fixture {
                 .map_err(of("read the host's flags"))?
                 .serve;
         let (shutdown, _) = Shutdown::new(Duration::from_secs(1), Duration::from_secs(1));
-        let admission =
-            Admission::to(folder.path(), &config.plugin_trust).map_err(of("admit plugins"))?;
+        let trust_policy = TrustPolicy::for_folder(folder.path(), &config.plugin_trust)
+            .map_err(of("admit plugins"))?;
         let key_file = KeyFile::new(folder.path().to_owned());
         let shared = Arc::new(Shared {
             keyring: Keyring::open(key_file).map_err(of("open the keys"))?,
@@ -71,15 +71,15 @@ impl Fixture {
             client_memory: ClientMemory::new(config.bounds.max_memory_clients),
             metrics: Metrics::default(),
             turned_away: Throttle::default(),
-            newsroom: Arc::default(),
-            desk: Desk::new().0,
+            events: Arc::default(),
+            plugin_control: PluginControl::new().0,
             shutdown: Arc::new(shutdown),
             started: Instant::now(),
             state_dir: folder.path().to_owned(),
             config,
         });
         let shadows = ShadowDir::open(folder.path().join("copies")).map_err(of("keep a copy"))?;
-        let shadow = Arc::new(shadows.copy(plugin, &admission).map_err(of("copy the plugin"))?);
+        let shadow = Arc::new(shadows.copy(plugin, &trust_policy).map_err(of("copy the plugin"))?);
         let library =
             Library::open(shadow.path(), Layout::Approved).map_err(of("open the plugin"))?;
         let manifest = library.manifest();
@@ -93,21 +93,21 @@ impl Fixture {
         let generation = Arc::new(Generation::new(manifest, 1, "bench".into(), live, shadow));
         let mut commands = builtins::commands(&shared.metrics);
         commands.extend(generation.commands(&shared.metrics));
-        let table = Table::new(commands, vec![generation.facts()]);
+        let registry = Registry::new(commands, vec![generation.facts()]);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(of("listen"))?;
         let peer = listener.local_addr().map_err(of("listen"))?;
-        let standing = Standing::of(peer, shared.config.doors.trust);
-        let table = Arc::new(LiveTable::from_pointee(table));
-        Ok(Self { shared, table, standing, listener, _folder: folder })
+        let identity = Identity::of(peer, shared.config.access.trust);
+        let registry = Arc::new(LiveRegistry::from_pointee(registry));
+        Ok(Self { shared, registry, identity, listener, _folder: folder })
     }
 
     /// A connection: the session's end of it and the client's.
-    pub fn connect(&self) -> Result<(Arc<SessionEntry>, TcpStream), BoundaryError> {
+    pub fn connect(&self) -> Result<(Arc<ClientHandle>, TcpStream), BoundaryError> {
         let address = self.listener.local_addr().map_err(of("connect"))?;
         let client = TcpStream::connect(address).map_err(of("connect"))?;
         client.set_nodelay(true).map_err(of("connect"))?;
         let (stream, peer) = self.listener.accept().map_err(of("connect"))?;
-        Ok((Arc::new(SessionEntry::new(1, peer, stream)), client))
+        Ok((Arc::new(ClientHandle::new(1, peer, stream)), client))
     }
 }
 
@@ -115,7 +115,7 @@ impl Fixture {
 ///
 /// `memcmp` takes longer where both addresses together look like the end of a page, which happens
 /// to every eighth pair: many names have nearly the same share of them wherever memory lies.
-pub fn table_of(count: usize) -> Result<(Table, Vec<String>), BoundaryError> {
+pub fn registry_of(count: usize) -> Result<(Registry, Vec<String>), BoundaryError> {
     let name = |number: usize| format!("c{number:05}");
     let usage = Usage::parse("").map_err(of("read a usage line"))?;
     let metrics = Metrics::default();
@@ -125,7 +125,7 @@ pub fn table_of(count: usize) -> Result<(Table, Vec<String>), BoundaryError> {
         Arc::new(Command::new(&name(number), "", usage.clone(), "", None, series, target))
     };
     let names = (0..count).step_by((count / 100).max(1)).map(name).collect();
-    Ok((Table::new((0..count).map(command).collect(), Vec::new()), names))
+    Ok((Registry::new((0..count).map(command).collect(), Vec::new()), names))
 }
 
 pub fn of<E: Display>(operation: &'static str) -> impl Fn(E) -> BoundaryError {

@@ -9,8 +9,8 @@ use std::{
 use clap::ValueEnum;
 use dropin_host::{
     progress::Progress,
-    table::{Call, Flow, Target},
-    transport::Transport,
+    registry::{Call, Flow, Target},
+    stream::Transport,
     wire::{Encoder, Parsed, Parser, Protocol},
 };
 
@@ -145,11 +145,11 @@ fn parse(fixture: &Fixture, times: u64, input: &[u8]) -> Result<Duration, Bounda
 }
 
 fn look_up(times: u64, commands: usize) -> Result<Duration, BoundaryError> {
-    let (table, names) = fixture::table_of(commands)?;
+    let (registry, names) = fixture::registry_of(commands)?;
     let mut names = names.iter().cycle();
     Ok(repeat(times, || {
         let name = names.next().map(String::as_bytes).unwrap_or_default();
-        black_box(table.get(black_box(name)));
+        black_box(registry.get(black_box(name)));
     }))
 }
 
@@ -167,22 +167,22 @@ fn call(
     input: &[u8],
     direct: bool,
 ) -> Result<Duration, BoundaryError> {
-    let Fixture { shared, table, standing, .. } = fixture;
+    let Fixture { shared, registry, identity, .. } = fixture;
     let (session, _client) = fixture.connect()?;
     let mut transport =
         Transport::new(session.clone(), &shared.config.bounds).map_err(of("set a socket up"))?;
     let mut parser = Parser::new(shared.config.bounds.limits());
     found(parser.parse(input))?;
     let request = parser.request(input);
-    let table = &table.load_full();
-    let command = table.get(request.name());
+    let registry = &registry.load_full();
+    let command = registry.get(request.name());
     let Some(Target::Worker(worker)) = command.map(|command| &command.target) else {
         return Err(BoundaryError::Host("find the command", "the plugin has none".into()));
     };
     let encoder = &mut Encoder::new(Protocol::Resp2);
     let (input, spans, session) = (request.bytes, request.spans, &*session);
     let progress = Progress::new(&mut transport, &shared.shutdown, Protocol::Resp2);
-    let call = Call { input, spans, session, standing, table, shared, progress };
+    let call = Call { input, spans, session, identity, registry, shared, progress };
     let function: fn(&Call<'_>, &mut Encoder) -> Flow = |_, reply| {
         reply.ok();
         Flow::Next

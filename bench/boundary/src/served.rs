@@ -20,13 +20,13 @@ use crate::{
 const OK: &[u8] = b"+OK\r\n";
 
 /// A client that gets no reply for this long gives up, so that nothing waits for ever.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Serves so many batches of so many requests; gives what that took.
 pub fn batches(fixture: &Fixture, batches: u64, requests: u64) -> Result<Duration, BoundaryError> {
-    let (entry, client) = fixture.connect()?;
-    let (shared, table) = (Arc::clone(&fixture.shared), Arc::clone(&fixture.table));
-    let mut session = Session::new(shared, table, entry).map_err(of("start a session"))?;
+    let (handle, client) = fixture.connect()?;
+    let (shared, registry) = (Arc::clone(&fixture.shared), Arc::clone(&fixture.registry));
+    let mut session = Session::new(shared, registry, handle).map_err(of("start a session"))?;
     let size = usize::try_from(requests).unwrap_or(1);
     let asking = thread::spawn(move || ask(client, batches, size));
     let took = counted(|| {
@@ -41,7 +41,7 @@ pub fn batches(fixture: &Fixture, batches: u64, requests: u64) -> Result<Duratio
 }
 
 fn ask(mut client: TcpStream, batches: u64, size: usize) -> io::Result<()> {
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(TIMEOUT))?;
     let (requests, expected) = (NOP.repeat(size), OK.repeat(size));
     let mut replies = vec![0; expected.len()];
     for _ in 0..batches {

@@ -3,10 +3,10 @@
 use super::{Done, Repl, is_change};
 use crate::batch::is_end;
 use crate::cancelling::Cancelling;
-use crate::danger;
+use crate::confirm;
 use crate::editor::Question;
 use crate::error::Error;
-use crate::event::{Errand, Heard, Input};
+use crate::event::{Heard, Input, InternalRequest};
 use crate::line::Line;
 use crate::progress::Bar;
 use crate::reply::Reply;
@@ -33,12 +33,12 @@ impl Repl {
             return Ok(Done::Leave);
         }
         // Asked about before the connection is looked at: it may go while the person thinks.
-        if let Some(danger) = danger::of(&command)
-            && !self.live.is_down()
+        if let Some(warning) = confirm::warning(&command)
+            && !self.host_state.is_down()
         {
-            let question = Question::Answer(format!("{danger}; go on? y or n: "));
+            let question = Question::Answer(format!("{warning}; go on? y or n: "));
             match self.ask(question)? {
-                Input::Line(answer) if danger::is_meant(&answer) => {}
+                Input::Line(answer) if confirm::is_confirmed(&answer) => {}
                 refused => {
                     self.is_interrupted |= matches!(refused, Input::Forget);
                     self.screen.say(&"not sent");
@@ -50,7 +50,7 @@ impl Repl {
         if self.is_interrupted {
             return Ok(Done::Kept);
         }
-        if self.live.is_down() {
+        if self.host_state.is_down() {
             self.screen.say(&format_args!(
                 "not connected to {}; the line is kept: Enter sends it once there is a connection",
                 self.session.name()
@@ -58,7 +58,7 @@ impl Repl {
             return Ok(Done::Kept);
         }
         let Some(reply) = self.converse(&command)? else {
-            return Ok(if self.live.is_down() { Done::CutOff } else { Done::Yes });
+            return Ok(if self.host_state.is_down() { Done::CutOff } else { Done::Yes });
         };
         self.show(&reply, pipe.as_deref())?;
         if !reply.is_error() {
@@ -138,14 +138,14 @@ impl Repl {
 
     /// What cancels one command must not reach the host during the next.
     fn await_cancelling(&mut self) -> Result<(), Error> {
-        let patience = self.session.route().connect_timeout;
-        let mut deadline = Instant::now().checked_add(patience);
+        let timeout = self.session.route().connect_timeout;
+        let mut deadline = Instant::now().checked_add(timeout);
         while let Some(wish) = &self.cancelling {
             match self.session.hear(deadline) {
                 Ok(Some(heard)) => self.take(heard)?,
                 Ok(None) if wish.call_off() => self.cancelling = None,
                 // It is on its way: its answer comes, or its own wait for one ends, in that time.
-                Ok(None) => deadline = Instant::now().checked_add(patience),
+                Ok(None) => deadline = Instant::now().checked_add(timeout),
                 Err(end) => self.lost(end)?,
             }
         }
@@ -191,7 +191,11 @@ impl Repl {
         let Some(name) = command.first() else { return Ok(()) };
         if is(name, "auth") {
             self.session.set_login(Some(command.to_vec()));
-            return self.introduce(&[Errand::Info, Errand::Watch, Errand::Docs]);
+            return self.introduce(&[
+                InternalRequest::Info,
+                InternalRequest::Watch,
+                InternalRequest::Docs,
+            ]);
         }
         if is(name, "hello") {
             if let Some(auth) = command.iter().position(|word| is(word, "auth")) {
@@ -203,6 +207,11 @@ impl Repl {
             return Ok(());
         }
         // Both can leave another protocol than the client reads.
-        self.introduce(&[Errand::Hello, Errand::Watch, Errand::Info, Errand::Docs])
+        self.introduce(&[
+            InternalRequest::Hello,
+            InternalRequest::Watch,
+            InternalRequest::Info,
+            InternalRequest::Docs,
+        ])
     }
 }

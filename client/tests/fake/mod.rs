@@ -24,12 +24,12 @@ pub const RESTARTING: &[u8] =
     b">2\r\n$6\r\nnotice\r\n$45\r\nthe server is stopping, perhaps for a restart\r\n";
 
 /// Only a failing test waits this long, beside the time that the machine itself stood still.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The time that a wait has left.
-pub struct Patience(stall::Stopwatch);
+pub struct Deadline(stall::Stopwatch);
 
-impl Patience {
+impl Deadline {
     /// The wait begins.
     pub fn start() -> Self {
         Self(stall::Stopwatch::start())
@@ -37,23 +37,23 @@ impl Patience {
 
     /// What is left of it.
     pub fn left(&self) -> Duration {
-        self.0.left(PATIENCE)
+        self.0.left(TIMEOUT)
     }
 }
 
 /// Waits for the next message.
 pub fn receive<T>(receiver: &Receiver<T>) -> Result<T, RecvTimeoutError> {
-    receive_within(&Patience::start(), receiver)
+    receive_within(&Deadline::start(), receiver)
 }
 
-/// Waits for the next message for as long as there is patience.
+/// Waits for the next message for as long as there is time.
 pub fn receive_within<T>(
-    patience: &Patience,
+    deadline: &Deadline,
     receiver: &Receiver<T>,
 ) -> Result<T, RecvTimeoutError> {
     loop {
-        match receiver.recv_timeout(patience.left()) {
-            Err(RecvTimeoutError::Timeout) if !patience.left().is_zero() => {}
+        match receiver.recv_timeout(deadline.left()) {
+            Err(RecvTimeoutError::Timeout) if !deadline.left().is_zero() => {}
             received => return received,
         }
     }

@@ -1,7 +1,7 @@
 //! A terminal, and the client at it.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use crate::fake::{Patience, Port, client, receive_within};
+use crate::fake::{Deadline, Port, client, receive_within};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::File;
@@ -50,14 +50,14 @@ impl Terminal {
     /// Waits until this is shown, behind all that was expected before, and returns all between them.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
-        let patience = Patience::start();
+        let deadline = Deadline::start();
         loop {
             if let Some(position) = self.shown.find(text) {
                 let between = self.shown[..position].to_owned();
                 self.shown.drain(..position + text.len());
                 return between;
             }
-            match receive_within(&patience, &self.output) {
+            match receive_within(&deadline, &self.output) {
                 Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
                 Err(_) => panic!("{text:?} is not in {:?}", self.shown),
             }
@@ -72,11 +72,11 @@ impl Terminal {
     /// Waits for the end of the client and checks that it leaves the terminal as it was.
     #[track_caller]
     pub fn ends_with(mut self, code: i32) {
-        let patience = Patience::start();
+        let deadline = Deadline::start();
         let status = loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
-                None if patience.left().is_zero() => panic!("it goes on: {:?}", self.shown),
+                None if deadline.left().is_zero() => panic!("it goes on: {:?}", self.shown),
                 // Its output ends with it, or there is more of it.
                 None => drop(self.output.recv_timeout(Duration::from_millis(20))),
             }

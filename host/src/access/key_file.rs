@@ -103,7 +103,8 @@ impl std::error::Error for KeyFileError {}
 
 #[cfg(test)]
 mod tests {
-    use super::{super::keys::Role, *};
+    use super::*;
+    use crate::access::keys::Role;
 
     #[test]
     fn changes_of_many_are_all_kept() {

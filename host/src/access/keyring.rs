@@ -14,7 +14,7 @@ use super::{
     key_file::{KeyFile, KeyFileError},
     keys::{Key, Keys},
 };
-use crate::throttle::{NamedThrottle, Throttle};
+use crate::log_throttle::{NamedThrottle, Throttle};
 
 /// The keys that are valid now: read without a lock, replaced as a whole.
 pub struct Keyring {
@@ -90,7 +90,8 @@ impl Keyring {
 mod tests {
     use std::fs;
 
-    use super::{super::keys::Role, *};
+    use super::*;
+    use crate::access::keys::Role;
 
     #[test]
     fn only_a_missing_key_file_takes_keys_away() {

@@ -2,10 +2,10 @@
 
 pub mod certificate;
 pub mod date;
+pub mod identity;
 pub mod key_file;
 pub mod keyring;
 pub mod keys;
 pub mod pattern;
 pub mod private;
-pub mod standing;
 pub mod trust;

@@ -1,7 +1,7 @@
 //! The error for too few or too many arguments.
 
 use crate::{
-    table::Command,
+    registry::Command,
     wire::{Encoder, Protocol, RequestView},
 };
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    access::standing::{Refusal, Standing},
-    table::{Call, Flow},
+    access::identity::{Identity, Refusal},
+    registry::{Call, Flow},
     wire::Encoder,
 };
 
@@ -27,9 +27,9 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         None => login(call, None, first),
     };
     match outcome {
-        Ok(standing) => {
+        Ok(identity) => {
             reply.ok();
-            Flow::Become(Box::new(standing))
+            Flow::Become(Box::new(identity))
         }
         Err(refusal) => {
             reply.error(refusal.kind, refusal.message.as_bytes());
@@ -39,12 +39,12 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
 }
 
 /// What the session may do with this key.
-pub(super) fn login(call: &Call<'_>, name: Option<&[u8]>, key: &[u8]) -> Result<Standing, Refusal> {
+pub(super) fn login(call: &Call<'_>, name: Option<&[u8]>, key: &[u8]) -> Result<Identity, Refusal> {
     let keyring = &call.shared.keyring;
-    if let Some(refusal) = call.standing.refuse_key() {
+    if let Some(refusal) = call.identity.refuse_key() {
         return Err(refusal);
     }
-    if !call.standing.is_stranger() && keyring.is_empty() {
+    if !call.identity.is_stranger() && keyring.is_empty() {
         return Err(Refusal { kind: "ERR", message: NO_KEYS.into() });
     }
     // Redis clients that were given a password alone send this name.
@@ -58,7 +58,7 @@ pub(super) fn login(call: &Call<'_>, name: Option<&[u8]>, key: &[u8]) -> Result<
     match found {
         Some(key) => {
             keyring.note_login(call.session.peer, &key);
-            Ok(call.standing.with(key))
+            Ok(call.identity.with(key))
         }
         None => {
             keyring.note_failure(call.session.peer);

@@ -4,8 +4,8 @@ use std::{fmt::Write, net::SocketAddr, sync::Arc};
 
 use crate::{
     access::keys::{Key, Role},
-    entry::{Dismissal, SessionEntry},
-    table::{Call, Flow},
+    client_handle::{ClientHandle, Dismissal},
+    registry::{Call, Flow},
     wire::Encoder,
 };
 
@@ -81,7 +81,7 @@ fn cancel(call: &Call<'_>, reply: &mut Encoder) {
 /// Ends a session. It is named by its number or its address, as `ip:port`. In the form that Redis has
 /// since 2.8.12, `ID number`, the reply is how many sessions were ended, and the own one is none.
 fn kill(call: &Call<'_>, reply: &mut Encoder) {
-    if !call.standing.is_admin() {
+    if !call.identity.is_admin() {
         return reply.error("NOPERM", b"ending a session takes the role admin");
     }
     let word = |index| call.argument(index).and_then(|word| str::from_utf8(word).ok());
@@ -94,7 +94,7 @@ fn kill(call: &Call<'_>, reply: &mut Encoder) {
     if id.is_none() && (peer.is_none() || is_filter) {
         return reply.error("ERR", b"a session is named by its number, see CLIENT LIST or HELLO");
     }
-    let is_meant = |one: &Arc<SessionEntry>| id == Some(one.id) || peer == Some(one.peer);
+    let is_meant = |one: &Arc<ClientHandle>| id == Some(one.id) || peer == Some(one.peer);
     let mut sessions = call.shared.sessions.all();
     sessions.retain(|one| is_meant(one) && !(is_filter && one.id == call.session.id));
     let is_ended = !sessions.is_empty();
@@ -117,9 +117,9 @@ fn kill(call: &Call<'_>, reply: &mut Encoder) {
 
 /// Whether this one may cancel what the other runs: as who looks after the host, or with the same
 /// key.
-fn is_within_reach(call: &Call<'_>, session: &SessionEntry) -> bool {
+fn is_within_reach(call: &Call<'_>, session: &ClientHandle) -> bool {
     let same_key = |own: &Arc<Key>| session.key().is_some_and(|others| others.name == own.name);
-    call.standing.is_admin() || call.standing.key().is_some_and(same_key)
+    call.identity.is_admin() || call.identity.key().is_some_and(same_key)
 }
 
 /// The name, if a session may be called so: visible ASCII, as in Redis, and not long. An empty name
@@ -161,12 +161,12 @@ fn set_info(call: &Call<'_>, reply: &mut Encoder) {
 
 /// A session in one line, in the form that Redis gives it. The role, which Redis does not have, comes
 /// last.
-fn describe(session: &SessionEntry, call: &Call<'_>) -> String {
+fn describe(session: &ClientHandle, call: &Call<'_>) -> String {
     let (names, age, idle) = (session.names(), session.age().as_secs(), session.idle().as_secs());
     let key = session.key();
     let role = match &key {
         Some(key) => key.role.name(),
-        None if call.shared.config.doors.trust.covers(session.peer.ip()) => Role::Admin.name(),
+        None if call.shared.config.access.trust.covers(session.peer.ip()) => Role::Admin.name(),
         None => "none",
     };
     let mut line = format!("id={} addr={} name={}", session.id, session.peer, names.session);

@@ -1,4 +1,4 @@
-//! `command`: describes the live table, in the form that Redis clients take hints from.
+//! `command`: describes the registry, in the form that Redis clients take hints from.
 
 use std::collections::HashSet;
 
@@ -6,8 +6,8 @@ use plugin_api::Argument;
 
 use super::subcommands::{self, Subcommand};
 use crate::{
-    news::Topic,
-    table::{Call, Command, Flow},
+    events::Topic,
+    registry::{Call, Command, Flow},
     wire::Encoder,
 };
 
@@ -26,22 +26,23 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
 }
 
 fn answer(call: &Call<'_>, reply: &mut Encoder) {
-    let (table, standing) = (call.table, call.standing);
-    let known = |name: &[u8]| table.get(name).filter(|command| standing.may_run(command.wanted()));
+    let (registry, identity) = (call.registry, call.identity);
+    let known =
+        |name: &[u8]| registry.get(name).filter(|command| identity.may_run(command.wanted()));
     let subcommand = call.argument(0).unwrap_or_default();
     let named = || call.arguments().skip(1);
     match subcommand.to_ascii_uppercase().as_slice() {
         b"" if call.spans.len() == 1 => {
-            let commands = table.commands(standing);
+            let commands = registry.commands(identity);
             reply.list(commands.len());
             commands.iter().for_each(|command| info(command, reply));
         }
         b"COUNT" => {
-            let count = table.commands(standing).len();
+            let count = registry.commands(identity).len();
             reply.integer(i64::try_from(count).unwrap_or(i64::MAX));
         }
         b"LIST" => {
-            let commands = table.commands(standing);
+            let commands = registry.commands(identity);
             reply.list(commands.len());
             commands.iter().for_each(|command| reply.text(command.name.as_bytes()));
         }
@@ -57,7 +58,7 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
             }
         }
         b"INFO" => {
-            let commands = table.commands(standing);
+            let commands = registry.commands(identity);
             reply.list(commands.len());
             commands.iter().for_each(|command| info(command, reply));
         }
@@ -68,7 +69,7 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
                 let found = named().filter_map(known);
                 found.filter(|command| seen.insert(command.name.as_str())).collect()
             } else {
-                table.commands(standing)
+                registry.commands(identity)
             };
             reply.map(commands.len());
             commands.iter().for_each(|command| docs(command, reply));

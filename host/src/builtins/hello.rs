@@ -1,16 +1,16 @@
 //! `hello`: chooses the protocol and greets.
 
 use crate::{
-    access::standing::{Refusal, Standing},
-    shared::VERSION,
-    table::{Call, Flow},
+    access::identity::{Identity, Refusal},
+    context::VERSION,
+    registry::{Call, Flow},
     wire::{Encoder, Protocol},
 };
 
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     match answer(call, reply) {
         Ok(None) => Flow::Next,
-        Ok(Some(standing)) => Flow::Become(Box::new(standing)),
+        Ok(Some(identity)) => Flow::Become(Box::new(identity)),
         Err(refusal) => {
             reply.error(refusal.kind, refusal.message.as_bytes());
             Flow::Next
@@ -19,7 +19,7 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
 }
 
 /// Greets; nothing is changed where something is refused.
-fn answer(call: &Call<'_>, reply: &mut Encoder) -> Result<Option<Standing>, Refusal> {
+fn answer(call: &Call<'_>, reply: &mut Encoder) -> Result<Option<Identity>, Refusal> {
     let mut arguments = call.arguments();
     let protocol = match arguments.next() {
         None => reply.protocol(),
@@ -49,7 +49,7 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) -> Result<Option<Standing>, Refu
             return syntax(option);
         }
     }
-    let standing =
+    let identity =
         login.map(|(name, key)| super::auth::login(call, Some(name), key)).transpose()?;
     if let Some(name) = name {
         call.session.rename(|names| names.session = name);
@@ -66,7 +66,7 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) -> Result<Option<Standing>, Refu
     pair(reply, "role", "master");
     reply.text(b"modules");
     reply.list(0);
-    Ok(standing)
+    Ok(identity)
 }
 
 fn pair(reply: &mut Encoder, key: &str, value: &str) {

@@ -5,9 +5,9 @@ use std::{sync::LazyLock, time::Instant};
 use log::LevelFilter;
 
 use crate::{
+    log_throttle::NamedThrottle,
     logging,
-    table::{Call, Flow},
-    throttle::NamedThrottle,
+    registry::{Call, Flow},
     wire::Encoder,
 };
 

@@ -16,53 +16,71 @@ pub use self::arity::wrong_arity;
 use plugin_api::Usage;
 
 use crate::{
-    access::standing::{Door, Standing},
+    access::identity::{AccessLevel, Identity},
+    events::Topic,
     metrics::Metrics,
-    news::Topic,
+    registry::{Builtin, Call, Command, Flow, Registry, Target},
     shutdown::Reason,
-    table::{Builtin, Call, Command, Flow, Table, Target},
     wire::{Encoder, Protocol},
 };
 
-const ALL: [(&str, &str, Door, &str, Builtin); 13] = [
-    ("auth", "NAME_OR_KEY [KEY]", Door::Anyone, "Proves who you are.", auth::run),
+const ALL: [(&str, &str, AccessLevel, &str, Builtin); 13] = [
+    ("auth", "NAME_OR_KEY [KEY]", AccessLevel::Anyone, "Proves who you are.", auth::run),
     (
         "client",
         "SUBCOMMAND [ARGUMENT..]",
-        Door::Known,
+        AccessLevel::Known,
         "Shows, names, cancels or ends sessions.",
         client::run,
     ),
-    ("close", "", Door::Anyone, "Ends this session.", close),
-    ("command", "[SUBCOMMAND] [ARGUMENT..]", Door::Known, "Describes the commands.", command::run),
-    ("hello", "[VERSION] [OPTION..]", Door::Anyone, "Chooses the protocol and greets.", hello::run),
-    ("ks", "", Door::Admin, "Kills the server: tells every client, ends them all, exits.", ks),
-    ("loglevel", "[LEVEL]", Door::Admin, "Tells what is logged, or sets it.", loglevel::run),
-    ("ping", "[MESSAGE]", Door::Known, "Answers PONG, or the message.", ping),
-    ("plugin", "SUBCOMMAND [NAME] [force]", Door::Admin, plugin::HELP, plugin::run),
-    ("quit", "", Door::Anyone, "Ends this session.", close),
-    ("reset", "", Door::Anyone, "Makes this session as it was at first.", reset),
-    ("select", "INDEX", Door::Known, "Chooses a database; there is only 0.", select),
+    ("close", "", AccessLevel::Anyone, "Ends this session.", close),
+    (
+        "command",
+        "[SUBCOMMAND] [ARGUMENT..]",
+        AccessLevel::Known,
+        "Describes the commands.",
+        command::run,
+    ),
+    (
+        "hello",
+        "[VERSION] [OPTION..]",
+        AccessLevel::Anyone,
+        "Chooses the protocol and greets.",
+        hello::run,
+    ),
+    (
+        "ks",
+        "",
+        AccessLevel::Admin,
+        "Kills the server: tells every client, ends them all, exits.",
+        ks,
+    ),
+    ("loglevel", "[LEVEL]", AccessLevel::Admin, "Tells what is logged, or sets it.", loglevel::run),
+    ("ping", "[MESSAGE]", AccessLevel::Known, "Answers PONG, or the message.", ping),
+    ("plugin", "SUBCOMMAND [NAME] [force]", AccessLevel::Admin, plugin::HELP, plugin::run),
+    ("quit", "", AccessLevel::Anyone, "Ends this session.", close),
+    ("reset", "", AccessLevel::Anyone, "Makes this session as it was at first.", reset),
+    ("select", "INDEX", AccessLevel::Known, "Chooses a database; there is only 0.", select),
     (
         "stats",
         "[COMMANDS]",
-        Door::Admin,
+        AccessLevel::Admin,
         "Tells what the host has counted, or each command's part.",
         stats::run,
     ),
 ];
 
-/// The built-ins, for the table.
+/// The built-ins, for the registry.
 #[must_use]
 pub fn commands(metrics: &Metrics) -> Vec<Arc<Command>> {
     ALL.iter()
-        .map(|(name, usage, door, help, builtin)| {
+        .map(|(name, usage, access, help, builtin)| {
             // That every line can be read is for the test below to see to.
             let arguments = Usage::parse(usage).unwrap_or_default();
             let target = Target::Builtin(*builtin);
             let series = metrics.series(None, name);
             let command = Command::new(name, usage, arguments, help, None, series, target);
-            Arc::new(command.behind(*door))
+            Arc::new(command.with_access(*access))
         })
         .collect()
 }
@@ -118,7 +136,7 @@ fn watch(call: &Call<'_>, topic: Topic, reply: &mut Encoder) -> Flow {
         reply.error("ERR", b"only RESP3 carries what is watched: send HELLO 3 first");
         return Flow::Next;
     }
-    match call.shared.newsroom.subscribe() {
+    match call.shared.events.subscribe() {
         Ok(subscription) => {
             reply.ok();
             Flow::Subscribe(topic, Some(subscription))
@@ -137,12 +155,12 @@ fn unwatch(topic: Topic, reply: &mut Encoder) -> Flow {
     Flow::Subscribe(topic, None)
 }
 
-/// The reply to a name that is not in the table.
-pub fn unknown_command(table: &Table, standing: &Standing, name: &[u8], reply: &mut Encoder) {
+/// The reply to a name that is not in the registry.
+pub fn unknown_command(registry: &Registry, identity: &Identity, name: &[u8], reply: &mut Encoder) {
     /// Longer names are cut. Bytes.
     const SHOWN: usize = 128;
     let shown = String::from_utf8_lossy(name.get(..SHOWN).unwrap_or(name));
-    let message = match table.nearest(name, standing) {
+    let message = match registry.nearest(name, identity) {
         Some(nearest) => format!("unknown command '{shown}', did you mean '{nearest}'?"),
         None => format!("unknown command '{shown}'"),
     };

@@ -1,9 +1,9 @@
 //! `plugin`: looks after plugins.
 
 use crate::{
-    desk::{Info, Order, Told},
-    news::Topic,
-    table::{Call, Flow},
+    events::Topic,
+    plugin_control::{Info, Request, Response},
+    registry::{Call, Flow},
     wire::Encoder,
 };
 
@@ -15,12 +15,12 @@ pub(super) const KNOWN: &str = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     let subcommand = call.argument(0).unwrap_or_default();
     let force = call.argument(2).is_some_and(|word| word.eq_ignore_ascii_case(b"force"));
-    let order = match subcommand.to_ascii_uppercase().as_slice() {
-        b"INFO" => Order::Info,
-        b"RELOAD" => Order::Reload { force },
-        b"ROLLBACK" => Order::Rollback { force },
-        b"DISABLE" => Order::Disable { force },
-        b"ENABLE" => Order::Enable,
+    let request = match subcommand.to_ascii_uppercase().as_slice() {
+        b"INFO" => Request::Info,
+        b"RELOAD" => Request::Reload { force },
+        b"ROLLBACK" => Request::Rollback { force },
+        b"DISABLE" => Request::Disable { force },
+        b"ENABLE" => Request::Enable,
         b"WATCH" => return super::watch(call, Topic::Plugins, reply),
         b"UNWATCH" => return super::unwatch(Topic::Plugins, reply),
         _ => {
@@ -28,7 +28,7 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
             return Flow::Next;
         }
     };
-    let takes_force = !matches!(order, Order::Info | Order::Enable);
+    let takes_force = !matches!(request, Request::Info | Request::Enable);
     let is_fine = call.argument(2).is_none() || (takes_force && force);
     let Some(name) = call.argument(1).filter(|_| is_fine) else {
         let name = String::from_utf8_lossy(subcommand).to_ascii_lowercase();
@@ -39,9 +39,9 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         reply.error("ERR", message.as_bytes());
         return Flow::Next;
     };
-    match call.shared.desk.ask(order, &String::from_utf8_lossy(name)) {
-        Ok(Told::Done(what)) => reply.text(what.as_bytes()),
-        Ok(Told::Info(info)) => describe(&info, reply),
+    match call.shared.plugin_control.ask(request, &String::from_utf8_lossy(name)) {
+        Ok(Response::Done(what)) => reply.text(what.as_bytes()),
+        Ok(Response::Info(info)) => describe(&info, reply),
         Err(problem) => reply.error("ERR", problem.as_bytes()),
     }
     Flow::Next

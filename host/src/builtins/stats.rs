@@ -3,11 +3,11 @@
 use std::{cmp::Reverse, time::Duration};
 
 use crate::{
+    context::VERSION,
+    events::EventKind,
     metrics::Reading,
-    news::Event,
     platform,
-    shared::VERSION,
-    table::{Call, Flow},
+    registry::{Call, Flow},
     wire::Encoder,
 };
 
@@ -29,7 +29,7 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
 
 fn figures(call: &Call<'_>, reply: &mut Encoder) {
     let (shared, busiest) = (call.shared, busiest(call));
-    let (metrics, told) = (&shared.metrics, |event| shared.newsroom.told(event));
+    let (metrics, told) = (&shared.metrics, |event| shared.events.published(event));
     let system = platform::usage();
     let sum = |count: fn(&Reading) -> u64| busiest.iter().map(count).sum::<u64>();
     let numbers = [
@@ -43,11 +43,11 @@ fn figures(call: &Call<'_>, reply: &mut Encoder) {
         ("unknown-commands", Some(metrics.unknown.get())),
         ("denied-requests", Some(metrics.denied.get())),
         ("malformed-requests", Some(metrics.malformed.get())),
-        ("plugins", Some(call.table.plugins(call.standing).len() as u64)),
-        ("plugins-loaded", Some(told(Event::Loaded))),
-        ("plugins-reloaded", Some(told(Event::Swapped))),
-        ("plugins-refused", Some(told(Event::Refused))),
-        ("plugins-withdrawn", Some(told(Event::Withdrawn))),
+        ("plugins", Some(call.registry.plugins(call.identity).len() as u64)),
+        ("plugins-loaded", Some(told(EventKind::Loaded))),
+        ("plugins-reloaded", Some(told(EventKind::Swapped))),
+        ("plugins-refused", Some(told(EventKind::Refused))),
+        ("plugins-withdrawn", Some(told(EventKind::Withdrawn))),
         ("generations-draining", Some(metrics.draining.get())),
         ("generations-lingering", Some(metrics.lingering.get())),
         ("memory-bytes", system.resident),

@@ -52,8 +52,8 @@ pub(super) fn arguments(usage: &str) -> Usage {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{client, command, plugin};
     use super::*;
+    use crate::builtins::{client, command, plugin};
 
     #[test]
     fn what_is_documented_is_what_is_known() {

@@ -64,7 +64,7 @@ pub struct Bounds {
     pub write_timeout: Duration,
 
     /// How long a client may send nothing before its session is closed, in seconds; 0 lets it. One
-    /// that waits for news of plugins is not closed.
+    /// that waits for events of plugins is not closed.
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     pub idle_timeout: Duration,
 

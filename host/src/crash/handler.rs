@@ -29,7 +29,7 @@ use super::{
     line::Line,
     place::{self, Place},
 };
-use crate::table::Command;
+use crate::registry::Command;
 
 /// The signals that a fault or an abort sends.
 const FATAL: [(c_int, &str); 7] = [
@@ -46,7 +46,7 @@ const FATAL: [(c_int, &str); 7] = [
 const SENT: c_int = if cfg!(target_os = "linux") { 0 } else { 0x1_0001 };
 
 /// For how long a second crash waits for the report of the first, in milliseconds.
-const PATIENCE: usize = 1_000;
+const TIMEOUT_MILLIS: usize = 1_000;
 
 /// Known to the handlers, and never changed.
 struct Known {
@@ -203,7 +203,7 @@ fn report_once(known: &Known, cause: Cause) {
         report(known, cause);
         REPORTED.store(true, Ordering::SeqCst);
     }
-    for _ in 0..PATIENCE {
+    for _ in 0..TIMEOUT_MILLIS {
         if REPORTED.load(Ordering::SeqCst) {
             return;
         }
@@ -292,14 +292,14 @@ fn describe(line: &mut Line, cause: Cause) {
             push_name(line, ", in its '", operation);
         }
         Place::Session(entry) => {
-            // SAFETY: this thread is inside `in_session`, which borrows the entry until it has
+            // SAFETY: this thread is inside `in_session`, which borrows the handle until it has
             // taken the note back.
             let entry = unsafe { &*entry };
             let running = entry.running();
             // While the host's own code unwinds, the note of the command may be an old one.
             if running != 0 && !thread::panicking() {
                 // SAFETY: the session has noted the command by its address, and takes the note back
-                // when the worker has returned, until when it holds the table that owns the
+                // when the worker has returned, until when it holds the registry that owns the
                 // command. This thread is the session's, so that the worker has not returned.
                 let command = unsafe { &*ptr::with_exposed_provenance::<Command>(running) };
                 push_name(line, " in plugin '", command.plugin.as_deref().unwrap_or_default());

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, ptr};
 
-use crate::entry::SessionEntry;
+use crate::client_handle::ClientHandle;
 
 /// Where a thread is. A pointer is valid while the thread is inside [`within`].
 #[derive(Clone, Copy)]
@@ -10,7 +10,7 @@ pub(super) enum Place {
     /// In no session, and in no plugin that the host knows of.
     Elsewhere,
     /// In a session, which has a note of its own of the command that it runs.
-    Session(*const SessionEntry),
+    Session(*const ClientHandle),
     /// In this plugin's code of this name.
     Plugin(*const str, &'static str),
 }
@@ -26,8 +26,8 @@ pub(super) fn here() -> Place {
 }
 
 /// Runs a session.
-pub fn in_session<R>(entry: &SessionEntry, run: impl FnOnce() -> R) -> R {
-    within(Place::Session(ptr::from_ref(entry)), run)
+pub fn in_session<R>(handle: &ClientHandle, run: impl FnOnce() -> R) -> R {
+    within(Place::Session(ptr::from_ref(handle)), run)
 }
 
 /// Runs code of a plugin that no session has asked for.

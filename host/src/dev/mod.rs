@@ -22,9 +22,9 @@ use self::{
 };
 use crate::{
     config::Dev,
-    news::{Event, News, Subscription},
+    context::Shared,
+    events::{EventKind, PluginEvent, Subscription},
     platform, program,
-    shared::Shared,
     start_error::StartError,
 };
 
@@ -34,7 +34,7 @@ const QUIET: Duration = Duration::from_millis(50);
 
 /// A thread that builds and drops in. It ends when this drops, and cargo with it.
 pub(crate) struct Developer {
-    /// Nothing is sent: its end is the sign.
+    /// Nothing is sent: its end is the signal.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -82,7 +82,7 @@ impl Developer {
         let made = [Some(&dev.serve.plugins), dev.serve.state_dir.as_ref()];
         let sources = Sources::watch(&dev.folder, made.into_iter().flatten())
             .map_err(|error| failed(io::Error::other(error.to_string())))?;
-        let subscription = shared.newsroom.subscribe().map_err(failed)?;
+        let subscription = shared.events.subscribe().map_err(failed)?;
         let (stop, stopped) = bounded(0);
         let mut bench = Bench {
             folder: dev.folder.clone(),
@@ -94,7 +94,7 @@ impl Developer {
                 .collect(),
             plugins: shared.config.plugins.clone(),
             sources,
-            news: subscription,
+            events: subscription,
             building: None,
             dropped: None,
             first: true,
@@ -122,7 +122,7 @@ struct Bench {
     arguments: Vec<String>,
     plugins: PathBuf,
     sources: Sources,
-    news: Subscription,
+    events: Subscription,
     building: Option<Build>,
     /// The file in the plugins folder.
     dropped: Option<String>,
@@ -151,9 +151,9 @@ impl Bench {
                     Err(_) => return log::error!("the sources are not watched any more"),
                 },
                 recv(ended) -> found => self.built(found.unwrap_or_default()),
-                recv(self.news.news()) -> news => {
-                    if let Ok(news) = news {
-                        self.tell(&news);
+                recv(self.events.receiver()) -> event => {
+                    if let Ok(event) = event {
+                        self.tell(&event);
                     }
                 }
                 default(wait) => {
@@ -231,28 +231,28 @@ impl Bench {
         let beside = self.plugins.join(format!(".{name}.new"));
         fs::write(&beside, bytes)?;
         close_to_others(&beside)?;
-        platform::persist(|| fs::rename(&beside, &target))?;
+        platform::retry_while_in_use(|| fs::rename(&beside, &target))?;
         if let Some(before) =
             self.dropped.replace(name).filter(|before| Some(before) != self.dropped.as_ref())
         {
             // The package has another name by now.
-            platform::persist(|| fs::remove_file(self.plugins.join(&before)))?;
+            platform::retry_while_in_use(|| fs::remove_file(self.plugins.join(&before)))?;
         }
         Ok(!same)
     }
 
     /// Tells what became of the file that was dropped in.
-    fn tell(&mut self, news: &News) {
-        if self.dropped.as_ref() != Some(&news.file) {
+    fn tell(&mut self, event: &PluginEvent) {
+        if self.dropped.as_ref() != Some(&event.file) {
             return;
         }
-        let News { plugin, generation, detail, .. } = news;
-        let what = match news.event {
-            Event::Loaded | Event::Swapped => {
+        let PluginEvent { plugin, generation, detail, .. } = event;
+        let what = match event.kind {
+            EventKind::Loaded | EventKind::Swapped => {
                 self.served = true;
                 format!("plugin {plugin}, generation {generation}, serves")
             }
-            Event::Refused => format!("refused: {detail}{}", self.serves_on()),
+            EventKind::Refused => format!("refused: {detail}{}", self.serves_on()),
             _ => return,
         };
         let since = self.waiting.take().map(|(since, what)| {

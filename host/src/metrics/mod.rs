@@ -6,8 +6,8 @@
 //! reload and nothing of an unloaded library is left in them.
 
 mod histogram;
-mod meter;
 mod series;
+mod session_counters;
 
 use std::{
     collections::BTreeMap,
@@ -20,8 +20,8 @@ use std::{
 
 pub use self::{
     histogram::Histogram,
-    meter::Meter,
     series::{Reading, Series},
+    session_counters::SessionCounters,
 };
 
 /// Beyond this many series those of commands that are gone are forgotten.
@@ -42,7 +42,7 @@ pub struct Metrics {
     pub evicted: Counter,
     /// Requests for commands that there are not.
     pub unknown: Counter,
-    /// Requests that the client's standing does not allow.
+    /// Requests that the client's identity does not allow.
     pub denied: Counter,
     /// Requests that could not be understood.
     pub malformed: Counter,

@@ -4,9 +4,9 @@ use std::{fs::File, io};
 
 /// A descriptor in reserve: given up for a moment, it lets a newcomer be told that there are none.
 #[derive(Debug)]
-pub struct Spare(Option<File>);
+pub struct ReservedFd(Option<File>);
 
-impl Spare {
+impl ReservedFd {
     /// Takes one into reserve, where the system gives one.
     #[must_use]
     pub fn take() -> Self {
@@ -16,8 +16,8 @@ impl Spare {
     /// Does something with the descriptor free, and takes one again. `None`, with nothing done, where
     /// there was none to lend.
     pub fn lend<T>(&mut self, act: impl FnOnce() -> T) -> Option<T> {
-        let lent = self.0.take().map(|spare| {
-            drop(spare);
+        let lent = self.0.take().map(|reserved_fd| {
+            drop(reserved_fd);
             act()
         });
         self.restock();

@@ -15,13 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::persist_until;
+use super::retry_while_in_use_until;
 
 /// How the name of a draft ends.
 pub const DRAFT: &str = "draft";
 
 /// How long a small file is tried to be replaced while somebody else has it.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The steps of a replacement, as the system does them. Tests record steps, or make one fail.
 pub trait Disk: Send + Sync {
@@ -103,7 +103,7 @@ impl<'a> Draft<'a> {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = persist_until(deadline, || {
+        let file = retry_while_in_use_until(deadline, || {
             remove(&path)?;
             options.open(&path)
         })?;
@@ -132,7 +132,7 @@ impl<'a> Draft<'a> {
     /// Somebody else has the target until `deadline`, or the folder cannot be written.
     pub fn place(&mut self, target: &Path, deadline: Instant) -> io::Result<()> {
         self.flush()?;
-        persist_until(deadline, || self.disk.rename(&self.path, target))?;
+        retry_while_in_use_until(deadline, || self.disk.rename(&self.path, target))?;
         self.is_placed = true;
         self.disk.flush_folder(folder_of(target))
     }
@@ -169,7 +169,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// As `replace`.
 pub fn replace_on(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut draft = Draft::create(disk, draft_of(path), deadline)?;
     draft.write(bytes)?;
     draft.place(path, deadline)

@@ -179,15 +179,15 @@ pub fn is_passing(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// What the last try returns.
-pub fn persist<T>(act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    persist_until(Instant::now() + Duration::from_secs(1), act)
+pub fn retry_while_in_use<T>(act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    retry_while_in_use_until(Instant::now() + Duration::from_secs(1), act)
 }
 
-/// As [`persist`], but until then.
+/// As [`retry_while_in_use`], but until then.
 ///
 /// # Errors
 /// What the last try returns.
-pub fn persist_until<T>(
+pub fn retry_while_in_use_until<T>(
     deadline: Instant,
     mut act: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
@@ -312,13 +312,13 @@ mod tests {
         let in_use = || io::Error::from_raw_os_error(32);
         let far = Instant::now() + Duration::from_secs(600);
         let mut tries = 0;
-        let done = persist_until(far, || {
+        let done = retry_while_in_use_until(far, || {
             tries += 1;
             if tries < 4 { Err(in_use()) } else { Ok(tries) }
         });
         assert_eq!(done.unwrap(), 4);
-        assert!(is_in_use(&persist(|| Err::<(), _>(in_use())).unwrap_err()));
-        let other = persist_until(far, || Err::<(), _>(io::ErrorKind::NotFound.into()));
+        assert!(is_in_use(&retry_while_in_use(|| Err::<(), _>(in_use())).unwrap_err()));
+        let other = retry_while_in_use_until(far, || Err::<(), _>(io::ErrorKind::NotFound.into()));
         assert_eq!(other.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

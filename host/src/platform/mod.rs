@@ -6,7 +6,7 @@ pub mod durable;
 mod exclusive;
 mod files;
 mod folders;
-mod hearing;
+mod interruptible_reader;
 mod journal;
 mod memory;
 mod net;
@@ -14,17 +14,17 @@ mod process;
 mod scheduling;
 mod service;
 mod signals;
-mod wake;
+mod waker;
 
 pub use self::{
-    descriptors::{Spare, descriptor_limit, is_out_of_descriptors, raise_descriptor_limit},
+    descriptors::{ReservedFd, descriptor_limit, is_out_of_descriptors, raise_descriptor_limit},
     files::{
         LIBRARY_EXTENSION, closed_to_others, identity, is_in_use, is_mapped, is_own, is_passing,
         links, make_private_dir, mode_for_others, open_complete, open_file, open_plain,
-        path_identity, persist, persist_until, rights,
+        path_identity, retry_while_in_use, retry_while_in_use_until, rights,
     },
     folders::{config_dir, state_dir},
-    hearing::{Hearing, Waited},
+    interruptible_reader::{InterruptibleReader, Waited},
     journal::logs_to_journal,
     memory::{Usage, total_memory, usage},
     net::{
@@ -32,8 +32,8 @@ pub use self::{
         wait_for_hangup, wake_listener, write,
     },
     process::{Group, Terminal, die_with_parent, own_program},
-    scheduling::{give_way, name_thread},
+    scheduling::{name_thread, set_batch_scheduling},
     service::{has_service_manager, inherited_listeners, tell_service_manager, watchdog},
     signals::{EndSignal, when_asked_to_end},
-    wake::{Alarm, Wake},
+    waker::{WakeReceiver, Waker},
 };

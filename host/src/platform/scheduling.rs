@@ -8,7 +8,7 @@ use std::io;
 ///
 /// # Errors
 /// The system's.
-pub fn give_way() -> io::Result<()> {
+pub fn set_batch_scheduling() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{getpriority_process, setpriority_process};

@@ -65,7 +65,7 @@ fn windows(mut act: impl FnMut(EndSignal) + Send + 'static) -> io::Result<()> {
     use tokio::{runtime, select, signal::windows};
     /// Of a closed console, and of a service at shutdown unless it has asked for more.
     /// <https://learn.microsoft.com/windows/console/handlerroutine>
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const TIMEOUT: Duration = Duration::from_secs(5);
     // What ends with the return of whoever is told of it, Tokio keeps waiting for the program's end.
     let runtime = runtime::Builder::new_current_thread().build()?;
     let (mut c, mut pause) = (windows::ctrl_c()?, windows::ctrl_break()?);
@@ -75,8 +75,8 @@ fn windows(mut act: impl FnMut(EndSignal) + Send + 'static) -> io::Result<()> {
             let limit = select! {
                 _ = c.recv() => None,
                 _ = pause.recv() => None,
-                _ = close.recv() => Some(PATIENCE),
-                _ = down.recv() => Some(PATIENCE),
+                _ = close.recv() => Some(TIMEOUT),
+                _ = down.recv() => Some(TIMEOUT),
             };
             act(EndSignal { limit, can_insist: limit.is_none() });
         }

@@ -11,11 +11,11 @@ use std::{
 };
 
 use super::{
-    admission::Admission,
+    deadline::{Deadline, TimedOut},
     generation::Generation,
+    load_error::Refusal,
     manifest::is_plugin_name,
-    patience::{Lost, Patience},
-    refusal::Refusal,
+    trust_policy::TrustPolicy,
 };
 use crate::{crash, platform};
 
@@ -36,7 +36,7 @@ pub fn path_of(folder: &Path, plugin: &str) -> PathBuf {
 }
 
 /// What a generation has been given, and what it made of it.
-pub struct Given {
+pub struct AppliedConfig {
     /// The hash of the file's text; `None`: there was no file.
     pub content: Option<blake3::Hash>,
     /// Why it was refused, if it was.
@@ -58,7 +58,7 @@ pub struct Problem {
     pub open: bool,
 }
 
-impl Given {
+impl AppliedConfig {
     /// What a generation has just been given.
     #[must_use]
     pub fn now(text: Option<&str>, problem: Option<&Problem>) -> Self {
@@ -96,7 +96,7 @@ pub fn content(text: Option<&str>) -> Option<blake3::Hash> {
 /// # Errors
 /// Where others could have written it, it is no plain file, too long or not UTF-8, changes
 /// meanwhile, or cannot be read.
-pub fn read(file: &Path, admission: &Admission) -> Result<Option<String>, Problem> {
+pub fn read(file: &Path, trust_policy: &TrustPolicy) -> Result<Option<String>, Problem> {
     let lasting = |words: String| Err(Problem { words, passing: false, open: false });
     let opened = match platform::open_file(file) {
         Ok(opened) => opened,
@@ -105,7 +105,9 @@ pub fn read(file: &Path, admission: &Admission) -> Result<Option<String>, Proble
     };
     let before = opened.metadata().map_err(|error| unreadable("look at it", &error))?;
     let folder = file.parent().unwrap_or(file);
-    if let Err(refusal) = admission.folder(folder).and_then(|()| admission.file(file, &before)) {
+    if let Err(refusal) =
+        trust_policy.folder(folder).and_then(|()| trust_policy.file(file, &before))
+    {
         let (words, passing) = (refusal.to_string(), refusal.is_passing());
         return Err(Problem { words, passing, open: false });
     }
@@ -137,14 +139,14 @@ pub fn read(file: &Path, admission: &Admission) -> Result<Option<String>, Proble
 pub fn apply(
     generation: &Arc<Generation>,
     text: String,
-    patience: &Patience<'_>,
+    deadline: &Deadline<'_>,
 ) -> Result<(), Problem> {
     if generation.configuring.swap(true, Ordering::SeqCst) {
         let words = "an earlier `configure` of it has not returned yet".to_owned();
         return Err(Problem { words, passing: true, open: false });
     }
     let configured = Arc::clone(generation);
-    let applied = generation.within(patience, "configure", move || {
+    let applied = generation.within(deadline, "configure", move || {
         let name = &configured.manifest.name;
         let applied = crash::in_plugin(name, "configure", || configured.live().configure(&text));
         configured.configuring.store(false, Ordering::SeqCst);
@@ -153,11 +155,11 @@ pub fn apply(
     match applied {
         Ok(applied) => applied.map_err(|words| Problem { words, passing: false, open: false }),
         Err(lost) => {
-            if lost == Lost::NoThread {
+            if lost == TimedOut::NoThread {
                 generation.configuring.store(false, Ordering::SeqCst);
             }
-            let words = lost.explain("configure", patience.time);
-            let open = lost == Lost::TimedOut;
+            let words = lost.explain("configure", deadline.time);
+            let open = lost == TimedOut::Expired;
             Err(Problem { words, passing: !open, open })
         }
     }
@@ -212,9 +214,9 @@ mod tests {
     fn a_file_is_read_up_to_a_limit_and_only_as_text() {
         let temp = tempfile::tempdir().unwrap();
         let trust = PluginTrust { allow_insecure_plugins: true, plugin_key: None };
-        let admission = Admission::new(&trust).unwrap();
+        let trust_policy = TrustPolicy::new(&trust).unwrap();
         let file = temp.path().join("clock.toml");
-        let read = || read(&file, &admission).map_err(|problem| problem.words);
+        let read = || read(&file, &trust_policy).map_err(|problem| problem.words);
         assert_eq!(read(), Ok(None));
         for text in [String::new(), "zone = 'UTC'".into(), "x".repeat(1 << 20)] {
             fs::write(&file, &text).unwrap();

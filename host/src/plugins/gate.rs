@@ -25,7 +25,7 @@ pub struct Gate {
     changed: Condvar,
     /// What was counted in the stripes and was no call.
     turned_away: AtomicU64,
-    visitors: AtomicU64,
+    keep_alives: AtomicU64,
 }
 
 /// Alone on its cache lines, of which processors fetch two at a time.
@@ -40,17 +40,17 @@ struct Stripe {
 enum State {
     Open,
     Closed,
-    Moved,
+    Retired,
 }
 
-/// What keeps a gate from being over.
+/// Keeps a gate from being drained.
 pub trait Inside {}
 
-impl Inside for Pass<'_> {}
-impl Inside for Visit<'_> {}
+impl Inside for CallGuard<'_> {}
+impl Inside for KeepAlive<'_> {}
 
 /// Somebody inside for whom a closer does not wait.
-pub struct Visit<'a> {
+pub struct KeepAlive<'a> {
     gate: &'a Gate,
 }
 
@@ -60,26 +60,26 @@ pub trait Gated {
     fn gate(&self) -> &Gate;
 }
 
-/// As [`Visit`], but it owns what has the gate.
-pub struct Stay<T: Gated>(Arc<T>);
+/// As [`KeepAlive`], but it owns what has the gate.
+pub struct OwnedKeepAlive<T: Gated>(Arc<T>);
 
-impl<T: Gated> Stay<T> {
-    /// `None` once the work has moved.
+impl<T: Gated> OwnedKeepAlive<T> {
+    /// `None` once the gate is retired.
     pub fn at(gated: &Arc<T>) -> Option<Self> {
         // It goes on until the drop of what is returned.
-        std::mem::forget(gated.gate().visit()?);
+        std::mem::forget(gated.gate().keep_alive()?);
         Some(Self(Arc::clone(gated)))
     }
 }
 
-impl<T: Gated> Drop for Stay<T> {
+impl<T: Gated> Drop for OwnedKeepAlive<T> {
     fn drop(&mut self) {
-        drop(Visit { gate: self.0.gate() });
+        drop(KeepAlive { gate: self.0.gate() });
     }
 }
 
 /// A call that is under way.
-pub struct Pass<'a> {
+pub struct CallGuard<'a> {
     gate: &'a Gate,
     stripe: &'a Stripe,
 }
@@ -92,54 +92,55 @@ impl Default for Gate {
             state: Mutex::new(State::Open),
             changed: Condvar::new(),
             turned_away: AtomicU64::new(0),
-            visitors: AtomicU64::new(0),
+            keep_alives: AtomicU64::new(0),
         }
     }
 }
 
 impl Gate {
-    /// Lets a call in; waits while the gate is closed. `None` once the generation's work has moved
+    /// Lets a call in; waits while the gate is closed. `None` once the gate is retired
     /// elsewhere.
-    pub fn enter(&self) -> Option<Pass<'_>> {
+    pub fn enter(&self) -> Option<CallGuard<'_>> {
         let stripe = &self.stripes[stripe_of_this_thread()];
         loop {
             // The order of these two, against that in `close`, makes sure that at least one side
             // sees the other: either this call turns back, or `close` waits for it.
             stripe.entered.fetch_add(1, Ordering::SeqCst);
             if !self.closed.load(Ordering::SeqCst) {
-                return Some(Pass { gate: self, stripe });
+                return Some(CallGuard { gate: self, stripe });
             }
             self.turned_away.fetch_add(1, Ordering::Relaxed);
             self.leave(stripe);
             let open = self.changed.wait_while(self.state(), |state| *state == State::Closed);
-            if *open.unwrap_or_else(PoisonError::into_inner) == State::Moved {
+            if *open.unwrap_or_else(PoisonError::into_inner) == State::Retired {
                 return None;
             }
         }
     }
 
-    /// Lets one in who works for the gate's owner, closed or not. `None` once the work has moved.
-    pub fn enter_closed(&self) -> Option<Pass<'_>> {
+    /// Lets one in who works for the gate's owner, closed or not. `None` once the gate is retired.
+    pub fn enter_closed(&self) -> Option<CallGuard<'_>> {
         let stripe = &self.stripes[stripe_of_this_thread()];
         stripe.entered.fetch_add(1, Ordering::SeqCst);
         self.turned_away.fetch_add(1, Ordering::Relaxed);
-        let pass = Pass { gate: self, stripe };
-        let moved = *self.state() == State::Moved;
-        (!moved).then_some(pass)
+        let guard = CallGuard { gate: self, stripe };
+        let retired = *self.state() == State::Retired;
+        (!retired).then_some(guard)
     }
 
-    /// Lets one in who may stay for ever: the gate can be closed meanwhile, but it is not over.
-    /// `None` once the work has moved.
-    pub fn visit(&self) -> Option<Visit<'_>> {
-        // Counted first: either `is_over` sees the visit, or the visit sees that all has moved.
-        self.visitors.fetch_add(1, Ordering::SeqCst);
-        let visit = Visit { gate: self };
-        let moved = *self.state() == State::Moved;
-        (!moved).then_some(visit)
+    /// Lets one in who may stay for ever: the gate can be closed meanwhile, but it is not drained.
+    /// `None` once the gate is retired.
+    pub fn keep_alive(&self) -> Option<KeepAlive<'_>> {
+        // Counted first: either `is_drained` sees the keep-alive, or the keep-alive sees that the
+        // gate is retired.
+        self.keep_alives.fetch_add(1, Ordering::SeqCst);
+        let keep_alive = KeepAlive { gate: self };
+        let retired = *self.state() == State::Retired;
+        (!retired).then_some(keep_alive)
     }
 
     /// Closes the gate and waits until no call is under way. Returns false, with the gate open
-    /// again, where one outlasts the deadline or `give_up` says so, or where the work has moved.
+    /// again, where one outlasts the deadline or `give_up` says so, or where the gate is retired.
     #[must_use]
     pub fn close(&self, deadline: Instant, give_up: &dyn Fn() -> bool) -> bool {
         let closed = self.close_beside_calls(deadline, give_up) == Some(true);
@@ -150,14 +151,14 @@ impl Gate {
     }
 
     /// Closes the gate and waits as [`close`](Self::close) does, but leaves it closed in any case.
-    /// Returns whether no call is under way; `None` where the work has moved.
+    /// Returns whether no call is under way; `None` where the gate is retired.
     pub fn close_beside_calls(
         &self,
         deadline: Instant,
         give_up: &dyn Fn() -> bool,
     ) -> Option<bool> {
         let mut state = self.state();
-        if *state == State::Moved {
+        if *state == State::Retired {
             return None;
         }
         *state = State::Closed;
@@ -173,10 +174,10 @@ impl Gate {
         Some(true)
     }
 
-    /// Lets calls in again, unless the work has moved.
+    /// Lets calls in again, unless the gate is retired.
     pub fn open(&self) {
         let mut state = self.state();
-        if *state != State::Moved {
+        if *state != State::Retired {
             *state = State::Open;
             self.closed.store(false, Ordering::SeqCst);
             self.changed.notify_all();
@@ -184,18 +185,18 @@ impl Gate {
     }
 
     /// Sends all calls elsewhere from now on, for good. What is under way goes on.
-    pub fn move_on(&self) {
+    pub fn retire(&self) {
         let mut state = self.state();
-        *state = State::Moved;
+        *state = State::Retired;
         self.closed.store(true, Ordering::SeqCst);
         self.changed.notify_all();
     }
 
     /// Whether nobody is inside, and nobody can ever enter again.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        let moved = *self.state() == State::Moved;
-        moved && self.is_idle() && self.visitors.load(Ordering::SeqCst) == 0
+    pub fn is_drained(&self) -> bool {
+        let retired = *self.state() == State::Retired;
+        retired && self.is_idle() && self.keep_alives.load(Ordering::SeqCst) == 0
     }
 
     /// How many calls have been answered.
@@ -229,13 +230,13 @@ impl Gate {
     }
 }
 
-impl Drop for Visit<'_> {
+impl Drop for KeepAlive<'_> {
     fn drop(&mut self) {
-        self.gate.visitors.fetch_sub(1, Ordering::SeqCst);
+        self.gate.keep_alives.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         self.gate.leave(self.stripe);
     }
@@ -254,12 +255,12 @@ mod tests {
     #[test]
     fn a_visitor_does_not_keep_the_gate_from_closing_but_from_being_over() {
         let gate = Gate::default();
-        let visit = gate.visit();
-        assert!(visit.is_some() && gate.close(soon(), &|| false));
-        gate.move_on();
-        assert!(!gate.is_over());
-        drop(visit);
-        assert!(gate.is_over() && gate.visit().is_none() && gate.is_over());
+        let keep_alive = gate.keep_alive();
+        assert!(keep_alive.is_some() && gate.close(soon(), &|| false));
+        gate.retire();
+        assert!(!gate.is_drained());
+        drop(keep_alive);
+        assert!(gate.is_drained() && gate.keep_alive().is_none() && gate.is_drained());
         assert_eq!(gate.calls(), 0);
     }
 
@@ -276,10 +277,10 @@ mod tests {
     #[test]
     fn calls_are_counted() {
         let gate = Gate::default();
-        let pass = gate.enter();
+        let guard = gate.enter();
         assert!(!gate.is_idle());
         assert_eq!(gate.calls(), 0);
-        drop(pass);
+        drop(guard);
         assert!(gate.is_idle());
         assert_eq!(gate.calls(), 1);
     }
@@ -291,10 +292,10 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..10_000 {
-                        let pass = gate.enter().unwrap();
+                        let guard = gate.enter().unwrap();
                         inside.fetch_add(1, Ordering::SeqCst);
                         inside.fetch_sub(1, Ordering::SeqCst);
-                        drop(pass);
+                        drop(guard);
                     }
                 });
             }
@@ -322,19 +323,19 @@ mod tests {
     #[test]
     fn closed_beside_a_call_holds_others_back() {
         let gate = Gate::default();
-        let pass = gate.enter();
+        let guard = gate.enter();
         assert_eq!(gate.close_beside_calls(Instant::now(), &|| false), Some(false));
         thread::scope(|scope| {
             let waiting = scope.spawn(|| gate.enter().is_none());
             while gate.turned_away.load(Ordering::SeqCst) == 0 {
                 thread::yield_now();
             }
-            gate.move_on();
+            gate.retire();
             assert!(waiting.join().unwrap());
         });
-        assert!(!gate.is_over(), "the call is still inside");
-        drop(pass);
-        assert!(gate.is_over());
+        assert!(!gate.is_drained(), "the call is still inside");
+        drop(guard);
+        assert!(gate.is_drained());
         assert_eq!(gate.close_beside_calls(soon(), &|| false), None);
     }
 
@@ -342,16 +343,16 @@ mod tests {
     fn the_owner_gets_in_while_it_is_closed_and_counts_as_inside() {
         let gate = Gate::default();
         assert!(gate.close(soon(), &|| false));
-        let pass = gate.enter_closed();
-        assert!(pass.is_some());
-        gate.move_on();
-        assert!(!gate.is_over());
-        drop(pass);
-        assert!(gate.is_over());
+        let guard = gate.enter_closed();
+        assert!(guard.is_some());
+        gate.retire();
+        assert!(!gate.is_drained());
+        drop(guard);
+        assert!(gate.is_drained());
         assert!(gate.enter_closed().is_none());
-        assert!(gate.is_over());
+        assert!(gate.is_drained());
         gate.open();
-        assert!(gate.enter().is_none(), "what has moved does not come back");
+        assert!(gate.enter().is_none(), "what is retired does not come back");
         assert_eq!(gate.calls(), 0);
     }
 
@@ -364,7 +365,7 @@ mod tests {
             while gate.turned_away.load(Ordering::SeqCst) == 0 {
                 thread::yield_now();
             }
-            gate.move_on();
+            gate.retire();
             assert!(waiting.join().unwrap());
         });
         assert!(gate.enter().is_none());

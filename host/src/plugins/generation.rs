@@ -8,19 +8,19 @@ use std::sync::{
 use plugin_api::Usage;
 
 use super::{
-    gate::{Gate, Gated, Stay},
+    deadline::{self, Deadline, TimedOut},
+    gate::{Gate, Gated, OwnedKeepAlive},
     library::Live,
     manifest::{CommandFacts, Manifest},
-    patience::{self, Lost, Patience},
-    shadow::Shadow,
+    shadow_copy::Shadow,
 };
 use crate::{
     metrics::Metrics,
-    table::{Answer, Call, Command, PluginFacts, Target, Worker},
+    registry::{Answer, Call, Command, PluginFacts, Target, Worker},
     wire::Encoder,
 };
 
-/// One loaded version of a plugin. Tables and batches that run on one hold it, and so does the
+/// One loaded version of a plugin. Registries and batches that run on one hold it, and so does the
 /// manager, which ends it once its last call is over, whoever still holds a reference.
 pub struct Generation {
     /// What it says of itself.
@@ -85,18 +85,19 @@ impl Generation {
         self.errors.load(Ordering::Relaxed)
     }
 
-    /// Has it do something on a thread of its own, as [`patience::within`]. Its code stays loaded
+    /// Has it do something on a thread of its own, as [`deadline::within`]. Its code stays loaded
     /// until that thread has ended, which the drop of a thread-local may prevent.
     ///
     /// # Errors
     /// Where there is no result in time.
     pub fn within<T: Send + 'static>(
         self: &Arc<Self>,
-        patience: &Patience<'_>,
+        deadline: &Deadline<'_>,
         operation: &str,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Lost> {
-        let done = patience::keeping(Stay::at(self), patience, operation, patience::END, work)?;
+    ) -> Result<T, TimedOut> {
+        let done =
+            deadline::keeping(OwnedKeepAlive::at(self), deadline, operation, deadline::END, work)?;
         if !done.ended {
             log::warn!(
                 "plugin {}: the thread of its `{operation}` has not ended, the drop of a \
@@ -108,7 +109,7 @@ impl Generation {
         Ok(done.result)
     }
 
-    /// Its commands, for the table.
+    /// Its commands, for the registry.
     #[must_use]
     pub fn commands(self: &Arc<Self>, metrics: &Metrics) -> Vec<Arc<Command>> {
         let commands = self.manifest.commands.iter().zip(0..).map(|(facts, index)| {
@@ -124,7 +125,7 @@ impl Generation {
         commands.collect()
     }
 
-    /// What the table tells of it.
+    /// What the registry tells of it.
     #[must_use]
     pub fn facts(&self) -> PluginFacts {
         PluginFacts {

@@ -7,55 +7,61 @@ use std::{
 };
 
 use super::{
+    deadline::{Deadline, TimedOut},
     generation::Generation,
-    patience::{Lost, Patience},
 };
 use crate::crash;
 
 /// A generation that answers no calls: they wait until this is settled. Dropping it lets them in
 /// again, so that whatever goes wrong in between leaves the generation serving.
-pub struct Quiet {
+pub struct Quiesced {
     generation: Arc<Generation>,
     settled: bool,
 }
 
 /// Why a generation is not quiet.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum NotQuiet {
+pub enum NotQuiesced {
     /// An earlier `save` of it has not returned: calls would only be held up in vain.
     Saving,
     /// A call of the generation with this number outlasted this time.
     Busy(u64, Duration),
 }
 
-impl Quiet {
+impl Quiesced {
     /// Holds new calls back and waits for the running ones.
     ///
     /// # Errors
-    /// Where one of them outlasts `patience`, or an earlier `save` is still running; the generation
+    /// Where one of them outlasts `deadline`, or an earlier `save` is still running; the generation
     /// serves on.
-    pub fn keep(generation: &Arc<Generation>, patience: &Patience<'_>) -> Result<Self, NotQuiet> {
+    pub fn begin(
+        generation: &Arc<Generation>,
+        deadline: &Deadline<'_>,
+    ) -> Result<Self, NotQuiesced> {
         if generation.saving.load(Ordering::SeqCst) {
-            return Err(NotQuiet::Saving);
+            return Err(NotQuiesced::Saving);
         }
-        let deadline = Instant::now() + patience.time;
-        if generation.live().gate().close(deadline, patience.give_up) {
+        let expires_at = Instant::now() + deadline.time;
+        if generation.live().gate().close(expires_at, deadline.give_up) {
             return Ok(Self { generation: Arc::clone(generation), settled: false });
         }
-        Err(NotQuiet::Busy(generation.number, patience.time))
+        Err(NotQuiesced::Busy(generation.number, deadline.time))
     }
 
     /// Holds new calls back, waits for the running ones, and goes on without those that outlast
-    /// `patience`: what they change from then on is lost.
+    /// `deadline`: what they change from then on is lost.
     ///
     /// # Errors
     /// Where an earlier `save` is still running; the generation serves on.
-    pub fn force(generation: &Arc<Generation>, patience: &Patience<'_>) -> Result<Self, NotQuiet> {
+    pub fn force(
+        generation: &Arc<Generation>,
+        deadline: &Deadline<'_>,
+    ) -> Result<Self, NotQuiesced> {
         if generation.saving.load(Ordering::SeqCst) {
-            return Err(NotQuiet::Saving);
+            return Err(NotQuiesced::Saving);
         }
-        let deadline = Instant::now() + patience.time;
-        let _ = generation.live().gate().close_beside_calls(deadline, patience.give_up);
+        let expires_at = Instant::now() + deadline.time;
+        let _ = generation.live().gate().close_beside_calls(expires_at, deadline.give_up);
         Ok(Self { generation: Arc::clone(generation), settled: false })
     }
 
@@ -69,8 +75,8 @@ impl Quiet {
     ///
     /// # Errors
     /// What the plugin says, or that it took too long.
-    pub fn save(&self, patience: &Patience<'_>) -> Result<Option<Vec<u8>>, String> {
-        save(&self.generation, patience)
+    pub fn save(&self, deadline: &Deadline<'_>) -> Result<Option<Vec<u8>>, String> {
+        save(&self.generation, deadline)
     }
 
     /// Leaves the gate closed: nothing comes after this generation.
@@ -78,14 +84,14 @@ impl Quiet {
         self.settled = true;
     }
 
-    /// Ends it: who waits is sent to the table, where the work has moved.
-    pub fn move_on(mut self) {
-        self.generation.live().gate().move_on();
+    /// Ends it: who waits is sent to the registry, where the work has moved.
+    pub fn retire(mut self) {
+        self.generation.live().gate().retire();
         self.settled = true;
     }
 }
 
-impl fmt::Display for NotQuiet {
+impl fmt::Display for NotQuiesced {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Saving => out.write_str("an earlier `save` of it has not returned yet"),
@@ -97,7 +103,7 @@ impl fmt::Display for NotQuiet {
     }
 }
 
-impl Drop for Quiet {
+impl Drop for Quiesced {
     fn drop(&mut self) {
         if !self.settled {
             self.generation.live().gate().open();
@@ -111,20 +117,20 @@ impl Drop for Quiet {
 /// What the plugin says, or that it took too long.
 pub fn save(
     generation: &Arc<Generation>,
-    patience: &Patience<'_>,
+    deadline: &Deadline<'_>,
 ) -> Result<Option<Vec<u8>>, String> {
     let saving = Arc::clone(generation);
     saving.saving.store(true, Ordering::SeqCst);
-    let saved = generation.within(patience, "save", move || {
+    let saved = generation.within(deadline, "save", move || {
         let saved = run_save(&saving);
         saving.saving.store(false, Ordering::SeqCst);
         saved
     });
     saved.unwrap_or_else(|lost| {
-        if lost == Lost::NoThread {
+        if lost == TimedOut::NoThread {
             generation.saving.store(false, Ordering::SeqCst);
         }
-        Err(lost.explain("save", patience.time))
+        Err(lost.explain("save", deadline.time))
     })
 }
 
@@ -134,14 +140,14 @@ pub fn save(
 /// What the plugin says, or that it took too long.
 pub fn save_last(
     generation: &Arc<Generation>,
-    patience: &Patience<'_>,
+    deadline: &Deadline<'_>,
 ) -> Result<Option<Vec<u8>>, String> {
     let saving = Arc::clone(generation);
-    let saved = generation.within(patience, "save", move || run_save(&saving));
+    let saved = generation.within(deadline, "save", move || run_save(&saving));
     saved.unwrap_or_else(|lost| match lost {
-        Lost::NoThread => run_save(generation),
-        Lost::GivenUp => Err("its `save` has not returned in time".into()),
-        lost => Err(lost.explain("save", patience.time)),
+        TimedOut::NoThread => run_save(generation),
+        TimedOut::GivenUp => Err("its `save` has not returned in time".into()),
+        lost => Err(lost.explain("save", deadline.time)),
     })
 }
 
@@ -156,12 +162,12 @@ fn run_save(generation: &Generation) -> Result<Option<Vec<u8>>, String> {
 pub fn restore(
     generation: &Arc<Generation>,
     state: Vec<u8>,
-    patience: &Patience<'_>,
+    deadline: &Deadline<'_>,
 ) -> Result<(), String> {
     let restoring = Arc::clone(generation);
-    let restored = generation.within(patience, "restore", move || {
+    let restored = generation.within(deadline, "restore", move || {
         let name = &restoring.manifest.name;
         crash::in_plugin(name, "restore", || restoring.live().restore(&state))
     });
-    restored.unwrap_or_else(|lost| Err(lost.explain("restore", patience.time)))
+    restored.unwrap_or_else(|lost| Err(lost.explain("restore", deadline.time)))
 }

@@ -26,14 +26,14 @@ use plugin_api::abi::{
 };
 
 use super::{
-    boundary::Asking,
     gate::{Gate, Inside},
+    host_services::Asking,
+    load_error::Refusal,
     manifest::Manifest,
-    refusal::Refusal,
 };
 use crate::{
     platform,
-    table::{Answer, Call},
+    registry::{Answer, Call},
     wire::Encoder,
 };
 
@@ -67,7 +67,7 @@ impl Library {
         // they are sound. Who puts a file into the plugins folder vouches for it, and the host
         // opens only bytes that have been opened in a probe before.
         let open = || unsafe { open_now(path) };
-        let handle = platform::persist(|| match open() {
+        let handle = platform::retry_while_in_use(|| match open() {
             // The loader's error keeps its code to itself; who wants to read the file is told the same.
             Err(error) => match platform::open_complete(path) {
                 Err(held) if platform::is_in_use(&held) => Err(held),
@@ -154,11 +154,11 @@ pub struct Live {
     ended: Mutex<bool>,
 }
 
-// SAFETY: of the fields only the cell is not `Sync` by itself. `inside` reads it under a pass of
-// the gate, or a visit; `end` writes it after `Gate::is_over`, when neither is out nor ever given
-// again, and under the lock of `ended`. So a read and a write never meet. What is read is shared
-// between threads as `Instance`, and ended by whichever thread, so that it has to be `Sync` and
-// `Send`: `InstanceObject` is by its trait's bounds, `libloading::Library` by its own
+// SAFETY: of the fields only the cell is not `Sync` by itself. `inside` reads it under a guard of
+// the gate, or a keep-alive; `end` writes it after `Gate::is_drained`, when neither is out nor ever
+// given again, and under the lock of `ended`. So a read and a write never meet. What is read is
+// shared between threads as `Instance`, and ended by whichever thread, so that it has to be `Sync`
+// and `Send`: `InstanceObject` is by its trait's bounds, `libloading::Library` by its own
 // implementation, and `RootRef` is a pointer to constants.
 unsafe impl Sync for Live where Instance: Send + Sync {}
 
@@ -191,8 +191,8 @@ impl Live {
 
     /// Calls a worker; the reply is written. Waits while the gate is closed.
     pub fn call(&self, command: u32, call: &Call<'_>, reply: &mut Encoder) -> Answer {
-        let Some(pass) = self.gate.enter() else { return Answer::Moved };
-        let Some(instance) = self.inside(&pass) else { return Answer::Moved };
+        let Some(guard) = self.gate.enter() else { return Answer::Retired };
+        let Some(instance) = self.inside(&guard) else { return Answer::Retired };
         let asking = Asking { call };
         let request = RawRequest {
             input: call.input.into(),
@@ -201,14 +201,14 @@ impl Live {
         };
         let sink = Sink_TO::from_ptr(RMut::new(reply), TD_Opaque);
         instance.object.call(command, request, sink);
-        Answer::Given
+        Answer::Written
     }
 
     /// Whether the plugin hands its state over.
     #[must_use]
     pub fn saves(&self) -> bool {
-        let Some(pass) = self.gate.enter_closed() else { return false };
-        self.inside(&pass).is_some_and(|instance| instance.object.saves())
+        let Some(guard) = self.gate.enter_closed() else { return false };
+        self.inside(&guard).is_some_and(|instance| instance.object.saves())
     }
 
     /// The plugin's state, where it hands it over. The gate should be closed.
@@ -216,8 +216,8 @@ impl Live {
     /// # Errors
     /// The plugin's own message.
     pub fn save(&self) -> Result<Option<Vec<u8>>, String> {
-        let Some(pass) = self.gate.enter_closed() else { return Err(ENDED.into()) };
-        let Some(instance) = self.inside(&pass) else { return Err(ENDED.into()) };
+        let Some(guard) = self.gate.enter_closed() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&guard) else { return Err(ENDED.into()) };
         match instance.object.save().into_result() {
             // Copied, since the memory is the library's.
             Ok(ROption::RSome(state)) => Ok(Some(state.as_slice().to_vec())),
@@ -231,8 +231,8 @@ impl Live {
     /// # Errors
     /// The plugin's own message.
     pub fn restore(&self, state: &[u8]) -> Result<(), String> {
-        let Some(pass) = self.gate.enter_closed() else { return Err(ENDED.into()) };
-        let Some(instance) = self.inside(&pass) else { return Err(ENDED.into()) };
+        let Some(guard) = self.gate.enter_closed() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&guard) else { return Err(ENDED.into()) };
         let restored = instance.object.restore(state.into()).into_result();
         restored.map_err(|error| error.as_str().to_owned())
     }
@@ -240,8 +240,8 @@ impl Live {
     /// Whether the plugin takes a configuration.
     #[must_use]
     pub fn configures(&self) -> bool {
-        let Some(pass) = self.gate.enter_closed() else { return false };
-        self.inside(&pass).is_some_and(|instance| instance.object.configures())
+        let Some(guard) = self.gate.enter_closed() else { return false };
+        self.inside(&guard).is_some_and(|instance| instance.object.configures())
     }
 
     /// Hands the plugin the text of its configuration, empty where there is none. The gate may be
@@ -251,8 +251,8 @@ impl Live {
     /// The plugin's own message.
     pub fn configure(&self, text: &str) -> Result<(), String> {
         // Not as a call: one that never returns would keep a new version from taking over.
-        let Some(visit) = self.gate.visit() else { return Err(ENDED.into()) };
-        let Some(instance) = self.inside(&visit) else { return Err(ENDED.into()) };
+        let Some(keep_alive) = self.gate.keep_alive() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&keep_alive) else { return Err(ENDED.into()) };
         let configured = instance.object.configure(text.into()).into_result();
         // Copied, since the error's memory is the library's.
         configured.map_err(|error| error.as_str().to_owned())
@@ -260,8 +260,8 @@ impl Live {
 
     /// Stops the plugin's tracked threads and waits for their end.
     pub fn stop(&self) {
-        let Some(pass) = self.gate.enter_closed() else { return };
-        if let Some(instance) = self.inside(&pass) {
+        let Some(guard) = self.gate.enter_closed() else { return };
+        if let Some(instance) = self.inside(&guard) {
             instance.object.stop();
         }
     }
@@ -273,21 +273,21 @@ impl Live {
         if *ended {
             return true;
         }
-        if !self.gate.is_over() {
+        if !self.gate.is_drained() {
             return false;
         }
         *ended = true;
-        // SAFETY: the gate is over, so no pass or visit is out and none will be given, and reads
-        // happen under one alone; the lock keeps a second `end` away.
+        // SAFETY: the gate is drained, so no guard or keep-alive is out and none will be given, and
+        // reads happen under one alone; the lock keeps a second `end` away.
         let instance = unsafe { (*self.instance.get()).take() };
         drop(instance);
         true
     }
 
     fn inside<'a>(&'a self, _: &'a impl Inside) -> Option<&'a Instance> {
-        // SAFETY: the pass or visit, which the reference cannot outlive, keeps the gate from being
-        // over, and the cell is written only after that. That it is of this very gate is for the
-        // callers to see to, all of which are in this `impl`.
+        // SAFETY: the guard or keep-alive, which the reference cannot outlive, keeps the gate from
+        // being over, and the cell is written only after that. That it is of this very gate is for
+        // the callers to see to, all of which are in this `impl`.
         unsafe { (*self.instance.get()).as_ref() }
     }
 }

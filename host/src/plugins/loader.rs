@@ -3,16 +3,16 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    boundary::PluginServices,
+    deadline::{self, Deadline, TimedOut},
     generation::Generation,
+    host_services::PluginServices,
     library::{Layout, Library, Live},
+    load_error::Refusal,
     manifest::Manifest,
-    patience::{self, Lost, Patience},
     probe,
-    refusal::Refusal,
-    shadow::Shadow,
+    shadow_copy::Shadow,
 };
-use crate::{crash, shared::Shared, throttle::LineBudget};
+use crate::{context::Shared, crash, log_throttle::LineBudget};
 
 /// Probes a private copy; ends early where `give_up` says so, or the host ends.
 ///
@@ -46,11 +46,11 @@ pub fn load(
     };
     let (path, approved) = (shadow.path().to_owned(), manifest.clone());
     let give_up = || shared.shutdown.is_stopping();
-    let patience = Patience { time: shared.config.probe_timeout, give_up: &give_up };
+    let deadline = Deadline { time: shared.config.probe_timeout, give_up: &give_up };
     let work =
         move || crash::in_plugin(&approved.name, "create", || open(path, &approved, services));
-    let loaded = patience::keeping((), &patience, "load", patience.time, work)
-        .map_err(|lost| explain(lost, patience.time))?;
+    let loaded = deadline::keeping((), &deadline, "load", deadline.time, work)
+        .map_err(|lost| explain(lost, deadline.time))?;
     let live = loaded.result?;
     if !loaded.ended {
         // That thread is still in the library's code, which must stay.
@@ -72,13 +72,13 @@ fn open(path: PathBuf, approved: &Manifest, services: PluginServices) -> Result<
     library.create(services)
 }
 
-fn explain(lost: Lost, time: Duration) -> Refusal {
+fn explain(lost: TimedOut, time: Duration) -> Refusal {
     match lost {
-        Lost::TimedOut => {
+        TimedOut::Expired => {
             Refusal::TimedOut { millis: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }
         }
-        Lost::GivenUp => Refusal::Stopping,
-        Lost::Failed => Refusal::Create { error: "its thread ended without a result".into() },
-        Lost::NoThread => Refusal::probe_failed("start", &"the system has no thread to give"),
+        TimedOut::GivenUp => Refusal::Stopping,
+        TimedOut::Failed => Refusal::Create { error: "its thread ended without a result".into() },
+        TimedOut::NoThread => Refusal::probe_failed("start", &"the system has no thread to give"),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use plugin_api::{Usage, abi, is_command_name};
 use serde::{Deserialize, Serialize};
 
-use super::refusal::Refusal;
+use super::load_error::Refusal;
 
 /// The longest plugin name, in bytes: it names directories too.
 const MAX_NAME: usize = 64;

@@ -2,8 +2,8 @@
 //!
 //! Whatever a library does when it is opened, it does first to a child process of the host: the
 //! host's own program, which opens the file, compares its layout, reads its manifest and makes a
-//! trial instance. The verdict comes back in a file of its own, since what the library prints, and
-//! how it ends the process, is not to be trusted. The verdict itself is checked too.
+//! trial instance. The report comes back in a file of its own, since what the library prints, and
+//! how it ends the process, is not to be trusted. The report itself is checked too.
 
 use std::{
     fs,
@@ -17,15 +17,15 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    boundary::PluginServices,
+    host_services::PluginServices,
     library::{self, Layout, Library},
+    load_error::Refusal,
     manifest::Manifest,
-    refusal::Refusal,
-    verdict,
+    probe_report,
 };
 use crate::{
+    log_throttle::LineBudget,
     platform::{self, Group, Terminal},
-    throttle::LineBudget,
 };
 
 /// How long the probe's end is not noticed, at the most.
@@ -48,14 +48,14 @@ pub fn probe(
         move |error: std::io::Error| Refusal::probe_failed(operation, &error)
     };
     let program = platform::own_program().map_err(failed("find the host's program"))?;
-    let desk = Desk(tempfile::tempdir().map_err(failed("make a directory"))?);
-    let verdict = desk.0.path().join("verdict.json");
+    let work_dir = WorkDir(tempfile::tempdir().map_err(failed("make a directory"))?);
+    let report = work_dir.0.path().join("report.json");
     let mut command = Command::new(program);
     command
         .arg("probe")
         .arg(file)
-        .arg(&verdict)
-        .current_dir(desk.0.path())
+        .arg(&report)
+        .current_dir(work_dir.0.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -67,18 +67,18 @@ pub fn probe(
     }
     let status = wait(child, timeout, give_up)?;
     let died = |when| Err(Refusal::Died { how: describe(status, when) });
-    match verdict::read(&verdict) {
+    match probe_report::read(&report) {
         // It has not come to its end as it should: in the host it would take the host with it.
         Some(Ok(_)) if !status.success() => died("after it was unloaded"),
         Some(judged) => judged,
-        None if verdict::is_drafted(&verdict) => died("when it was unloaded"),
+        None if probe_report::is_drafted(&report) => died("when it was unloaded"),
         None => died("before it was judged"),
     }
 }
 
-/// The child's side of a probe. Returns whether a verdict could be written.
+/// The child's side of a probe. Returns whether a report could be written.
 #[must_use]
-pub fn run_child(file: &Path, verdict: &Path) -> bool {
+pub fn run_child(file: &Path, report: &Path) -> bool {
     platform::die_with_parent();
     // The host's word that it will see to this process's end. Without it, it is no more.
     if !matches!(io::stdin().read(&mut [0]), Ok(1)) {
@@ -89,30 +89,30 @@ pub fn run_child(file: &Path, verdict: &Path) -> bool {
     // does closing the library unload it.
     let judged = thread::scope(|scope| {
         let work = || {
-            let (judged, library) = match judge(file, verdict) {
+            let (judged, library) = match judge(file, report) {
                 Ok((manifest, library)) => (Ok(manifest), Some(library)),
                 Err(refusal) => (Err(refusal), None),
             };
-            (verdict::draft(verdict, &judged).is_ok(), library)
+            (probe_report::draft(report, &judged).is_ok(), library)
         };
         let thread = thread::Builder::new().name("judge".into()).stack_size(STACK);
         thread.spawn_scoped(scope, work).ok()?.join().ok()
     });
     let Some((true, library)) = judged else { return false };
-    // Its destructors run here. The verdict counts only if they leave this process alive.
+    // Its destructors run here. The report counts only if they leave this process alive.
     drop(library);
-    verdict::publish(verdict).is_ok()
+    probe_report::publish(report).is_ok()
 }
 
 /// Opens a library and makes a trial instance, which is gone again afterwards.
-fn judge(file: &Path, verdict: &Path) -> Result<(Manifest, Library), Refusal> {
+fn judge(file: &Path, report: &Path) -> Result<(Manifest, Library), Refusal> {
     let library = Library::open(file, Layout::Check)?;
     let manifest = library.manifest();
     manifest.check()?;
     let services = PluginServices {
         name: manifest.name.clone(),
-        // Lent for the trial: what it makes there goes with the verdict.
-        data_dir: verdict.with_file_name("data"),
+        // Lent for the trial: what it makes there goes with the report.
+        data_dir: report.with_file_name("data"),
         started: Instant::now(),
         lines: LineBudget::default(),
     };
@@ -155,13 +155,13 @@ impl Drop for Killed {
 }
 
 /// The directory that a probe works in.
-struct Desk(TempDir);
+struct WorkDir(TempDir);
 
-impl Drop for Desk {
+impl Drop for WorkDir {
     fn drop(&mut self) {
         // On Windows a process that is just ending keeps its directory. What stays in spite of all
         // is the system's to clear.
-        let _ = platform::persist(|| fs::remove_dir_all(self.0.path()));
+        let _ = platform::retry_while_in_use(|| fs::remove_dir_all(self.0.path()));
     }
 }
 
@@ -191,10 +191,10 @@ mod tests {
     #[test]
     fn a_copy_that_somebody_has_is_not_the_librarys_fault() {
         let temp = tempfile::tempdir().unwrap();
-        let (file, verdict) = (temp.path().join("x.1.dll"), temp.path().join("verdict.json"));
+        let (file, report) = (temp.path().join("x.1.dll"), temp.path().join("report.json"));
         fs::write(&file, b"no library").unwrap();
         let held = fs::File::options().read(true).share_mode(0).open(&file).unwrap();
-        let judge = || judge(&file, &verdict).map(|_| ());
+        let judge = || judge(&file, &report).map(|_| ());
         assert_eq!(judge(), Err(Refusal::InUse));
         drop(held);
         assert!(matches!(judge(), Err(Refusal::NotALibrary { .. })));

@@ -9,7 +9,7 @@ use std::{
 use super::{generation::Generation, task_thread::TaskThread};
 use crate::{
     crash,
-    news::{Event, News, Newsroom},
+    events::{EventBus, EventKind, PluginEvent},
     platform,
 };
 
@@ -62,7 +62,7 @@ struct Lingering {
 }
 
 impl Retired {
-    /// Takes in a generation that no table has any more.
+    /// Takes in a generation that no registry has any more.
     pub fn add(&mut self, generation: Arc<Generation>) {
         self.draining.push(Draining { generation, since: Instant::now() });
     }
@@ -74,10 +74,10 @@ impl Retired {
 
     /// Moves everything on as far as it goes by now. Hands out the generations whose last call is
     /// over, for their counts.
-    pub fn tick(&mut self, now: Instant, newsroom: &Newsroom) -> Vec<Arc<Generation>> {
-        let over = self.drain(now, newsroom);
-        self.unload(newsroom);
-        self.look(now, newsroom);
+    pub fn tick(&mut self, now: Instant, events: &EventBus) -> Vec<Arc<Generation>> {
+        let over = self.drain(now, events);
+        self.unload(events);
+        self.look(now, events);
         over
     }
 
@@ -112,16 +112,16 @@ impl Retired {
         (self.draining.len() + self.ending.len(), self.lingering.len())
     }
 
-    fn drain(&mut self, now: Instant, newsroom: &Newsroom) -> Vec<Arc<Generation>> {
+    fn drain(&mut self, now: Instant, events: &EventBus) -> Vec<Arc<Generation>> {
         let mut over = Vec::new();
         for one in std::mem::take(&mut self.draining) {
             let gate = one.generation.live().gate();
             // Nobody else holds it: every batch that could still call it is done.
             let free = Arc::strong_count(&one.generation) == 1;
             if free || now.saturating_duration_since(one.since) >= BATCH {
-                gate.move_on();
+                gate.retire();
             }
-            if !gate.is_over() {
+            if !gate.is_drained() {
                 self.draining.push(one);
                 continue;
             }
@@ -133,7 +133,7 @@ impl Retired {
             match thread {
                 Ok(thread) => {
                     let took = since.elapsed();
-                    newsroom.tell(news(&generation, Event::Drained, took, String::new()));
+                    events.publish(event(&generation, EventKind::Drained, took, String::new()));
                     over.push(Arc::clone(&generation));
                     let since = Instant::now();
                     self.ending.push(Ending { generation, since, thread, told: false });
@@ -145,7 +145,7 @@ impl Retired {
         over
     }
 
-    fn unload(&mut self, newsroom: &Newsroom) {
+    fn unload(&mut self, events: &EventBus) {
         for mut one in std::mem::take(&mut self.ending) {
             if !one.thread.has_ended() {
                 if !one.told && one.since.elapsed() >= LONG_END {
@@ -165,7 +165,12 @@ impl Retired {
             self.looked = None;
             let mapped = generation.shadow().path().to_owned();
             if platform::is_mapped(&mapped) != Some(true) {
-                newsroom.tell(news(&generation, Event::Unloaded, since.elapsed(), String::new()));
+                events.publish(event(
+                    &generation,
+                    EventKind::Unloaded,
+                    since.elapsed(),
+                    String::new(),
+                ));
                 continue;
             }
             let why = if generation.manifest.untracked_threads {
@@ -173,7 +178,7 @@ impl Retired {
             } else {
                 "a thread that called it keeps its code mapped until that thread ends"
             };
-            newsroom.tell(news(&generation, Event::Lingering, since.elapsed(), why.into()));
+            events.publish(event(&generation, EventKind::Lingering, since.elapsed(), why.into()));
             self.lingering.push(Lingering {
                 plugin: generation.manifest.name.clone(),
                 generation: generation.number,
@@ -184,7 +189,7 @@ impl Retired {
         }
     }
 
-    fn look(&mut self, now: Instant, newsroom: &Newsroom) {
+    fn look(&mut self, now: Instant, events: &EventBus) {
         let recently =
             self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < LINGER);
         if self.lingering.is_empty() || recently {
@@ -194,8 +199,8 @@ impl Retired {
         self.lingering.retain(|one| {
             let mapped = platform::is_mapped(&one.mapped) != Some(false);
             if !mapped {
-                newsroom.tell(News {
-                    event: Event::Unloaded,
+                events.publish(PluginEvent {
+                    kind: EventKind::Unloaded,
                     plugin: one.plugin.clone(),
                     generation: one.generation,
                     file: one.file.clone(),
@@ -216,11 +221,16 @@ impl Drop for Retired {
     }
 }
 
-/// News of a generation.
+/// An event of a generation.
 #[must_use]
-pub fn news(generation: &Generation, event: Event, took: Duration, detail: String) -> News {
-    News {
-        event,
+pub fn event(
+    generation: &Generation,
+    kind: EventKind,
+    took: Duration,
+    detail: String,
+) -> PluginEvent {
+    PluginEvent {
+        kind,
         plugin: generation.manifest.name.clone(),
         generation: generation.number,
         file: generation.file.clone(),

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    configuration::Given, generation::Generation, manifest::Manifest, retired::Retired,
-    shadow::Shadow, states::States,
+    configuration::AppliedConfig, generation::Generation, manifest::Manifest, retired::Retired,
+    shadow_copy::Shadow, states::States,
 };
-use crate::{desk::Info, metrics::Metrics, table::Command};
+use crate::{metrics::Metrics, plugin_control::Info, registry::Command};
 
 /// One plugin by name. It stays known after its file is gone.
 #[derive(Default)]
@@ -28,12 +28,12 @@ pub struct Slot {
     /// The size of the state that was handed over last, in bytes.
     pub state_bytes: Option<u64>,
     /// How what is served was configured last; `None` where it takes no configuration.
-    pub given: Option<Given>,
+    pub applied_config: Option<AppliedConfig>,
     /// What failed last.
     pub last_failure: Option<(String, Instant)>,
 }
 
-/// A generation that is served, and its commands as they stand in the table.
+/// A generation that is served, and its commands as they stand in the registry.
 #[derive(Clone)]
 pub struct Serving {
     /// The generation.
@@ -91,7 +91,9 @@ impl Slot {
             errors: errors + generation.map_or(0, |one| one.errors()),
             draining,
             lingering,
-            configuration: generation.and(self.given.as_ref()).map(|given| given.describe(name)),
+            configuration: generation
+                .and(self.applied_config.as_ref())
+                .map(|config| config.describe(name)),
             waiting: None,
             can_roll_back: self.code_before().is_some(),
             last_failure: self

@@ -87,19 +87,19 @@ pub fn read(mut file: impl Read, length: u64) -> Result<Vec<u8>, Unusable> {
 
 /// The length of the state in a file of this length that begins like this.
 #[must_use]
-pub fn state_length(beginning: &[u8], length: u64) -> u64 {
-    if beginning.starts_with(&MAGIC) { length.saturating_sub(HEADER as u64) } else { length }
+pub fn state_length(start: &[u8], length: u64) -> u64 {
+    if start.starts_with(&MAGIC) { length.saturating_sub(HEADER as u64) } else { length }
 }
 
 /// In how many bits a file's beginning differs from the magic; `None` where it is shorter than a
 /// part of the magic that could be told from other text.
-fn distance(beginning: &[u8]) -> Option<u32> {
-    let seen = beginning.len().min(MAGIC.len());
+fn distance(start: &[u8]) -> Option<u32> {
+    let seen = start.len().min(MAGIC.len());
     if seen < MAGIC.len() {
         // A piece of the magic and nothing more: cut short, unless it is a byte or two of anything.
-        return (seen >= 4 && MAGIC.starts_with(beginning)).then_some(1);
+        return (seen >= 4 && MAGIC.starts_with(start)).then_some(1);
     }
-    Some(MAGIC.iter().zip(beginning).map(|(one, other)| (one ^ other).count_ones()).sum())
+    Some(MAGIC.iter().zip(start).map(|(one, other)| (one ^ other).count_ones()).sum())
 }
 
 fn checksum(header: &[u8; HEADER], state: &[u8]) -> blake3::Hash {

@@ -120,7 +120,8 @@ impl Writing {
             fs::copy(file, &link)?;
         }
         let deadline = Instant::now() + self.before_held;
-        let renamed = platform::persist_until(deadline, || self.disk.rename(&link, &before));
+        let renamed =
+            platform::retry_while_in_use_until(deadline, || self.disk.rename(&link, &before));
         // Where both are the same file already, renaming does nothing.
         durable::remove(&link)?;
         renamed

@@ -21,7 +21,7 @@ use std::{
 };
 
 use super::{
-    patience::{self, Lost, Patience, SLICE},
+    deadline::{self, Deadline, SLICE, TimedOut},
     saves::{Saves, Stage},
     state_file::{self, Unusable},
     state_write::{Writing, file_in, lock},
@@ -92,7 +92,7 @@ impl States {
         state_file::read(opened, data.len()).map(Some).map_err(failed)
     }
 
-    /// Keeps a state, with as much patience for the disk. A crash at any moment leaves either this
+    /// Keeps a state, within a deadline. A crash at any moment leaves either this
     /// state or the one before. Where somebody else has the file it is tried again meanwhile.
     ///
     /// # Errors
@@ -102,23 +102,23 @@ impl States {
         &self,
         plugin: &str,
         state: Vec<u8>,
-        patience: &Patience<'_>,
+        deadline: &Deadline<'_>,
     ) -> Result<(), String> {
         self.saves.note(plugin, Stage::Write(0, state.len() as u64));
-        let kept = self.write(plugin, state, patience);
+        let kept = self.write(plugin, state, deadline);
         self.saves.done(plugin);
         kept.map_err(|error| format!("cannot write {}: {error}", self.file(plugin).display()))
     }
 
-    fn write(&self, plugin: &str, state: Vec<u8>, patience: &Patience<'_>) -> io::Result<()> {
-        let writing = Arc::new(self.begin(plugin, state, patience)?);
+    fn write(&self, plugin: &str, state: Vec<u8>, deadline: &Deadline<'_>) -> io::Result<()> {
+        let writing = Arc::new(self.begin(plugin, state, deadline)?);
         let worker = Arc::clone(&writing);
-        match patience::within(patience, "write state", move || worker.write()) {
+        match deadline::within(deadline, "write state", move || worker.write()) {
             Ok(kept) => kept,
             // Without a deadline rather than not at all.
-            Err(Lost::NoThread) => writing.write(),
-            Err(Lost::Failed) => Err(io::Error::other("the thread that wrote it panicked")),
-            Err(Lost::TimedOut | Lost::GivenUp) => {
+            Err(TimedOut::NoThread) => writing.write(),
+            Err(TimedOut::Failed) => Err(io::Error::other("the thread that wrote it panicked")),
+            Err(TimedOut::Expired | TimedOut::GivenUp) => {
                 writing.abandon();
                 let stage = self.saves.stage(plugin).unwrap_or(Stage::Flush);
                 let words = format!("the disk did not take the state in time ({stage})");
@@ -132,10 +132,10 @@ impl States {
     pub fn size(&self, plugin: &str) -> Option<u64> {
         let file = File::open(self.file(plugin)).ok()?;
         let length = file.metadata().ok()?.len();
-        let mut beginning = Vec::new();
+        let mut start = Vec::new();
         let most = state_file::MAGIC.len() as u64;
-        io::Read::read_to_end(&mut io::Read::take(file, most), &mut beginning).ok()?;
-        Some(state_file::state_length(&beginning, length))
+        io::Read::read_to_end(&mut io::Read::take(file, most), &mut start).ok()?;
+        Some(state_file::state_length(&start, length))
     }
 
     /// Where a plugin's state is kept.
@@ -151,16 +151,16 @@ impl States {
     }
 
     /// Waits until nobody writes the plugin's file any more, and begins to.
-    fn begin(&self, plugin: &str, state: Vec<u8>, patience: &Patience<'_>) -> io::Result<Writing> {
-        let deadline = Instant::now() + patience.time;
+    fn begin(&self, plugin: &str, state: Vec<u8>, deadline: &Deadline<'_>) -> io::Result<Writing> {
+        let expires_at = Instant::now() + deadline.time;
         while !lock(&self.writing).insert(plugin.to_owned()) {
-            if Instant::now() >= deadline || (patience.give_up)() {
+            if Instant::now() >= expires_at || (deadline.give_up)() {
                 let words = "an earlier write to it has not returned, the disk does not answer";
                 return Err(io::Error::new(io::ErrorKind::TimedOut, words));
             }
             thread::sleep(SLICE);
         }
-        Ok(Writing::new(self, plugin, state, patience.time))
+        Ok(Writing::new(self, plugin, state, deadline.time))
     }
 
     fn remove_drafts(&self) {

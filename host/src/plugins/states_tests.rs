@@ -64,7 +64,7 @@ impl Disk for Faulty {
     }
 }
 
-const LONG: Patience<'static> = Patience { time: Duration::from_secs(60), give_up: &|| false };
+const LONG: Deadline<'static> = Deadline { time: Duration::from_secs(60), give_up: &|| false };
 
 fn keep(states: &States, state: &[u8]) -> Result<(), String> {
     states.keep("store", state.to_vec(), &LONG)
@@ -186,7 +186,7 @@ fn a_write_that_hangs_is_given_up_and_named() {
     let states = States::on(Arc::clone(&disk) as _, temp.path().to_owned());
     keep(&states, b"one").unwrap();
     disk.hangs.store(true, Ordering::SeqCst);
-    let short = Patience { time: Duration::from_millis(30), give_up: &|| false };
+    let short = Deadline { time: Duration::from_millis(30), give_up: &|| false };
     let said = states.keep("store", b"two".to_vec(), &short).unwrap_err();
     assert!(said.contains("store.state: the disk did not take the state in time"), "{said}");
     let said = states.keep("store", b"three".to_vec(), &short).unwrap_err();
@@ -277,7 +277,7 @@ fn a_state_that_cannot_be_replaced_is_where_the_error_says() {
     keep(&states, b"one").unwrap();
     let file = states.file("store");
     let held = File::options().read(true).share_mode(FILE_SHARE_READ).open(file).unwrap();
-    let short = Patience { time: Duration::from_millis(500), give_up: &|| false };
+    let short = Deadline { time: Duration::from_millis(500), give_up: &|| false };
     let error = states.keep("store", b"two".to_vec(), &short).unwrap_err();
     assert!(error.contains("store.state"), "{error}");
     drop(held);

@@ -7,7 +7,7 @@ use std::{io, time::Instant};
 
 use memchr::memchr;
 
-use super::{End, Session};
+use super::{CloseReason, Session};
 
 /// The response to HTTP.
 const RESPONSE: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
@@ -21,31 +21,31 @@ impl Session {
     /// Takes turns until it is known that the client has not sent HTTP. Nothing but blank lines is
     /// answered before that.
     #[inline(never)]
-    pub(super) fn first_turns(&mut self) -> io::Result<Option<End>> {
+    pub(super) fn first_turns(&mut self) -> io::Result<Option<CloseReason>> {
         let mut detector = Detector::default();
         loop {
-            match detector.look(self.input.unread()) {
+            match detector.look(self.read_buffer.unread()) {
                 Start::Undecided => {}
                 Start::Http => return Ok(Some(self.refuse_http())),
                 Start::Commands => return Ok(None),
             }
-            if let Some(end) = self.turn()? {
-                return Ok(Some(end));
+            if let Some(reason) = self.turn()? {
+                return Ok(Some(reason));
             }
         }
     }
 
     /// Answers an HTTP request, of which nothing is run.
     #[cold]
-    fn refuse_http(&mut self) -> End {
+    fn refuse_http(&mut self) -> CloseReason {
         self.shared.metrics.malformed.count();
         self.shared.turned_away.warn(Instant::now(), || {
-            format!("{} sent an HTTP request, perhaps by order of a web page", self.entry.peer)
+            format!("{} sent an HTTP request, perhaps by order of a web page", self.handle.peer)
         });
         self.replies.begin();
         self.replies.text(RESPONSE);
         self.replies.finish();
-        End::BrokenProtocol
+        CloseReason::BrokenProtocol
     }
 }
 

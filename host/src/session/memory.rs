@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Session;
 use crate::{
-    entry::SessionEntry,
-    input::Input,
-    shared::Shared,
+    client_handle::ClientHandle,
+    context::Shared,
+    read_buffer::ReadBuffer,
     wire::{Encoder, Parser},
 };
 
@@ -18,18 +18,18 @@ impl Session {
     /// sessions take too much.
     #[cold]
     pub(super) fn note_memory(&mut self) {
-        note_memory(&self.shared, &self.entry, &self.input, &self.parser, &self.replies);
+        note_memory(&self.shared, &self.handle, &self.read_buffer, &self.parser, &self.replies);
     }
 
     /// Gives memory back that a large request or reply has taken, once the client pauses; a busy
     /// session keeps it, so that it allocates nothing.
     #[cold]
     pub(super) fn shrink_when_idle(&mut self) {
-        if self.input.is_empty() && !self.transport.wait_readable(IDLE) {
-            self.input.shrink();
+        if self.read_buffer.is_empty() && !self.transport.wait_readable(IDLE) {
+            self.read_buffer.shrink();
             self.parser.shrink();
             self.replies.shrink();
-            self.shared.client_memory.note(&self.entry, 0);
+            self.shared.client_memory.note(&self.handle, 0);
         }
     }
 }
@@ -38,13 +38,13 @@ impl Session {
 #[cold]
 pub(super) fn note_memory(
     shared: &Shared,
-    entry: &SessionEntry,
-    input: &Input,
+    handle: &ClientHandle,
+    read_buffer: &ReadBuffer,
     parser: &Parser,
     replies: &Encoder,
 ) {
-    let bytes = input.held() + parser.held() + replies.held();
-    if shared.client_memory.note(entry, bytes) {
+    let bytes = read_buffer.held() + parser.held() + replies.held();
+    if shared.client_memory.note(handle, bytes) {
         shared.metrics.evicted.add(shared.sessions.dismiss_largest(&shared.client_memory));
     }
 }

@@ -1,7 +1,9 @@
 //! From the encoder to the client: what is ready to send, and what goes out unasked.
 
-use super::reply::{Encoder, Protocol};
-use super::resp;
+use super::{
+    reply::{Encoder, Protocol},
+    resp,
+};
 
 impl Encoder {
     /// Tells the client something it did not ask for. Goes ahead of a reply that is not finished.

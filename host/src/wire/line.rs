@@ -1,7 +1,6 @@
 //! A plain line as words, quoted as in a shell.
 
-use super::request::Span;
-use super::request_error::RequestError;
+use super::{request::Span, request_error::RequestError};
 use memchr::memchr;
 
 /// What a byte outside quotes means to a line.

@@ -18,9 +18,9 @@ mod request;
 mod request_error;
 mod resp;
 
-pub use reply::{Encoder, Finished, Protocol};
-pub use request::{Framing, Limits, Parsed, Parser, RequestView};
-pub use request_error::RequestError;
+pub use self::reply::{Encoder, Finished, Protocol};
+pub use self::request::{Framing, Limits, Parsed, Parser, RequestView};
+pub use self::request_error::RequestError;
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,10 @@
 //! Replies as bytes.
 
-use super::nesting::{Joint, Nesting};
-use super::outgoing::Outgoing;
-use super::{plain, resp};
+use super::{
+    nesting::{Joint, Nesting},
+    outgoing::Outgoing,
+    plain, resp,
+};
 
 /// How a session wants its replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

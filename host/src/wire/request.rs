@@ -1,8 +1,6 @@
 //! One request at the front of the received bytes.
 
-use super::length::Length;
-use super::line;
-use super::request_error::RequestError;
+use super::{length::Length, line, request_error::RequestError};
 use memchr::memchr;
 pub(super) use plugin_api::abi::Span;
 

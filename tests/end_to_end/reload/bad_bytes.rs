@@ -80,7 +80,7 @@ const ABORTED: &str = CRASHED;
 #[cfg(windows)]
 const ABORTED: &str =
     "it ended the process that probed it: it exited with status 3 before it was judged";
-const BAD_VERDICT: &str = "its probe left a verdict that cannot be one: ";
+const BAD_REPORT: &str = "its probe left a report that cannot be one: ";
 const NO_PLUGIN: &[&str] = &["it exports no plugin: it needs plugin_api's `plugin!`"];
 
 const fn bad(what: fn() -> What, why: &'static [&'static str]) -> Bad {
@@ -101,11 +101,11 @@ fn constructor(code: &str) -> What {
     c(&format!("__attribute__((constructor)) static void run(void) {{ {code} }}"))
 }
 
-/// A library that leaves a verdict of its own and ends the process that probes it. What C and Rust
+/// A library that leaves a report of its own and ends the process that probes it. What C and Rust
 /// write in quotes is the same for this.
-fn forged(verdict: &str) -> What {
+fn forged(report: &str) -> What {
     constructor(&format!(
-        "char *text = {verdict:?}; if (write(creat(\"verdict.json\", 0600), text, strlen(text))) {{}} \
+        "char *text = {report:?}; if (write(creat(\"report.json\", 0600), text, strlen(text))) {{}} \
          _exit(0);"
     ))
 }
@@ -223,16 +223,14 @@ pub(super) const FORGES_A_NAME: Bad = bad(
     &["its name '../elsewhere' is illegal: a plugin's name is 1 to 64 of "],
 );
 pub(super) const FORGES_THE_HOSTS_WORD: Bad =
-    bad(|| forged(r#"{"Err":"Stopping"}"#), &[BAD_VERDICT]);
+    bad(|| forged(r#"{"Err":"Stopping"}"#), &[BAD_REPORT]);
 pub(super) const FORGES_A_PIPE: Bad =
-    bad(|| constructor("mkfifo(\"verdict.json\", 0600); _exit(0);"), &[BAD_VERDICT]);
-pub(super) const FORGES_WITHOUT_END: Bad = bad(
-    || constructor("if (symlink(\"/dev/zero\", \"verdict.json\")) {} _exit(0);"),
-    &[BAD_VERDICT],
-);
+    bad(|| constructor("mkfifo(\"report.json\", 0600); _exit(0);"), &[BAD_REPORT]);
+pub(super) const FORGES_WITHOUT_END: Bad =
+    bad(|| constructor("if (symlink(\"/dev/zero\", \"report.json\")) {} _exit(0);"), &[BAD_REPORT]);
 pub(super) const FORGES_A_TERABYTE: Bad = bad(
-    || constructor("if (ftruncate64(creat(\"verdict.json\", 0600), 1LL << 40)) {} _exit(0);"),
-    &[BAD_VERDICT],
+    || constructor("if (ftruncate64(creat(\"report.json\", 0600), 1LL << 40)) {} _exit(0);"),
+    &[BAD_REPORT],
 );
 pub(super) const CREATE_FAILS: Bad =
     bad(|| package("create-fails"), &["its `create` failed: the moon is not full"]);

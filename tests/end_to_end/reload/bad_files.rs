@@ -114,7 +114,7 @@ bad_files_in_c! {
     #[cfg(unix)]
     a_constructor_that_forges_a_pipe: FORGES_A_PIPE;
     #[cfg(unix)]
-    a_constructor_that_forges_a_verdict_without_end: FORGES_WITHOUT_END;
+    a_constructor_that_forges_a_report_without_end: FORGES_WITHOUT_END;
     a_constructor_that_forges_a_terabyte: FORGES_A_TERABYTE;
 }
 
@@ -125,8 +125,8 @@ mod a_command_of_another_plugin {
 
 /// A host that is as patient as it has to be with this file.
 fn setup(bad: &Bad) -> Setup {
-    let patience = if bad.hangs { "2" } else { "60" };
-    Setup::new().flags(&["--probe-timeout", patience])
+    let timeout = if bad.hangs { "2" } else { "60" };
+    Setup::new().flags(&["--probe-timeout", timeout])
 }
 
 /// Returns the command that starts a host for this file; no words for the host itself.
@@ -228,8 +228,8 @@ fn by_check(bad: &Bad) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(name());
     what.put(&file);
-    let patience = if bad.hangs { "2" } else { "60" };
-    let arguments = ["check", file.to_str().unwrap(), "--probe-timeout", patience];
+    let timeout = if bad.hangs { "2" } else { "60" };
+    let arguments = ["check", file.to_str().unwrap(), "--probe-timeout", timeout];
     let ended = run_host_by(starter(&what), &arguments);
     assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
     let said = format!("host: {} would be refused: ", file.display());

@@ -11,7 +11,7 @@ use dropin_tests::{Host, LIMIT, Lines, Resp, files, resp::encode, wait_until};
 use super::{host_with, replace};
 
 /// How long after a swap a batch certainly goes on with the old code. The host gives it a second.
-const PATIENCE: Duration = Duration::from_millis(700);
+const TIMEOUT: Duration = Duration::from_millis(700);
 
 /// How often a test is tried again where the machine was too slow for that.
 const TRIES: usize = 20;
@@ -53,11 +53,11 @@ fn answers_over_a_swap(host: &Host, first: &str, holder: &str) -> Vec<String> {
         });
         fs::write(&gate, "").unwrap();
         let answers: Vec<_> = (0..51).map(|_| client.frame().as_str().to_owned()).collect();
-        if swapped.elapsed() < PATIENCE {
+        if swapped.elapsed() < TIMEOUT {
             return answers[1..].iter().map(|text| text[..3].to_owned()).collect();
         }
     }
-    panic!("the machine never answers within {PATIENCE:?} of a swap");
+    panic!("the machine never answers within {TIMEOUT:?} of a swap");
 }
 
 #[test]

@@ -14,9 +14,9 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use tempfile::tempdir;
 
 /// The socket on which systemd is told.
-struct Told(UnixDatagram);
+struct NotifySocket(UnixDatagram);
 
-impl Told {
+impl NotifySocket {
     fn at(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -46,7 +46,7 @@ impl Told {
 fn systemd_is_told_of_the_start_the_state_the_pulse_and_the_end() {
     let folder = tempdir().unwrap();
     let socket = folder.path().join("notify");
-    let told = Told::at(&socket);
+    let told = NotifySocket::at(&socket);
     let mut host = Setup::new()
         .plugins(&["text", "store"])
         .variable("NOTIFY_SOCKET", socket.to_str().unwrap())
@@ -72,7 +72,7 @@ fn systemd_is_told_of_the_start_the_state_the_pulse_and_the_end() {
 fn systemd_is_asked_for_time_while_states_are_saved() {
     let folder = tempdir().unwrap();
     let socket = folder.path().join("notify");
-    let told = Told::at(&socket);
+    let told = NotifySocket::at(&socket);
     let keeper = dropin_tests::reload::marked("keeper", "1 save-hangs");
     let mut host = Setup::new()
         .file(&dropin_tests::built::library_name("keeper"), &keeper)

@@ -18,7 +18,7 @@ use crate::{TaskError, install};
 
 /// A reload or an end that takes longer has failed. The time that the machine itself stood still does
 /// not count: that is no fault of the host.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Between two questions whether a reload is over: what a measured time may be too long by.
 const PAUSE: Duration = Duration::from_micros(200);
@@ -67,8 +67,8 @@ impl Served {
         let port = line.trim_end().rsplit(':').next().and_then(|port| port.parse().ok());
         let port = port.ok_or_else(|| TaskError::Failed("starting the host".into()))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)
-            .and_then(|stream| stream.set_read_timeout(Some(PATIENCE)).map(|()| stream))
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT)
+            .and_then(|stream| stream.set_read_timeout(Some(TIMEOUT)).map(|()| stream))
             .map_err(failed("connect to", &program))?;
         Ok(Self {
             child,
@@ -102,7 +102,7 @@ impl Served {
         let target = self.folder.path().join("plugins").join(file);
         fs::rename(&beside, &target).map_err(failed("install", &target))?;
         while self.generation(plugin)? == before {
-            if waits.left(PATIENCE).is_zero() {
+            if waits.left(TIMEOUT).is_zero() {
                 return Err(TaskError::Failed(format!("reload {} of {plugin}", self.copies)));
             }
             // A client that asks without a pause would be load of its own.
@@ -165,7 +165,7 @@ impl Served {
     pub fn drained(&mut self, plugins: &[&str]) -> Result<(), TaskError> {
         let waits = Stopwatch::start();
         while self.retired(plugins)?.0 > 0 {
-            if waits.left(PATIENCE).is_zero() {
+            if waits.left(TIMEOUT).is_zero() {
                 return Err(TaskError::Failed("draining what was replaced".into()));
             }
             thread::sleep(PAUSE);
@@ -190,7 +190,7 @@ impl Served {
         loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => return Ok(status.code().unwrap_or(-1)),
-                Ok(None) if !waits.left(PATIENCE).is_zero() => {
+                Ok(None) if !waits.left(TIMEOUT).is_zero() => {
                     thread::sleep(Duration::from_millis(5));
                 }
                 _ => return Err(TaskError::Failed("ending the host".into())),
@@ -237,7 +237,7 @@ impl Served {
                 Ok(0) => return Err(TaskError::Failed("the host ended early; its run".into())),
                 Ok(_) => return Ok(line.trim_end().to_owned()),
                 // What was read before stays in the line.
-                Err(error) if is_late(&error) && !waits.left(PATIENCE).is_zero() => {}
+                Err(error) if is_late(&error) && !waits.left(TIMEOUT).is_zero() => {}
                 Err(error) => return Err(failed("read from", Path::new("the host"))(error)),
             }
         }

@@ -8,7 +8,7 @@ use std::{
 
 use crossbeam_channel::Sender;
 
-use crate::{desk::Answer, plugins::shadow::Shadow};
+use crate::{plugin_control::ControlResult, plugins::shadow_copy::Shadow};
 
 /// A library's private copy on its way to be served, and those who wait for what becomes of it.
 pub(super) struct Candidate {
@@ -29,7 +29,7 @@ pub(super) struct Asked {
     /// Does not wait for calls that run.
     pub(super) force: bool,
     /// Operators who wait for the outcome; none where a file has changed.
-    pub(super) replies: Vec<Sender<Answer>>,
+    pub(super) replies: Vec<Sender<ControlResult>>,
     /// A file has changed, too, so that a failure that may pass is tried again.
     pub(super) is_change: bool,
 }
@@ -41,7 +41,7 @@ impl Asked {
     }
 
     /// An operator asks.
-    pub(super) fn by_operator(force: bool, reply: Sender<Answer>) -> Self {
+    pub(super) fn by_operator(force: bool, reply: Sender<ControlResult>) -> Self {
         Self { anew: true, force, replies: vec![reply], is_change: false }
     }
 
@@ -53,7 +53,7 @@ impl Asked {
     }
 
     /// Answers everybody who waits.
-    pub(super) fn answer(&mut self, answer: &Answer) {
+    pub(super) fn answer(&mut self, answer: &ControlResult) {
         for reply in self.replies.drain(..) {
             // Best effort: the session that asked may have ended.
             let _ = reply.send(answer.clone());
@@ -73,7 +73,7 @@ mod tests {
     use crossbeam_channel::unbounded;
 
     use super::*;
-    use crate::desk::Told;
+    use crate::plugin_control::Response;
 
     #[test]
     fn later_request_owes_what_an_earlier_one_owed() {
@@ -87,7 +87,7 @@ mod tests {
             assert!(asked.is_change && asked.anew);
             asked.take_over(Asked::default());
             assert_eq!((asked.force, asked.is_change), (earlier_force || later_force, true));
-            let done = Ok(Told::Done("it is served".into()));
+            let done = Ok(Response::Done("it is served".into()));
             asked.answer(&done);
             asked.answer(&Err("once".into()));
             assert_eq!(replies.try_iter().collect::<Vec<_>>(), [done.clone(), done]);

@@ -7,7 +7,7 @@ use super::{
     drain::Drain,
     file_name,
 };
-use crate::plugins::{handover::NotQuiet, manifest::Manifest, refusal::Refusal};
+use crate::plugins::{handover::NotQuiesced, load_error::Refusal, manifest::Manifest};
 
 /// A change of what a plugin serves.
 pub(super) enum Change {
@@ -40,11 +40,13 @@ impl From<Refusal> for Stopped {
     }
 }
 
-impl From<NotQuiet> for Stopped {
-    fn from(problem: NotQuiet) -> Self {
+impl From<NotQuiesced> for Stopped {
+    fn from(problem: NotQuiesced) -> Self {
         match problem {
-            NotQuiet::Busy(..) => Self::Busy,
-            NotQuiet::Saving => Self::Refused(Refusal::Handover { problem: problem.to_string() }),
+            NotQuiesced::Busy(..) => Self::Busy,
+            NotQuiesced::Saving => {
+                Self::Refused(Refusal::Handover { problem: problem.to_string() })
+            }
         }
     }
 }
@@ -68,7 +70,7 @@ impl Change {
 
 impl Pending {
     /// The `plugin` subcommand that asks for such a change.
-    pub(super) fn order(&self) -> &'static str {
+    pub(super) fn subcommand(&self) -> &'static str {
         match &self.change {
             Change::Replace(candidate, _) if candidate.is_rollback => "rollback",
             Change::Replace(..) => "reload",
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
     use crate::{
         config::PluginTrust,
-        plugins::{admission::Admission, shadow::ShadowDir},
+        plugins::{shadow_copy::ShadowDir, trust_policy::TrustPolicy},
         running_call::RunningCall,
     };
 
@@ -133,7 +135,7 @@ mod tests {
         let trust = PluginTrust { allow_insecure_plugins: true, plugin_key: None };
         // A folder for each: one that is opened anew is emptied, and Windows keeps open files.
         let copies = ShadowDir::open(tempfile::tempdir_in(folder).unwrap().keep()).unwrap();
-        let shadow = Arc::new(copies.copy(&path, &Admission::new(&trust).unwrap()).unwrap());
+        let shadow = Arc::new(copies.copy(&path, &TrustPolicy::new(&trust).unwrap()).unwrap());
         let asked = Asked::by_change(true);
         Candidate { path, shadow, started: Instant::now(), asked, is_rollback }
     }
@@ -154,13 +156,13 @@ mod tests {
         let replace = |is_rollback| {
             pending(Change::Replace(candidate(temp.path(), is_rollback), manifest()), Vec::new())
         };
-        for (mut change, order, file) in [
+        for (mut change, subcommand, file) in [
             (replace(false), "reload", Some("libtext.so")),
             (replace(true), "rollback", Some("libtext.so")),
             (pending(withdraw(true), Vec::new()), "disable", None),
             (pending(withdraw(false), Vec::new()), "disable", None),
         ] {
-            assert_eq!((change.order(), change.change.file().as_deref()), (order, file));
+            assert_eq!((change.subcommand(), change.change.file().as_deref()), (subcommand, file));
             assert_eq!(change.candidate().is_some(), file.is_some());
         }
         assert!(replace(false).describe().starts_with("version 1.2.3 of libtext.so waits since "));

@@ -8,18 +8,21 @@ use std::{
 
 use super::{Manager, Waits, candidate::Asked, file_name};
 use crate::{
-    news::Event,
+    events::EventKind,
     plugins::{
-        configuration::{self, Given, Problem},
+        configuration::{self, AppliedConfig, Problem},
         generation::Generation,
-        refusal::Refusal,
+        load_error::Refusal,
         retired,
     },
 };
 
 impl Manager {
     /// Configures a generation that has not been called yet; `None` where it is not configurable.
-    pub(super) fn configure_first(&self, new: &Arc<Generation>) -> Result<Option<Given>, Refusal> {
+    pub(super) fn configure_first(
+        &self,
+        new: &Arc<Generation>,
+    ) -> Result<Option<AppliedConfig>, Refusal> {
         let name = &new.manifest.name;
         let file = configuration::path_of(&self.shared.config.plugins, name);
         if !new.live().configures() {
@@ -29,13 +32,13 @@ impl Manager {
             return Ok(None);
         }
         let refused = |problem: Problem, there| problem.refusal(name, &file, there);
-        let text = configuration::read(&file, &self.admission);
+        let text = configuration::read(&file, &self.trust_policy);
         let text = text.map_err(|problem| refused(problem, true))?;
         let give_up = || self.shared.shutdown.is_stopping();
-        let given = text.clone().unwrap_or_default();
-        configuration::apply(new, given, &self.patience(&give_up))
+        let values = text.clone().unwrap_or_default();
+        configuration::apply(new, values, &self.deadline(&give_up))
             .map_err(|problem| refused(problem, text.is_some()))?;
-        Ok(Some(Given::now(text.as_deref(), None)))
+        Ok(Some(AppliedConfig::now(text.as_deref(), None)))
     }
 
     /// A plugin's configuration file has changed, or may have.
@@ -44,7 +47,7 @@ impl Manager {
         let waits = |seen: &super::Seen| seen.waits == Waits::ForConfiguration(plugin.to_owned());
         let waiting: Vec<_> = self.files.iter().filter(|(_, seen)| waits(seen)).collect();
         for path in waiting.into_iter().map(|(path, _)| path.clone()).collect::<Vec<_>>() {
-            self.take(&path, Asked::by_change(true));
+            self.load(&path, Asked::by_change(true));
         }
         let slot = self.slots.get(plugin);
         let Some(generation) = slot.and_then(|slot| slot.generation()).cloned() else {
@@ -67,23 +70,27 @@ impl Manager {
     /// values in force.
     fn configure_again(&mut self, generation: &Arc<Generation>, file: &Path) {
         let (started, plugin) = (Instant::now(), generation.manifest.name.as_str());
-        let text = match configuration::read(file, &self.admission) {
+        let text = match configuration::read(file, &self.trust_policy) {
             Ok(text) => text,
             Err(problem) => return self.stay(generation, file, problem, started.elapsed()),
         };
         let content = configuration::content(text.as_deref());
         let Some(slot) = self.slots.get_mut(plugin) else { return };
-        if slot.given.as_ref().is_some_and(|given| given.content == content && !given.open) {
+        if slot
+            .applied_config
+            .as_ref()
+            .is_some_and(|config| config.content == content && !config.open)
+        {
             log::debug!("{} was touched but is the same", file.display());
             return self.retries.forget(file);
         }
         let give_up = || self.shared.shutdown.is_stopping();
-        let given = text.clone().unwrap_or_default();
-        let applied = configuration::apply(generation, given, &self.patience(&give_up));
+        let values = text.clone().unwrap_or_default();
+        let applied = configuration::apply(generation, values, &self.deadline(&give_up));
         if !applied.as_ref().is_err_and(|problem| problem.passing)
             && let Some(slot) = self.slots.get_mut(plugin)
         {
-            slot.given = Some(Given::now(text.as_deref(), applied.as_ref().err()));
+            slot.applied_config = Some(AppliedConfig::now(text.as_deref(), applied.as_ref().err()));
         }
         let took = started.elapsed();
         if let Err(problem) = applied {
@@ -94,9 +101,9 @@ impl Manager {
             Some(_) => "its new configuration is in force",
             None => "it has no configuration any more, the defaults are in force",
         };
-        let mut news = retired::news(generation, Event::Configured, took, detail.into());
-        news.file = file_name(file);
-        self.shared.newsroom.tell(news);
+        let mut event = retired::event(generation, EventKind::Configured, took, detail.into());
+        event.file = file_name(file);
+        self.shared.events.publish(event);
     }
 
     /// Tells that a serving generation keeps its old values.
@@ -121,9 +128,9 @@ impl Manager {
         if let Some(slot) = self.slots.get_mut(&generation.manifest.name) {
             slot.last_failure = Some((detail.clone(), Instant::now()));
         }
-        let mut news = retired::news(generation, Event::Refused, took, detail);
-        news.file = file_name(file);
-        self.shared.newsroom.tell(news);
+        let mut event = retired::event(generation, EventKind::Refused, took, detail);
+        event.file = file_name(file);
+        self.shared.events.publish(event);
     }
 }
 

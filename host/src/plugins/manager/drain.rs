@@ -31,7 +31,7 @@ impl Drain {
     /// Whether the plugin may be paused now: of the calls observed last none is left, and they were
     /// gone within `pause`, so that those that run now will probably be, too. Else it observes
     /// those that `find` returns.
-    pub(super) fn is_over(
+    pub(super) fn is_drained(
         &mut self,
         now: Instant,
         pause: Duration,
@@ -74,10 +74,10 @@ mod tests {
     fn calls_that_end_soon_are_not_looked_for_again() {
         let (now, (call, session)) = (Instant::now(), RunningCall::begun(1));
         let mut drain = Drain::new(vec![call], now);
-        assert!(!drain.is_over(now, PAUSE, none));
+        assert!(!drain.is_drained(now, PAUSE, none));
         assert_eq!(drain.calls().len(), 1);
         session.note_running(0);
-        assert!(drain.is_over(now + PAUSE, PAUSE, none));
+        assert!(drain.is_drained(now + PAUSE, PAUSE, none));
     }
 
     #[test]
@@ -87,11 +87,11 @@ mod tests {
         first.note_running(0);
         now += PAUSE * 2;
         let (call, second) = RunningCall::begun(2);
-        assert!(!drain.is_over(now, PAUSE, || vec![call]));
+        assert!(!drain.is_drained(now, PAUSE, || vec![call]));
         assert!(drain.calls().iter().all(|call| call.to_string().contains("session 2")));
         second.note_running(0);
-        assert!(drain.is_over(now + PAUSE, PAUSE, none), "it was observed only now");
-        assert!(drain.is_over(now + PAUSE * 2, PAUSE, Vec::new), "no other runs");
+        assert!(drain.is_drained(now + PAUSE, PAUSE, none), "it was observed only now");
+        assert!(drain.is_drained(now + PAUSE * 2, PAUSE, Vec::new), "no other runs");
     }
 
     #[test]
@@ -101,9 +101,9 @@ mod tests {
         for _ in 0..10 {
             drain.retry(Vec::new(), now);
             let early = now + wait - Duration::from_millis(1);
-            assert!(!drain.is_over(early, LONGEST, none), "{wait:?}");
+            assert!(!drain.is_drained(early, LONGEST, none), "{wait:?}");
             now += wait;
-            assert!(drain.is_over(now, LONGEST, none), "{wait:?}");
+            assert!(drain.is_drained(now, LONGEST, none), "{wait:?}");
             wait = (wait * 2).min(LONGEST);
         }
         assert_eq!(wait, LONGEST);

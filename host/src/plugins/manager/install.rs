@@ -1,19 +1,18 @@
-//! From a copy that a probe has approved to a swapped table.
+//! From a copy that a probe has approved to a swapped registry.
 
 use std::{sync::Arc, time::Instant};
 
 use super::{Manager, candidate::Candidate, change::Stopped, file_name};
 use crate::{
-    news::Event,
+    events::EventKind,
     plugins::{
-        clashes,
-        configuration::Given,
-        folder,
+        configuration::AppliedConfig,
+        conflicts, folder,
         generation::Generation,
-        handover::Quiet,
+        handover::Quiesced,
+        load_error::Refusal,
         loader,
         manifest::Manifest,
-        refusal::Refusal,
         retired,
         slot::{Serving, Slot},
     },
@@ -26,10 +25,10 @@ struct Takeover {
     /// Another plugin that was served from the same file, and goes in the same step.
     renamed: Option<Arc<Generation>>,
     /// Those of the two that keep state, without running calls.
-    quiet: [Option<Quiet>; 2],
+    quiesced: [Option<Quiesced>; 2],
     state_bytes: Option<u64>,
     /// How the new generation was configured.
-    given: Option<Given>,
+    applied_config: Option<AppliedConfig>,
     paused: Instant,
 }
 
@@ -45,7 +44,7 @@ impl Manager {
                     && folder::is_gone(&plugins.join(&other.file)))
         };
         let served = self.slots.values().filter_map(Slot::generation);
-        clashes::check(manifest, file, plugins, served.filter(|other| !goes(other)))
+        conflicts::check(manifest, file, plugins, served.filter(|other| !goes(other)))
     }
 
     /// Loads what a probe has approved and serves it in place of the generation before.
@@ -85,34 +84,34 @@ impl Manager {
 
     /// Configures a new generation and hands it the state.
     fn take_over(&self, new: &Arc<Generation>, force: bool) -> Result<Takeover, Stopped> {
-        let given = self.configure_first(new)?;
+        let applied_config = self.configure_first(new)?;
         let name = &new.manifest.name;
         let served = |plugin: &str| self.slots.get(plugin)?.generation().cloned();
         let old = served(name);
         let renamed = self.served_from(&new.file).filter(|other| other != name);
         let renamed = renamed.and_then(|other| served(&other));
         let paused = Instant::now();
-        let quiet = [self.quiet(old.as_ref(), force)?, self.quiet(renamed.as_ref(), force)?];
-        let handed = self.hand_over(quiet[0].as_ref(), new).and_then(|state_bytes| {
-            quiet[1].as_ref().map_or(Ok(()), |renamed| self.save(renamed))?;
+        let quiesced = [self.quiesce(old.as_ref(), force)?, self.quiesce(renamed.as_ref(), force)?];
+        let handed = self.hand_over(quiesced[0].as_ref(), new).and_then(|state_bytes| {
+            quiesced[1].as_ref().map_or(Ok(()), |renamed| self.save(renamed))?;
             Ok(state_bytes)
         });
         let state_bytes = handed.map_err(|problem| Refusal::Handover { problem })?;
-        Ok(Takeover { old, renamed, quiet, state_bytes, given, paused })
+        Ok(Takeover { old, renamed, quiesced, state_bytes, applied_config, paused })
     }
 
     /// Publishes a new generation and retires what it takes over from.
     fn swap(&mut self, new: &Arc<Generation>, takeover: Takeover, started: Instant) {
-        let Takeover { old, renamed, quiet, state_bytes, given, paused } = takeover;
+        let Takeover { old, renamed, quiesced, state_bytes, applied_config, paused } = takeover;
         if let Some(renamed) = &renamed {
             self.slots.entry(renamed.manifest.name.clone()).or_default().serving = None;
         }
-        let is_configured = given.as_ref().is_some_and(|given| given.content.is_some());
+        let is_configured = applied_config.as_ref().is_some_and(|config| config.content.is_some());
         let slot = self.slots.entry(new.manifest.name.clone()).or_default();
         slot.file.clone_from(&new.file);
         slot.serving = Some(Serving::new(Arc::clone(new), &self.shared.metrics));
         slot.state_bytes = state_bytes.or(slot.state_bytes);
-        slot.given = given;
+        slot.applied_config = applied_config;
         let withdrawn = slot.withdrawn.take();
         let before =
             old.as_ref().map(|old| (Arc::clone(old.shadow()), old.manifest.clone())).or(withdrawn);
@@ -121,7 +120,7 @@ impl Manager {
             slot.previous = Some(before);
         }
         self.publish();
-        quiet.into_iter().flatten().for_each(Quiet::move_on);
+        quiesced.into_iter().flatten().for_each(Quiesced::retire);
 
         let mut detail = format!("version {}", new.manifest.version);
         if is_configured {
@@ -134,8 +133,8 @@ impl Manager {
                 ", in place of generation {number} ({version}); paused for {paused:.2} ms"
             );
         }
-        let event = if old.is_some() { Event::Swapped } else { Event::Loaded };
-        self.shared.newsroom.tell(retired::news(new, event, started.elapsed(), detail));
+        let kind = if old.is_some() { EventKind::Swapped } else { EventKind::Loaded };
+        self.shared.events.publish(retired::event(new, kind, started.elapsed(), detail));
         self.retired.extend(old.into_iter().chain(renamed));
     }
 }

@@ -1,22 +1,23 @@
-//! The manager: the one thread that loads, replaces and retires plugins, and publishes the table.
+//! The manager: the one thread that loads, replaces and retires plugins, and publishes the
+//! registry.
 //!
-//! Everything that can fail happens before the table is swapped; until then the generation before
-//! serves on, with its state.
+//! Everything that can fail happens before the registry is swapped; until then the generation
+//! before serves on, with its state.
 
+mod admin;
+mod admit;
 mod candidate;
 mod change;
 mod configuration;
 mod drain;
-mod fresh;
 mod install;
-mod orders;
+mod load;
 mod pending;
 mod probes;
 mod state;
-mod take;
 mod withdraw;
 
-pub use state::LAST_UNLOADS;
+pub use self::state::LAST_UNLOADS;
 
 use std::{
     collections::BTreeMap,
@@ -30,14 +31,14 @@ use crossbeam_channel::{Receiver, select};
 
 use self::{candidate::Asked, change::Pending, probes::Probes};
 use super::{
-    admission::Admission, configuration::plugin_of, folder, retired::Retired, retries::Retries,
-    shadow::ShadowDir, slot::Slot, states::States,
+    configuration::plugin_of, folder, retired::Retired, retries::Retries, shadow_copy::ShadowDir,
+    slot::Slot, states::States, trust_policy::TrustPolicy,
 };
 use crate::{
     builtins,
-    desk::{Change, Message},
-    shared::Shared,
-    table::{LiveTable, Table},
+    context::Shared,
+    plugin_control::{Change, Message},
+    registry::{LiveRegistry, Registry},
 };
 
 /// How long the manager waits for a message before it looks at what lingers.
@@ -46,8 +47,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Loads, replaces and retires plugins.
 pub struct Manager {
     shared: Arc<Shared>,
-    table: Arc<LiveTable>,
-    admission: Admission,
+    registry: Arc<LiveRegistry>,
+    trust_policy: TrustPolicy,
     states: States,
     slots: BTreeMap<String, Slot>,
     files: BTreeMap<PathBuf, Seen>,
@@ -56,8 +57,9 @@ pub struct Manager {
     pending: BTreeMap<String, Pending>,
     retired: Retired,
     retries: Retries,
-    /// Tables that sessions may still use. Kept, so that none of their threads has to free them.
-    replaced: Vec<Arc<Table>>,
+    /// Registries that sessions may still use. Kept, so that none of their threads has to free
+    /// them.
+    replaced: Vec<Arc<Registry>>,
     // Last: it removes the folder that the copies of all others lie in.
     shadows: ShadowDir,
 }
@@ -86,8 +88,8 @@ impl Manager {
     /// Where the directory for private copies cannot be made.
     pub fn new(
         shared: Arc<Shared>,
-        table: Arc<LiveTable>,
-        admission: Admission,
+        registry: Arc<LiveRegistry>,
+        trust_policy: TrustPolicy,
     ) -> io::Result<Self> {
         let shadows = ShadowDir::open(shared.state_dir.join("copies"))?;
         let states = States::new(shared.state_dir.join("state"));
@@ -95,8 +97,8 @@ impl Manager {
         let probes = Probes::new(Arc::clone(&shared));
         Ok(Self {
             shared,
-            table,
-            admission,
+            registry,
+            trust_policy,
             shadows,
             states,
             slots,
@@ -113,7 +115,7 @@ impl Manager {
     /// as long as the slowest probe.
     pub fn load_folder(&mut self) {
         self.publish();
-        self.take_folder();
+        self.load_files();
         // In the order of their names, so that each start ends alike where two claim one name.
         let mut probed = BTreeMap::new();
         while self.probes.is_busy() {
@@ -128,7 +130,7 @@ impl Manager {
     }
 
     /// Takes every library in the folder, and tries again later where the folder cannot be read.
-    fn take_folder(&mut self) {
+    fn load_files(&mut self) {
         let folder = self.shared.config.plugins.clone();
         let files = match folder::libraries(&folder) {
             Ok(files) => files,
@@ -151,7 +153,7 @@ impl Manager {
             log::warn!("no plugin in {}; only the host's own commands", folder.display());
         }
         for file in files {
-            self.take(&file, Asked::by_change(false));
+            self.load(&file, Asked::by_change(false));
         }
     }
 
@@ -164,7 +166,9 @@ impl Manager {
             select! {
                 recv(messages) -> message => match message {
                     Ok(Message::Changed(change)) => self.settled(&change),
-                    Ok(Message::Order(order, plugin, reply)) => self.obey(order, &plugin, reply),
+                    Ok(Message::Request(request, plugin, reply)) => {
+                        self.handle(request, &plugin, reply);
+                    }
                     Ok(Message::End { unload }) => {
                         self.probes.end();
                         // Those who asked are told that the host is ending.
@@ -188,14 +192,14 @@ impl Manager {
         match (plugin_of(path), change) {
             // Whether it is there is for the reading to find out.
             (Some(plugin), _) => self.reconfigure(plugin, path),
-            (None, Change::Ready(_)) => self.take(path, Asked::by_change(false)),
+            (None, Change::Ready(_)) => self.load(path, Asked::by_change(false)),
             (None, Change::Gone(_)) => self.gone(path),
         }
     }
 
     fn tick(&mut self) {
         self.shadows.tidy();
-        self.replaced.retain(|table| Arc::strong_count(table) > 1);
+        self.replaced.retain(|registry| Arc::strong_count(registry) > 1);
         if self.shared.shutdown.is_stopping() {
             // Those who asked are told so.
             self.pending.clear();
@@ -203,7 +207,7 @@ impl Manager {
         self.advance_all();
         for path in self.retries.due(Instant::now()) {
             if path == self.shared.config.plugins {
-                self.take_folder();
+                self.load_files();
                 continue;
             }
             match path.try_exists() {
@@ -212,7 +216,7 @@ impl Manager {
                 Err(_) => self.retries.later(&path, Instant::now()),
             }
         }
-        for over in self.retired.tick(Instant::now(), &self.shared.newsroom) {
+        for over in self.retired.tick(Instant::now(), &self.shared.events) {
             if let Some(slot) = self.slots.get_mut(&over.manifest.name) {
                 slot.counted.0 += over.calls();
                 slot.counted.1 += over.errors();
@@ -238,7 +242,7 @@ impl Manager {
             commands.extend(serving.commands.iter().cloned());
             plugins.push(serving.generation.facts());
         }
-        self.replaced.push(self.table.swap(Arc::new(Table::new(commands, plugins))));
+        self.replaced.push(self.registry.swap(Arc::new(Registry::new(commands, plugins))));
         self.shared.metrics.tidy();
     }
 }

@@ -14,11 +14,11 @@ use super::{
     change::{Change, Pending, Stopped},
     drain::Drain,
     file_name,
-    take::Refused,
+    load::Refused,
 };
 use crate::{
-    desk::{Answer, Told},
-    plugins::{folder, refusal::Refusal, retired, slot::Slot},
+    plugin_control::{ControlResult, Response},
+    plugins::{folder, load_error::Refusal, retired, slot::Slot},
     running_call::RunningCall,
 };
 
@@ -70,7 +70,7 @@ impl Manager {
         let file = pending.change.file();
         let find = || self.calls_in_the_way(plugin, file.as_deref());
         let pause = self.shared.config.handover_pause;
-        if !pending.change.asked().force && !pending.drain.is_over(now, pause, find) {
+        if !pending.change.asked().force && !pending.drain.is_drained(now, pause, find) {
             self.tell_waiting(plugin, &mut pending, now);
             self.pending.insert(plugin.to_owned(), pending);
             return;
@@ -126,7 +126,7 @@ impl Manager {
                 asked.answer(&Err(problem));
             }
             (Change::Withdraw { mut asked, .. }, None) => {
-                asked.answer(&Ok(Told::Done(format!("plugin '{plugin}' is disabled"))));
+                asked.answer(&Ok(Response::Done(format!("plugin '{plugin}' is disabled"))));
             }
         }
     }
@@ -138,11 +138,11 @@ impl Manager {
             return;
         }
         pending.is_told = true;
-        let (what, order) = (pending.describe(), pending.order());
-        log::warn!("plugin {plugin}: {what}; `plugin {order} {plugin} force` does not wait");
+        let (what, subcommand) = (pending.describe(), pending.subcommand());
+        log::warn!("plugin {plugin}: {what}; `plugin {subcommand} {plugin} force` does not wait");
         let answer = format!(
-            "plugin '{plugin}': {what}, and is made then; 'plugin {order} {plugin} force' makes it \
-             now, without what such calls change from then on"
+            "plugin '{plugin}': {what}, and is made then; 'plugin {subcommand} {plugin} force' \
+             makes it now, without what such calls change from then on"
         );
         pending.change.asked().answer(&Err(answer));
     }
@@ -167,10 +167,12 @@ impl Manager {
     pub(super) fn force(
         &mut self,
         plugin: &str,
-        order: &str,
-        reply: Sender<Answer>,
-    ) -> Option<Sender<Answer>> {
-        let Some(pending) = self.pending.get_mut(plugin).filter(|one| one.order() == order) else {
+        subcommand: &str,
+        reply: Sender<ControlResult>,
+    ) -> Option<Sender<ControlResult>> {
+        let Some(pending) =
+            self.pending.get_mut(plugin).filter(|one| one.subcommand() == subcommand)
+        else {
             return Some(reply);
         };
         let asked = pending.change.asked();

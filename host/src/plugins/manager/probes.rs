@@ -15,8 +15,8 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::candidate::Candidate;
 use crate::{
-    plugins::{loader, manifest::Manifest, refusal::Refusal},
-    shared::Shared,
+    context::Shared,
+    plugins::{load_error::Refusal, loader, manifest::Manifest},
 };
 
 /// The most probes at once. Each is a process; a library that hangs keeps one for

@@ -13,11 +13,10 @@ use std::{
 
 use super::Manager;
 use crate::plugins::{
+    deadline::Deadline,
     generation::Generation,
-    handover::{self, NotQuiet, Quiet},
-    parallel,
-    patience::Patience,
-    retired,
+    handover::{self, NotQuiesced, Quiesced},
+    parallel, retired,
     saves::{Saves, Stage},
 };
 
@@ -39,30 +38,30 @@ const RESTORED_PER_SECOND: u64 = 8 << 20;
 
 impl Manager {
     /// A generation that keeps state, without running calls; `None` for one that keeps none.
-    pub(super) fn quiet(
+    pub(super) fn quiesce(
         &self,
         generation: Option<&Arc<Generation>>,
         force: bool,
-    ) -> Result<Option<Quiet>, NotQuiet> {
+    ) -> Result<Option<Quiesced>, NotQuiesced> {
         let Some(generation) = generation.filter(|one| one.live().saves()) else {
             return Ok(None);
         };
         let give_up = || self.shared.shutdown.is_stopping();
-        let pause = Patience { time: self.shared.config.handover_pause, give_up: &give_up };
-        let quiet = if force { Quiet::force } else { Quiet::keep };
-        quiet(generation, &pause).map(Some)
+        let pause = Deadline { time: self.shared.config.handover_pause, give_up: &give_up };
+        let quiesced = if force { Quiesced::force } else { Quiesced::begin };
+        quiesced(generation, &pause).map(Some)
     }
 
     /// State, from the generation before, or else from the disk. Returns its size in bytes.
     pub(super) fn hand_over(
         &self,
-        old: Option<&Quiet>,
+        old: Option<&Quiesced>,
         new: &Arc<Generation>,
     ) -> Result<Option<u64>, String> {
         let (name, give_up) = (&new.manifest.name, || self.shared.shutdown.is_stopping());
-        let patience = self.patience(&give_up);
+        let deadline = self.deadline(&give_up);
         let state = match old {
-            Some(old) => old.save(&patience)?,
+            Some(old) => old.save(&deadline)?,
             None if new.live().saves() => {
                 self.states.load(name).map_err(|error| error.to_string())?
             }
@@ -74,11 +73,11 @@ impl Manager {
             log::warn!("plugin {name}: the new version keeps no state; the old state is on disk");
             self.keep_state(name, state)?;
         } else if old.is_some() {
-            handover::restore(new, state, &patience)?;
+            handover::restore(new, state, &deadline)?;
         } else {
             // Nobody's calls wait for it.
             let more = Duration::from_secs(size / RESTORED_PER_SECOND);
-            let longer = Patience { time: patience.time + more, ..patience };
+            let longer = Deadline { time: deadline.time + more, ..deadline };
             handover::restore(new, state, &longer).map_err(|problem| {
                 let file = self.states.file(name);
                 let file = file.display();
@@ -89,10 +88,10 @@ impl Manager {
     }
 
     /// Writes the state of a generation to the disk.
-    pub(super) fn save(&self, quiet: &Quiet) -> Result<(), String> {
+    pub(super) fn save(&self, quiesced: &Quiesced) -> Result<(), String> {
         let give_up = || self.shared.shutdown.is_stopping();
-        match quiet.save(&self.patience(&give_up))? {
-            Some(state) => self.keep_state(&quiet.generation().manifest.name, state),
+        match quiesced.save(&self.deadline(&give_up))? {
+            Some(state) => self.keep_state(&quiesced.generation().manifest.name, state),
             None => Ok(()),
         }
     }
@@ -120,12 +119,12 @@ impl Manager {
             }
             shutdown.is_saving_over()
         };
-        let patience = Patience { time, give_up: &give_up };
-        self.states.keep(plugin, state, &patience)
+        let deadline = Deadline { time, give_up: &give_up };
+        self.states.keep(plugin, state, &deadline)
     }
 
-    pub(super) fn patience<'a>(&self, give_up: &'a dyn Fn() -> bool) -> Patience<'a> {
-        Patience { time: self.shared.config.handover_timeout, give_up }
+    pub(super) fn deadline<'a>(&self, give_up: &'a dyn Fn() -> bool) -> Deadline<'a> {
+        Deadline { time: self.shared.config.handover_timeout, give_up }
     }
 
     /// How far the saving of each state is.
@@ -184,19 +183,20 @@ impl Manager {
         let saves = self.states.saves();
         saves.note(name, Stage::Save);
         let give_up = || self.shared.shutdown.is_saving_over();
-        let quiet = Quiet::keep(generation, &Patience { time: LAST_CALLS, give_up: &give_up });
-        if let Err(problem) = &quiet {
+        let quiesced =
+            Quiesced::begin(generation, &Deadline { time: LAST_CALLS, give_up: &give_up });
+        if let Err(problem) = &quiesced {
             log::warn!("plugin {name}: saved while in use: {problem}");
         }
-        let patience = Patience { time: self.save_timeout(), give_up: &give_up };
-        let saved = handover::save_last(generation, &patience);
+        let deadline = Deadline { time: self.save_timeout(), give_up: &give_up };
+        let saved = handover::save_last(generation, &deadline);
         let kept = saved.and_then(|state| match state {
             Some(state) => self.write_state(name, state, self.save_timeout()),
             None => Ok(()),
         });
-        if let (Ok(()), Ok(quiet)) = (&kept, quiet) {
+        if let (Ok(()), Ok(quiesced)) = (&kept, quiesced) {
             // What a call would change from now on would be acknowledged and lost.
-            quiet.leave_closed();
+            quiesced.leave_closed();
         }
         if let Err(problem) = &kept {
             // Not looked at: the disk may hang.

@@ -13,8 +13,8 @@ use super::{
     file_name,
 };
 use crate::{
-    news::Event,
-    plugins::{handover::Quiet, refusal::Refusal, retired, slot::Slot},
+    events::EventKind,
+    plugins::{handover::Quiesced, load_error::Refusal, retired, slot::Slot},
 };
 
 /// How long a file that is gone is waited for, at the most, while others are probed: one of them may
@@ -61,7 +61,7 @@ impl Manager {
         self.retries.later(&path, Instant::now());
     }
 
-    /// Saves a plugin's state and takes its commands out of the table.
+    /// Saves a plugin's state and takes its commands out of the registry.
     pub(super) fn withdraw(
         &mut self,
         plugin: &str,
@@ -71,8 +71,8 @@ impl Manager {
         let started = Instant::now();
         let old = self.slots.get(plugin).and_then(Slot::generation).cloned();
         if let Some(old) = old {
-            let quiet = self.quiet(Some(&old), force)?;
-            let saved = quiet.as_ref().map_or(Ok(()), |quiet| self.save(quiet));
+            let quiesced = self.quiesce(Some(&old), force)?;
+            let saved = quiesced.as_ref().map_or(Ok(()), |quiesced| self.save(quiesced));
             saved.map_err(|problem| Refusal::Handover { problem })?;
             if let Some(slot) = self.slots.get_mut(plugin) {
                 slot.serving = None;
@@ -81,9 +81,10 @@ impl Manager {
                 slot.withdrawn = Some((Arc::clone(old.shadow()), old.manifest.clone()));
             }
             self.publish();
-            quiet.into_iter().for_each(Quiet::move_on);
-            let news = retired::news(&old, Event::Withdrawn, started.elapsed(), String::new());
-            self.shared.newsroom.tell(news);
+            quiesced.into_iter().for_each(Quiesced::retire);
+            let event =
+                retired::event(&old, EventKind::Withdrawn, started.elapsed(), String::new());
+            self.shared.events.publish(event);
             self.retired.add(old);
         }
         if let Some(slot) = self.slots.get_mut(plugin).filter(|_| disable) {

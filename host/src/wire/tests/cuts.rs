@@ -1,7 +1,7 @@
 //! Properties of the parser: it survives everything, and reads do not matter.
 
-use super::super::{Framing, Limits, Parser};
 use super::{LIMITS, Outcome, feed, request};
+use crate::wire::{Framing, Limits, Parser};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use redis_protocol::resp2::encode;

@@ -1,6 +1,6 @@
 //! Notices, pushes, and sending.
 
-use super::super::{Encoder, Protocol};
+use crate::wire::{Encoder, Protocol};
 use Protocol::{Lines, Resp2, Resp3};
 
 #[test]

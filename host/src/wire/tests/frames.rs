@@ -1,6 +1,6 @@
 //! Properties of the encoder: each reply is one frame, and the frame that was meant.
 
-use super::super::{Encoder, Finished, Protocol};
+use crate::wire::{Encoder, Finished, Protocol};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use redis_protocol::{resp2, resp3};

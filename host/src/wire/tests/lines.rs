@@ -1,7 +1,7 @@
 //! Plain lines.
 
-use super::super::{Framing, Parsed, Parser, RequestError};
 use super::{LIMITS, Outcome, feed, message, outcomes, request};
+use crate::wire::{Framing, Parsed, Parser, RequestError};
 
 const LINE: Framing = Framing::Line;
 

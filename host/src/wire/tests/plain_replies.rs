@@ -1,7 +1,7 @@
 //! Replies for people.
 
-use super::super::{Encoder, Finished, Protocol};
 use super::replies::reply;
+use crate::wire::{Encoder, Finished, Protocol};
 
 fn says(expected: &str, write: impl FnOnce(&mut Encoder)) {
     assert_eq!(reply(Protocol::Lines, write), (expected.to_owned(), Finished::Ok));

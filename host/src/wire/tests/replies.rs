@@ -1,6 +1,6 @@
 //! RESP replies, and what holds for replies of every kind.
 
-use super::super::{Encoder, Finished, Protocol};
+use crate::wire::{Encoder, Finished, Protocol};
 use Protocol::{Lines, Resp2, Resp3};
 
 /// The bytes of one reply, and how it ended.

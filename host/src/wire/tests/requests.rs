@@ -1,7 +1,7 @@
 //! RESP requests.
 
-use super::super::{Framing, Limits, Parsed, Parser, RequestError};
 use super::{LIMITS, Outcome, feed, message, outcomes, request};
+use crate::wire::{Framing, Limits, Parsed, Parser, RequestError};
 
 const RESP: Framing = Framing::Resp;
 

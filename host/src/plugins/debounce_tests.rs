@@ -1,0 +1,193 @@
+use super::*;
+
+const STILL: Duration = Duration::from_millis(500);
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(name)
+}
+
+fn ready(name: &str) -> Vec<Change> {
+    vec![Change::Ready(path(name))]
+}
+
+fn stamp(version: u64) -> FileStamp {
+    FileStamp { file: (1, version, 0), ..FileStamp::default() }
+}
+
+#[test]
+fn a_file_is_ready_when_its_writer_closes_it_and_not_before() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    for tick in 0..10 {
+        debouncer.note(FsEvent::Writing(path("a")), now + STILL * tick);
+        debouncer.scan(vec![(path("a"), stamp(7))], now + STILL * tick);
+        assert_eq!(debouncer.due(now + STILL * tick), []);
+    }
+    debouncer.note(FsEvent::Touched(path("a"), None), now + STILL * 10);
+    assert_eq!(debouncer.due(now + STILL * 10), []);
+    debouncer.note(FsEvent::Complete(path("a"), None), now + STILL * 10);
+    assert_eq!(debouncer.due(now + STILL * 10), ready("a"));
+}
+
+#[test]
+fn without_events_a_file_is_ready_when_it_has_stopped_changing() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    for tick in 0..5 {
+        debouncer.scan(vec![(path("a"), stamp(u64::from(tick)))], now + STILL * tick);
+        assert_eq!(debouncer.due(now + STILL * tick), []);
+    }
+    debouncer.scan(vec![(path("a"), stamp(4))], now + STILL * 5);
+    assert_eq!(debouncer.due(now + STILL * 5), ready("a"));
+    debouncer.scan(vec![(path("a"), stamp(4))], now + STILL * 9);
+    assert_eq!(debouncer.due(now + STILL * 9), [], "once is enough");
+}
+
+#[test]
+fn a_file_that_comes_back_at_once_was_never_gone() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    debouncer.note(FsEvent::Vanished(path("a")), now);
+    assert_eq!(debouncer.due(now + GONE / 2), []);
+    debouncer.note(FsEvent::Writing(path("a")), now + GONE / 2);
+    assert_eq!(debouncer.due(now + GONE * 9), []);
+    debouncer.note(FsEvent::Complete(path("a"), None), now + GONE * 9);
+    assert_eq!(debouncer.due(now + GONE * 9), ready("a"));
+}
+
+#[test]
+fn a_file_that_stays_away_is_gone() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    debouncer.note(FsEvent::Vanished(path("a")), now);
+    assert_eq!(debouncer.next_due(), Some(now + GONE));
+    assert_eq!(debouncer.due(now + GONE), [Change::Gone(path("a"))]);
+    assert_eq!(debouncer.due(now + GONE * 2), []);
+    assert_eq!(debouncer.next_due(), None);
+}
+
+#[test]
+fn a_scan_notices_what_no_event_told() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    let both = vec![(path("a"), stamp(1)), (path("b"), stamp(1))];
+    debouncer.scan(both.clone(), now);
+    debouncer.scan(both, now + STILL);
+    assert_eq!(debouncer.due(now + STILL).len(), 2);
+    debouncer.scan(vec![(path("b"), stamp(1))], now + STILL * 2);
+    assert_eq!(debouncer.due(now + STILL * 2 + GONE), [Change::Gone(path("a"))]);
+}
+
+#[test]
+fn a_writer_takes_back_that_a_file_was_ready_and_nothing_is_due_meanwhile() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    debouncer.scan(vec![(path("a"), stamp(1))], now);
+    debouncer.note(FsEvent::Complete(path("a"), None), now);
+    debouncer.note(FsEvent::Writing(path("a")), now);
+    debouncer.scan(vec![(path("a"), stamp(2))], now + STILL);
+    assert_eq!(debouncer.due(now + STILL), []);
+    assert_eq!(debouncer.next_due(), Some(now + SILENT));
+}
+
+#[test]
+fn a_file_without_events_of_its_writer_settles() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    debouncer.note(FsEvent::Complete(path("a.toml"), Some(stamp(1))), now);
+    assert_eq!(debouncer.due(now), ready("a.toml"));
+    debouncer.note(FsEvent::Writing(path("a.toml")), now);
+    assert_eq!(debouncer.next_scan(), Some(now + SILENT), "it is looked at in time");
+    debouncer.scan(vec![(path("a.toml"), stamp(0))], now + SILENT);
+    assert_eq!(debouncer.due(now + SILENT), []);
+    assert_eq!(debouncer.next_scan(), Some(now + SILENT + STILL));
+    debouncer.scan(vec![(path("a.toml"), stamp(0))], now + SILENT + STILL);
+    assert_eq!(debouncer.due(now + SILENT + STILL), ready("a.toml"));
+    assert_eq!(debouncer.next_due(), None);
+}
+
+#[test]
+fn a_write_that_changes_nothing_is_not_told() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    debouncer.note(FsEvent::Complete(path("a"), Some(stamp(1))), now);
+    assert_eq!(debouncer.due(now), ready("a"));
+    debouncer.note(FsEvent::Writing(path("a")), now);
+    debouncer.scan(vec![(path("a"), stamp(1))], now + SILENT);
+    assert_eq!((debouncer.due(now + SILENT), debouncer.next_due()), (vec![], None));
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_loses_no_file() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    for file in ["a", "b"] {
+        debouncer.note(FsEvent::Complete(path(file), Some(stamp(1))), now);
+    }
+    assert_eq!(debouncer.due(now).len(), 2);
+    debouncer.note(FsEvent::Vanished(path("b")), now);
+    debouncer.note(FsEvent::Writing(path("c")), now);
+    for tick in 1..10 {
+        debouncer.scan_failed(now + STILL * tick);
+        assert_eq!(debouncer.due(now + STILL * tick), []);
+        let next = debouncer.next_due();
+        assert!(next.is_none_or(|next| next > now + STILL * tick), "nothing is overdue");
+    }
+    let well = now + STILL * 10;
+    debouncer.scan(vec![(path("a"), stamp(1))], well);
+    debouncer.scan(vec![(path("a"), stamp(1))], well + STILL);
+    let told = debouncer.due(well + STILL);
+    assert_eq!(told, [ready("a"), vec![Change::Gone(path("b"))]].concat());
+}
+
+#[test]
+fn a_file_with_an_error_is_not_gone() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    debouncer.note(FsEvent::Complete(path("a"), Some(stamp(1))), now);
+    assert_eq!(debouncer.due(now), ready("a"));
+    for tick in 1..10 {
+        let unknown = Listing { files: Vec::new(), unknown: vec![path("a")] };
+        debouncer.scan(unknown, now + STILL * tick);
+        assert_eq!(debouncer.due(now + STILL * tick), []);
+        assert_eq!(debouncer.next_due(), None);
+    }
+    for tick in 10..12 {
+        debouncer.scan(vec![(path("a"), stamp(1))], now + STILL * tick);
+    }
+    assert_eq!(debouncer.due(now + STILL * 11), ready("a"), "it may have changed meanwhile");
+    debouncer.scan(Listing::default(), now + STILL * 12);
+    assert_eq!(debouncer.due(now + STILL * 13), [Change::Gone(path("a"))]);
+}
+
+#[test]
+fn a_name_without_a_writer_is_ready_when_it_is_still() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    debouncer.note(FsEvent::Created(path("a")), now);
+    debouncer.scan(vec![(path("a"), stamp(0))], now);
+    debouncer.scan(vec![(path("a"), stamp(0))], now + STILL);
+    assert_eq!(debouncer.due(now + STILL), [], "an empty file is not");
+    debouncer.scan(vec![(path("a"), stamp(1))], now + STILL * 2);
+    debouncer.scan(vec![(path("a"), stamp(1))], now + STILL * 3);
+    assert_eq!(debouncer.due(now + STILL * 3), ready("a"));
+}
+
+#[test]
+fn an_empty_configuration_is_one_when_it_is_still() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    debouncer.scan(vec![(path("a.toml"), stamp(0))], now);
+    assert_eq!(debouncer.due(now), []);
+    debouncer.scan(vec![(path("a.toml"), stamp(0))], now + STILL);
+    assert_eq!(debouncer.due(now + STILL), ready("a.toml"));
+}
+
+#[test]
+fn what_an_event_told_a_scan_does_not_tell_again() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    debouncer.note(FsEvent::Complete(path("a"), Some(stamp(1))), now);
+    assert_eq!(debouncer.due(now), ready("a"));
+    for (tick, version, told) in [(1, 1, false), (2, 1, false), (3, 2, false), (4, 2, true)] {
+        debouncer.scan(vec![(path("a"), stamp(version))], now + STILL * tick);
+        assert_eq!(debouncer.due(now + STILL * tick) == ready("a"), told, "{tick}");
+    }
+}
+
+#[test]
+fn after_lost_events_a_scan_decides() {
+    let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
+    debouncer.note(FsEvent::Writing(path("a")), now);
+    debouncer.note(FsEvent::Lost, now);
+    debouncer.scan(vec![(path("a"), stamp(1))], now);
+    debouncer.scan(vec![(path("a"), stamp(1))], now + STILL);
+    assert_eq!(debouncer.due(now + STILL), ready("a"));
+}

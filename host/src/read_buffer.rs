@@ -1,0 +1,159 @@
+//! What a client has sent and the session has not answered yet.
+
+use std::io;
+
+/// A session's first buffer: enough for a client that sends one short request at a time. Bytes.
+const FIRST: usize = 1 << 10;
+
+/// What a session keeps while it is idle, at the most. Bytes.
+const SMALL: usize = 4 << 10;
+
+/// Bytes in, requests out at the front. The memory is reused; it grows to what a request needs and
+/// is given back when the session is idle.
+pub struct ReadBuffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// The last read has left no room: with more, it might have been the only one.
+    filled: bool,
+}
+
+impl Default for ReadBuffer {
+    fn default() -> Self {
+        Self { bytes: vec![0; FIRST], start: 0, end: 0, filled: false }
+    }
+}
+
+impl ReadBuffer {
+    /// What has not been consumed.
+    #[must_use]
+    pub fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Whether everything has been consumed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Takes bytes off the front.
+    pub fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Takes everything.
+    pub fn take(&mut self) -> Vec<u8> {
+        let bytes = self.unread().to_vec();
+        self.consume(bytes.len());
+        bytes
+    }
+
+    /// Reads once, into what room there is or can be made. Returns how much was read.
+    ///
+    /// # Errors
+    /// What `read` returns.
+    pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        if self.filled {
+            self.make_room();
+        }
+        let count = read(&mut self.bytes[self.end..])?;
+        self.end += count;
+        self.filled = self.end == self.bytes.len();
+        Ok(count)
+    }
+
+    fn make_room(&mut self) {
+        let needed = self.end - self.start == self.bytes.len();
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if needed || self.bytes.len() < SMALL {
+            self.bytes.resize(self.bytes.len() * 2, 0);
+        }
+    }
+
+    /// Whether it holds more memory than an idle session keeps.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.bytes.len() > SMALL
+    }
+
+    /// Bytes of memory that it takes, what the next read will add included.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let grows = self.filled && self.end - self.start == self.bytes.len();
+        if grows { self.bytes.capacity() * 2 } else { self.bytes.capacity() }
+    }
+
+    /// Gives memory back that an idle session does not need.
+    pub fn shrink(&mut self) {
+        if self.is_empty() && self.bytes.len() > SMALL {
+            self.bytes.truncate(SMALL);
+            self.bytes.shrink_to(SMALL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(buffer: &mut ReadBuffer, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let read = buffer
+                .fill(|room| {
+                    let count = room.len().min(bytes.len());
+                    room[..count].copy_from_slice(&bytes[..count]);
+                    Ok(count)
+                })
+                .unwrap();
+            bytes = &bytes[read..];
+        }
+    }
+
+    #[test]
+    fn bytes_come_out_as_they_went_in_whatever_the_room() {
+        let data: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        let mut buffer = ReadBuffer::default();
+        feed(&mut buffer, &data[..5_000]);
+        assert_eq!(buffer.unread(), &data[..5_000]);
+        buffer.consume(3_000);
+        feed(&mut buffer, &data[5_000..]);
+        assert_eq!(buffer.unread(), &data[3_000..]);
+        buffer.consume(usize::MAX - 100_000);
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn a_batch_that_fills_the_buffer_is_read_at_once_the_next_time() {
+        let mut buffer = ReadBuffer::default();
+        let reads = |buffer: &mut ReadBuffer| {
+            let (mut left, mut reads) = (3000, 0);
+            while left > 0 {
+                left -= buffer.fill(|room| Ok(room.len().min(left))).unwrap();
+                buffer.consume(usize::MAX - 100_000);
+                reads += 1;
+            }
+            reads
+        };
+        assert_eq!([reads(&mut buffer), reads(&mut buffer), reads(&mut buffer)], [2, 2, 1]);
+        assert!(!buffer.is_large(), "that much is kept");
+    }
+
+    #[test]
+    fn an_idle_session_gives_memory_back() {
+        let mut buffer = ReadBuffer::default();
+        feed(&mut buffer, &[7; 1 << 20]);
+        buffer.shrink();
+        assert_eq!(buffer.unread().len(), 1 << 20, "unread bytes stay");
+        assert_eq!(buffer.held(), 2 << 20, "the next read doubles it");
+        buffer.consume(1 << 20);
+        buffer.shrink();
+        assert!(buffer.bytes.capacity() <= 2 * SMALL);
+    }
+}

@@ -1,0 +1,129 @@
+//! One request's answer: one reply, whatever happens.
+
+use std::{sync::Arc, time::Instant};
+
+use crate::{
+    access::identity::{AccessLevel, Identity},
+    builtins,
+    client_handle::ClientHandle,
+    context::Shared,
+    metrics::SessionCounters,
+    progress::Progress,
+    registry::{Answer, Call, Flow, Registry, Target},
+    stream::Transport,
+    wire::{Encoder, Finished, Framing, Protocol, RequestView},
+};
+
+/// Where what comes of a request goes.
+pub(super) struct Outlet<'a> {
+    pub(super) replies: &'a mut Encoder,
+    /// For what a worker tells before it replies.
+    pub(super) transport: &'a mut Transport,
+    pub(super) counters: &'a mut SessionCounters,
+}
+
+/// Answers one request: one reply, whatever happens.
+// It has one caller, whose variables it takes nearly all.
+#[inline(always)]
+pub(super) fn answer(
+    shared: &Shared,
+    session: &ClientHandle,
+    identity: &Identity,
+    registry: &Registry,
+    request: &RequestView<'_>,
+    Outlet { replies, transport, counters }: Outlet<'_>,
+) -> (Answer, Flow) {
+    let found = registry.get(request.name());
+    if !identity.is_unrestricted()
+        && let Some(refusal) = identity.refuse(found.map(|command| command.wanted()))
+    {
+        session.count_command();
+        shared.metrics.denied.count();
+        replies.begin();
+        replies.error(refusal.kind, refusal.message.as_bytes());
+        replies.finish();
+        return (Answer::Written, Flow::Next);
+    }
+    let Some(command) = found else {
+        session.count_command();
+        shared.metrics.unknown.count();
+        replies.begin();
+        let flow = if is_http(request.name()) {
+            replies.error("ERR", b"this is no web server, the connection is closed");
+            shared.turned_away.warn(Instant::now(), || {
+                format!("{} sent an HTTP request, perhaps by order of a web page", session.peer)
+            });
+            Flow::Break
+        } else {
+            builtins::unknown_command(registry, identity, request.name(), replies);
+            Flow::Next
+        };
+        replies.finish();
+        return (Answer::Written, flow);
+    };
+    counters.begin();
+    replies.begin();
+    let count = request.spans.len() - 1;
+    let mut flow = Flow::Next;
+    if count < command.least || count > command.most {
+        builtins::wrong_arity(command, request, replies);
+    } else {
+        let (input, spans) = (request.bytes, request.spans);
+        let progress = Progress::new(transport, &shared.shutdown, replies.protocol());
+        let call = Call { input, spans, session, identity, registry, shared, progress };
+        match &command.target {
+            Target::Worker(worker) => {
+                session.note_running(Arc::as_ptr(command) as usize);
+                let answer = worker.call(&call, replies);
+                session.note_running(0);
+                if answer == Answer::Retired {
+                    return (Answer::Retired, Flow::Next);
+                }
+            }
+            Target::Builtin(builtin) => {
+                if command.access == AccessLevel::Admin {
+                    // So that what tells the counters tells what came before it.
+                    counters.flush();
+                }
+                flow = builtin(&call, replies);
+            }
+        }
+    }
+    session.count_command();
+    let failed = replies.finish() != Finished::Ok;
+    counters.count(&command.series, failed);
+    (Answer::Written, flow)
+}
+
+/// Whether this is how HTTP begins, as in Redis: the body of a request that a web page has a browser
+/// on a trusted machine send must never be taken for commands.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+/// A session that has sent a RESP array gets RESP replies from then on.
+pub(super) fn upgrade_protocol(replies: &mut Encoder, framing: Framing) {
+    if framing == Framing::Resp && replies.protocol() == Protocol::Lines {
+        replies.set_protocol(Protocol::Resp2);
+    }
+}
+
+/// An error that answers no command.
+pub(super) fn refuse(replies: &mut Encoder, write_message: impl FnOnce(&mut Vec<u8>)) {
+    let mut message = Vec::new();
+    write_message(&mut message);
+    replies.begin();
+    replies.error("ERR", &message);
+    replies.finish();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_and_a_header_are_http() {
+        assert!(is_http(b"POST") && is_http(b"Host:"));
+        assert!(!is_http(b"posts") && !is_http(b"host"));
+    }
+}
