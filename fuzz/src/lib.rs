@@ -4,16 +4,17 @@
 //! depends on, with a sanitizer takes minutes. A module that imports another needs it here, too.
 #![allow(dead_code, reason = "the rest of the host uses more of them")]
 
-#[path = "../../host/src/program.rs"]
-mod program;
-#[path = "../../host/src/read_buffer.rs"]
-pub mod read_buffer;
 #[path = "../../host/src/wire/mod.rs"]
 pub mod wire;
 #[path = "../../host/src/access"]
 pub mod access {
     pub mod keys;
     mod pattern;
+}
+
+#[path = "../../host/src/net"]
+pub mod net {
+    pub mod read_buffer;
 }
 
 #[path = "../../host/src/platform"]
@@ -29,11 +30,22 @@ mod platform {
 
 #[path = "../../host/src/plugins"]
 pub mod plugins {
-    mod folder;
     mod load_error;
-    mod manifest;
-    pub mod object_header;
-    mod permissions;
-    pub mod probe_report;
-    mod signature;
+    pub mod files {
+        pub(crate) mod folder;
+        pub mod object_header;
+    }
+    pub mod live {
+        pub(crate) mod manifest;
+        pub mod probe_report;
+    }
+    pub mod trust {
+        pub(crate) mod permissions;
+        pub(crate) mod signature;
+    }
+}
+
+#[path = "../../host/src/util"]
+pub mod util {
+    pub(crate) mod program;
 }

@@ -1,7 +1,7 @@
 //! An HTTP request for the metrics, cut into reads at will: the cuts must not matter.
 #![no_main]
 
-#[path = "../../host/src/metrics_http/request.rs"]
+#[path = "../../host/src/serve/metrics_http/request.rs"]
 mod request;
 
 use libfuzzer_sys::fuzz_target;

@@ -4,7 +4,7 @@
 #![no_main]
 
 use dropin_fuzz::{
-    read_buffer::ReadBuffer,
+    net::read_buffer::ReadBuffer,
     wire::{Framing, Limits, Parsed, Parser, RequestError},
 };
 use libfuzzer_sys::fuzz_target;

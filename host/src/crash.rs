@@ -60,7 +60,10 @@ impl Drop for Watch {
 
 /// Runs a session.
 #[cfg(not(unix))]
-pub fn in_session<R>(_: &crate::client_handle::ClientHandle, run: impl FnOnce() -> R) -> R {
+pub fn in_session<R>(
+    _: &crate::runtime::client_handle::ClientHandle,
+    run: impl FnOnce() -> R,
+) -> R {
     run()
 }
 
@@ -89,7 +92,7 @@ pub fn report_last(state_dir: &Path) {
     }
 }
 
-/// How the log is written, see [`logging`](crate::logging).
+/// How the log is written, see [`logging`](crate::telemetry::logging).
 #[cfg(unix)]
 #[derive(Clone, Copy)]
 enum Form {

@@ -16,14 +16,18 @@ use self::{
 };
 use crate::{
     access::identity::Identity,
-    client_handle::{ClientHandle, Dismissal},
-    context::Shared,
-    events::Topic,
-    metrics::SessionCounters,
+    commands::registry::{Answer, Flow, LiveRegistry},
+    net::{
+        read_buffer::ReadBuffer,
+        stream::{TLS_STARTS, Transport},
+    },
     platform::Waited,
-    read_buffer::ReadBuffer,
-    registry::{Answer, Flow, LiveRegistry},
-    stream::{TLS_STARTS, Transport},
+    runtime::{
+        client_handle::{ClientHandle, Dismissal},
+        context::Shared,
+        events::Topic,
+    },
+    telemetry::metrics::SessionCounters,
     wire::{Encoder, Framing, Parsed, Parser, Protocol},
 };
 

@@ -12,7 +12,7 @@ use dropin_tests::workspace::root;
 /// Imports within the host against the order: who imports what.
 const UPWARDS: [(&str, &str); 1] = [
     // The handler of signals reads the name of the command that its thread runs.
-    ("crash", "registry"),
+    ("crash", "commands"),
 ];
 
 /// Every file of Rust under this folder of the checkout, without tests that have a file of their own.

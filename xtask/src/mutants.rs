@@ -24,7 +24,7 @@ const UNIT_TESTS: [&str; 3] = ["--workspace", "--lib", "--exclude=last-act"];
 
 /// The end-to-end tests that cover a file. The first path that the file's path begins with decides.
 const COVERED_BY: [(&str, &[&str]); 3] = [
-    ("host/src/stream", &["access::tls::", "floods::", "limits::", "sessions::", "vanishing::"]),
+    ("host/src/net", &["access::tls::", "floods::", "limits::", "sessions::", "vanishing::"]),
     (
         "host/src/session",
         &["access::", "command_watch::", "floods::", "limits::", "lines::", "sessions::"],
@@ -295,8 +295,8 @@ mod tests {
     fn the_first_path_chooses_the_tests() {
         let tests = |file: &str| covered_by(&format!("{file}:1:2: replace > with <"));
         assert!(tests("host/src/session/close_reason.rs").contains(&"command_watch::"));
-        assert!(tests("host/src/stream/tls.rs").contains(&"access::tls::"));
-        assert!(tests("host/src/plugins/gate.rs").contains(&"reload::"));
+        assert!(tests("host/src/net/tls.rs").contains(&"access::tls::"));
+        assert!(tests("host/src/plugins/live/gate.rs").contains(&"reload::"));
     }
 
     #[test]

@@ -11,24 +11,25 @@ use std::{
 use clap::Parser as _;
 use dropin_host::{
     access::{certificate::Certificate, identity::Identity, key_file::KeyFile, keyring::Keyring},
-    builtins,
-    client_handle::ClientHandle,
-    client_memory::ClientMemory,
-    clients::Sessions,
-    config::Arguments,
-    context::Shared,
-    log_throttle::{LineBudget, Throttle},
-    metrics::Metrics,
-    plugin_control::PluginControl,
-    plugins::{
-        generation::Generation,
-        host_services::PluginServices,
-        library::{Layout, Library},
-        shadow_copy::ShadowDir,
-        trust_policy::TrustPolicy,
+    commands::{
+        builtins,
+        registry::{Command, Flow, LiveRegistry, Registry, Target},
     },
-    registry::{Command, Flow, LiveRegistry, Registry, Target},
-    shutdown::Shutdown,
+    config::Arguments,
+    plugins::{
+        files::{shadow_copy::ShadowDir, trust_policy::TrustPolicy},
+        live::{
+            generation::Generation,
+            host_services::PluginServices,
+            library::{Layout, Library},
+        },
+    },
+    runtime::{
+        client_handle::ClientHandle, client_memory::ClientMemory, clients::Sessions,
+        context::Shared, plugin_control::PluginControl, shutdown::Shutdown,
+    },
+    telemetry::metrics::Metrics,
+    util::log_throttle::{LineBudget, Throttle},
 };
 use plugin_api::Usage;
 use tempfile::TempDir;

@@ -8,9 +8,11 @@ use std::{
 
 use clap::ValueEnum;
 use dropin_host::{
-    progress::Progress,
-    registry::{Call, Flow, Target},
-    stream::Transport,
+    commands::{
+        progress::Progress,
+        registry::{Call, Flow, Target},
+    },
+    net::stream::Transport,
     wire::{Encoder, Parsed, Parser, Protocol},
 };
 

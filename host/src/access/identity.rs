@@ -6,7 +6,7 @@ use super::{
     keys::{Key, Role},
     trust::{Distance, Trust, distance},
 };
-use crate::program;
+use crate::util::program;
 
 /// Who may run a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::{
     key_file::{KeyFile, KeyFileError},
     keys::{Key, Keys},
 };
-use crate::log_throttle::{NamedThrottle, Throttle};
+use crate::util::log_throttle::{NamedThrottle, Throttle};
 
 /// The keys that are valid now: read without a lock, replaced as a whole.
 pub struct Keyring {

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::pattern;
-use crate::program;
+use crate::util::program;
 
 /// The length of a key in bytes; as text it is twice as many hexadecimal digits.
 const LENGTH: usize = 32;

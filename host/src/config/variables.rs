@@ -2,7 +2,7 @@
 
 use clap::Command;
 
-use crate::nearest::nearest;
+use crate::util::nearest::nearest;
 
 /// How all variables of both programs begin.
 const PREFIX: &str = "DROPIN_";

@@ -29,7 +29,7 @@ use super::{
     line::Line,
     place::{self, Place},
 };
-use crate::registry::Command;
+use crate::commands::registry::Command;
 
 /// The signals that a fault or an abort sends.
 const FATAL: [(c_int, &str); 7] = [

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, ptr};
 
-use crate::client_handle::ClientHandle;
+use crate::runtime::client_handle::ClientHandle;
 
 /// Where a thread is. A pointer is valid while the thread is inside [`within`].
 #[derive(Clone, Copy)]

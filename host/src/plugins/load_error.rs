@@ -4,7 +4,7 @@ use std::{fmt, io, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{permissions::Insecure, signature::BadSignature};
+use super::trust::{permissions::Insecure, signature::BadSignature};
 use crate::platform;
 
 /// Why a library is not taken. It crosses from the probe's process to the host as it is, so it

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     access::identity::{AccessLevel, Identity},
-    builtins,
-    client_handle::ClientHandle,
-    context::Shared,
-    metrics::SessionCounters,
-    progress::Progress,
-    registry::{Answer, Call, Flow, Registry, Target},
-    stream::Transport,
+    commands::{
+        builtins,
+        progress::Progress,
+        registry::{Answer, Call, Flow, Registry, Target},
+    },
+    net::stream::Transport,
+    runtime::{client_handle::ClientHandle, context::Shared},
+    telemetry::metrics::SessionCounters,
     wire::{Encoder, Finished, Framing, Protocol, RequestView},
 };
 

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::Session;
 use crate::{
-    client_handle::ClientHandle,
-    context::Shared,
-    read_buffer::ReadBuffer,
+    net::read_buffer::ReadBuffer,
+    runtime::{client_handle::ClientHandle, context::Shared},
     wire::{Encoder, Parser},
 };
 

@@ -1,7 +1,7 @@
 //! What a client follows while it sends nothing.
 
 use crate::{
-    events::{EventKind, PluginEvent, Subscription, Topic},
+    runtime::events::{EventKind, PluginEvent, Subscription, Topic},
     wire::Encoder,
 };
 
@@ -80,7 +80,7 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use super::*;
-    use crate::{events::EventBus, wire::Protocol};
+    use crate::{runtime::events::EventBus, wire::Protocol};
 
     #[test]
     fn a_busy_subscriber_is_told_what_it_missed() {

@@ -11,8 +11,11 @@ use super::{
     load::{Refused, being_disabled},
 };
 use crate::{
-    plugin_control::{ControlResult, Request, Response},
-    plugins::{folder, manifest::Manifest, shadow_copy::Shadow},
+    plugins::{
+        files::{folder, shadow_copy::Shadow},
+        live::manifest::Manifest,
+    },
+    runtime::plugin_control::{ControlResult, Request, Response},
 };
 
 impl Manager {

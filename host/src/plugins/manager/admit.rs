@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use super::{Manager, file_name};
-use crate::plugins::{folder, load_error::Refusal, shadow_copy::Shadow};
+use crate::plugins::{
+    files::{folder, shadow_copy::Shadow},
+    load_error::Refusal,
+};
 
 impl Manager {
     /// Copies a file and sees that its content may be run; `None` where it is gone again, or holds

@@ -8,7 +8,7 @@ use std::{
 
 use crossbeam_channel::Sender;
 
-use crate::{plugin_control::ControlResult, plugins::shadow_copy::Shadow};
+use crate::{plugins::files::shadow_copy::Shadow, runtime::plugin_control::ControlResult};
 
 /// A library's private copy on its way to be served, and those who wait for what becomes of it.
 pub(super) struct Candidate {
@@ -73,7 +73,7 @@ mod tests {
     use crossbeam_channel::unbounded;
 
     use super::*;
-    use crate::plugin_control::Response;
+    use crate::runtime::plugin_control::Response;
 
     #[test]
     fn later_request_owes_what_an_earlier_one_owed() {

@@ -7,7 +7,7 @@ use super::{
     drain::Drain,
     file_name,
 };
-use crate::plugins::{handover::NotQuiesced, load_error::Refusal, manifest::Manifest};
+use crate::plugins::{live::manifest::Manifest, load_error::Refusal, state::handover::NotQuiesced};
 
 /// A change of what a plugin serves.
 pub(super) enum Change {
@@ -114,9 +114,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        commands::running_call::RunningCall,
         config::PluginTrust,
-        plugins::{shadow_copy::ShadowDir, trust_policy::TrustPolicy},
-        running_call::RunningCall,
+        plugins::files::{shadow_copy::ShadowDir, trust_policy::TrustPolicy},
     };
 
     fn pending(change: Change, calls: Vec<RunningCall>) -> Pending {

@@ -6,15 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Manager, Waits, candidate::Asked, file_name};
+use super::{Manager, Waits, candidate::Asked, file_name, retired};
 use crate::{
-    events::EventKind,
     plugins::{
-        configuration::{self, AppliedConfig, Problem},
-        generation::Generation,
+        live::generation::Generation,
         load_error::Refusal,
-        retired,
+        state::configuration::{self, AppliedConfig, Problem},
     },
+    runtime::events::EventKind,
 };
 
 impl Manager {

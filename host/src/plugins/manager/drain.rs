@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::running_call::RunningCall;
+use crate::commands::running_call::RunningCall;
 
 /// The pause after the first attempt that failed; each is twice as long as the one before.
 const FIRST: Duration = Duration::from_millis(250);

@@ -2,20 +2,21 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Manager, candidate::Candidate, change::Stopped, file_name};
+use super::{
+    Manager,
+    candidate::Candidate,
+    change::Stopped,
+    conflicts, file_name, retired,
+    slot::{Serving, Slot},
+};
 use crate::{
-    events::EventKind,
     plugins::{
-        configuration::AppliedConfig,
-        conflicts, folder,
-        generation::Generation,
-        handover::Quiesced,
+        files::folder,
+        live::{generation::Generation, loader, manifest::Manifest},
         load_error::Refusal,
-        loader,
-        manifest::Manifest,
-        retired,
-        slot::{Serving, Slot},
+        state::{configuration::AppliedConfig, handover::Quiesced},
     },
+    runtime::events::EventKind,
 };
 
 /// A takeover by a new generation, from calls held back to the swap.

@@ -14,9 +14,11 @@ use super::{
     probes::Report,
 };
 use crate::{
-    events::{EventKind, PluginEvent},
-    plugin_control::Response,
-    plugins::{load_error::Refusal, manifest::Manifest},
+    plugins::{live::manifest::Manifest, load_error::Refusal},
+    runtime::{
+        events::{EventKind, PluginEvent},
+        plugin_control::Response,
+    },
 };
 
 /// A file that was not taken.

@@ -9,11 +9,15 @@ mod admit;
 mod candidate;
 mod change;
 mod configuration;
+pub mod conflicts;
 mod drain;
 mod install;
 mod load;
 mod pending;
 mod probes;
+pub mod retired;
+pub mod retries;
+pub mod slot;
 mod state;
 mod withdraw;
 
@@ -29,16 +33,23 @@ use std::{
 
 use crossbeam_channel::{Receiver, select};
 
-use self::{candidate::Asked, change::Pending, probes::Probes};
+use self::{
+    candidate::Asked, change::Pending, probes::Probes, retired::Retired, retries::Retries,
+    slot::Slot,
+};
 use super::{
-    configuration::plugin_of, folder, retired::Retired, retries::Retries, shadow_copy::ShadowDir,
-    slot::Slot, states::States, trust_policy::TrustPolicy,
+    files::{folder, shadow_copy::ShadowDir, trust_policy::TrustPolicy},
+    state::{configuration::plugin_of, store::States},
 };
 use crate::{
-    builtins,
-    context::Shared,
-    plugin_control::{Change, Message},
-    registry::{LiveRegistry, Registry},
+    commands::{
+        builtins,
+        registry::{LiveRegistry, Registry},
+    },
+    runtime::{
+        context::Shared,
+        plugin_control::{Change, Message},
+    },
 };
 
 /// How long the manager waits for a message before it looks at what lingers.

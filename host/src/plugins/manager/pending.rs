@@ -15,11 +15,13 @@ use super::{
     drain::Drain,
     file_name,
     load::Refused,
+    retired,
+    slot::Slot,
 };
 use crate::{
-    plugin_control::{ControlResult, Response},
-    plugins::{folder, load_error::Refusal, retired, slot::Slot},
-    running_call::RunningCall,
+    commands::running_call::RunningCall,
+    plugins::{files::folder, load_error::Refusal},
+    runtime::plugin_control::{ControlResult, Response},
 };
 
 /// How often it is looked whether the calls have ended, when they have run for longer than a

@@ -15,8 +15,11 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::candidate::Candidate;
 use crate::{
-    context::Shared,
-    plugins::{load_error::Refusal, loader, manifest::Manifest},
+    plugins::{
+        live::{loader, manifest::Manifest},
+        load_error::Refusal,
+    },
+    runtime::context::Shared,
 };
 
 /// The most probes at once. Each is a process; a library that hangs keeps one for

@@ -11,13 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Manager;
+use super::{Manager, retired};
 use crate::plugins::{
-    deadline::Deadline,
-    generation::Generation,
-    handover::{self, NotQuiesced, Quiesced},
-    parallel, retired,
-    saves::{Saves, Stage},
+    live::{deadline::Deadline, generation::Generation},
+    state::{
+        handover::{self, NotQuiesced, Quiesced},
+        parallel,
+        saves::{Saves, Stage},
+    },
 };
 
 /// The least time to unload everything when the host ends.

@@ -10,11 +10,12 @@ use super::{
     Manager,
     candidate::Asked,
     change::{Change, Stopped},
-    file_name,
+    file_name, retired,
+    slot::Slot,
 };
 use crate::{
-    events::EventKind,
-    plugins::{handover::Quiesced, load_error::Refusal, retired, slot::Slot},
+    plugins::{load_error::Refusal, state::handover::Quiesced},
+    runtime::events::EventKind,
 };
 
 /// How long a file that is gone is waited for, at the most, while others are probed: one of them may

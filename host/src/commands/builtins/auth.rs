@@ -1,0 +1,83 @@
+//! `auth`: lets a session in by a key.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    access::identity::{Identity, Refusal},
+    commands::registry::{Call, Flow},
+    wire::Encoder,
+};
+
+/// Worded as Redis words it where no key is set.
+const NO_KEYS: &str = "AUTH <password> called without any password configured for the default \
+user. Are you sure your configuration is correct?";
+
+/// Worded as Redis words it, for clients that look for it.
+const WRONG: &str = "invalid username-password pair or user is disabled.";
+
+/// How long the answer to a session's first wrong key waits. Each further one waits twice as long,
+/// up to the second.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
+
+pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    let (first, second) = (call.argument(0).unwrap_or_default(), call.argument(1));
+    let outcome = match second {
+        Some(key) => login(call, Some(first), key),
+        None => login(call, None, first),
+    };
+    match outcome {
+        Ok(identity) => {
+            reply.ok();
+            Flow::Become(Box::new(identity))
+        }
+        Err(refusal) => {
+            reply.error(refusal.kind, refusal.message.as_bytes());
+            Flow::Next
+        }
+    }
+}
+
+/// What the session may do with this key.
+pub(super) fn login(call: &Call<'_>, name: Option<&[u8]>, key: &[u8]) -> Result<Identity, Refusal> {
+    let keyring = &call.shared.keyring;
+    if let Some(refusal) = call.identity.refuse_key() {
+        return Err(refusal);
+    }
+    if !call.identity.is_stranger() && keyring.is_empty() {
+        return Err(Refusal { kind: "ERR", message: NO_KEYS.into() });
+    }
+    // Redis clients that were given a password alone send this name.
+    let name = name.filter(|name| *name != b"default");
+    let text = name.map(std::str::from_utf8);
+    let found = match text {
+        Some(Err(_)) => None,
+        Some(Ok(name)) => keyring.find(Some(name), key),
+        None => keyring.find(None, key),
+    };
+    match found {
+        Some(key) => {
+            keyring.note_login(call.session.peer, &key);
+            Ok(call.identity.with(key))
+        }
+        None => {
+            keyring.note_failure(call.session.peer);
+            delay(call);
+            Err(Refusal { kind: "WRONGPASS", message: WRONG.into() })
+        }
+    }
+}
+
+/// Holds this session's thread up, but neither the host's end nor that of a client that has gone.
+fn delay(call: &Call<'_>) {
+    const SLICE: Duration = Duration::from_millis(50);
+    let before = call.session.count_failure().min(16);
+    let end = Instant::now() + (FIRST_DELAY * (1 << before)).min(LONGEST_DELAY);
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let over = left.is_zero() || call.shared.shutdown.is_stopping();
+        if over || call.session.wait_until_gone(left.min(SLICE)) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! `client`: shows and names sessions.
+
+use std::{fmt::Write, net::SocketAddr, sync::Arc};
+
+use crate::{
+    access::keys::{Key, Role},
+    commands::registry::{Call, Flow},
+    runtime::client_handle::{ClientHandle, Dismissal},
+    wire::Encoder,
+};
+
+const BAD_NAME: &str = "Client names cannot contain spaces, newlines or special characters.";
+
+/// The longest name that a client may give itself or its library, in bytes: others see all of them in
+/// one list.
+const LONGEST_NAME: usize = 256;
+
+const LONG_NAME: &str = "Client names cannot be longer than 256 bytes.";
+
+pub(super) const KNOWN: &str = "CANCEL, GETNAME, ID, INFO, KILL, LIST, SETINFO, SETNAME";
+
+pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    answer(call, reply);
+    Flow::Next
+}
+
+fn answer(call: &Call<'_>, reply: &mut Encoder) {
+    let session = call.session;
+    let (subcommand, count) = (call.argument(0).unwrap_or_default(), call.spans.len() - 1);
+    match (subcommand.to_ascii_uppercase().as_slice(), count) {
+        (b"ID", 1) => reply.integer(i64::try_from(session.id).unwrap_or(i64::MAX)),
+        (b"GETNAME", 1) => match session.names().session.as_str() {
+            "" => reply.null(),
+            name => reply.text(name.as_bytes()),
+        },
+        (b"SETNAME", 2) => match call.argument(1) {
+            Some(name) => match check_name(name) {
+                Ok(name) => {
+                    session.rename(|names| names.session = name);
+                    reply.ok();
+                }
+                Err(problem) => reply.error("ERR", problem.as_bytes()),
+            },
+            None => reply.error("ERR", BAD_NAME.as_bytes()),
+        },
+        (b"SETINFO", 3) => set_info(call, reply),
+        (b"INFO", 1) => reply.text(describe(session, call).as_bytes()),
+        (b"LIST", 1) => {
+            let sessions = call.visible_sessions();
+            let lines: String = sessions.iter().map(|one| describe(one, call)).collect();
+            reply.text(lines.as_bytes());
+        }
+        (b"CANCEL", 2) => cancel(call, reply),
+        (b"KILL", 2 | 3) => kill(call, reply),
+        (
+            b"CANCEL" | b"ID" | b"GETNAME" | b"SETNAME" | b"SETINFO" | b"INFO" | b"KILL" | b"LIST",
+            _,
+        ) => {
+            let name = String::from_utf8_lossy(subcommand).to_ascii_lowercase();
+            let message = format!("wrong number of arguments for 'client|{name}' command");
+            reply.error("ERR", message.as_bytes());
+        }
+        _ => super::unknown_subcommand("client", subcommand, KNOWN, reply),
+    }
+}
+
+/// Has another session's running command end early. 1 says that there was one, as far as it looks.
+fn cancel(call: &Call<'_>, reply: &mut Encoder) {
+    let id = call.argument(1).and_then(|id| str::from_utf8(id).ok()?.parse::<u64>().ok());
+    let Some(id) = id else {
+        return reply.error("ERR", b"a session is named by its number, see CLIENT LIST or HELLO");
+    };
+    let session = call.shared.sessions.all().into_iter().find(|session| session.id == id);
+    // A session that may not be known of is none: numbers tell nothing about others.
+    let Some(session) = session.filter(|session| is_within_reach(call, session)) else {
+        return reply.error("ERR", format!("there is no session {id}").as_bytes());
+    };
+    reply.integer(session.cancel_running().into());
+}
+
+/// Ends a session. It is named by its number or its address, as `ip:port`. In the form that Redis has
+/// since 2.8.12, `ID number`, the reply is how many sessions were ended, and the own one is none.
+fn kill(call: &Call<'_>, reply: &mut Encoder) {
+    if !call.identity.is_admin() {
+        return reply.error("NOPERM", b"ending a session takes the role admin");
+    }
+    let word = |index| call.argument(index).and_then(|word| str::from_utf8(word).ok());
+    let (name, is_filter) = match (word(1), word(2)) {
+        (Some(name), None) => (name, false),
+        (Some(filter), Some(id)) if filter.eq_ignore_ascii_case("id") => (id, true),
+        _ => return reply.error("ERR", b"syntax error, usage: client kill [ID] SESSION"),
+    };
+    let (id, peer) = (name.parse::<u64>().ok(), name.parse::<SocketAddr>().ok());
+    if id.is_none() && (peer.is_none() || is_filter) {
+        return reply.error("ERR", b"a session is named by its number, see CLIENT LIST or HELLO");
+    }
+    let is_meant = |one: &Arc<ClientHandle>| id == Some(one.id) || peer == Some(one.peer);
+    let mut sessions = call.shared.sessions.all();
+    sessions.retain(|one| is_meant(one) && !(is_filter && one.id == call.session.id));
+    let is_ended = !sessions.is_empty();
+    sessions.retain(|one| one.dismissal() != Some(Dismissal::Killed));
+    for session in &sessions {
+        let (by, from) = (call.session.id, session.peer);
+        log::info!("session {} from {from}: ended by session {by} (client kill)", session.id);
+        session.kill();
+    }
+    match sessions.len() {
+        count if is_filter => reply.integer(i64::try_from(count).unwrap_or(i64::MAX)),
+        0 if is_ended => {
+            let message = format!("session {name} is ended already, its worker has not returned");
+            reply.error("ERR", message.as_bytes());
+        }
+        0 => reply.error("ERR", format!("there is no session {name}").as_bytes()),
+        _ => reply.ok(),
+    }
+}
+
+/// Whether this one may cancel what the other runs: as who looks after the host, or with the same
+/// key.
+fn is_within_reach(call: &Call<'_>, session: &ClientHandle) -> bool {
+    let same_key = |own: &Arc<Key>| session.key().is_some_and(|others| others.name == own.name);
+    call.identity.is_admin() || call.identity.key().is_some_and(same_key)
+}
+
+/// The name, if a session may be called so: visible ASCII, as in Redis, and not long. An empty name
+/// takes the name away.
+pub(super) fn check_name(name: &[u8]) -> Result<String, &'static str> {
+    if !name.iter().all(u8::is_ascii_graphic) {
+        return Err(BAD_NAME);
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(LONG_NAME);
+    }
+    Ok(String::from_utf8_lossy(name).into_owned())
+}
+
+fn set_info(call: &Call<'_>, reply: &mut Encoder) {
+    let (option, value) =
+        (call.argument(1).unwrap_or_default(), call.argument(2).unwrap_or_default());
+    let shown = String::from_utf8_lossy(option.get(..128).unwrap_or(option));
+    let value = match check_name(value) {
+        Ok(value) => value,
+        Err(LONG_NAME) => {
+            let message = format!("{shown} cannot be longer than {LONGEST_NAME} bytes.");
+            return reply.error("ERR", message.as_bytes());
+        }
+        Err(_) => {
+            let message = format!("{shown} cannot contain spaces, newlines or special characters.");
+            return reply.error("ERR", message.as_bytes());
+        }
+    };
+    if option.eq_ignore_ascii_case(b"LIB-NAME") {
+        call.session.rename(|names| names.library = value);
+    } else if option.eq_ignore_ascii_case(b"LIB-VER") {
+        call.session.rename(|names| names.library_version = value);
+    } else {
+        return reply.error("ERR", format!("Unrecognized option '{shown}'").as_bytes());
+    }
+    reply.ok();
+}
+
+/// A session in one line, in the form that Redis gives it. The role, which Redis does not have, comes
+/// last.
+fn describe(session: &ClientHandle, call: &Call<'_>) -> String {
+    let (names, age, idle) = (session.names(), session.age().as_secs(), session.idle().as_secs());
+    let key = session.key();
+    let role = match &key {
+        Some(key) => key.role.name(),
+        None if call.shared.config.access.trust.covers(session.peer.ip()) => Role::Admin.name(),
+        None => "none",
+    };
+    let mut line = format!("id={} addr={} name={}", session.id, session.peer, names.session);
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        line,
+        " age={age} idle={idle} flags=N db=0 tot-cmds={} user={} lib-name={} lib-ver={} role={}",
+        session.commands(),
+        key.as_ref().map_or("default", |key| key.name.as_str()),
+        names.library,
+        names.library_version,
+        role
+    );
+    line
+}

@@ -1,0 +1,98 @@
+//! `plugin`: looks after plugins.
+
+use crate::{
+    commands::registry::{Call, Flow},
+    runtime::{
+        events::Topic,
+        plugin_control::{Info, Request, Response},
+    },
+    wire::Encoder,
+};
+
+pub(super) const HELP: &str =
+    "Looks after plugins: info, reload, rollback, disable or enable NAME; watch, unwatch.";
+
+pub(super) const KNOWN: &str = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";
+
+pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    let subcommand = call.argument(0).unwrap_or_default();
+    let force = call.argument(2).is_some_and(|word| word.eq_ignore_ascii_case(b"force"));
+    let request = match subcommand.to_ascii_uppercase().as_slice() {
+        b"INFO" => Request::Info,
+        b"RELOAD" => Request::Reload { force },
+        b"ROLLBACK" => Request::Rollback { force },
+        b"DISABLE" => Request::Disable { force },
+        b"ENABLE" => Request::Enable,
+        b"WATCH" => return super::watch(call, Topic::Plugins, reply),
+        b"UNWATCH" => return super::unwatch(Topic::Plugins, reply),
+        _ => {
+            super::unknown_subcommand("plugin", subcommand, KNOWN, reply);
+            return Flow::Next;
+        }
+    };
+    let takes_force = !matches!(request, Request::Info | Request::Enable);
+    let is_fine = call.argument(2).is_none() || (takes_force && force);
+    let Some(name) = call.argument(1).filter(|_| is_fine) else {
+        let name = String::from_utf8_lossy(subcommand).to_ascii_lowercase();
+        let rest = if takes_force { " [force]" } else { "" };
+        let message = format!(
+            "wrong number of arguments for 'plugin|{name}' command, usage: plugin {name} NAME{rest}"
+        );
+        reply.error("ERR", message.as_bytes());
+        return Flow::Next;
+    };
+    match call.shared.plugin_control.ask(request, &String::from_utf8_lossy(name)) {
+        Ok(Response::Done(what)) => reply.text(what.as_bytes()),
+        Ok(Response::Info(info)) => describe(&info, reply),
+        Err(problem) => reply.error("ERR", problem.as_bytes()),
+    }
+    Flow::Next
+}
+
+fn describe(info: &Info, reply: &mut Encoder) {
+    reply.map(16);
+    text(reply, "name", &info.name);
+    text(reply, "status", info.status);
+    text(reply, "version", &info.version);
+    text(reply, "file", &info.file);
+    number(reply, "generation", Some(info.generation));
+    text(reply, "hash", &info.hash);
+    reply.text(b"commands");
+    reply.list(info.commands.len());
+    info.commands.iter().for_each(|command| reply.text(command.as_bytes()));
+    number(reply, "state-bytes", info.state_bytes);
+    number(reply, "calls", Some(info.calls));
+    number(reply, "errors", Some(info.errors));
+    number(reply, "draining", Some(info.draining as u64));
+    number(reply, "lingering", Some(info.lingering as u64));
+    reply.text(b"configuration");
+    match &info.configuration {
+        Some(how) => reply.text(how.as_bytes()),
+        None => reply.null(),
+    }
+    reply.text(b"waiting");
+    match &info.waiting {
+        Some(what) => reply.text(what.as_bytes()),
+        None => reply.null(),
+    }
+    reply.text(b"can-roll-back");
+    reply.boolean(info.can_roll_back);
+    reply.text(b"last-failure");
+    match &info.last_failure {
+        Some((what, ago)) => reply.text(format!("{ago} s ago: {what}").as_bytes()),
+        None => reply.null(),
+    }
+}
+
+fn text(reply: &mut Encoder, key: &str, value: &str) {
+    reply.text(key.as_bytes());
+    reply.text(value.as_bytes());
+}
+
+fn number(reply: &mut Encoder, key: &str, value: Option<u64>) {
+    reply.text(key.as_bytes());
+    match value {
+        Some(value) => reply.integer(i64::try_from(value).unwrap_or(i64::MAX)),
+        None => reply.null(),
+    }
+}

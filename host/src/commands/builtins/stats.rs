@@ -1,0 +1,110 @@
+//! `stats`: what the host has counted, for people and for programs without a metrics page.
+
+use std::{cmp::Reverse, time::Duration};
+
+use crate::{
+    commands::registry::{Call, Flow},
+    platform,
+    runtime::{context::VERSION, events::EventKind},
+    telemetry::metrics::Reading,
+    wire::Encoder,
+};
+
+/// How many commands are shown among the other figures.
+const TOP: usize = 5;
+
+pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+    match call.argument(0) {
+        None => figures(call, reply),
+        Some(part) if part.eq_ignore_ascii_case(b"commands") => {
+            let busiest = busiest(call);
+            reply.list(busiest.len());
+            busiest.iter().for_each(|reading| command(reading, reply));
+        }
+        Some(part) => super::unknown_subcommand("stats", part, "COMMANDS", reply),
+    }
+    Flow::Next
+}
+
+fn figures(call: &Call<'_>, reply: &mut Encoder) {
+    let (shared, busiest) = (call.shared, busiest(call));
+    let (metrics, told) = (&shared.metrics, |event| shared.events.published(event));
+    let system = platform::usage();
+    let sum = |count: fn(&Reading) -> u64| busiest.iter().map(count).sum::<u64>();
+    let numbers = [
+        ("uptime-seconds", Some(shared.started.elapsed().as_secs())),
+        ("sessions", Some(shared.sessions.len() as u64)),
+        ("sessions-started", Some(shared.sessions.started())),
+        ("sessions-turned-away", Some(metrics.turned_away.get())),
+        ("sessions-evicted", Some(metrics.evicted.get())),
+        ("calls", Some(sum(|reading| reading.calls))),
+        ("errors", Some(sum(|reading| reading.errors))),
+        ("unknown-commands", Some(metrics.unknown.get())),
+        ("denied-requests", Some(metrics.denied.get())),
+        ("malformed-requests", Some(metrics.malformed.get())),
+        ("plugins", Some(call.registry.plugins(call.identity).len() as u64)),
+        ("plugins-loaded", Some(told(EventKind::Loaded))),
+        ("plugins-reloaded", Some(told(EventKind::Swapped))),
+        ("plugins-refused", Some(told(EventKind::Refused))),
+        ("plugins-withdrawn", Some(told(EventKind::Withdrawn))),
+        ("generations-draining", Some(metrics.draining.get())),
+        ("generations-lingering", Some(metrics.lingering.get())),
+        ("memory-bytes", system.resident),
+        ("threads", system.threads),
+        ("open-files", system.files),
+    ];
+    reply.map(numbers.len() + 2);
+    text(reply, "version", VERSION);
+    for (name, value) in numbers {
+        reply.text(name.as_bytes());
+        match value {
+            Some(value) => reply.integer(integer(value)),
+            None => reply.null(),
+        }
+    }
+    let top = busiest.get(..TOP).unwrap_or(&busiest);
+    reply.text(b"top-commands");
+    reply.list(top.len());
+    top.iter().for_each(|reading| command(reading, reply));
+}
+
+/// The commands that were called, the most called first.
+fn busiest(call: &Call<'_>) -> Vec<Reading> {
+    let mut all = call.shared.metrics.read();
+    all.retain(|reading| reading.calls > 0);
+    all.sort_by_key(|reading| Reverse(reading.calls));
+    all
+}
+
+fn command(reading: &Reading, reply: &mut Encoder) {
+    let Reading { plugin, command, calls, errors, times } = reading;
+    reply.map(7);
+    text(reply, "command", command);
+    text(reply, "plugin", plugin.as_deref().unwrap_or_default());
+    reply.text(b"calls");
+    reply.integer(integer(*calls));
+    reply.text(b"errors");
+    reply.integer(integer(*errors));
+    for (name, time) in [
+        ("mean-us", times.mean()),
+        ("p50-us", times.quantile(0.5)),
+        ("p99-us", times.quantile(0.99)),
+    ] {
+        reply.text(name.as_bytes());
+        reply.float(micros(time));
+    }
+}
+
+/// Microseconds to the tenth: more says nothing.
+fn micros(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e7).round() / 10.0
+}
+
+fn text(reply: &mut Encoder, key: &str, value: &str) {
+    reply.text(key.as_bytes());
+    reply.text(value.as_bytes());
+}
+
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

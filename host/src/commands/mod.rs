@@ -1,0 +1,6 @@
+//! Commands: the registry of them, the calls of them, and the built-in ones.
+
+pub mod builtins;
+pub mod progress;
+pub mod registry;
+pub mod running_call;

@@ -1,0 +1,325 @@
+//! The registry: name to worker, immutable, swapped as a whole.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arc_swap::ArcSwap;
+use plugin_api::{MAX_NAME, Usage, abi::Span};
+
+use super::progress::Progress;
+use crate::{
+    access::identity::{AccessLevel, Identity, Wanted},
+    runtime::{
+        client_handle::ClientHandle,
+        context::Shared,
+        events::{Subscription, Topic},
+    },
+    telemetry::metrics::Series,
+    util::nearest::nearest,
+    wire::Encoder,
+};
+
+/// Answers one command, wherever the answer comes from.
+pub trait Worker: Send + Sync {
+    /// Writes one reply, or does nothing and says that it has [`Retired`](Answer::Retired).
+    fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer;
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The reply is written.
+    Written,
+    /// The worker has been replaced or withdrawn: look the command up again.
+    Retired,
+}
+
+/// A command of the host's own: it replies, and says what the session does next.
+pub type Builtin = fn(&Call<'_>, &mut Encoder) -> Flow;
+
+/// What a session does after a request.
+pub enum Flow {
+    /// It goes on.
+    Next,
+    /// It goes on, and from now on is told of this, or no more.
+    Subscribe(Topic, Option<Subscription>),
+    /// It goes on as somebody who may do other things.
+    Become(Box<Identity>),
+    /// It goes on as it was at first.
+    Reset,
+    /// It ends as asked.
+    Close,
+    /// It ends since the input can no longer be told apart.
+    Break,
+}
+
+/// One call: a command with its arguments, and who sent it.
+pub struct Call<'a> {
+    /// What the spans lie in.
+    pub input: &'a [u8],
+    /// The command's name and its arguments.
+    pub spans: &'a [Span],
+    /// Who asks.
+    pub session: &'a ClientHandle,
+    /// What it may do.
+    pub identity: &'a Identity,
+    /// The registry that the command was found in.
+    pub registry: &'a Registry,
+    /// The host.
+    pub shared: &'a Shared,
+    /// How the client hears how far the command is.
+    pub progress: Progress<'a>,
+}
+
+/// The registry that is in force: read without a lock, replaced as a whole.
+pub type LiveRegistry = ArcSwap<Registry>;
+
+/// One version of all that the host answers.
+#[derive(Default)]
+pub struct Registry {
+    commands: HashMap<Box<[u8]>, Arc<Command>, foldhash::fast::FixedState>,
+    plugins: Vec<PluginFacts>,
+}
+
+/// A command in the registry.
+pub struct Command {
+    /// In lower case.
+    pub name: String,
+    /// Its arguments, for people.
+    pub usage: String,
+    /// Its arguments, understood.
+    pub arguments: Usage,
+    /// One sentence for people.
+    pub help: String,
+    /// The plugin that answers it; `None` for a built-in.
+    pub plugin: Option<String>,
+    /// The fewest arguments.
+    pub least: usize,
+    /// The most arguments.
+    pub most: usize,
+    /// Who may run it.
+    pub access: AccessLevel,
+    /// What counts its calls.
+    pub series: Arc<Series>,
+    /// What answers it.
+    pub target: Target,
+}
+
+/// What answers a command.
+pub enum Target {
+    /// The host itself.
+    Builtin(Builtin),
+    /// A worker.
+    Worker(Box<dyn Worker>),
+}
+
+/// What the registry knows of a plugin that it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginFacts {
+    /// Its name.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// How many times a version of it has been loaded, this one included.
+    pub generation: u64,
+    /// Its file's name in the plugins folder.
+    pub file: String,
+    /// Its commands' names, sorted.
+    pub commands: Vec<String>,
+}
+
+impl<'a> Call<'a> {
+    /// An argument, counted from 0 without the command's name.
+    #[must_use]
+    pub fn argument(&self, index: usize) -> Option<&'a [u8]> {
+        self.spans.get(index + 1).map(|span| self.slice(*span))
+    }
+
+    /// All arguments.
+    pub fn arguments(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.spans.iter().skip(1).map(|span| self.slice(*span))
+    }
+
+    /// The sessions that this one may know of: all for who looks after the host, else itself.
+    #[must_use]
+    pub fn visible_sessions(&self) -> Vec<Arc<ClientHandle>> {
+        let mut sessions = self.shared.sessions.all();
+        if !self.identity.is_admin() {
+            sessions.retain(|session| session.id == self.session.id);
+        }
+        sessions
+    }
+
+    fn slice(&self, span: Span) -> &'a [u8] {
+        let rest = self.input.get(span.start as usize..).unwrap_or_default();
+        rest.get(..span.length as usize).unwrap_or_default()
+    }
+}
+
+impl Command {
+    /// A command whose usage line has been understood.
+    #[must_use]
+    pub fn new(
+        name: &str,
+        usage: &str,
+        arguments: Usage,
+        help: &str,
+        plugin: Option<&str>,
+        series: Arc<Series>,
+        target: Target,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            usage: usage.to_owned(),
+            least: arguments.least(),
+            most: arguments.most().unwrap_or(usize::MAX),
+            arguments,
+            help: help.to_owned(),
+            plugin: plugin.map(str::to_owned),
+            access: AccessLevel::Listed,
+            series,
+            target,
+        }
+    }
+
+    /// What somebody wants who sends it.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted<'_> {
+        Wanted { name: &self.name, plugin: self.plugin.as_deref(), access: self.access }
+    }
+
+    /// The same command for others.
+    #[must_use]
+    pub fn with_access(mut self, access: AccessLevel) -> Self {
+        self.access = access;
+        self
+    }
+}
+
+impl Registry {
+    /// A registry of these commands and plugins. Of two commands with one name the later stays;
+    /// that there are none is for the manager to see to.
+    #[must_use]
+    pub fn new(commands: Vec<Arc<Command>>, mut plugins: Vec<PluginFacts>) -> Self {
+        plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        let key = |command: &Command| command.name.as_bytes().into();
+        let commands = commands.into_iter().map(|command| (key(&command), command)).collect();
+        Self { commands, plugins }
+    }
+
+    /// The command of this name, in whatever case.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&Arc<Command>> {
+        // Copied only where it has to be changed: the copy takes longer than the look-up.
+        if !name.iter().any(u8::is_ascii_uppercase) {
+            return self.commands.get(name);
+        }
+        let mut lower = [0; MAX_NAME];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        self.commands.get(&*lower)
+    }
+
+    /// The command that lies at this place in memory.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<&Command> {
+        let mut commands = self.commands.values();
+        commands.find(|command| Arc::as_ptr(command) as usize == place).map(|command| &**command)
+    }
+
+    /// The name that was meant, where there is one near enough that may be run.
+    #[must_use]
+    pub fn nearest(&self, name: &[u8], identity: &Identity) -> Option<&str> {
+        let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= MAX_NAME)?;
+        let commands = self.commands.values();
+        let allowed = commands.filter(|command| identity.may_run(command.wanted()));
+        nearest(&name.to_ascii_lowercase(), allowed.map(|command| command.name.as_str()))
+    }
+
+    /// All commands that may be run, by name.
+    #[must_use]
+    pub fn commands(&self, identity: &Identity) -> Vec<&Arc<Command>> {
+        let all = self.commands.values();
+        let mut commands: Vec<_> =
+            all.filter(|command| identity.may_run(command.wanted())).collect();
+        commands.sort_by(|a, b| a.name.cmp(&b.name));
+        commands
+    }
+
+    /// All plugins that are served, by name.
+    #[must_use]
+    pub fn all_plugins(&self) -> &[PluginFacts] {
+        &self.plugins
+    }
+
+    /// The plugins that are served, by name, with those of their commands that may be run; without
+    /// any of them a plugin is not there.
+    #[must_use]
+    pub fn plugins(&self, identity: &Identity) -> Vec<PluginFacts> {
+        let mut plugins = self.plugins.clone();
+        if identity.is_unrestricted() {
+            return plugins;
+        }
+        for plugin in &mut plugins {
+            plugin.commands.retain(|name| {
+                let command = self.commands.get(name.as_bytes());
+                command.is_some_and(|command| identity.may_run(command.wanted()))
+            });
+        }
+        plugins.retain(|plugin| !plugin.commands.is_empty());
+        plugins
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{access::trust::Trust, telemetry::metrics::Metrics};
+
+    fn registry(names: &[&str]) -> Registry {
+        let metrics = Metrics::default();
+        let command = |name: &&str| {
+            let target = Target::Builtin(|_, _| Flow::Next);
+            let (usage, series) = (Usage::parse("").unwrap(), metrics.series(None, name));
+            Arc::new(Command::new(name, "", usage, "", None, series, target))
+        };
+        Registry::new(names.iter().map(command).collect(), Vec::new())
+    }
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        let registry = registry(&["echo", "text.upper"]);
+        for name in ["echo", "ECHO", "eChO", "TEXT.upper"] {
+            assert_eq!(
+                registry.get(name.as_bytes()).map(|command| command.name.as_str()),
+                Some(name.to_ascii_lowercase().as_str())
+            );
+        }
+        let long = [b'e'; MAX_NAME + 1];
+        for name in [&b"ech"[..], b"", b"echoo", b"\xff\xfe", &long] {
+            assert!(registry.get(name).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_is_found_by_its_place() {
+        let registry = registry(&["echo", "text.upper"]);
+        for name in ["echo", "text.upper"] {
+            let place = Arc::as_ptr(registry.get(name.as_bytes()).unwrap()) as usize;
+            assert_eq!(registry.at(place).map(|command| command.name.as_str()), Some(name));
+        }
+        assert!(registry.at(0).is_none());
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let registry = registry(&["echo", "upper", "uptime"]);
+        let free = Identity::of(([127, 0, 0, 1], 1).into(), Trust::All);
+        assert_eq!(registry.nearest(b"ecko", &free), Some("echo"));
+        assert_eq!(registry.nearest(b"ECOH", &free), Some("echo"));
+        assert_eq!(registry.nearest(b"uptmie", &free), Some("uptime"));
+        for name in [&b"xy"[..], b"zzzz", b"", b"\xff\xff\xff\xff"] {
+            assert_eq!(registry.nearest(name, &free), None, "{name:?}");
+        }
+    }
+}

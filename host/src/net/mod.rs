@@ -1,0 +1,9 @@
+//! Connections: listeners, streams, what was read from them, and sessions' threads.
+
+mod joiner;
+pub mod listener;
+pub mod read_buffer;
+pub mod stream;
+pub(crate) mod thread_pool;
+pub(crate) mod thread_tracker;
+mod tls;

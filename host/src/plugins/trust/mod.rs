@@ -1,0 +1,4 @@
+//! Who could have changed a file, and who has signed it.
+
+pub mod permissions;
+pub mod signature;

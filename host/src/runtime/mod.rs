@@ -1,0 +1,10 @@
+//! What all threads of a running host share.
+
+pub mod client_handle;
+pub mod client_memory;
+pub mod clients;
+pub mod context;
+pub mod events;
+pub mod plugin_control;
+pub mod shutdown;
+pub mod state_dir;
