@@ -1,6 +1,6 @@
 //! The Dropin host: a command server that is extended by dropping a library into a folder.
 //!
-//! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
+//! ARCHITECTURE.md, beside the workspace's Cargo.toml, describes the structure. Modules import
 //! one way, downwards in this list: `cli`; `serve`; `session`; `plugins`; `commands`; `net`;
 //! `crash`; `runtime`; `telemetry`; `config`; `access`; `wire`; `util`; `platform`.
 
