@@ -1,4 +1,4 @@
-//! Commands: the registry of them, the calls of them, and the built-in ones.
+//! Commands: their registry, their calls, and the built-in ones.
 
 pub mod builtins;
 pub mod progress;

@@ -1,4 +1,4 @@
-//! `command`: describes the registry, in the form that Redis clients take hints from.
+//! The built-in `command`, which describes the registry in Redis's format.
 
 use std::collections::HashSet;
 
@@ -47,8 +47,8 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
             commands.iter().for_each(|command| reply.text(command.name.as_bytes()));
         }
         b"INFO" if call.spans.len() > 2 => {
-            // As in Redis a reply for each name: clients match them by position. What is said of a
-            // command here has always the same few bytes, so that duplicates do no harm.
+            // One item for each name, as in Redis: clients match them by position. An item has a
+            // few bytes only, so duplicates do no harm.
             reply.list(call.spans.len() - 2);
             for name in named() {
                 match known(name) {
@@ -64,7 +64,7 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
         }
         b"DOCS" => {
             let commands: Vec<_> = if call.spans.len() > 2 {
-                // A map has each key once, however often it was asked for.
+                // A map has each key once, even if the request repeats it.
                 let mut seen = HashSet::new();
                 let found = named().filter_map(known);
                 found.filter(|command| seen.insert(command.name.as_str())).collect()
@@ -78,7 +78,7 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
     }
 }
 
-/// Name, arity, flags, first key, last key, step, categories, tips, key specifications,
+/// Writes name, arity, flags, first key, last key, step, categories, tips, key specifications and
 /// subcommands: <https://redis.io/docs/latest/commands/command/>.
 fn info(command: &Command, reply: &mut Encoder) {
     let least = i64::try_from(command.least + 1).unwrap_or(i64::MAX);
@@ -95,7 +95,7 @@ fn info(command: &Command, reply: &mut Encoder) {
     }
 }
 
-/// <https://redis.io/docs/latest/commands/command-docs/>
+/// Writes a command's documentation: <https://redis.io/docs/latest/commands/command-docs/>.
 fn docs(command: &Command, reply: &mut Encoder) {
     let subcommands = match command.plugin {
         Some(_) => &[],
@@ -113,7 +113,7 @@ fn docs(command: &Command, reply: &mut Encoder) {
     }
 }
 
-/// A subcommand, named as Redis names it: with its command's name before it.
+/// Writes a subcommand's documentation, under Redis's name for it: `command|subcommand`.
 fn part(command: &str, (name, usage, help): &Subcommand, reply: &mut Encoder) {
     let usage = subcommands::arguments(usage);
     let arguments = usage.arguments();
@@ -122,7 +122,7 @@ fn part(command: &str, (name, usage, help): &Subcommand, reply: &mut Encoder) {
     about(reply, help, "host", arguments);
 }
 
-/// Three entries of a map, and one more where there are arguments.
+/// Writes three entries of a map, and a fourth one if there are arguments.
 fn about(reply: &mut Encoder, help: &str, group: &str, arguments: &[Argument]) {
     text(reply, "summary", help);
     text(reply, "since", "0.1.0");

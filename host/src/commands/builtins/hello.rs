@@ -1,4 +1,4 @@
-//! `hello`: chooses the protocol and greets.
+//! The built-in `hello`, which chooses the protocol, logs in, and describes the server.
 
 use crate::{
     access::identity::{Identity, Refusal},
@@ -18,7 +18,7 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     }
 }
 
-/// Greets; nothing is changed where something is refused.
+/// Writes the reply, and returns the new identity after a login. On an error nothing is changed.
 fn answer(call: &Call<'_>, reply: &mut Encoder) -> Result<Option<Identity>, Refusal> {
     let mut arguments = call.arguments();
     let protocol = match arguments.next() {

@@ -1,4 +1,4 @@
-//! `loglevel`: what is logged, now and from now on.
+//! The built-in `loglevel`, which shows or sets the log level.
 
 use std::{sync::LazyLock, time::Instant};
 
@@ -11,7 +11,7 @@ use crate::{
     wire::Encoder,
 };
 
-/// The log's lines about changes of its level, by the new level.
+/// Limits the log lines about a change of the level, for each new level.
 static CHANGES: LazyLock<NamedThrottle> = LazyLock::new(NamedThrottle::default);
 
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
@@ -22,8 +22,8 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     let wanted = String::from_utf8_lossy(wanted.get(..128).unwrap_or(wanted));
     match wanted.parse::<LevelFilter>() {
         Ok(level) => {
-            // On the old level and on the new one, so that it is seen on whichever shows more.
-            let tell = || {
+            // Logged while the more verbose of the two levels is in force, so that it is seen.
+            let log_change = || {
                 let peer = call.session.peer;
                 CHANGES.info(level.as_str(), Instant::now(), || {
                     format!("{peer} set the log level to {}", name(level))
@@ -31,11 +31,11 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
             };
             let before = logging::level();
             if before > level {
-                tell();
+                log_change();
             }
             logging::set_level(level);
             if before <= level {
-                tell();
+                log_change();
             }
             reply.ok();
         }

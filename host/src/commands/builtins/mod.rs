@@ -1,4 +1,4 @@
-//! The commands that the host answers itself: `close`, `ks`, and the session's housekeeping.
+//! The built-ins: the commands that the host answers itself.
 
 mod arity;
 mod auth;
@@ -24,7 +24,7 @@ use crate::{
 };
 
 const ALL: [(&str, &str, AccessLevel, &str, Builtin); 13] = [
-    ("auth", "NAME_OR_KEY [KEY]", AccessLevel::Anyone, "Proves who you are.", auth::run),
+    ("auth", "NAME_OR_KEY [KEY]", AccessLevel::Anyone, "Logs in with a key.", auth::run),
     (
         "client",
         "SUBCOMMAND [ARGUMENT..]",
@@ -51,30 +51,29 @@ const ALL: [(&str, &str, AccessLevel, &str, Builtin); 13] = [
         "ks",
         "",
         AccessLevel::Admin,
-        "Kills the server: tells every client, ends them all, exits.",
+        "Shuts the server down: notifies every client, ends every session, exits.",
         ks,
     ),
-    ("loglevel", "[LEVEL]", AccessLevel::Admin, "Tells what is logged, or sets it.", loglevel::run),
+    ("loglevel", "[LEVEL]", AccessLevel::Admin, "Shows the log level, or sets it.", loglevel::run),
     ("ping", "[MESSAGE]", AccessLevel::Known, "Answers PONG, or the message.", ping),
     ("plugin", "SUBCOMMAND [NAME] [force]", AccessLevel::Admin, plugin::HELP, plugin::run),
     ("quit", "", AccessLevel::Anyone, "Ends this session.", close),
-    ("reset", "", AccessLevel::Anyone, "Makes this session as it was at first.", reset),
+    ("reset", "", AccessLevel::Anyone, "Puts this session into its initial state.", reset),
     ("select", "INDEX", AccessLevel::Known, "Chooses a database; there is only 0.", select),
     (
         "stats",
         "[COMMANDS]",
         AccessLevel::Admin,
-        "Tells what the host has counted, or each command's part.",
+        "Shows the host's counters, or those of each command.",
         stats::run,
     ),
 ];
 
-/// The built-ins, for the registry.
-#[must_use]
+/// Returns the built-ins, for the registry.
 pub fn commands(metrics: &Metrics) -> Vec<Arc<Command>> {
     ALL.iter()
         .map(|(name, usage, access, help, builtin)| {
-            // That every line can be read is for the test below to see to.
+            // A test below ensures that every usage line can be parsed.
             let arguments = Usage::parse(usage).unwrap_or_default();
             let target = Target::Builtin(*builtin);
             let series = metrics.series(None, name);
@@ -84,8 +83,7 @@ pub fn commands(metrics: &Metrics) -> Vec<Arc<Command>> {
         .collect()
 }
 
-/// Whether the host has this name for itself.
-#[must_use]
+/// Returns whether a built-in has this name.
 pub fn is_builtin(name: &str) -> bool {
     ALL.iter().any(|(builtin, ..)| *builtin == name)
 }
@@ -129,10 +127,10 @@ fn select(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     Flow::Next
 }
 
-/// Has the session told of a topic from now on.
+/// Subscribes the session to a topic.
 fn watch(call: &Call<'_>, topic: Topic, reply: &mut Encoder) -> Flow {
     if reply.protocol() != Protocol::Resp3 {
-        reply.error("ERR", b"only RESP3 carries what is watched: send HELLO 3 first");
+        reply.error("ERR", b"watching takes RESP3: send HELLO 3 first");
         return Flow::Next;
     }
     match call.shared.events.subscribe() {
@@ -141,22 +139,22 @@ fn watch(call: &Call<'_>, topic: Topic, reply: &mut Encoder) -> Flow {
             Flow::Subscribe(topic, Some(subscription))
         }
         Err(error) => {
-            let message = format!("the system gives nothing to watch with: {error}");
+            let message = format!("cannot subscribe to events: {error}");
             reply.error("ERR", message.as_bytes());
             Flow::Next
         }
     }
 }
 
-/// Has it told of a topic no more.
+/// Unsubscribes the session from a topic.
 fn unwatch(topic: Topic, reply: &mut Encoder) -> Flow {
     reply.ok();
     Flow::Subscribe(topic, None)
 }
 
-/// The reply to a name that is not in the registry.
+/// Writes the error for a name that is not in the registry.
 pub fn unknown_command(registry: &Registry, identity: &Identity, name: &[u8], reply: &mut Encoder) {
-    /// Longer names are cut. Bytes.
+    /// The longest name that is repeated in the error, in bytes.
     const SHOWN: usize = 128;
     let shown = String::from_utf8_lossy(name.get(..SHOWN).unwrap_or(name));
     let message = match registry.nearest(name, identity) {
@@ -166,7 +164,7 @@ pub fn unknown_command(registry: &Registry, identity: &Identity, name: &[u8], re
     reply.error("ERR", message.as_bytes());
 }
 
-/// The reply to a subcommand that a built-in does not have.
+/// Writes the error for a subcommand that a built-in does not have.
 fn unknown_subcommand(command: &str, subcommand: &[u8], known: &str, reply: &mut Encoder) {
     let subcommand = String::from_utf8_lossy(subcommand.get(..128).unwrap_or(subcommand));
     let message = format!("unknown subcommand '{subcommand}', '{command}' has: {known}");

@@ -1,4 +1,4 @@
-//! `plugin`: looks after plugins.
+//! The built-in `plugin`, which manages plugins.
 
 use crate::{
     commands::registry::{Call, Flow},

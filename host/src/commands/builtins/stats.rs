@@ -1,4 +1,4 @@
-//! `stats`: what the host has counted, for people and for programs without a metrics page.
+//! The built-in `stats`, which shows the host's counters.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     wire::Encoder,
 };
 
-/// How many commands are shown among the other figures.
+/// The number of commands in the reply without arguments.
 const TOP: usize = 5;
 
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
@@ -68,7 +68,7 @@ fn figures(call: &Call<'_>, reply: &mut Encoder) {
     top.iter().for_each(|reading| command(reading, reply));
 }
 
-/// The commands that were called, the most called first.
+/// Returns the commands that were called, the most called first.
 fn busiest(call: &Call<'_>) -> Vec<Reading> {
     let mut all = call.shared.metrics.read();
     all.retain(|reading| reading.calls > 0);
@@ -95,7 +95,7 @@ fn command(reading: &Reading, reply: &mut Encoder) {
     }
 }
 
-/// Microseconds to the tenth: more says nothing.
+/// Returns microseconds, rounded to a tenth.
 fn micros(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e7).round() / 10.0
 }
