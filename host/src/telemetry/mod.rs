@@ -1,4 +1,4 @@
-//! The log and the metrics.
+//! Telemetry: the log and the metrics.
 
 pub mod logging;
 pub mod metrics;
