@@ -1,9 +1,10 @@
-//! Days of the calendar, in UTC.
+//! Dates of the calendar, in UTC.
 
 /// The seconds of a day.
 pub const DAY: u64 = 86_400;
 
-/// When a day such as `2027-01-31` begins, in seconds since 1970; `None` where it is no such day.
+/// Parses a date such as `2027-01-31`, and returns its start in seconds since 1970. Returns `None`
+/// if there is no such date from 1970 to 9999.
 #[must_use]
 pub fn parse(text: &str) -> Option<u64> {
     let mut parts = text.splitn(3, '-').map(|part| {
@@ -15,11 +16,11 @@ pub fn parse(text: &str) -> Option<u64> {
         return None;
     }
     let start = days(year, month, day) * DAY;
-    // The 31st of a month of 30 days comes out as another day.
+    // The 31st of a month of 30 days formats as another date.
     (show(start) == format!("{year:04}-{month:02}-{day:02}")).then_some(start)
 }
 
-/// The day on which a time falls.
+/// Formats the date of a time in seconds since 1970.
 #[must_use]
 pub fn show(seconds: u64) -> String {
     let (mut year, mut left) = (1970, seconds / DAY);
@@ -33,9 +34,9 @@ pub fn show(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// Days from the first of 1970, by counting years from March on, so that leap days come last.
+/// Returns the days since the first of 1970. Years count from March, so that leap days come last.
 fn days(year: u64, month: u64, day: u64) -> u64 {
-    /// Days from the first of March of the year 0 to the first of 1970.
+    /// The days from the first of March of the year 0 to the first of 1970.
     const EPOCH: u64 = 719_468;
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - EPOCH
