@@ -1,4 +1,4 @@
-//! Helpers that know nothing of the host.
+//! Helpers that do not depend on the rest of the host.
 
 pub mod log_throttle;
 pub(crate) mod nearest;
