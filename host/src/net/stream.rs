@@ -244,8 +244,8 @@ impl Transport {
         self.has_input() || self.handle.reader.wait_readable(&self.handle.stream, time)
     }
 
-    /// Waits for input or for the waker. With `last_input`, the time of the client's last input, the
-    /// wait ends after the idle timeout.
+    /// Waits for input or for the waker. With `last_input`, the time of the client's last input,
+    /// the wait ends after the idle timeout.
     pub fn wait_for_input(
         &mut self,
         wake_receiver: &WakeReceiver,

@@ -129,7 +129,7 @@ impl LineBudget {
 fn write(level: Level, left_out: u64, line: &str) {
     match left_out {
         0 => log::log!(level, "{line}"),
-        more => log::log!(level, "{line} (and {more} more of the kind before)"),
+        more => log::log!(level, "{line} ({more} similar lines left out before)"),
     }
 }
 

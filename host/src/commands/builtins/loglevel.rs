@@ -41,7 +41,8 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         }
         Err(_) => {
             let levels: Vec<String> = LevelFilter::iter().map(name).collect();
-            let message = format!("unknown log level '{wanted}', there are: {}", levels.join(", "));
+            let message =
+                format!("unknown log level '{wanted}', use one of: {}", levels.join(", "));
             reply.error("ERR", message.as_bytes());
         }
     }
