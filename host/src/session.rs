@@ -11,6 +11,7 @@ mod subscriptions;
 pub use self::close_reason::CloseReason;
 use auth::identity::Identity;
 use platform::Waited;
+use plugin_engine::{call::Answer, events::Topic, registry::LiveRegistry};
 use protocol::{Encoder, Framing, Parsed, Parser, Protocol};
 use telemetry::metrics::SessionCounters;
 
@@ -20,7 +21,7 @@ use self::{
     subscriptions::Subscriptions,
 };
 use crate::{
-    commands::registry::{Answer, Flow, LiveRegistry},
+    commands::flow::Flow,
     net::{
         read_buffer::ReadBuffer,
         stream::{TLS_STARTS, Transport},
@@ -28,7 +29,6 @@ use crate::{
     runtime::{
         client_handle::{ClientHandle, Dismissal},
         context::Shared,
-        events::Topic,
     },
 };
 
