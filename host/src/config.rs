@@ -35,7 +35,6 @@ pub use self::{
     units::Share,
     variables::misspelt,
 };
-use crate::platform;
 
 /// The lowest port that the host serves on; those below are reserved for the system.
 pub const LOWEST_PORT: u16 = 1024;
@@ -245,6 +244,15 @@ pub enum WatchMode {
     Notify,
     /// By polling.
     Poll,
+}
+
+impl From<WatchMode> for plugin_engine::watch::WatchMode {
+    fn from(mode: WatchMode) -> Self {
+        match mode {
+            WatchMode::Notify => Self::Notify,
+            WatchMode::Poll => Self::Poll,
+        }
+    }
 }
 
 /// The scheduling class of sessions.

@@ -9,26 +9,27 @@ mod memory;
 mod subscriptions;
 
 pub use self::close_reason::CloseReason;
+use auth::identity::Identity;
+use platform::Waited;
+use plugin_engine::{call::Answer, events::Topic, registry::LiveRegistry};
+use protocol::{Encoder, Framing, Parsed, Parser, Protocol};
+use telemetry::metrics::SessionCounters;
+
 use self::{
     dispatch::{Outlet, answer, refuse, upgrade_protocol},
     memory::note_memory,
     subscriptions::Subscriptions,
 };
 use crate::{
-    access::identity::Identity,
-    commands::registry::{Answer, Flow, LiveRegistry},
+    commands::flow::Flow,
     net::{
         read_buffer::ReadBuffer,
         stream::{TLS_STARTS, Transport},
     },
-    platform::Waited,
     runtime::{
         client_handle::{ClientHandle, Dismissal},
         context::Shared,
-        events::Topic,
     },
-    telemetry::metrics::SessionCounters,
-    wire::{Encoder, Framing, Parsed, Parser, Protocol},
 };
 
 /// The smallest reply limit in force, in bytes: the host's own errors fit into it.
@@ -153,7 +154,9 @@ impl Session {
         if large {
             self.shrink_when_idle();
         }
-        if let Some(reason) = self.push_events()? {
+        if self.subscriptions.subscription().is_some()
+            && let Some(reason) = self.push_events()?
+        {
             return Ok(Some(reason));
         }
         self.receive()
@@ -265,6 +268,7 @@ impl Session {
     }
 
     /// Pushes events to a subscriber until there is input from it.
+    #[cold]
     fn push_events(&mut self) -> io::Result<Option<CloseReason>> {
         let Some(subscription) = self.subscriptions.subscription() else { return Ok(None) };
         // No idle timeout for subscribers of plugin events, which may be rare: they are admins.

@@ -10,7 +10,7 @@ use std::{
 use clap::Command;
 use clap_complete::Shell;
 
-use crate::{config, util::program};
+use crate::config;
 
 /// A manual page that cannot be written: its path, and the cause.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) fn completion(shell: Shell) -> ExitCode {
     // The generators do not leave out hidden subcommands.
     let visible = whole.get_subcommands().filter(|below| !below.is_hide_set()).cloned();
     let mut command = Command::new(name)
-        .version(crate::runtime::context::VERSION)
+        .version(plugin_engine::VERSION)
         .args(whole.get_arguments().cloned())
         .subcommands(visible);
     // The script for bash does not complete subcommands of a program whose name has a hyphen. The

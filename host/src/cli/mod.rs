@@ -8,11 +8,11 @@ mod key;
 
 use std::{env, process::ExitCode};
 
+use plugin_engine::live::probe;
+
 use crate::{
     config::{Action, Resolved},
-    plugins::live::probe,
     serve::{misspelt_variables, serve},
-    util::program,
 };
 
 /// Runs the program with this process's arguments, and returns its exit code.

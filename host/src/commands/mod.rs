@@ -1,6 +1,7 @@
-//! Commands: their registry, their calls, and the built-in ones.
+//! Commands: the built-in ones, and the sessions that call any.
 
 pub mod builtins;
+pub mod caller;
+pub mod flow;
 pub mod progress;
-pub mod registry;
 pub mod running_call;

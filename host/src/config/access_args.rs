@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use auth::trust::Trust;
+
 use super::units::seconds;
-use crate::access::trust::Trust;
 
 /// The access rules for clients.
 #[derive(Clone, Debug, clap::Args)]

@@ -11,8 +11,6 @@ use std::{
 use clap::{ArgAction, Command, error::ErrorKind};
 use toml::de::{DeTable, DeValue};
 
-use crate::{platform, util::program};
-
 /// The entries of a settings file, each of which is valid alone.
 #[derive(Debug, Default)]
 pub(super) struct SettingsFile {

@@ -1,10 +1,11 @@
 //! The flags of `host key`, which manages the keys of clients that are not trusted by address.
 
-use super::place::StatePlace;
-use crate::access::{
+use auth::{
     date::{self, DAY},
     keys::{Role, now},
 };
+
+use super::place::StatePlace;
 
 /// Add, list and revoke keys. A running host applies the change within a second.
 #[derive(Debug, clap::Subcommand)]

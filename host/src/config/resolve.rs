@@ -19,7 +19,6 @@ use super::{
     advice::with_advice,
     file::{FileError, SettingsFile, first_words, keys},
 };
-use crate::{platform, util::program};
 
 /// The parsed command line, with all settings resolved.
 #[derive(Debug)]

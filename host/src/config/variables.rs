@@ -1,8 +1,7 @@
 //! The detection of misspelt environment variables.
 
 use clap::Command;
-
-use crate::util::nearest::nearest;
+use protocol::nearest::nearest;
 
 /// The prefix of all variables of both programs.
 const PREFIX: &str = "DROPIN_";

@@ -14,7 +14,6 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::thread_tracker::Event;
-use crate::platform;
 
 /// The time that an idle thread waits for the next session.
 const LINGER: Duration = Duration::from_secs(1);

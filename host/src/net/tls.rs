@@ -98,7 +98,7 @@ pub(super) mod tests {
     };
 
     use super::*;
-    use crate::access::certificate::Certificate;
+    use auth::certificate::Certificate;
 
     /// Returns a client that trusts these certificates and has sent nothing yet.
     pub(in crate::net) fn client(roots: RootCertStore) -> ClientConnection {

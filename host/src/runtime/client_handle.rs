@@ -9,10 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    access::keys::Key,
-    platform::{self, Hangup, InterruptibleReader},
-};
+use auth::keys::Key;
+use platform::{Hangup, InterruptibleReader};
 
 /// The time for which a client that has ended its sending side still counts as connected.
 const HALF_CLOSED: Duration = Duration::from_secs(1);

@@ -10,11 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use auth::keys::Key;
+
 use super::{
     client_handle::{ClientHandle, Dismissal},
     client_memory::ClientMemory,
 };
-use crate::access::keys::Key;
 
 /// The time in which a session that was closed for its memory is expected to free it. After that
 /// it is in a worker, and other sessions are closed instead.
@@ -216,10 +217,8 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::{
-        access::keys::{Keys, Role},
-        config::Share,
-    };
+    use crate::config::Share;
+    use auth::keys::{Keys, Role};
 
     fn stream() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -2,19 +2,12 @@
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
-use super::{
-    client_memory::ClientMemory, clients::Sessions, events::EventBus,
-    plugin_control::PluginControl, shutdown::Shutdown,
-};
-use crate::{
-    access::{certificate::Certificate, keyring::Keyring},
-    config::Serve,
-    telemetry::metrics::Metrics,
-    util::log_throttle::Throttle,
-};
+use auth::{certificate::Certificate, keyring::Keyring};
+use plugin_engine::{events::EventBus, plugin_control::PluginControl};
+use telemetry::{log_throttle::Throttle, metrics::Metrics};
 
-/// The host's version.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+use super::{client_memory::ClientMemory, clients::Sessions, shutdown::Shutdown};
+use crate::config::Serve;
 
 /// The context that all threads of a serving host share. It lives until the last of them ends.
 pub struct Shared {
@@ -31,7 +24,7 @@ pub struct Shared {
     /// Limits the log lines about rejected clients.
     pub turned_away: Throttle,
     /// The host's counters.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// The stop flag and its deadlines.
     pub shutdown: Arc<Shutdown>,
     /// The bus on which plugin events are published.

@@ -9,13 +9,13 @@ use std::{
 };
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use plugin_engine::{
+    live::deadline::{self, Deadline},
+    registry::LiveRegistry,
+};
 
 use super::{sd_notify::Notifier, slow_calls::SlowCalls};
-use crate::{
-    commands::registry::LiveRegistry,
-    plugins::live::deadline::{self, Deadline},
-    runtime::context::Shared,
-};
+use crate::runtime::context::Shared;
 
 /// The interval between two rounds. The key file is small, so it is polled and not watched.
 const TICK: Duration = Duration::from_millis(400);

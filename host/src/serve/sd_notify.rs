@@ -6,7 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{commands::registry::LiveRegistry, platform, runtime::context::Shared};
+use plugin_engine::registry::LiveRegistry;
+
+use crate::runtime::context::Shared;
 
 /// The interval between two status notifications.
 const STATUS: Duration = Duration::from_secs(5);

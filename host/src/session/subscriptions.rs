@@ -1,9 +1,7 @@
 //! The topics that a client has subscribed to.
 
-use crate::{
-    runtime::events::{EventKind, PluginEvent, Subscription, Topic},
-    wire::Encoder,
-};
+use plugin_engine::events::{EventKind, PluginEvent, Subscription, Topic};
+use protocol::Encoder;
 
 /// The topics that a client has subscribed to, through one subscription for all of them.
 #[derive(Default)]
@@ -80,7 +78,8 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use super::*;
-    use crate::{runtime::events::EventBus, wire::Protocol};
+    use plugin_engine::events::EventBus;
+    use protocol::Protocol;
 
     #[test]
     fn a_busy_subscriber_is_told_what_it_missed() {

@@ -9,9 +9,8 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use platform::{Group, LIBRARY_EXTENSION, Terminal};
 use serde::Deserialize;
-
-use crate::platform::{Group, LIBRARY_EXTENSION, Terminal};
 
 /// A running `cargo build`. Dropping it ends cargo and every process that cargo has started.
 pub(super) struct Build {

@@ -1,9 +1,7 @@
 //! The error for too few or too many arguments.
 
-use crate::{
-    commands::registry::Command,
-    wire::{Encoder, Protocol, RequestView},
-};
+use plugin_engine::registry::Command;
+use protocol::{Encoder, Protocol, RequestView};
 
 /// The longest command line that a hint repeats, in bytes.
 const SHOWN: usize = 120;

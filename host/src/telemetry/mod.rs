@@ -1,4 +1,0 @@
-//! Telemetry: the log and the metrics.
-
-pub mod logging;
-pub mod metrics;
