@@ -1,6 +1,6 @@
 //! The documents of the Debian package, with the names that the programs have there.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use crate::{TaskError, cargo};
 
@@ -11,8 +11,8 @@ pub const PROGRAMS: [(&str, &str); 2] = [("host", "dropin-host"), ("client", "dr
 /// The documents beside the folder `docs`.
 const PAGES: [&str; 3] = ["README.md", "CHANGELOG.md", "SECURITY.md"];
 
-/// All documents of the package: the name of each, and its text.
-pub fn all() -> Result<Vec<(String, String)>, TaskError> {
+/// All documents of the package: the path of each from the checkout's root, and its text.
+pub fn all() -> Result<Vec<(PathBuf, String)>, TaskError> {
     let root = cargo::root();
     let folder = root.join("docs");
     let failed = |error| TaskError::Io("read", folder.clone(), error);
@@ -25,14 +25,14 @@ pub fn all() -> Result<Vec<(String, String)>, TaskError> {
     for path in paths {
         let text = fs::read_to_string(&path)
             .map_err(|error| TaskError::Io("read", path.clone(), error))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        documents.push((name, as_installed(&text)));
+        let name = path.strip_prefix(&root).unwrap_or(&path);
+        documents.push((name.to_owned(), as_installed(&text)));
     }
     Ok(documents)
 }
 
 /// A document in Markdown for a machine on which the package is installed: commands have their names
-/// there, and all documents lie in one folder.
+/// there. Documents lie as in the checkout, so that links between them hold.
 pub fn as_installed(text: &str) -> String {
     let mut is_code = false;
     let mut installed = String::new();
@@ -55,7 +55,7 @@ pub fn as_installed(text: &str) -> String {
 
 /// A line of prose, in which commands stand between backticks.
 fn prose(line: &str) -> String {
-    let mut line = line.replace("](docs/", "](").replace("](../", "](");
+    let mut line = line.to_owned();
     for (built, installed) in PROGRAMS {
         for (before, after) in [("`", " "), ("`", "`"), ("(", " ")] {
             let (from, to) =
@@ -118,7 +118,7 @@ mod tests {
             ),
             ("the host (client side) of `client.toml`", "the host (client side) of `client.toml`"),
             ("`source <(client completion bash)`", "`source <(dropin completion bash)`"),
-            ("[settings](docs/OPERATING.md#settings)", "[settings](OPERATING.md#settings)"),
+            ("[settings](docs/operate.md#settings)", "[settings](docs/operate.md#settings)"),
             ("## Try: `host dev`", "## Try: `host dev`"),
             ("host and client", "host and client"),
             ("```\n$ client s\n```", "```\n$ dropin s\n```"),
@@ -135,6 +135,14 @@ mod tests {
     }
 
     #[test]
+    fn documents_keep_their_folders() {
+        let names: Vec<_> = all().unwrap().into_iter().map(|(name, _)| name).collect();
+        for name in ["README.md", "docs/README.md", "docs/start.md"] {
+            assert!(names.contains(&name.into()), "{name} is missing: {names:?}");
+        }
+    }
+
+    #[test]
     fn no_document_of_the_package_names_what_it_does_not_install() {
         let documents = all().unwrap();
         assert!(documents.len() > PAGES.len());
@@ -143,7 +151,7 @@ mod tests {
                 for wrong in [format!("`{built} "), format!("$ {built} "), format!("<({built} ")] {
                     let lines = text.lines().filter(|line| !line.starts_with('#'));
                     let left: Vec<_> = lines.filter(|line| line.contains(&wrong)).collect();
-                    assert!(left.is_empty(), "{name}: {left:?}");
+                    assert!(left.is_empty(), "{}: {left:?}", name.display());
                 }
             }
         }
