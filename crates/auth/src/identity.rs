@@ -36,13 +36,13 @@ pub struct Wanted<'a> {
 pub struct Identity {
     /// True if it may run every command. Then no other check is made.
     unrestricted: bool,
-    who: Who,
+    principal: Principal,
     /// True if nobody on the way can read its input: it uses TLS or comes from this machine.
     secret: bool,
 }
 
 #[derive(Clone, Debug)]
-enum Who {
+enum Principal {
     /// It has not logged in.
     Stranger,
     /// It is trusted by its address.
@@ -67,7 +67,11 @@ impl Identity {
         let unrestricted = trust.covers(peer.ip());
         // Nobody on the way can read data that stays on this machine.
         let secret = distance(peer.ip()) == Distance::Loopback;
-        Self { unrestricted, who: if unrestricted { Who::Trusted } else { Who::Stranger }, secret }
+        Self {
+            unrestricted,
+            principal: if unrestricted { Principal::Trusted } else { Principal::Stranger },
+            secret,
+        }
     }
 
     /// Returns the same identity, over TLS if `tls` is true.
@@ -80,7 +84,7 @@ impl Identity {
     #[must_use]
     pub fn with(&self, key: Arc<Key>) -> Self {
         let unrestricted = key.role == Role::Admin && key.commands.is_empty();
-        Self { unrestricted, who: Who::Holder(key), ..*self }
+        Self { unrestricted, principal: Principal::Holder(key), ..*self }
     }
 
     /// Returns whether it may run every command.
@@ -93,16 +97,16 @@ impl Identity {
     /// Returns whether it is not trusted and has not logged in.
     #[must_use]
     pub fn is_stranger(&self) -> bool {
-        matches!(self.who, Who::Stranger)
+        matches!(self.principal, Principal::Stranger)
     }
 
     /// Returns its role; `None` for a stranger. A client that is trusted by address is an admin.
     #[must_use]
     pub fn role(&self) -> Option<Role> {
-        match &self.who {
-            Who::Stranger => None,
-            Who::Trusted => Some(Role::Admin),
-            Who::Holder(key) => Some(key.role),
+        match &self.principal {
+            Principal::Stranger => None,
+            Principal::Trusted => Some(Role::Admin),
+            Principal::Holder(key) => Some(key.role),
         }
     }
 
@@ -115,21 +119,21 @@ impl Identity {
     /// Returns the key that it logged in with.
     #[must_use]
     pub fn key(&self) -> Option<&Arc<Key>> {
-        match &self.who {
-            Who::Holder(key) => Some(key),
-            Who::Stranger | Who::Trusted => None,
+        match &self.principal {
+            Principal::Holder(key) => Some(key),
+            Principal::Stranger | Principal::Trusted => None,
         }
     }
 
     /// Returns whether it may run this command.
     #[must_use]
     pub fn may_run(&self, wanted: Wanted<'_>) -> bool {
-        match (&self.who, wanted.access) {
-            (Who::Trusted, _) | (_, AccessLevel::Anyone) => true,
-            (Who::Stranger, _) => false,
-            (Who::Holder(_), AccessLevel::Known) => true,
-            (Who::Holder(key), AccessLevel::Listed) => key.lists(wanted.name, wanted.plugin),
-            (Who::Holder(key), AccessLevel::Admin) => {
+        match (&self.principal, wanted.access) {
+            (Principal::Trusted, _) | (_, AccessLevel::Anyone) => true,
+            (Principal::Stranger, _) => false,
+            (Principal::Holder(_), AccessLevel::Known) => true,
+            (Principal::Holder(key), AccessLevel::Listed) => key.lists(wanted.name, wanted.plugin),
+            (Principal::Holder(key), AccessLevel::Admin) => {
                 key.role == Role::Admin && key.lists(wanted.name, wanted.plugin)
             }
         }
@@ -139,11 +143,11 @@ impl Identity {
     /// does not exist: only a stranger gets an error for it, which does not reveal that.
     #[must_use]
     pub fn refuse(&self, wanted: Option<Wanted<'_>>) -> Option<Refusal> {
-        match (&self.who, wanted) {
-            (Who::Trusted | Who::Holder(_), None) => None,
+        match (&self.principal, wanted) {
+            (Principal::Trusted | Principal::Holder(_), None) => None,
             (_, Some(wanted)) if self.may_run(wanted) => None,
-            (Who::Holder(key), Some(wanted)) => Some(deny(key, wanted)),
-            (Who::Stranger | Who::Trusted, _) => Some(self.require_login()),
+            (Principal::Holder(key), Some(wanted)) => Some(deny(key, wanted)),
+            (Principal::Stranger | Principal::Trusted, _) => Some(self.require_login()),
         }
     }
 

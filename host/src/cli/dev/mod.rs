@@ -28,7 +28,7 @@ use crate::{config::Dev, runtime::context::Shared, serve::start_error::StartErro
 const QUIET: Duration = Duration::from_millis(50);
 
 /// The thread that builds the plugin. Dropping this ends the thread and a running build.
-pub(crate) struct Developer {
+pub(crate) struct DevThread {
     /// Nothing is ever sent: the thread stops when the channel is disconnected.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -45,7 +45,7 @@ pub(crate) fn run(mut dev: Dev) -> ExitCode {
         }
     };
     let serve = (*dev.serve).clone();
-    let code = crate::serve::serve(serve, |shared| Developer::start(&dev, shared));
+    let code = crate::serve::serve(serve, |shared| DevThread::start(&dev, shared));
     drop(own);
     code
 }
@@ -72,7 +72,7 @@ fn prepare(dev: &mut Dev) -> Result<tempfile::TempDir, String> {
     Ok(own)
 }
 
-impl Developer {
+impl DevThread {
     fn start(dev: &Dev, shared: &Shared) -> Result<Self, StartError> {
         let failed = |error| StartError::System("watch the sources", error);
         let made = [Some(&dev.serve.plugins), dev.serve.state_dir.as_ref()];
@@ -103,7 +103,7 @@ impl Developer {
     }
 }
 
-impl Drop for Developer {
+impl Drop for DevThread {
     fn drop(&mut self) {
         self.stop = None;
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {

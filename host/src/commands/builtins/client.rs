@@ -46,10 +46,10 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
             None => reply.error("ERR", BAD_NAME.as_bytes()),
         },
         (b"SETINFO", 3) => set_info(call, caller, reply),
-        (b"INFO", 1) => reply.text(describe(session, caller).as_bytes()),
+        (b"INFO", 1) => reply.text(format_session(session, caller).as_bytes()),
         (b"LIST", 1) => {
             let sessions = caller.visible_sessions();
-            let lines: String = sessions.iter().map(|one| describe(one, caller)).collect();
+            let lines: String = sessions.iter().map(|one| format_session(one, caller)).collect();
             reply.text(lines.as_bytes());
         }
         (b"CANCEL", 2) => cancel(call, caller, reply),
@@ -162,7 +162,7 @@ fn set_info(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
 }
 
 /// Formats a session as one line, in Redis's format. The role, which Redis does not have, is last.
-fn describe(session: &ClientHandle, caller: &Caller<'_>) -> String {
+fn format_session(session: &ClientHandle, caller: &Caller<'_>) -> String {
     let (names, age, idle) = (session.names(), session.age().as_secs(), session.idle().as_secs());
     let key = session.key();
     let role = match &key {

@@ -17,7 +17,7 @@ static CHANGES: LazyLock<NamedThrottle> = LazyLock::new(NamedThrottle::default);
 
 pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     let Some(wanted) = call.argument(0) else {
-        reply.text(name(logging::level()).as_bytes());
+        reply.text(level_name(logging::level()).as_bytes());
         return Flow::Next;
     };
     let wanted = String::from_utf8_lossy(wanted.get(..128).unwrap_or(wanted));
@@ -27,7 +27,7 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
             let log_change = || {
                 let peer = caller.session.peer;
                 CHANGES.info(level.as_str(), Instant::now(), || {
-                    format!("{peer} set the log level to {}", name(level))
+                    format!("{peer} set the log level to {}", level_name(level))
                 });
             };
             let before = logging::level();
@@ -41,7 +41,7 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
             reply.ok();
         }
         Err(_) => {
-            let levels: Vec<String> = LevelFilter::iter().map(name).collect();
+            let levels: Vec<String> = LevelFilter::iter().map(level_name).collect();
             let message =
                 format!("unknown log level '{wanted}', use one of: {}", levels.join(", "));
             reply.error("ERR", message.as_bytes());
@@ -50,6 +50,6 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
     Flow::Next
 }
 
-fn name(level: LevelFilter) -> String {
+fn level_name(level: LevelFilter) -> String {
     level.as_str().to_ascii_lowercase()
 }
