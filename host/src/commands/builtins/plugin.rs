@@ -10,7 +10,7 @@ use protocol::Encoder;
 use crate::commands::{caller::Caller, flow::Flow};
 
 pub(super) const HELP: &str =
-    "Looks after plugins: info, reload, rollback, disable or enable NAME; watch, unwatch.";
+    "Manages plugins: info, reload, rollback, disable or enable NAME; watch, unwatch.";
 
 pub(super) const KNOWN: &str = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";
 
