@@ -1,4 +1,4 @@
-//! Serving: from flags to listeners, and to an orderly end.
+//! Serving: starts the host as the flags say, and ends it in order.
 
 pub mod acceptor;
 mod maintenance;
@@ -44,15 +44,15 @@ use crate::{
 
 /// The exit status when the host cannot start.
 const FAILED: u8 = 1;
-/// How many files a host opens besides one for each session, with plenty of plugins. One that is busy
-/// with probes needs a few more for a moment.
+/// The files that a host with many plugins opens besides one for each session. Probes need a few
+/// more while they run.
 const OTHER_FILES: u64 = 64;
 /// The exit status when a worker outlasted the grace, or a second signal ended the host.
 const STUCK: i32 = 3;
-/// The exit status when the state of a plugin was not saved, whatever else happened.
+/// The exit status when the state of a plugin was not saved. It overrides the others.
 const UNSAVED: i32 = 4;
 
-/// Serves as these flags say, with something beside it, to exit code.
+/// Serves as these flags say, and returns the exit code. `beside` is passed on to [`run`].
 pub(crate) fn serve<B>(
     config: Serve,
     beside: impl FnOnce(&Shared) -> Result<B, StartError>,
@@ -62,10 +62,10 @@ pub(crate) fn serve<B>(
     misspelt_variables().iter().for_each(|warning| log::warn!("{warning}"));
     platform::raise_descriptor_limit();
     warn_of_few_descriptors(config.bounds.max_sessions);
-    let run = listeners(&config).and_then(|listeners| run(config, listeners, beside));
+    let run = open_listeners(&config).and_then(|listeners| run(config, listeners, beside));
     match run {
         Ok(Outcome::Orderly) => ExitCode::SUCCESS,
-        // Threads still run in plugins; to return would pull the code from under them.
+        // Threads still run plugins' code, which returning from `main` would unload.
         Ok(Outcome::Stuck(_)) => process::exit(STUCK),
         Ok(Outcome::Unsaved(_)) => process::exit(UNSAVED),
         Err(error) => {
@@ -75,12 +75,12 @@ pub(crate) fn serve<B>(
     }
 }
 
-/// What to say about environment variables that are probably misspelt.
+/// Returns a warning for each environment variable that is probably misspelt.
 pub(crate) fn misspelt_variables() -> Vec<String> {
     config::misspelt(env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }
 
-/// Warns where the system lets the host open fewer files than its sessions may need.
+/// Logs a warning if the limit of open files is below what the sessions may need.
 fn warn_of_few_descriptors(sessions: u32) {
     let needed = u64::from(sessions) + OTHER_FILES;
     if let Some(limit) = platform::descriptor_limit().filter(|limit| *limit < needed) {
@@ -91,23 +91,20 @@ fn warn_of_few_descriptors(sessions: u32) {
     }
 }
 
-/// The service manager's sockets where it has passed some, else those of the flags.
-fn listeners(config: &Serve) -> Result<Listeners, StartError> {
+/// Returns the sockets that the service manager has passed, or else binds those of the flags.
+fn open_listeners(config: &Serve) -> Result<Listeners, StartError> {
     let inherited = platform::inherited_listeners()
         .map_err(|error| StartError::System("use the service manager's sockets", error))?;
     if !inherited.is_empty() {
-        log::info!("serving the service manager's sockets, whatever --bind and --port say");
+        log::info!("serving the service manager's sockets: --bind and --port are ignored");
         return Ok(Listeners { sockets: inherited, inherited: true });
     }
     let sockets = listener::listen(&config.bind, config.port).map_err(StartError::Listen)?;
     Ok(Listeners { sockets, inherited: false })
 }
 
-/// Serves on these listeners until the host is asked to end. What is `beside` it is made before
-/// anybody is served, and dropped when the last session has ended.
-///
-/// # Errors
-/// Why the host cannot start.
+/// Serves on these listeners until the host is asked to end. Fails if the host cannot start.
+/// `beside` runs before the first client is served; its value is dropped after the last session.
 pub fn run<B>(
     config: Serve,
     listeners: Listeners,
@@ -119,14 +116,14 @@ pub fn run<B>(
         .iter()
         .map(TcpListener::local_addr)
         .collect::<io::Result<Vec<_>>>()
-        .map_err(|error| StartError::System("ask where it listens", error))?;
+        .map_err(|error| StartError::System("read a listener's address", error))?;
     let metrics_listener =
         config.metrics.map(MetricsServer::listen).transpose().map_err(StartError::Listen)?;
     let port = addresses.first().map_or(config.port, std::net::SocketAddr::port);
     let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
     crash::report_last(state_dir.path());
     let _watch = crash::Watch::start(state_dir.path(), config.logs.log_format)
-        .map_err(|error| StartError::System("watch for crashes", error))?;
+        .map_err(|error| StartError::System("set up crash reports", error))?;
     state_dir.tell(config.port == 0);
     let root = state_dir.path().parent().unwrap_or(state_dir.path());
     let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
@@ -138,16 +135,16 @@ pub fn run<B>(
     };
     let certificate = certificate.map_err(StartError::Certificate)?;
     if config.access.trust == Trust::All {
-        log::warn!("--trust all: whoever reaches the port can run every command, ks included");
+        log::warn!("--trust all: anyone who can connect can run every command, including ks");
     }
     if config.plugin_trust.allow_insecure_plugins {
         log::warn!(
-            "--allow-insecure-plugins: whoever can write to the plugins folder or a library in it \
-             can run code as the host"
+            "--allow-insecure-plugins: anyone who can write to the plugins folder or a library in \
+             it can run code as the host"
         );
     }
     platform::own_program()
-        .map_err(|error| StartError::System("find its own program, to probe with", error))?;
+        .map_err(|error| StartError::System("find the host's program file for probes", error))?;
     let (shutdown, stop) = Shutdown::new(config.grace, config.save_timeout);
     let shutdown = Arc::new(shutdown);
     handle_signals(&shutdown)?;
@@ -178,16 +175,16 @@ pub fn run<B>(
         }
     };
     let maintenance = Maintenance::start(&shared, &registry)
-        .map_err(|error| StartError::System("start a thread to look after the sessions", error))?;
+        .map_err(|error| StartError::System("start the maintenance thread", error))?;
 
     let metrics_at = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
     let metrics_server = metrics_listener
         .map(|listener| MetricsServer::start(listener, &shared, &registry))
         .transpose()
-        .map_err(|error| StartError::System("start a thread to serve the metrics", error))?;
+        .map_err(|error| StartError::System("start the metrics thread", error))?;
 
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    // Nobody need read it: a host whose output is closed serves all the same.
+    // Best effort: a host whose standard output is closed still serves.
     let _ = writeln!(
         io::stdout(),
         "dropin {VERSION} listening on {}\nfingerprint {}",
@@ -199,7 +196,7 @@ pub fn run<B>(
     }
     sd_notify::ready(&shared, &registry);
     let outcome = acceptor::serve(&shared, &registry, listeners, &stop)
-        .map_err(|error| StartError::System("start a thread to accept clients", error))?;
+        .map_err(|error| StartError::System("start an acceptor thread", error))?;
     maintenance.end();
     if let Some(metrics_server) = metrics_server {
         metrics_server.end();
@@ -207,7 +204,7 @@ pub fn run<B>(
     drop(beside);
     let outcome = plugin_thread.end(&shared, outcome);
     if outcome != Outcome::Orderly {
-        // Or this might be the last reference to a plugin, whose end may take for ever.
+        // Never dropped: this may be the last reference to a plugin, whose drop may block for ever.
         std::mem::forget(Arc::clone(&registry));
     }
     match outcome {
@@ -225,26 +222,24 @@ pub fn run<B>(
     Ok(outcome)
 }
 
-/// A signal that comes again sooner is the same request: `timeout`, a closed terminal and service
-/// managers send several at once, to a process and to its group.
+/// The time within which a further signal counts as the same request: `timeout`, a closed terminal
+/// and service managers send several at once, to a process and to its group.
 const REPEATED: Duration = Duration::from_secs(1);
 
-/// Ends the host in order at the first SIGINT, SIGTERM or closed console, at once at one that follows
-/// after [`REPEATED`].
+/// Ends the host in order at the first SIGINT, SIGTERM or closed console. A further signal after
+/// [`REPEATED`] ends it at once.
 fn handle_signals(shutdown: &Arc<Shutdown>) -> Result<(), StartError> {
     let shutdown = Arc::clone(shutdown);
     let mut first = None;
     platform::when_asked_to_end(move |signal| {
         shutdown.request(Reason::System { limit: signal.limit });
         let since = *first.get_or_insert_with(Instant::now);
-        // To close the console after a Ctrl-C is no wish to lose state.
+        // Closing the console after a Ctrl-C is no request to end at once, which loses state.
         if signal.can_insist && since.elapsed() >= REPEATED {
-            log::error!(
-                "asked to end a second time: ending at once, without what was not saved yet"
-            );
+            log::error!("asked to end a second time: ended at once, unsaved states are lost");
             crash::allow_exit();
             process::exit(STUCK);
         }
     })
-    .map_err(|error| StartError::System("listen for signals", error))
+    .map_err(|error| StartError::System("set up signal handling", error))
 }
