@@ -16,7 +16,7 @@ use protocol::{Encoder, Framing, Parsed, Parser, Protocol};
 use telemetry::metrics::SessionCounters;
 
 use self::{
-    dispatch::{Outlet, answer, refuse, upgrade_protocol},
+    dispatch::{Outlet, answer, is_ping_of_redis, refuse, upgrade_protocol},
     memory::note_memory,
     subscriptions::Subscriptions,
 };
@@ -215,7 +215,13 @@ impl Session {
                 }
                 Parsed::Request { framing, consumed } => {
                     upgrade_protocol(replies, framing);
-                    let request = parser.request(read_buffer.unread());
+                    let unread = read_buffer.unread();
+                    let is_ping = replies.protocol() == Protocol::Lines
+                        && unread.get(..consumed).is_some_and(is_ping_of_redis);
+                    if is_ping {
+                        replies.set_protocol(Protocol::Resp2);
+                    }
+                    let request = parser.request(unread);
                     let flow = loop {
                         let outlet = Outlet { replies, transport, counters };
                         match answer(shared, handle, identity, &registry, &request, outlet) {
@@ -223,6 +229,9 @@ impl Session {
                             (Answer::Retired, _) => registry = live_registry.load(),
                         }
                     };
+                    if is_ping {
+                        replies.set_protocol(Protocol::Lines);
+                    }
                     (consumed, flow)
                 }
                 // Redis ignores blank lines. A person at a terminal gets an error with a hint.

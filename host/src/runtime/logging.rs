@@ -86,9 +86,12 @@ fn write_json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// Returns the record's target; `host` for all modules of the host.
+/// Returns the record's target; `host` for all modules of the host's crates. The name of a plugin
+/// has no colon.
 fn target<'a>(record: &Record<'a>) -> &'a str {
-    record.target().strip_prefix("dropin_host").map_or(record.target(), |_| "host")
+    let target = record.target();
+    let is_own = target.starts_with("dropin_") && target.contains("::");
+    if is_own || target == "dropin_host" { "host" } else { target }
 }
 
 fn level_name(level: Level) -> &'static str {
@@ -140,5 +143,14 @@ mod tests {
         assert_eq!(escaped("two\nlines\r\u{1b}[2J"), "two\\nlines\\r\\u{1b}[2J");
         assert_eq!(escaped("\n\n"), "\\n\\n");
         assert_eq!(escaped(""), "");
+    }
+
+    #[test]
+    fn own_crates_log_as_host() {
+        let target = |target| self::target(&Record::builder().target(target).build());
+        assert_eq!(target("dropin_host"), "host");
+        assert_eq!(target("dropin_plugin_engine::manager::load"), "host");
+        assert_eq!(target("dropin_plugin"), "dropin_plugin", "a plugin of this name");
+        assert_eq!(target("text"), "text");
     }
 }

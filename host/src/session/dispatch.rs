@@ -111,6 +111,13 @@ pub(super) fn upgrade_protocol(replies: &mut Encoder, framing: Framing) {
     }
 }
 
+/// Returns whether Redis programs expect a RESP reply to this line, whatever the session has sent
+/// before: `redis-benchmark` and health checks send it as a connection's first bytes.
+pub(super) fn is_ping_of_redis(line: &[u8]) -> bool {
+    // People seldom type it in capitals with a CR, and only its own reply is in RESP.
+    line == b"PING\r\n"
+}
+
 /// Writes an error reply to a request that reached no command.
 pub(super) fn refuse(replies: &mut Encoder, write_message: impl FnOnce(&mut Vec<u8>)) {
     let mut message = Vec::new();

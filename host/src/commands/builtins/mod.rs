@@ -5,6 +5,7 @@ mod auth;
 mod client;
 mod command;
 mod hello;
+mod info;
 mod loglevel;
 mod plugin;
 mod stats;
@@ -40,7 +41,7 @@ struct Builtin {
 
 /// All built-ins. A new one is a row here, and a file beside this one if it has more than a few
 /// lines.
-const ALL: [Builtin; 13] = [
+const ALL: [Builtin; 14] = [
     Builtin {
         name: "auth",
         usage: "NAME_OR_KEY [KEY]",
@@ -75,6 +76,13 @@ const ALL: [Builtin; 13] = [
         access: AccessLevel::Anyone,
         help: "Chooses the protocol and greets.",
         run: hello::run,
+    },
+    Builtin {
+        name: "info",
+        usage: "[SECTION..]",
+        access: AccessLevel::Known,
+        help: "Tells facts and counters of the host, as Redis does.",
+        run: info::run,
     },
     Builtin {
         name: "ks",
