@@ -167,7 +167,7 @@ fn open_state_dir(config: &Serve, port: u16) -> Result<(StateDir, crash::Watch),
     crash::report_last(state_dir.path());
     let watch = crash::Watch::start(state_dir.path(), config.logs.log_format)
         .map_err(|error| StartError::System("set up crash reports", error))?;
-    state_dir.tell(config.port == 0);
+    state_dir.log_paths(config.port == 0);
     Ok((state_dir, watch))
 }
 
@@ -192,7 +192,7 @@ fn share(
         keyring,
         certificate: certificate.map_err(StartError::Certificate)?,
         sessions: Sessions::default(),
-        turned_away: Throttle::default(),
+        rejected: Throttle::default(),
         metrics: Arc::default(),
         events: Arc::default(),
         plugin_control,
