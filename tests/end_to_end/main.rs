@@ -24,6 +24,8 @@ mod command_watch;
 #[cfg(unix)]
 mod crashes;
 mod crowds;
+#[cfg(unix)]
+mod demo;
 mod dev;
 mod exhaustion;
 mod fairness;

@@ -3,6 +3,7 @@
 mod bench;
 mod cargo;
 mod deb;
+mod demo;
 mod fuzz;
 mod install;
 mod left_out;
@@ -36,6 +37,8 @@ enum Task {
         #[arg(last = true)]
         host: Vec<String>,
     },
+    /// Replace a plugin several times while a client counts with it; fails where a request fails.
+    Demo(demo::Demo),
     /// Build everything and install the shipped plugins into ./plugins.
     Plugins {
         /// Build without optimisation, which is quicker.
@@ -124,6 +127,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             build_and_install(debug)?;
             return cargo::host(profile(debug), &host);
         }
+        Task::Demo(demo) => demo::run(&demo)?,
         Task::Plugins { debug } => build_and_install(debug)?,
         Task::Deb { is_tried } => {
             let package = deb::build()?;
