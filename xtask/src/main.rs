@@ -2,6 +2,7 @@
 
 mod bench;
 mod cargo;
+mod check;
 mod deb;
 mod demo;
 mod fuzz;
@@ -61,6 +62,8 @@ enum Task {
         #[arg(long)]
         debug: bool,
     },
+    /// Check formatting, lints and unit tests: the quick loop, without the end-to-end tests.
+    Check,
     /// Run every test.
     Test {
         /// Passed on to `cargo test`, after `--`.
@@ -137,6 +140,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             }
         }
         Task::NewPlugin { name, debug } => new_plugin::run(&name, debug)?,
+        Task::Check => check::run()?,
         Task::Test { cargo } => {
             cargo::build(&["--workspace", "--bins", "--lib"])?;
             cargo::test(&cargo)?;
