@@ -27,6 +27,7 @@ mod crowds;
 #[cfg(unix)]
 mod demo;
 mod dev;
+mod examples;
 mod exhaustion;
 mod fairness;
 mod floods;
