@@ -127,7 +127,7 @@ impl Identity {
 
     /// Returns whether it may run this command.
     #[must_use]
-    pub fn may_run(&self, wanted: Wanted<'_>) -> bool {
+    pub fn can_run(&self, wanted: Wanted<'_>) -> bool {
         match (&self.principal, wanted.access) {
             (Principal::Trusted, _) | (_, AccessLevel::Anyone) => true,
             (Principal::Stranger, _) => false,
@@ -145,7 +145,7 @@ impl Identity {
     pub fn refuse(&self, wanted: Option<Wanted<'_>>) -> Option<Refusal> {
         match (&self.principal, wanted) {
             (Principal::Trusted | Principal::Holder(_), None) => None,
-            (_, Some(wanted)) if self.may_run(wanted) => None,
+            (_, Some(wanted)) if self.can_run(wanted) => None,
             (Principal::Holder(key), Some(wanted)) => Some(deny(key, wanted)),
             (Principal::Stranger | Principal::Trusted, _) => Some(self.require_login()),
         }

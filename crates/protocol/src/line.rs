@@ -1,6 +1,8 @@
 //! The parser of plain lines, which splits a line into words with quotes as in a shell.
 
-use super::{request::Span, request_error::RequestError};
+use plugin_api::abi::Span;
+
+use super::request_error::RequestError;
 use memchr::memchr;
 
 /// The class of a byte outside quotes.

@@ -23,6 +23,13 @@ pub struct Listeners {
     pub inherited: bool,
 }
 
+impl Listeners {
+    /// Returns the address of each socket, with the port that the system chose.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.sockets.iter().map(TcpListener::local_addr).collect()
+    }
+}
+
 /// The error of an address that cannot be listened on.
 #[derive(Debug)]
 pub struct ListenError {

@@ -200,7 +200,7 @@ impl ClientHandle {
     }
 
     /// Records the key that the session logged in with; `None` for none.
-    pub fn hold(&self, key: Option<Arc<Key>>) {
+    pub fn set_key(&self, key: Option<Arc<Key>>) {
         *self.lock_key() = key;
     }
 

@@ -11,16 +11,16 @@ pub(crate) mod start_error;
 use std::{
     env,
     io::{self, Write},
-    net::TcpListener,
+    net::SocketAddr,
     process::{self, ExitCode},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use auth::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust};
-use plugin_engine::VERSION;
 use plugin_engine::{
-    files::trust_policy::TrustPolicy, plugin_control::PluginControl, registry::LiveRegistry,
+    VERSION, files::trust_policy::TrustPolicy, plugin_control::PluginControl,
+    registry::LiveRegistry,
 };
 use telemetry::log_throttle::Throttle;
 
@@ -110,63 +110,24 @@ pub fn run<B>(
     listeners: Listeners,
     beside: impl FnOnce(&Shared) -> Result<B, StartError>,
 ) -> Result<Outcome, StartError> {
-    let started = Instant::now();
     let addresses = listeners
-        .sockets
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<io::Result<Vec<_>>>()
+        .addresses()
         .map_err(|error| StartError::System("read a listener's address", error))?;
     let metrics_listener =
         config.metrics.map(MetricsServer::listen).transpose().map_err(StartError::Listen)?;
-    let port = addresses.first().map_or(config.port, std::net::SocketAddr::port);
-    let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
-    crash::report_last(state_dir.path());
-    let _watch = crash::Watch::start(state_dir.path(), config.logs.log_format)
-        .map_err(|error| StartError::System("set up crash reports", error))?;
-    state_dir.tell(config.port == 0);
-    let root = state_dir.path().parent().unwrap_or(state_dir.path());
-    let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
-    let trust_policy = TrustPolicy::for_folder(&config.plugins, &(&config.plugin_trust).into());
-    let trust_policy = trust_policy.map_err(StartError::Plugins)?;
-    let certificate = match (&config.access.tls_cert, &config.access.tls_key) {
-        (Some(certificate), Some(key)) => Certificate::named(certificate, key),
-        _ => Certificate::own(root),
-    };
-    let certificate = certificate.map_err(StartError::Certificate)?;
-    if config.access.trust == Trust::All {
-        log::warn!("--trust all: anyone who can connect can run every command, including ks");
-    }
-    if config.plugin_trust.allow_insecure_plugins {
-        log::warn!(
-            "--allow-insecure-plugins: anyone who can write to the plugins folder or a library in \
-             it can run code as the host"
-        );
-    }
-    platform::own_program()
-        .map_err(|error| StartError::System("find the host's program file for probes", error))?;
+    let metrics_at = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let port = addresses.first().map_or(config.port, SocketAddr::port);
+    let (state_dir, _crash_reports) = open_state_dir(&config, port)?;
+    let trust_policy = TrustPolicy::for_folder(&config.plugins, &(&config.plugin_trust).into())
+        .map_err(StartError::Plugins)?;
     let (shutdown, stop) = Shutdown::new(config.grace, config.save_timeout);
-    let shutdown = Arc::new(shutdown);
-    handle_signals(&shutdown)?;
     let (plugin_control, requests) = PluginControl::new();
-    let client_memory = ClientMemory::new(config.bounds.max_memory_clients);
-    let shared = Arc::new(Shared {
-        client_memory,
-        config,
-        keyring,
-        certificate,
-        sessions: Sessions::default(),
-        turned_away: Throttle::default(),
-        metrics: Arc::default(),
-        events: Arc::default(),
-        plugin_control,
-        shutdown,
-        started,
-        state_dir: state_dir.path().to_owned(),
-    });
+    let shared = Arc::new(share(config, &state_dir, shutdown, plugin_control)?);
+    warn_of_open_access(&shared.config);
+    handle_signals(&shared.shutdown)?;
+
     let registry = Arc::new(LiveRegistry::default());
     let plugin_thread = PluginThread::start(&shared, &registry, requests, trust_policy)?;
-
     let beside = match beside(&shared) {
         Ok(beside) => beside,
         Err(error) => {
@@ -176,25 +137,13 @@ pub fn run<B>(
     };
     let maintenance = Maintenance::start(&shared, &registry)
         .map_err(|error| StartError::System("start the maintenance thread", error))?;
-
-    let metrics_at = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
     let metrics_server = metrics_listener
         .map(|listener| MetricsServer::start(listener, &shared, &registry))
         .transpose()
         .map_err(|error| StartError::System("start the metrics thread", error))?;
-
-    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    // Best effort: a host whose standard output is closed still serves.
-    let _ = writeln!(
-        io::stdout(),
-        "dropin {VERSION} listening on {}\nfingerprint {}",
-        addresses.join(" and "),
-        shared.certificate.fingerprint
-    );
-    if let Some(address) = metrics_at {
-        let _ = writeln!(io::stdout(), "metrics http://{address}/metrics");
-    }
+    announce(&addresses, &shared.certificate.fingerprint, metrics_at);
     sd_notify::ready(&shared, &registry);
+
     let outcome = acceptor::serve(&shared, &registry, listeners, &stop)
         .map_err(|error| StartError::System("start an acceptor thread", error))?;
     maintenance.end();
@@ -207,6 +156,78 @@ pub fn run<B>(
         // Never dropped: this may be the last reference to a plugin, whose drop may block for ever.
         std::mem::forget(Arc::clone(&registry));
     }
+    log_outcome(outcome);
+    Ok(outcome)
+}
+
+/// Locks the state directory, logs the crash of the last run, and reports crashes of this one for
+/// as long as the returned watch lives.
+fn open_state_dir(config: &Serve, port: u16) -> Result<(StateDir, crash::Watch), StartError> {
+    let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
+    crash::report_last(state_dir.path());
+    let watch = crash::Watch::start(state_dir.path(), config.logs.log_format)
+        .map_err(|error| StartError::System("set up crash reports", error))?;
+    state_dir.log_paths(config.port == 0);
+    Ok((state_dir, watch))
+}
+
+/// Opens the keys and the certificate, and returns what all threads of the host share.
+fn share(
+    config: Serve,
+    state_dir: &StateDir,
+    shutdown: Shutdown,
+    plugin_control: PluginControl,
+) -> Result<Shared, StartError> {
+    let root = state_dir.path().parent().unwrap_or(state_dir.path());
+    let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
+    let certificate = match (&config.access.tls_cert, &config.access.tls_key) {
+        (Some(certificate), Some(key)) => Certificate::named(certificate, key),
+        _ => Certificate::own(root),
+    };
+    // Probes start this very program, also after its file has been replaced.
+    platform::own_program()
+        .map_err(|error| StartError::System("find the host's program file for probes", error))?;
+    Ok(Shared {
+        client_memory: ClientMemory::new(config.bounds.max_memory_clients),
+        keyring,
+        certificate: certificate.map_err(StartError::Certificate)?,
+        sessions: Sessions::default(),
+        rejected: Throttle::default(),
+        metrics: Arc::default(),
+        events: Arc::default(),
+        plugin_control,
+        shutdown: Arc::new(shutdown),
+        started: Instant::now(),
+        state_dir: state_dir.path().to_owned(),
+        config,
+    })
+}
+
+fn warn_of_open_access(config: &Serve) {
+    if config.access.trust == Trust::All {
+        log::warn!("--trust all: anyone who can connect can run every command, including ks");
+    }
+    if config.plugin_trust.allow_insecure_plugins {
+        log::warn!(
+            "--allow-insecure-plugins: anyone who can write to the plugins folder or a library in \
+             it can run code as the host"
+        );
+    }
+}
+
+/// Prints where the host serves, and the fingerprint of its certificate. Best effort: a host whose
+/// standard output is closed still serves.
+fn announce(addresses: &[SocketAddr], fingerprint: &str, metrics_at: Option<SocketAddr>) {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let addresses = addresses.join(" and ");
+    let mut out = io::stdout();
+    let _ = writeln!(out, "dropin {VERSION} listening on {addresses}\nfingerprint {fingerprint}");
+    if let Some(address) = metrics_at {
+        let _ = writeln!(out, "metrics http://{address}/metrics");
+    }
+}
+
+fn log_outcome(outcome: Outcome) {
     match outcome {
         Outcome::Orderly => log::info!("ended"),
         Outcome::Stuck(threads) => {
@@ -219,7 +240,6 @@ pub fn run<B>(
             log::error!("ended without the state of every plugin saved, see above");
         }
     }
-    Ok(outcome)
 }
 
 /// The time within which a further signal counts as the same request: `timeout`, a closed terminal
