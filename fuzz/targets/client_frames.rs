@@ -3,16 +3,18 @@
 //! The first byte chooses the reads. The rest is also sent as a command and read again.
 #![no_main]
 
-#[path = "../../client/src/codec.rs"]
-mod codec;
-#[path = "../../client/src/frame.rs"]
-mod frame;
+mod conversation {
+    #[path = "../../../client/src/conversation/codec.rs"]
+    pub mod codec;
+    #[path = "../../../client/src/conversation/frame.rs"]
+    pub mod frame;
+}
 #[path = "../../client/src/reply.rs"]
 #[allow(dead_code, reason = "the client asks replies more")]
 mod reply;
 
-use codec::{Decoder, Message, encode};
-use frame::BadFrame;
+use conversation::codec::{Decoder, Message, encode};
+use conversation::frame::BadFrame;
 use libfuzzer_sys::fuzz_target;
 use reply::Reply;
 

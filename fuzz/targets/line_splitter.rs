@@ -1,7 +1,7 @@
 //! Lines as arguments: what is quoted comes back, and the client splits as the host does.
 #![no_main]
 
-#[path = "../../client/src/quoting.rs"]
+#[path = "../../client/src/conversation/quoting.rs"]
 #[allow(dead_code, reason = "the client shows its errors")]
 mod client;
 

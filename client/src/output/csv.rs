@@ -5,8 +5,8 @@
 //! or map within a field is its JSON text. Null is an empty field; what is empty has no row.
 
 use super::json;
+use crate::output::text::{Escape, inline};
 use crate::reply::Reply;
-use crate::text::{Escape, inline};
 use std::io::{self, Write};
 
 /// Writes the rows.

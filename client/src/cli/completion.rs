@@ -1,0 +1,47 @@
+//! What makes a shell complete the client's options, types, tasks and places.
+
+use crate::cli::command_line::spelled_out;
+use clap::builder::Resettable;
+use clap_complete::Shell;
+
+/// The script for this shell, which completes the program of this name. It knows the places that
+/// there are now.
+pub fn script<'a>(shell: Shell, program: &str, places: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let mut definition = spelled_out();
+    let template = definition.find_subcommand("s").cloned().unwrap_or_default();
+    let names: Vec<_> = places.map(str::to_owned).collect();
+    for name in &names {
+        let place = template.clone().name(name.clone()).visible_alias(Resettable::Reset);
+        let place = place.about("Talk to the host of that name in the settings file");
+        definition = definition.subcommand(place);
+    }
+    if !names.is_empty() {
+        definition = definition.mut_subcommand("remove", |remove| {
+            remove.mut_arg("name", |name| name.value_parser(names))
+        });
+    }
+    // For bash, what is generated does not find the subcommands of a name with a hyphen again. The
+    // name matters only where the completion is tied to it.
+    let plain = if shell == Shell::Bash { program.replace('-', "_") } else { program.to_owned() };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut definition, plain.as_str(), &mut script);
+    let tied = format!("-o default {program}\n");
+    String::from_utf8_lossy(&script).replace(&format!("-o default {plain}\n"), &tied).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum as _;
+
+    #[test]
+    fn every_shell_gets_a_script_with_the_places() {
+        for shell in Shell::value_variants() {
+            let script = script(*shell, "my-client", ["home", "a.b-c_d"].into_iter());
+            let script = String::from_utf8(script).unwrap();
+            for part in ["my-client", "home", "a.b-c_d", "connect-timeout", "latency"] {
+                assert!(script.contains(part), "{shell}: {part}: {script}");
+            }
+        }
+    }
+}

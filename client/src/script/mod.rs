@@ -1,0 +1,4 @@
+//! Runs without a prompt: one command, commands from a pipe or a file, and latency measurements.
+
+pub mod batch;
+pub mod latency;
