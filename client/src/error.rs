@@ -1,11 +1,8 @@
 //! What can go wrong between a person and the host, worded for that person.
 
+use std::{fmt, io, net::SocketAddr, path::PathBuf, time::Duration};
+
 use crate::program;
-use std::fmt;
-use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// A failure of the client itself; an error that the server replies is a
 /// [`Reply`](crate::reply::Reply).

@@ -3,10 +3,9 @@
 //! A package can install both by other names: Debian's calls the client `dropin` and the host
 //! `dropin-host`. Help and messages name the commands that work on this machine.
 
+use std::{ffi::OsString, path::Path, sync::OnceLock};
+
 use clap::Command;
-use std::ffi::OsString;
-use std::path::Path;
-use std::sync::OnceLock;
 
 /// The program's name where it was built.
 const CLIENT: &str = "client";

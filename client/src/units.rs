@@ -1,7 +1,6 @@
 //! Numbers as the command line has them.
 
-use std::str::FromStr;
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 /// How often something is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

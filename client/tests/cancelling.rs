@@ -5,12 +5,17 @@
 mod fake;
 mod pty;
 
+use std::{
+    sync::{
+        Mutex,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::Duration,
+};
+
 use fake::{crowd, receive};
 use pty::Terminal;
 use rustix::process::{Pid, Signal, kill_process};
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
 /// A channel to one of the server's threads.
 fn orders() -> (Sender<()>, impl Fn() + Send + Sync) {

@@ -4,11 +4,13 @@
 mod fake;
 mod run;
 
-use fake::refusing::refusing;
-use fake::{NOTICE, client, server};
+use std::{
+    io::{Read as _, Write as _},
+    process::Stdio,
+};
+
+use fake::{NOTICE, client, refusing::refusing, server};
 use run::{echo, fails, is, lines, one, run};
-use std::io::{Read as _, Write as _};
-use std::process::Stdio;
 
 #[test]
 fn one_command_works() {

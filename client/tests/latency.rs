@@ -84,11 +84,15 @@ fn a_lost_connection_tells_what_was_measured() {
 
 #[cfg(unix)]
 mod interrupted {
-    use super::*;
+    use std::{
+        process::Stdio,
+        sync::mpsc::{self, Receiver},
+    };
+
     use pty::Terminal;
     use rustix::process::{Pid, Signal, kill_process};
-    use std::process::Stdio;
-    use std::sync::mpsc::{self, Receiver};
+
+    use super::*;
 
     /// Answers, and tells of each ping.
     fn counting() -> (Server, Receiver<()>) {

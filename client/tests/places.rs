@@ -6,10 +6,10 @@ mod fake;
 mod pty;
 mod run;
 
+use std::{fs, path::PathBuf};
+
 use fake::{client, server};
 use run::{Run, echo, fails, is, run};
-use std::fs;
-use std::path::PathBuf;
 
 /// A user's own configuration directory.
 struct Home {

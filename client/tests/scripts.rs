@@ -4,13 +4,15 @@
 mod fake;
 mod run;
 
-use fake::refusing::refusing;
-use fake::{NOTICE, Port, Server, client, server};
+use std::{
+    io::{ErrorKind, Write as _},
+    net::TcpListener,
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use fake::{NOTICE, Port, Server, client, refusing::refusing, server};
 use run::{echo, fails, is, lines, one, run};
-use std::io::{ErrorKind, Write as _};
-use std::net::TcpListener;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
 fn file(text: &[u8]) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -187,8 +189,9 @@ fn a_lost_connection_in_a_script_names_the_command() {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_a_script_with_status_130() {
-    use rustix::process::{Pid, Signal, kill_process};
     use std::os::unix::process::ExitStatusExt as _;
+
+    use rustix::process::{Pid, Signal, kill_process};
     let (sender, asked) = mpsc::channel();
     let port = server(move |talk| {
         talk.greet();
@@ -207,8 +210,9 @@ fn ctrl_c_ends_a_script_with_status_130() {
 
 #[cfg(unix)]
 mod pipes {
-    use super::*;
     use std::process::{Command, Output};
+
+    use super::*;
 
     /// Runs a line of bash in which `client` is the client; its last line is the exit statuses.
     fn bash(port: impl Port, line: &str) -> Output {

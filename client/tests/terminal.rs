@@ -5,11 +5,16 @@
 mod fake;
 mod pty;
 
+use std::{
+    sync::{
+        Mutex,
+        mpsc::{self, Sender},
+    },
+    time::{Duration, Instant},
+};
+
 use fake::{NOTICE, RESTARTING, Server, Talk, crowd, receive, server};
 use pty::Terminal;
-use std::sync::Mutex;
-use std::sync::mpsc::{self, Sender};
-use std::time::{Duration, Instant};
 
 /// A server that does what the test says when the test says it.
 fn obedient() -> (Server, Sender<&'static [u8]>) {

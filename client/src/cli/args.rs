@@ -1,13 +1,15 @@
 //! The options of the command line, and the tasks besides talking to a host.
 
-use crate::error::Error;
-use crate::program;
-use crate::units::{Repeat, interval, seconds};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
 use clap::{ArgGroup, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::time::Duration;
+
+use crate::{
+    error::Error,
+    program,
+    units::{Repeat, interval, seconds},
+};
 
 /// Sends commands to a Dropin host and shows the replies.
 ///

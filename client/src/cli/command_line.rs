@@ -1,13 +1,20 @@
 //! From the words of the command line to what they ask for.
 
-use crate::cli::args::{Connection, Line, NewPlace, Output, Script, Verb};
-use crate::cli::help::after_help;
-use crate::error::Error;
-use crate::program;
-use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
-use clap_complete::Shell;
 use std::ffi::OsString;
+
+use clap::{
+    Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _, parser::ValueSource,
+};
+use clap_complete::Shell;
+
+use crate::{
+    cli::{
+        args::{Connection, Line, NewPlace, Output, Script, Verb},
+        help::after_help,
+    },
+    error::Error,
+    program,
+};
 
 /// What the command line asks for.
 #[derive(Debug)]

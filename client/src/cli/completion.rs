@@ -1,8 +1,9 @@
 //! What makes a shell complete the client's options, types, tasks and places.
 
-use crate::cli::command_line::spelled_out;
 use clap::builder::Resettable;
 use clap_complete::Shell;
+
+use crate::cli::command_line::spelled_out;
 
 /// The script for this shell, which completes the program of this name. It knows the places that
 /// there are now.
@@ -31,8 +32,9 @@ pub fn script<'a>(shell: Shell, program: &str, places: impl Iterator<Item = &'a 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use clap::ValueEnum as _;
+
+    use super::*;
 
     #[test]
     fn every_shell_gets_a_script_with_the_places() {

@@ -1,12 +1,15 @@
 //! The manual page, from the definition of the command line.
 
-use crate::cli::command_line::definition;
-use crate::cli::help::sections;
-use crate::program;
+use std::io;
+
 use clap::{Arg, Command};
 use clap_mangen::Man;
 use roff::{Inline, Roff, bold, italic, roman};
-use std::io;
+
+use crate::{
+    cli::{command_line::definition, help::sections},
+    program,
+};
 
 /// The whole page, for section 1, under the name that the program was started by.
 pub fn page() -> io::Result<Vec<u8>> {

@@ -1,24 +1,34 @@
 //! From arguments to an exit code.
 
-use crate::cli::command_line::{Action, Args, Stop, parse};
-use crate::cli::{completion, manual};
-use crate::conversation::session::Session;
-use crate::error::Error;
-use crate::output::format::Format;
-use crate::output::screen::Screen;
-use crate::places::config::{Environment, Place, SettingsFile};
-use crate::places::settings::Settings;
-use crate::places::{known_hosts, list as places};
-use crate::program;
-use crate::prompt::{question, repl};
-use crate::reply::Reply;
-use crate::script::batch::{self, Pace, Source};
-use crate::script::latency;
-use crate::units::Repeat;
-use std::ffi::OsString;
-use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use crate::{
+    cli::{
+        command_line::{Action, Args, Stop, parse},
+        completion, manual,
+    },
+    conversation::session::Session,
+    error::Error,
+    output::{format::Format, screen::Screen},
+    places::{
+        config::{Environment, Place, SettingsFile},
+        known_hosts, list as places,
+        settings::Settings,
+    },
+    program,
+    prompt::{question, repl},
+    reply::Reply,
+    script::{
+        batch::{self, Pace, Source},
+        latency,
+    },
+    units::Repeat,
+};
 
 /// Does what the words of the command line ask for. Failures are told on stderr.
 pub fn run(words: &[OsString]) -> u8 {

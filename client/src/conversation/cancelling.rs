@@ -1,7 +1,9 @@
 //! The wish that a running command ends early, for as long as it is wanted.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// One such wish, shared by who has it and the thread that takes it to the host. To be sent and to
 /// be called off exclude each other: the first of the two decides.

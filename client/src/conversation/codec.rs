@@ -1,11 +1,18 @@
 //! Commands to bytes, and bytes to replies.
 
-use crate::conversation::frame::{BadFrame, Found, Scanner};
-use crate::reply::Reply;
-use redis_protocol::bytes::{Bytes, BytesMut};
-use redis_protocol::resp3::decode::complete::decode_range;
-use redis_protocol::resp3::encode::complete::extend_encode_borrowed;
-use redis_protocol::resp3::types::{BorrowedFrame, RangeFrame};
+use redis_protocol::{
+    bytes::{Bytes, BytesMut},
+    resp3::{
+        decode::complete::decode_range,
+        encode::complete::extend_encode_borrowed,
+        types::{BorrowedFrame, RangeFrame},
+    },
+};
+
+use crate::{
+    conversation::frame::{BadFrame, Found, Scanner},
+    reply::Reply,
+};
 
 /// One thing that the server sent.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,19 +1,26 @@
 //! One connection: commands go out here, messages come in through a thread that always reads.
 
-use crate::conversation::codec::{self, Decoder, Message};
-use crate::conversation::dial::dial;
-use crate::conversation::tls;
-use crate::error::Error;
-use crate::places::access::Access;
-use crate::places::config::Target;
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
 use crossbeam_channel::Sender;
 use redis_protocol::bytes::BytesMut;
 use rustls::ClientConnection;
-use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
+
+use crate::{
+    conversation::{
+        codec::{self, Decoder, Message},
+        dial::dial,
+        tls,
+    },
+    error::Error,
+    places::{access::Access, config::Target},
+};
 
 const READ_SIZE: usize = 64 * 1024;
 

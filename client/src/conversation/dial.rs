@@ -1,9 +1,11 @@
 //! Opens a TCP connection to the first address that takes one.
 
-use crate::error::Error;
-use crate::places::config::Target;
-use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
-use std::time::Duration;
+use std::{
+    net::{IpAddr, TcpStream, ToSocketAddrs as _},
+    time::Duration,
+};
+
+use crate::{error::Error, places::config::Target};
 
 /// Tries every address of every host of the target; gives the stream, the host that was meant, and the
 /// name to call the peer by.
@@ -33,8 +35,9 @@ fn name(host: &str, port: u16) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::net::TcpListener;
+
+    use super::*;
 
     fn target(hosts: &[&str], port: u16) -> Target {
         Target { hosts: hosts.iter().map(|host| host.to_string()).collect(), port }

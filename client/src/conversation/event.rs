@@ -1,9 +1,10 @@
 //! What can happen to a client while it waits.
 
-use crate::conversation::cancelling::Cancelling;
-use crate::conversation::session::Session;
-use crate::error::Error;
-use crate::reply::Reply;
+use crate::{
+    conversation::{cancelling::Cancelling, session::Session},
+    error::Error,
+    reply::Reply,
+};
 
 /// What happens on the client's side.
 #[derive(Debug)]

@@ -1,16 +1,15 @@
 //! The way to a host, for as many connections as it takes.
 
-use crate::conversation::cancelling::Cancelling;
-use crate::conversation::event::Event;
-use crate::conversation::session::Session;
-use crate::error::Error;
-use crate::places::access::Access;
-use crate::places::config::Target;
-use crate::reply::Reply;
+use std::{fmt, thread, time::Duration};
+
 use crossbeam_channel::Sender;
-use std::fmt;
-use std::thread;
-use std::time::Duration;
+
+use crate::{
+    conversation::{cancelling::Cancelling, event::Event, session::Session},
+    error::Error,
+    places::{access::Access, config::Target},
+    reply::Reply,
+};
 
 /// The pause before the first attempt to connect again. Each further one waits twice as long, up
 /// to the second.

@@ -2,17 +2,24 @@
 
 mod turns;
 
-use crate::conversation::codec::Message;
-use crate::conversation::connection::{Closed, Connection, Incoming};
-use crate::conversation::event::{Event, Heard, InternalRequest};
-use crate::conversation::route::Route;
-use crate::error::Error;
-use crate::places::access::Access;
-use crate::places::config::Target;
-use crate::reply::Reply;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
 use crossbeam_channel::{Receiver, RecvError, Sender, never, select, unbounded};
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+
+use crate::{
+    conversation::{
+        codec::Message,
+        connection::{Closed, Connection, Incoming},
+        event::{Event, Heard, InternalRequest},
+        route::Route,
+    },
+    error::Error,
+    places::{access::Access, config::Target},
+    reply::Reply,
+};
 
 /// How long a server that takes no commands any more may need to say why.
 const LAST_WORDS: Duration = Duration::from_secs(2);

@@ -1,11 +1,16 @@
 //! Ctrl-C, and the system's wish that the client ends.
 
-use crate::conversation::event::Event;
-use crate::error::Error;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
 use crossbeam_channel::Sender;
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::{conversation::event::Event, error::Error};
 
 /// As many that nobody listens to end the client: whatever keeps it is not wanted.
 const ENOUGH: usize = 3;

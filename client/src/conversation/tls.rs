@@ -1,21 +1,22 @@
 //! TLS to the host, and the proof that it is the host.
 
-use crate::error::Error;
-use crate::places::access::Proof;
-use crate::places::known_hosts;
-use crate::program;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
+use std::{io, net::TcpStream, path::Path, sync::Arc, time::Duration};
+
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
-use std::io;
-use std::net::TcpStream;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+
+use crate::{
+    error::Error,
+    places::{access::Proof, known_hosts},
+    program,
+};
 
 /// Agrees on keys with the host and sees that it is the one; nothing is sent to it before.
 pub fn start(

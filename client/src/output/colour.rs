@@ -1,7 +1,8 @@
 //! Colours, where somebody sees and wants them.
 
-use anstyle::{AnsiColor, Style};
 use std::env;
+
+use anstyle::{AnsiColor, Style};
 
 /// The name of a command that there is.
 pub const KNOWN: Style = Style::new().bold();

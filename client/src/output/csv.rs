@@ -4,10 +4,13 @@
 //! is a header and a row, a list of maps a header and a row for each, a column for each key. A list
 //! or map within a field is its JSON text. Null is an empty field; what is empty has no row.
 
-use super::json;
-use crate::output::text::{Escape, inline};
-use crate::reply::Reply;
 use std::io::{self, Write};
+
+use super::json;
+use crate::{
+    output::text::{Escape, inline},
+    reply::Reply,
+};
 
 /// Writes the rows.
 pub fn rows(out: &mut dyn Write, reply: &Reply) -> io::Result<()> {

@@ -1,10 +1,15 @@
 //! A reply in the form that its reader wants.
 
-use crate::cli::args::Output;
-use crate::output::text::{Escape, clean};
-use crate::output::{csv, json, render};
-use crate::reply::Reply;
 use std::io::{self, Write};
+
+use crate::{
+    cli::args::Output,
+    output::{
+        csv, json, render,
+        text::{Escape, clean},
+    },
+    reply::Reply,
+};
 
 /// The form of replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

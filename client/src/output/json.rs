@@ -8,12 +8,13 @@
 //! | list, map | an array; an object in the server's order, a key that is no text as its JSON text |
 //! | error | `{"error":{"kind":"ERR","message":".."}}` |
 
-use crate::reply::Reply;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use std::io::{self, Write};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::ser::{CompactFormatter, Formatter};
-use std::io::{self, Write};
+
+use crate::reply::Reply;
 
 /// Writes the document and ends its line.
 pub fn line(out: &mut dyn Write, reply: &Reply) -> io::Result<()> {

@@ -1,10 +1,16 @@
 //! How far a running command is, as a bar on the terminal.
 
-use crate::output::terminal;
-use crate::output::text::{Escape, clean};
-use crate::reply::Reply;
 use std::io::{self, IsTerminal as _, Write as _};
+
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use crate::{
+    output::{
+        terminal,
+        text::{Escape, clean},
+    },
+    reply::Reply,
+};
 
 /// The width of the bar itself, in columns.
 const BAR: u64 = 30;

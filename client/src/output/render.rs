@@ -1,9 +1,14 @@
 //! A reply as text for people, and as plain bytes for pipes.
 
-use crate::output::table;
-use crate::output::text::{Escape, clean, inline};
-use crate::reply::Reply;
 use std::io::{self, Write};
+
+use crate::{
+    output::{
+        table,
+        text::{Escape, clean, inline},
+    },
+    reply::Reply,
+};
 
 /// Writes a reply and ends its last line.
 pub fn reply(out: &mut dyn Write, reply: &Reply, terminal: bool) -> io::Result<()> {

@@ -1,14 +1,22 @@
 //! Where output goes: replies to stdout, errors and notices to stderr, each as its reader needs it.
 
-use crate::output::colour;
-use crate::output::format::Format;
-use crate::output::render;
-use crate::output::text::{self, Escape};
-use crate::program;
-use crate::reply::Reply;
+use std::{
+    fmt::Display,
+    io::{self, BufWriter, IsTerminal as _, Write as _},
+};
+
 use anstyle::Style;
-use std::fmt::Display;
-use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+
+use crate::{
+    output::{
+        colour,
+        format::Format,
+        render,
+        text::{self, Escape},
+    },
+    program,
+    reply::Reply,
+};
 
 /// The two outputs of the process.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,13 @@
 //! A list of maps as a table: a column for each key.
 
-use crate::output::text::{Escape, inline};
-use crate::reply::Reply;
 use std::io::{self, Write};
+
 use unicode_width::UnicodeWidthStr as _;
+
+use crate::{
+    output::text::{Escape, inline},
+    reply::Reply,
+};
 
 const GAP: usize = 2;
 

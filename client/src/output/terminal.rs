@@ -7,9 +7,12 @@ pub use windows::{Saved, interrupt_self, size};
 
 #[cfg(unix)]
 mod unix {
-    use rustix::process::{Signal, getpid, kill_process};
-    use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
     use std::io::{self, Write as _};
+
+    use rustix::{
+        process::{Signal, getpid, kill_process},
+        termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr},
+    };
 
     /// What ends the line editor's wish to be told of pasted text, and its line.
     const LEAVE_LINE: &[u8] = b"\x1b[?2004l\r\n";

@@ -1,7 +1,8 @@
 //! A value within a line, and which of the server's bytes may reach the output.
 
-use crate::reply::Reply;
 use std::io::{self, Write};
+
+use crate::reply::Reply;
 
 /// What may reach the output as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

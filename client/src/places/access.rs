@@ -1,10 +1,12 @@
 //! How to connect safely: over TLS or not, who the host must be, and the key that lets in.
 
-use crate::cli::args::Connection;
-use crate::error::Error;
-use crate::places::kind::Kind;
-use crate::places::settings::Entry;
 use std::path::{Path, PathBuf};
+
+use crate::{
+    cli::args::Connection,
+    error::Error,
+    places::{kind::Kind, settings::Entry},
+};
 
 /// How to connect safely.
 #[derive(Clone)]

@@ -1,15 +1,22 @@
 //! Where to connect: flags before environment before settings file.
 
-use crate::cli::args::Connection;
-use crate::error::Error;
-use crate::places::access::Access;
-use crate::places::folders;
-use crate::places::kind::{Kind, RESERVED, nearest};
-use crate::places::settings::{Entry, Settings};
-use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
-use std::num::NonZeroU16;
-use std::path::PathBuf;
+use std::{
+    collections::HashMap,
+    ffi::{OsStr, OsString},
+    num::NonZeroU16,
+    path::PathBuf,
+};
+
+use crate::{
+    cli::args::Connection,
+    error::Error,
+    places::{
+        access::Access,
+        folders,
+        kind::{Kind, RESERVED, nearest},
+        settings::{Entry, Settings},
+    },
+};
 
 /// The port of a host that was told nothing else.
 const DEFAULT_PORT: u16 = 5000;

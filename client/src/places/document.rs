@@ -1,6 +1,7 @@
 //! The settings file as text with structure: comments, order and blank lines stay as they are.
 
 use std::fmt;
+
 use toml_edit::{DocumentMut, Item, RawString, Table};
 
 /// The file's text, which can be changed.

@@ -1,9 +1,12 @@
 //! The fingerprints of hosts, as they were at first sight: a line for each, name and fingerprint.
 
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+};
+
 use crate::error::Error;
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::Path;
 
 /// The fingerprint that is kept for this name.
 pub fn find(file: &Path, name: &str) -> io::Result<Option<String>> {

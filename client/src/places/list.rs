@@ -1,18 +1,26 @@
 //! The named places: listed, and written to the settings file without disturbing what else it says.
 
-use crate::cli::args::{Connection, NewPlace};
-use crate::error::Error;
-use crate::places::access::by_itself;
-use crate::places::config::{SettingsFile, parse_host};
-use crate::places::document::Document;
-use crate::places::kind::{Kind, check_name, nearest};
-use crate::places::settings::Settings;
-use crate::program;
-use crate::reply::Reply;
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
 use toml_edit::{Table, value};
+
+use crate::{
+    cli::args::{Connection, NewPlace},
+    error::Error,
+    places::{
+        access::by_itself,
+        config::{SettingsFile, parse_host},
+        document::Document,
+        kind::{Kind, check_name, nearest},
+        settings::Settings,
+    },
+    program,
+    reply::Reply,
+};
 
 /// The file that places are kept in.
 pub fn writable(file: Option<&SettingsFile>) -> Result<&Path, Error> {

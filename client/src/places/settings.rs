@@ -1,14 +1,20 @@
 //! The settings file, `client.toml`: what it says, checked.
 
-use crate::error::Error;
-use crate::places::kind::{Kind, check_name};
+use std::{
+    collections::BTreeMap,
+    io,
+    num::NonZeroU16,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
 use serde::Deserialize;
-use std::collections::BTreeMap;
-use std::io;
-use std::num::NonZeroU16;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
 use toml::Spanned;
+
+use crate::{
+    error::Error,
+    places::kind::{Kind, check_name},
+};
 
 /// All that the file says; nothing where there is no file.
 #[derive(Debug, Default, Deserialize)]

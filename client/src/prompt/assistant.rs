@@ -1,19 +1,28 @@
 //! What the line editor asks while somebody types: hints, completion, colours.
 
-use crate::output::colour::{self, paint};
-use crate::output::progress::cut;
-use crate::output::terminal;
-use crate::prompt::host_state::HostState;
-use crate::prompt::line;
-use rustyline::completion::{Completer, Pair};
-use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
-use rustyline::validate::Validator;
-use rustyline::{Context, Helper};
-use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
+
+use rustyline::{
+    Context, Helper,
+    completion::{Completer, Pair},
+    highlight::Highlighter,
+    hint::Hinter,
+    validate::Validator,
+};
 use unicode_width::UnicodeWidthStr as _;
+
+use crate::{
+    output::{
+        colour::{self, paint},
+        progress::cut,
+        terminal,
+    },
+    prompt::{host_state::HostState, line},
+};
 
 /// A hint that shows nothing: the editor draws anew only lines that have one.
 const NOTHING: &str = " ";

@@ -1,9 +1,12 @@
 //! The commands of a host, as it tells them: what a line may go on with, and what it lacks.
 
-use crate::output::text::{Escape, clean};
-use crate::prompt::line;
-use crate::reply::Reply;
 use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    output::text::{Escape, clean},
+    prompt::line,
+    reply::Reply,
+};
 
 /// The commands that a session may run.
 #[derive(Debug, Default)]

@@ -1,23 +1,28 @@
 //! The prompt: a thread that edits lines, so that the server can be heard meanwhile.
 
-use crate::conversation::event::{Event, Input};
-use crate::conversation::signals::Signals;
-use crate::error::Error;
-use crate::output::colour;
-use crate::output::terminal;
-use crate::prompt::assistant::Assistant;
-use crate::prompt::history;
-use crate::prompt::host_state::HostState;
+use std::{
+    io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
 use crossbeam_channel::{Sender, bounded, unbounded};
-use rustyline::config::CompletionType;
-use rustyline::error::ReadlineError;
-use rustyline::history::FileHistory;
-use rustyline::{ColorMode, Config, Editor, ExternalPrinter};
-use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
+use rustyline::{
+    ColorMode, Config, Editor, ExternalPrinter, config::CompletionType, error::ReadlineError,
+    history::FileHistory,
+};
+
+use crate::{
+    conversation::{
+        event::{Event, Input},
+        signals::Signals,
+    },
+    error::Error,
+    output::{colour, terminal},
+    prompt::{assistant::Assistant, history, host_state::HostState},
+};
 
 type LineEditor = Editor<Assistant, FileHistory>;
 

@@ -1,11 +1,11 @@
 //! The lines of earlier prompts, kept in a file that only its owner reads.
 
-use crate::places::folders;
-use crate::prompt::line;
-use std::env;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{places::folders, prompt::line};
 
 /// As many lines are kept.
 pub const LINES: usize = 1000;

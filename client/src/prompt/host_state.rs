@@ -1,7 +1,8 @@
 //! What is known of the host at this moment, for the prompt and its hints.
 
-use crate::prompt::commands::Commands;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::prompt::commands::Commands;
 
 /// What a prompt starts with, while there is a connection and while there is none. Both are of one
 /// width, so that the one can be drawn over the other.

@@ -1,10 +1,12 @@
 //! What is asked at a terminal before there is a connection.
 
-use crate::error::Error;
-use crate::places::config::parse_host;
-use crate::places::kind::Kind;
-use crate::program;
 use std::io::{self, BufRead, Write};
+
+use crate::{
+    error::Error,
+    places::{config::parse_host, kind::Kind},
+    program,
+};
 
 /// Asks for the connection type or one of these places until the answer is one; gives that word.
 pub fn place(

@@ -2,19 +2,24 @@
 
 mod exchange;
 
-use crate::conversation::cancelling::Cancelling;
-use crate::conversation::event::{Heard, Input, InternalRequest};
-use crate::conversation::session::Session;
-use crate::conversation::signals::Signals;
-use crate::error::Error;
-use crate::output::screen::Screen;
-use crate::prompt::commands::Commands;
-use crate::prompt::editor::{Prompter, Question};
-use crate::prompt::host_state::HostState;
-use crate::reply::Reply;
-use std::fmt::Display;
-use std::sync::Arc;
-use std::time::Instant;
+use std::{fmt::Display, sync::Arc, time::Instant};
+
+use crate::{
+    conversation::{
+        cancelling::Cancelling,
+        event::{Heard, Input, InternalRequest},
+        session::Session,
+        signals::Signals,
+    },
+    error::Error,
+    output::screen::Screen,
+    prompt::{
+        commands::Commands,
+        editor::{Prompter, Question},
+        host_state::HostState,
+    },
+    reply::Reply,
+};
 
 /// The exit code where there is no connection at the end.
 const NOT_CONNECTED: u8 = 2;

@@ -1,11 +1,14 @@
 //! Replies for other programs: a pager where they are long, or what the person pipes them into.
 
-use crate::conversation::signals::Signals;
-use crate::output::terminal;
-use std::env;
-use std::io::{self, Write as _};
-use std::process::{Command, ExitStatus, Stdio};
+use std::{
+    env,
+    io::{self, Write as _},
+    process::{Command, ExitStatus, Stdio},
+};
+
 use unicode_width::UnicodeWidthStr as _;
+
+use crate::{conversation::signals::Signals, output::terminal};
 
 /// What a shell reports for a program that it does not find.
 const NOT_FOUND: i32 = 127;

@@ -1,18 +1,26 @@
 //! Commands without a prompt: one from the command line, once or more often, or a line each from a
 //! pipe or file.
 
-use crate::conversation::event::{Event, Input};
-use crate::conversation::quoting;
-use crate::conversation::session::Session;
-use crate::error::Error;
-use crate::output::screen::Screen;
-use crate::units::Repeat;
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read as _},
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
 use crossbeam_channel::{Sender, unbounded};
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+
+use crate::{
+    conversation::{
+        event::{Event, Input},
+        quoting,
+        session::Session,
+    },
+    error::Error,
+    output::screen::Screen,
+    units::Repeat,
+};
 
 /// How long a host that was told to stop may need to say that it does.
 const NOTICE_WAIT: Duration = Duration::from_secs(5);

@@ -1,15 +1,19 @@
 //! How long the host takes to answer, measured by PING.
 
-use crate::conversation::session::Session;
-use crate::conversation::signals::Signals;
-use crate::error::Error;
-use crate::output::format::Format;
-use crate::output::screen::Screen;
-use crate::reply::Reply;
-use crate::script::batch::Pace;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
 use hdrhistogram::Histogram;
-use std::io;
-use std::time::{Duration, Instant};
+
+use crate::{
+    conversation::{session::Session, signals::Signals},
+    error::Error,
+    output::{format::Format, screen::Screen},
+    reply::Reply,
+    script::batch::Pace,
+};
 
 /// How long between two pings, where nothing else is asked for.
 pub const INTERVAL: Duration = Duration::from_millis(10);

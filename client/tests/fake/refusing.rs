@@ -1,9 +1,13 @@
 //! A port at which nobody listens, held so that nobody comes to.
 
-use super::Port;
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
 use socket2::{Domain, Socket, Type};
-use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::Port;
 
 /// A port of the loopback addresses whose connections are refused for as long as this lives.
 pub struct Refusing {

@@ -1,11 +1,14 @@
 //! A run of the client without a terminal, and what became of it.
 #![allow(dead_code, reason = "no test uses all of it")]
 
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+};
+
 use crate::fake::{Port, Talk, client, receive};
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
 
 /// What a run of the client gave.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,11 +1,14 @@
 //! A conversation in turns: who asks waits, and nothing else is done meanwhile.
 
-use super::{LAST_WORDS, Session, Show};
-use crate::conversation::event::{Event, Heard, Input};
-use crate::error::Error;
-use crate::output::progress::Bar;
-use crate::reply::Reply;
 use std::time::{Duration, Instant};
+
+use super::{LAST_WORDS, Session, Show};
+use crate::{
+    conversation::event::{Event, Heard, Input},
+    error::Error,
+    output::progress::Bar,
+    reply::Reply,
+};
 
 impl Session {
     /// Sends a command and waits for its reply.

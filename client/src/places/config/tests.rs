@@ -1,6 +1,7 @@
+use std::fs;
+
 use super::*;
 use crate::cli::command_line::{Action, parse};
-use std::fs;
 
 fn environment(pairs: &[(&str, &str)]) -> Environment {
     let variables = pairs.iter().map(|(name, value)| (name.to_string(), value.into())).collect();

@@ -1,6 +1,7 @@
+use std::ffi::OsString;
+
 use super::*;
 use crate::cli::command_line::{Action, parse};
-use std::ffi::OsString;
 
 /// What `client add` with these words makes of this file.
 fn added(file: &Path, words: &[&str]) -> Result<(), Error> {

@@ -1,17 +1,19 @@
 //! One line that a person has typed: what is sent, heard meanwhile, and shown.
 
-use super::{Done, Repl, is_change};
-use crate::conversation::cancelling::Cancelling;
-use crate::conversation::event::{Heard, Input, InternalRequest};
-use crate::error::Error;
-use crate::output::progress::Bar;
-use crate::prompt::confirm;
-use crate::prompt::editor::Question;
-use crate::prompt::line::Line;
-use crate::prompt::shell;
-use crate::reply::Reply;
-use crate::script::batch::is_end;
 use std::time::Instant;
+
+use super::{Done, Repl, is_change};
+use crate::{
+    conversation::{
+        cancelling::Cancelling,
+        event::{Heard, Input, InternalRequest},
+    },
+    error::Error,
+    output::progress::Bar,
+    prompt::{confirm, editor::Question, line::Line, shell},
+    reply::Reply,
+    script::batch::is_end,
+};
 
 impl Repl {
     /// Does what a line says.
