@@ -35,7 +35,6 @@ pub use self::{
     units::Share,
     variables::misspelt,
 };
-use crate::platform;
 
 /// The lowest port that the host takes: those below are the system's.
 pub const LOWEST_PORT: u16 = 1024;

@@ -24,8 +24,6 @@ use std::{
 #[cfg(unix)]
 pub use self::place::{in_plugin, in_session};
 use crate::config::LogFormat;
-#[cfg(unix)]
-use crate::platform;
 
 /// The exit status when a plugin has called `exit`: `EX_SOFTWARE` of sysexits(3).
 pub const EXIT_STATUS: i32 = 70;
@@ -92,7 +90,7 @@ pub fn report_last(state_dir: &Path) {
     }
 }
 
-/// How the log is written, see [`logging`](crate::telemetry::logging).
+/// How the log is written, see [`logging`](crate::runtime::logging).
 #[cfg(unix)]
 #[derive(Clone, Copy)]
 enum Form {

@@ -4,19 +4,14 @@
 //! one way, downwards in this list: `cli`; `serve`; `session`; `plugins`; `commands`; `net`;
 //! `crash`; `runtime`; `telemetry`; `config`; `access`; `wire`; `util`; `platform`.
 
-pub mod access;
 mod cli;
 pub mod commands;
 pub mod config;
 pub mod crash;
 pub mod net;
-pub mod platform;
 pub mod plugins;
 pub mod runtime;
 pub mod serve;
 pub mod session;
-pub mod telemetry;
-pub mod util;
-pub mod wire;
 
 pub use self::cli::main;

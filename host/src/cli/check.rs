@@ -10,7 +10,6 @@ use crate::{
         load_error::Refusal,
         manager::conflicts,
     },
-    util::program,
 };
 
 /// Probes one library and prints what it offers, or why it would not be loaded.

@@ -10,7 +10,7 @@ use std::{
 use clap::Command;
 use clap_complete::Shell;
 
-use crate::{config, util::program};
+use crate::config;
 
 /// What stops a page from being written.
 #[derive(Debug)]

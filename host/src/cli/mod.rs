@@ -12,7 +12,6 @@ use crate::{
     config::{Action, Resolved},
     plugins::live::probe,
     serve::{misspelt_variables, serve},
-    util::program,
 };
 
 /// The program: arguments to exit code.

@@ -3,19 +3,16 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
+use auth::identity::{AccessLevel, Identity, Wanted};
 use plugin_api::{MAX_NAME, Usage, abi::Span};
+use protocol::{Encoder, nearest::nearest};
+use telemetry::metrics::Series;
 
 use super::progress::Progress;
-use crate::{
-    access::identity::{AccessLevel, Identity, Wanted},
-    runtime::{
-        client_handle::ClientHandle,
-        context::Shared,
-        events::{Subscription, Topic},
-    },
-    telemetry::metrics::Series,
-    util::nearest::nearest,
-    wire::Encoder,
+use crate::runtime::{
+    client_handle::ClientHandle,
+    context::Shared,
+    events::{Subscription, Topic},
 };
 
 /// Answers one command, wherever the answer comes from.
@@ -274,7 +271,8 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{access::trust::Trust, telemetry::metrics::Metrics};
+    use auth::trust::Trust;
+    use telemetry::metrics::Metrics;
 
     fn registry(names: &[&str]) -> Registry {
         let metrics = Metrics::default();

@@ -58,7 +58,7 @@ impl RunningCall {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let handle = Arc::new(ClientHandle::new(session, stream.local_addr().unwrap(), stream));
-        let series = crate::telemetry::metrics::Metrics::default().series(None, "ping");
+        let series = telemetry::metrics::Metrics::default().series(None, "ping");
         let target = Target::Builtin(|_, _| Flow::Next);
         let ping = Command::new("ping", "", Default::default(), "", None, series, target);
         let commands = [Arc::new(ping)];

@@ -5,7 +5,6 @@ use std::{fmt, io, path::Path, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::trust::{permissions::Insecure, signature::BadSignature};
-use crate::platform;
 
 /// Why a library is not taken. It crosses from the probe's process to the host as it is, so it
 /// holds no memory of the library.

@@ -2,16 +2,14 @@
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
+use auth::{certificate::Certificate, keyring::Keyring};
+use telemetry::{log_throttle::Throttle, metrics::Metrics};
+
 use super::{
     client_memory::ClientMemory, clients::Sessions, events::EventBus,
     plugin_control::PluginControl, shutdown::Shutdown,
 };
-use crate::{
-    access::{certificate::Certificate, keyring::Keyring},
-    config::Serve,
-    telemetry::metrics::Metrics,
-    util::log_throttle::Throttle,
-};
+use crate::config::Serve;
 
 /// The version that the host tells.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -11,8 +11,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use log::Level;
-
-use crate::platform::{WakeReceiver, Waker};
+use platform::{WakeReceiver, Waker};
 
 /// Events that a session has not read are at most this many; what comes on top is counted, and the
 /// session is told how many it has missed.

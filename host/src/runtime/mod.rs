@@ -5,6 +5,7 @@ pub mod client_memory;
 pub mod clients;
 pub mod context;
 pub mod events;
+pub mod logging;
 pub mod plugin_control;
 pub mod shutdown;
 pub mod state_dir;

@@ -25,7 +25,6 @@ use self::{
 use crate::{
     commands::registry::LiveRegistry,
     net::listener::{self, ListenError},
-    platform,
     runtime::context::Shared,
 };
 

@@ -17,28 +17,28 @@ use std::{
     time::{Duration, Instant},
 };
 
+use auth::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust};
+use telemetry::{log_throttle::Throttle, metrics::Metrics};
+
 use self::{
     acceptor::Outcome, maintenance::Maintenance, metrics_http::MetricsServer,
     plugin_thread::PluginThread, start_error::StartError,
 };
 use crate::{
-    access::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust},
     commands::registry::LiveRegistry,
     config::{self, Logs, Serve},
     crash,
     net::listener::{self, Listeners},
-    platform,
     plugins::files::trust_policy::TrustPolicy,
     runtime::{
         client_memory::ClientMemory,
         clients::Sessions,
         context::{Shared, VERSION},
+        logging,
         plugin_control::PluginControl,
         shutdown::{Reason, Shutdown},
         state_dir::StateDir,
     },
-    telemetry::{logging, metrics::Metrics},
-    util::log_throttle::Throttle,
 };
 
 /// The exit status when the host cannot start.

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{commands::registry::LiveRegistry, platform, runtime::context::Shared};
+use crate::{commands::registry::LiveRegistry, runtime::context::Shared};
 
 /// How often the host tells how it is.
 const STATUS: Duration = Duration::from_secs(5);

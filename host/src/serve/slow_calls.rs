@@ -6,10 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    commands::registry::Registry, runtime::client_handle::ClientHandle,
-    util::log_throttle::NamedThrottle,
-};
+use telemetry::log_throttle::NamedThrottle;
+
+use crate::{commands::registry::Registry, runtime::client_handle::ClientHandle};
 
 /// The calls that were under way when they were last looked at, by their sessions.
 #[derive(Default)]

@@ -2,10 +2,10 @@
 
 use std::{fmt, io};
 
+use auth::{certificate::CertificateError, key_file::KeyFileError};
+
 use crate::{
-    access::{certificate::CertificateError, key_file::KeyFileError},
-    net::listener::ListenError,
-    plugins::files::trust_policy::TrustPolicyError,
+    net::listener::ListenError, plugins::files::trust_policy::TrustPolicyError,
     runtime::state_dir::StateDirError,
 };
 

@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Instant};
 
+use auth::identity::{AccessLevel, Identity};
+use protocol::{Encoder, Finished, Framing, Protocol, RequestView};
+use telemetry::metrics::SessionCounters;
+
 use crate::{
-    access::identity::{AccessLevel, Identity},
     commands::{
         builtins,
         progress::Progress,
@@ -11,8 +14,6 @@ use crate::{
     },
     net::stream::Transport,
     runtime::{client_handle::ClientHandle, context::Shared},
-    telemetry::metrics::SessionCounters,
-    wire::{Encoder, Finished, Framing, Protocol, RequestView},
 };
 
 /// Where what comes of a request goes.

@@ -22,13 +22,11 @@ use self::{
 };
 use crate::{
     config::Dev,
-    platform,
     runtime::{
         context::Shared,
         events::{EventKind, PluginEvent, Subscription},
     },
     serve::start_error::StartError,
-    util::program,
 };
 
 /// How long it must be quiet after a save: editors write in several steps, and people save several

@@ -1,9 +1,8 @@
 //! The error for too few or too many arguments.
 
-use crate::{
-    commands::registry::Command,
-    wire::{Encoder, Protocol, RequestView},
-};
+use protocol::{Encoder, Protocol, RequestView};
+
+use crate::commands::registry::Command;
 
 /// A longer command is not repeated in a hint. Bytes.
 const SHOWN: usize = 120;

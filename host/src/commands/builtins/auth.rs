@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{
-    access::identity::{Identity, Refusal},
-    commands::registry::{Call, Flow},
-    wire::Encoder,
-};
+use auth::identity::{Identity, Refusal};
+use protocol::Encoder;
+
+use crate::commands::registry::{Call, Flow};
 
 /// Worded as Redis words it where no key is set.
 const NO_KEYS: &str = "AUTH <password> called without any password configured for the default \

@@ -2,11 +2,12 @@
 
 use std::{fmt::Write, net::SocketAddr, sync::Arc};
 
+use auth::keys::{Key, Role};
+use protocol::Encoder;
+
 use crate::{
-    access::keys::{Key, Role},
     commands::registry::{Call, Flow},
     runtime::client_handle::{ClientHandle, Dismissal},
-    wire::Encoder,
 };
 
 const BAD_NAME: &str = "Client names cannot contain spaces, newlines or special characters.";

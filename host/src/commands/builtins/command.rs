@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use plugin_api::Argument;
+use protocol::Encoder;
 
 use super::subcommands::{self, Subcommand};
 use crate::{
     commands::registry::{Call, Command, Flow},
     runtime::events::Topic,
-    wire::Encoder,
 };
 
 pub(super) const KNOWN: &str = "COUNT, DOCS, INFO, LIST, UNWATCH, WATCH";

@@ -1,10 +1,11 @@
 //! `hello`: chooses the protocol and greets.
 
+use auth::identity::{Identity, Refusal};
+use protocol::{Encoder, Protocol};
+
 use crate::{
-    access::identity::{Identity, Refusal},
     commands::registry::{Call, Flow},
     runtime::context::VERSION,
-    wire::{Encoder, Protocol},
 };
 
 pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {

@@ -3,12 +3,12 @@
 use std::{sync::LazyLock, time::Instant};
 
 use log::LevelFilter;
+use protocol::Encoder;
+use telemetry::log_throttle::NamedThrottle;
 
 use crate::{
     commands::registry::{Call, Flow},
-    telemetry::logging,
-    util::log_throttle::NamedThrottle,
-    wire::Encoder,
+    runtime::logging,
 };
 
 /// The log's lines about changes of its level, by the new level.

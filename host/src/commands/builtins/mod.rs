@@ -13,15 +13,13 @@ mod subcommands;
 use std::sync::Arc;
 
 pub use self::arity::wrong_arity;
+use ::auth::identity::{AccessLevel, Identity};
 use plugin_api::Usage;
+use protocol::{Encoder, Protocol};
+use telemetry::metrics::Metrics;
 
 use super::registry::{Builtin, Call, Command, Flow, Registry, Target};
-use crate::{
-    access::identity::{AccessLevel, Identity},
-    runtime::{events::Topic, shutdown::Reason},
-    telemetry::metrics::Metrics,
-    wire::{Encoder, Protocol},
-};
+use crate::runtime::{events::Topic, shutdown::Reason};
 
 const ALL: [(&str, &str, AccessLevel, &str, Builtin); 13] = [
     ("auth", "NAME_OR_KEY [KEY]", AccessLevel::Anyone, "Proves who you are.", auth::run),

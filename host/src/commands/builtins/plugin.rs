@@ -1,12 +1,13 @@
 //! `plugin`: looks after plugins.
 
+use protocol::Encoder;
+
 use crate::{
     commands::registry::{Call, Flow},
     runtime::{
         events::Topic,
         plugin_control::{Info, Request, Response},
     },
-    wire::Encoder,
 };
 
 pub(super) const HELP: &str =

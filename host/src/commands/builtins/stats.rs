@@ -2,12 +2,12 @@
 
 use std::{cmp::Reverse, time::Duration};
 
+use protocol::Encoder;
+use telemetry::metrics::Reading;
+
 use crate::{
     commands::registry::{Call, Flow},
-    platform,
     runtime::{context::VERSION, events::EventKind},
-    telemetry::metrics::Reading,
-    wire::Encoder,
 };
 
 /// How many commands are shown among the other figures.

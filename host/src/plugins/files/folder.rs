@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::platform::LIBRARY_EXTENSION;
+use platform::LIBRARY_EXTENSION;
 
 /// What somebody has who forgot to ask for a library; it is refused with a word, not passed over.
 const ARCHIVE: &str = "rlib";

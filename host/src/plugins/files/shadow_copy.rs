@@ -11,11 +11,10 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use platform::LIBRARY_EXTENSION;
+
 use super::{deferred_delete::DeferredDelete, object_header, trust_policy::TrustPolicy};
-use crate::{
-    platform::{self, LIBRARY_EXTENSION},
-    plugins::load_error::Refusal,
-};
+use crate::plugins::load_error::Refusal;
 
 /// The largest library that is taken, in bytes. Copying it holds up the manager of all plugins.
 const MOST: u64 = 1 << 30;

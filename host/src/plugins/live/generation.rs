@@ -6,6 +6,8 @@ use std::sync::{
 };
 
 use plugin_api::Usage;
+use protocol::Encoder;
+use telemetry::metrics::Metrics;
 
 use super::{
     deadline::{self, Deadline, TimedOut},
@@ -16,8 +18,6 @@ use super::{
 use crate::{
     commands::registry::{Answer, Call, Command, PluginFacts, Target, Worker},
     plugins::files::shadow_copy::Shadow,
-    telemetry::metrics::Metrics,
-    wire::Encoder,
 };
 
 /// One loaded version of a plugin. Registries and batches that run on one hold it, and so does the

@@ -6,15 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use abi_stable::std_types::{RErr, ROk, RResult, RSlice, RStr, RString, RVec};
+use abi_stable::std_types::{RErr, ROk, RResult, RStr, RString, RVec};
 use log::{Level, Record};
-use plugin_api::abi::{RawCommand, RawPeer, RawPlugin, RawSession, Services, Session, Sink};
+use plugin_api::abi::{RawCommand, RawPeer, RawPlugin, RawSession, Services, Session};
+use telemetry::log_throttle::LineBudget;
 
 use crate::{
     commands::registry::{Call, Command},
     runtime::context::VERSION,
-    util::log_throttle::LineBudget,
-    wire::Encoder,
 };
 
 /// How long a worker's wait goes on before the host's own state is looked at again.
@@ -108,39 +107,6 @@ impl Session for Asking<'_, '_> {
 
     fn role(&self) -> RString {
         self.call.identity.role().map(|role| role.name().into()).unwrap_or_default()
-    }
-}
-
-impl Sink for Encoder {
-    fn ok(&mut self) {
-        Encoder::ok(self);
-    }
-    fn text(&mut self, text: RSlice<'_, u8>) {
-        Encoder::text(self, text.as_slice());
-    }
-    fn integer(&mut self, value: i64) {
-        Encoder::integer(self, value);
-    }
-    fn float(&mut self, value: f64) {
-        Encoder::float(self, value);
-    }
-    fn boolean(&mut self, value: bool) {
-        Encoder::boolean(self, value);
-    }
-    fn null(&mut self) {
-        Encoder::null(self);
-    }
-    fn list(&mut self, items: u64) {
-        Encoder::list(self, usize::try_from(items).unwrap_or(usize::MAX));
-    }
-    fn map(&mut self, pairs: u64) {
-        Encoder::map(self, usize::try_from(pairs).unwrap_or(usize::MAX));
-    }
-    fn error(&mut self, kind: RStr<'_>, message: RSlice<'_, u8>) {
-        Encoder::error(self, kind.as_str(), message.as_slice());
-    }
-    fn reset(&mut self) {
-        Encoder::reset(self);
     }
 }
 

@@ -24,6 +24,7 @@ use abi_stable::{
 use plugin_api::abi::{
     API_VERSION, InstanceObject, RawRequest, RootRef, Services, Services_TO, Session_TO, Sink_TO,
 };
+use protocol::Encoder;
 
 use super::{
     gate::{Gate, Inside},
@@ -32,9 +33,7 @@ use super::{
 };
 use crate::{
     commands::registry::{Answer, Call},
-    platform,
     plugins::load_error::Refusal,
-    wire::Encoder,
 };
 
 /// An open plugin library whose root is known to have the expected layout.

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use telemetry::log_throttle::LineBudget;
+
 use super::{
     deadline::{self, Deadline, TimedOut},
     generation::Generation,
@@ -14,7 +16,6 @@ use crate::{
     crash,
     plugins::{files::shadow_copy::Shadow, load_error::Refusal},
     runtime::context::Shared,
-    util::log_throttle::LineBudget,
 };
 
 /// Probes a private copy; ends early where `give_up` says so, or the host ends.

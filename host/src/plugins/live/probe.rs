@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use platform::{Group, Terminal};
+use telemetry::log_throttle::LineBudget;
 use tempfile::TempDir;
 
 use super::{
@@ -22,11 +24,7 @@ use super::{
     manifest::Manifest,
     probe_report,
 };
-use crate::{
-    platform::{self, Group, Terminal},
-    plugins::load_error::Refusal,
-    util::log_throttle::LineBudget,
-};
+use crate::plugins::load_error::Refusal;
 
 /// How long the probe's end is not noticed, at the most.
 const POLL: Duration = Duration::from_micros(500);

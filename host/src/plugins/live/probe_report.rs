@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::manifest::Manifest;
-use crate::{platform, plugins::load_error::Refusal};
+use crate::plugins::load_error::Refusal;
 
 /// The longest report, in bytes: room for thousands of commands.
 pub const MOST: usize = 1 << 20;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    crash, platform,
+    crash,
     plugins::live::{generation::Generation, task_thread::TaskThread},
     runtime::events::{EventBus, EventKind, PluginEvent},
 };

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use telemetry::metrics::Metrics;
+
 use super::retired::Retired;
 use crate::{
     commands::registry::Command,
@@ -11,7 +13,6 @@ use crate::{
         state::{configuration::AppliedConfig, store::States},
     },
     runtime::plugin_control::Info,
-    telemetry::metrics::Metrics,
 };
 
 /// One plugin by name. It stays known after its file is gone.

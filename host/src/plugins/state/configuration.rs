@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    crash, platform,
+    crash,
     plugins::{
         files::trust_policy::TrustPolicy,
         live::{

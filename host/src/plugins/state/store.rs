@@ -20,15 +20,14 @@ use std::{
     time::Instant,
 };
 
+use platform::durable::{self, DRAFT, Disk, RealDisk};
+
 use super::{
     file::{self, Unusable},
     saves::{Saves, Stage},
     write::{Writing, file_in, lock},
 };
-use crate::{
-    platform::durable::{self, DRAFT, Disk, RealDisk},
-    plugins::live::deadline::{self, Deadline, SLICE, TimedOut},
-};
+use crate::plugins::live::deadline::{self, Deadline, SLICE, TimedOut};
 
 /// Where plugins' saved state lies.
 pub struct States {

@@ -11,14 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use platform::durable::{self, DRAFT, Disk, Draft};
+
 use super::{
     file,
     saves::{Saves, Stage},
     store::States,
-};
-use crate::platform::{
-    self,
-    durable::{self, DRAFT, Disk, Draft},
 };
 
 /// So much is written between two looks at whether to give up. Bytes.

@@ -8,8 +8,6 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::platform;
-
 /// What others need to be able to do to change a file, or what is in a folder: bits as in `chmod`.
 const WRITE: u32 = 0o022;
 

@@ -10,7 +10,7 @@ use std::{
 use minisign_verify::{Error, PublicKey, Signature};
 use serde::{Deserialize, Serialize};
 
-use crate::{platform, plugins::files::folder::is_library};
+use crate::plugins::files::folder::is_library;
 
 /// What a signature's file has behind the library's whole name, without the dot.
 const EXTENSION: &str = "minisig";
@@ -187,7 +187,7 @@ impl std::error::Error for BadSignature {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::LIBRARY_EXTENSION;
+    use platform::LIBRARY_EXTENSION;
 
     #[test]
     fn a_signature_has_its_librarys_name_and_one_ending_more() {

@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     config::WatchMode,
-    platform,
     plugins::{
         files::folder::is_library, state::configuration::plugin_of, trust::signature::signature_of,
     },
@@ -223,7 +222,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::platform::LIBRARY_EXTENSION;
+    use platform::LIBRARY_EXTENSION;
 
     #[test]
     fn only_a_missing_folder_counts_as_gone() {

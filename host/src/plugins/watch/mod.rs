@@ -22,7 +22,7 @@ use self::{
     folder_watcher::{FolderWatcher, is_watched, stamp_of},
 };
 use super::trust::signature::library_of;
-use crate::{config::WatchMode, platform, runtime::plugin_control::Change};
+use crate::{config::WatchMode, runtime::plugin_control::Change};
 
 /// How often the folder is looked at beside what the system tells: that finds what no event tells,
 /// such as a changed target of a symbolic link, and a folder that was made again.
@@ -229,7 +229,7 @@ fn complete(path: PathBuf) -> FsEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::LIBRARY_EXTENSION;
+    use platform::LIBRARY_EXTENSION;
 
     #[test]
     fn a_signature_that_is_complete_has_its_library_looked_at() {

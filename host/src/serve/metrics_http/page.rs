@@ -13,15 +13,14 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry as MetricsRegistry, Unit},
 };
+use telemetry::metrics::{Histogram, Reading};
 
 use crate::{
     commands::registry::LiveRegistry,
-    platform,
     runtime::{
         context::{Shared, VERSION},
         events::EventKind,
     },
-    telemetry::metrics::{Histogram, Reading},
 };
 
 /// What makes the page.
