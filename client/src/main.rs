@@ -1,7 +1,11 @@
 //! The command-line client of the Dropin command server.
+//!
+//! Modules import one way, downwards in this list: `cli`; `prompt`; `script`; `conversation`;
+//! `places`; `output`; `reply`; `error`; `program`; `duration`. No two files import each other.
 
 mod cli;
 mod conversation;
+mod duration;
 mod error;
 mod output;
 mod places;
@@ -9,7 +13,6 @@ mod program;
 mod prompt;
 mod reply;
 mod script;
-mod units;
 
 use std::{ffi::OsString, process::ExitCode};
 

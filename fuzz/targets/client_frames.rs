@@ -14,7 +14,7 @@ mod conversation {
 mod reply;
 
 use conversation::codec::{Decoder, Message, encode};
-use conversation::frame::BadFrame;
+use conversation::frame::FrameError;
 use libfuzzer_sys::fuzz_target;
 use reply::Reply;
 
@@ -26,7 +26,7 @@ const DEPTH: usize = 64;
 fn read(
     decoder: &mut Decoder,
     bytes: &[u8],
-    messages: &mut Vec<Result<Message, BadFrame>>,
+    messages: &mut Vec<Result<Message, FrameError>>,
 ) -> bool {
     decoder.feed(bytes);
     while let Some(message) = decoder.next().transpose() {

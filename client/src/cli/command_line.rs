@@ -1,4 +1,4 @@
-//! From the words of the command line to what they ask for.
+//! Parses the words of the command line.
 
 use std::ffi::OsString;
 
@@ -9,58 +9,59 @@ use clap_complete::Shell;
 
 use crate::{
     cli::{
-        args::{Connection, Line, NewPlace, Output, Script, Verb},
+        args::{Cli, CommandArgs, OutputArgs, ScriptArgs, Subcommand},
         help::after_help,
     },
     error::Error,
+    places::args::{ConnectionArgs, NewPlace},
     program,
 };
 
-/// What the command line asks for.
+/// The parsed command line.
 #[derive(Debug)]
 pub struct Args {
-    /// How to reach a host.
-    pub connection: Connection,
-    /// How replies are shown.
-    pub output: Output,
-    /// What scripts need.
-    pub script: Script,
-    /// What to do.
+    /// The options for connecting to a host.
+    pub connection: ConnectionArgs,
+    /// The options for the output of replies.
+    pub output: OutputArgs,
+    /// The options for scripts.
+    pub script: ScriptArgs,
+    /// The action to perform.
     pub action: Action,
 }
 
-/// What to do.
+/// An action of the client.
 #[derive(Debug)]
 pub enum Action {
-    /// Talk to a host.
-    Talk {
-        /// A connection type or the name of a place; asked for where there is none.
+    /// Connects to a host.
+    Connect {
+        /// A connection type or the name of a place; `None` asks the person.
         place: Option<String>,
-        /// The command to run; none takes them from the person, a pipe or a file.
+        /// The command to run; an empty one reads commands from the prompt, a pipe or a file.
         command: Vec<OsString>,
     },
-    /// Keep a place under a name.
+    /// Saves a place.
     Add(NewPlace),
-    /// Forget the place of this name.
+    /// Removes the place of this name.
     Remove(String),
-    /// List the places.
+    /// Lists the places.
     Places,
-    /// Print a shell's completion script.
+    /// Prints a shell's completion script.
     Completion(Shell),
-    /// Print the manual page.
+    /// Prints the manual page.
     Man,
 }
 
-/// Why there are no arguments.
+/// The result of a command line that performs no action.
 #[derive(Debug)]
-pub enum Stop {
-    /// The words make no sense, or ask for help only; this prints what to say.
+pub enum ParseError {
+    /// A request for help, or words that clap rejects.
     Clap(clap::Error),
-    /// They make no sense together.
+    /// Options that exclude or require each other.
     Usage(Error),
 }
 
-/// The options that a task takes; to all the others it says that they have no meaning there.
+/// The options that each task accepts; a task rejects all others.
 const TASKS: [(&str, &[&str]); 5] = [
     ("add", &["config", "port", "tls", "plain", "fingerprint", "ca", "key", "key_file", "quiet"]),
     ("remove", &["config", "quiet"]),
@@ -69,34 +70,34 @@ const TASKS: [(&str, &[&str]); 5] = [
     ("man", &["quiet"]),
 ];
 
-/// The options, types and tasks, under the names that the programs have here.
-fn line() -> Command {
+/// Returns the options, types and tasks under the installed names of the programs.
+fn base_definition() -> Command {
     let own = program::own();
     let usage = format!("{own} [OPTIONS] [TYPE] [COMMAND]...\n       {own} [OPTIONS] <TASK>");
-    program::spelled_in(Line::command()).name(own).override_usage(usage)
+    program::spelled_in(Cli::command()).name(own).override_usage(usage)
 }
 
-/// The definition of the whole command line, but for the named places.
+/// Returns the definition of the whole command line, without the named places.
 pub fn definition() -> Command {
-    let definition = line().after_long_help(after_help());
+    let definition = base_definition().after_long_help(after_help());
     let options = global_options(&definition);
     TASKS.iter().fold(definition, |definition, (task, _)| {
-        // To be heard in front of a task's name, an option must be known behind it too.
-        let idle = options.iter().filter(|option| !takes(task, option));
-        let idle: Vec<_> = idle.map(|option| option.clone().hide(true)).collect();
-        definition.mut_subcommand(task, |task| task.args(idle))
+        // An option in front of a task's name is parsed only if the task knows it.
+        let unused = options.iter().filter(|option| !accepts(task, option));
+        let unused: Vec<_> = unused.map(|option| option.clone().hide(true)).collect();
+        definition.mut_subcommand(task, |task| task.args(unused))
     })
 }
 
-/// The definition with all that each type and task takes, and nothing else, in its own place.
-pub fn spelled_out() -> Command {
-    let whole = line();
-    let definition = whole.clone().mut_args(|option| option.global(false));
-    let options = global_options(&whole);
-    whole.get_subcommands().fold(definition, |definition, verb| {
-        let taken = options.iter().filter(|option| takes(verb.get_name(), option));
-        let taken: Vec<_> = taken.map(|option| option.clone().global(false)).collect();
-        definition.mut_subcommand(verb.get_name(), |verb| verb.args(taken))
+/// Returns the definition for completion: each type and task has exactly its own options.
+pub fn completion_definition() -> Command {
+    let base = base_definition();
+    let definition = base.clone().mut_args(|option| option.global(false));
+    let options = global_options(&base);
+    base.get_subcommands().fold(definition, |definition, subcommand| {
+        let accepted = options.iter().filter(|option| accepts(subcommand.get_name(), option));
+        let accepted: Vec<_> = accepted.map(|option| option.clone().global(false)).collect();
+        definition.mut_subcommand(subcommand.get_name(), |subcommand| subcommand.args(accepted))
     })
 }
 
@@ -104,70 +105,74 @@ fn global_options(definition: &Command) -> Vec<Arg> {
     definition.get_arguments().filter(|option| option.is_global_set()).cloned().collect()
 }
 
-/// Whether a type or a task takes this option.
-fn takes(verb: &str, option: &Arg) -> bool {
-    let task = TASKS.iter().find(|(task, _)| *task == verb);
-    task.is_none_or(|(_, takes)| takes.contains(&option.get_id().as_str()))
+/// Returns true when a type or a task accepts this option.
+fn accepts(subcommand: &str, option: &Arg) -> bool {
+    let task = TASKS.iter().find(|(task, _)| *task == subcommand);
+    task.is_none_or(|(_, accepted)| accepted.contains(&option.get_id().as_str()))
 }
 
-/// Reads the words, the first of which is the program's name.
-pub fn parse(words: &[OsString]) -> Result<Args, Stop> {
-    let (mut line, mut matches) = read(definition(), words)?;
-    let mut named = None;
-    if let Some(Verb::Named(behind)) = &line.verb {
-        let word = behind.first().cloned().unwrap_or_default();
+/// Parses the words, the first of which is the program's name.
+pub fn parse(words: &[OsString]) -> Result<Args, ParseError> {
+    let (mut cli, mut matches) = read(definition(), words)?;
+    let mut name = None;
+    if let Some(Subcommand::Named(arguments)) = &cli.subcommand {
+        let word = arguments.first().cloned().unwrap_or_default();
         let word = word.into_string().map_err(|word| {
             let word = word.to_string_lossy().into_owned();
-            Stop::Usage(Error::UnknownPlace { word, nearest: None, places: Vec::new() })
+            ParseError::Usage(Error::UnknownPlace { word, nearest: None, places: Vec::new() })
         })?;
-        // Read as if it were one of the types, so that the same options stand behind it.
+        // The name becomes an alias of a type, so that it accepts the same options.
         let alias = word.clone();
         let definition = definition().mut_subcommand("s", |types| types.alias(alias));
-        (line, matches) = read(definition, words)?;
-        named = Some(word);
+        (cli, matches) = read(definition, words)?;
+        name = Some(word);
     }
-    refuse_idle(&matches).map_err(Stop::Usage)?;
-    let command = match &line.verb {
-        Some(Verb::Same(words) | Verb::Lan(words) | Verb::Internet(words)) => {
-            Some(words.command.as_slice())
+    reject_unused_options(&matches).map_err(ParseError::Usage)?;
+    let command = match &cli.subcommand {
+        Some(Subcommand::Same(args) | Subcommand::Lan(args) | Subcommand::Internet(args)) => {
+            Some(args.command.as_slice())
         }
         Some(_) => None,
         None => Some([].as_slice()),
     };
-    line.check(command).map_err(Stop::Usage)?;
-    let Line { connection, output, script, verb } = line;
-    let talk = |place: &str, command| Action::Talk {
-        place: Some(named.unwrap_or_else(|| place.to_owned())),
-        command,
-    };
-    let action = match verb {
-        Some(Verb::Same(words)) => talk("s", words.command),
-        Some(Verb::Lan(words)) => talk("l", words.command),
-        Some(Verb::Internet(words)) => talk("i", words.command),
-        Some(Verb::Add(place)) => Action::Add(place),
-        Some(Verb::Remove { name }) => Action::Remove(name),
-        Some(Verb::Places) => Action::Places,
-        Some(Verb::Completion { shell }) => Action::Completion(shell),
-        Some(Verb::Man) => Action::Man,
-        Some(Verb::Named(_)) | None => Action::Talk { place: None, command: Vec::new() },
-    };
-    Ok(Args { connection, output, script, action })
+    cli.check(command).map_err(ParseError::Usage)?;
+    let Cli { connection, output, script, subcommand } = cli;
+    Ok(Args { connection, output, script, action: action(subcommand, name) })
 }
 
-fn read(definition: Command, words: &[OsString]) -> Result<(Line, ArgMatches), Stop> {
+/// Returns the action of a subcommand, which stands for the place of this name if there is one.
+fn action(subcommand: Option<Subcommand>, name: Option<String>) -> Action {
+    let connect = |letter: &str, args: CommandArgs| Action::Connect {
+        place: Some(name.unwrap_or_else(|| letter.to_owned())),
+        command: args.command,
+    };
+    match subcommand {
+        Some(Subcommand::Same(args)) => connect("s", args),
+        Some(Subcommand::Lan(args)) => connect("l", args),
+        Some(Subcommand::Internet(args)) => connect("i", args),
+        Some(Subcommand::Add(place)) => Action::Add(place),
+        Some(Subcommand::Remove { name }) => Action::Remove(name),
+        Some(Subcommand::Places) => Action::Places,
+        Some(Subcommand::Completion { shell }) => Action::Completion(shell),
+        Some(Subcommand::Man) => Action::Man,
+        Some(Subcommand::Named(_)) | None => Action::Connect { place: None, command: Vec::new() },
+    }
+}
+
+fn read(definition: Command, words: &[OsString]) -> Result<(Cli, ArgMatches), ParseError> {
     let mut shown = definition.clone();
-    let matches = definition.try_get_matches_from(words).map_err(Stop::Clap)?;
-    let line =
-        Line::from_arg_matches(&matches).map_err(|error| Stop::Clap(error.format(&mut shown)))?;
-    Ok((line, matches))
+    let matches = definition.try_get_matches_from(words).map_err(ParseError::Clap)?;
+    let cli = Cli::from_arg_matches(&matches)
+        .map_err(|error| ParseError::Clap(error.format(&mut shown)))?;
+    Ok((cli, matches))
 }
 
-/// Refuses options that the task does not take.
-fn refuse_idle(matches: &ArgMatches) -> Result<(), Error> {
+/// Rejects options that the task does not accept.
+fn reject_unused_options(matches: &ArgMatches) -> Result<(), Error> {
     let task = matches.subcommand_name().unwrap_or_default();
-    for option in global_options(&line()) {
-        let given = matches.value_source(option.get_id().as_str());
-        if given == Some(ValueSource::CommandLine) && !takes(task, &option) {
+    for option in global_options(&base_definition()) {
+        let source = matches.value_source(option.get_id().as_str());
+        if source == Some(ValueSource::CommandLine) && !accepts(task, &option) {
             let long = option.get_long().map(|long| format!("--{long}"));
             let name = long.unwrap_or_else(|| "-x".to_owned());
             return Err(Error::Usage(format!(

@@ -1,14 +1,13 @@
-//! What makes a shell complete the client's options, types, tasks and places.
+//! Completion scripts for shells.
 
 use clap::builder::Resettable;
 use clap_complete::Shell;
 
-use crate::cli::command_line::spelled_out;
+use crate::cli::command_line::completion_definition;
 
-/// The script for this shell, which completes the program of this name. It knows the places that
-/// there are now.
+/// Returns the script of a shell for the program of this name, with these places.
 pub fn script<'a>(shell: Shell, program: &str, places: impl Iterator<Item = &'a str>) -> Vec<u8> {
-    let mut definition = spelled_out();
+    let mut definition = completion_definition();
     let template = definition.find_subcommand("s").cloned().unwrap_or_default();
     let names: Vec<_> = places.map(str::to_owned).collect();
     for name in &names {
@@ -21,13 +20,16 @@ pub fn script<'a>(shell: Shell, program: &str, places: impl Iterator<Item = &'a 
             remove.mut_arg("name", |name| name.value_parser(names))
         });
     }
-    // For bash, what is generated does not find the subcommands of a name with a hyphen again. The
-    // name matters only where the completion is tied to it.
-    let plain = if shell == Shell::Bash { program.replace('-', "_") } else { program.to_owned() };
+    // In the script for bash, the subcommands of a name with a hyphen are not found. The real name
+    // matters only in the line that registers the completion.
+    let generated_name =
+        if shell == Shell::Bash { program.replace('-', "_") } else { program.to_owned() };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut definition, plain.as_str(), &mut script);
-    let tied = format!("-o default {program}\n");
-    String::from_utf8_lossy(&script).replace(&format!("-o default {plain}\n"), &tied).into_bytes()
+    clap_complete::generate(shell, &mut definition, generated_name.as_str(), &mut script);
+    let registration = format!("-o default {program}\n");
+    String::from_utf8_lossy(&script)
+        .replace(&format!("-o default {generated_name}\n"), &registration)
+        .into_bytes()
 }
 
 #[cfg(test)]
@@ -37,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shell_gets_a_script_with_the_places() {
+    fn every_shell_gets_options_and_places() {
         for shell in Shell::value_variants() {
             let script = script(*shell, "my-client", ["home", "a.b-c_d"].into_iter());
             let script = String::from_utf8(script).unwrap();

@@ -1,8 +1,8 @@
-//! What `client --help` and the manual page say beyond the options.
+//! The sections of `client --help` and of the manual page behind the options.
 
 use crate::program;
 
-/// Headings, and the lines under them, with the programs' names as they were built.
+/// The headings and their texts, with the built names of the programs.
 const SECTIONS: [(&str, &str); 7] = [
     (
         "Examples",
@@ -22,37 +22,37 @@ source <(client completion bash)       in ~/.bashrc: completion with the Tab key
     (
         "At a prompt",
         "\
-Tab completes, Ctrl-R searches the history, Ctrl-C cancels what runs,
-COMMAND | PROGRAM pipes the reply. Long replies go through PAGER, else less;
-NO_COLOR leaves colours out; DROPIN_HISTORY names the history's file, and none
-is kept when it is empty.",
+Tab completes, Ctrl-R searches the history, Ctrl-C cancels the running command,
+COMMAND | PROGRAM pipes the reply. Long replies go through PAGER, else less.
+NO_COLOR switches colours off. DROPIN_HISTORY names the history file; when it
+is empty, no history is kept.",
     ),
     (
         "Address and port",
         "\
 The address comes from --address, else DROPIN_LAN_ADDRESS (l) or
 DROPIN_INTERNET_ADDRESS (i), else DROPIN_ADDRESS, else the settings file,
-else it is asked for at a terminal. Type s is this machine, unless
+else the client asks for it at a terminal. Type s is this machine, unless
 --address or the settings file says otherwise. The port comes from --port,
 else DROPIN_PORT, else the settings file. A named place has its address, and
-its port where it was given one, from the settings file; only options change
+its port if one was saved, from the settings file; only options override
 them. DROPIN_CONFIG names a settings file as --config does.",
     ),
     (
         "Keys and fingerprints",
         "\
 The key comes from --key or --key-file, else DROPIN_KEY, else the settings
-file; for a named place the settings file comes before DROPIN_KEY. At first
-sight the host's fingerprint is asked about at a terminal, and told elsewhere;
-it is kept in known_hosts beside the settings file, and a changed one is
-refused.",
+file; for a named place the settings file comes before DROPIN_KEY. At the
+first connection a person confirms the host's fingerprint at a terminal; a
+script prints it. It is stored in known_hosts beside the settings file, and
+a changed one is rejected.",
     ),
     (
         "Output",
         "\
 Replies go to standard output, errors and notices to standard error; with
 --json errors are on standard output too, as {\"error\":{\"kind\",\"message\"}}.
-Bytes that are no UTF-8 are {\"base64\":\"..\"} in JSON. In CSV a list is one
+Bytes that are not UTF-8 are {\"base64\":\"..\"} in JSON. In CSV a list is one
 row, a map is a header and a row, a list of maps is a header and rows.",
     ),
     (
@@ -75,19 +75,19 @@ Every line is optional. `client add` and `client remove` write the places.
     (
         "Exit status",
         "\
-0    it worked; also when the reader of a pipe wants no more
+0    success; also when the reader of a pipe stops early
 1    a command failed
 2    no connection, or bad usage
 130  interrupted by Ctrl-C",
     ),
 ];
 
-/// Headings, and the lines under them.
+/// Returns the headings and their texts, with the installed names of the programs.
 pub fn sections() -> Vec<(&'static str, String)> {
     SECTIONS.into_iter().map(|(heading, lines)| (heading, program::spelled(lines))).collect()
 }
 
-/// The sections as the end of the help.
+/// Returns the sections as the end of the help.
 pub fn after_help() -> String {
     let mut text = String::new();
     for (heading, lines) in sections() {

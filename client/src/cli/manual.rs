@@ -1,4 +1,4 @@
-//! The manual page, from the definition of the command line.
+//! The manual page, made from the definition of the command line.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::{
     program,
 };
 
-/// The whole page, for section 1, under the name that the program was started by.
+/// Returns the page for section 1, under the installed name of the program.
 pub fn page() -> io::Result<Vec<u8>> {
     let mut definition = definition();
     definition.build();
@@ -21,14 +21,14 @@ pub fn page() -> io::Result<Vec<u8>> {
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
-    tasks(&definition).to_writer(&mut page)?;
+    subcommands_section(&definition).to_writer(&mut page)?;
     man.render_options_section(&mut page)?;
-    end().to_writer(&mut page)?;
+    help_sections().to_writer(&mut page)?;
     Ok(page)
 }
 
-/// Types and tasks. `Man` would refer to a page for each of them.
-fn tasks(definition: &Command) -> Roff {
+/// Returns the section of types and tasks; `Man` would refer to a page for each of them.
+fn subcommands_section(definition: &Command) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["TYPES AND TASKS"]);
     for task in definition.get_subcommands().filter(|task| !task.is_hide_set()) {
@@ -45,14 +45,14 @@ fn tasks(definition: &Command) -> Roff {
         roff.text([roman(
             about.map(ToString::to_string).unwrap_or_default().replace("\n\n", ". "),
         )]);
-        let own = task
+        let options = task
             .get_arguments()
             .filter(|argument| !argument.is_positional() && !argument.is_global_set())
             .filter(|argument| argument.get_id() != "help" && !argument.is_hide_set());
-        for argument in own {
+        for argument in options {
             roff.control("RS", []);
             roff.control("TP", []);
-            roff.text(option(argument));
+            roff.text(option_heading(argument));
             roff.text([roman(argument.get_help().map(ToString::to_string).unwrap_or_default())]);
             roff.control("RE", []);
         }
@@ -60,7 +60,7 @@ fn tasks(definition: &Command) -> Roff {
     roff
 }
 
-fn option(argument: &Arg) -> Vec<Inline> {
+fn option_heading(argument: &Arg) -> Vec<Inline> {
     let mut text = vec![bold(format!("--{}", argument.get_long().unwrap_or_default()))];
     if argument.get_action().takes_values() {
         text.extend([roman(" "), italic(value_names(argument))]);
@@ -73,8 +73,8 @@ fn value_names(argument: &Arg) -> String {
     names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// The sections as they are set: examples and files must not be filled to lines.
-fn end() -> Roff {
+/// Returns the other sections with their line breaks, which examples and files need.
+fn help_sections() -> Roff {
     let mut roff = Roff::new();
     for (heading, lines) in sections() {
         roff.control("SH", [heading.to_uppercase().as_str()]);
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_has_every_option_task_and_section() {
+    fn page_has_every_option_task_and_section() {
         let page = String::from_utf8(page().unwrap()).unwrap();
         assert!(page.contains(".TH client 1"), "{page}");
         let mut definition = definition();

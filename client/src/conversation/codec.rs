@@ -1,4 +1,4 @@
-//! Commands to bytes, and bytes to replies.
+//! Encodes commands and decodes replies.
 
 use redis_protocol::{
     bytes::{Bytes, BytesMut},
@@ -10,21 +10,21 @@ use redis_protocol::{
 };
 
 use crate::{
-    conversation::frame::{BadFrame, Found, Scanner},
+    conversation::frame::{FoundFrame, FrameError, Scanner},
     reply::Reply,
 };
 
-/// One thing that the server sent.
+/// A message of the host.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
-    /// The answer to the oldest command without one.
+    /// The reply to the oldest command without one.
     Reply(Reply),
-    /// Something that no command asked for.
+    /// A push message, which answers no command.
     Push(Vec<Reply>),
 }
 
-/// A command as the server wants it: a list of strings.
-pub fn encode(arguments: &[Vec<u8>]) -> Result<BytesMut, BadFrame> {
+/// Encodes a command as an array of strings.
+pub fn encode(arguments: &[Vec<u8>]) -> Result<BytesMut, FrameError> {
     let data: Vec<_> = arguments
         .iter()
         .map(|argument| BorrowedFrame::BlobString { data: argument, attributes: None })
@@ -32,11 +32,11 @@ pub fn encode(arguments: &[Vec<u8>]) -> Result<BytesMut, BadFrame> {
     let frame = BorrowedFrame::Array { data: &data, attributes: None };
     let mut buffer = BytesMut::new();
     extend_encode_borrowed(&mut buffer, &frame, false)
-        .map_err(|error| BadFrame::Content(error.to_string()))?;
+        .map_err(|error| FrameError::Content(error.to_string()))?;
     Ok(buffer)
 }
 
-/// Takes bytes as they arrive and gives the messages in them.
+/// Decodes messages from bytes as they arrive.
 #[derive(Debug, Default)]
 pub struct Decoder {
     buffer: BytesMut,
@@ -44,25 +44,27 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Adds bytes from the server.
+    /// Appends received bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next complete message.
-    pub fn next(&mut self) -> Result<Option<Message>, BadFrame> {
-        let Some(Found { end, sets }) = self.scanner.scan(&self.buffer)? else { return Ok(None) };
+    /// Removes and returns the next complete message.
+    pub fn next(&mut self) -> Result<Option<Message>, FrameError> {
+        let Some(FoundFrame { end, sets }) = self.scanner.scan(&self.buffer)? else {
+            return Ok(None);
+        };
         let mut bytes = self.buffer.split_to(end);
         for set in sets {
-            // The decoder refuses sets of lists and maps, which servers do send. As a list any set
-            // will do.
+            // The decoder rejects sets of lists and maps, which servers do send. It accepts them as
+            // lists.
             bytes[set] = b'*';
         }
         let bytes = bytes.freeze();
         let frame = match decode_range(&bytes) {
             Ok(Some((frame, length))) if length == end => frame,
-            Ok(_) => return Err(BadFrame::Length),
-            Err(error) => return Err(BadFrame::Content(error.to_string())),
+            Ok(_) => return Err(FrameError::Length),
+            Err(error) => return Err(FrameError::Content(error.to_string())),
         };
         Ok(Some(match frame {
             RangeFrame::Push { data, .. } => Message::Push(list(data, &bytes)?),
@@ -74,11 +76,11 @@ impl Decoder {
 fn list(
     frames: impl IntoIterator<Item = RangeFrame>,
     bytes: &Bytes,
-) -> Result<Vec<Reply>, BadFrame> {
+) -> Result<Vec<Reply>, FrameError> {
     frames.into_iter().map(|frame| reply(frame, bytes)).collect()
 }
 
-fn reply(frame: RangeFrame, bytes: &Bytes) -> Result<Reply, BadFrame> {
+fn reply(frame: RangeFrame, bytes: &Bytes) -> Result<Reply, FrameError> {
     let slice = |(start, end): (usize, usize)| bytes.slice(start..end);
     Ok(match frame {
         RangeFrame::BlobString { data, .. }
@@ -99,10 +101,10 @@ fn reply(frame: RangeFrame, bytes: &Bytes) -> Result<Reply, BadFrame> {
             // The decoder fills its map from the last entry to the first.
             let pairs = data.into_iter().rev();
             let pairs = pairs.map(|(key, value)| Ok((reply(key, bytes)?, reply(value, bytes)?)));
-            Reply::Map(pairs.collect::<Result<_, BadFrame>>()?)
+            Reply::Map(pairs.collect::<Result<_, FrameError>>()?)
         }
         RangeFrame::Set { .. } | RangeFrame::Hello { .. } | RangeFrame::ChunkedString(_) => {
-            return Err(BadFrame::Content("a kind of frame that no reply uses".to_owned()));
+            return Err(FrameError::Content("a kind of frame that no reply uses".to_owned()));
         }
     })
 }
@@ -124,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_lists_of_strings() {
+    fn commands_are_arrays_of_strings() {
         let command = [b"echo".to_vec(), b"a b\r\n\xff".to_vec(), Vec::new()];
         let bytes = encode(&command).unwrap();
         assert_eq!(&bytes[..], b"*3\r\n$4\r\necho\r\n$6\r\na b\r\n\xff\r\n$0\r\n\r\n");
     }
 
     #[test]
-    fn every_kind_of_reply() {
+    fn every_kind_of_reply_is_decoded() {
         for (bytes, reply) in [
             (&b"+OK\r\n"[..], text("OK")),
             (b"$2\r\nhi\r\n", text("hi")),
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_content_is_an_error() {
+    fn invalid_content_is_an_error() {
         for bytes in [&b":x\r\n"[..], b"#x\r\n", b",x\r\n", b"HELLO 3\r\n"] {
             let mut decoder = Decoder::default();
             decoder.feed(bytes);

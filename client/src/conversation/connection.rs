@@ -1,206 +1,285 @@
-//! One connection: commands go out here, messages come in through a thread that always reads.
+//! A connection that has greeted its host: requests go out, and replies find their requests.
 
 use std::{
-    io::{self, Read as _, Write as _},
-    net::{Shutdown, TcpStream},
-    sync::{Arc, Mutex, PoisonError},
-    thread,
-    time::Duration,
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
 };
 
-use crossbeam_channel::Sender;
-use redis_protocol::bytes::BytesMut;
-use rustls::ClientConnection;
+use crossbeam_channel::{Receiver, RecvTimeoutError, never, unbounded};
 
 use crate::{
     conversation::{
-        codec::{self, Decoder, Message},
-        dial::dial,
-        tls,
+        codec::Message,
+        internal_request::InternalRequest,
+        transport::{CloseCause, Incoming, Transport},
     },
-    error::Error,
-    places::{access::Access, config::Target},
+    error::{Error, LossCause},
+    places::{place::Target, security::Security},
+    reply::Reply,
 };
 
-const READ_SIZE: usize = 64 * 1024;
+/// The time for a host to explain why it accepts no more commands.
+pub const EXPLANATION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the reader saw.
-#[derive(Debug)]
-pub enum Incoming {
-    /// A reply or a push.
-    Message(Message),
-    /// The last that comes: why the connection is over.
-    Closed(Closed),
+/// A function that shows messages that no command asked for.
+pub type PushHandler<'a> = &'a mut dyn FnMut(&[Reply]);
+
+/// Everything that is needed to connect, once or again.
+#[derive(Clone)]
+pub struct ConnectOptions {
+    /// The host names or addresses, and the port.
+    pub target: Target,
+    /// The protection of the connection.
+    pub security: Security,
+    /// The time limit for each address, and for the reply to the greeting.
+    pub connect_timeout: Duration,
+    /// The time limit for each reply.
+    pub timeout: Option<Duration>,
+    /// The command with which the person has logged in.
+    pub login: Option<Vec<Vec<u8>>>,
 }
 
-/// Why a connection is over.
-#[derive(Debug)]
-pub enum Closed {
-    /// The server closed it, properly.
-    End,
-    /// The network did.
-    Broken(io::Error),
-    /// The server sends what no client can read.
-    Nonsense(String),
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The other fields have secrets.
+        f.debug_struct("ConnectOptions").field("target", &self.target).finish_non_exhaustive()
+    }
 }
 
-/// An open connection that can send.
+/// The request of a reply that has not arrived yet.
+#[derive(Debug, PartialEq, Eq)]
+enum PendingReply {
+    /// A command of this name.
+    Command(String),
+    /// A command whose reply came too late to be of use.
+    TimedOut,
+    /// A request of the client itself.
+    Internal(InternalRequest),
+}
+
+/// A message of the host together with its request.
+#[derive(Debug)]
+pub enum Received {
+    /// The reply to the person's command.
+    Reply(Reply),
+    /// The reply to a request of the client itself.
+    InternalReply(InternalRequest, Reply),
+    /// A push message.
+    Push(Vec<Reply>),
+    /// An error or another reply without a request.
+    Unrequested(Reply),
+}
+
+/// An open connection on which both sides speak RESP3.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
-    tls: Option<Arc<Mutex<ClientConnection>>>,
-    name: String,
+    transport: Transport,
+    incoming: Receiver<Incoming>,
+    /// The reply to `HELLO`: facts about the host and this session.
+    greeting: Reply,
+    /// The last notice, which explains the end of the connection.
+    notice: Option<String>,
+    /// The last error without a request, which explains the end of the connection.
+    farewell: Option<String>,
+    pending: VecDeque<PendingReply>,
+    /// The error that kept the last command from being sent.
+    send_error: Option<std::io::Error>,
+    timeout: Option<Duration>,
 }
 
 impl Connection {
-    /// Connects and starts to read; everything that comes is sent on.
-    pub fn open(
-        target: &Target,
-        access: &Access,
-        timeout: Duration,
-        incoming: Sender<Incoming>,
-    ) -> Result<Self, Error> {
-        let (stream, host, name) = dial(target, timeout)?;
-        // A command is one small packet that a person waits for.
-        stream
-            .set_nodelay(true)
-            .map_err(|source| Error::Local { doing: "set up a socket", source })?;
-        let near = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
-        if access.key.is_some() && access.tls.is_none() && !near {
-            return Err(Error::Usage(
-                "a key is sent over TLS only, since others can read this connection: give --tls, or \
-                 no key"
-                    .to_owned(),
-            ));
-        }
-        let tls = match &access.tls {
-            Some(proof) => Some(tls::start(&stream, &host, &name, proof, timeout)?),
-            None => None,
+    /// Connects, selects RESP3 and logs in.
+    pub fn open(options: &ConnectOptions, on_push: PushHandler<'_>) -> Result<Self, Error> {
+        let (sender, incoming) = unbounded();
+        let transport =
+            Transport::open(&options.target, &options.security, options.connect_timeout, sender)?;
+        let mut connection = Self {
+            transport,
+            incoming,
+            greeting: Reply::Null,
+            notice: None,
+            farewell: None,
+            pending: VecDeque::new(),
+            send_error: None,
+            timeout: None,
         };
-        let tls = tls.map(|connection| Arc::new(Mutex::new(connection)));
-        let reading = tls.clone();
-        let reader = stream
-            .try_clone()
-            .map_err(|source| Error::Local { doing: "share a socket", source })?;
-        thread::Builder::new()
-            .name("reader".to_owned())
-            .spawn(move || {
-                read(reader, reading.as_deref(), |message| incoming.send(message).is_ok())
-            })
-            .map_err(|source| Error::Local { doing: "start the reader thread", source })?;
-        Ok(Self { stream, tls, name })
+        connection.set_timeout(Some(options.connect_timeout))?;
+        connection.greeting = connection.greet(&hello(&options.security), on_push)?;
+        if let Some(login) = &options.login {
+            connection.greet(login, on_push)?;
+        }
+        connection.set_timeout(options.timeout)?;
+        Ok(connection)
     }
 
-    /// What to call the peer: the name it was asked for by, and the port.
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.timeout = timeout;
+        self.transport.set_write_timeout(timeout)
+    }
+
+    fn greet(&mut self, words: &[Vec<u8>], on_push: PushHandler<'_>) -> Result<Reply, Error> {
+        let name = self.name().to_owned();
+        match self.call(words, on_push) {
+            Ok(Reply::Error(message)) => {
+                let message = String::from_utf8_lossy(&message).into_owned();
+                Err(Error::Refused { name, message })
+            }
+            Err(Error::Timeout { timeout, .. }) => Err(Error::NoGreeting { name, timeout }),
+            Err(Error::Lost { source, .. }) => Err(Error::Lost { name, source, unanswered: None }),
+            other => other,
+        }
+    }
+
+    /// Returns the name of the host in messages.
     pub fn name(&self) -> &str {
-        &self.name
+        self.transport.name()
     }
 
-    /// Gives up sending when the server takes nothing for that long.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> Result<(), Error> {
-        self.stream
-            .set_write_timeout(timeout)
-            .map_err(|source| Error::Local { doing: "set the timeout of a socket", source })
+    /// Returns a field of the reply to `HELLO`.
+    pub fn greeting(&self, key: &str) -> Option<&Reply> {
+        let Reply::Map(pairs) = &self.greeting else { return None };
+        let is_key = |reply: &Reply| matches!(reply, Reply::Text(text) if text == key);
+        pairs.iter().find(|(found, _)| is_key(found)).map(|(_, value)| value)
     }
 
-    /// Ends the connection at once, both ways.
-    pub fn hang_up(&self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
+    /// Returns true when the host has sent a notice.
+    pub fn has_notice(&self) -> bool {
+        self.notice.is_some()
     }
 
-    /// Sends one command.
-    pub fn send(&mut self, arguments: &[Vec<u8>]) -> io::Result<()> {
-        let bytes: BytesMut = codec::encode(arguments)
-            .map_err(|bad| io::Error::new(io::ErrorKind::InvalidInput, bad.to_string()))?;
-        match &self.tls {
-            None => self.stream.write_all(&bytes),
-            Some(tls) => {
-                let mut tls = tls.lock().unwrap_or_else(PoisonError::into_inner);
-                tls.writer().write_all(&bytes)?;
-                flush(&mut tls, &self.stream)
+    /// Returns the channel of the reading thread.
+    pub fn incoming(&self) -> &Receiver<Incoming> {
+        &self.incoming
+    }
+
+    /// Sends a command and waits for its reply.
+    pub fn call(&mut self, command: &[Vec<u8>], on_push: PushHandler<'_>) -> Result<Reply, Error> {
+        let deadline = self.send(command);
+        loop {
+            let incoming = match deadline {
+                Some(deadline) => self.incoming.recv_deadline(deadline),
+                None => self.incoming.recv().map_err(RecvTimeoutError::from),
+            };
+            let incoming = match incoming {
+                Ok(incoming) => incoming,
+                Err(RecvTimeoutError::Timeout) => return Err(self.expire_command()),
+                Err(RecvTimeoutError::Disconnected) => Incoming::Closed(CloseCause::Eof),
+            };
+            match self.accept(incoming)? {
+                Some(Received::Reply(reply)) => return Ok(reply),
+                Some(Received::Push(values)) => on_push(&values),
+                Some(Received::Unrequested(reply)) => on_push(&[reply]),
+                Some(Received::InternalReply(..)) | None => {}
             }
         }
     }
-}
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        // The reader holds the socket too, and would keep it open.
-        self.hang_up();
+    /// Sends a command and returns the deadline of its reply.
+    ///
+    /// A failure is reported when the connection ends, since the host may have sent the cause.
+    pub fn send(&mut self, command: &[Vec<u8>]) -> Option<Instant> {
+        let started = Instant::now();
+        self.pending.push_back(PendingReply::Command(command_name(command)));
+        self.send_error = self.transport.send(command).err();
+        let limit =
+            if self.send_error.is_some() { Some(EXPLANATION_TIMEOUT) } else { self.timeout };
+        limit.and_then(|limit| started.checked_add(limit))
     }
-}
 
-/// Reads until the connection is over or nobody listens any more.
-fn read(
-    mut stream: TcpStream,
-    tls: Option<&Mutex<ClientConnection>>,
-    deliver: impl Fn(Incoming) -> bool,
-) {
-    let mut decoder = Decoder::default();
-    let mut chunk = vec![0; READ_SIZE];
-    loop {
-        let closed = match stream.read(&mut chunk) {
-            Ok(0) => Closed::End,
-            Ok(length) => {
-                let fed = match tls {
-                    None => {
-                        decoder.feed(&chunk[..length]);
-                        Ok(())
-                    }
-                    Some(tls) => feed_decrypted(&mut decoder, tls, &chunk[..length], &stream),
-                };
-                let drained = match fed {
-                    Ok(()) => drain(&mut decoder, &deliver),
-                    Err(error) => Err(Closed::Broken(error)),
-                };
-                match drained {
-                    Ok(true) => continue,
-                    Ok(false) => return,
-                    Err(closed) => closed,
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => Closed::Broken(error),
+    /// Sends a request of the client itself; [`Received::InternalReply`] answers it.
+    pub fn send_internal(&mut self, request: InternalRequest) {
+        self.pending.push_back(PendingReply::Internal(request));
+        // A failure means that the connection has ended, which the reading thread reports.
+        let _ = self.transport.send(&request.words());
+    }
+
+    /// Sends `close` and waits for its reply.
+    pub fn send_close(mut self) {
+        self.timeout = Some(EXPLANATION_TIMEOUT);
+        let _ = self.call(&[b"close".to_vec()], &mut |_| {});
+    }
+
+    /// Gives up waiting for the reply to the last command and returns the error.
+    pub fn expire_command(&mut self) -> Error {
+        let name = self.name().to_owned();
+        let last_command = self
+            .pending
+            .iter_mut()
+            .rev()
+            .find(|pending| matches!(pending, PendingReply::Command(_)));
+        let expired =
+            last_command.map(|pending| std::mem::replace(pending, PendingReply::TimedOut));
+        let command = match expired {
+            Some(PendingReply::Command(command)) => command,
+            _ => String::new(),
         };
-        deliver(Incoming::Closed(closed));
-        return;
-    }
-}
-
-/// What the bytes say, decrypted. The lock is held only while that takes.
-fn feed_decrypted(
-    decoder: &mut Decoder,
-    tls: &Mutex<ClientConnection>,
-    mut bytes: &[u8],
-    stream: &TcpStream,
-) -> io::Result<()> {
-    let mut tls = tls.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut plain = [0; 4096];
-    while !bytes.is_empty() {
-        tls.read_tls(&mut bytes)?;
-        tls.process_new_packets()
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        // An error says that there is no more for now.
-        while let Ok(length @ 1..) = tls.reader().read(&mut plain) {
-            decoder.feed(&plain[..length]);
+        match self.send_error.take() {
+            // A part of the command may be sent: nothing can follow it.
+            Some(error) => {
+                Error::Lost { name, source: LossCause::Io(error), unanswered: Some(command) }
+            }
+            None => Error::Timeout { name, command, timeout: self.timeout.unwrap_or_default() },
         }
     }
-    flush(&mut tls, stream)
-}
 
-fn flush(tls: &mut ClientConnection, mut stream: &TcpStream) -> io::Result<()> {
-    while tls.wants_write() {
-        tls.write_tls(&mut stream)?;
+    /// Matches a message with its request; `None` for a reply that came too late.
+    pub fn accept(&mut self, incoming: Incoming) -> Result<Option<Received>, Error> {
+        let reply = match incoming {
+            Incoming::Message(Message::Reply(reply)) => reply,
+            Incoming::Message(Message::Push(values)) => {
+                if let [Reply::Text(kind), Reply::Text(text)] = &values[..]
+                    && &kind[..] == b"notice"
+                {
+                    self.notice = Some(String::from_utf8_lossy(text).into_owned());
+                }
+                return Ok(Some(Received::Push(values)));
+            }
+            Incoming::Closed(cause) => return Err(self.ended(cause)),
+        };
+        Ok(match self.pending.pop_front() {
+            Some(PendingReply::Command(_)) => Some(Received::Reply(reply)),
+            Some(PendingReply::TimedOut) => None,
+            Some(PendingReply::Internal(request)) => Some(Received::InternalReply(request, reply)),
+            None => Some(Received::Unrequested(reply)),
+        })
     }
-    Ok(())
-}
 
-/// Delivers the complete messages; false when nobody listens any more.
-fn drain(decoder: &mut Decoder, deliver: &impl Fn(Incoming) -> bool) -> Result<bool, Closed> {
-    while let Some(message) = decoder.next().map_err(|bad| Closed::Nonsense(bad.to_string()))? {
-        if !deliver(Incoming::Message(message)) {
-            return Ok(false);
+    /// Closes the connection and drops all that the host still sends.
+    pub fn abandon(&mut self) {
+        self.transport.close();
+        self.incoming = never();
+        self.pending.clear();
+    }
+
+    fn ended(&mut self, cause: CloseCause) -> Error {
+        self.incoming = never();
+        let name = self.name().to_owned();
+        let unanswered = self.pending.drain(..).find_map(|pending| match pending {
+            PendingReply::Command(command) => Some(command),
+            PendingReply::TimedOut | PendingReply::Internal(_) => None,
+        });
+        match (cause, self.notice.clone(), self.farewell.clone()) {
+            (CloseCause::Protocol(error), ..) => Error::Protocol { name, source: error.into() },
+            (_, Some(notice), _) => Error::ClosedWithNotice { name, notice, unanswered },
+            (_, None, Some(message)) => Error::ClosedWithError { name, message, unanswered },
+            (CloseCause::Eof, ..) => Error::Lost { name, source: LossCause::Eof, unanswered },
+            (CloseCause::Io(error), ..) => Error::Lost { name, source: error.into(), unanswered },
         }
     }
-    Ok(true)
+}
+
+/// Returns the first command, which selects RESP3 and logs in.
+fn hello(security: &Security) -> Vec<Vec<u8>> {
+    let mut words = vec![b"HELLO".to_vec(), b"3".to_vec()];
+    if let Some(key) = &security.key {
+        words.extend([b"AUTH".to_vec(), b"default".to_vec(), key.clone()]);
+    }
+    words
+}
+
+/// Returns the name alone, since arguments can be secret or long.
+fn command_name(command: &[Vec<u8>]) -> String {
+    let name = command.first().map_or(&b""[..], Vec::as_slice);
+    String::from_utf8_lossy(&name[..name.len().min(64)]).into_owned()
 }

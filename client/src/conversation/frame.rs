@@ -1,32 +1,32 @@
-//! Finds where a RESP3 frame ends while it still arrives.
+//! Finds the end of a RESP3 frame while it still arrives.
 //!
-//! The decoder wants a complete frame and starts over on every call. Looking only at the headers,
-//! and at each of them once, keeps a reply of hundreds of MiB linear, and bounds how deep replies
-//! may nest before a recursive decoder sees them.
+//! The decoder needs a complete frame and starts over on every call. The scanner reads each header
+//! once, so that a reply of hundreds of MiB takes linear time. It also bounds the nesting before the
+//! recursive decoder starts.
 
 use std::fmt;
 
-/// How deep a reply may nest.
+/// The deepest nesting of a reply.
 const MAX_DEPTH: usize = 64;
-/// How long the line of a length may be; no number needs more.
+/// The longest line of a length, in bytes; no number needs more.
 const MAX_LENGTH_LINE: usize = 32;
 
 /// Bytes that are no RESP3 frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BadFrame {
+pub enum FrameError {
     /// No type of frame starts with this byte.
     Type(u8),
-    /// A length that is no number, or too large for this machine.
+    /// A length is no number, or too large for this machine.
     Length,
-    /// A string that is longer than its length says.
+    /// A string is longer than its length says.
     Terminator,
-    /// Lists within lists, too many of them.
+    /// Lists are nested too deep.
     Depth,
-    /// The decoder's own complaint.
+    /// The decoder reports another error.
     Content(String),
 }
 
-impl fmt::Display for BadFrame {
+impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Type(byte) => write!(f, "no reply starts with '{}'", byte.escape_ascii()),
@@ -38,68 +38,71 @@ impl fmt::Display for BadFrame {
     }
 }
 
-/// The place in a growing buffer up to which the current frame is known to be well formed.
+impl std::error::Error for FrameError {}
+
+/// The progress in a growing buffer: the part of the current frame that is well formed.
 #[derive(Debug, Default)]
 pub struct Scanner {
-    /// Where the next header starts.
+    /// The start of the next header.
     at: usize,
-    /// Up to here no line end was found behind `at`.
+    /// No line end was found between `at` and here.
     searched: usize,
     /// The end of the string whose header was read.
     body_end: Option<usize>,
-    /// For each open list, how many of its values are still to come.
+    /// The number of missing values of each open list.
     open: Vec<usize>,
-    /// Where the frame's sets start.
+    /// The starts of the frame's sets.
     sets: Vec<usize>,
 }
 
-/// A frame that is complete.
+/// A complete frame.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Its length.
+pub struct FoundFrame {
+    /// The length of the frame.
     pub end: usize,
     /// The positions of the bytes that open its sets.
     pub sets: Vec<usize>,
 }
 
 impl Scanner {
-    /// The frame at the start of `buffer`, or `None` when more bytes are needed; the next call
-    /// must bring the same bytes with more behind them. After a found frame, the scanner is ready
-    /// for the next, which starts at 0.
-    pub fn scan(&mut self, buffer: &[u8]) -> Result<Option<Found>, BadFrame> {
+    /// Finds the frame at the start of `buffer`; `None` when more bytes are needed.
+    ///
+    /// The next call must pass the same bytes with more behind them. After a found frame, the next
+    /// one starts at 0.
+    pub fn scan(&mut self, buffer: &[u8]) -> Result<Option<FoundFrame>, FrameError> {
         loop {
             if let Some(end) = self.body_end {
                 if buffer.len() < end {
                     return Ok(None);
                 }
                 if !buffer[..end].ends_with(b"\r\n") {
-                    return Err(BadFrame::Terminator);
+                    return Err(FrameError::Terminator);
                 }
                 self.body_end = None;
                 self.at = end;
-            } else if !self.header(buffer)? {
+            } else if !self.read_header(buffer)? {
                 return Ok(None);
             }
-            if self.body_end.is_none() && self.value_is_over() {
+            if self.body_end.is_none() && self.end_value() {
                 let scanned = std::mem::take(self);
-                return Ok(Some(Found { end: scanned.at, sets: scanned.sets }));
+                return Ok(Some(FoundFrame { end: scanned.at, sets: scanned.sets }));
             }
         }
     }
 
     /// Reads the header at `at`; false when it is not complete.
-    fn header(&mut self, buffer: &[u8]) -> Result<bool, BadFrame> {
+    fn read_header(&mut self, buffer: &[u8]) -> Result<bool, FrameError> {
         let Some(&kind) = buffer.get(self.at) else { return Ok(false) };
         let measured = match kind {
             b'+' | b'-' | b':' | b',' | b'#' | b'_' | b'(' => false,
             b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' => true,
-            other => return Err(BadFrame::Type(other)),
+            other => return Err(FrameError::Type(other)),
         };
         let from = self.searched.max(self.at + 1);
         let found = buffer[from..].windows(2).position(|pair| pair == b"\r\n");
         let line_end = found.map_or(buffer.len(), |position| from + position);
         if measured && line_end - self.at > MAX_LENGTH_LINE {
-            return Err(BadFrame::Length);
+            return Err(FrameError::Length);
         }
         if found.is_none() {
             // The last byte may be the first half of the line end.
@@ -115,29 +118,29 @@ impl Scanner {
             let length = length(line)?;
             let values = match kind {
                 b'*' | b'~' | b'>' => length,
-                b'%' => length.checked_mul(2).ok_or(BadFrame::Length)?,
-                // Attributes stand before the value that they belong to.
-                b'|' => {
-                    length.checked_mul(2).and_then(|n| n.checked_add(1)).ok_or(BadFrame::Length)?
-                }
+                b'%' => length.checked_mul(2).ok_or(FrameError::Length)?,
+                // An attribute precedes its value.
+                b'|' => length
+                    .checked_mul(2)
+                    .and_then(|n| n.checked_add(1))
+                    .ok_or(FrameError::Length)?,
                 _ => {
                     let end = self.at.checked_add(length).and_then(|end| end.checked_add(2));
-                    self.body_end = Some(end.ok_or(BadFrame::Length)?);
+                    self.body_end = Some(end.ok_or(FrameError::Length)?);
                     return Ok(true);
                 }
             };
-            // One more than the values: the list itself is over when all of them are.
-            self.open.push(values.checked_add(1).ok_or(BadFrame::Length)?);
+            // The list itself counts as one more value: it ends together with the last one.
+            self.open.push(values.checked_add(1).ok_or(FrameError::Length)?);
             if self.open.len() > MAX_DEPTH {
-                return Err(BadFrame::Depth);
+                return Err(FrameError::Depth);
             }
         }
         Ok(true)
     }
 
-    /// Counts a value, or the head of a list, that was just read; true when the whole frame is
-    /// over.
-    fn value_is_over(&mut self) -> bool {
+    /// Counts the value or list header that was just read; true at the end of the frame.
+    fn end_value(&mut self) -> bool {
         while let Some(missing) = self.open.last_mut() {
             *missing -= 1;
             if *missing > 0 {
@@ -149,12 +152,12 @@ impl Scanner {
     }
 }
 
-fn length(line: &[u8]) -> Result<usize, BadFrame> {
+fn length(line: &[u8]) -> Result<usize, FrameError> {
     if line.is_empty() || !line.iter().all(u8::is_ascii_digit) {
-        return Err(BadFrame::Length);
+        return Err(FrameError::Length);
     }
-    let text = std::str::from_utf8(line).map_err(|_| BadFrame::Length)?;
-    text.parse().map_err(|_| BadFrame::Length)
+    let text = std::str::from_utf8(line).map_err(|_| FrameError::Length)?;
+    text.parse().map_err(|_| FrameError::Length)
 }
 
 #[cfg(test)]
@@ -175,13 +178,13 @@ mod tests {
         ">2\r\n+notice\r\n$3\r\nbye\r\n",
     ];
 
-    fn found(frame: &str) -> Result<Option<Found>, BadFrame> {
+    fn found(frame: &str) -> Result<Option<FoundFrame>, FrameError> {
         let sets = frame.match_indices('~').map(|(position, _)| position).collect();
-        Ok(Some(Found { end: frame.len(), sets }))
+        Ok(Some(FoundFrame { end: frame.len(), sets }))
     }
 
     #[test]
-    fn frames_end_where_they_end() {
+    fn end_of_each_frame_is_found() {
         for frame in FRAMES {
             let both = format!("{frame}:7\r\n");
             assert_eq!(Scanner::default().scan(both.as_bytes()), found(frame), "{frame:?}");
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_may_arrive_byte_by_byte() {
+    fn frames_can_arrive_byte_by_byte() {
         for frame in FRAMES {
             let mut scanner = Scanner::default();
             for end in 0..frame.len() {
@@ -201,15 +204,15 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_told_early() {
+    fn invalid_bytes_are_rejected_early() {
         let scan = |bytes: &str| Scanner::default().scan(bytes.as_bytes());
-        assert_eq!(scan("HTTP/1.1"), Err(BadFrame::Type(b'H')));
+        assert_eq!(scan("HTTP/1.1"), Err(FrameError::Type(b'H')));
         for bytes in ["$-1\r\n", "$\r\n", "*x\r\n", "*?\r\n", "%99999999999999999999\r\n"] {
-            assert_eq!(scan(bytes), Err(BadFrame::Length), "{bytes}");
+            assert_eq!(scan(bytes), Err(FrameError::Length), "{bytes}");
         }
-        assert_eq!(scan(&format!("${}", "1".repeat(40))), Err(BadFrame::Length));
-        assert_eq!(scan(&format!("%{}\r\n", usize::MAX)), Err(BadFrame::Length));
-        assert_eq!(scan("$1\r\nabc"), Err(BadFrame::Terminator));
-        assert_eq!(scan(&"*1\r\n".repeat(65)), Err(BadFrame::Depth));
+        assert_eq!(scan(&format!("${}", "1".repeat(40))), Err(FrameError::Length));
+        assert_eq!(scan(&format!("%{}\r\n", usize::MAX)), Err(FrameError::Length));
+        assert_eq!(scan("$1\r\nabc"), Err(FrameError::Terminator));
+        assert_eq!(scan(&"*1\r\n".repeat(65)), Err(FrameError::Depth));
     }
 }

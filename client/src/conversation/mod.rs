@@ -1,13 +1,17 @@
-//! The conversation with a host: connection, protocol, session, and signals that interrupt it.
+//! The conversation with a host: transport, protocol, session, and signals that interrupt it.
 
-pub mod cancelling;
+pub mod background;
+mod cancel;
+pub mod cancel_request;
 pub mod codec;
 pub mod connection;
-pub mod dial;
+mod dial;
 pub mod event;
 pub mod frame;
+pub mod internal_request;
 pub mod quoting;
-pub mod route;
+mod reconnect;
 pub mod session;
 pub mod signals;
-pub mod tls;
+mod tls;
+pub mod transport;

@@ -1,17 +1,17 @@
-//! A line as arguments, split by the rules that the host applies to its plain lines.
+//! Splits a line into arguments, by the rules of the host for plain lines.
 
 use std::fmt;
 
-/// A line that is no command.
+/// A line with wrong quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadLine {
-    /// A quote is opened and never closed.
+pub enum QuotingError {
+    /// A quote is not closed.
     Unbalanced,
-    /// A closing quote with more of the same word behind it.
+    /// A closing quote is not at the end of its word.
     NoSpace,
 }
 
-impl fmt::Display for BadLine {
+impl fmt::Display for QuotingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unbalanced => "unbalanced quotes: close the quote that is open",
@@ -20,10 +20,10 @@ impl fmt::Display for BadLine {
     }
 }
 
-impl std::error::Error for BadLine {}
+impl std::error::Error for QuotingError {}
 
 /// Splits a line into arguments; a blank line has none.
-pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, BadLine> {
+pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, QuotingError> {
     let mut arguments = Vec::new();
     let mut rest = line;
     loop {
@@ -32,21 +32,21 @@ pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, BadLine> {
             [b' ' | b'\t', behind @ ..] => rest = behind,
             _ => {
                 let mut argument = Vec::new();
-                rest = first(rest, &mut argument)?;
+                rest = split_first(rest, &mut argument)?;
                 arguments.push(argument);
             }
         }
     }
 }
 
-/// Takes the argument that a line starts with; gives what is behind it.
-fn first<'a>(mut rest: &'a [u8], argument: &mut Vec<u8>) -> Result<&'a [u8], BadLine> {
+/// Appends the first argument of a line to `argument` and returns the rest of the line.
+fn split_first<'a>(mut rest: &'a [u8], argument: &mut Vec<u8>) -> Result<&'a [u8], QuotingError> {
     loop {
         rest = match rest {
             [] | [b' ' | b'\t', ..] => return Ok(rest),
-            [b'"', behind @ ..] => return closed(double_quoted(behind, argument)?),
-            [b'\'', behind @ ..] => return closed(single_quoted(behind, argument)?),
-            // A backslash that ends the line has nothing to escape and stands for itself.
+            [b'"', behind @ ..] => return end_of_word(double_quoted(behind, argument)?),
+            [b'\'', behind @ ..] => return end_of_word(single_quoted(behind, argument)?),
+            // A backslash at the end of the line escapes nothing and stands for itself.
             [b'\\', byte, behind @ ..] | [byte, behind @ ..] => {
                 argument.push(*byte);
                 behind
@@ -55,18 +55,18 @@ fn first<'a>(mut rest: &'a [u8], argument: &mut Vec<u8>) -> Result<&'a [u8], Bad
     }
 }
 
-/// What may be behind a closing quote: a blank, or nothing.
-fn closed(rest: &[u8]) -> Result<&[u8], BadLine> {
+/// Returns the rest behind a closing quote, which must be empty or start with a blank.
+fn end_of_word(rest: &[u8]) -> Result<&[u8], QuotingError> {
     match rest {
         [] | [b' ' | b'\t', ..] => Ok(rest),
-        _ => Err(BadLine::NoSpace),
+        _ => Err(QuotingError::NoSpace),
     }
 }
 
-fn double_quoted<'a>(mut rest: &'a [u8], argument: &mut Vec<u8>) -> Result<&'a [u8], BadLine> {
+fn double_quoted<'a>(mut rest: &'a [u8], argument: &mut Vec<u8>) -> Result<&'a [u8], QuotingError> {
     loop {
         let (byte, behind) = match rest {
-            [] | [b'\\'] => return Err(BadLine::Unbalanced),
+            [] | [b'\\'] => return Err(QuotingError::Unbalanced),
             [b'"', behind @ ..] => return Ok(behind),
             [b'\\', b'x', high, low, behind @ ..] if is_hex(*high) && is_hex(*low) => {
                 (hex(*high) << 4 | hex(*low), behind)
@@ -79,10 +79,10 @@ fn double_quoted<'a>(mut rest: &'a [u8], argument: &mut Vec<u8>) -> Result<&'a [
     }
 }
 
-fn single_quoted<'a>(mut rest: &'a [u8], argument: &mut Vec<u8>) -> Result<&'a [u8], BadLine> {
+fn single_quoted<'a>(mut rest: &'a [u8], argument: &mut Vec<u8>) -> Result<&'a [u8], QuotingError> {
     loop {
         let (byte, behind) = match rest {
-            [] => return Err(BadLine::Unbalanced),
+            [] => return Err(QuotingError::Unbalanced),
             [b'\'', behind @ ..] => return Ok(behind),
             [b'\\', b'\'', behind @ ..] => (b'\'', behind),
             [byte, behind @ ..] => (*byte, behind),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_words() {
+    fn words_are_split_at_blanks() {
         assert_eq!(words("  echo a\tb  "), [&b"echo"[..], b"a", b"b"]);
         assert!(words(" \t ").is_empty());
         assert_eq!(words("a\rb \u{b}"), [&b"a\rb"[..], b"\x0b"]);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_in_double_quotes() {
+    fn double_quotes_know_all_escapes() {
         assert_eq!(words(r#""\"\\\n\r\t\a\b\q""#), [b"\"\\\n\r\t\x07\x08q"]);
         assert_eq!(words(r#""\x00\xfF\xg""#), [b"\x00\xffxg"]);
     }
@@ -155,11 +155,11 @@ mod tests {
     }
 
     #[test]
-    fn unbalanced_quotes_are_told() {
+    fn unbalanced_quotes_are_errors() {
         for line in [r#"echo "a"#, "echo 'a", r#"""#, r#""\"#, r#""\""#] {
-            assert_eq!(split(line.as_bytes()), Err(BadLine::Unbalanced), "{line}");
+            assert_eq!(split(line.as_bytes()), Err(QuotingError::Unbalanced), "{line}");
         }
-        assert_eq!(split(br#""a"b"#), Err(BadLine::NoSpace));
-        assert_eq!(split(b"'a''b'"), Err(BadLine::NoSpace));
+        assert_eq!(split(br#""a"b"#), Err(QuotingError::NoSpace));
+        assert_eq!(split(b"'a''b'"), Err(QuotingError::NoSpace));
     }
 }

@@ -1,292 +1,256 @@
-//! A conversation with the host: one command, one reply, and whatever comes in between.
+//! A session: the connection to the host, and the events on the client's own side.
 
-mod turns;
+use std::time::{Duration, Instant};
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
-
-use crossbeam_channel::{Receiver, RecvError, Sender, never, select, unbounded};
+use crossbeam_channel::{Receiver, RecvError, Sender, select, unbounded};
 
 use crate::{
     conversation::{
-        codec::Message,
-        connection::{Closed, Connection, Incoming},
-        event::{Event, Heard, InternalRequest},
-        route::Route,
+        cancel::cancel,
+        cancel_request::CancelRequest,
+        connection::{ConnectOptions, Connection, PushHandler, Received},
+        event::{Input, LocalEvent},
+        internal_request::InternalRequest,
+        reconnect::reconnect,
+        transport::{CloseCause, Incoming},
     },
     error::Error,
-    places::{access::Access, config::Target},
     reply::Reply,
 };
 
-/// How long a server that takes no commands any more may need to say why.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The words that end a session.
+const CLOSE_WORDS: [&str; 3] = ["close", "quit", "exit"];
 
-/// Shows what the server says unasked.
-pub type Show<'a> = &'a mut dyn FnMut(&[Reply]);
-
-/// What a reply that is still to come answers.
-#[derive(Debug, PartialEq, Eq)]
-enum PendingReply {
-    /// A command, by its name.
-    Command(String),
-    /// A command that was given up: nobody waits for it.
-    Late,
-    /// A question of the client's own.
-    Internal(InternalRequest),
+/// An event of either side.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// The host has sent a message.
+    Received(Received),
+    /// Something has happened on the client's own side.
+    Local(LocalEvent),
 }
 
-/// An open conversation.
+/// An open session.
 #[derive(Debug)]
 pub struct Session {
     connection: Connection,
-    server: Receiver<Incoming>,
-    events: Receiver<Event>,
-    sender: Sender<Event>,
-    timeout: Option<Duration>,
-    route: Route,
-    /// What the server said of itself and of this session.
-    greeting: Reply,
-    /// The last notice: after one, the end of the connection is no surprise.
-    notice: Option<String>,
-    pending: VecDeque<PendingReply>,
-    /// Why the last command could not be sent whole.
-    unsent: Option<String>,
+    options: ConnectOptions,
+    events: Receiver<LocalEvent>,
+    sender: Sender<LocalEvent>,
 }
 
 impl Session {
-    /// Connects and agrees on RESP3.
-    pub fn open(
-        target: &Target,
-        access: &Access,
-        connect_timeout: Duration,
-        timeout: Option<Duration>,
-        show: Show<'_>,
-    ) -> Result<Self, Error> {
-        let (access, target) = (access.clone(), target.clone());
-        Self::over(Route { target, access, connect_timeout, timeout, login: None }, show)
-    }
-
-    /// Connects by a way that was taken before.
-    pub fn over(route: Route, show: Show<'_>) -> Result<Self, Error> {
+    /// Connects to the host.
+    pub fn open(options: ConnectOptions, on_push: PushHandler<'_>) -> Result<Self, Error> {
+        let connection = Connection::open(&options, on_push)?;
         let (sender, events) = unbounded();
-        let (incoming, server) = unbounded();
-        let connection =
-            Connection::open(&route.target, &route.access, route.connect_timeout, incoming)?;
-        let timeout = Some(route.connect_timeout);
-        let mut session = Self {
-            connection,
-            server,
-            events,
-            sender,
-            timeout,
-            route,
-            greeting: Reply::Null,
-            notice: None,
-            pending: VecDeque::new(),
-            unsent: None,
-        };
-        session.connection.set_write_timeout(timeout)?;
-        session.greeting = session.greet(&session.route.access.greeting(), show)?;
-        if let Some(login) = session.route.login.clone() {
-            session.greet(&login, show)?;
-        }
-        session.timeout = session.route.timeout;
-        session.connection.set_write_timeout(session.timeout)?;
-        Ok(session)
+        Ok(Self { connection, options, events, sender })
     }
 
-    fn greet(&mut self, words: &[Vec<u8>], show: Show<'_>) -> Result<Reply, Error> {
-        let name = self.name().to_owned();
-        match self.ask(words, show) {
-            Ok(Reply::Error(message)) => {
-                let message = String::from_utf8_lossy(&message).into_owned();
-                Err(Error::Refused { name, message })
-            }
-            Err(Error::Timeout { timeout, .. }) => Err(Error::Silent { name, timeout }),
-            Err(Error::Lost { cause, .. }) => Err(Error::Lost { name, cause, unanswered: None }),
-            other => other,
-        }
-    }
-
-    /// What to call the host.
+    /// Returns the name of the host in messages.
     pub fn name(&self) -> &str {
         self.connection.name()
     }
 
-    /// The way to the host, for another connection.
-    pub fn route(&self) -> &Route {
-        &self.route
-    }
-
-    /// Has further connections log in with these words, or not.
-    pub fn set_login(&mut self, login: Option<Vec<Vec<u8>>>) {
-        self.route.login = login;
-    }
-
-    /// What the server said of itself and of this session when it was greeted.
+    /// Returns a field of the reply to the greeting.
     pub fn greeting(&self, key: &str) -> Option<&Reply> {
-        let Reply::Map(pairs) = &self.greeting else { return None };
-        let is = |reply: &Reply| matches!(reply, Reply::Text(text) if text == key);
-        pairs.iter().find(|(found, _)| is(found)).map(|(_, value)| value)
+        self.connection.greeting(key)
     }
 
-    /// Where others put their events.
-    pub fn sender(&self) -> Sender<Event> {
+    /// Returns true when the host has sent a notice.
+    pub fn has_notice(&self) -> bool {
+        self.connection.has_notice()
+    }
+
+    /// Returns the time limit for connecting.
+    pub fn connect_timeout(&self) -> Duration {
+        self.options.connect_timeout
+    }
+
+    /// Sets the command with which further connections log in.
+    pub fn set_login(&mut self, login: Option<Vec<Vec<u8>>>) {
+        self.options.login = login;
+    }
+
+    /// Returns the sender of local events.
+    pub fn sender(&self) -> Sender<LocalEvent> {
         self.sender.clone()
     }
 
-    /// Whether the server said anything unasked.
-    pub fn has_notice(&self) -> bool {
-        self.notice.is_some()
+    /// Connects again in the background; [`LocalEvent::Reconnected`] reports the result.
+    pub fn reconnect(&self) -> Result<(), Error> {
+        reconnect(self.options.clone(), self.sender())
     }
 
-    /// Sends a command; its reply is heard until the time that this gives. What fails here is told
-    /// by [`hear`](Self::hear), since the server may have said why.
+    /// Continues over another connection; input that was asked for stays pending.
+    pub fn replace_connection(&mut self, connection: Connection) {
+        self.connection = connection;
+    }
+
+    /// Asks the host in the background to cancel the command of the session with this number.
+    pub fn cancel(&self, session: i64) -> Result<CancelRequest, Error> {
+        cancel(self.options.clone(), session, self.sender())
+    }
+
+    /// Sends a command and returns the deadline of its reply.
     pub fn send(&mut self, command: &[Vec<u8>]) -> Option<Instant> {
-        let started = Instant::now();
-        self.pending.push_back(PendingReply::Command(command_name(command)));
-        let sent = self.connection.send(command);
-        self.unsent = sent.err().map(|error| error.to_string());
-        let limit = if self.unsent.is_some() { Some(LAST_WORDS) } else { self.timeout };
-        limit.and_then(|limit| started.checked_add(limit))
+        self.connection.send(command)
     }
 
-    /// Asks something of the client's own; the answer is a [`Heard::InternalReply`].
+    /// Sends a request of the client itself.
     pub fn send_internal(&mut self, request: InternalRequest) {
-        self.pending.push_back(PendingReply::Internal(request));
-        // Where it cannot be sent, the connection is over, which is told in its turn.
-        let _ = self.connection.send(&request.words());
+        self.connection.send_internal(request);
     }
 
-    /// The reply has not come in time: nobody waits for it any longer.
-    pub fn give_up(&mut self) -> Error {
-        let name = self.name().to_owned();
-        let waiting = self
-            .pending
-            .iter_mut()
-            .rev()
-            .find(|pending| matches!(pending, PendingReply::Command(_)));
-        let command = match waiting.map(|pending| std::mem::replace(pending, PendingReply::Late)) {
-            Some(PendingReply::Command(command)) => command,
-            _ => String::new(),
-        };
-        match self.unsent.take() {
-            // A command may be half sent: nothing can follow it.
-            Some(cause) => Error::Lost { name, cause, unanswered: Some(command) },
-            None => Error::Timeout { name, command, timeout: self.timeout.unwrap_or_default() },
-        }
+    /// Gives up waiting for the reply to the last command and returns the error.
+    pub fn expire_command(&mut self) -> Error {
+        self.connection.expire_command()
     }
 
-    /// Waits for whatever comes next; `None` when the time is over.
-    pub fn hear(&mut self, deadline: Option<Instant>) -> Result<Option<Heard>, Error> {
+    /// Closes the connection and drops all that the host still sends.
+    pub fn abandon(&mut self) {
+        self.connection.abandon();
+    }
+
+    /// Ends the session in an orderly way.
+    pub fn close(self) {
+        self.connection.send_close();
+    }
+
+    /// Waits for the next event; `None` at the deadline.
+    pub fn next_event(&mut self, deadline: Option<Instant>) -> Result<Option<SessionEvent>, Error> {
         loop {
-            // What the server has said came first: it may be the reason of the rest.
-            let incoming = match self.server.try_recv() {
+            // Messages of the host come first: they can explain the other events.
+            let incoming = match self.connection.incoming().try_recv() {
                 Ok(incoming) => incoming,
-                Err(_) => match self.next(deadline) {
-                    Some(Next::Server(incoming)) => incoming,
-                    Some(Next::Event(event)) => return Ok(Some(event.into())),
+                Err(_) => match self.wait(deadline) {
+                    Some(Arrival::Host(incoming)) => incoming,
+                    Some(Arrival::Local(event)) => return Ok(Some(SessionEvent::Local(event))),
                     None => return Ok(None),
                 },
             };
-            match incoming {
-                Incoming::Message(Message::Push(values)) => {
-                    if let [Reply::Text(kind), Reply::Text(text)] = &values[..]
-                        && &kind[..] == b"notice"
-                    {
-                        self.notice = Some(String::from_utf8_lossy(text).into_owned());
-                    }
-                    return Ok(Some(Heard::Push(values)));
-                }
-                Incoming::Message(Message::Reply(reply)) => match self.pending.pop_front() {
-                    Some(PendingReply::Late) => {}
-                    Some(PendingReply::Command(_)) => return Ok(Some(Heard::Reply(reply))),
-                    Some(PendingReply::Internal(request)) => {
-                        return Ok(Some(Heard::InternalReply(request, reply)));
-                    }
-                    // Before it hangs up, a server may say why in an error that answers nothing.
-                    None => return Ok(Some(Heard::Stray(reply))),
-                },
-                Incoming::Closed(closed) => return Err(self.ended(closed)),
+            if let Some(received) = self.connection.accept(incoming)? {
+                return Ok(Some(SessionEvent::Received(received)));
             }
         }
     }
 
-    /// What has already happened on the client's side.
-    pub fn hear_event(&mut self) -> Option<Heard> {
-        self.events.try_recv().ok().map(Heard::from)
+    /// Returns the next local event that has already happened.
+    pub fn try_local_event(&mut self) -> Option<LocalEvent> {
+        self.events.try_recv().ok()
     }
 
-    /// Goes on over the connection of another session; what this one waits for stays.
-    pub fn adopt(&mut self, other: Self) {
-        let Self { connection, server, greeting, notice, pending, .. } = other;
-        self.connection = connection;
-        self.server = server;
-        self.greeting = greeting;
-        self.notice = notice;
-        self.pending = pending;
-        self.unsent = None;
-    }
-
-    /// Gives the connection up; nothing more comes from the server.
-    pub fn abandon(&mut self) {
-        self.connection.hang_up();
-        self.server = never();
-        self.pending.clear();
-    }
-
-    fn next(&self, deadline: Option<Instant>) -> Option<Next> {
+    fn wait(&self, deadline: Option<Instant>) -> Option<Arrival> {
         let limit = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // This end holds a sender of events too, and a server that has ended is never asked again.
+        // The session has a sender of events itself, so that their channel stays open.
         match limit {
             Some(limit) => select! {
-                recv(self.server) -> incoming => Some(server(incoming)),
-                recv(self.events) -> event => event.ok().map(Next::Event),
+                recv(self.connection.incoming()) -> incoming => Some(Arrival::of_host(incoming)),
+                recv(self.events) -> event => event.ok().map(Arrival::Local),
                 default(limit) => None,
             },
             None => select! {
-                recv(self.server) -> incoming => Some(server(incoming)),
-                recv(self.events) -> event => event.ok().map(Next::Event),
+                recv(self.connection.incoming()) -> incoming => Some(Arrival::of_host(incoming)),
+                recv(self.events) -> event => event.ok().map(Arrival::Local),
             },
         }
     }
+}
 
-    fn ended(&mut self, closed: Closed) -> Error {
-        self.server = never();
-        let name = self.name().to_owned();
-        let unanswered = self.pending.drain(..).find_map(|pending| match pending {
-            PendingReply::Command(command) => Some(command),
-            PendingReply::Late | PendingReply::Internal(_) => None,
-        });
-        match (closed, &self.notice) {
-            (Closed::Nonsense(message), _) => Error::Protocol { name, message },
-            (_, Some(notice)) => Error::Ended { name, notice: notice.clone(), unanswered },
-            (Closed::End, None) => {
-                let cause = "the server closed it without a notice".to_owned();
-                Error::Lost { name, cause, unanswered }
-            }
-            (Closed::Broken(error), None) => {
-                Error::Lost { name, cause: error.to_string(), unanswered }
+/// Waiting for one thing at a time, for scripts.
+impl Session {
+    /// Sends a command and waits for its reply.
+    pub fn call(&mut self, command: &[Vec<u8>], on_push: PushHandler<'_>) -> Result<Reply, Error> {
+        let deadline = self.send(command);
+        loop {
+            let Some(event) = self.next_event(deadline)? else { return Err(self.expire_command()) };
+            if let Some(SessionEvent::Received(Received::Reply(reply))) =
+                filter_event(event, on_push)?
+            {
+                return Ok(reply);
             }
         }
     }
+
+    /// Waits for the input that was asked for.
+    pub fn wait_for_input(&mut self, on_push: PushHandler<'_>) -> Result<Input, Error> {
+        loop {
+            let Some(event) = self.next_event(None)? else { continue };
+            if let Some(SessionEvent::Local(LocalEvent::Input(input))) =
+                filter_event(event, on_push)?
+            {
+                return Ok(input);
+            }
+        }
+    }
+
+    /// Waits for the input that was asked for, and ignores the connection.
+    pub fn input_within(&self, limit: Duration) -> Option<Input> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let LocalEvent::Input(input) = self.events.recv_deadline(deadline).ok()? {
+                return Some(input);
+            }
+        }
+    }
+
+    /// Waits for a notice or the end of the connection.
+    pub fn wait_for_notice(
+        &mut self,
+        limit: Duration,
+        on_push: PushHandler<'_>,
+    ) -> Result<(), Error> {
+        let deadline = Instant::now() + limit;
+        while !self.has_notice() {
+            match self.next_event(Some(deadline)) {
+                Ok(Some(event)) => drop(filter_event(event, on_push)?),
+                Ok(None) | Err(_) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for this time and shows messages of the host meanwhile.
+    pub fn pause(&mut self, length: Duration, on_push: PushHandler<'_>) -> Result<(), Error> {
+        let deadline = Instant::now().checked_add(length);
+        while let Some(event) = self.next_event(deadline)? {
+            filter_event(event, on_push)?;
+        }
+        Ok(())
+    }
 }
 
-enum Next {
-    Server(Incoming),
-    Event(Event),
+/// Returns true for a command that only ends the session.
+pub fn is_close_command(command: &[Vec<u8>]) -> bool {
+    let [name] = command else { return false };
+    CLOSE_WORDS.iter().any(|word| name.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// A reader that is gone without a word has read its last.
-fn server(incoming: Result<Incoming, RecvError>) -> Next {
-    Next::Server(incoming.unwrap_or(Incoming::Closed(Closed::End)))
+/// Shows a push and fails on an interrupt; returns any other event.
+fn filter_event(
+    event: SessionEvent,
+    on_push: PushHandler<'_>,
+) -> Result<Option<SessionEvent>, Error> {
+    match event {
+        SessionEvent::Local(LocalEvent::Interrupt | LocalEvent::Terminate) => {
+            return Err(Error::Interrupted);
+        }
+        SessionEvent::Received(Received::Push(values)) => on_push(&values),
+        SessionEvent::Received(Received::Unrequested(reply)) => on_push(&[reply]),
+        event => return Ok(Some(event)),
+    }
+    Ok(None)
 }
 
-/// The name alone: arguments may be secrets, or long.
-fn command_name(command: &[Vec<u8>]) -> String {
-    let name = command.first().map_or(&b""[..], Vec::as_slice);
-    String::from_utf8_lossy(&name[..name.len().min(64)]).into_owned()
+/// A delivery of one of the two channels.
+enum Arrival {
+    Host(Incoming),
+    Local(LocalEvent),
+}
+
+impl Arrival {
+    /// Returns the message; a reading thread that has ended counts as a closed connection.
+    fn of_host(incoming: Result<Incoming, RecvError>) -> Self {
+        Self::Host(incoming.unwrap_or(Incoming::Closed(CloseCause::Eof)))
+    }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C, and the system's wish that the client ends.
+//! Signals: Ctrl-C, and requests of the system to end.
 
 use std::{
     io,
@@ -10,53 +10,53 @@ use std::{
 
 use crossbeam_channel::Sender;
 
-use crate::{conversation::event::Event, error::Error};
+use crate::{conversation::event::LocalEvent, error::Error};
 
-/// As many that nobody listens to end the client: whatever keeps it is not wanted.
-const ENOUGH: usize = 3;
+/// The number of unacknowledged signals that end the process at once.
+const FORCED_END: usize = 3;
 
-/// Where signals go.
+/// The delivery of signals as local events.
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
-    /// While this is set Ctrl-C is the client's own, or for a program that it runs.
-    deaf: Arc<AtomicBool>,
-    /// Those that nobody has listened to.
-    unheard: Arc<AtomicUsize>,
+    /// While this is set, Ctrl-C is for the line editor or for another program.
+    ignores_interrupt: Arc<AtomicBool>,
+    /// The number of signals that the main thread has not acknowledged.
+    unacknowledged: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    /// Tells of signals from now on.
-    pub fn watch(events: Sender<Event>) -> Result<Self, Error> {
+    /// Starts the delivery.
+    pub fn watch(events: Sender<LocalEvent>) -> Result<Self, Error> {
         let signals = Self::default();
         signals
             .start(events)
-            .map_err(|source| Error::Local { doing: "watch for Ctrl-C", source })?;
+            .map_err(|source| Error::Io { operation: "watch for Ctrl-C", source })?;
         Ok(signals)
     }
 
-    /// Passes over Ctrl-C, or no longer. The system's wish is always meant for the client.
-    pub fn set_deaf(&self, deaf: bool) {
-        self.deaf.store(deaf, Ordering::SeqCst);
+    /// Ignores Ctrl-C, or stops ignoring it. Other signals are always delivered.
+    pub fn set_interrupt_ignored(&self, ignored: bool) {
+        self.ignores_interrupt.store(ignored, Ordering::SeqCst);
     }
 
-    /// Notes that somebody has listened.
-    pub fn heard(&self) {
-        self.unheard.store(0, Ordering::SeqCst);
+    /// Resets the count of unacknowledged signals.
+    pub fn acknowledge(&self) {
+        self.unacknowledged.store(0, Ordering::SeqCst);
     }
 
-    fn arrived(&self, event: Event, events: &Sender<Event>) {
-        if matches!(event, Event::Interrupt) && self.deaf.load(Ordering::SeqCst) {
+    fn deliver(&self, event: LocalEvent, events: &Sender<LocalEvent>) {
+        if matches!(event, LocalEvent::Interrupt) && self.ignores_interrupt.load(Ordering::SeqCst) {
             return;
         }
-        if self.unheard.fetch_add(1, Ordering::SeqCst) + 1 >= ENOUGH {
+        if self.unacknowledged.fetch_add(1, Ordering::SeqCst) + 1 >= FORCED_END {
             std::process::exit(i32::from(Error::Interrupted.exit_code()));
         }
         let _ = events.send(event);
     }
 
-    /// A signal that was ignored when the client started stays ignored, as `nohup` wants it.
+    /// Starts the thread. A signal that was ignored at the start stays ignored, as `nohup` needs it.
     #[cfg(unix)]
-    fn start(&self, events: Sender<Event>) -> io::Result<()> {
+    fn start(&self, events: Sender<LocalEvent>) -> io::Result<()> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let ignored = ignored_signals();
         let wanted = [SIGHUP, SIGINT, SIGTERM]
@@ -66,17 +66,18 @@ impl Signals {
         let signals = self.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in arriving.forever() {
-                let event = if signal == SIGINT { Event::Interrupt } else { Event::Terminate };
-                signals.arrived(event, &events);
+                let event =
+                    if signal == SIGINT { LocalEvent::Interrupt } else { LocalEvent::Terminate };
+                signals.deliver(event, &events);
             }
         })?;
         Ok(())
     }
 
-    /// Windows ends a client whose console was closed after 5 s, and at once where the handler
-    /// returns, which Tokio's does not.
+    /// Starts the thread. Windows ends a client 5 s after its console was closed, and at once when
+    /// the handler returns; the handler of Tokio does not return.
     #[cfg(windows)]
-    fn start(&self, events: Sender<Event>) -> io::Result<()> {
+    fn start(&self, events: Sender<LocalEvent>) -> io::Result<()> {
         use tokio::{runtime, select, signal::windows};
         let runtime = runtime::Builder::new_current_thread().build()?;
         let (mut c, mut pause) = (windows::ctrl_c()?, windows::ctrl_break()?);
@@ -86,13 +87,13 @@ impl Signals {
         let listen = async move {
             loop {
                 let event = select! {
-                    _ = c.recv() => Event::Interrupt,
-                    _ = pause.recv() => Event::Interrupt,
-                    _ = close.recv() => Event::Terminate,
-                    _ = off.recv() => Event::Terminate,
-                    _ = down.recv() => Event::Terminate,
+                    _ = c.recv() => LocalEvent::Interrupt,
+                    _ = pause.recv() => LocalEvent::Interrupt,
+                    _ = close.recv() => LocalEvent::Terminate,
+                    _ = off.recv() => LocalEvent::Terminate,
+                    _ = down.recv() => LocalEvent::Terminate,
                 };
-                signals.arrived(event, &events);
+                signals.deliver(event, &events);
             }
         };
         let thread = std::thread::Builder::new().name("signals".to_owned());
@@ -100,8 +101,9 @@ impl Signals {
     }
 }
 
-/// The signals that this process ignores, as bits. Linux says it in a file; other systems only say
-/// it to unsafe code, so that a signal counts as not ignored there.
+/// Returns the ignored signals of this process, as bits.
+///
+/// Linux has them in a file. Other systems need unsafe code for them: there, none counts as ignored.
 #[cfg(unix)]
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,20 +1,19 @@
-//! A reply in the form that its reader wants.
+//! The output format of replies.
 
 use std::io::{self, Write};
 
 use crate::{
-    cli::args::Output,
     output::{
         csv, json, render,
-        text::{Escape, clean},
+        text::{Escape, write_escaped},
     },
     reply::Reply,
 };
 
-/// The form of replies.
+/// An output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For people at a terminal, plain bytes elsewhere.
+    /// Text for people at a terminal, plain bytes elsewhere.
     Text,
     /// Plain bytes everywhere.
     Raw,
@@ -25,34 +24,24 @@ pub enum Format {
 }
 
 impl Format {
-    /// The form that the options ask for.
-    pub fn of(options: &Output) -> Self {
-        match options {
-            Output { json: true, .. } => Self::Json,
-            Output { csv: true, .. } => Self::Csv,
-            Output { raw: true, .. } => Self::Raw,
-            Output { .. } => Self::Text,
-        }
-    }
-
-    /// Whether errors belong among the replies, so that each command has its line.
+    /// Returns true when errors are written like replies, so that each command has one.
     pub fn has_errors(self) -> bool {
         self == Self::Json
     }
 
     /// Writes a reply and ends its last line.
-    pub fn write(self, out: &mut dyn Write, reply: &Reply, terminal: bool) -> io::Result<()> {
+    pub fn write(self, out: &mut dyn Write, reply: &Reply, is_terminal: bool) -> io::Result<()> {
         match self {
-            Self::Text => render::reply(out, reply, terminal),
-            Self::Raw => render::reply(out, reply, false),
-            // Its strings have no control characters.
-            Self::Json => json::line(out, reply),
-            Self::Csv if terminal => {
+            Self::Text => render::write_reply(out, reply, is_terminal),
+            Self::Raw => render::write_reply(out, reply, false),
+            // JSON strings have no control characters.
+            Self::Json => json::write_line(out, reply),
+            Self::Csv if is_terminal => {
                 let mut rows = Vec::new();
-                csv::rows(&mut rows, reply)?;
-                clean(out, &rows, Escape::Controls)
+                csv::write_rows(&mut rows, reply)?;
+                write_escaped(out, &rows, Escape::Controls)
             }
-            Self::Csv => csv::rows(out, reply),
+            Self::Csv => csv::write_rows(out, reply),
         }
     }
 }

@@ -1,24 +1,25 @@
-//! A list of maps as a table: a column for each key.
+//! Tables for lists of maps, with a column for each key.
 
 use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
-    output::text::{Escape, inline},
+    output::text::{Escape, write_inline},
     reply::Reply,
 };
 
+/// The number of blanks between two columns.
 const GAP: usize = 2;
 
-/// Whether a list is one of maps, which a table shows best.
-pub fn fits(items: &[Reply]) -> bool {
-    let map = |item: &Reply| matches!(item, Reply::Map(pairs) if !pairs.is_empty());
-    !items.is_empty() && items.iter().all(map)
+/// Returns true for a list of maps.
+pub fn is_table(items: &[Reply]) -> bool {
+    let is_map = |item: &Reply| matches!(item, Reply::Map(pairs) if !pairs.is_empty());
+    !items.is_empty() && items.iter().all(is_map)
 }
 
-/// Writes the table for a terminal. The columns are in the order in which their keys first appear.
-pub fn write(out: &mut dyn Write, items: &[Reply]) -> io::Result<()> {
+/// Writes a table; its columns are in the order in which their keys first appear.
+pub fn write_table(out: &mut dyn Write, items: &[Reply]) -> io::Result<()> {
     let mut columns: Vec<String> = Vec::new();
     let mut rows: Vec<Vec<String>> = Vec::new();
     for item in items {
@@ -54,7 +55,7 @@ pub fn write(out: &mut dyn Write, items: &[Reply]) -> io::Result<()> {
 
 fn cell(value: &Reply) -> io::Result<String> {
     let mut bytes = Vec::new();
-    inline(&mut bytes, value, Escape::AllControls, 0)?;
-    // Escaping leaves nothing that is not UTF-8.
+    write_inline(&mut bytes, value, Escape::AllControls, 0)?;
+    // Escaped text is UTF-8.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

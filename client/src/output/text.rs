@@ -1,59 +1,65 @@
-//! A value within a line, and which of the server's bytes may reach the output.
+//! Text of the host within a line, without the control characters that a terminal would obey.
 
 use std::io::{self, Write};
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
 use crate::reply::Reply;
 
-/// What may reach the output as it is.
+/// The bytes of the host that are escaped in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Escape {
-    /// Everything: a file or a program reads it.
+    /// None, for a file or a program.
     Nothing,
-    /// All but control characters, which a terminal would obey; newline and tab stay.
+    /// Control characters except newline and tab.
     Controls,
-    /// All but control characters, newline and tab among them: one line stays one line.
+    /// All control characters, so that a line stays one line.
     AllControls,
 }
 
-/// Writes a value within a line. A list within a list within a line needs brackets to be told
-/// apart.
-pub fn inline(out: &mut dyn Write, value: &Reply, escape: Escape, depth: usize) -> io::Result<()> {
+/// Writes a value within a line. Lists and maps below the first level get brackets.
+pub fn write_inline(
+    out: &mut dyn Write,
+    value: &Reply,
+    escape: Escape,
+    depth: usize,
+) -> io::Result<()> {
     match value {
-        Reply::Text(text) => clean(out, text, escape),
+        Reply::Text(text) => write_escaped(out, text, escape),
         Reply::Integer(number) => write!(out, "{number}"),
         Reply::Float(number) if number.is_nan() => out.write_all(b"nan"),
         Reply::Float(number) => write!(out, "{number:?}"),
         Reply::Boolean(value) => write!(out, "{value}"),
         Reply::Null => out.write_all(b"(null)"),
-        Reply::Error(message) => error_text(out, message, escape),
+        Reply::Error(message) => write_error(out, message, escape),
         Reply::List(items) if items.is_empty() => out.write_all(b"(empty)"),
         Reply::Map(pairs) if pairs.is_empty() => out.write_all(b"(empty)"),
-        Reply::List(items) => enclosed(out, [b"[", b"]"], depth, |out| {
+        Reply::List(items) => write_enclosed(out, [b"[", b"]"], depth, |out| {
             for (index, item) in items.iter().enumerate() {
                 out.write_all(if index == 0 { b"" } else { b", " })?;
-                inline(out, item, escape, depth + 1)?;
+                write_inline(out, item, escape, depth + 1)?;
             }
             Ok(())
         }),
-        Reply::Map(pairs) => enclosed(out, [b"{", b"}"], depth, |out| {
+        Reply::Map(pairs) => write_enclosed(out, [b"{", b"}"], depth, |out| {
             for (index, (key, value)) in pairs.iter().enumerate() {
                 out.write_all(if index == 0 { b"" } else { b", " })?;
-                inline(out, key, escape, depth + 1)?;
+                write_inline(out, key, escape, depth + 1)?;
                 out.write_all(b": ")?;
-                inline(out, value, escape, depth + 1)?;
+                write_inline(out, value, escape, depth + 1)?;
             }
             Ok(())
         }),
     }
 }
 
-fn error_text(out: &mut dyn Write, message: &[u8], escape: Escape) -> io::Result<()> {
+fn write_error(out: &mut dyn Write, message: &[u8], escape: Escape) -> io::Result<()> {
     out.write_all(b"error: ")?;
-    // ERR is the kind that says nothing.
-    clean(out, message.strip_prefix(b"ERR ").unwrap_or(message), escape)
+    // The kind ERR is the general one.
+    write_escaped(out, message.strip_prefix(b"ERR ").unwrap_or(message), escape)
 }
 
-fn enclosed(
+fn write_enclosed(
     out: &mut dyn Write,
     [opening, closing]: [&[u8]; 2],
     depth: usize,
@@ -67,8 +73,8 @@ fn enclosed(
     out.write_all(closing)
 }
 
-/// Writes bytes of the server, those that a terminal would obey as `\xHH`.
-pub fn clean(out: &mut dyn Write, bytes: &[u8], escape: Escape) -> io::Result<()> {
+/// Writes bytes of the host and escapes control characters as `\xHH`.
+pub fn write_escaped(out: &mut dyn Write, bytes: &[u8], escape: Escape) -> io::Result<()> {
     if escape == Escape::Nothing {
         return out.write_all(bytes);
     }
@@ -94,4 +100,27 @@ pub fn clean(out: &mut dyn Write, bytes: &[u8], escape: Escape) -> io::Result<()
         }
     }
     Ok(())
+}
+
+/// Returns text of the host as one line, with all control characters escaped.
+pub fn escaped_line(bytes: &[u8]) -> String {
+    let mut shown = Vec::new();
+    // Writing to a vector cannot fail.
+    let _ = write_escaped(&mut shown, bytes, Escape::AllControls);
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
+/// Returns the start of a text that is at most this many columns wide.
+pub fn truncate(text: &str, width: usize) -> &str {
+    if text.width() <= width {
+        return text;
+    }
+    let mut used = 0;
+    for (index, character) in text.char_indices() {
+        used += character.width().unwrap_or_default();
+        if used > width {
+            return &text[..index];
+        }
+    }
+    text
 }

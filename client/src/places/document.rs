@@ -1,28 +1,28 @@
-//! The settings file as text with structure: comments, order and blank lines stay as they are.
+//! The settings file as a document whose comments, order and blank lines survive a change.
 
 use std::fmt;
 
 use toml_edit::{DocumentMut, Item, RawString, Table};
 
-/// The file's text, which can be changed.
+/// The text of the file with its structure.
 pub struct Document(DocumentMut);
 
 impl Document {
-    /// Reads the text; the error says what is wrong with it.
+    /// Parses the text; the error is a message.
     pub fn parse(text: &str) -> Result<Self, String> {
         text.parse().map(Self).map_err(|error: toml_edit::TomlError| error.to_string())
     }
 
-    /// Puts a place in, over one that has the name already.
-    pub fn put(&mut self, name: &str, mut table: Table) {
+    /// Inserts a place, or replaces the one of this name.
+    pub fn insert(&mut self, name: &str, mut table: Table) {
         let first = self.0.is_empty() && self.0.trailing().as_str().unwrap_or_default().is_empty();
         let places = self.0.entry("places").or_insert_with(|| {
             let mut places = Table::new();
-            // Its header would say nothing.
+            // A header without lines of its own has no use.
             places.set_implicit(true);
             Item::Table(places)
         });
-        // The settings have been read: it is a table of one kind or another.
+        // The settings have been parsed before: this is a table of one kind or another.
         let Some(places) = places.as_table_like_mut() else { return };
         match places.get_mut(name).and_then(Item::as_table_like_mut) {
             Some(old) => {
@@ -31,7 +31,7 @@ impl Document {
                     old.remove(key);
                 }
                 for (key, mut item) in table {
-                    // A comment behind the value stays.
+                    // The comment behind a value stays.
                     if let (Some(old), Some(new)) =
                         (old.get(&key).and_then(Item::as_value), item.as_value_mut())
                     {
@@ -49,14 +49,13 @@ impl Document {
         }
     }
 
-    /// Takes a place out. The comment that stands right over its header goes with it, what stands
-    /// further up stays.
-    pub fn take(&mut self, name: &str) {
+    /// Removes a place, together with the comment right above its header.
+    pub fn remove(&mut self, name: &str) {
         let Some(places) = self.0.get_mut("places").and_then(Item::as_table_like_mut) else {
             return;
         };
-        let Some(Item::Table(gone)) = places.remove(name) else { return };
-        let prefix = raw(gone.decor().prefix()).to_owned();
+        let Some(Item::Table(removed)) = places.remove(name) else { return };
+        let prefix = raw(removed.decor().prefix()).to_owned();
         let kept = match prefix.rfind("\n\n") {
             Some(end) => &prefix[..end + 1],
             None => return,
@@ -64,7 +63,7 @@ impl Document {
         if kept.trim().is_empty() {
             return;
         }
-        let position = gone.position();
+        let position = removed.position();
         let mut next: Option<&mut Table> = None;
         for (_, item) in self.0.iter_mut() {
             let Some(table) = item.as_table_mut() else { continue };
@@ -101,7 +100,7 @@ fn raw(text: Option<&RawString>) -> &str {
     text.and_then(RawString::as_str).unwrap_or_default()
 }
 
-/// Of two tables the one that comes first behind this position.
+/// Returns the first of two tables behind this position.
 fn nearer<'a>(
     best: Option<&'a mut Table>,
     table: &'a mut Table,

@@ -1,4 +1,6 @@
-//! The fingerprints of hosts, as they were at first sight: a line for each, name and fingerprint.
+//! The file with the fingerprints of hosts at their first connection.
+//!
+//! Each line has the name of a host and its fingerprint.
 
 use std::{
     fs,
@@ -8,7 +10,7 @@ use std::{
 
 use crate::error::Error;
 
-/// The fingerprint that is kept for this name.
+/// Returns the stored fingerprint of this host.
 pub fn find(file: &Path, name: &str) -> io::Result<Option<String>> {
     let text = match fs::read_to_string(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -20,10 +22,10 @@ pub fn find(file: &Path, name: &str) -> io::Result<Option<String>> {
     }))
 }
 
-/// Keeps a fingerprint for this name.
+/// Stores the fingerprint of this host.
 pub fn add(file: &Path, name: &str, fingerprint: &str) -> Result<(), Error> {
     let added = append(file, name, fingerprint);
-    added.map_err(|source| Error::Local { doing: "keep the host's fingerprint", source })
+    added.map_err(|source| Error::Io { operation: "keep the host's fingerprint", source })
 }
 
 fn append(file: &Path, name: &str, fingerprint: &str) -> io::Result<()> {
@@ -31,7 +33,7 @@ fn append(file: &Path, name: &str, fingerprint: &str) -> io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     let mut file = fs::File::options().create(true).append(true).open(file)?;
-    // One write, so that two clients do not mix their lines.
+    // A single write keeps the lines of two clients apart.
     file.write_all(format!("{name} {fingerprint}\n").as_bytes())
 }
 
@@ -40,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_is_found_by_its_whole_name() {
+    fn stored_fingerprint_is_found_by_the_whole_name() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("dropin/known_hosts");
         assert_eq!(find(&file, "a:1").unwrap(), None);

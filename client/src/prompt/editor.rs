@@ -1,10 +1,9 @@
-//! The prompt: a thread that edits lines, so that the server can be heard meanwhile.
+//! The prompt: a thread edits lines, so that the main thread can show messages of the host.
 
 use std::{
     io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
     time::Duration,
 };
 
@@ -16,7 +15,8 @@ use rustyline::{
 
 use crate::{
     conversation::{
-        event::{Event, Input},
+        background::spawn,
+        event::{Input, LocalEvent},
         signals::Signals,
     },
     error::Error,
@@ -26,136 +26,160 @@ use crate::{
 
 type LineEditor = Editor<Assistant, FileHistory>;
 
-/// How often a prompt is asked to end, and how many times.
-const WITHDRAW_STEP: Duration = Duration::from_millis(20);
-const WITHDRAW_STEPS: usize = 25;
+/// The time between two signals that end a prompt.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(20);
+/// The number of signals that try to end a prompt.
+const CANCEL_ATTEMPTS: usize = 25;
 
-/// How long the editor may need for what is printed last; it takes nothing during a search.
-const LAST_PRINT: Duration = Duration::from_millis(500);
+/// The time for the editor to print the last text; it prints nothing during a search.
+const LAST_PRINT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Has the editor draw its line anew. It does so after it has printed a text above the line, and
-/// ends that text's line where the text does not: this one goes up a line before.
-const NOTHING_ABOVE: &str = "\x1b[A\n";
+/// Makes the editor redraw its line.
+///
+/// The editor prints a text above its line, ends that text's line and redraws its own. This text
+/// moves the cursor up by one line first, so that nothing appears above.
+const REDRAW: &str = "\x1b[A\n";
 
-/// What is asked of the person.
+/// A question to the person.
 #[derive(Debug)]
 pub enum Question {
-    /// A command, behind this prompt; the line begins with this text.
-    Command(String, String),
-    /// An answer, behind this prompt.
-    Answer(String),
+    /// A command.
+    Command {
+        /// The prompt.
+        prompt: String,
+        /// The initial text of the line.
+        initial: String,
+    },
+    /// An answer.
+    Answer {
+        /// The prompt.
+        prompt: String,
+    },
 }
 
-/// A text to print above the prompt, and who is told when it is on its way.
-type Above = (String, Option<Sender<()>>);
+/// A text to print above the prompt.
+struct PrintJob {
+    text: String,
+    /// Gets a message when the editor has accepted the text.
+    accepted: Option<Sender<()>>,
+}
 
-/// Asks for lines at a terminal.
-#[derive(Debug)]
+/// The prompt at a terminal.
 pub struct Prompter {
     questions: Sender<Question>,
-    /// To the thread that prints above the prompt; none where the terminal cannot do that.
-    printer: Option<Sender<Above>>,
+    /// The thread that prints above the prompt; `None` where the terminal cannot do that.
+    printer: Option<Sender<PrintJob>>,
     host_state: Arc<HostState>,
     signals: Signals,
-    terminal: terminal::Saved,
+    saved_modes: terminal::SavedModes,
 }
 
 impl Prompter {
-    /// Prepares the terminal. No prompt is shown before the first question. `tell` is told why there
-    /// is no history, if there is none.
+    /// Prepares the terminal; the first question shows the prompt.
+    ///
+    /// `warn` gets a message when there can be no history.
     pub fn start(
         host_state: Arc<HostState>,
-        events: Sender<Event>,
+        events: Sender<LocalEvent>,
         signals: Signals,
-        tell: impl FnOnce(String),
+        warn: impl FnOnce(String),
     ) -> Result<Self, Error> {
-        let terminal = terminal::Saved::new();
-        let unusable = |error| Error::Local { doing: "use the terminal", source: io_error(error) };
-        let config = Config::builder()
-            .max_history_size(history::LINES)
-            .map_err(unusable)?
-            .history_ignore_dups(true)
-            .map_err(unusable)?
-            // What the assistant draws it draws also without colours, which it leaves out by itself.
-            .color_mode(ColorMode::Forced)
-            .completion_type(CompletionType::List)
-            .completion_show_all_if_ambiguous(true)
-            .build();
-        let history = FileHistory::with_config(&config);
-        let mut editor: LineEditor = Editor::with_history(config, history).map_err(unusable)?;
-        editor.set_helper(Some(Assistant::new(
-            Arc::clone(&host_state),
-            colour::wanted(io::stdout().is_terminal()),
-        )));
-        let file = history::file();
-        let file = file.and_then(|file| match load(&mut editor, &file) {
-            Ok(is_kept) => is_kept.then_some(file),
-            Err(error) => {
-                tell(format!("no history is kept in {}: {error}", file.display()));
-                None
-            }
-        });
+        let saved_modes = terminal::SavedModes::new();
+        let mut editor = new_editor(&host_state).map_err(|error| Error::Io {
+            operation: "use the terminal",
+            source: io_error(error),
+        })?;
+        let history = open_history(&mut editor, warn);
         let printer = match editor.create_external_printer() {
-            Ok(printer) => Some(print_above(printer)?),
+            Ok(printer) => Some(start_printer(printer)?),
             Err(_) => None,
         };
         let (questions, asked) = unbounded::<Question>();
         spawn("prompt", move || {
             for question in asked {
-                let input = read_line(&mut editor, question, file.as_ref());
-                if events.send(Event::Input(input)).is_err() {
+                let input = read_line(&mut editor, question, history.as_deref());
+                if events.send(LocalEvent::Input(input)).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(Self { questions, printer, host_state, signals, terminal })
+        Ok(Self { questions, printer, host_state, signals, saved_modes })
     }
 
-    /// Shows the prompt; what becomes of it is an [`Event::Input`].
+    /// Shows the prompt; [`LocalEvent::Input`] reports the answer.
     pub fn ask(&self, question: Question) {
         let _ = self.questions.send(question);
     }
 
-    /// Prints a line above the prompt that is up and keeps what is typed; false when that is not
-    /// possible.
+    /// Prints a line above the prompt; false when the terminal cannot do that.
     pub fn print(&self, text: String) -> bool {
-        self.printer.as_ref().is_some_and(|printer| printer.send((text, None)).is_ok())
+        let job = PrintJob { text, accepted: None };
+        self.printer.as_ref().is_some_and(|printer| printer.send(job).is_ok())
     }
 
-    /// Draws the prompt that is up as it must look now.
-    pub fn refresh(&self) {
-        self.print(NOTHING_ABOVE.to_owned());
+    /// Redraws the prompt.
+    pub fn redraw(&self) {
+        self.print(REDRAW.to_owned());
     }
 
-    /// Ends the prompt that is up, so that the terminal is again as it was. `is_over` waits for the
-    /// prompt's input that long and tells whether it came.
+    /// Ends the prompt, so that the terminal has its earlier modes again.
     ///
-    /// Only the editor knows how to undo what it did to the terminal, and it waits for a key. A
-    /// signal makes it return: the handler that it sets up for the time of a prompt sees to
-    /// that. The signal is repeated because the prompt may not have come that far.
-    pub fn withdraw(&self, mut is_over: impl FnMut(Duration) -> bool) {
-        self.signals.set_deaf(true);
+    /// `has_ended` waits for the prompt's input and returns true when it has come.
+    ///
+    /// Only the editor can restore the terminal, and it waits for a key. A signal makes it return,
+    /// through the handler that it installs for the time of a prompt. The signal is repeated, since
+    /// the editor may not have installed its handler yet.
+    pub fn cancel(&self, mut has_ended: impl FnMut(Duration) -> bool) {
+        self.signals.set_interrupt_ignored(true);
         let Some(printer) = &self.printer else { return };
-        // Two more texts, for which the editor has to take what was to be printed before them: it has
-        // room for one. They leave the line without its hint.
-        self.host_state.set_quiet();
-        let (sender, sent) = bounded(1);
-        self.refresh();
-        let _ = printer.send((NOTHING_ABOVE.to_owned(), Some(sender)));
-        let _ = sent.recv_timeout(LAST_PRINT);
-        for _ in 0..WITHDRAW_STEPS {
+        // The editor has room for one text. After these two it has printed all earlier ones. They
+        // also redraw the line without its hint.
+        self.host_state.hide_hints();
+        let (sender, accepted) = bounded(1);
+        self.redraw();
+        let _ = printer.send(PrintJob { text: REDRAW.to_owned(), accepted: Some(sender) });
+        let _ = accepted.recv_timeout(LAST_PRINT_TIMEOUT);
+        for _ in 0..CANCEL_ATTEMPTS {
             terminal::interrupt_self();
-            if is_over(WITHDRAW_STEP) {
+            if has_ended(CANCEL_INTERVAL) {
                 return;
             }
         }
-        // It searches the history, and hears keys only. The process ends before it can do more.
-        self.terminal.restore();
+        // The editor searches the history and reacts to keys only. The process ends soon.
+        self.saved_modes.restore();
     }
 }
 
-/// Whether lines are kept there. The editor gets no file that is none: it would change its mode.
-fn load(editor: &mut LineEditor, file: &Path) -> io::Result<bool> {
+fn new_editor(host_state: &Arc<HostState>) -> rustyline::Result<LineEditor> {
+    let config = Config::builder()
+        .max_history_size(history::MAX_LINES)?
+        .history_ignore_dups(true)?
+        // The assistant also draws without colours, which it leaves out itself.
+        .color_mode(ColorMode::Forced)
+        .completion_type(CompletionType::List)
+        .completion_show_all_if_ambiguous(true)
+        .build();
+    let history = FileHistory::with_config(&config);
+    let mut editor: LineEditor = Editor::with_history(config, history)?;
+    let is_coloured = colour::is_enabled(io::stdout().is_terminal());
+    editor.set_helper(Some(Assistant::new(Arc::clone(host_state), is_coloured)));
+    Ok(editor)
+}
+
+/// Loads the history and returns its file; `None` when no lines can be stored.
+fn open_history(editor: &mut LineEditor, warn: impl FnOnce(String)) -> Option<PathBuf> {
+    let file = history::path()?;
+    match load_history(editor, &file) {
+        Ok(is_usable) => is_usable.then_some(file),
+        Err(error) => {
+            warn(format!("no history is kept in {}: {error}", file.display()));
+            None
+        }
+    }
+}
+
+/// Loads the history; false for a file that stores no lines, whose mode the editor would change.
+fn load_history(editor: &mut LineEditor, file: &Path) -> io::Result<bool> {
     if !history::prepare(file)? {
         return Ok(false);
     }
@@ -163,52 +187,47 @@ fn load(editor: &mut LineEditor, file: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-fn read_line(editor: &mut LineEditor, question: Question, file: Option<&PathBuf>) -> Input {
+fn read_line(editor: &mut LineEditor, question: Question, history: Option<&Path>) -> Input {
     let (prompt, initial, is_command) = match question {
-        Question::Command(prompt, initial) => (prompt, initial, true),
-        Question::Answer(prompt) => (prompt, String::new(), false),
+        Question::Command { prompt, initial } => (prompt, initial, true),
+        Question::Answer { prompt } => (prompt, String::new(), false),
     };
     if let Some(assistant) = editor.helper() {
-        assistant.begin(&prompt, is_command);
+        assistant.begin_line(&prompt, is_command);
     }
     let line = match editor.readline_with_initial(&prompt, (&initial, "")) {
         Ok(line) => line,
-        Err(ReadlineError::Interrupted) => return Input::Forget,
+        Err(ReadlineError::Interrupted) => return Input::Discarded,
         Err(ReadlineError::Eof) => return Input::End,
         Err(error) => return Input::Failed(io_error(error)),
     };
-    if is_command && history::may_keep(&line) {
+    if is_command && history::can_store(&line) {
         let _ = editor.add_history_entry(&line);
-        // A full disk is no reason to stop, and was told of at the start where it was full then.
-        let _ = file.map(|file| editor.append_history(file));
+        // A disk that fills up later is no reason to stop.
+        let _ = history.map(|file| editor.append_history(file));
     }
     Input::Line(line.into_bytes())
 }
 
-/// Printing waits while the editor is busy, so it has a thread of its own.
-fn print_above(mut printer: impl ExternalPrinter + Send + 'static) -> Result<Sender<Above>, Error> {
-    let (sender, texts) = unbounded::<Above>();
+/// Starts the thread that prints above the prompt, since printing blocks while the editor is busy.
+fn start_printer(
+    mut printer: impl ExternalPrinter + Send + 'static,
+) -> Result<Sender<PrintJob>, Error> {
+    let (sender, jobs) = unbounded::<PrintJob>();
     spawn("printer", move || {
-        for (text, told) in texts {
+        for PrintJob { text, accepted } in jobs {
             if printer.print(text).is_err() {
                 return;
             }
-            let _ = told.map(|told| told.send(()));
+            let _ = accepted.map(|accepted| accepted.send(()));
         }
     })?;
     Ok(sender)
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread
-        .map(drop)
-        .map_err(|source| Error::Local { doing: "start a thread for the terminal", source })
-}
-
 fn io_error(error: ReadlineError) -> io::Error {
     match error {
         ReadlineError::Io(error) => error,
-        other => io::Error::other(other.to_string()),
+        other => io::Error::other(other),
     }
 }

@@ -1,33 +1,34 @@
-//! The lines of earlier prompts, kept in a file that only its owner reads.
+//! The history of prompt lines, in a file that only its owner can read.
 
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
 };
 
-use crate::{places::folders, prompt::line};
+use crate::prompt::line;
 
-/// As many lines are kept.
-pub const LINES: usize = 1000;
+/// The number of stored lines.
+pub const MAX_LINES: usize = 1000;
 
-/// The file: `DROPIN_HISTORY`, else `dropin/client_history` in the user's state directory; none where
-/// the variable is empty, or where there is no such directory.
-pub fn file() -> Option<PathBuf> {
+/// Returns the file: `DROPIN_HISTORY`, else `dropin/client_history` in the user's state directory.
+///
+/// It is `None` where the variable is empty, or where there is no such directory.
+pub fn path() -> Option<PathBuf> {
     match env::var_os("DROPIN_HISTORY") {
         Some(named) if named.is_empty() => None,
         Some(named) => Some(PathBuf::from(named)),
         None => {
-            let folder = folders::state_dir()?;
+            let folder = platform::state_dir()?;
             Some(folder.join("dropin").join("client_history"))
         }
     }
 }
 
-/// Makes the file where there is none, with its folder, and takes it from others' eyes. False, and
-/// nothing done, for what keeps no lines: a device such as `/dev/null`, a pipe.
+/// Creates the file and its folder where they are missing, for the owner alone.
+///
+/// Returns false for a file that stores no lines: a device such as `/dev/null`, or a pipe.
 pub fn prepare(file: &Path) -> io::Result<bool> {
-    // Before it is opened, since that may wait for a pipe's other end. A folder is a mistake, and
-    // said to be one by opening it.
+    // Opening a pipe can wait for its other end. Opening a folder gives a fitting error.
     if fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         return Ok(false);
     }
@@ -47,18 +48,19 @@ pub fn prepare(file: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     #[cfg(unix)]
-    hide(&file)?;
+    make_private(&file)?;
     Ok(true)
 }
 
-/// Whether a line may be kept, in the file or for this session: it tells no key, and does not start
-/// with a blank, by which people keep a line out.
-pub fn may_keep(line: &str) -> bool {
+/// Returns true for a line that the history can store.
+///
+/// A line with a key is not stored, nor is one that starts with a blank, as in a shell.
+pub fn can_store(line: &str) -> bool {
     !line.trim().is_empty() && !line.starts_with([' ', '\t']) && !line::has_secret(line)
 }
 
 #[cfg(unix)]
-fn hide(file: &fs::File) -> io::Result<()> {
+fn make_private(file: &fs::File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     if file.metadata()?.permissions().mode() & 0o077 == 0 {
         return Ok(());

@@ -1,85 +1,85 @@
-//! What is known of the host at this moment, for the prompt and its hints.
+//! The state of the host that the prompt and its hints show.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::prompt::commands::Commands;
 
-/// What a prompt starts with, while there is a connection and while there is none. Both are of one
-/// width, so that the one can be drawn over the other.
+/// The start of a prompt with a connection, and without one.
+///
+/// Both have one width, so that the editor can draw one over the other.
 const UP: &str = "dropin";
 const DOWN: &str = "(down)";
 
-/// What is known of the host at this moment. The client's main thread writes it, the prompt's thread
-/// reads it whenever it draws.
+/// The state of the host. The main thread writes it, and the editor's thread reads it to draw.
 #[derive(Debug, Default)]
-pub struct HostState(Mutex<Known>);
+pub struct HostState(Mutex<State>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct State {
     commands: Arc<Commands>,
     name: String,
     role: Option<String>,
-    down: bool,
-    quiet: bool,
+    is_down: bool,
+    hides_hints: bool,
 }
 
 impl HostState {
-    /// Of a host of this name nothing else is known yet.
+    /// Returns the state of a host of which only the name is known.
     pub fn new(name: &str) -> Self {
-        Self(Mutex::new(Known { name: name.to_owned(), ..Known::default() }))
+        Self(Mutex::new(State { name: name.to_owned(), ..State::default() }))
     }
 
-    /// The commands that the session may run.
+    /// Returns the commands of this session.
     pub fn commands(&self) -> Arc<Commands> {
-        Arc::clone(&self.known().commands)
+        Arc::clone(&self.lock().commands)
     }
 
-    /// Notes the commands.
+    /// Sets the commands of this session.
     pub fn set_commands(&self, commands: Commands) {
-        self.known().commands = Arc::new(commands);
+        self.lock().commands = Arc::new(commands);
     }
 
-    /// Notes what the session may do, as the host calls it.
+    /// Sets the role of this session.
     pub fn set_role(&self, role: Option<String>) {
-        self.known().role = role;
+        self.lock().role = role;
     }
 
-    /// Notes whether the connection is lost.
-    pub fn set_down(&self, down: bool) {
-        self.known().down = down;
+    /// Sets the connection down, or up.
+    pub fn set_down(&self, is_down: bool) {
+        self.lock().is_down = is_down;
     }
 
-    /// Whether the connection is lost.
+    /// Returns true while the connection is lost.
     pub fn is_down(&self) -> bool {
-        self.known().down
+        self.lock().is_down
     }
 
-    /// No hints any more: the client ends.
-    pub fn set_quiet(&self) {
-        self.known().quiet = true;
+    /// Hides hints for the rest of the process.
+    pub fn hide_hints(&self) {
+        self.lock().hides_hints = true;
     }
 
-    /// Whether there are hints no more.
-    pub fn is_quiet(&self) -> bool {
-        self.known().quiet
+    /// Returns true when hints are hidden.
+    pub fn has_hidden_hints(&self) -> bool {
+        self.lock().hides_hints
     }
 
-    /// The prompt for a new line.
+    /// Returns the prompt for a new line.
     pub fn prompt(&self) -> String {
-        let known = self.known();
-        let role = known.role.as_ref().map(|role| format!(" {role}")).unwrap_or_default();
-        format!("{UP} {}{role}> ", known.name)
+        let state = self.lock();
+        let role = state.role.as_ref().map(|role| format!(" {role}")).unwrap_or_default();
+        format!("{UP} {}{role}> ", state.name)
     }
 
-    /// A prompt that is up, as it must look now.
-    pub fn refreshed(&self, prompt: &str) -> String {
+    /// Returns a prompt that is on the screen, as the current state requires it.
+    pub fn updated_prompt(&self, prompt: &str) -> String {
         match prompt.strip_prefix(UP) {
             Some(rest) if self.is_down() => format!("{DOWN}{rest}"),
             _ => prompt.to_owned(),
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -89,15 +89,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_prompts_are_of_one_width() {
+    fn prompts_have_one_width_up_and_down() {
         let host_state = HostState::new("127.0.0.1:5000");
         assert_eq!(host_state.prompt(), "dropin 127.0.0.1:5000> ");
         host_state.set_role(Some("admin".to_owned()));
         let prompt = host_state.prompt();
         assert_eq!(prompt, "dropin 127.0.0.1:5000 admin> ");
         host_state.set_down(true);
-        assert_eq!(host_state.refreshed(&prompt), "(down) 127.0.0.1:5000 admin> ");
+        assert_eq!(host_state.updated_prompt(&prompt), "(down) 127.0.0.1:5000 admin> ");
         host_state.set_down(false);
-        assert_eq!(host_state.refreshed(&prompt), prompt);
+        assert_eq!(host_state.updated_prompt(&prompt), prompt);
     }
 }

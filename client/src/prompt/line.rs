@@ -1,20 +1,28 @@
-//! What a person types at the prompt: commands, a line each, and where their replies go.
+//! Lines of the prompt: a command, and the shell command line that gets its reply.
 
-use crate::conversation::quoting::{self, BadLine};
+use crate::conversation::quoting::{self, QuotingError};
 
-/// One line, understood.
+/// A parsed line.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Line {
-    /// The command for the host; empty for a line that is for the shell alone.
+pub struct PromptLine {
+    /// The command for the host; empty for a line that is only for the shell.
     pub command: Vec<Vec<u8>>,
-    /// What the shell runs on the reply.
+    /// The shell command line whose input is the reply.
     pub pipe: Option<String>,
 }
 
-impl Line {
-    /// Splits a line. A word that is `|` or `!` ends the command, and the rest is for the shell; a
-    /// quoted one is an argument like any other.
-    pub fn parse(line: &str) -> Result<Self, BadLine> {
+/// The words of a line that is not complete yet.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PartialLine {
+    /// The words, unquoted.
+    pub words: Vec<String>,
+    /// A blank follows the last word.
+    pub is_last_word_complete: bool,
+}
+
+impl PromptLine {
+    /// Parses a line. An unquoted word `|` or `!` ends the command, and the rest is for the shell.
+    pub fn parse(line: &str) -> Result<Self, QuotingError> {
         let (command, pipe) = match pipe_start(line) {
             Some(start) => (&line[..start], Some(line[start + 1..].trim())),
             None => (line, None),
@@ -24,38 +32,42 @@ impl Line {
     }
 }
 
-/// Whether the client itself understands this name.
+/// Returns true for a command that the client itself runs.
 pub fn is_local(name: &str) -> bool {
     name.eq_ignore_ascii_case("exit")
 }
 
-/// Whether a part of the line is for the shell.
+/// Returns true when a part of the line is for the shell.
 pub fn has_pipe(line: &str) -> bool {
     pipe_start(line).is_some()
 }
 
-/// The line that is typed last, of several that were pasted.
-pub fn last(lines: &str) -> &str {
+/// Returns the last of several lines.
+pub fn last_line(lines: &str) -> &str {
     lines.rsplit('\n').next().unwrap_or_default()
 }
 
-/// The words of a half-typed line, and whether the last of them is ended by a blank.
-pub fn words(line: &str) -> (Vec<String>, bool) {
-    let ended = line.ends_with([' ', '\t']);
-    // A quote that is still open closes at the end.
-    for (close, open) in [("", false), ("\"", true), ("'", true)] {
+/// Returns the words of a line that is not complete yet.
+pub fn parse_partial(line: &str) -> PartialLine {
+    let ends_with_blank = line.ends_with([' ', '\t']);
+    // An open quote ends at the end of the line.
+    for (close, is_open) in [("", false), ("\"", true), ("'", true)] {
         if let Ok(words) = quoting::split(format!("{line}{close}").as_bytes()) {
             let words = words.iter().map(|word| String::from_utf8_lossy(word).into_owned());
-            return (words.collect(), ended && !open);
+            return PartialLine {
+                words: words.collect(),
+                is_last_word_complete: ends_with_blank && !is_open,
+            };
         }
     }
-    (line.split_whitespace().map(str::to_owned).collect(), ended)
+    let words = line.split_whitespace().map(str::to_owned).collect();
+    PartialLine { words, is_last_word_complete: ends_with_blank }
 }
 
-/// Whether a line tells a key, which nobody shall read later.
+/// Returns true for lines with a key, which must not be stored.
 pub fn has_secret(lines: &str) -> bool {
     lines.lines().any(|line| {
-        let words = words(line).0;
+        let words = parse_partial(line).words;
         let is = |word: &String, wanted: &str| word.eq_ignore_ascii_case(wanted);
         words.first().is_some_and(|name| {
             is(name, "auth") || is(name, "hello") && words.iter().any(|word| is(word, "auth"))
@@ -63,7 +75,7 @@ pub fn has_secret(lines: &str) -> bool {
     })
 }
 
-/// Where an unquoted word starts that is `|` or `!`, or a first one that begins with `!`.
+/// Returns the start of an unquoted word `|` or `!`, or of a first word that begins with `!`.
 fn pipe_start(line: &str) -> Option<usize> {
     let bytes = line.as_bytes();
     let (mut quote, mut index) = (None, 0);
@@ -71,7 +83,7 @@ fn pipe_start(line: &str) -> Option<usize> {
         let blank = |index: usize| bytes.get(index).is_none_or(|byte| matches!(byte, b' ' | b'\t'));
         let starts = index == 0 || blank(index - 1);
         match (quote, byte) {
-            // What is escaped is never a quote or a word by itself. Single quotes know one escape.
+            // An escaped byte is no quote and no word. Single quotes know one escape.
             (Some(b'\''), b'\\') => index += usize::from(bytes.get(index + 1) == Some(&b'\'')),
             (_, b'\\') => index += 1,
             (Some(open), byte) if byte == open => quote = None,
@@ -94,11 +106,11 @@ mod tests {
     fn is(line: &str, command: &[&str], pipe: Option<&str>) {
         let command = command.iter().map(|word| word.as_bytes().to_vec()).collect();
         let pipe = pipe.map(str::to_owned);
-        assert_eq!(Line::parse(line), Ok(Line { command, pipe }), "{line:?}");
+        assert_eq!(PromptLine::parse(line), Ok(PromptLine { command, pipe }), "{line:?}");
     }
 
     #[test]
-    fn a_bar_or_an_exclamation_mark_by_itself_begins_a_pipe() {
+    fn bar_or_exclamation_mark_begins_a_pipe() {
         is("clients | grep '10.'", &["clients"], Some("grep '10.'"));
         is("clients ! sort | uniq", &["clients"], Some("sort | uniq"));
         is("! ls -l", &[], Some("ls -l"));
@@ -107,16 +119,16 @@ mod tests {
     }
 
     #[test]
-    fn others_are_arguments() {
+    fn quoted_and_inner_marks_are_arguments() {
         is("echo hello! a|b x|", &["echo", "hello!", "a|b", "x|"], None);
         is("echo '|' \"a | b\" 'it\\'s | x'", &["echo", "|", "a | b", "it's | x"], None);
         is("echo \\| \\! x", &["echo", "|", "!", "x"], None);
         is("echo \"a\\\" | b\"", &["echo", "a\" | b"], None);
-        assert_eq!(Line::parse("echo 'a | b"), Err(BadLine::Unbalanced));
+        assert_eq!(PromptLine::parse("echo 'a | b"), Err(QuotingError::Unbalanced));
     }
 
     #[test]
-    fn secrets_are_seen_however_they_are_typed() {
+    fn keys_are_recognized_in_every_spelling() {
         for line in [
             "auth alice 3f9a",
             "  AUTH 3f9a",
@@ -133,10 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn half_typed_words() {
-        let strings = |words: &[&str]| words.iter().map(|word| word.to_string()).collect();
-        assert_eq!(words("echo 'a b"), (strings(&["echo", "a b"]), false));
-        assert_eq!(words("echo \"a "), (strings(&["echo", "a "]), false));
-        assert_eq!(words("echo a "), (strings(&["echo", "a"]), true));
+    fn open_quote_ends_with_the_line() {
+        let is = |line: &str, words: &[&str], is_last_word_complete: bool| {
+            let words = words.iter().map(|word| word.to_string()).collect();
+            assert_eq!(parse_partial(line), PartialLine { words, is_last_word_complete });
+        };
+        is("echo 'a b", &["echo", "a b"], false);
+        is("echo \"a ", &["echo", "a "], false);
+        is("echo a ", &["echo", "a"], true);
     }
 }

@@ -7,6 +7,6 @@ pub mod editor;
 pub mod history;
 pub mod host_state;
 pub mod line;
-pub mod question;
+pub mod questions;
 pub mod repl;
 pub mod shell;

@@ -1,4 +1,4 @@
-//! The interactive loop: a person at a terminal.
+//! The interactive loop at a terminal.
 
 mod exchange;
 
@@ -6,9 +6,11 @@ use std::{fmt::Display, sync::Arc, time::Instant};
 
 use crate::{
     conversation::{
-        cancelling::Cancelling,
-        event::{Heard, Input, InternalRequest},
-        session::Session,
+        cancel_request::CancelRequest,
+        connection::{Connection, Received},
+        event::{Input, LocalEvent},
+        internal_request::InternalRequest,
+        session::{Session, SessionEvent},
         signals::Signals,
     },
     error::Error,
@@ -21,41 +23,48 @@ use crate::{
     reply::Reply,
 };
 
-/// The exit code where there is no connection at the end.
+/// The exit code of a client that ends without a connection.
 const NOT_CONNECTED: u8 = 2;
 
-/// Takes commands until the person or the server ends the session; the result is the exit code.
-/// With `reconnect` a lost connection is made again.
-pub fn run(session: Session, screen: Screen, reconnect: bool) -> Result<u8, Error> {
-    screen
-        .notice(&format_args!("connected to {}; close or Ctrl-D ends the session", session.name()));
+/// The requests for the data that a prompt shows.
+const PROMPT_DATA: [InternalRequest; 3] =
+    [InternalRequest::Info, InternalRequest::Watch, InternalRequest::Docs];
+
+/// Runs typed commands until the person or the host ends the session; returns the exit code.
+///
+/// With `reconnects`, a lost connection is replaced by a new one.
+pub fn run(session: Session, screen: Screen, reconnects: bool) -> Result<u8, Error> {
+    screen.show_notice(&format_args!(
+        "connected to {}; close or Ctrl-D ends the session",
+        session.name()
+    ));
     let host_state = Arc::new(HostState::new(session.name()));
     let signals = Signals::watch(session.sender())?;
     let prompter =
-        Prompter::start(Arc::clone(&host_state), session.sender(), signals.clone(), |problem| {
-            screen.say(&problem);
+        Prompter::start(Arc::clone(&host_state), session.sender(), signals.clone(), |warning| {
+            screen.show_message(&warning)
         })?;
     let mut repl = Repl {
         session,
         screen,
-        reconnect,
+        reconnects,
         prompter,
         host_state,
         signals,
         is_asking: false,
         is_interrupted: false,
-        cancelling: None,
-        is_stranger: false,
+        cancel_request: None,
+        requires_login: false,
     };
     match repl.run() {
-        Ok(true) => {
+        Ok(()) if repl.host_state.is_down() => Ok(NOT_CONNECTED),
+        Ok(()) => {
             repl.session.close();
             Ok(0)
         }
-        Ok(false) => Ok(NOT_CONNECTED),
-        // A server that says goodbye ends the session as properly as the person can.
-        Err(end @ Error::Ended { .. }) => {
-            screen.say(&end);
+        // A host that says goodbye ends the session in an orderly way.
+        Err(error @ Error::ClosedWithNotice { .. }) => {
+            screen.show_message(&error);
             Ok(0)
         }
         Err(other) => Err(other),
@@ -65,237 +74,250 @@ pub fn run(session: Session, screen: Screen, reconnect: bool) -> Result<u8, Erro
 struct Repl {
     session: Session,
     screen: Screen,
-    reconnect: bool,
+    reconnects: bool,
     prompter: Prompter,
     host_state: Arc<HostState>,
     signals: Signals,
-    /// Whether a prompt is up.
+    /// A prompt is on the screen.
     is_asking: bool,
-    /// Whether there was a Ctrl-C since the person entered the present lines.
+    /// Ctrl-C was pressed since the person entered the current lines.
     is_interrupted: bool,
-    /// While the host is still being asked to cancel a command.
-    cancelling: Option<Cancelling>,
-    /// Whether the host wants a key before it serves.
-    is_stranger: bool,
+    /// The request that the host has not answered yet.
+    cancel_request: Option<CancelRequest>,
+    /// The host serves this session only after a login.
+    requires_login: bool,
 }
 
-/// What became of a line.
-enum Done {
-    /// It is through.
-    Yes,
-    /// It was not sent, and the person may want it again.
-    Kept,
-    /// The connection is gone.
-    CutOff,
-    /// The person has had enough.
+/// The result of a line.
+enum LineOutcome {
+    /// The line has run.
+    Completed,
+    /// The line was not sent, and the next prompt shows it again.
+    NotSent,
+    /// The connection was lost while the line ran.
+    ConnectionLost,
+    /// The person ends the session.
     Leave,
 }
 
 impl Repl {
-    /// Takes commands; the result is whether there is a connection to close.
-    fn run(&mut self) -> Result<bool, Error> {
-        self.introduce(&[InternalRequest::Info, InternalRequest::Watch, InternalRequest::Docs])?;
-        let mut kept = String::new();
+    /// Runs lines until the person leaves.
+    fn run(&mut self) -> Result<(), Error> {
+        self.query_host(&PROMPT_DATA)?;
+        let mut initial = String::new();
         loop {
-            let question = Question::Command(self.host_state.prompt(), std::mem::take(&mut kept));
-            let lines = match self.ask(question)? {
-                Input::Line(lines) => String::from_utf8_lossy(&lines).into_owned(),
-                Input::Forget => continue,
-                Input::End => break,
+            let prompt = self.host_state.prompt();
+            let question = Question::Command { prompt, initial: std::mem::take(&mut initial) };
+            match self.ask(question)? {
+                Input::Line(lines) => match self.run_lines(&String::from_utf8_lossy(&lines))? {
+                    Some(rest) => initial = rest,
+                    None => return Ok(()),
+                },
+                Input::Discarded => {}
+                Input::End => return Ok(()),
                 Input::Failed(source) => {
-                    return Err(Error::Local { doing: "read from the terminal", source });
+                    return Err(Error::Io { operation: "read from the terminal", source });
                 }
-            };
-            let lines: Vec<_> = lines.lines().filter(|line| !line.trim().is_empty()).collect();
-            self.is_interrupted = false;
-            for (index, line) in lines.iter().enumerate() {
-                // One that came between two lines is for neither, but for the rest of them.
-                while let Some(heard) = self.session.hear_event() {
-                    self.take(heard)?;
-                }
-                if self.is_interrupted {
-                    kept = lines[index..].join("\n");
-                    break;
-                }
-                if lines.len() > 1 {
-                    self.screen.echo(line);
-                }
-                let rest = match self.run_line(line)? {
-                    Done::Yes => continue,
-                    Done::Kept => index,
-                    Done::CutOff => index + 1,
-                    Done::Leave => return Ok(!self.host_state.is_down()),
-                };
-                kept = lines[rest..].join("\n");
-                break;
             }
         }
-        Ok(!self.host_state.is_down())
     }
 
-    /// Asks the person, and hears the server meanwhile.
+    /// Runs the lines of one input and returns those to enter again; `None` when the person leaves.
+    fn run_lines(&mut self, lines: &str) -> Result<Option<String>, Error> {
+        let lines: Vec<_> = lines.lines().filter(|line| !line.trim().is_empty()).collect();
+        self.is_interrupted = false;
+        for (index, line) in lines.iter().enumerate() {
+            // Ctrl-C between two lines keeps the rest from being sent.
+            while let Some(event) = self.session.try_local_event() {
+                self.handle_local(event)?;
+            }
+            if self.is_interrupted {
+                return Ok(Some(lines[index..].join("\n")));
+            }
+            if lines.len() > 1 {
+                self.screen.show_running_line(line);
+            }
+            match self.run_line(line)? {
+                LineOutcome::Completed => {}
+                LineOutcome::NotSent => return Ok(Some(lines[index..].join("\n"))),
+                LineOutcome::ConnectionLost => return Ok(Some(lines[index + 1..].join("\n"))),
+                LineOutcome::Leave => return Ok(None),
+            }
+        }
+        Ok(Some(String::new()))
+    }
+
+    /// Asks the person and handles events until the answer.
     fn ask(&mut self, question: Question) -> Result<Input, Error> {
         self.prompter.ask(question);
         self.is_asking = true;
-        let asked = self.hear_at_prompt();
+        let answer = self.wait_for_answer();
         self.is_asking = false;
-        if asked.is_err() {
+        if answer.is_err() {
             let session = &self.session;
-            self.prompter.withdraw(|limit| session.input_within(limit).is_some());
+            self.prompter.cancel(|limit| session.input_within(limit).is_some());
         }
-        asked
+        answer
     }
 
-    fn hear_at_prompt(&mut self) -> Result<Input, Error> {
+    fn wait_for_answer(&mut self) -> Result<Input, Error> {
         loop {
-            match self.session.hear(None) {
-                Ok(Some(Heard::Input(input))) => return Ok(input),
-                Ok(Some(heard)) => self.take(heard)?,
+            match self.session.next_event(None) {
+                Ok(Some(SessionEvent::Local(LocalEvent::Input(input)))) => return Ok(input),
+                Ok(Some(event)) => self.handle_event(event)?,
                 Ok(None) => {}
-                Err(end) => self.lost(end)?,
+                Err(error) => self.handle_loss(error)?,
             }
         }
     }
 
-    /// Takes what is heard at any time.
-    fn take(&mut self, heard: Heard) -> Result<(), Error> {
-        match heard {
-            Heard::Push(values) if is_change(&values) => {
-                self.session.send_internal(InternalRequest::Docs)
+    /// Handles an event that can come at any time.
+    fn handle_event(&mut self, event: SessionEvent) -> Result<(), Error> {
+        match event {
+            SessionEvent::Local(event) => self.handle_local(event)?,
+            SessionEvent::Received(Received::Push(values)) => match push_kind(&values) {
+                Some(b"commands") => self.session.send_internal(InternalRequest::Docs),
+                Some(b"progress") => {}
+                _ => self.show_push(&values),
+            },
+            SessionEvent::Received(Received::Unrequested(reply)) => self.show_push(&[reply]),
+            SessionEvent::Received(Received::InternalReply(request, reply)) => {
+                self.apply_internal_reply(request, &reply);
             }
-            Heard::Push(values) if is_progress(&values) => {}
-            Heard::Push(values) => self.print(&values),
-            Heard::Stray(reply) => self.print(&[reply]),
-            Heard::InternalReply(request, reply) => self.learn(request, &reply),
-            Heard::Interrupt => self.note_interrupt(),
-            Heard::Terminate => return Err(Error::Interrupted),
-            Heard::Back(back) => self.back(*back),
-            Heard::Cancelled(wish, _) => {
-                self.end_cancelling(&wish);
-            }
-            // Nobody has asked for them.
-            Heard::Reply(_) | Heard::Input(_) => {}
+            // Only a running command waits for a reply.
+            SessionEvent::Received(Received::Reply(_)) => {}
         }
         Ok(())
     }
 
-    /// Asks the host what a prompt needs to know. Only a Dropin host knows the questions.
+    fn handle_local(&mut self, event: LocalEvent) -> Result<(), Error> {
+        match event {
+            LocalEvent::Interrupt => self.note_interrupt(),
+            LocalEvent::Terminate => return Err(Error::Interrupted),
+            LocalEvent::Reconnected(result) => self.handle_reconnected(*result),
+            LocalEvent::Cancelled(request, _) => {
+                self.end_cancel_request(&request);
+            }
+            // Only a prompt waits for input.
+            LocalEvent::Input(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Sends requests for the data of the prompt; only a Dropin host knows them.
     ///
-    /// Where no prompt is up, this waits until the host has said who it takes this session for.
-    fn introduce(&mut self, requests: &[InternalRequest]) -> Result<(), Error> {
+    /// Without a prompt on the screen, this waits for the reply to [`InternalRequest::Info`].
+    fn query_host(&mut self, requests: &[InternalRequest]) -> Result<(), Error> {
         if !matches!(self.session.greeting("server"), Some(Reply::Text(name)) if name == "dropin") {
             return Ok(());
         }
         requests.iter().for_each(|request| self.session.send_internal(*request));
-        let deadline = Instant::now().checked_add(self.session.route().connect_timeout);
+        let deadline = Instant::now().checked_add(self.session.connect_timeout());
         while !self.is_asking && !self.host_state.is_down() {
-            match self.session.hear(deadline) {
-                Ok(Some(Heard::InternalReply(InternalRequest::Info, reply))) => {
-                    self.learn(InternalRequest::Info, &reply);
-                    break;
+            match self.session.next_event(deadline) {
+                Ok(Some(SessionEvent::Received(Received::InternalReply(request, reply)))) => {
+                    self.apply_internal_reply(request, &reply);
+                    if request == InternalRequest::Info {
+                        break;
+                    }
                 }
-                Ok(Some(heard)) => self.take(heard)?,
+                Ok(Some(event)) => self.handle_event(event)?,
                 Ok(None) => break,
-                Err(end) => self.lost(end)?,
+                Err(error) => self.handle_loss(error)?,
             }
         }
         Ok(())
     }
 
-    fn learn(&mut self, request: InternalRequest, reply: &Reply) {
+    fn apply_internal_reply(&mut self, request: InternalRequest, reply: &Reply) {
         match request {
             InternalRequest::Info => {
-                self.is_stranger = matches!(reply, Reply::Error(why) if why.starts_with(b"NOAUTH"));
-                self.host_state.set_role(role(reply));
+                self.requires_login =
+                    matches!(reply, Reply::Error(error) if error.starts_with(b"NOAUTH"));
+                self.host_state.set_role(parse_role(reply));
             }
-            // Who may not ask has no hints.
+            // A session without the permission gets no hints.
             InternalRequest::Docs => {
                 self.host_state.set_commands(Commands::from_reply(reply).unwrap_or_default());
             }
             InternalRequest::Hello | InternalRequest::Watch => {}
         }
-        self.refresh();
+        self.redraw_prompt();
     }
 
-    /// Connects again, where that may help and is wanted.
-    fn lost(&mut self, end: Error) -> Result<(), Error> {
-        // A host sends those away who do not log in: they would come back again and again.
-        if !self.reconnect || self.is_stranger || !end.may_come_back() {
-            return Err(end);
+    /// Starts to reconnect, or returns the error where that is not possible or not wanted.
+    fn handle_loss(&mut self, error: Error) -> Result<(), Error> {
+        // A host closes sessions that do not log in: reconnecting would not end.
+        if !self.reconnects || self.requires_login || !error.can_reconnect() {
+            return Err(error);
         }
         self.host_state.set_down(true);
-        // The number of this session may be another's, once the host has been started again.
-        if let Some(wish) = self.cancelling.take() {
-            wish.call_off();
+        // After a restart of the host, another session can have the number of this one.
+        if let Some(request) = self.cancel_request.take() {
+            request.revoke();
         }
-        self.tell(&format_args!("{}; connecting again", end.without_advice()));
-        self.session.route().retry(self.session.sender())?;
-        self.refresh();
+        self.show_message(&format_args!("{}; connecting again", error.without_advice()));
+        self.session.reconnect()?;
+        self.redraw_prompt();
         Ok(())
     }
 
-    fn back(&mut self, back: Result<Session, Error>) {
-        match back {
-            Ok(session) => {
-                self.session.adopt(session);
+    fn handle_reconnected(&mut self, result: Result<Connection, Error>) {
+        match result {
+            Ok(connection) => {
+                self.session.replace_connection(connection);
                 self.host_state.set_down(false);
                 let name = self.session.name();
-                self.tell(&format_args!("connected to {name} again, as a new session"));
-                // The answers come when they come: a prompt may be up, or a question.
-                let requests =
-                    [InternalRequest::Info, InternalRequest::Watch, InternalRequest::Docs];
-                // Nothing is waited for here that could fail.
-                let _ = self.introduce(&requests);
+                self.show_message(&format_args!("connected to {name} again, as a new session"));
+                // A failure comes again as an event of the new connection.
+                let _ = self.query_host(&PROMPT_DATA);
             }
             Err(error) => {
-                self.tell(&error);
-                self.tell(&"not connected, and not trying any longer; Ctrl-D ends the client");
+                self.show_message(&error);
+                self.show_message(
+                    &"not connected, and not trying any longer; Ctrl-D ends the client",
+                );
             }
         }
-        self.refresh();
+        self.redraw_prompt();
     }
 
-    /// Notes a Ctrl-C: what the person has entered and what is not sent yet waits for a new Enter.
+    /// Notes a Ctrl-C: lines that are not sent yet wait for a new Enter.
     fn note_interrupt(&mut self) {
-        self.signals.heard();
+        self.signals.acknowledge();
         self.is_interrupted = true;
     }
 
-    /// Says something, above the prompt where one is up.
-    fn tell(&self, message: &dyn Display) {
-        if !(self.is_asking && self.prompter.print(self.screen.say_text(message))) {
-            self.screen.say(message);
+    /// Shows a message, above the prompt while one is on the screen.
+    fn show_message(&self, message: &dyn Display) {
+        if !(self.is_asking && self.prompter.print(self.screen.format_message(message))) {
+            self.screen.show_message(message);
         }
     }
 
-    fn print(&self, values: &[Reply]) {
-        if !(self.is_asking && self.prompter.print(self.screen.push_text(values))) {
-            self.screen.push(values);
+    fn show_push(&self, values: &[Reply]) {
+        if !(self.is_asking && self.prompter.print(self.screen.format_push(values))) {
+            self.screen.show_push(values);
         }
     }
 
-    fn refresh(&self) {
+    fn redraw_prompt(&self) {
         if self.is_asking {
-            self.prompter.refresh();
+            self.prompter.redraw();
         }
     }
 }
 
-/// Whether this tells that the commands may be others than before.
-fn is_change(values: &[Reply]) -> bool {
-    matches!(values, [Reply::Text(kind), ..] if &kind[..] == b"commands")
+/// Returns the kind of a push message.
+fn push_kind(values: &[Reply]) -> Option<&[u8]> {
+    if let Some(Reply::Text(kind)) = values.first() { Some(kind) } else { None }
 }
 
-/// Whether this tells how far a command is.
-fn is_progress(values: &[Reply]) -> bool {
-    matches!(values, [Reply::Text(kind), ..] if &kind[..] == b"progress")
-}
-
-/// What `CLIENT INFO` says of the role.
-fn role(reply: &Reply) -> Option<String> {
+/// Returns the role in a reply to `CLIENT INFO`.
+fn parse_role(reply: &Reply) -> Option<String> {
     let Reply::Text(line) = reply else { return None };
     let line = String::from_utf8_lossy(line);
     let role = line.split_whitespace().find_map(|field| field.strip_prefix("role="))?;
-    let plain = !role.is_empty() && role.chars().all(|c| c.is_ascii_alphanumeric());
-    plain.then(|| role.to_owned())
+    let is_plain = !role.is_empty() && role.chars().all(|c| c.is_ascii_alphanumeric());
+    is_plain.then(|| role.to_owned())
 }

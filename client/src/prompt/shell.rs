@@ -1,4 +1,4 @@
-//! Replies for other programs: a pager where they are long, or what the person pipes them into.
+//! Passes replies to other programs: the pager, or a command line of the shell.
 
 use std::{
     env,
@@ -10,20 +10,19 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::{conversation::signals::Signals, output::terminal};
 
-/// What a shell reports for a program that it does not find.
+/// The exit code of a shell that does not find the program.
 const NOT_FOUND: i32 = 127;
 
-/// Runs a command line of the shell, with this as its input.
-pub fn pipe(line: &str, text: &[u8], signals: &Signals) -> io::Result<()> {
-    feed(&mut shell(line), text, signals).map(drop)
+/// Runs a command line of the shell with this text as its input.
+pub fn run_pipe(line: &str, text: &[u8], signals: &Signals) -> io::Result<()> {
+    run_with_input(&mut shell(line), text, signals).map(drop)
 }
 
-/// Shows a text that is longer than the terminal in `$PAGER`, else in `less`; false where it is
-/// short enough, or where there is no pager.
-pub fn page(text: &[u8], signals: &Signals) -> bool {
+/// Shows a text in `$PAGER`, else in `less`; false when it fits the terminal, or without a pager.
+pub fn show_in_pager(text: &[u8], signals: &Signals) -> bool {
     let Some((rows, columns)) = terminal::size() else { return false };
-    // The prompt needs a row, too.
-    if height(text, columns) < rows {
+    // The prompt needs one row.
+    if rows_needed(text, columns) < rows {
         return false;
     }
     let mut pager = match env::var("PAGER") {
@@ -32,10 +31,10 @@ pub fn page(text: &[u8], signals: &Signals) -> bool {
         Err(_) => Command::new("less"),
     };
     if env::var_os("LESS").is_none() {
-        // As git does it: no more than one screen is printed as it is, and it stays there.
+        // The same as git: less prints a text that fits one screen, and leaves it there.
         pager.env("LESS", "FRX");
     }
-    match feed(&mut pager, text, signals) {
+    match run_with_input(&mut pager, text, signals) {
         Ok(status) => status.code() != Some(NOT_FOUND),
         Err(_) => false,
     }
@@ -48,22 +47,22 @@ fn shell(line: &str) -> Command {
     command
 }
 
-/// Runs a program to its end. Ctrl-C is meant for it, and not for the client.
-fn feed(command: &mut Command, text: &[u8], signals: &Signals) -> io::Result<ExitStatus> {
-    signals.set_deaf(true);
+/// Runs a program to its end; meanwhile the client ignores Ctrl-C.
+fn run_with_input(command: &mut Command, text: &[u8], signals: &Signals) -> io::Result<ExitStatus> {
+    signals.set_interrupt_ignored(true);
     let status = command.stdin(Stdio::piped()).spawn().and_then(|mut child| {
         if let Some(mut stdin) = child.stdin.take() {
-            // A program that has read enough does not want the rest.
+            // The program may end before it has read everything.
             let _ = stdin.write_all(text);
         }
         child.wait()
     });
-    signals.set_deaf(false);
+    signals.set_interrupt_ignored(false);
     status
 }
 
-/// How many rows a text takes.
-fn height(text: &[u8], columns: usize) -> usize {
+/// Returns the number of rows that a text takes.
+fn rows_needed(text: &[u8], columns: usize) -> usize {
     let text = String::from_utf8_lossy(text);
     text.lines().map(|line| line.width().div_ceil(columns.max(1)).max(1)).sum()
 }
@@ -74,9 +73,9 @@ mod tests {
 
     #[test]
     fn long_lines_take_several_rows() {
-        assert_eq!(height(b"", 10), 0);
-        assert_eq!(height(b"a\n\nb\n", 10), 3);
-        assert_eq!(height(b"0123456789\n0123456789a", 10), 3);
-        assert_eq!(height("日本語".as_bytes(), 4), 2);
+        assert_eq!(rows_needed(b"", 10), 0);
+        assert_eq!(rows_needed(b"a\n\nb\n", 10), 3);
+        assert_eq!(rows_needed(b"0123456789\n0123456789a", 10), 3);
+        assert_eq!(rows_needed("日本語".as_bytes(), 4), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! How long the host takes to answer, measured by PING.
+//! Measures the round-trip time of PING.
 
 use std::{
     io,
@@ -12,109 +12,107 @@ use crate::{
     error::Error,
     output::{format::Format, screen::Screen},
     reply::Reply,
-    script::batch::Pace,
+    script::repeat::Pace,
 };
 
-/// How long between two pings, where nothing else is asked for.
-pub const INTERVAL: Duration = Duration::from_millis(10);
-/// How often the figures on a terminal change.
-const REDRAW: Duration = Duration::from_millis(100);
-/// The longest time that is told of, in nanoseconds; what takes longer counts as this.
+/// The default pause between two pings.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_millis(10);
+/// The time between two updates of the figures on a terminal.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
+/// The longest time, in nanoseconds; longer times count as this one.
 const LONGEST: u64 = 3_600_000_000_000;
-/// Digits of a time that are kept.
+/// The significant digits of a time.
 const DIGITS: u8 = 3;
-/// The percentiles that are told, and what they are called.
+/// The reported percentiles and their names.
 const PERCENTILES: [(&str, f64); 3] = [("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)];
 
-/// Pings until Ctrl-C, or as often as asked for, and tells what that took; the result is the exit
-/// code.
+/// Pings at this pace or until Ctrl-C, shows the times and returns the exit code.
 pub fn measure(mut session: Session, screen: Screen, pace: Pace) -> Result<u8, Error> {
     let _signals = Signals::watch(session.sender())?;
-    let mut times = Times::new()?;
-    let live = screen.is_terminal() && screen.format() == Format::Text;
+    let mut times = PingTimes::new()?;
+    let is_live = screen.is_terminal() && screen.format() == Format::Text;
     let ended = ping(&mut session, screen, pace, |took| {
         times.record(took);
-        if live && times.redraw_is_due() {
-            // The last line is what counts; that one is checked.
-            let _ = screen.overwrite(&times.line());
+        if is_live && times.is_redraw_due() {
+            // Only the final figures must be written.
+            let _ = screen.replace_line(&times.line());
         }
     });
-    if live {
-        let _ = screen.overwrite("");
+    if is_live {
+        let _ = screen.replace_line("");
     }
-    let code = match ended {
-        Ok(code) => code,
-        Err(Error::Interrupted) => 0,
-        Err(error) => {
-            if times.any() {
-                times.show(screen)?;
-            }
-            return Err(error);
-        }
+    let result = match ended {
+        Err(Error::Interrupted) => Ok(0),
+        result => result,
     };
-    if code == 0 {
+    let is_worth_showing = match result {
+        Ok(code) => code == 0,
+        Err(_) => !times.is_empty(),
+    };
+    if is_worth_showing {
         times.show(screen)?;
     }
-    Ok(code)
+    result
 }
 
 fn ping(
     session: &mut Session,
     screen: Screen,
     pace: Pace,
-    mut took: impl FnMut(Duration),
+    mut record: impl FnMut(Duration),
 ) -> Result<u8, Error> {
     let command = [b"PING".to_vec()];
     let mut left = Some(pace.repeat);
     while let Some(repeat) = left {
         let started = Instant::now();
-        let reply = session.ask(&command, &mut |values| screen.push(values))?;
-        took(started.elapsed());
+        let reply = session.call(&command, &mut |values| screen.show_push(values))?;
+        record(started.elapsed());
         if reply.is_error() {
-            screen.reply(&reply).map_err(stdout)?;
+            screen.show_reply(&reply).map_err(stdout_error)?;
             return Ok(1);
         }
-        left = repeat.next();
+        left = repeat.after_one();
         if left.is_some() {
-            session.pause(pace.interval, &mut |values| screen.push(values))?;
+            session.pause(pace.interval, &mut |values| screen.show_push(values))?;
         }
     }
     Ok(0)
 }
 
-/// All that was measured.
-struct Times {
-    /// Nanoseconds.
+/// The measured times.
+struct PingTimes {
+    /// In nanoseconds.
     histogram: Histogram<u64>,
-    drawn: Option<Instant>,
+    last_drawn: Option<Instant>,
 }
 
-impl Times {
+impl PingTimes {
     fn new() -> Result<Self, Error> {
-        let histogram = Histogram::new_with_max(LONGEST, DIGITS).map_err(|error| Error::Local {
-            doing: "count times",
+        let histogram = Histogram::new_with_max(LONGEST, DIGITS).map_err(|error| Error::Io {
+            operation: "count times",
             source: io::Error::other(error.to_string()),
         })?;
-        Ok(Self { histogram, drawn: None })
+        Ok(Self { histogram, last_drawn: None })
     }
 
     fn record(&mut self, took: Duration) {
         self.histogram.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(LONGEST));
     }
 
-    fn any(&self) -> bool {
-        !self.histogram.is_empty()
+    fn is_empty(&self) -> bool {
+        self.histogram.is_empty()
     }
 
-    fn redraw_is_due(&mut self) -> bool {
-        let due = self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW);
-        if due {
-            self.drawn = Some(Instant::now());
+    /// Returns true when it is time to draw, which then counts as done.
+    fn is_redraw_due(&mut self) -> bool {
+        let is_due = self.last_drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW_INTERVAL);
+        if is_due {
+            self.last_drawn = Some(Instant::now());
         }
-        due
+        is_due
     }
 
-    /// The figures and their names, in milliseconds.
+    /// Returns names and figures, in milliseconds.
     fn figures(&self) -> Vec<(&'static str, f64)> {
         let of = |nanos: u64| milliseconds(nanos as f64);
         let ends = [
@@ -131,7 +129,7 @@ impl Times {
         use std::fmt::Write as _;
         let mut line = format!("{} pings, ms:", self.histogram.len());
         for (name, figure) in self.figures() {
-            // Writing to memory cannot fail.
+            // Writing to a string cannot fail.
             let _ = write!(line, "  {name} {figure:.3}");
         }
         line
@@ -150,20 +148,20 @@ impl Times {
                 Reply::Map(std::iter::once(pings).chain(figures).collect())
             }
         };
-        match screen.reply(&reply) {
+        match screen.show_reply(&reply) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            shown => shown.map_err(stdout),
+            shown => shown.map_err(stdout_error),
         }
     }
 }
 
-/// Rounded to the microsecond.
+/// Converts nanoseconds to milliseconds, rounded to the microsecond.
 fn milliseconds(nanos: f64) -> f64 {
     (nanos / 1000.0).round() / 1000.0
 }
 
-fn stdout(source: io::Error) -> Error {
-    Error::Local { doing: "write to stdout", source }
+fn stdout_error(source: io::Error) -> Error {
+    Error::Io { operation: "write to stdout", source }
 }
 
 #[cfg(test)]
@@ -171,8 +169,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_of_what_was_measured() {
-        let mut times = Times::new().unwrap();
+    fn figures_describe_the_measured_times() {
+        let mut times = PingTimes::new().unwrap();
         for microseconds in 1..=1000 {
             times.record(Duration::from_micros(microseconds));
         }
@@ -199,9 +197,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_no_trouble() {
-        let times = Times::new().unwrap();
-        assert!(!times.any());
+    fn figures_without_pings_are_zero() {
+        let times = PingTimes::new().unwrap();
+        assert!(times.is_empty());
         assert!(times.line().starts_with("0 pings"), "{}", times.line());
     }
 }

@@ -2,3 +2,5 @@
 
 pub mod batch;
 pub mod latency;
+pub mod repeat;
+pub mod source;

@@ -9,9 +9,9 @@ fn parsed(line: &[&str]) -> Args {
 }
 
 #[track_caller]
-fn talk(line: &[&str]) -> (Option<String>, Vec<String>) {
+fn connects(line: &[&str]) -> (Option<String>, Vec<String>) {
     match parsed(line).action {
-        Action::Talk { place, command } => {
+        Action::Connect { place, command } => {
             (place, command.into_iter().map(|word| word.into_string().unwrap()).collect())
         }
         other => panic!("{other:?}"),
@@ -19,24 +19,24 @@ fn talk(line: &[&str]) -> (Option<String>, Vec<String>) {
 }
 
 #[track_caller]
-fn refused(line: &[&str]) -> String {
+fn rejected(line: &[&str]) -> String {
     match parse(&words(line)) {
-        Err(Stop::Clap(error)) => error.to_string(),
-        Err(Stop::Usage(error)) => error.to_string(),
+        Err(ParseError::Clap(error)) => error.to_string(),
+        Err(ParseError::Usage(error)) => error.to_string(),
         Ok(args) => panic!("{args:?}"),
     }
 }
 
 #[test]
-fn definition_is_sound() {
+fn definition_passes_the_checks_of_clap() {
     definition().debug_assert();
 }
 
 #[test]
-fn command_arguments_are_taken_verbatim() {
+fn command_arguments_are_passed_verbatim() {
     for place in ["s", "home"] {
         let line = [place, "--port", "6000", "echo", "-n", "--help", "--", "--port", "add"];
-        let (found, command) = talk(&line);
+        let (found, command) = connects(&line);
         assert_eq!(found.as_deref(), Some(place));
         assert_eq!(command, ["echo", "-n", "--help", "--", "--port", "add"]);
         assert_eq!(parsed(&line).connection.port, Some(6000));
@@ -55,15 +55,15 @@ fn options_stand_on_both_sides_of_the_place() {
 }
 
 #[test]
-fn a_command_of_a_tasks_name_is_a_command() {
-    assert_eq!(talk(&["s", "add", "home"]).1, ["add", "home"]);
-    assert_eq!(talk(&["home", "places"]).1, ["places"]);
-    assert_eq!(talk(&["s", "help"]).1, ["help"]);
-    assert_eq!(talk(&[]), (None, vec![]));
+fn command_can_have_the_name_of_a_task() {
+    assert_eq!(connects(&["s", "add", "home"]).1, ["add", "home"]);
+    assert_eq!(connects(&["home", "places"]).1, ["places"]);
+    assert_eq!(connects(&["s", "help"]).1, ["help"]);
+    assert_eq!(connects(&[]), (None, vec![]));
 }
 
 #[test]
-fn tasks_take_their_options_on_both_sides() {
+fn tasks_accept_their_options_on_both_sides() {
     let args = parsed(&["--config", "f", "add", "--lan", "x", "home", "--port", "6000"]);
     let Action::Add(place) = &args.action else { panic!("{args:?}") };
     assert_eq!((place.name.as_str(), place.lan.as_deref()), ("home", Some("x")));
@@ -72,7 +72,7 @@ fn tasks_take_their_options_on_both_sides() {
 }
 
 #[test]
-fn options_that_do_nothing_are_refused() {
+fn options_without_effect_are_rejected() {
     for line in [
         ["add", "a", "--same", "--json"],
         ["--latency", "places", "-q", "-q"],
@@ -81,12 +81,12 @@ fn options_that_do_nothing_are_refused() {
         ["add", "a", "--same", "--connect-timeout=3"],
     ] {
         let line = if line[3] == "-q" { &line[..3] } else { &line[..] };
-        assert!(refused(line).contains("has no meaning for `client "), "{line:?}");
+        assert!(rejected(line).contains("has no meaning for `client "), "{line:?}");
     }
 }
 
 #[test]
-fn options_that_exclude_each_other_do_so_wherever_they_stand() {
+fn conflicting_options_are_rejected_in_any_position() {
     for (line, part) in [
         (&["--json", "s", "--csv", "x"][..], "--json and --csv"),
         (&["s", "--raw", "--json", "x"], "--json and --raw"),
@@ -106,14 +106,14 @@ fn options_that_exclude_each_other_do_so_wherever_they_stand() {
         (&["add", "home", "--same", "--lan", "x"], "--lan"),
         (&["completion", "dos"], "powershell"),
     ] {
-        let told = refused(line);
-        assert!(told.contains(part), "{line:?}: {told}");
+        let message = rejected(line);
+        assert!(message.contains(part), "{line:?}: {message}");
     }
 }
 
 #[test]
-fn nonsense_numbers_are_refused() {
+fn invalid_numbers_are_rejected() {
     for bad in ["--port=0", "--port=70000", "-r0", "--repeat=-2", "-ix", "--timeout=0"] {
-        assert!(refused(&[bad, "s", "x"]).contains("invalid value"), "{bad}");
+        assert!(rejected(&[bad, "s", "x"]).contains("invalid value"), "{bad}");
     }
 }

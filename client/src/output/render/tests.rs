@@ -10,7 +10,7 @@ fn map(pairs: &[(&'static str, Reply)]) -> Reply {
 
 fn shown(value: &Reply, terminal: bool) -> String {
     let mut out = Vec::new();
-    reply(&mut out, value, terminal).unwrap();
+    write_reply(&mut out, value, terminal).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -21,7 +21,7 @@ fn same_everywhere(value: &Reply, expected: &str) {
 }
 
 #[test]
-fn single_values() {
+fn single_values_are_lines() {
     for (value, expected) in [
         (text("OK"), "OK\n"),
         (text(""), "\n"),
@@ -41,13 +41,13 @@ fn single_values() {
 }
 
 #[test]
-fn errors_lose_only_the_kind_that_says_nothing() {
+fn errors_lose_only_the_general_kind() {
     same_everywhere(&Reply::Error("ERR no such key".into()), "error: no such key\n");
     same_everywhere(&Reply::Error("DENIED ask for a key".into()), "error: DENIED ask for a key\n");
 }
 
 #[test]
-fn lists_and_maps() {
+fn lists_and_maps_are_lines() {
     let nested = Reply::List(vec![Reply::Integer(1), Reply::List(vec![text("x"), text("y")])]);
     same_everywhere(&nested, "1\nx, y\n");
     let deep = Reply::List(vec![Reply::List(vec![nested, Reply::Null])]);
@@ -59,7 +59,7 @@ fn lists_and_maps() {
 }
 
 #[test]
-fn lists_of_maps_are_tables_for_people_and_lines_for_programs() {
+fn lists_of_maps_are_tables_at_terminals() {
     let list = Reply::List(vec![
         map(&[("name", text("clock")), ("calls", Reply::Integer(7))]),
         map(&[("name", text("日本")), ("state", text("a\nb"))]),
@@ -76,12 +76,12 @@ fn lists_of_maps_are_tables_for_people_and_lines_for_programs() {
 }
 
 #[test]
-fn a_terminal_gets_no_control_characters() {
+fn terminals_get_no_control_characters() {
     let bytes = b"a\x1b[2Jb\r\n\tc\x07\x7f\xc2\x9b1m\xff\xc3\xa9";
     let value = Reply::Text(bytes.as_slice().into());
     assert_eq!(shown(&value, true), "a\\x1b[2Jb\\r\n\tc\\x07\\x7f\\x9b1m\\xffé\n");
     let mut out = Vec::new();
-    reply(&mut out, &value, false).unwrap();
+    write_reply(&mut out, &value, false).unwrap();
     assert_eq!(out, [bytes.as_slice(), b"\n"].concat());
     let hostile = Reply::Text("\x1b]0;x".into());
     let pair = Reply::Map(vec![(hostile.clone(), hostile.clone())]);
@@ -99,9 +99,9 @@ fn a_terminal_gets_no_control_characters() {
 #[test]
 fn pushes_name_their_kind() {
     let mut out = Vec::new();
-    push(&mut out, &[text("notice"), text("going\x1b down")], Escape::Controls).unwrap();
+    write_push(&mut out, &[text("notice"), text("going\x1b down")], Escape::Controls).unwrap();
     assert_eq!(out, b"notice: going\\x1b down\n");
     out.clear();
-    push(&mut out, &[text("plugin"), text("missed"), text("44")], Escape::Controls).unwrap();
+    write_push(&mut out, &[text("plugin"), text("missed"), text("44")], Escape::Controls).unwrap();
     assert_eq!(out, b"plugin: missed, 44\n");
 }

@@ -17,19 +17,19 @@ fn argument(usage: &str) -> Reply {
     ])
 }
 
-fn doc(name: &str, group: &str, usage: &str, parts: Vec<(Reply, Reply)>) -> (Reply, Reply) {
+fn doc(name: &str, group: &str, usage: &str, subcommands: Vec<(Reply, Reply)>) -> (Reply, Reply) {
     let arguments = usage.split_whitespace().map(argument).collect();
     let about = vec![
         (text("summary"), text(&format!("Does {name}."))),
         (text("group"), text(group)),
         (text("arguments"), Reply::List(arguments)),
-        (text("subcommands"), Reply::Map(parts)),
+        (text("subcommands"), Reply::Map(subcommands)),
     ];
     (text(name), Reply::Map(about))
 }
 
 fn commands() -> Commands {
-    let parts = vec![
+    let subcommands = vec![
         doc("plugin|info", "host", "PLUGIN", vec![]),
         doc("plugin|reload", "host", "PLUGIN", vec![]),
         doc("plugin|watch", "host", "", vec![]),
@@ -39,7 +39,7 @@ fn commands() -> Commands {
         doc("set", "store", "KEY VALUE", vec![]),
         doc("incr", "store", "KEY [BY]", vec![]),
         doc("help", "server", "[COMMAND]", vec![]),
-        doc("plugin", "host", "SUBCOMMAND [ARGUMENT..]", parts),
+        doc("plugin", "host", "SUBCOMMAND [ARGUMENT..]", subcommands),
         doc("ks", "host", "", vec![]),
     ]))
     .unwrap()
@@ -51,7 +51,7 @@ fn hints(line: &str, hint: &str) {
 }
 
 #[test]
-fn a_hint_is_what_is_lacking() {
+fn hint_has_the_missing_arguments() {
     hints("set", " KEY VALUE  (Does set.)");
     hints("SET ", "KEY VALUE  (Does set.)");
     hints("set k", " VALUE");
@@ -66,7 +66,7 @@ fn a_hint_is_what_is_lacking() {
 }
 
 #[test]
-fn subcommands_have_their_own() {
+fn subcommands_have_their_own_hints() {
     hints("plugin ", "SUBCOMMAND [ARGUMENT..]  (Does plugin.)");
     hints("plugin info ", "PLUGIN  (Does plugin|info.)");
     hints("plugin info text", "");
@@ -75,7 +75,7 @@ fn subcommands_have_their_own() {
 }
 
 #[test]
-fn an_unknown_name_is_told_once_it_is_whole() {
+fn unknown_name_is_reported_once_complete() {
     assert_eq!(commands().hint("ech"), None);
     assert_eq!(commands().hint(""), None);
     hints("ech ", "  (unknown command)");
@@ -85,7 +85,7 @@ fn an_unknown_name_is_told_once_it_is_whole() {
 }
 
 #[test]
-fn the_last_of_several_lines_counts_and_a_pipe_ends_it() {
+fn hint_is_for_the_last_line_without_pipes() {
     hints("echo one\nset k ", "VALUE");
     assert_eq!(commands().hint("echo one | grep "), None);
     assert_eq!(commands().hint("! ls "), None);
@@ -93,12 +93,12 @@ fn the_last_of_several_lines_counts_and_a_pipe_ends_it() {
 
 #[track_caller]
 fn completes(before: &str, start: usize, words: &[&str]) {
-    let (found, candidates) = commands().complete(before);
-    assert_eq!((found, candidates), (start, words.iter().map(|word| word.to_string()).collect()));
+    let words = words.iter().map(|word| word.to_string()).collect();
+    assert_eq!(commands().complete(before), Completions { start, words });
 }
 
 #[test]
-fn words_are_completed_by_their_place() {
+fn words_are_completed_by_position() {
     completes("", 0, &["echo", "help", "incr", "ks", "plugin", "set"]);
     completes("E", 0, &["echo"]);
     completes("echo x\nse", 7, &["set"]);
@@ -113,8 +113,8 @@ fn words_are_completed_by_their_place() {
 }
 
 #[test]
-fn what_a_host_says_commands_nothing() {
+fn control_characters_of_the_host_are_escaped() {
     let evil = Reply::Map(vec![doc("x\u{1b}[2J", "g", "", vec![])]);
     let commands = Commands::from_reply(&evil).unwrap();
-    assert_eq!(commands.complete("x").1, ["x\\x1b[2j"]);
+    assert_eq!(commands.complete("x").words, ["x\\x1b[2j"]);
 }

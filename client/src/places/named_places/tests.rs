@@ -1,14 +1,23 @@
-use std::ffi::OsString;
+use clap::Parser;
 
 use super::*;
-use crate::cli::command_line::{Action, parse};
 
-/// What `client add` with these words makes of this file.
+/// The command line of `client add` alone.
+#[derive(Parser)]
+struct AddLine {
+    #[command(flatten)]
+    place: NewPlace,
+    #[command(flatten)]
+    flags: ConnectionArgs,
+    #[arg(short)]
+    quiet: bool,
+}
+
+/// Runs `client add` with these words on this file.
 fn added(file: &Path, words: &[&str]) -> Result<(), Error> {
-    let words: Vec<OsString> = ["client", "add"].iter().chain(words).map(Into::into).collect();
-    let args = parse(&words).unwrap();
-    let Action::Add(place) = &args.action else { panic!("{args:?}") };
-    add(file, place, &args.connection)
+    let line = AddLine::parse_from(["client"].iter().chain(words));
+    let _ = line.quiet;
+    add(file, &line.place, &line.flags)
 }
 
 fn with_text(text: &str) -> (tempfile::TempDir, PathBuf) {
@@ -39,7 +48,7 @@ address = \"a.b\"
 ";
 
 #[test]
-fn the_file_and_its_folder_are_made() {
+fn file_and_folder_are_created() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dropin/client.toml");
     added(&file, &["home", "--lan", "192.168.1.10", "--port", "5000"]).unwrap();
@@ -65,10 +74,10 @@ fn comments_and_order_survive() {
 }
 
 #[test]
-fn a_place_is_replaced_only_when_that_is_said() {
+fn place_is_replaced_only_on_request() {
     let (_folder, file) = with_text(BUSY);
-    let told = added(&file, &["flat", "--lan", "10.0.0.2"]).unwrap_err().to_string();
-    assert!(told.contains("--replace"), "{told}");
+    let message = added(&file, &["flat", "--lan", "10.0.0.2"]).unwrap_err().to_string();
+    assert!(message.contains("--replace"), "{message}");
     is(&file, BUSY);
     added(&file, &["flat", "--lan", "10.0.0.2", "--replace"]).unwrap();
     is(&file, &BUSY.replace("'10.0.0.1'", "\"10.0.0.2\""));
@@ -78,7 +87,7 @@ fn a_place_is_replaced_only_when_that_is_said() {
 }
 
 #[test]
-fn a_removed_place_takes_its_own_comment_along() {
+fn removing_a_place_removes_its_comment() {
     let (_folder, file) = with_text("# Mine.\n\n# The flat.\n[places.flat]\ntype = 'same'\n");
     remove(&file, "flat").unwrap();
     is(&file, "# Mine.\n");
@@ -89,7 +98,7 @@ fn a_removed_place_takes_its_own_comment_along() {
 }
 
 #[test]
-fn places_are_found_in_whatever_form_they_are_written() {
+fn places_are_found_in_every_toml_form() {
     for text in [
         "[places]\na = { type = 'same', port = 1 }\n",
         "places = { a = { type = 'same' } }\n",
@@ -100,15 +109,17 @@ fn places_are_found_in_whatever_form_they_are_written() {
         added(&file, &["b", "--same", "--port", "7"]).unwrap();
         added(&file, &["a", "--lan", "x", "--replace"]).unwrap();
         let settings = Settings::load(&file, true).unwrap();
-        let names: Vec<_> = settings.places().map(|(name, kind, _)| (name, kind)).collect();
-        assert_eq!(names, [("a", Kind::Lan), ("b", Kind::Same)], "{text}");
+        let names: Vec<_> =
+            settings.places().map(|place| (place.name, place.connection_type)).collect();
+        let expected = [("a", ConnectionType::Lan), ("b", ConnectionType::Same)];
+        assert_eq!(names, expected, "{text}");
         remove(&file, "a").unwrap();
         assert_eq!(Settings::load(&file, true).unwrap().places().count(), 1, "{text}");
     }
 }
 
 #[test]
-fn files_and_proofs_are_kept() {
+fn files_and_fingerprints_are_stored() {
     let (folder, file) = with_text("");
     let key_file = folder.path().join("key");
     fs::write(&key_file, "secret").unwrap();
@@ -117,10 +128,10 @@ fn files_and_proofs_are_kept() {
     let words = ["a", "--internet", "x", "--fingerprint", &fingerprint, "--key-file", key_file];
     added(&file, &words).unwrap();
     let settings = Settings::load(&file, true).unwrap();
-    let (kind, entry) = settings.place("a").unwrap();
-    assert_eq!(kind, Kind::Internet);
-    assert_eq!(entry.fingerprint.as_deref(), Some(fingerprint.as_str()));
-    assert_eq!(entry.key_file.as_deref(), Some(Path::new(key_file)));
+    let place = settings.place("a").unwrap();
+    assert_eq!(place.connection_type, ConnectionType::Internet);
+    assert_eq!(place.host.fingerprint.as_deref(), Some(fingerprint.as_str()));
+    assert_eq!(place.host.key_file.as_deref(), Some(Path::new(key_file)));
     for (words, part) in [
         (["b", "--same", "--fingerprint", "SHA256:00:11"], "host fingerprint"),
         (["b", "--same", "--key-file", "/nonexistent/key"], "no such file"),
@@ -129,30 +140,33 @@ fn files_and_proofs_are_kept() {
         (["places", "--lan", "x", "-q"], "another name"),
         (["no/pe", "--lan", "x", "-q"], "letters"),
     ] {
-        let told = added(&file, &words).unwrap_err().to_string();
-        assert!(told.contains(part), "{words:?}: {told}");
+        let message = added(&file, &words).unwrap_err().to_string();
+        assert!(message.contains(part), "{words:?}: {message}");
     }
 }
 
 #[test]
-fn what_is_not_there_cannot_be_removed() {
+fn missing_place_cannot_be_removed() {
     let (_folder, file) = with_text(BUSY);
-    let told = remove(&file, "falt").unwrap_err().to_string();
-    assert!(told.contains("did you mean 'flat'?") && told.contains("client places"), "{told}");
+    let message = remove(&file, "falt").unwrap_err().to_string();
+    assert!(
+        message.contains("did you mean 'flat'?") && message.contains("client places"),
+        "{message}"
+    );
     is(&file, BUSY);
 }
 
 #[test]
-fn a_bad_file_is_not_touched() {
+fn invalid_file_is_not_changed() {
     let (_folder, file) = with_text("port = \n");
-    let told = added(&file, &["a", "--same"]).unwrap_err().to_string();
-    assert!(told.contains("line 1"), "{told}");
+    let message = added(&file, &["a", "--same"]).unwrap_err().to_string();
+    assert!(message.contains("line 1"), "{message}");
     is(&file, "port = \n");
 }
 
 #[cfg(unix)]
 #[test]
-fn the_file_is_its_owners_alone_and_a_link_to_it_stays() {
+fn file_is_private_and_its_link_stays() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     let (folder, file) = with_text("port = 1\n");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
@@ -161,6 +175,6 @@ fn the_file_is_its_owners_alone_and_a_link_to_it_stays() {
     added(&link, &["a", "--same", "--key", "secret"]).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    let Reply::List(places) = list(&Settings::load(&file, true).unwrap()) else { panic!() };
+    let places = list(&Settings::load(&file, true).unwrap());
     assert!(!format!("{places:?}").contains("secret"), "{places:?}");
 }

@@ -1,22 +1,39 @@
 use std::fs;
 
+use clap::Parser;
+
 use super::*;
-use crate::cli::command_line::{Action, parse};
+use crate::places::security::Security;
+
+/// The options of a command line alone.
+#[derive(Parser)]
+struct Options {
+    #[command(flatten)]
+    flags: ConnectionArgs,
+}
 
 fn environment(pairs: &[(&str, &str)]) -> Environment {
     let variables = pairs.iter().map(|(name, value)| (name.to_string(), value.into())).collect();
     Environment { variables, config_dir: None }
 }
 
-/// Where `client WORD FLAGS` connects to.
-fn find(word: &str, flags: &[&str], environment: &Environment) -> Result<Target, Error> {
-    let words: Vec<OsString> = ["client", word].iter().chain(flags).map(Into::into).collect();
-    let args = parse(&words).unwrap();
-    let Action::Talk { place: Some(word), .. } = &args.action else { panic!("{args:?}") };
-    let file = SettingsFile::find(&args.connection, environment);
+/// Passes the place of this word and the sources of its data to a function.
+fn with_place<T>(
+    word: &str,
+    flags: &[&str],
+    environment: &Environment,
+    look_up: impl FnOnce(&Place<'_>, Sources<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let flags = Options::parse_from(["client"].iter().chain(flags)).flags;
+    let file = SettingsFile::find(&flags, environment);
     let settings = file.as_ref().map_or(Ok(Settings::default()), SettingsFile::load)?;
-    let place = Place::find(word, &settings)?;
-    place.target(&settings, file.as_ref(), &args.connection, environment)
+    let sources = Sources { flags: &flags, environment, settings: &settings, file: file.as_ref() };
+    look_up(&Place::find(word, &settings)?, sources)
+}
+
+/// Returns the target of `client WORD FLAGS`.
+fn find(word: &str, flags: &[&str], environment: &Environment) -> Result<Target, Error> {
+    with_place(word, flags, environment, |place, sources| place.target(sources))
 }
 
 fn target(hosts: &[&str], port: u16) -> Target {
@@ -37,13 +54,13 @@ fn message(result: Result<Target, Error>) -> String {
 }
 
 #[test]
-fn same_machine_needs_nothing() {
+fn same_machine_needs_no_settings() {
     let found = find("s", &[], &environment(&[])).unwrap();
     assert_eq!(found, target(&["127.0.0.1", "::1"], 5000));
 }
 
 #[test]
-fn same_machine_ignores_addresses_meant_for_other_machines() {
+fn same_machine_ignores_address_variables() {
     let found = find("s", &[], &environment(&[("DROPIN_ADDRESS", "far")])).unwrap();
     assert_eq!(found.hosts, ["127.0.0.1", "::1"]);
     let found = find("s", &["--address", "near"], &environment(&[])).unwrap();
@@ -69,7 +86,7 @@ fn flags_win_over_environment_over_file() {
 }
 
 #[test]
-fn the_file_has_a_table_for_each_type() {
+fn file_has_a_table_for_each_type() {
     let (_dir, environment) =
         with_file("port = 9\n[internet]\naddress = 'a.b'\n[same]\nport = 8\n");
     assert_eq!(find("i", &[], &environment).unwrap(), target(&["a.b"], 9));
@@ -77,7 +94,7 @@ fn the_file_has_a_table_for_each_type() {
 }
 
 #[test]
-fn a_named_place_is_what_the_file_says_of_it() {
+fn settings_of_a_place_win_over_environment() {
     let (_dir, mut environment) = with_file(
         "port = 9\n[places.home]\ntype = 'lan'\naddress = 'h'\n\
          [places.work]\ntype = 'internet'\naddress = 'w'\nport = 7\n[places.here]\ntype = 'same'\n",
@@ -96,35 +113,34 @@ fn a_named_place_is_what_the_file_says_of_it() {
 }
 
 #[test]
-fn the_key_of_another_host_is_not_shown_to_a_named_place() {
+fn place_does_not_get_another_hosts_key() {
     let (dir, mut environment) = with_file(
         "[lan]\nkey = 'lan'\n[places.home]\ntype = 'lan'\naddress = 'h'\nkey-file = 'home.key'\n\
          [places.open]\ntype = 'lan'\naddress = 'o'\ntls = false\n",
     );
     fs::write(dir.path().join("dropin/home.key"), "file\n").unwrap();
-    let access = |words: &[&str], environment: &Environment| {
-        let words: Vec<OsString> = ["client"].iter().chain(words).map(Into::into).collect();
-        let args = parse(&words).unwrap();
-        let file = SettingsFile::find(&args.connection, environment);
-        let settings = file.as_ref().unwrap().load().unwrap();
-        let Action::Talk { place: Some(word), .. } = &args.action else { panic!("{args:?}") };
-        let place = Place::find(word, &settings).unwrap();
-        let access = place.access(file.as_ref(), &args.connection, environment, false).unwrap();
-        (access.tls.is_some(), access.key.map(|key| String::from_utf8(key).unwrap()))
+    let security = |words: &[&str], environment: &Environment| {
+        let security = |place: &Place<'_>, sources: Sources<'_>| place.security(sources, false);
+        let Security { tls, key } =
+            with_place(words[0], &words[1..], environment, security).unwrap();
+        (tls.is_some(), key.map(|key| String::from_utf8(key).unwrap()))
     };
     let some = |key: &str| Some(key.to_owned());
-    assert_eq!(access(&["l"], &environment), (true, some("lan")));
-    assert_eq!(access(&["open"], &environment), (false, None));
+    assert_eq!(security(&["l"], &environment), (true, some("lan")));
+    assert_eq!(security(&["open"], &environment), (false, None));
     environment.variables.insert("DROPIN_KEY".into(), "variable".into());
-    assert_eq!(access(&["l"], &environment), (true, some("variable")));
-    assert_eq!(access(&["home"], &environment), (true, some("file")));
-    assert_eq!(access(&["home", "--plain", "--key", "flag"], &environment), (false, some("flag")));
-    assert_eq!(access(&["open", "--tls"], &environment), (true, some("variable")));
-    assert_eq!(access(&["s"], &environment), (false, some("variable")));
+    assert_eq!(security(&["l"], &environment), (true, some("variable")));
+    assert_eq!(security(&["home"], &environment), (true, some("file")));
+    assert_eq!(
+        security(&["home", "--plain", "--key", "flag"], &environment),
+        (false, some("flag"))
+    );
+    assert_eq!(security(&["open", "--tls"], &environment), (true, some("variable")));
+    assert_eq!(security(&["s"], &environment), (false, some("variable")));
 }
 
 #[test]
-fn an_unknown_place_is_told_with_the_nearest_and_all() {
+fn unknown_place_is_reported_with_the_nearest() {
     let (_dir, environment) =
         with_file("[places.home]\ntype = 'same'\n[places.office]\ntype = 'same'\n");
     let text = message(find("hme", &[], &environment));
@@ -137,7 +153,7 @@ fn an_unknown_place_is_told_with_the_nearest_and_all() {
 }
 
 #[test]
-fn a_missing_address_is_told_with_all_its_sources() {
+fn missing_address_is_reported_with_its_sources() {
     let (dir, environment) = with_file("");
     let text = message(find("l", &[], &environment));
     for part in ["--address", "DROPIN_LAN_ADDRESS", "DROPIN_ADDRESS", "[lan]"] {
@@ -153,7 +169,7 @@ fn empty_variables_count_as_not_set() {
 }
 
 #[test]
-fn a_bad_port_variable_is_named() {
+fn invalid_port_variable_is_named() {
     for value in ["0", "abc", "70000"] {
         let text = message(find("s", &[], &environment(&[("DROPIN_PORT", value)])));
         assert!(text.contains("DROPIN_PORT") && text.contains(value), "{text}");
@@ -161,67 +177,27 @@ fn a_bad_port_variable_is_named() {
 }
 
 #[test]
-fn unknown_keys_and_bad_lines_are_named_with_file_and_line() {
-    for (text, line, part) in [
+fn settings_errors_name_file_and_line() {
+    for (content, line, part) in [
         ("port = 5000\n\n[lan]\nadress = 'x'\n", "line 4", "adress"),
         ("[wan]\naddress = 'x'\n", "line 1", "wan"),
         ("port = 5000\nport 5001\n", "line 2", ""),
         ("port = 0\n", "line 1", "0"),
         ("[lan]\naddress = 5\n", "line 2", "string"),
     ] {
-        let (dir, environment) = with_file(text);
-        let told = message(find("l", &[], &environment));
+        let (dir, environment) = with_file(content);
+        let text = message(find("l", &[], &environment));
         let file = dir.path().join("dropin/client.toml").display().to_string();
-        assert!(told.contains(&file) && told.contains(line) && told.contains(part), "{told}");
+        assert!(text.contains(&file) && text.contains(part), "{text}");
+        assert!(text.contains(line), "{text}");
     }
 }
 
 #[test]
-fn a_file_asked_for_must_exist() {
+fn requested_settings_file_must_exist() {
     let flags = ["--config", "/nonexistent/client.toml"];
     assert!(message(find("s", &flags, &environment(&[]))).contains(flags[1]));
     let variable = environment(&[("DROPIN_CONFIG", "/nonexistent/other.toml")]);
     assert!(message(find("s", &[], &variable)).contains("other.toml"));
     assert!(message(find("s", &flags, &variable)).contains(flags[1]));
-}
-
-#[test]
-fn addresses_of_every_kind() {
-    for (text, host) in [
-        ("example.org", "example.org"),
-        (" 10.0.0.1 ", "10.0.0.1"),
-        ("::1", "::1"),
-        ("[::1]", "::1"),
-        ("fe80::1%eth0", "fe80::1%eth0"),
-    ] {
-        assert_eq!(parse_host(text).unwrap(), host);
-    }
-    for (text, part) in [
-        ("example.org:5000", "--port"),
-        ("[::1]:5000", "--port"),
-        ("[::1", "no address"),
-        ("a b", "no address"),
-        ("http://x", "no address"),
-        (" ", "no address"),
-    ] {
-        let told = parse_host(text).unwrap_err().to_string();
-        assert!(told.contains(part), "{text}: {told}");
-    }
-}
-
-#[test]
-fn a_misspelt_variable_is_told_with_the_nearest() {
-    for (name, nearest) in [
-        ("DROPIN_PROT", "DROPIN_PORT"),
-        ("DROPIN_ADRESS", "DROPIN_ADDRESS"),
-        ("DROPIN_Port", "DROPIN_PORT"),
-    ] {
-        let expected = format!("{name} means nothing to the client, did you mean {nearest}?");
-        assert_eq!(environment(&[(name, "x")]).misspelt(), [expected]);
-    }
-    let hosts =
-        ["DROPIN_PLUGINS", "DROPIN_LOG", "DROPIN_TRUST", "DROPIN_BIND", "DROPIN_HOST_CONFIG"];
-    for name in hosts.into_iter().chain(["DROPIN_TEST_PORT", "DROPIN_TEST_ALL"]).chain(VARIABLES) {
-        assert!(environment(&[(name, "x")]).misspelt().is_empty(), "{name}");
-    }
 }

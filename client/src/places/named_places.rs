@@ -1,4 +1,4 @@
-//! The named places: listed, and written to the settings file without disturbing what else it says.
+//! The named places in the settings file: list, add, remove.
 
 use std::{
     fs,
@@ -8,56 +8,50 @@ use std::{
 
 use toml_edit::{Table, value};
 
+use protocol::nearest::nearest;
+
 use crate::{
-    cli::args::{Connection, NewPlace},
     error::Error,
     places::{
-        access::by_itself,
-        config::{SettingsFile, parse_host},
+        address::parse_host,
+        args::{ConnectionArgs, NewPlace},
+        connection_type::ConnectionType,
         document::Document,
-        kind::{Kind, check_name, nearest},
-        settings::Settings,
+        place_name::check_name,
+        security::uses_tls_by_default,
+        settings::{NamedPlace, Settings},
     },
     program,
     reply::Reply,
 };
 
-/// The file that places are kept in.
-pub fn writable(file: Option<&SettingsFile>) -> Result<&Path, Error> {
-    file.map(|file| file.path.as_path()).ok_or_else(|| {
-        Error::Usage(
-            "there is no configuration directory to keep places in: give --config FILE".to_owned(),
-        )
-    })
-}
-
-/// The places, a map for each. Their keys stay secret.
-pub fn list(settings: &Settings) -> Reply {
+/// Returns a map for each place; it does not show keys.
+pub fn list(settings: &Settings) -> Vec<Reply> {
     let text = |text: &str| Reply::Text(text.as_bytes().to_vec().into());
-    let places = settings.places().map(|(name, kind, entry)| {
-        let port = entry.port.or(settings.port).map(|port| Reply::Integer(port.get().into()));
-        let key = match (&entry.key, &entry.key_file) {
+    let places = settings.places().map(|NamedPlace { name, connection_type, host }| {
+        let port = host.port.or(settings.port).map(|port| Reply::Integer(port.get().into()));
+        let key = match (&host.key, &host.key_file) {
             (Some(_), _) => text("kept"),
             (None, Some(file)) => text(&file.display().to_string()),
             (None, None) => Reply::Null,
         };
         let pairs = [
             ("name", text(name)),
-            ("type", text(kind.name())),
-            ("address", entry.address.as_deref().map_or(Reply::Null, text)),
+            ("type", text(connection_type.name())),
+            ("address", host.address.as_deref().map_or(Reply::Null, text)),
             ("port", port.unwrap_or(Reply::Null)),
-            ("tls", Reply::Boolean(by_itself(kind, entry))),
+            ("tls", Reply::Boolean(uses_tls_by_default(connection_type, host))),
             ("key", key),
         ];
         Reply::Map(pairs.into_iter().map(|(key, value)| (text(key), value)).collect())
     });
-    Reply::List(places.collect())
+    places.collect()
 }
 
-/// Writes a place to the file, which is made where there is none.
-pub fn add(file: &Path, place: &NewPlace, connection: &Connection) -> Result<(), Error> {
+/// Writes a place to the file, which is created if it is missing.
+pub fn add(file: &Path, place: &NewPlace, flags: &ConnectionArgs) -> Result<(), Error> {
     check_name(&place.name).map_err(Error::Usage)?;
-    let table = table(place, connection)?;
+    let table = table(place, flags)?;
     change(file, |document, known| {
         if known.place(&place.name).is_some() && !place.replace {
             return Err(Error::Usage(format!(
@@ -66,16 +60,16 @@ pub fn add(file: &Path, place: &NewPlace, connection: &Connection) -> Result<(),
                 program::own()
             )));
         }
-        document.put(&place.name, table);
+        document.insert(&place.name, table);
         Ok(())
     })
 }
 
-/// Takes a place out of the file.
+/// Removes a place from the file.
 pub fn remove(file: &Path, name: &str) -> Result<(), Error> {
     change(file, |document, known| {
         if known.place(name).is_none() {
-            let names: Vec<_> = known.places().map(|(name, ..)| name).collect();
+            let names: Vec<_> = known.places().map(|place| place.name).collect();
             let nearest = nearest(name, names.iter().copied());
             let hint = match nearest {
                 Some(nearest) => format!("did you mean '{nearest}'? The list is in"),
@@ -87,30 +81,30 @@ pub fn remove(file: &Path, name: &str) -> Result<(), Error> {
                 program::own()
             )));
         }
-        document.take(name);
+        document.remove(name);
         Ok(())
     })
 }
 
-/// What is kept of a place.
-fn table(place: &NewPlace, connection: &Connection) -> Result<Table, Error> {
-    let (kind, address) = match (&place.lan, &place.internet) {
-        (Some(address), _) => (Kind::Lan, Some(address)),
-        (None, Some(address)) => (Kind::Internet, Some(address)),
-        (None, None) => (Kind::Same, None),
+/// Returns the table of a place in the settings file.
+fn table(place: &NewPlace, flags: &ConnectionArgs) -> Result<Table, Error> {
+    let (connection_type, address) = match (&place.lan, &place.internet) {
+        (Some(address), _) => (ConnectionType::Lan, Some(address)),
+        (None, Some(address)) => (ConnectionType::Internet, Some(address)),
+        (None, None) => (ConnectionType::Same, None),
     };
     let mut table = Table::new();
-    table.insert("type", value(kind.name()));
+    table.insert("type", value(connection_type.name()));
     if let Some(address) = address {
         table.insert("address", value(parse_host(address)?));
     }
-    if let Some(port) = connection.port {
+    if let Some(port) = flags.port {
         table.insert("port", value(i64::from(port)));
     }
-    if connection.tls || connection.plain {
-        table.insert("tls", value(connection.tls));
+    if flags.tls || flags.plain {
+        table.insert("tls", value(flags.tls));
     }
-    if let Some(fingerprint) = &connection.fingerprint {
+    if let Some(fingerprint) = &flags.fingerprint {
         if !is_fingerprint(fingerprint) {
             return Err(Error::Usage(format!(
                 "'{}' is no fingerprint; give all of what `{} fingerprint` says there, SHA256: \
@@ -121,12 +115,12 @@ fn table(place: &NewPlace, connection: &Connection) -> Result<Table, Error> {
         }
         table.insert("fingerprint", value(fingerprint));
     }
-    for (name, file) in [("ca", &connection.ca), ("key-file", &connection.key_file)] {
+    for (name, file) in [("ca", &flags.ca), ("key-file", &flags.key_file)] {
         if let Some(file) = file {
-            table.insert(name, value(whole(name, file)?));
+            table.insert(name, value(absolute_path(name, file)?));
         }
     }
-    if let Some(key) = &connection.key {
+    if let Some(key) = &flags.key {
         table.insert("key", value(key));
     }
     Ok(table)
@@ -138,11 +132,11 @@ fn is_fingerprint(text: &str) -> bool {
         .is_some_and(|bytes| bytes.split(':').count() == 32 && bytes.split(':').all(byte))
 }
 
-/// The path that means the same file from every folder.
-fn whole(option: &str, file: &Path) -> Result<String, Error> {
-    let whole = std::path::absolute(file).map_err(|error| error.to_string());
-    let text = whole.and_then(|whole| match whole.is_file() {
-        true => whole.into_os_string().into_string().map_err(|_| "its name is no UTF-8".to_owned()),
+/// Returns the absolute path of an existing file.
+fn absolute_path(option: &str, file: &Path) -> Result<String, Error> {
+    let path = std::path::absolute(file).map_err(|error| error.to_string());
+    let text = path.and_then(|path| match path.is_file() {
+        true => path.into_os_string().into_string().map_err(|_| "its name is no UTF-8".to_owned()),
         false => Err("there is no such file".to_owned()),
     });
     text.map_err(|cause| {
@@ -150,13 +144,15 @@ fn whole(option: &str, file: &Path) -> Result<String, Error> {
     })
 }
 
-/// Reads the file, changes it and puts it back as a whole, for its owner alone: it may hold keys.
+/// Reads the file, changes it and replaces it as a whole.
+///
+/// Only its owner can read the new file, since it may hold keys.
 fn change(
     file: &Path,
     edit: impl FnOnce(&mut Document, &Settings) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let unwritable = |source| Error::WriteFile { file: file.to_owned(), source };
-    // The file that a link leads to, so that the link stays.
+    let unwritable = |source| Error::WriteSettings { file: file.to_owned(), source };
+    // The target of a link is replaced, so that the link stays.
     let path = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let text = match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -167,7 +163,7 @@ fn change(
     let mut document = Document::parse(&text).map_err(Error::Usage)?;
     edit(&mut document, &known)?;
     let text = document.to_string();
-    // What the client could not read again is not written.
+    // A text that the client could not read again must not be written.
     Settings::parse(&text, file)?;
     write(&path, &text).map_err(unwritable)
 }
@@ -176,12 +172,12 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_owned);
     fs::create_dir_all(&folder)?;
-    let mut beside = tempfile::Builder::new().prefix(".client.toml.").tempfile_in(&folder)?;
-    beside.write_all(text.as_bytes())?;
-    beside.as_file().sync_all()?;
-    beside.persist(path)?;
+    let mut draft = tempfile::Builder::new().prefix(".client.toml.").tempfile_in(&folder)?;
+    draft.write_all(text.as_bytes())?;
+    draft.as_file().sync_all()?;
+    draft.persist(path)?;
     if cfg!(unix) {
-        // Or a power cut could bring the old file back. Some file systems flush no folders.
+        // Without this, a power cut could bring the old file back. Some file systems cannot do it.
         let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
     }
     Ok(())
