@@ -242,6 +242,15 @@ pub enum WatchMode {
     Poll,
 }
 
+impl From<WatchMode> for plugin_engine::watch::WatchMode {
+    fn from(mode: WatchMode) -> Self {
+        match mode {
+            WatchMode::Notify => Self::Notify,
+            WatchMode::Poll => Self::Poll,
+        }
+    }
+}
+
 /// How sessions take turns where processors are short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scheduling {

@@ -22,7 +22,7 @@ use std::{
 };
 
 #[cfg(unix)]
-pub use self::place::{in_plugin, in_session};
+pub use self::place::in_session;
 use crate::config::LogFormat;
 
 /// The exit status when a plugin has called `exit`: `EX_SOFTWARE` of sysexits(3).
@@ -62,12 +62,6 @@ pub fn in_session<R>(
     _: &crate::runtime::client_handle::ClientHandle,
     run: impl FnOnce() -> R,
 ) -> R {
-    run()
-}
-
-/// Runs code of a plugin that no session has asked for.
-#[cfg(not(unix))]
-pub fn in_plugin<R>(_: &str, _: &'static str, run: impl FnOnce() -> R) -> R {
     run()
 }
 

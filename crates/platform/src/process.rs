@@ -149,7 +149,8 @@ mod tests {
     /// This program, as far as it is the other part of the test, which is told of an address.
     fn part(name: &str, address: &str) -> Command {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--ignored", "--exact", &format!("platform::process::tests::{name}")]);
+        let module = module_path!().split_once("::").unwrap().1;
+        command.args(["--ignored", "--exact", &format!("{module}::{name}")]);
         command.env(ADDRESS, address).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }

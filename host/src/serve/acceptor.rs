@@ -11,11 +11,11 @@ use std::{
 use auth::trust::Trust;
 use crossbeam_channel::{Receiver, select, unbounded};
 use platform::ReservedFd;
+use plugin_engine::registry::LiveRegistry;
 use telemetry::log_throttle::Throttle;
 
 use super::sd_notify;
 use crate::{
-    commands::registry::LiveRegistry,
     config::{Scheduling, Serve},
     crash,
     net::{

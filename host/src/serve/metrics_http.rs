@@ -18,12 +18,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use plugin_engine::registry::LiveRegistry;
+
 use self::{
     page::Page,
     request::{Asked, Refused},
 };
 use crate::{
-    commands::registry::LiveRegistry,
     net::listener::{self, ListenError},
     runtime::context::Shared,
 };

@@ -1,8 +1,7 @@
 //! What a client follows while it sends nothing.
 
+use plugin_engine::events::{EventKind, PluginEvent, Subscription, Topic};
 use protocol::Encoder;
-
-use crate::runtime::events::{EventKind, PluginEvent, Subscription, Topic};
 
 /// What a client follows, through one subscription for all topics.
 #[derive(Default)]
@@ -79,7 +78,7 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use super::*;
-    use crate::runtime::events::EventBus;
+    use plugin_engine::events::EventBus;
     use protocol::Protocol;
 
     #[test]

@@ -1,8 +1,7 @@
 //! The error for too few or too many arguments.
 
+use plugin_engine::registry::Command;
 use protocol::{Encoder, Protocol, RequestView};
-
-use crate::commands::registry::Command;
 
 /// A longer command is not repeated in a hint. Bytes.
 const SHOWN: usize = 120;

@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use plugin_engine::VERSION;
+use plugin_engine::{events::EventKind, registry::LiveRegistry};
 use prometheus_client::{
     collector::Collector,
     encoding::{
@@ -15,13 +17,7 @@ use prometheus_client::{
 };
 use telemetry::metrics::{Histogram, Reading};
 
-use crate::{
-    commands::registry::LiveRegistry,
-    runtime::{
-        context::{Shared, VERSION},
-        events::EventKind,
-    },
-};
+use crate::runtime::context::Shared;
 
 /// What makes the page.
 pub(super) struct Page {
