@@ -3,10 +3,9 @@
 //! The first byte chooses the reads. The rest is also sent as a command and read again.
 #![no_main]
 
+#[path = "../../client/src/conversation"]
 mod conversation {
-    #[path = "../../../client/src/conversation/codec.rs"]
     pub mod codec;
-    #[path = "../../../client/src/conversation/frame.rs"]
     pub mod frame;
 }
 #[path = "../../client/src/reply.rs"]
