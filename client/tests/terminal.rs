@@ -119,6 +119,37 @@ fn a_host_that_may_be_restarting_is_waited_for() {
     terminal.ends_with(0);
 }
 
+#[test]
+fn killed_session_ends_the_client_with_its_error() {
+    let port = server(|talk| {
+        talk.greet();
+        talk.send(b"-ERR this session was ended by an admin\r\n");
+    });
+    let mut terminal = Terminal::start(&port, &["s"]);
+    terminal.expect("error: this session was ended by an admin");
+    terminal.expect("closed the connection: this session was ended by an admin; start the client");
+    terminal.ends_with(2);
+}
+
+#[test]
+fn closing_error_is_the_reason_of_a_reconnect() {
+    let port = crowd(|index, talk| {
+        talk.greet();
+        if index == 0 {
+            talk.send(b"-ERR nothing was sent for 1 s, the connection is closed\r\n");
+        } else {
+            while talk.command().is_some_and(|words| words != ["close"]) {}
+        }
+    });
+    let mut terminal = Terminal::start(&port, &["s"]);
+    terminal.expect("closed the connection: nothing was sent for 1 s, the connection is closed;");
+    terminal.expect(" connecting again");
+    terminal.expect("again, as a new session");
+    terminal.expect("> ");
+    terminal.type_text("\x04");
+    terminal.ends_with(0);
+}
+
 /// Answers all that the client asks, until it leaves or this command comes.
 fn serve_until(talk: &mut Talk, last: &str) {
     while let Some(words) = talk.command().filter(|words| words[0] != last) {

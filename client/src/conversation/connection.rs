@@ -80,7 +80,7 @@ pub struct Connection {
     greeting: Reply,
     /// The last notice, which explains the end of the connection.
     notice: Option<String>,
-    /// The last error without a request, which explains the end of the connection.
+    /// An error without a request; as the last message, it explains the end of the connection.
     farewell: Option<String>,
     pending: VecDeque<PendingReply>,
     /// The error that kept the last command from being sent.
@@ -225,6 +225,7 @@ impl Connection {
 
     /// Matches a message with its request; `None` for a reply that came too late.
     pub fn accept(&mut self, incoming: Incoming) -> Result<Option<Received>, Error> {
+        let farewell = self.farewell.take();
         let reply = match incoming {
             Incoming::Message(Message::Reply(reply)) => reply,
             Incoming::Message(Message::Push(values)) => {
@@ -235,13 +236,19 @@ impl Connection {
                 }
                 return Ok(Some(Received::Push(values)));
             }
-            Incoming::Closed(cause) => return Err(self.ended(cause)),
+            Incoming::Closed(cause) => return Err(self.ended(cause, farewell)),
         };
         Ok(match self.pending.pop_front() {
             Some(PendingReply::Command(_)) => Some(Received::Reply(reply)),
             Some(PendingReply::TimedOut) => None,
             Some(PendingReply::Internal(request)) => Some(Received::InternalReply(request, reply)),
-            None => Some(Received::Unrequested(reply)),
+            None => {
+                if let Reply::Error(message) = &reply {
+                    let message = message.strip_prefix(b"ERR ").unwrap_or(message);
+                    self.farewell = Some(String::from_utf8_lossy(message).into_owned());
+                }
+                Some(Received::Unrequested(reply))
+            }
         })
     }
 
@@ -252,14 +259,14 @@ impl Connection {
         self.pending.clear();
     }
 
-    fn ended(&mut self, cause: CloseCause) -> Error {
+    fn ended(&mut self, cause: CloseCause, farewell: Option<String>) -> Error {
         self.incoming = never();
         let name = self.name().to_owned();
         let unanswered = self.pending.drain(..).find_map(|pending| match pending {
             PendingReply::Command(command) => Some(command),
             PendingReply::TimedOut | PendingReply::Internal(_) => None,
         });
-        match (cause, self.notice.clone(), self.farewell.clone()) {
+        match (cause, self.notice.clone(), farewell) {
             (CloseCause::Protocol(error), ..) => Error::Protocol { name, source: error.into() },
             (_, Some(notice), _) => Error::ClosedWithNotice { name, notice, unanswered },
             (_, None, Some(message)) => Error::ClosedWithError { name, message, unanswered },
