@@ -13,12 +13,12 @@ use std::{
     time::Duration,
 };
 
-use fake::{crowd, receive};
+use fake::{multi_server, receive};
 use pty::Terminal;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A channel to one of the server's threads.
-fn orders() -> (Sender<()>, impl Fn() + Send + Sync) {
+fn signal_channel() -> (Sender<()>, impl Fn() + Send + Sync) {
     let (sender, receiver) = channel::<()>();
     let receiver = Mutex::new(receiver);
     (sender, move || {
@@ -37,11 +37,11 @@ fn interrupt(terminal: &Terminal) {
 }
 
 #[test]
-fn a_lost_session_is_not_cancelled_when_its_number_may_be_anothers() {
+fn lost_session_is_not_cancelled() {
     let (report, received) = channel();
-    let (lose, to_lose) = orders();
-    let (answer, to_answer) = orders();
-    let port = crowd(move |index, talk| match index {
+    let (lose, to_lose) = signal_channel();
+    let (answer, to_answer) = signal_channel();
+    let port = multi_server(move |index, talk| match index {
         0 => {
             talk.greet_as(1);
             report.send((0, talk.command())).unwrap();
@@ -72,11 +72,11 @@ fn a_lost_session_is_not_cancelled_when_its_number_may_be_anothers() {
 }
 
 #[test]
-fn a_command_is_not_cancelled_for_the_one_before() {
+fn cancel_request_misses_the_next_command() {
     let (report, received) = channel();
-    let (finish, to_finish) = orders();
-    let (answer, to_answer) = orders();
-    let port = crowd(move |index, talk| match index {
+    let (finish, to_finish) = signal_channel();
+    let (answer, to_answer) = signal_channel();
+    let port = multi_server(move |index, talk| match index {
         0 => {
             talk.greet_as(1);
             talk.command();

@@ -64,11 +64,11 @@ pub fn receive_within<T>(
 }
 
 /// One accepted connection.
-pub struct Talk {
+pub struct Peer {
     reader: BufReader<TcpStream>,
 }
 
-impl Talk {
+impl Peer {
     /// The next command, or `None` when the client is gone.
     pub fn command(&mut self) -> Option<Vec<String>> {
         let count = self.number()?;
@@ -112,7 +112,7 @@ impl Talk {
     }
 }
 
-impl Drop for Talk {
+impl Drop for Peer {
     fn drop(&mut self) {
         // A close with unread input would send a reset, which can overtake what was sent.
         let _ = self.reader.get_ref().shutdown(Shutdown::Write);
@@ -133,7 +133,7 @@ pub struct Server {
 
 impl Server {
     /// Serves so many connections with `serve`, which is told how many came before.
-    fn start(count: usize, serve: impl Fn(usize, &mut Talk) + Send + Sync + 'static) -> Self {
+    fn start(count: usize, serve: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Self {
         // Listens for as long as a thread serves: a client that comes too late waits.
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
         let port = listener.local_addr().unwrap().port();
@@ -151,7 +151,7 @@ impl Server {
                 let held = (running.clone(), Arc::clone(&listener));
                 threads.push(thread::spawn(move || {
                     let _held = held;
-                    serve(index, &mut Talk { reader: BufReader::new(stream) });
+                    serve(index, &mut Peer { reader: BufReader::new(stream) });
                 }));
             }
             threads
@@ -205,7 +205,7 @@ impl Port for &Server {
 }
 
 /// Serves one connection with `serve`, which closes it by returning.
-pub fn server(serve: impl FnOnce(&mut Talk) + Send + 'static) -> Server {
+pub fn server(serve: impl FnOnce(&mut Peer) + Send + 'static) -> Server {
     let serve = Mutex::new(Some(serve));
     Server::start(1, move |_, talk| {
         let serve = serve.lock().unwrap().take().unwrap();
@@ -214,7 +214,7 @@ pub fn server(serve: impl FnOnce(&mut Talk) + Send + 'static) -> Server {
 }
 
 /// Serves each connection with `serve`, which is told how many came before.
-pub fn crowd(serve: impl Fn(usize, &mut Talk) + Send + Sync + 'static) -> Server {
+pub fn multi_server(serve: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Server {
     Server::start(usize::MAX, serve)
 }
 

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use crate::fake::{Port, Talk, client, receive};
+use crate::fake::{Peer, Port, client, receive};
 
 /// What a run of the client gave.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub fn run(mut command: Command, input: &'static [u8]) -> Run {
 }
 
 /// Answers every command with its arguments, `fail` with an error, until the client goes.
-pub fn echo(talk: &mut Talk) {
+pub fn echo(talk: &mut Peer) {
     talk.greet();
     while let Some(command) = talk.command() {
         match command[0].as_str() {
@@ -49,14 +49,14 @@ pub fn echo(talk: &mut Talk) {
 }
 
 /// Runs `client s` with these words behind it.
-pub fn one(port: impl Port, arguments: &[&str]) -> Run {
+pub fn run_one(port: impl Port, arguments: &[&str]) -> Run {
     let mut command = client(port);
     command.arg("s").args(arguments);
     run(command, b"")
 }
 
 /// Runs the client with these commands on its stdin.
-pub fn lines(port: impl Port, input: &'static [u8]) -> Run {
+pub fn run_lines(port: impl Port, input: &'static [u8]) -> Run {
     let mut command = client(port);
     command.arg("s");
     run(command, input)
@@ -64,13 +64,13 @@ pub fn lines(port: impl Port, input: &'static [u8]) -> Run {
 
 /// It ended so, and said exactly this.
 #[track_caller]
-pub fn is(run: &Run, code: i32, out: &str, err: &str) {
+pub fn assert_run(run: &Run, code: i32, out: &str, err: &str) {
     assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (Some(code), out, err));
 }
 
 /// It ended so, and complained of these.
 #[track_caller]
-pub fn fails(run: &Run, code: i32, parts: &[&str]) {
+pub fn assert_fails(run: &Run, code: i32, parts: &[&str]) {
     assert_eq!(run.code, Some(code), "{run:?}");
     for part in parts {
         assert!(run.err.contains(part), "{part}: {run:?}");
