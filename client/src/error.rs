@@ -106,7 +106,7 @@ pub enum Error {
         "{name} closed the connection: {message}{}{ADVICE}",
         uncertain(unanswered.as_deref())
     )]
-    ClosedWithError { name: String, message: String, unanswered: Option<String> },
+    Evicted { name: String, message: String, unanswered: Option<String> },
     /// The reply did not arrive within `--timeout`.
     #[error(
         "no reply to '{command}' from {name} within {} s; allow more with --timeout",
@@ -165,7 +165,7 @@ impl Error {
         match self {
             Self::Lost { .. } => true,
             Self::ClosedWithNotice { notice, .. } => notice.starts_with(RESTARTING),
-            Self::ClosedWithError { message, .. } => {
+            Self::Evicted { message, .. } => {
                 !message.starts_with("NOAUTH") && !message.ends_with(KILLED)
             }
             _ => false,

@@ -1,4 +1,4 @@
-//! Ctrl-C while a command runs, and what it must not reach.
+//! Ctrl-C while a command runs.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -17,7 +17,7 @@ use fake::{multi_server, receive};
 use pty::Terminal;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A channel to one of the server's threads.
+/// Returns a sender, and a function that waits for its message.
 fn signal_channel() -> (Sender<()>, impl Fn() + Send + Sync) {
     let (sender, receiver) = channel::<()>();
     let receiver = Mutex::new(receiver);
@@ -26,8 +26,8 @@ fn signal_channel() -> (Sender<()>, impl Fn() + Send + Sync) {
     })
 }
 
-/// What the server has received next: the number of the connection, and the command.
-fn next(received: &Receiver<(usize, Option<Vec<String>>)>) -> (usize, String) {
+/// Returns the next command of the server, and the index of its connection.
+fn next_command(received: &Receiver<(usize, Option<Vec<String>>)>) -> (usize, String) {
     let (connection, command) = receive(received).unwrap();
     (connection, command.map_or("the end".to_owned(), |words| words.join(" ")))
 }
@@ -62,13 +62,13 @@ fn lost_session_is_not_cancelled() {
     let mut terminal = Terminal::start(&port, &["s", "--connect-timeout", "30"]);
     terminal.expect("> ");
     terminal.type_text("slow\r");
-    assert_eq!(next(&received), (0, "slow".to_owned()));
+    assert_eq!(next_command(&received), (0, "slow".to_owned()));
     interrupt(&terminal);
-    assert_eq!(next(&received), (1, "HELLO 3".to_owned()));
+    assert_eq!(next_command(&received), (1, "HELLO 3".to_owned()));
     lose.send(()).unwrap();
     terminal.expect("again, as a new session");
     answer.send(()).unwrap();
-    assert_eq!(next(&received), (1, "the end".to_owned()));
+    assert_eq!(next_command(&received), (1, "the end".to_owned()));
 }
 
 #[test]
@@ -106,15 +106,15 @@ fn cancel_request_misses_the_next_command() {
     terminal.expect("OK\r\n");
     terminal.expect("> ");
     terminal.type_text("slow\r");
-    assert_eq!(next(&received), (0, "slow".to_owned()));
+    assert_eq!(next_command(&received), (0, "slow".to_owned()));
     interrupt(&terminal);
-    assert_eq!(next(&received), (1, "HELLO 3".to_owned()));
+    assert_eq!(next_command(&received), (1, "HELLO 3".to_owned()));
     finish.send(()).unwrap();
     terminal.expect("finished\r\n");
     terminal.expect("> ");
     terminal.type_text("next\r");
-    assert_eq!(next(&received), (0, "next".to_owned()));
+    assert_eq!(next_command(&received), (0, "next".to_owned()));
     answer.send(()).unwrap();
-    assert_eq!(next(&received), (1, "the end".to_owned()));
+    assert_eq!(next_command(&received), (1, "the end".to_owned()));
     terminal.expect("not cancelled\r\n");
 }

@@ -7,7 +7,7 @@ mod run;
 use fake::{client, server};
 use run::{assert_run, echo, run_one};
 
-/// What the server sends, and what becomes of it on standard output: raw, JSON and CSV.
+/// The bytes of a reply, and its output as raw bytes, JSON and CSV.
 type Kind = (&'static [u8], &'static [u8], &'static str, &'static [u8]);
 
 const KINDS: [Kind; 21] = [

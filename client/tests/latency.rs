@@ -1,4 +1,4 @@
-//! How long PING takes, told in every form.
+//! The measurement of PING in every output format.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg_attr(
     not(target_os = "linux"),
@@ -21,7 +21,7 @@ fn pong(talk: &mut Peer) {
     }
 }
 
-/// The number behind this word.
+/// Returns the number behind this word.
 #[track_caller]
 fn figure(line: &str, name: &str) -> f64 {
     let mut words = line.split_whitespace().skip_while(|word| *word != name);
@@ -94,7 +94,7 @@ mod interrupted {
 
     use super::*;
 
-    /// Answers, and tells of each ping.
+    /// Returns a server that answers each ping, and a channel with a message for each.
     fn counting() -> (Server, Receiver<()>) {
         let (sender, pings) = mpsc::channel();
         let port = server(move |talk| {

@@ -1,4 +1,4 @@
-//! Named places: made, listed, used and removed.
+//! Named places: add, list, use, remove.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod fake;
@@ -25,7 +25,7 @@ impl Home {
         self.folder.path().join("dropin/client.toml")
     }
 
-    /// Runs the client with these words alone.
+    /// Runs the client with these arguments.
     fn client(&self, words: &[&str]) -> Run {
         let mut command = client(1);
         command

@@ -1,4 +1,4 @@
-//! What scripts need: files, repetition, arguments from a pipe, silence, and a true exit status.
+//! Scripts: files, repetition, arguments from a pipe, quiet runs and exit statuses.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod fake;
@@ -205,16 +205,16 @@ fn ctrl_c_ends_a_script_with_130() {
     let port = server(move |talk| {
         talk.greet();
         sender.send(talk.command()).unwrap();
-        // No reply: the client waits until somebody interrupts it.
+        // Without a reply, the client waits until it is interrupted.
         assert_eq!(talk.command(), None);
     });
     let mut child = client(&port).args(["s", "linger"]).spawn().unwrap();
     assert_eq!(fake::receive(&asked).unwrap().unwrap(), ["linger"]);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let status = child.wait().unwrap();
-    // As a shell tells it, also of a program that the signal itself has ended.
-    let told = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    assert_eq!(told, Some(130), "{status}");
+    // A shell reports a program that a signal has ended in the same way.
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    assert_eq!(code, Some(130), "{status}");
 }
 
 #[cfg(unix)]
@@ -223,7 +223,7 @@ mod pipes {
 
     use super::*;
 
-    /// Runs a line of bash in which `client` is the client; its last line is the exit statuses.
+    /// Runs a line of bash; the last line of its output has the exit statuses.
     fn bash(port: impl Port, line: &str) -> Output {
         let client = client(port);
         let mut command = Command::new("bash");
@@ -246,7 +246,7 @@ mod pipes {
         assert_eq!(String::from_utf8_lossy(&output.stderr), err, "{line}: {output:?}");
     }
 
-    /// A list that no pipe holds.
+    /// Returns a server whose reply is larger than the buffer of a pipe.
     fn many() -> Server {
         server(|talk| {
             talk.greet();

@@ -16,7 +16,7 @@ use std::{
 use fake::{NOTICE, Peer, RESTARTING, Server, multi_server, receive, server};
 use pty::Terminal;
 
-/// A server that does what the test says when the test says it.
+/// Returns a server that sends the bytes of a channel.
 fn scripted_server() -> (Server, Sender<&'static [u8]>) {
     let (sender, orders) = mpsc::channel::<&'static [u8]>();
     let port = server(move |talk| {
@@ -150,7 +150,7 @@ fn closing_error_is_the_reason_of_a_reconnect() {
     terminal.ends_with(0);
 }
 
-/// Answers all that the client asks, until it leaves or this command comes.
+/// Answers all commands until the client leaves or this command arrives.
 fn serve_until(talk: &mut Peer, last: &str) {
     while let Some(words) = talk.command().filter(|words| words[0] != last) {
         talk.send(if words[0] == "COMMAND" { b"*0\r\n" } else { b"+OK\r\n" });

@@ -152,7 +152,7 @@ struct Connect {
 impl Connect {
     fn run(mut self, environment: &Environment, file: Option<&SettingsFile>) -> Result<u8, Error> {
         let options = self.connect_options(environment, file)?;
-        // Input is read before the connection is open, since the host does not wait for a slow pipe.
+        // Input is read before connecting, since the host does not wait for a slow pipe.
         if self.script.last_argument {
             self.command.push(source::read_stdin()?);
         }

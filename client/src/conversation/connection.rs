@@ -269,7 +269,7 @@ impl Connection {
         match (cause, self.notice.clone(), farewell) {
             (CloseCause::Protocol(error), ..) => Error::Protocol { name, source: error.into() },
             (_, Some(notice), _) => Error::ClosedWithNotice { name, notice, unanswered },
-            (_, None, Some(message)) => Error::ClosedWithError { name, message, unanswered },
+            (_, None, Some(message)) => Error::Evicted { name, message, unanswered },
             (CloseCause::Eof, ..) => Error::Lost { name, source: LossCause::Eof, unanswered },
             (CloseCause::Io(error), ..) => Error::Lost { name, source: error.into(), unanswered },
         }

@@ -1,8 +1,8 @@
 //! Finds the end of a RESP3 frame while it still arrives.
 //!
-//! The decoder needs a complete frame and starts over on every call. The scanner reads each header
-//! once, so that a reply of hundreds of MiB takes linear time. It also bounds the nesting before the
-//! recursive decoder starts.
+//! The decoder needs a complete frame and starts over on every call. The scanner reads each
+//! header once, so that a reply of hundreds of MiB takes linear time. It also bounds the nesting
+//! before the recursive decoder starts.
 
 use std::fmt;
 

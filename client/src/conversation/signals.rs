@@ -54,7 +54,7 @@ impl Signals {
         let _ = events.send(event);
     }
 
-    /// Starts the thread. A signal that was ignored at the start stays ignored, as `nohup` needs it.
+    /// Starts the thread. A signal that was ignored at the start stays ignored, for `nohup`.
     #[cfg(unix)]
     fn start(&self, events: Sender<LocalEvent>) -> io::Result<()> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -103,7 +103,7 @@ impl Signals {
 
 /// Returns the ignored signals of this process, as bits.
 ///
-/// Linux has them in a file. Other systems need unsafe code for them: there, none counts as ignored.
+/// Linux has them in a file. Other systems need unsafe code: there, none counts as ignored.
 #[cfg(unix)]
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

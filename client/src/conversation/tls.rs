@@ -116,8 +116,8 @@ fn check_known_hosts(
         }),
         None => {
             eprintln!(
-                "{own}: first contact with {name}; its fingerprint is {fingerprint}\n{own}: compare \
-                 it with what `{} fingerprint` says there; from now on no other is accepted",
+                "{own}: first contact with {name}; its fingerprint is {fingerprint}\n{own}: \
+                 compare it with what `{} fingerprint` says there; from now on no other is accepted",
                 program::host(),
                 own = program::own()
             );

@@ -70,8 +70,8 @@ impl Transport {
         let is_local = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
         if security.key.is_some() && security.tls.is_none() && !is_local {
             return Err(Error::Usage(
-                "a key is sent over TLS only, since others can read this connection: give --tls, or \
-                 no key"
+                "a key is sent over TLS only, since others can read this connection: give --tls, \
+                 or no key"
                     .to_owned(),
             ));
         }

@@ -6,9 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use toml_edit::{Table, value};
-
 use protocol::nearest::nearest;
+use toml_edit::{Table, value};
 
 use crate::{
     error::Error,

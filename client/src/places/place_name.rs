@@ -25,8 +25,8 @@ pub fn check_name(name: &str) -> Result<(), String> {
     let starts_well = name.starts_with(|first: char| first.is_ascii_alphanumeric());
     if !starts_well || name.len() > MAX_NAME || !name.bytes().all(is_allowed) {
         return Err(format!(
-            "'{}' cannot name a place: take up to {MAX_NAME} letters, digits, '-', '_' and '.', and \
-             begin with a letter or a digit",
+            "'{}' cannot name a place: take up to {MAX_NAME} letters, digits, '-', '_' and '.', \
+             and begin with a letter or a digit",
             name.escape_debug()
         ));
     }

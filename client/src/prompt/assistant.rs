@@ -31,8 +31,8 @@ const EMPTY_HINT: &str = " ";
 pub struct Assistant {
     host_state: Arc<HostState>,
     is_coloured: bool,
-    /// The line of the last hint. When the commands change, the editor draws the old hint again, and
-    /// the assistant replaces it by a new one for this line.
+    /// The line of the last hint. When the commands change, the editor draws the old hint again,
+    /// and the assistant replaces it by a new one for this line.
     line: RefCell<String>,
     prompt_width: Cell<usize>,
     /// The line is a command and not the answer to a question.

@@ -1,4 +1,4 @@
-//! A server of a few lines, and the client run against it.
+//! A small server, and the client that runs against it.
 #![allow(dead_code, reason = "no test uses all of it")]
 
 pub mod refusing;
@@ -27,19 +27,19 @@ pub const NOTICE: &[u8] = b">2\r\n$6\r\nnotice\r\n$27\r\nthe server is shutting 
 pub const RESTARTING: &[u8] =
     b">2\r\n$6\r\nnotice\r\n$45\r\nthe server is stopping, perhaps for a restart\r\n";
 
-/// Only a failing test waits this long, beside the time that the machine itself stood still.
+/// The time limit of a wait; time in which the machine stood still does not count.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The time that a wait has left.
+/// The deadline of a wait.
 pub struct Deadline(stall::Stopwatch);
 
 impl Deadline {
-    /// The wait begins.
+    /// Starts the wait.
     pub fn start() -> Self {
         Self(stall::Stopwatch::start())
     }
 
-    /// What is left of it.
+    /// Returns the remaining time.
     pub fn left(&self) -> Duration {
         self.0.left(TIMEOUT)
     }
@@ -50,7 +50,7 @@ pub fn receive<T>(receiver: &Receiver<T>) -> Result<T, RecvTimeoutError> {
     receive_within(&Deadline::start(), receiver)
 }
 
-/// Waits for the next message for as long as there is time.
+/// Waits for the next message until the deadline.
 pub fn receive_within<T>(
     deadline: &Deadline,
     receiver: &Receiver<T>,
@@ -69,7 +69,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The next command, or `None` when the client is gone.
+    /// Returns the next command, or `None` when the client is gone.
     pub fn command(&mut self) -> Option<Vec<String>> {
         let count = self.number()?;
         (0..count)
@@ -88,24 +88,24 @@ impl Peer {
         line.get(1..)?.trim().parse().ok()
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes.
     pub fn send(&mut self, bytes: &[u8]) {
         // A client that is gone already is what some tests are about.
         let _ = self.reader.get_mut().write_all(bytes);
     }
 
-    /// Sends what `echo` would reply.
+    /// Sends a text as a reply.
     pub fn send_text(&mut self, text: &str) {
         self.send(format!("${}\r\n{text}\r\n", text.len()).as_bytes());
     }
 
-    /// Answers the client's greeting as a host that can cancel: the session has this number.
+    /// Answers the greeting as a host that can cancel; the session has this number.
     pub fn greet_as(&mut self, id: u8) {
         assert_eq!(self.command().unwrap(), ["HELLO", "3"]);
         self.send(format!("%2\r\n+server\r\n+fake\r\n+id\r\n:{id}\r\n").as_bytes());
     }
 
-    /// Answers the client's greeting.
+    /// Answers the greeting.
     pub fn greet(&mut self) {
         assert_eq!(self.command().unwrap(), ["HELLO", "3"]);
         self.send(b"%1\r\n+server\r\n+fake\r\n");
@@ -120,19 +120,18 @@ impl Drop for Peer {
     }
 }
 
-/// A server with threads of its own. When it drops, they have ended, and what failed in them fails
-/// the test.
+/// A server with its own threads. Dropping it joins them, and their failures fail the test.
 pub struct Server {
     port: u16,
     ends: Arc<AtomicBool>,
-    /// The thread that accepts; it gives the threads that serve. `None` once it is joined.
+    /// The accepting thread, which returns the serving threads; `None` once it is joined.
     acceptor: Option<JoinHandle<Vec<JoinHandle<()>>>>,
-    /// Disconnected as soon as no thread is left.
+    /// Disconnected when no thread is left.
     ended: Receiver<()>,
 }
 
 impl Server {
-    /// Serves so many connections with `serve`, which is told how many came before.
+    /// Serves this number of connections; `serve` gets the index of the connection.
     fn start(count: usize, serve: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Self {
         // Listens for as long as a thread serves: a client that comes too late waits.
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
@@ -172,7 +171,7 @@ impl Drop for Server {
         // Wakes the acceptor; it may have ended.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         if thread::panicking() {
-            // The test has failed already, and its server may wait for a client that is still there.
+            // The test has failed already, and the client may still be connected.
             return;
         }
         let ended = receive(&self.ended);
@@ -186,9 +185,9 @@ impl Drop for Server {
     }
 }
 
-/// A port, or a server that has one.
+/// A port number, or a server that has one.
 pub trait Port {
-    /// Its number.
+    /// Returns the number.
     fn port(&self) -> u16;
 }
 
@@ -204,7 +203,7 @@ impl Port for &Server {
     }
 }
 
-/// Serves one connection with `serve`, which closes it by returning.
+/// Starts a server for one connection, which it closes when `serve` returns.
 pub fn server(serve: impl FnOnce(&mut Peer) + Send + 'static) -> Server {
     let serve = Mutex::new(Some(serve));
     Server::start(1, move |_, talk| {
@@ -213,12 +212,12 @@ pub fn server(serve: impl FnOnce(&mut Peer) + Send + 'static) -> Server {
     })
 }
 
-/// Serves each connection with `serve`, which is told how many came before.
+/// Starts a server for any number of connections; `serve` gets the index of the connection.
 pub fn multi_server(serve: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Server {
     Server::start(usize::MAX, serve)
 }
 
-/// The client with an environment of its own, for a server on this port.
+/// Returns a command that runs the client against this port, in an environment of its own.
 pub fn client(port: impl Port) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DROPIN_")) {

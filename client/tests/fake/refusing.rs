@@ -1,4 +1,4 @@
-//! A port at which nobody listens, held so that nobody comes to.
+//! A port at which connections are refused.
 
 use std::{
     fmt,
@@ -9,14 +9,14 @@ use socket2::{Domain, Socket, Type};
 
 use super::Port;
 
-/// A port of the loopback addresses whose connections are refused for as long as this lives.
+/// A reserved port of the loopback addresses without a listener.
 pub struct Refusing {
     port: u16,
-    /// Bound, and never listening.
+    /// Bound, but never listening.
     _sockets: [Socket; 2],
 }
 
-/// Holds a port at which connections are refused.
+/// Reserves a port at which connections are refused.
 pub fn refusing() -> Refusing {
     let bound = |domain, address: SocketAddr| {
         let socket = Socket::new(domain, Type::STREAM, None).unwrap();

@@ -1,4 +1,4 @@
-//! A terminal, and the client at it.
+//! A pseudo-terminal with the client.
 #![allow(dead_code, reason = "no test uses all of it")]
 
 use std::{
@@ -17,18 +17,18 @@ use rustix::{
 
 use crate::fake::{Deadline, Port, client, receive_within};
 
-/// A client whose person is the test.
+/// A client at a terminal; the test types.
 pub struct Terminal {
     pub child: Child,
     master: File,
     slave: File,
     output: Receiver<Vec<u8>>,
-    /// All that was shown and not yet expected.
+    /// The output that the test has not expected yet.
     pub shown: String,
 }
 
 impl Terminal {
-    /// Starts the client with these words.
+    /// Starts the client with these arguments.
     pub fn start(port: impl Port, arguments: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
@@ -53,7 +53,7 @@ impl Terminal {
         Self { child, master, slave, output, shown: String::new() }
     }
 
-    /// Waits until this is shown, behind all that was expected before, and returns all between them.
+    /// Waits for this text behind the last expected one and returns the output between them.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
         let deadline = Deadline::start();
@@ -70,12 +70,12 @@ impl Terminal {
         }
     }
 
-    /// Types this.
+    /// Types a text.
     pub fn type_text(&mut self, text: &str) {
         self.master.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Waits for the end of the client and checks that it leaves the terminal as it was.
+    /// Waits for the end of the client and checks exit code and terminal modes.
     #[track_caller]
     pub fn ends_with(mut self, code: i32) {
         let deadline = Deadline::start();
@@ -95,7 +95,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Where it has ended, neither does anything.
+        // Both fail for a client that has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! A run of the client without a terminal, and what became of it.
+//! Runs of the client without a terminal.
 #![allow(dead_code, reason = "no test uses all of it")]
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 
 use crate::fake::{Peer, Port, client, receive};
 
-/// What a run of the client gave.
+/// The result of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Run {
     pub code: Option<i32>,
@@ -18,7 +18,7 @@ pub struct Run {
     pub err: String,
 }
 
-/// Runs the client to its end with this on its stdin.
+/// Runs the client to its end with this input.
 pub fn run(mut command: Command, input: &'static [u8]) -> Run {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -37,7 +37,7 @@ pub fn run(mut command: Command, input: &'static [u8]) -> Run {
     }
 }
 
-/// Answers every command with its arguments, `fail` with an error, until the client goes.
+/// Answers every command with its arguments, and `fail` with an error.
 pub fn echo(talk: &mut Peer) {
     talk.greet();
     while let Some(command) = talk.command() {
@@ -48,7 +48,7 @@ pub fn echo(talk: &mut Peer) {
     }
 }
 
-/// Runs `client s` with these words behind it.
+/// Runs `client s` with these arguments.
 pub fn run_one(port: impl Port, arguments: &[&str]) -> Run {
     let mut command = client(port);
     command.arg("s").args(arguments);
@@ -62,13 +62,13 @@ pub fn run_lines(port: impl Port, input: &'static [u8]) -> Run {
     run(command, input)
 }
 
-/// It ended so, and said exactly this.
+/// Checks exit code and exact output.
 #[track_caller]
 pub fn assert_run(run: &Run, code: i32, out: &str, err: &str) {
     assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (Some(code), out, err));
 }
 
-/// It ended so, and complained of these.
+/// Checks the exit code and parts of stderr.
 #[track_caller]
 pub fn assert_fails(run: &Run, code: i32, parts: &[&str]) {
     assert_eq!(run.code, Some(code), "{run:?}");

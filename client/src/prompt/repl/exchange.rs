@@ -5,7 +5,6 @@ use std::time::Instant;
 use super::{LineOutcome, PROMPT_DATA, Repl, push_kind};
 use crate::{
     conversation::{
-        cancel_request::CancelRequest,
         connection::Received,
         event::{Input, LocalEvent},
         internal_request::InternalRequest,
@@ -152,11 +151,6 @@ impl Repl {
             Ok(false) => self.screen.show_message(&"the host says that nothing was running"),
             Err(error) => self.screen.show_message(&format_args!("cannot cancel: {error}")),
         }
-    }
-
-    /// Notes that the host has answered; false for the request of an earlier command.
-    pub(super) fn end_cancel_request(&mut self, request: &CancelRequest) -> bool {
-        self.cancel_request.take_if(|current| current.is_same(request)).is_some()
     }
 
     /// Waits until the last cancel request can no longer hit the next command.
