@@ -35,8 +35,8 @@ pub enum Error {
     ReadFile { content: &'static str, option: &'static str, file: PathBuf, source: io::Error },
     /// The settings file cannot be written.
     #[error(
-        "cannot write the settings to {}: {source}; see to it that you may write there, or name \
-         another file with --config FILE",
+        "cannot write the settings to {}: {source}; make the folder writable, or name another \
+         file with --config FILE",
         file.display()
     )]
     WriteSettings { file: PathBuf, source: io::Error },

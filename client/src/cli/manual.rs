@@ -7,7 +7,7 @@ use clap_mangen::Man;
 use roff::{Inline, Roff, bold, italic, roman};
 
 use crate::{
-    cli::{command_line::definition, help::sections},
+    cli::{command_line::definition, help::SECTIONS},
     program,
 };
 
@@ -76,10 +76,10 @@ fn value_names(argument: &Arg) -> String {
 /// Returns the other sections with their line breaks, which examples and files need.
 fn help_sections() -> Roff {
     let mut roff = Roff::new();
-    for (heading, lines) in sections() {
-        roff.control("SH", [heading.to_uppercase().as_str()]);
+    for section in SECTIONS {
+        roff.control("SH", [section.heading.to_uppercase().as_str()]);
         roff.control("nf", []);
-        for line in lines.lines() {
+        for line in section.text().lines() {
             roff.text([roman(line)]);
         }
         roff.control("fi", []);
@@ -104,8 +104,8 @@ mod tests {
         for task in definition.get_subcommands() {
             assert!(page.contains(&format!("client {}", task.get_name())), "{page}");
         }
-        for (heading, _) in sections() {
-            assert!(page.contains(&heading.to_uppercase()), "{page}");
+        for section in SECTIONS {
+            assert!(page.contains(&section.heading.to_uppercase()), "{page}");
         }
     }
 }

@@ -53,9 +53,9 @@ pub fn handshake(
 }
 
 fn new_connection(host: &str, verification: &HostVerification) -> Result<ClientConnection, Error> {
-    let setup_error = |error: rustls::Error| Error::Usage(format!("TLS cannot be set up: {error}"));
+    let setup_error = |error: rustls::Error| Error::Usage(format!("cannot set up TLS: {error}"));
     let server = ServerName::try_from(host.to_owned())
-        .map_err(|_| Error::Usage(format!("'{host}' is no name that TLS knows")))?;
+        .map_err(|_| Error::Usage(format!("'{host}' is not a valid server name for TLS")))?;
     let provider = Arc::new(ring::default_provider());
     let trusted = match verification {
         HostVerification::Authority(file) => Some(read_trusted(file, &provider)?),
