@@ -116,7 +116,8 @@ fn ks_shows_reply_and_notice() {
 fn piped_commands_keep_their_order() {
     let run =
         run_lines(&server(echo), b"echo 1\r\n\n  echo 'a b' \"\\x41\"\nfail\necho \"open\nx 2");
-    let err = "error: it failed\nerror: line 5: unbalanced quotes: close the quote that is open\n";
+    let err = "error: it failed\nerror: line 5: unbalanced quotes: close each quote, at the end of its \
+               word\n";
     assert_run(&run, 1, "1\na b|A\n2\n", err);
 }
 

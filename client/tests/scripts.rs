@@ -142,8 +142,8 @@ fn unbalanced_line_has_a_json_document() {
     command.args(["s", "--json"]);
     let run = run(command, b"echo 1\necho 'a\nfail\n");
     let documents = "\"1\"\n\
-        {\"error\":{\"kind\":\"ERR\",\"message\":\"line 2: unbalanced quotes: close the quote that is \
-        open\"}}\n{\"error\":{\"kind\":\"ERR\",\"message\":\"it failed\"}}\n";
+        {\"error\":{\"kind\":\"ERR\",\"message\":\"line 2: unbalanced quotes: close each quote, at the \
+        end of its word\"}}\n{\"error\":{\"kind\":\"ERR\",\"message\":\"it failed\"}}\n";
     assert_run(&run, 1, documents, "");
 }
 
