@@ -1,8 +1,8 @@
 //! Lines as arguments: what is quoted comes back, and the client splits as the host does.
 #![no_main]
 
-use protocol::{Framing, Limits, Parsed, Parser, RequestError, quoting};
 use libfuzzer_sys::fuzz_target;
+use protocol::{Framing, Limits, Parsed, Parser, RequestError, quoting};
 
 const ROOMY: usize = 1 << 20;
 
