@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fake::{NOTICE, Port, Server, client, refusing::refusing, server};
+use fake::{NOTICE, client, refusing::refusing, server};
 use run::{assert_fails, assert_run, echo, run, run_lines, run_one};
 
 fn file(text: &[u8]) -> tempfile::NamedTempFile {
@@ -221,7 +221,10 @@ fn ctrl_c_ends_a_script_with_130() {
 mod pipes {
     use std::process::{Command, Output};
 
-    use super::*;
+    use super::{
+        fake::{Port, Server},
+        *,
+    };
 
     /// Runs a line of bash; the last line of its output has the exit statuses.
     fn bash(port: impl Port, line: &str) -> Output {
