@@ -11,7 +11,7 @@ use crate::reply::Reply;
 pub enum Escape {
     /// None, for a file or a program.
     Nothing,
-    /// Control characters except newline and tab.
+    /// Control characters except line ends and tab.
     Controls,
     /// All control characters, so that a line stays one line.
     AllControls,
@@ -82,7 +82,8 @@ pub fn write_escaped(out: &mut dyn Write, bytes: &[u8], escape: Escape) -> io::R
         let text = chunk.valid();
         let mut written = 0;
         for (index, character) in text.char_indices().filter(|(_, c)| c.is_control()) {
-            if escape == Escape::Controls && matches!(character, '\n' | '\t') {
+            let is_line_end = character == '\n' || text[index..].starts_with("\r\n");
+            if escape == Escape::Controls && (is_line_end || character == '\t') {
                 continue;
             }
             out.write_all(&text.as_bytes()[written..index])?;

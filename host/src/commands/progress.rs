@@ -7,7 +7,7 @@ use std::{
 
 use protocol::{Encoder, Protocol};
 
-use crate::{net::stream::Transport, runtime::shutdown::Shutdown};
+use crate::{net::stream::ClientStream, runtime::shutdown::Shutdown};
 
 /// More often than this nobody looks.
 const EVERY: Duration = Duration::from_millis(50);
@@ -20,14 +20,14 @@ const TEXT: usize = 256;
 pub struct Progress<'a> {
     /// Locked by a worker that has something to report, and by none other: a worker may do so from
     /// threads of its own.
-    line: Mutex<Line<'a>>,
+    line: Mutex<ProgressLine<'a>>,
     /// The session's protocol: only RESP3 has a message for progress.
     protocol: Protocol,
 }
 
-struct Line<'a> {
+struct ProgressLine<'a> {
     /// `None` once a message could not be sent.
-    transport: Option<&'a mut Transport>,
+    transport: Option<&'a mut ClientStream>,
     last_report: Option<LastReport>,
 }
 
@@ -40,8 +40,8 @@ struct LastReport {
 impl<'a> Progress<'a> {
     /// For a command that is about to run.
     #[inline]
-    pub fn new(transport: &'a mut Transport, protocol: Protocol) -> Self {
-        let line = Line { transport: Some(transport), last_report: None };
+    pub fn new(transport: &'a mut ClientStream, protocol: Protocol) -> Self {
+        let line = ProgressLine { transport: Some(transport), last_report: None };
         Self { line: Mutex::new(line), protocol }
     }
 
@@ -54,7 +54,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-impl Line<'_> {
+impl ProgressLine<'_> {
     fn report(&mut self, done: u64, total: u64, text: &str, shutdown: &Shutdown) {
         let Some(transport) = &mut self.transport else { return };
         let (when, complete) = (Instant::now(), total > 0 && done >= total);
@@ -74,7 +74,7 @@ impl Line<'_> {
         push.progress(done, total, &text[..text.floor_char_boundary(TEXT)]);
         if transport.write(&mut push, shutdown).is_err() {
             // Half a push may be on its way: nothing must follow it.
-            transport.give_up();
+            transport.abort();
             self.transport = None;
         }
     }

@@ -25,7 +25,7 @@ use std::{
 use libc::{c_int, c_void, sigaction, siginfo_t};
 use plugin_engine::registry::Command;
 
-use super::{EXIT_STATUS, Form, line::Line, place};
+use super::{EXIT_STATUS, Form, line::LineBuffer, place};
 
 /// The signals that a fault or an abort sends.
 const FATAL: [(c_int, &str); 7] = [
@@ -211,18 +211,21 @@ fn report_once(known: &Known, cause: Cause) {
 
 /// The texts of a report. Not on the stack: the alternate one has some 5 KiB for a handler.
 struct Texts {
-    time: Line,
-    message: Line,
-    line: Line,
+    time: LineBuffer,
+    message: LineBuffer,
+    line: LineBuffer,
 }
 
-struct Shared(UnsafeCell<Texts>);
+struct ReporterOnly(UnsafeCell<Texts>);
 
 // SAFETY: only the thread that has set `REPORTING`, which is never taken back, uses what is inside.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for ReporterOnly {}
 
-static TEXTS: Shared =
-    Shared(UnsafeCell::new(Texts { time: Line::new(), message: Line::new(), line: Line::new() }));
+static TEXTS: ReporterOnly = ReporterOnly(UnsafeCell::new(Texts {
+    time: LineBuffer::new(),
+    message: LineBuffer::new(),
+    line: LineBuffer::new(),
+}));
 
 /// Only for the thread that has set [`REPORTING`].
 fn report(known: &Known, cause: Cause) {
@@ -261,7 +264,7 @@ fn write(file: c_int, bytes: &[u8]) {
 }
 
 /// The cause, and the plugin that was running.
-fn describe(line: &mut Line, cause: Cause) {
+fn describe(line: &mut LineBuffer, cause: Cause) {
     line.push("fatal: ");
     match cause {
         Cause::Signal(signal) => push_signal(line, signal),
@@ -307,7 +310,7 @@ fn describe(line: &mut Line, cause: Cause) {
     line.push_number(session.id);
 }
 
-fn push_signal(line: &mut Line, signal: c_int) {
+fn push_signal(line: &mut LineBuffer, signal: c_int) {
     line.push("signal ");
     line.push_signed(signal);
     if let Some((_, name)) = FATAL.iter().find(|(fatal, _)| *fatal == signal) {
@@ -317,7 +320,7 @@ fn push_signal(line: &mut Line, signal: c_int) {
     }
 }
 
-fn push_name(line: &mut Line, before: &str, name: &str) {
+fn push_name(line: &mut LineBuffer, before: &str, name: &str) {
     line.push(before);
     line.push(name);
     line.push("'");

@@ -24,7 +24,7 @@ pub struct Gate {
     state: Mutex<State>,
     changed: Condvar,
     /// What was counted in the stripes and was no call.
-    turned_away: AtomicU64,
+    rejected: AtomicU64,
     keep_alives: AtomicU64,
 }
 
@@ -91,7 +91,7 @@ impl Default for Gate {
             closed: AtomicBool::new(false),
             state: Mutex::new(State::Open),
             changed: Condvar::new(),
-            turned_away: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
             keep_alives: AtomicU64::new(0),
         }
     }
@@ -109,7 +109,7 @@ impl Gate {
             if !self.closed.load(Ordering::SeqCst) {
                 return Some(CallGuard { gate: self, stripe });
             }
-            self.turned_away.fetch_add(1, Ordering::Relaxed);
+            self.rejected.fetch_add(1, Ordering::Relaxed);
             self.leave(stripe);
             let open = self.changed.wait_while(self.state(), |state| *state == State::Closed);
             if *open.unwrap_or_else(PoisonError::into_inner) == State::Retired {
@@ -122,7 +122,7 @@ impl Gate {
     pub fn enter_closed(&self) -> Option<CallGuard<'_>> {
         let stripe = &self.stripes[stripe_of_this_thread()];
         stripe.entered.fetch_add(1, Ordering::SeqCst);
-        self.turned_away.fetch_add(1, Ordering::Relaxed);
+        self.rejected.fetch_add(1, Ordering::Relaxed);
         let guard = CallGuard { gate: self, stripe };
         let retired = *self.state() == State::Retired;
         (!retired).then_some(guard)
@@ -203,7 +203,7 @@ impl Gate {
     #[must_use]
     pub fn calls(&self) -> u64 {
         let left: u64 = self.stripes.iter().map(|stripe| stripe.left.load(Ordering::Relaxed)).sum();
-        left.saturating_sub(self.turned_away.load(Ordering::Relaxed))
+        left.saturating_sub(self.rejected.load(Ordering::Relaxed))
     }
 
     /// Whether no call is under way.
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(gate.close_beside_calls(Instant::now(), &|| false), Some(false));
         thread::scope(|scope| {
             let waiting = scope.spawn(|| gate.enter().is_none());
-            while gate.turned_away.load(Ordering::SeqCst) == 0 {
+            while gate.rejected.load(Ordering::SeqCst) == 0 {
                 thread::yield_now();
             }
             gate.retire();
@@ -362,7 +362,7 @@ mod tests {
         assert!(gate.close(soon(), &|| false));
         thread::scope(|scope| {
             let waiting = scope.spawn(|| gate.enter().is_none());
-            while gate.turned_away.load(Ordering::SeqCst) == 0 {
+            while gate.rejected.load(Ordering::SeqCst) == 0 {
                 thread::yield_now();
             }
             gate.retire();
