@@ -1,12 +1,12 @@
-//! What the first bytes of a file, those of ELF and PE files above all, tell before the loader is
-//! asked.
+//! Judges a file by its first bytes, those of ELF and PE files above all, before the loader opens
+//! it.
 
-/// As many of the first bytes are looked at: PE files have their table of sections in there.
+/// The number of first bytes that are judged: the table of sections of PE files is among them.
 pub const LENGTH: usize = 4096;
 
-/// Whether a file of this length, which begins like this, ends before what its headers tell of. Nearly
-/// every half file shows here, among them those that a loader would take. Anything that is neither a
-/// 64-bit little-endian ELF file nor a PE file is not judged.
+/// Returns true if a file of this length with this start ends before the end that its headers
+/// state. Nearly every incomplete file is recognized, also those that a loader would accept. Only
+/// 64-bit little-endian ELF files and PE files are judged.
 #[must_use]
 pub fn is_cut_short(start: &[u8], length: u64) -> bool {
     if start.starts_with(b"\x7fELF") {
@@ -18,7 +18,7 @@ pub fn is_cut_short(start: &[u8], length: u64) -> bool {
     }
 }
 
-/// The table of sections comes last in what linkers write.
+/// Compares the length with the end of the table of sections, which linkers write last.
 ///
 /// Offsets: `Elf64_Ehdr` in the System V ABI.
 fn is_elf_cut_short(start: &[u8], length: u64) -> bool {
@@ -33,7 +33,8 @@ fn is_elf_cut_short(start: &[u8], length: u64) -> bool {
     sections_at.checked_add(size * count).is_none_or(|end| end > length)
 }
 
-/// Where the last section and the symbols of a PE file end, in bytes; `None` where its headers do.
+/// Returns the end of the last section and of the symbols of a PE file, in bytes; `None` if the
+/// headers are incomplete.
 ///
 /// Offsets: <https://learn.microsoft.com/windows/win32/debug/pe-format>.
 fn pe_end(start: &[u8]) -> Option<u64> {
@@ -64,8 +65,8 @@ fn long(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|four| u32::from_le_bytes(*four).into())
 }
 
-/// What a file that begins like this is, and what to do, where it is a library but not one for this
-/// system. The loader's own words for it are of little help.
+/// Describes a file with this start and the remedy, if it is a library for another system or
+/// processor, or an archive. The loader's own message for it is of little help.
 #[must_use]
 pub fn other_kind(start: &[u8]) -> Option<String> {
     use std::env::consts::{ARCH, OS};
@@ -93,8 +94,8 @@ pub fn other_kind(start: &[u8]) -> Option<String> {
         .then(|| format!("it is for another processor than this host's: build it for {ARCH}"))
 }
 
-/// Whether it is for another kind of processor than this program. The loader of Linux says of such a
-/// file that it is not there.
+/// Returns true if it is for another kind of processor than this program. The loader of Linux
+/// reports such a file as missing.
 fn is_for_another_machine(start: &[u8]) -> bool {
     let (elf, pe) = if cfg!(target_arch = "x86_64") {
         (62, 0x8664)

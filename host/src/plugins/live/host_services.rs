@@ -1,4 +1,4 @@
-//! What a plugin sees of the host, in the types of the binary contract.
+//! Offers the host's services to a plugin, in the types of the binary contract.
 
 use std::{
     fmt, fs,
@@ -17,13 +17,13 @@ use crate::{
     wire::Encoder,
 };
 
-/// How long a worker's wait goes on before the host's own state is looked at again.
+/// Interval at which a worker's wait checks for the host's shutdown.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// The longest line that a plugin may log, in bytes: what a client has sent may be in it.
+/// The longest line that a plugin may log, in bytes; it may contain data of a client.
 const LONGEST_LINE: usize = 16 << 10;
 
-/// The session behind one call.
+/// The session behind a call, as the plugin sees it.
 pub struct Asking<'a, 'b> {
     /// The call.
     pub call: &'a Call<'b>,
@@ -144,15 +144,15 @@ impl Sink for Encoder {
     }
 }
 
-/// What the host does for one loaded plugin.
+/// The host's services for one loaded plugin.
 pub struct PluginServices {
     /// The plugin's name, under which it logs.
     pub name: String,
-    /// Where its private directory is, or is to be.
+    /// The path of its private directory, which may not exist yet.
     pub data_dir: PathBuf,
-    /// When the host started.
+    /// The time of the host's start.
     pub started: Instant,
-    /// Bounds its lines, which a client may cause by its calls: a panic is a line.
+    /// Limits its lines, which a client may cause by its calls: each panic is a line.
     pub lines: LineBudget,
 }
 
