@@ -232,6 +232,6 @@ mod tests {
         assert_eq!(read(), Err("it is not UTF-8: byte 8 begins no character".into()));
         fs::remove_file(&file).unwrap();
         fs::create_dir(&file).unwrap();
-        assert!(read().unwrap_err().contains("no plain file"));
+        assert!(read().unwrap_err().contains("not a regular file"));
     }
 }
