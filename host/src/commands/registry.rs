@@ -1,4 +1,4 @@
-//! The registry: name to worker, immutable, swapped as a whole.
+//! Maps command names to workers; a registry is immutable and replaced as a whole.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -18,13 +18,13 @@ use crate::{
     wire::Encoder,
 };
 
-/// Answers one command, wherever the answer comes from.
+/// Answers one command.
 pub trait Worker: Send + Sync {
-    /// Writes one reply, or does nothing and says that it has [`Retired`](Answer::Retired).
+    /// Writes one reply, or writes nothing and returns [`Retired`](Answer::Retired).
     fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer;
 }
 
-/// What became of a call.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The reply is written.
@@ -33,47 +33,47 @@ pub enum Answer {
     Retired,
 }
 
-/// A command of the host's own: it replies, and says what the session does next.
+/// A command of the host itself: it replies, and returns the session's next step.
 pub type Builtin = fn(&Call<'_>, &mut Encoder) -> Flow;
 
-/// What a session does after a request.
+/// The next step of a session after a request.
 pub enum Flow {
-    /// It goes on.
+    /// Continues.
     Next,
-    /// It goes on, and from now on is told of this, or no more.
+    /// Continues, and subscribes to the topic, or unsubscribes.
     Subscribe(Topic, Option<Subscription>),
-    /// It goes on as somebody who may do other things.
+    /// Continues with another identity.
     Become(Box<Identity>),
-    /// It goes on as it was at first.
+    /// Continues in its initial state.
     Reset,
-    /// It ends as asked.
+    /// Ends as requested.
     Close,
-    /// It ends since the input can no longer be told apart.
+    /// Ends because the rest of the input cannot be parsed.
     Break,
 }
 
-/// One call: a command with its arguments, and who sent it.
+/// A call: a command with its arguments and its sender.
 pub struct Call<'a> {
-    /// What the spans lie in.
+    /// The bytes that the spans refer to.
     pub input: &'a [u8],
     /// The command's name and its arguments.
     pub spans: &'a [Span],
-    /// Who asks.
+    /// The session that sent it.
     pub session: &'a ClientHandle,
-    /// What it may do.
+    /// The identity that decides about its permissions.
     pub identity: &'a Identity,
     /// The registry that the command was found in.
     pub registry: &'a Registry,
     /// The host.
     pub shared: &'a Shared,
-    /// How the client hears how far the command is.
+    /// Reports the command's progress to the client.
     pub progress: Progress<'a>,
 }
 
-/// The registry that is in force: read without a lock, replaced as a whole.
+/// The registry in force: read without a lock, replaced as a whole.
 pub type LiveRegistry = ArcSwap<Registry>;
 
-/// One version of all that the host answers.
+/// An immutable set of all commands and plugins.
 #[derive(Default)]
 pub struct Registry {
     commands: HashMap<Box<[u8]>, Arc<Command>, foldhash::fast::FixedState>,
@@ -82,29 +82,29 @@ pub struct Registry {
 
 /// A command in the registry.
 pub struct Command {
-    /// In lower case.
+    /// Its name, in lower case.
     pub name: String,
-    /// Its arguments, for people.
+    /// Its arguments, as a usage line for people.
     pub usage: String,
-    /// Its arguments, understood.
+    /// Its arguments, parsed.
     pub arguments: Usage,
-    /// One sentence for people.
+    /// A sentence for people.
     pub help: String,
     /// The plugin that answers it; `None` for a built-in.
     pub plugin: Option<String>,
-    /// The fewest arguments.
+    /// The minimum number of arguments.
     pub least: usize,
-    /// The most arguments.
+    /// The maximum number of arguments.
     pub most: usize,
-    /// Who may run it.
+    /// The access that it requires.
     pub access: AccessLevel,
-    /// What counts its calls.
+    /// The counters of its calls.
     pub series: Arc<Series>,
-    /// What answers it.
+    /// The code that answers it.
     pub target: Target,
 }
 
-/// What answers a command.
+/// The code that answers a command.
 pub enum Target {
     /// The host itself.
     Builtin(Builtin),
@@ -112,14 +112,14 @@ pub enum Target {
     Worker(Box<dyn Worker>),
 }
 
-/// What the registry knows of a plugin that it serves.
+/// A plugin's entry in the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginFacts {
     /// Its name.
     pub name: String,
     /// Its own version.
     pub version: String,
-    /// How many times a version of it has been loaded, this one included.
+    /// The number of its loaded versions, this one included.
     pub generation: u64,
     /// Its file's name in the plugins folder.
     pub file: String,
@@ -128,18 +128,18 @@ pub struct PluginFacts {
 }
 
 impl<'a> Call<'a> {
-    /// An argument, counted from 0 without the command's name.
+    /// Returns an argument, counted from 0 without the command's name.
     #[must_use]
     pub fn argument(&self, index: usize) -> Option<&'a [u8]> {
         self.spans.get(index + 1).map(|span| self.slice(*span))
     }
 
-    /// All arguments.
+    /// Returns all arguments.
     pub fn arguments(&self) -> impl Iterator<Item = &'a [u8]> {
         self.spans.iter().skip(1).map(|span| self.slice(*span))
     }
 
-    /// The sessions that this one may know of: all for who looks after the host, else itself.
+    /// Returns the sessions that this one may see: all for an administrator, otherwise itself.
     #[must_use]
     pub fn visible_sessions(&self) -> Vec<Arc<ClientHandle>> {
         let mut sessions = self.shared.sessions.all();
@@ -156,7 +156,7 @@ impl<'a> Call<'a> {
 }
 
 impl Command {
-    /// A command whose usage line has been understood.
+    /// Makes a command from its description and its parsed usage line.
     #[must_use]
     pub fn new(
         name: &str,
@@ -181,13 +181,13 @@ impl Command {
         }
     }
 
-    /// What somebody wants who sends it.
+    /// Returns the permission that its sender needs.
     #[must_use]
     pub fn wanted(&self) -> Wanted<'_> {
         Wanted { name: &self.name, plugin: self.plugin.as_deref(), access: self.access }
     }
 
-    /// The same command for others.
+    /// Returns the command with another required access.
     #[must_use]
     pub fn with_access(mut self, access: AccessLevel) -> Self {
         self.access = access;
@@ -196,8 +196,8 @@ impl Command {
 }
 
 impl Registry {
-    /// A registry of these commands and plugins. Of two commands with one name the later stays;
-    /// that there are none is for the manager to see to.
+    /// Makes a registry of these commands and plugins. Of two commands with one name the later one
+    /// stays; the manager prevents that.
     #[must_use]
     pub fn new(commands: Vec<Arc<Command>>, mut plugins: Vec<PluginFacts>) -> Self {
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
@@ -206,10 +206,10 @@ impl Registry {
         Self { commands, plugins }
     }
 
-    /// The command of this name, in whatever case.
+    /// Returns the command of this name, in any case.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&Arc<Command>> {
-        // Copied only where it has to be changed: the copy takes longer than the look-up.
+        // Copied only if it must be changed: the copy takes longer than the look-up.
         if !name.iter().any(u8::is_ascii_uppercase) {
             return self.commands.get(name);
         }
@@ -220,14 +220,15 @@ impl Registry {
         self.commands.get(&*lower)
     }
 
-    /// The command that lies at this place in memory.
+    /// Returns the command at this address in memory.
     #[must_use]
     pub fn at(&self, place: usize) -> Option<&Command> {
         let mut commands = self.commands.values();
         commands.find(|command| Arc::as_ptr(command) as usize == place).map(|command| &**command)
     }
 
-    /// The name that was meant, where there is one near enough that may be run.
+    /// Returns the most similar name of a command that `identity` may run; `None` if none is
+    /// similar.
     #[must_use]
     pub fn nearest(&self, name: &[u8], identity: &Identity) -> Option<&str> {
         let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= MAX_NAME)?;
@@ -236,7 +237,7 @@ impl Registry {
         nearest(&name.to_ascii_lowercase(), allowed.map(|command| command.name.as_str()))
     }
 
-    /// All commands that may be run, by name.
+    /// Returns all commands that `identity` may run, sorted by name.
     #[must_use]
     pub fn commands(&self, identity: &Identity) -> Vec<&Arc<Command>> {
         let all = self.commands.values();
@@ -246,14 +247,14 @@ impl Registry {
         commands
     }
 
-    /// All plugins that are served, by name.
+    /// Returns all plugins that are served, sorted by name.
     #[must_use]
     pub fn all_plugins(&self) -> &[PluginFacts] {
         &self.plugins
     }
 
-    /// The plugins that are served, by name, with those of their commands that may be run; without
-    /// any of them a plugin is not there.
+    /// Returns the served plugins, sorted by name, with the commands that `identity` may run. A
+    /// plugin without any of them is left out.
     #[must_use]
     pub fn plugins(&self, identity: &Identity) -> Vec<PluginFacts> {
         let mut plugins = self.plugins.clone();

@@ -1,24 +1,24 @@
-//! A call that a session runs, observed from another thread.
+//! Observes a call that a session runs, from another thread.
 
 use std::{fmt, sync::Arc};
 
 use super::registry::Command;
 use crate::runtime::client_handle::ClientHandle;
 
-/// One call of one session. It costs the session nothing: what tells it apart from the session's
-/// next call is noted for every call anyway.
+/// A call of a session. It costs the session nothing: sessions note for every call the data that
+/// identify it.
 pub struct RunningCall {
     session: Arc<ClientHandle>,
-    /// The command's place in memory, as the session notes it.
+    /// The command's address in memory, as the session notes it.
     command: usize,
-    /// How many commands the session had answered before.
+    /// The number of commands that the session had answered before.
     answered: u64,
     name: String,
 }
 
 impl RunningCall {
-    /// Finds the calls of these commands that are running now. A call that starts or ends at this
-    /// moment may be missed.
+    /// Finds the running calls of these commands. A call that starts or ends at this moment may be
+    /// missed.
     #[must_use]
     pub fn find(sessions: &[Arc<ClientHandle>], commands: &[Arc<Command>]) -> Vec<Self> {
         let call = |session: &Arc<ClientHandle>| {
@@ -34,7 +34,7 @@ impl RunningCall {
         sessions.iter().filter_map(call).collect()
     }
 
-    /// Whether the session still runs this very call.
+    /// Returns true if the session still runs this very call.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.session.commands() == self.answered && self.session.running() == self.command
@@ -53,7 +53,7 @@ use crate::commands::registry::{Flow, Target};
 
 #[cfg(test)]
 impl RunningCall {
-    /// A running call of `ping`, and the session that runs it.
+    /// Makes a running call of `ping`, and the session that runs it.
     pub fn begun(session: u64) -> (Self, Arc<ClientHandle>) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -1,11 +1,11 @@
-//! The handlers of fatal signals, and of an exit that the host has not asked for.
+//! Handles fatal signals, and an exit that the host has not asked for.
 //!
-//! They run in the middle of anything, so they call only functions that are async-signal-safe: no
+//! Handlers may interrupt any code, so they call only functions that are async-signal-safe: no
 //! allocation, no lock, no formatting.
 //!
 //! `signal-hook` refuses these signals and has no handlers on an alternate stack, without which a
 //! stack overflow cannot be handled; `crash-handler` is made for sending a dump to another process
-//! and takes the signal's course into its own hands.
+//! and does not pass the signal on.
 #![allow(unsafe_code, reason = "signal handlers cannot be installed without")]
 
 use std::{
@@ -31,7 +31,7 @@ use super::{
 };
 use crate::commands::registry::Command;
 
-/// The signals that a fault or an abort sends.
+/// The signals of a fault or an abort.
 const FATAL: [(c_int, &str); 7] = [
     (libc::SIGSEGV, "SIGSEGV"),
     (libc::SIGBUS, "SIGBUS"),
@@ -42,38 +42,38 @@ const FATAL: [(c_int, &str); 7] = [
     (libc::SIGSYS, "SIGSYS"),
 ];
 
-/// The code of a signal that `kill` has sent, `SI_USER` of the system's headers.
+/// The code of a signal sent by `kill`: `SI_USER` of the system's headers.
 const SENT: c_int = if cfg!(target_os = "linux") { 0 } else { 0x1_0001 };
 
-/// For how long a second crash waits for the report of the first, in milliseconds.
+/// The time for which a second crash waits for the report of the first, in milliseconds.
 const TIMEOUT_MILLIS: usize = 1_000;
 
-/// Known to the handlers, and never changed.
+/// The data of the handlers, which never changes.
 struct Known {
-    /// The host: a process that a plugin has forked has the handlers as well.
+    /// The host's process: a child that a plugin has forked has the handlers as well.
     pid: u32,
     form: Form,
-    /// Where the report is kept for the next start.
+    /// The path of the report for the next start.
     file: CString,
     /// The actions that were in force before, in the order of [`FATAL`].
     previous: [sigaction; FATAL.len()],
 }
 
 static KNOWN: OnceLock<Known> = OnceLock::new();
-/// Somebody writes the report, or has written it.
+/// True once a thread writes the report.
 static REPORTING: AtomicBool = AtomicBool::new(false);
 static REPORTED: AtomicBool = AtomicBool::new(false);
-/// Whether an exit is the host's own.
+/// True if an exit is the host's own.
 static EXITS: AtomicBool = AtomicBool::new(false);
 
-/// The cause of the end.
+/// The cause of the host's end.
 #[derive(Clone, Copy)]
 enum Cause {
-    /// A signal that this thread has caused.
+    /// A signal caused by this thread.
     Signal(c_int),
-    /// A signal from another process of this number.
+    /// A signal from the process of this number.
     Sent(c_int, u64),
-    /// `exit` was called, with this status where the system says it.
+    /// A call of `exit`, with its status if the system reports it.
     Exit(Option<c_int>),
 }
 
@@ -110,7 +110,7 @@ pub(super) fn install(form: Form, file: &Path) -> io::Result<()> {
     watch_exit()
 }
 
-/// From now on the host may exit.
+/// Lets the host exit from now on.
 pub(super) fn allow_exit() {
     EXITS.store(true, Ordering::SeqCst);
 }
@@ -165,8 +165,9 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     // SAFETY: the system passes a valid pointer to a handler of SA_SIGINFO.
     let info = unsafe { info.as_ref() };
     let code = info.map_or(0, |info| info.si_code);
-    // A fault happens again when the handler returns; a signal that was sent does not, nor does a trap,
-    // whose instruction is over. `abort` sends one, by a code that is not the same everywhere.
+    // A fault happens again when the handler returns; a signal that was sent does not, nor does a
+    // trap,
+    // whose instruction has completed. `abort` sends one, with a code that differs between systems.
     let sent =
         code <= 0 || code == SENT || matches!(signal, libc::SIGABRT | libc::SIGTRAP | libc::SIGSYS);
     if process::id() == known.pid {
@@ -183,8 +184,8 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
         );
     }
     let place = FATAL.iter().position(|(fatal, _)| *fatal == signal);
-    // The handler before, which is the standard library's for a stack overflow, has its turn. It
-    // would pass over a signal that was sent.
+    // Next is the earlier handler, for a stack overflow the standard library's. It would ignore a
+    // signal that was sent.
     let before = place.filter(|_| !sent).and_then(|place| known.previous.get(place));
     let next = before.unwrap_or(&EMPTY);
     // SAFETY: the action is one that was in force before, or the default one; and to raise a signal
@@ -197,7 +198,7 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     }
 }
 
-/// Writes the report, or waits until another thread has written its own.
+/// Writes the report, or waits until another thread has written it.
 fn report_once(known: &Known, cause: Cause) {
     if !REPORTING.swap(true, Ordering::SeqCst) {
         report(known, cause);
@@ -213,7 +214,7 @@ fn report_once(known: &Known, cause: Cause) {
     }
 }
 
-/// The texts of a report. Not on the stack: the alternate one has some 5 KiB for a handler.
+/// The texts of a report, not on the stack: the alternate one has some 5 KiB for a handler.
 struct Texts {
     time: Line,
     message: Line,
@@ -228,7 +229,7 @@ unsafe impl Sync for Shared {}
 static TEXTS: Shared =
     Shared(UnsafeCell::new(Texts { time: Line::new(), message: Line::new(), line: Line::new() }));
 
-/// Only for the thread that has set [`REPORTING`].
+/// Writes the report; only for the thread that has set [`REPORTING`].
 fn report(known: &Known, cause: Cause) {
     // SAFETY: this thread has set `REPORTING`, so that no other comes here, and neither does this
     // one again.
@@ -264,7 +265,7 @@ fn write(file: c_int, bytes: &[u8]) {
     unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) };
 }
 
-/// The cause, and the plugin that was running.
+/// Describes the cause and the running plugin.
 fn describe(line: &mut Line, cause: Cause) {
     line.push("fatal: ");
     match cause {
@@ -272,7 +273,7 @@ fn describe(line: &mut Line, cause: Cause) {
         Cause::Sent(signal, sender) => {
             push_signal(line, signal);
             line.push(" sent by process ");
-            // Whichever thread handles it has nothing to do with it.
+            // The thread that handles it is unrelated to the cause.
             return line.push_number(sender);
         }
         Cause::Exit(status) => {
@@ -296,7 +297,7 @@ fn describe(line: &mut Line, cause: Cause) {
             // taken the note back.
             let entry = unsafe { &*entry };
             let running = entry.running();
-            // While the host's own code unwinds, the note of the command may be an old one.
+            // While the host's own code unwinds, the note of the command may be out of date.
             if running != 0 && !thread::panicking() {
                 // SAFETY: the session has noted the command by its address, and takes the note back
                 // when the worker has returned, until when it holds the registry that owns the

@@ -1,17 +1,17 @@
-//! A note on each thread of the plugin code that it may be running.
+//! Notes for each thread which plugin code it may be running.
 
 use std::{cell::Cell, ptr};
 
 use crate::runtime::client_handle::ClientHandle;
 
-/// Where a thread is. A pointer is valid while the thread is inside [`within`].
+/// The code that a thread runs. A pointer is valid while the thread is inside [`within`].
 #[derive(Clone, Copy)]
 pub(super) enum Place {
-    /// In no session, and in no plugin that the host knows of.
+    /// Outside of sessions and of plugins, as far as the host knows.
     Elsewhere,
-    /// In a session, which has a note of its own of the command that it runs.
+    /// A session, whose handle notes the command that it runs.
     Session(*const ClientHandle),
-    /// In this plugin's code of this name.
+    /// The operation of this name in this plugin.
     Plugin(*const str, &'static str),
 }
 
@@ -20,7 +20,7 @@ thread_local! {
     static PLACE: Cell<Place> = const { Cell::new(Place::Elsewhere) };
 }
 
-/// Where this thread is.
+/// Returns the place of this thread.
 pub(super) fn here() -> Place {
     PLACE.try_with(Cell::get).unwrap_or(Place::Elsewhere)
 }
@@ -30,13 +30,13 @@ pub fn in_session<R>(handle: &ClientHandle, run: impl FnOnce() -> R) -> R {
     within(Place::Session(ptr::from_ref(handle)), run)
 }
 
-/// Runs code of a plugin that no session has asked for.
+/// Runs code of a plugin outside of any session.
 pub fn in_plugin<R>(plugin: &str, operation: &'static str, run: impl FnOnce() -> R) -> R {
     within(Place::Plugin(ptr::from_ref(plugin), operation), run)
 }
 
 fn within<R>(place: Place, run: impl FnOnce() -> R) -> R {
-    /// Takes the note back, also where `run` panics.
+    /// Restores the note when it drops, also after a panic in `run`.
     struct Back(Place);
 
     impl Drop for Back {

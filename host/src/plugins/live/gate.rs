@@ -49,7 +49,7 @@ pub trait Inside {}
 impl Inside for CallGuard<'_> {}
 impl Inside for KeepAlive<'_> {}
 
-/// A visitor for whom a closer does not wait, but that keeps the gate from being drained.
+/// Keeps the gate from being drained; a closer does not wait for it.
 pub struct KeepAlive<'a> {
     gate: &'a Gate,
 }
@@ -128,8 +128,8 @@ impl Gate {
         (!retired).then_some(guard)
     }
 
-    /// Lets in a visitor that may stay for ever: the gate can be closed meanwhile, but it is not
-    /// drained. Returns `None` once the gate is retired.
+    /// Keeps the gate from being drained, for any time; it can be closed meanwhile. Returns `None`
+    /// once the gate is retired.
     pub fn keep_alive(&self) -> Option<KeepAlive<'_>> {
         // Counted first: either `is_drained` sees the keep-alive, or the keep-alive sees that the
         // gate is retired.

@@ -99,7 +99,7 @@ impl Session for Asking<'_, '_> {
     }
 
     fn progress(&self, done: u64, total: u64, text: RStr<'_>) {
-        self.call.progress.tell(done, total, text.as_str());
+        self.call.progress.report(done, total, text.as_str());
     }
 
     fn key(&self) -> RString {

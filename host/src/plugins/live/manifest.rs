@@ -31,7 +31,7 @@ pub struct Manifest {
 /// A command's description.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandFacts {
-    /// In lower case.
+    /// Its name, in lower case.
     pub name: String,
     /// Its arguments, as a usage line.
     pub usage: String,

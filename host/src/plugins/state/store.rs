@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `NAME.state` | the state that was saved last, see [`mod@file`] |
 //! | `NAME.state.1` | the one before it |
-//! | `NAME.state.new` | a whole state that could not be put in place, since another program had `NAME.state` open |
+//! | `NAME.state.new` | a complete state, since another program had `NAME.state` open |
 //! | `NAME.draft` | being written |
 
 use std::{

@@ -174,7 +174,8 @@ fn a_failed_write_leaves_a_state_and_no_draft() {
                 break;
             }
         }
-        // Two writes, the flush, the rename and the flush of the folder; not keeping the file before.
+        // Two writes, the flush, the rename and the flush of the folder; keeping the file before is
+        // no step here.
         assert_eq!(failed, 5);
     }
 }
