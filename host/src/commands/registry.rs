@@ -129,7 +129,6 @@ pub struct PluginFacts {
 
 impl<'a> Call<'a> {
     /// Returns an argument, counted from 0 without the command's name.
-    #[must_use]
     pub fn argument(&self, index: usize) -> Option<&'a [u8]> {
         self.spans.get(index + 1).map(|span| self.slice(*span))
     }
@@ -248,7 +247,6 @@ impl Registry {
     }
 
     /// Returns all plugins that are served, sorted by name.
-    #[must_use]
     pub fn all_plugins(&self) -> &[PluginFacts] {
         &self.plugins
     }

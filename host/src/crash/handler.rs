@@ -49,7 +49,7 @@ const SENT: c_int = if cfg!(target_os = "linux") { 0 } else { 0x1_0001 };
 const TIMEOUT_MILLIS: usize = 1_000;
 
 /// The data of the handlers, which never changes.
-struct Known {
+struct HandlerState {
     /// The host's process: a child that a plugin has forked has the handlers as well.
     pid: u32,
     form: Form,
@@ -59,12 +59,12 @@ struct Known {
     previous: [sigaction; FATAL.len()],
 }
 
-static KNOWN: OnceLock<Known> = OnceLock::new();
+static HANDLER_STATE: OnceLock<HandlerState> = OnceLock::new();
 /// True once a thread writes the report.
 static REPORTING: AtomicBool = AtomicBool::new(false);
 static REPORTED: AtomicBool = AtomicBool::new(false);
 /// True if an exit is the host's own.
-static EXITS: AtomicBool = AtomicBool::new(false);
+static EXIT_IS_ALLOWED: AtomicBool = AtomicBool::new(false);
 
 /// The cause of the host's end.
 #[derive(Clone, Copy)]
@@ -79,8 +79,8 @@ enum Cause {
 
 /// Installs the handlers, once for the process.
 pub(super) fn install(form: Form, file: &Path) -> io::Result<()> {
-    EXITS.store(false, Ordering::SeqCst);
-    if KNOWN.get().is_some() {
+    EXIT_IS_ALLOWED.store(false, Ordering::SeqCst);
+    if HANDLER_STATE.get().is_some() {
         return Ok(());
     }
     let file = CString::new(file.as_os_str().as_bytes())?;
@@ -91,8 +91,8 @@ pub(super) fn install(form: Form, file: &Path) -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
     }
-    let known = Known { pid: process::id(), form, file, previous };
-    if KNOWN.set(known).is_err() {
+    let known = HandlerState { pid: process::id(), form, file, previous };
+    if HANDLER_STATE.set(known).is_err() {
         return Ok(());
     }
     let mut action = EMPTY;
@@ -112,7 +112,7 @@ pub(super) fn install(form: Form, file: &Path) -> io::Result<()> {
 
 /// Lets the host exit from now on.
 pub(super) fn allow_exit() {
-    EXITS.store(true, Ordering::SeqCst);
+    EXIT_IS_ALLOWED.store(true, Ordering::SeqCst);
 }
 
 // SAFETY: all of an action's fields are integers or sets of bits, or a function that may be absent,
@@ -127,7 +127,7 @@ fn watch_exit() -> io::Result<()> {
     }
 
     extern "C" fn exits(status: c_int, _: *mut c_void) {
-        on_exit_of_the_process(Some(status));
+        handle_exit(Some(status));
     }
 
     // SAFETY: the function stays valid while the program runs, and takes no argument.
@@ -140,7 +140,7 @@ fn watch_exit() -> io::Result<()> {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn watch_exit() -> io::Result<()> {
     extern "C" fn exits() {
-        on_exit_of_the_process(None);
+        handle_exit(None);
     }
 
     // SAFETY: the function stays valid while the program runs.
@@ -150,9 +150,9 @@ fn watch_exit() -> io::Result<()> {
     }
 }
 
-fn on_exit_of_the_process(status: Option<c_int>) {
-    let Some(known) = KNOWN.get() else { return };
-    if EXITS.load(Ordering::SeqCst) || process::id() != known.pid {
+fn handle_exit(status: Option<c_int>) {
+    let Some(known) = HANDLER_STATE.get() else { return };
+    if EXIT_IS_ALLOWED.load(Ordering::SeqCst) || process::id() != known.pid {
         return;
     }
     report_once(known, Cause::Exit(status));
@@ -161,7 +161,7 @@ fn on_exit_of_the_process(status: Option<c_int>) {
 }
 
 extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
-    let Some(known) = KNOWN.get() else { return };
+    let Some(known) = HANDLER_STATE.get() else { return };
     // SAFETY: the system passes a valid pointer to a handler of SA_SIGINFO.
     let info = unsafe { info.as_ref() };
     let code = info.map_or(0, |info| info.si_code);
@@ -199,7 +199,7 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
 }
 
 /// Writes the report, or waits until another thread has written it.
-fn report_once(known: &Known, cause: Cause) {
+fn report_once(known: &HandlerState, cause: Cause) {
     if !REPORTING.swap(true, Ordering::SeqCst) {
         report(known, cause);
         REPORTED.store(true, Ordering::SeqCst);
@@ -221,16 +221,19 @@ struct Texts {
     line: Line,
 }
 
-struct Shared(UnsafeCell<Texts>);
+struct TextsCell(UnsafeCell<Texts>);
 
 // SAFETY: only the thread that has set `REPORTING`, which is never taken back, uses what is inside.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for TextsCell {}
 
-static TEXTS: Shared =
-    Shared(UnsafeCell::new(Texts { time: Line::new(), message: Line::new(), line: Line::new() }));
+static TEXTS: TextsCell = TextsCell(UnsafeCell::new(Texts {
+    time: Line::new(),
+    message: Line::new(),
+    line: Line::new(),
+}));
 
 /// Writes the report; only for the thread that has set [`REPORTING`].
-fn report(known: &Known, cause: Cause) {
+fn report(known: &HandlerState, cause: Cause) {
     // SAFETY: this thread has set `REPORTING`, so that no other comes here, and neither does this
     // one again.
     let Texts { time, message, line } = unsafe { &mut *TEXTS.0.get() };

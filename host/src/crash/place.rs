@@ -37,14 +37,14 @@ pub fn in_plugin<R>(plugin: &str, operation: &'static str, run: impl FnOnce() ->
 
 fn within<R>(place: Place, run: impl FnOnce() -> R) -> R {
     /// Restores the note when it drops, also after a panic in `run`.
-    struct Back(Place);
+    struct Restore(Place);
 
-    impl Drop for Back {
+    impl Drop for Restore {
         fn drop(&mut self) {
             PLACE.set(self.0);
         }
     }
 
-    let _back = Back(PLACE.replace(place));
+    let _restore = Restore(PLACE.replace(place));
     run()
 }

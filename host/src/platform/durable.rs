@@ -140,7 +140,6 @@ impl<'a> Draft<'a> {
     }
 
     /// Returns true if the draft has been renamed.
-    #[must_use]
     pub fn is_placed(&self) -> bool {
         self.is_placed
     }

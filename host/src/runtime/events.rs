@@ -154,13 +154,11 @@ impl Subscription {
     }
 
     /// Returns the channel of events, for a reader that waits for nothing else.
-    #[must_use]
     pub fn receiver(&self) -> &Receiver<Arc<PluginEvent>> {
         &self.events
     }
 
     /// Returns the receiver that becomes readable when there is an event.
-    #[must_use]
     pub fn wake_receiver(&self) -> &WakeReceiver {
         &self.wake_receiver
     }
@@ -186,7 +184,6 @@ impl EventKind {
     ];
 
     /// Returns the kind's name, as subscribers get it.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Loaded => "loaded",

@@ -41,27 +41,27 @@ fn pe_end(start: &[u8]) -> Option<u64> {
     /// Bytes.
     const SYMBOL: u64 = 18;
     let header = pe_header(start)?;
-    let (count, optional) = (short(header, 6)?, short(header, 20)?);
-    let (symbols_at, symbols) = (long(header, 12)?, long(header, 16)?);
+    let (count, optional) = (u16_at(header, 6)?, u16_at(header, 20)?);
+    let (symbols_at, symbols) = (u32_at(header, 12)?, u32_at(header, 16)?);
     let table = header.get(24 + usize::from(optional)..)?;
     let mut end = symbols_at + symbols * SYMBOL;
     for section in 0..usize::from(count) {
         let section = table.get(section * 40..)?;
-        end = end.max(long(section, 20)? + long(section, 16)?);
+        end = end.max(u32_at(section, 20)? + u32_at(section, 16)?);
     }
     Some(end)
 }
 
 fn pe_header(start: &[u8]) -> Option<&[u8]> {
-    let header = start.get(usize::try_from(long(start, 0x3c)?).ok()?..)?;
+    let header = start.get(usize::try_from(u32_at(start, 0x3c)?).ok()?..)?;
     header.starts_with(b"PE\0\0").then_some(header)
 }
 
-fn short(bytes: &[u8], at: usize) -> Option<u16> {
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|two| u16::from_le_bytes(*two))
 }
 
-fn long(bytes: &[u8], at: usize) -> Option<u64> {
+fn u32_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|four| u32::from_le_bytes(*four).into())
 }
 
@@ -105,9 +105,9 @@ fn is_for_another_machine(start: &[u8]) -> bool {
         return false;
     };
     let found = if start.starts_with(b"\x7fELF") {
-        short(start, 0x12).map(|machine| machine != elf)
+        u16_at(start, 0x12).map(|machine| machine != elf)
     } else {
-        pe_header(start).and_then(|header| short(header, 4)).map(|machine| machine != pe)
+        pe_header(start).and_then(|header| u16_at(header, 4)).map(|machine| machine != pe)
     };
     found.unwrap_or(false)
 }

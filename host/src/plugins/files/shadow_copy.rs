@@ -156,19 +156,16 @@ impl Drop for ShadowDir {
 
 impl Shadow {
     /// Returns the path of the copy.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the hash of its content.
-    #[must_use]
     pub fn hash(&self) -> blake3::Hash {
         self.hash
     }
 
     /// Returns its content; seek to the start before reading.
-    #[must_use]
     pub fn content(&self) -> &File {
         &self.content
     }

@@ -52,7 +52,7 @@ impl TrustPolicy {
     pub fn for_folder(folder: &Path, flags: &PluginTrust) -> Result<Self, TrustPolicyError> {
         let trust_policy = Self::new(flags)?;
         if let Ok(data) = fs::metadata(folder) {
-            trust_policy.secure(folder, &data).map_err(TrustPolicyError::Folder)?;
+            trust_policy.check_permissions(folder, &data).map_err(TrustPolicyError::Folder)?;
         }
         Ok(trust_policy)
     }
@@ -65,7 +65,7 @@ impl TrustPolicy {
         // A temporary failure: the file is not to blame, and does not change when it is over.
         let data = fs::metadata(folder)
             .map_err(|error| Refusal::probe_failed("access the plugins folder", &error))?;
-        self.secure(folder, &data).map_err(Refusal::Insecure)
+        self.check_permissions(folder, &data).map_err(Refusal::Insecure)
     }
 
     /// Checks a library's opened file.
@@ -73,7 +73,7 @@ impl TrustPolicy {
     /// # Errors
     /// Other users could have written it.
     pub fn file(&self, path: &Path, opened: &Metadata) -> Result<(), Refusal> {
-        self.secure(path, opened).map_err(Refusal::Insecure)
+        self.check_permissions(path, opened).map_err(Refusal::Insecure)
     }
 
     /// Checks the content of a library's private copy.
@@ -85,7 +85,7 @@ impl TrustPolicy {
         verified.unwrap_or(Ok(())).map_err(Refusal::Signature)
     }
 
-    fn secure(&self, path: &Path, data: &Metadata) -> Result<(), Insecure> {
+    fn check_permissions(&self, path: &Path, data: &Metadata) -> Result<(), Insecure> {
         if self.allow_insecure { Ok(()) } else { Insecure::check(path, data) }
     }
 }

@@ -201,7 +201,6 @@ impl Gate {
     }
 
     /// Returns the number of answered calls.
-    #[must_use]
     pub fn calls(&self) -> u64 {
         let left: u64 = self.stripes.iter().map(|stripe| stripe.left.load(Ordering::Relaxed)).sum();
         left.saturating_sub(self.not_calls.load(Ordering::Relaxed))

@@ -62,25 +62,21 @@ impl Generation {
     }
 
     /// Returns the plugin itself.
-    #[must_use]
     pub fn live(&self) -> &Live {
         &self.live
     }
 
     /// Returns the private copy that it was loaded from.
-    #[must_use]
     pub fn shadow(&self) -> &Arc<Shadow> {
         &self.shadow
     }
 
     /// Returns the number of its answered calls.
-    #[must_use]
     pub fn calls(&self) -> u64 {
         self.live.gate().calls()
     }
 
     /// Returns the number of its calls that were answered with an error.
-    #[must_use]
     pub fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
     }
@@ -126,7 +122,6 @@ impl Generation {
     }
 
     /// Returns its entry in the registry.
-    #[must_use]
     pub fn facts(&self) -> PluginFacts {
         PluginFacts {
             name: self.manifest.name.clone(),

@@ -24,12 +24,12 @@ const SLICE: Duration = Duration::from_millis(50);
 const LONGEST_LINE: usize = 16 << 10;
 
 /// The session behind a call, as the plugin sees it.
-pub struct Asking<'a, 'b> {
+pub struct CallSession<'a, 'b> {
     /// The call.
     pub call: &'a Call<'b>,
 }
 
-impl Session for Asking<'_, '_> {
+impl Session for CallSession<'_, '_> {
     fn id(&self) -> u64 {
         self.call.session.id
     }

@@ -27,7 +27,7 @@ use plugin_api::abi::{
 
 use super::{
     gate::{Gate, Inside},
-    host_services::Asking,
+    host_services::CallSession,
     manifest::Manifest,
 };
 use crate::{
@@ -185,7 +185,6 @@ impl Live {
     }
 
     /// Returns the gate that every call passes.
-    #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.gate
     }
@@ -194,11 +193,11 @@ impl Live {
     pub fn call(&self, command: u32, call: &Call<'_>, reply: &mut Encoder) -> Answer {
         let Some(guard) = self.gate.enter() else { return Answer::Retired };
         let Some(instance) = self.inside(&guard) else { return Answer::Retired };
-        let asking = Asking { call };
+        let session = CallSession { call };
         let request = RawRequest {
             input: call.input.into(),
             spans: call.spans.into(),
-            session: Session_TO::from_ptr(RRef::new(&asking), TD_Opaque),
+            session: Session_TO::from_ptr(RRef::new(&session), TD_Opaque),
         };
         let sink = Sink_TO::from_ptr(RMut::new(reply), TD_Opaque);
         instance.object.call(command, request, sink);
@@ -206,7 +205,6 @@ impl Live {
     }
 
     /// Returns true if the plugin hands its state over.
-    #[must_use]
     pub fn saves(&self) -> bool {
         let Some(guard) = self.gate.enter_closed() else { return false };
         self.inside(&guard).is_some_and(|instance| instance.object.saves())
@@ -298,7 +296,7 @@ const ENDED: &str = "the plugin has been ended";
 
 /// Makes a crash end this process at once, without a dialog that a person has to close and without
 /// a report to wait for.
-pub fn fall_silently() {
+pub fn disable_crash_dialogs() {
     #[cfg(windows)]
     {
         use windows_sys::Win32::System::Diagnostics::Debug::{

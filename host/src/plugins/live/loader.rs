@@ -53,7 +53,7 @@ pub fn load(
     let work =
         move || crash::in_plugin(&approved.name, "create", || open(path, &approved, services));
     let loaded = deadline::keeping((), &deadline, "load", deadline.time, work)
-        .map_err(|lost| explain(lost, deadline.time))?;
+        .map_err(|timed_out| explain(timed_out, deadline.time))?;
     let live = loaded.result?;
     if !loaded.ended {
         // That thread is still in the library's code, which must stay mapped.
@@ -75,8 +75,8 @@ fn open(path: PathBuf, approved: &Manifest, services: PluginServices) -> Result<
     library.create(services)
 }
 
-fn explain(lost: TimedOut, time: Duration) -> Refusal {
-    match lost {
+fn explain(timed_out: TimedOut, time: Duration) -> Refusal {
+    match timed_out {
         TimedOut::Expired => {
             Refusal::TimedOut { millis: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }
         }

@@ -61,7 +61,6 @@ impl Manifest {
     }
 
     /// Returns the names of its commands, sorted.
-    #[must_use]
     pub fn command_names(&self) -> Vec<String> {
         let mut names: Vec<_> = self.commands.iter().map(|command| command.name.clone()).collect();
         names.sort();

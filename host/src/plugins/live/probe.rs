@@ -84,7 +84,7 @@ pub fn run_child(file: &Path, report: &Path) -> bool {
     if !matches!(io::stdin().read(&mut [0]), Ok(1)) {
         return false;
     }
-    library::fall_silently();
+    library::disable_crash_dialogs();
     // On a thread of its own, as in the host: its thread-locals keep the library mapped, so
     // closing the library unloads it only after that thread has ended.
     let judged = thread::scope(|scope| {

@@ -116,7 +116,7 @@ impl Manager {
         problem: Problem,
         took: Duration,
     ) {
-        let Problem { words, passing, open } = problem;
+        let Problem { message, passing, open } = problem;
         let again = passing && self.retries.is_late(file);
         if passing {
             self.retries.later(file, Instant::now());
@@ -129,7 +129,7 @@ impl Manager {
         }
         let values =
             if open { "the values in force are unknown" } else { "the old values stay in force" };
-        let detail = format!("its configuration: {words}; {values}");
+        let detail = format!("its configuration: {message}; {values}");
         if let Some(slot) = self.slots.get_mut(&generation.manifest.name) {
             slot.last_failure = Some((detail.clone(), Instant::now()));
         }

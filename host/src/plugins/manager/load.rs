@@ -76,7 +76,7 @@ impl Manager {
     }
 
     /// Handles the end of a probe.
-    pub(super) fn probed(&mut self, (number, result): Report) {
+    pub(super) fn handle_report(&mut self, (number, result): Report) {
         if let Some(candidate) = self.probes.finish(number) {
             self.judge(candidate, result);
         }

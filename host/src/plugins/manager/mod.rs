@@ -176,7 +176,7 @@ impl Manager {
             let wait = pauses.into_iter().flatten().fold(IDLE, Duration::min);
             select! {
                 recv(messages) -> message => match message {
-                    Ok(Message::Changed(change)) => self.settled(&change),
+                    Ok(Message::Changed(change)) => self.handle_change(&change),
                     Ok(Message::Request(request, plugin, reply)) => {
                         self.handle(request, &plugin, reply);
                     }
@@ -190,7 +190,7 @@ impl Manager {
                 },
                 // The manager itself holds a sender, so this channel stays connected.
                 recv(reports) -> report => if let Ok(report) = report {
-                    self.probed(report);
+                    self.handle_report(report);
                 },
                 default(wait) => {}
             }
@@ -198,13 +198,13 @@ impl Manager {
         }
     }
 
-    fn settled(&mut self, change: &Change) {
+    fn handle_change(&mut self, change: &Change) {
         let (Change::Ready(path) | Change::Gone(path)) = change;
         match (plugin_of(path), change) {
             // Reading the file shows if it still exists.
             (Some(plugin), _) => self.reconfigure(plugin, path),
             (None, Change::Ready(_)) => self.load(path, Asked::by_change(false)),
-            (None, Change::Gone(_)) => self.gone(path),
+            (None, Change::Gone(_)) => self.handle_gone(path),
         }
     }
 
@@ -222,8 +222,8 @@ impl Manager {
                 continue;
             }
             match path.try_exists() {
-                Ok(true) => self.settled(&Change::Ready(path)),
-                Ok(false) => self.settled(&Change::Gone(path)),
+                Ok(true) => self.handle_change(&Change::Ready(path)),
+                Ok(false) => self.handle_change(&Change::Gone(path)),
                 Err(_) => self.retries.later(&path, Instant::now()),
             }
         }

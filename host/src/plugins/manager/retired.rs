@@ -97,7 +97,6 @@ impl Retired {
 
     /// Returns the numbers of a plugin's generations that still run calls, and that are still
     /// mapped.
-    #[must_use]
     pub fn count(&self, plugin: &str) -> (usize, usize) {
         let named = |generation: &Generation| generation.manifest.name == plugin;
         let draining = self.draining.iter().filter(|one| named(&one.generation)).count();
@@ -107,7 +106,6 @@ impl Retired {
     }
 
     /// Returns the numbers of all generations that still run calls, and that are still mapped.
-    #[must_use]
     pub fn totals(&self) -> (usize, usize) {
         (self.draining.len() + self.ending.len(), self.lingering.len())
     }

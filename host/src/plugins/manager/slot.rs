@@ -58,7 +58,6 @@ impl Serving {
 
 impl Slot {
     /// Returns the served generation.
-    #[must_use]
     pub fn generation(&self) -> Option<&Arc<Generation>> {
         self.serving.as_ref().map(|serving| &serving.generation)
     }

@@ -130,7 +130,6 @@ impl Manager {
     }
 
     /// Returns the progress of saving each state.
-    #[must_use]
     pub fn saves(&self) -> Arc<Saves> {
         Arc::clone(self.states.saves())
     }

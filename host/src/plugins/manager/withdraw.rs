@@ -25,7 +25,7 @@ const RENAMED: Duration = Duration::from_secs(2);
 impl Manager {
     /// Withdraws the plugin that was served from a file that is gone. If its state cannot be saved,
     /// it keeps serving, the log says so, and it is retried.
-    pub(super) fn gone(&mut self, path: &Path) {
+    pub(super) fn handle_gone(&mut self, path: &Path) {
         match path.try_exists() {
             Ok(false) => {}
             Ok(true) => return,

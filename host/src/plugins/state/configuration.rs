@@ -55,7 +55,7 @@ pub struct AppliedConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// A description for people.
-    pub words: String,
+    pub message: String,
     /// True if the same file may be accepted a moment later.
     pub passing: bool,
     /// True if the plugin may still put it in force.
@@ -66,7 +66,7 @@ impl AppliedConfig {
     /// Records the configuration that a generation has just been given.
     #[must_use]
     pub fn now(text: Option<&str>, problem: Option<&Problem>) -> Self {
-        let refused = problem.map(|problem| problem.words.clone());
+        let refused = problem.map(|problem| problem.message.clone());
         let open = problem.is_some_and(|problem| problem.open);
         Self { content: content(text), refused, open, when: Instant::now() }
     }
@@ -101,7 +101,7 @@ pub fn content(text: Option<&str>) -> Option<blake3::Hash> {
 /// Other users could have written it, it is not a regular file, longer than 1 MiB or not UTF-8,
 /// changes meanwhile, or cannot be read.
 pub fn read(file: &Path, trust_policy: &TrustPolicy) -> Result<Option<String>, Problem> {
-    let lasting = |words: String| Err(Problem { words, passing: false, open: false });
+    let lasting = |message: String| Err(Problem { message, passing: false, open: false });
     let opened = match platform::open_file(file) {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -112,8 +112,8 @@ pub fn read(file: &Path, trust_policy: &TrustPolicy) -> Result<Option<String>, P
     if let Err(refusal) =
         trust_policy.folder(folder).and_then(|()| trust_policy.file(file, &before))
     {
-        let (words, passing) = (refusal.to_string(), refusal.is_passing());
-        return Err(Problem { words, passing, open: false });
+        let (message, passing) = (refusal.to_string(), refusal.is_passing());
+        return Err(Problem { message, passing, open: false });
     }
     let mut bytes = Vec::new();
     // One byte more shows that the file is too long.
@@ -124,8 +124,8 @@ pub fn read(file: &Path, trust_policy: &TrustPolicy) -> Result<Option<String>, P
     }
     let after = opened.metadata().map_err(|error| unreadable("access it", &error))?;
     if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
-        let words = "it changed while it was being read".to_owned();
-        return Err(Problem { words, passing: true, open: false });
+        let message = "it changed while it was being read".to_owned();
+        return Err(Problem { message, passing: true, open: false });
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Some(text)),
@@ -146,8 +146,8 @@ pub fn apply(
     deadline: &Deadline<'_>,
 ) -> Result<(), Problem> {
     if generation.configuring.swap(true, Ordering::SeqCst) {
-        let words = "an earlier `configure` of it has not returned yet".to_owned();
-        return Err(Problem { words, passing: true, open: false });
+        let message = "an earlier `configure` of it has not returned yet".to_owned();
+        return Err(Problem { message, passing: true, open: false });
     }
     let configured = Arc::clone(generation);
     let applied = generation.within(deadline, "configure", move || {
@@ -157,14 +157,14 @@ pub fn apply(
         applied
     });
     match applied {
-        Ok(applied) => applied.map_err(|words| Problem { words, passing: false, open: false }),
-        Err(lost) => {
-            if lost == TimedOut::NoThread {
+        Ok(applied) => applied.map_err(|message| Problem { message, passing: false, open: false }),
+        Err(timed_out) => {
+            if timed_out == TimedOut::NoThread {
                 generation.configuring.store(false, Ordering::SeqCst);
             }
-            let words = lost.explain("configure", deadline.time);
-            let open = lost == TimedOut::Expired;
-            Err(Problem { words, passing: !open, open })
+            let message = timed_out.explain("configure", deadline.time);
+            let open = timed_out == TimedOut::Expired;
+            Err(Problem { message, passing: !open, open })
         }
     }
 }
@@ -173,13 +173,13 @@ impl Problem {
     /// Turns it into the refusal of a plugin that cannot start without the file, or with it.
     #[must_use]
     pub fn refusal(self, plugin: &str, file: &Path, there: bool) -> Refusal {
-        let (words, file) = (self.words, file.display());
+        let (message, file) = (self.message, file.display());
         let problem = if there {
             format!(
-                "its configuration {file} is refused: {words}; correct it, and it is tried again"
+                "its configuration {file} is refused: {message}; correct it, and it is tried again"
             )
         } else {
-            format!("it does not start without {file}: {words}; write it, and it is tried again")
+            format!("it does not start without {file}: {message}; write it, and it is tried again")
         };
         Refusal::Configuration { plugin: plugin.to_owned(), problem, passing: self.passing }
     }
@@ -188,7 +188,7 @@ impl Problem {
 fn unreadable(operation: &str, error: &io::Error) -> Problem {
     // A failure that may pass without a change in the folder.
     let passing = platform::is_passing(error) || platform::is_in_use(error);
-    Problem { words: format!("cannot {operation}: {error}"), passing, open: false }
+    Problem { message: format!("cannot {operation}: {error}"), passing, open: false }
 }
 
 #[cfg(test)]
@@ -220,7 +220,7 @@ mod tests {
         let trust = PluginTrust { allow_insecure_plugins: true, plugin_key: None };
         let trust_policy = TrustPolicy::new(&trust).unwrap();
         let file = temp.path().join("clock.toml");
-        let read = || read(&file, &trust_policy).map_err(|problem| problem.words);
+        let read = || read(&file, &trust_policy).map_err(|problem| problem.message);
         assert_eq!(read(), Ok(None));
         for text in [String::new(), "zone = 'UTC'".into(), "x".repeat(1 << 20)] {
             fs::write(&file, &text).unwrap();

@@ -68,7 +68,6 @@ impl Quiesced {
     }
 
     /// Returns the generation.
-    #[must_use]
     pub fn generation(&self) -> &Generation {
         &self.generation
     }
@@ -128,11 +127,11 @@ pub fn save(
         saving.saving.store(false, Ordering::SeqCst);
         saved
     });
-    saved.unwrap_or_else(|lost| {
-        if lost == TimedOut::NoThread {
+    saved.unwrap_or_else(|timed_out| {
+        if timed_out == TimedOut::NoThread {
             generation.saving.store(false, Ordering::SeqCst);
         }
-        Err(lost.explain("save", deadline.time))
+        Err(timed_out.explain("save", deadline.time))
     })
 }
 
@@ -146,10 +145,10 @@ pub fn save_last(
 ) -> Result<Option<Vec<u8>>, String> {
     let saving = Arc::clone(generation);
     let saved = generation.within(deadline, "save", move || run_save(&saving));
-    saved.unwrap_or_else(|lost| match lost {
+    saved.unwrap_or_else(|timed_out| match timed_out {
         TimedOut::NoThread => run_save(generation),
         TimedOut::GivenUp => Err("its `save` has not returned in time".into()),
-        lost => Err(lost.explain("save", deadline.time)),
+        timed_out => Err(timed_out.explain("save", deadline.time)),
     })
 }
 
@@ -171,5 +170,5 @@ pub fn restore(
         let name = &restoring.manifest.name;
         crash::in_plugin(name, "restore", || restoring.live().restore(&state))
     });
-    restored.unwrap_or_else(|lost| Err(lost.explain("restore", deadline.time)))
+    restored.unwrap_or_else(|timed_out| Err(timed_out.explain("restore", deadline.time)))
 }

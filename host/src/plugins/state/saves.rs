@@ -40,7 +40,6 @@ impl Saves {
     }
 
     /// Returns the present step for a plugin's state.
-    #[must_use]
     pub fn stage(&self, plugin: &str) -> Option<Stage> {
         self.stages().get(plugin).map(|(stage, _)| *stage)
     }
@@ -58,7 +57,6 @@ impl Saves {
 
     /// Returns the number of states that could not be saved at the host's end; `None` until the
     /// last saves have ended.
-    #[must_use]
     pub fn failed_last(&self) -> Option<usize> {
         self.failed_last.get().copied()
     }

@@ -63,7 +63,6 @@ impl States {
     }
 
     /// Returns the progress of saving each state.
-    #[must_use]
     pub fn saves(&self) -> &Arc<Saves> {
         &self.saves
     }
@@ -125,8 +124,8 @@ impl States {
             Err(TimedOut::Expired | TimedOut::GivenUp) => {
                 writing.abandon();
                 let stage = self.saves.stage(plugin).unwrap_or(Stage::Flush);
-                let words = format!("the disk did not write the state in time ({stage})");
-                Err(io::Error::new(io::ErrorKind::TimedOut, words))
+                let message = format!("the disk did not write the state in time ({stage})");
+                Err(io::Error::new(io::ErrorKind::TimedOut, message))
             }
         }
     }
@@ -143,13 +142,11 @@ impl States {
     }
 
     /// Returns the path of a plugin's state.
-    #[must_use]
     pub fn file(&self, plugin: &str) -> PathBuf {
         file_in(&self.folder, plugin, "state")
     }
 
     /// Returns the path of the state before it.
-    #[must_use]
     pub fn file_before(&self, plugin: &str) -> PathBuf {
         file_in(&self.folder, plugin, "state.1")
     }
@@ -159,8 +156,8 @@ impl States {
         let expires_at = Instant::now() + deadline.time;
         while !lock(&self.writing).insert(plugin.to_owned()) {
             if Instant::now() >= expires_at || (deadline.give_up)() {
-                let words = "an earlier write to it has not returned: the disk does not answer";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, words));
+                let message = "an earlier write to it has not returned: the disk does not answer";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
             }
             thread::sleep(SLICE);
         }

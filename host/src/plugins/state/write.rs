@@ -104,8 +104,8 @@ impl Writing {
         };
         // The draft is complete, and the only copy of this state.
         if !draft.is_placed() && draft.place(&new, self.held).is_ok() {
-            let words = format!("{error}; the state is in {}, move it there", new.display());
-            return Err(io::Error::new(error.kind(), words));
+            let message = format!("{error}; the state is in {}, move it there", new.display());
+            return Err(io::Error::new(error.kind(), message));
         }
         Err(error)
     }

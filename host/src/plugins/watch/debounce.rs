@@ -42,15 +42,15 @@ pub enum FsEvent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileStamp {
     /// Identity, size and time of the file.
-    pub file: Outside,
+    pub file: FileSummary,
     /// Its owner and its permission bits.
     pub rights: (u32, u32),
     /// Identity, size and time of its signature file, if there is one.
-    pub signature: Option<Outside>,
+    pub signature: Option<FileSummary>,
 }
 
 /// Identity of a file, its size in bytes, and the time of its last change.
-pub type Outside = (u64, u64, u128);
+pub type FileSummary = (u64, u64, u128);
 
 /// The result of a scan of the folder.
 #[derive(Debug, Default)]
@@ -79,7 +79,7 @@ pub struct Debouncer {
     /// Files that could not be accessed at the last scan: they are reported once they can be.
     unknown: HashSet<PathBuf>,
     /// The folder itself could not be read at the last scan.
-    blind: bool,
+    is_unreadable: bool,
     ready: Vec<Change>,
 }
 
@@ -94,7 +94,7 @@ impl Debouncer {
             moving: HashMap::new(),
             vanished: HashMap::new(),
             unknown: HashSet::new(),
-            blind: false,
+            is_unreadable: false,
             ready: Vec::new(),
         }
     }
@@ -137,7 +137,7 @@ impl Debouncer {
     /// Notes a scan of the folder.
     pub fn scan(&mut self, listing: impl Into<Listing>, now: Instant) {
         let Listing { files, unknown } = listing.into();
-        self.blind = false;
+        self.is_unreadable = false;
         let there: HashSet<&Path> =
             files.iter().map(|(path, _)| path).chain(&unknown).map(PathBuf::as_path).collect();
         let seen = self.known.keys().chain(self.moving.keys());
@@ -182,7 +182,7 @@ impl Debouncer {
     /// Notes that the folder could not be read: the state of its files is unknown until a scan
     /// succeeds.
     pub fn scan_failed(&mut self, now: Instant) {
-        self.blind = true;
+        self.is_unreadable = true;
         let files: Vec<_> = self.known.keys().chain(self.moving.keys()).cloned().collect();
         self.suspend(&files, now);
         self.writing.values_mut().for_each(|since| *since = now);
@@ -208,7 +208,9 @@ impl Debouncer {
         let gone: Vec<PathBuf> = self
             .vanished
             .iter()
-            .filter(|(_, since)| !self.blind && now.saturating_duration_since(**since) >= GONE)
+            .filter(|(_, since)| {
+                !self.is_unreadable && now.saturating_duration_since(**since) >= GONE
+            })
             .map(|(path, _)| path.clone())
             .collect();
         for path in gone {
@@ -222,7 +224,8 @@ impl Debouncer {
     /// Returns the time at which a change may settle next; `None` if no change is pending.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        let gone = self.vanished.values().filter(|_| !self.blind).map(|since| *since + GONE);
+        let gone =
+            self.vanished.values().filter(|_| !self.is_unreadable).map(|since| *since + GONE);
         gone.chain(self.next_scan()).min()
     }
 

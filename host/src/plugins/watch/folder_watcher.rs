@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, never, unbounded};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::{
-    debounce::{FileStamp, Listing, Outside},
+    debounce::{FileStamp, FileSummary, Listing},
     outages::Outages,
 };
 use crate::{
@@ -71,7 +71,7 @@ impl FolderWatcher {
         // On Windows a watched folder cannot be removed completely: an empty one, which may be
         // about to be removed, is polled.
         let may_go = cfg!(windows) && is_empty(&self.folder);
-        let folder = match present(platform::path_identity(&self.folder)) {
+        let folder = match none_if_missing(platform::path_identity(&self.folder)) {
             Ok(folder) => folder.filter(|_| !may_go),
             // On Windows a folder that is being removed is gone only when nobody watches it.
             Err(_) if cfg!(windows) => None,
@@ -153,7 +153,9 @@ type Failed = Vec<(PathBuf, io::Error)>;
 
 fn list(folder: &Path) -> io::Result<(Listing, Failed)> {
     let (mut listing, mut failed) = (Listing::default(), Failed::new());
-    let Some(entries) = present(fs::read_dir(folder))? else { return Ok((listing, failed)) };
+    let Some(entries) = none_if_missing(fs::read_dir(folder))? else {
+        return Ok((listing, failed));
+    };
     for entry in entries {
         let path = entry?.path();
         if !is_watched(&path) {
@@ -178,21 +180,21 @@ pub fn stamp_of(path: &Path) -> Option<FileStamp> {
 
 /// Returns the stamp of a file; `None` if it does not exist.
 fn stamp(path: &Path) -> io::Result<Option<FileStamp>> {
-    let Some(file) = present(fs::metadata(path))? else { return Ok(None) };
+    let Some(file) = none_if_missing(fs::metadata(path))? else { return Ok(None) };
     let signature = match fs::metadata(signature_of(path)) {
         // A name that is too long for the system cannot exist.
         Err(error) if error.kind() == io::ErrorKind::InvalidFilename => None,
-        signature => present(signature)?,
+        signature => none_if_missing(signature)?,
     };
     Ok(Some(FileStamp {
-        file: outside(&file),
+        file: summary_of(&file),
         rights: platform::rights(&file),
-        signature: signature.as_ref().map(outside),
+        signature: signature.as_ref().map(summary_of),
     }))
 }
 
 /// Turns "not found" into `None`. Any other error does not say whether the file exists.
-fn present<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+fn none_if_missing<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         found => found.map(Some),
@@ -203,7 +205,7 @@ fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-fn outside(file: &Metadata) -> Outside {
+fn summary_of(file: &Metadata) -> FileSummary {
     let changed = file.modified().map_or(0, |changed| match changed.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_nanos(),
         Err(before) => u128::MAX - before.duration().as_nanos(),
