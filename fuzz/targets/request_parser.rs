@@ -3,10 +3,8 @@
 //! The first five bytes choose the limits, the reads and how the rest is written; text will do.
 #![no_main]
 
-use dropin_fuzz::{
-    net::read_buffer::ReadBuffer,
-    wire::{Framing, Limits, Parsed, Parser, RequestError},
-};
+use dropin_fuzz::net::read_buffer::ReadBuffer;
+use protocol::{Framing, Limits, Parsed, Parser, RequestError};
 use libfuzzer_sys::fuzz_target;
 
 /// More than any header that is not there whole.
@@ -154,12 +152,12 @@ fuzz_target!(|data: &[u8]| {
         rest = tail;
         if size % 3 == 0 {
             pieces.parser.shrink();
-            pieces.input.shrink();
+            pieces.read_buffer.shrink();
         }
     }
     assert_eq!(whole.found, pieces.found);
     assert_eq!(whole_goes_on, goes_on);
-    assert!(!goes_on || whole.input.unread() == pieces.input.unread());
+    assert!(!goes_on || whole.read_buffer.unread() == pieces.read_buffer.unread());
 
     let fits = |request: &Vec<Vec<u8>>| {
         request.len() <= 10

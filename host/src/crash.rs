@@ -23,10 +23,8 @@ use std::{
 };
 
 #[cfg(unix)]
-pub use self::place::{in_plugin, in_session};
+pub use self::place::in_session;
 use crate::config::LogFormat;
-#[cfg(unix)]
-use crate::platform;
 
 /// The exit status after a plugin has called `exit`: `EX_SOFTWARE` of sysexits(3).
 pub const EXIT_STATUS: i32 = 70;
@@ -68,12 +66,6 @@ pub fn in_session<R>(
     run()
 }
 
-/// Runs code of a plugin outside of any session.
-#[cfg(not(unix))]
-pub fn in_plugin<R>(_: &str, _: &'static str, run: impl FnOnce() -> R) -> R {
-    run()
-}
-
 /// Lets the host itself exit from now on.
 pub fn allow_exit() {
     #[cfg(unix)]
@@ -93,7 +85,7 @@ pub fn report_last(state_dir: &Path) {
     }
 }
 
-/// The format of the log, see [`logging`](crate::telemetry::logging).
+/// The format of the log, see [`logging`](crate::runtime::logging).
 #[cfg(unix)]
 #[derive(Clone, Copy)]
 enum Form {

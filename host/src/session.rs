@@ -9,26 +9,27 @@ mod memory;
 mod subscriptions;
 
 pub use self::close_reason::CloseReason;
+use auth::identity::Identity;
+use platform::Waited;
+use plugin_engine::{call::Answer, events::Topic, registry::LiveRegistry};
+use protocol::{Encoder, Framing, Parsed, Parser, Protocol};
+use telemetry::metrics::SessionCounters;
+
 use self::{
     dispatch::{Outlet, answer, refuse, upgrade_protocol},
     memory::note_memory,
     subscriptions::Subscriptions,
 };
 use crate::{
-    access::identity::Identity,
-    commands::registry::{Answer, Flow, LiveRegistry},
+    commands::flow::Flow,
     net::{
         read_buffer::ReadBuffer,
         stream::{TLS_STARTS, Transport},
     },
-    platform::Waited,
     runtime::{
         client_handle::{ClientHandle, Dismissal},
         context::Shared,
-        events::Topic,
     },
-    telemetry::metrics::SessionCounters,
-    wire::{Encoder, Framing, Parsed, Parser, Protocol},
 };
 
 /// However little a reply may take, the host's own errors fit. Bytes.
@@ -156,7 +157,9 @@ impl Session {
         if large {
             self.shrink_when_idle();
         }
-        if let Some(reason) = self.push_events()? {
+        if self.subscriptions.subscription().is_some()
+            && let Some(reason) = self.push_events()?
+        {
             return Ok(Some(reason));
         }
         self.receive()
@@ -269,6 +272,7 @@ impl Session {
     }
 
     /// Tells a subscriber what happens, until there is something to read from it.
+    #[cold]
     fn push_events(&mut self) -> io::Result<Option<CloseReason>> {
         let Some(subscription) = self.subscriptions.subscription() else { return Ok(None) };
         // Who follows plugins waits for what may never come, and may look after the host.

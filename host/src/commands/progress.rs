@@ -5,11 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    net::stream::Transport,
-    runtime::shutdown::Shutdown,
-    wire::{Encoder, Protocol},
-};
+use protocol::{Encoder, Protocol};
+
+use crate::{net::stream::Transport, runtime::shutdown::Shutdown};
 
 /// The minimum interval between two reports to a client.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -22,12 +20,13 @@ const TEXT: usize = 256;
 pub struct Progress<'a> {
     /// The lock is for workers that report from several threads.
     line: Mutex<Line<'a>>,
+    /// The session's protocol: only RESP3 has a message for progress.
+    protocol: Protocol,
 }
 
 struct Line<'a> {
-    /// `None` if the client cannot receive reports, or no longer can.
+    /// `None` once a message could not be sent.
     transport: Option<&'a mut Transport>,
-    shutdown: &'a Shutdown,
     last_report: Option<LastReport>,
 }
 
@@ -40,19 +39,22 @@ struct LastReport {
 impl<'a> Progress<'a> {
     /// Makes the progress of a command that is about to run.
     #[inline]
-    pub fn new(transport: &'a mut Transport, shutdown: &'a Shutdown, protocol: Protocol) -> Self {
-        let transport = (protocol == Protocol::Resp3).then_some(transport);
-        Self { line: Mutex::new(Line { transport, shutdown, last_report: None }) }
+    pub fn new(transport: &'a mut Transport, protocol: Protocol) -> Self {
+        let line = Line { transport: Some(transport), last_report: None };
+        Self { line: Mutex::new(line), protocol }
     }
 
     /// Sends a report, unless the client cannot receive it or the last one is too recent.
-    pub fn report(&self, done: u64, total: u64, text: &str) {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner).report(done, total, text);
+    pub fn report(&self, done: u64, total: u64, text: &str, shutdown: &Shutdown) {
+        if self.protocol == Protocol::Resp3 {
+            let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+            line.report(done, total, text, shutdown);
+        }
     }
 }
 
 impl Line<'_> {
-    fn report(&mut self, done: u64, total: u64, text: &str) {
+    fn report(&mut self, done: u64, total: u64, text: &str, shutdown: &Shutdown) {
         let Some(transport) = &mut self.transport else { return };
         let (when, complete) = (Instant::now(), total > 0 && done >= total);
         let too_soon = self.last_report.as_ref().is_some_and(|last_report| {
@@ -62,15 +64,14 @@ impl Line<'_> {
             return;
         }
         // A reply may wait for a client that does not read, but not inside of the plugin's gate:
-        // here
-        // that would delay a reload.
+        // here that would delay a reload.
         if !transport.is_writable() {
             return;
         }
         self.last_report = Some(LastReport { when, complete });
         let mut push = Encoder::new(Protocol::Resp3);
         push.progress(done, total, &text[..text.floor_char_boundary(TEXT)]);
-        if transport.write(&mut push, self.shutdown).is_err() {
+        if transport.write(&mut push, shutdown).is_err() {
             // A part of the push may have been sent: nothing must follow it.
             transport.give_up();
             self.transport = None;

@@ -1,0 +1,70 @@
+//! Days of the calendar, in UTC.
+
+use jiff::{Span, civil::Date};
+
+/// The seconds of a day.
+pub const DAY: u64 = 86_400;
+
+/// The first day of 1970, from which times count.
+const EPOCH: Date = Date::constant(1970, 1, 1);
+
+/// Returns when a day such as `2027-01-31` begins, in seconds since 1970; `None` where it is no day
+/// from 1970 to 9999.
+#[must_use]
+pub fn parse(text: &str) -> Option<u64> {
+    let day = Date::strptime("%Y-%m-%d", text).ok()?;
+    let days = EPOCH.until(day).ok()?.get_days();
+    u64::try_from(days).ok().map(|days| days * DAY)
+}
+
+/// Returns the day on which a time falls, as [`parse`] reads it; the calendar's last day where the
+/// time is later.
+#[must_use]
+pub fn show(seconds: u64) -> String {
+    let days = i64::try_from(seconds / DAY).unwrap_or(i64::MAX);
+    let days = Span::new().try_days(days).ok();
+    days.and_then(|days| EPOCH.checked_add(days).ok()).unwrap_or(Date::MAX).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_where_the_calendar_has_them() {
+        for (text, number) in [
+            ("1970-01-01", 0),
+            ("1970-03-01", 59),
+            ("2000-02-29", 11_016),
+            ("2001-09-09", 11_574),
+            ("2026-11-22", 20_779),
+            ("9999-12-31", 2_932_896),
+        ] {
+            assert_eq!(parse(text), Some(number * DAY), "{text}");
+            assert_eq!(show(number * DAY + DAY - 1), text);
+        }
+        assert_eq!(parse("2027-1-2"), parse("2027-01-02"));
+    }
+
+    #[test]
+    fn what_is_no_day_is_refused() {
+        for text in [
+            "",
+            "2027",
+            "2027-13-01",
+            "2027-02-29",
+            "2027-04-31",
+            "2027-00-01",
+            "2027-01-00",
+            "1969-12-31",
+            "10000-01-01",
+            "2027-01-01-01",
+            "2027-+1-01",
+            "2027-18446744073709551615-01",
+            "2027-01-18446744073709551615",
+            "soon",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Starts and ends processes, and finds this process's program.
+
+use std::{
+    io,
+    path::PathBuf,
+    process::{Child, Command},
+    sync::OnceLock,
+};
+
+use super::files::path_identity;
+
+/// Returns the path of the running program. The first call, made early, records its identity.
+///
+/// # Errors
+/// The system cannot name the program; or, except on Linux, the file at its path has been moved or
+/// replaced since the first call.
+pub fn own_program() -> io::Result<PathBuf> {
+    static NOTED: OnceLock<(PathBuf, (u64, u64))> = OnceLock::new();
+    if cfg!(target_os = "linux") {
+        return Ok("/proc/self/exe".into());
+    }
+    if let Some((path, identity)) = NOTED.get() {
+        if path_identity(path).is_ok_and(|found| found == *identity) {
+            return Ok(path.clone());
+        }
+        let path = path.display();
+        return Err(io::Error::other(format!(
+            "{path} is no longer the program that runs: put that back, or restart the host"
+        )));
+    }
+    let path = std::env::current_exe()?;
+    let noted = (path.clone(), path_identity(&path)?);
+    NOTED.get_or_init(|| noted);
+    Ok(path)
+}
+
+/// Access of a started process to this one's terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// It shares the terminal, but Ctrl-C does not reach it.
+    Shared,
+    /// It has none on Windows; processes that it starts there open a visible one.
+    None,
+}
+
+/// A started process and all processes that it starts: they end together.
+#[derive(Debug)]
+pub struct Group {
+    /// The started process.
+    pub child: Child,
+    /// Windows ends all processes in it when its last handle closes, however this process ends.
+    #[cfg(windows)]
+    job: win32job::Job,
+}
+
+impl Group {
+    /// Starts a process as the head of a new group.
+    ///
+    /// # Errors
+    /// The program cannot be started; or, on Windows, no job can be made for it.
+    pub fn spawn(command: &mut Command, terminal: Terminal) -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            let _ = terminal;
+            std::os::unix::process::CommandExt::process_group(command, 0);
+            Ok(Self { child: command.spawn()? })
+        }
+        #[cfg(windows)]
+        {
+            use std::os::windows::{io::AsRawHandle, process::CommandExt};
+            use windows_sys::Win32::System::Threading::{
+                CREATE_NEW_PROCESS_GROUP, DETACHED_PROCESS,
+            };
+            let flags = match terminal {
+                Terminal::Shared => CREATE_NEW_PROCESS_GROUP,
+                Terminal::None => DETACHED_PROCESS,
+            };
+            let job = win32job::Job::create_with_limit_info(
+                win32job::ExtendedLimitInfo::new().limit_kill_on_job_close(),
+            )
+            .map_err(io::Error::other)?;
+            let mut child = command.creation_flags(flags).spawn()?;
+            if let Err(error) = job.assign_process(child.as_raw_handle() as isize) {
+                // A process that has ended already cannot be put into it.
+                if !matches!(child.try_wait(), Ok(Some(_))) {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(io::Error::other(error));
+                }
+            }
+            Ok(Self { child, job })
+        }
+    }
+
+    /// Lets the processes that the started process has left running continue; call it after it has
+    /// ended.
+    pub fn release(&self) {
+        // After a failure they end with this process, as they do if it is killed.
+        #[cfg(windows)]
+        let _ = self.job.set_extended_limit_info(&win32job::ExtendedLimitInfo::new());
+    }
+
+    /// Kills all processes of the group, and waits for the started one. Does nothing if all have
+    /// ended.
+    pub fn kill(&mut self) {
+        #[cfg(unix)]
+        {
+            use rustix::process::{Pid, Signal, kill_process_group};
+            let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+            if let Some(pid) = pid {
+                // A failure means that no process is left.
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
+        }
+        #[cfg(windows)]
+        if let Ok(empty) = win32job::Job::create() {
+            drop(std::mem::replace(&mut self.job, empty));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Makes Linux kill this process when its parent ends; on Windows the parent's [`Group`] does that.
+pub fn die_with_parent() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        // If this fails, only a living parent can kill this process.
+        let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        env,
+        io::{Read, Write},
+        net::{Ipv4Addr, TcpListener, TcpStream},
+        process::Stdio,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    const ADDRESS: &str = "DROPIN_TEST_ADDRESS";
+
+    /// The child's part of the test: this program again, with an address to connect to.
+    fn part(name: &str, address: &str) -> Command {
+        let mut command = Command::new(env::current_exe().unwrap());
+        let module = module_path!().split_once("::").unwrap().1;
+        command.args(["--ignored", "--exact", &format!("{module}::{name}")]);
+        command.env(ADDRESS, address).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    #[test]
+    #[ignore = "a part of another"]
+    #[expect(clippy::zombie_processes, reason = "that is what it is for")]
+    fn leaves_one_running() {
+        if let Ok(address) = env::var(ADDRESS) {
+            part("echoes", &address).spawn().unwrap();
+        }
+    }
+
+    #[test]
+    #[ignore = "a part of another"]
+    fn echoes() {
+        if let Ok(address) = env::var(ADDRESS) {
+            let stream = TcpStream::connect(address).unwrap();
+            io::copy(&mut &stream, &mut &stream).unwrap();
+        }
+    }
+
+    /// The first connection within a minute.
+    fn accept(listener: &TcpListener) -> TcpStream {
+        listener.set_nonblocking(true).unwrap();
+        let limit = Instant::now() + Duration::from_secs(60);
+        let stream = loop {
+            match listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    assert!(Instant::now() < limit, "nobody came");
+                    thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        stream.set_nonblocking(false).unwrap();
+        stream
+    }
+
+    #[test]
+    fn what_was_left_running_ends_with_the_group_unless_it_was_released() {
+        for released in [true, false] {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let mut group =
+                Group::spawn(&mut part("leaves_one_running", &address), Terminal::None).unwrap();
+            assert!(group.child.wait().unwrap().success());
+            let mut left = accept(&listener);
+            left.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            if released {
+                group.release();
+                drop(group);
+            } else {
+                group.kill();
+            }
+            let mut echoed = [0];
+            let answer = left.write_all(b"x").and_then(|()| left.read_exact(&mut echoed));
+            assert_eq!(answer.is_ok(), released, "{answer:?}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Holds one loaded version of a plugin.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use protocol::Encoder;
+use telemetry::metrics::Metrics;
+
+use super::{
+    deadline::{self, Deadline, TimedOut},
+    gate::{Gate, Gated, OwnedKeepAlive},
+    library::Live,
+    manifest::Manifest,
+};
+use crate::{
+    call::{Answer, Call, Worker},
+    files::shadow_copy::Shadow,
+    registry::{Command, PluginFacts, Target},
+};
+
+/// One loaded version of a plugin. Registries and running batches hold references, and so does the
+/// manager, which ends the generation after its last call even if references remain.
+pub struct Generation {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// The number of loaded versions of this plugin, this one included.
+    pub number: u64,
+    /// Its file's name in the plugins folder.
+    pub file: String,
+    // Fields drop in order: the code goes before its private copy.
+    live: Live,
+    shadow: Arc<Shadow>,
+    errors: AtomicU64,
+    /// True while a `save` is running, also one that the host has given up.
+    pub saving: AtomicBool,
+    /// True while a `configure` is running, also one that the host has given up.
+    pub configuring: AtomicBool,
+}
+
+impl Generation {
+    /// Makes a generation of a version that has just been loaded.
+    #[must_use]
+    pub fn new(
+        manifest: Manifest,
+        number: u64,
+        file: String,
+        live: Live,
+        shadow: Arc<Shadow>,
+    ) -> Self {
+        Self {
+            manifest,
+            number,
+            file,
+            live,
+            shadow,
+            errors: AtomicU64::new(0),
+            saving: AtomicBool::new(false),
+            configuring: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns the plugin itself.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Returns the private copy that it was loaded from.
+    pub fn shadow(&self) -> &Arc<Shadow> {
+        &self.shadow
+    }
+
+    /// Returns the number of its answered calls.
+    pub fn calls(&self) -> u64 {
+        self.live.gate().calls()
+    }
+
+    /// Returns the number of its calls that were answered with an error.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// Runs the work on a thread of its own, as [`deadline::within`] does. The code stays loaded
+    /// until that thread has ended, which the drop of a thread-local may prevent.
+    ///
+    /// # Errors
+    /// There is no result in time, the work panicked, or the system cannot start a thread.
+    pub fn within<T: Send + 'static>(
+        self: &Arc<Self>,
+        deadline: &Deadline<'_>,
+        operation: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TimedOut> {
+        let done =
+            deadline::keeping(OwnedKeepAlive::at(self), deadline, operation, deadline::END, work)?;
+        if !done.ended {
+            log::warn!(
+                "plugin {}: the thread of its `{operation}` has not ended, the drop of a \
+                 thread-local blocks it; the code of generation {} stays loaded until it ends",
+                self.manifest.name,
+                self.number
+            );
+        }
+        Ok(done.result)
+    }
+
+    /// Makes its commands for the registry.
+    #[must_use]
+    pub fn commands(self: &Arc<Self>, metrics: &Metrics) -> Vec<Arc<Command>> {
+        let commands = self.manifest.commands.iter().zip(0..).map(|(facts, index)| {
+            let worker = PluginWorker { generation: Arc::clone(self), index };
+            let target = Target::Worker(Box::new(worker));
+            let plugin = Some(self.manifest.name.as_str());
+            Arc::new(Command::new(facts.clone(), plugin, metrics, target))
+        });
+        commands.collect()
+    }
+
+    /// Returns its entry in the registry.
+    pub fn facts(&self) -> PluginFacts {
+        PluginFacts {
+            name: self.manifest.name.clone(),
+            version: self.manifest.version.clone(),
+            generation: self.number,
+            file: self.file.clone(),
+            commands: self.manifest.command_names(),
+        }
+    }
+}
+
+impl Gated for Generation {
+    fn gate(&self) -> &Gate {
+        self.live.gate()
+    }
+}
+
+struct PluginWorker {
+    generation: Arc<Generation>,
+    index: u32,
+}
+
+impl Worker for PluginWorker {
+    fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer {
+        let answer = self.generation.live.call(self.index, call, reply);
+        if reply.failed() {
+            self.generation.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    }
+}
