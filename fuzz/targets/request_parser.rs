@@ -4,8 +4,8 @@
 #![no_main]
 
 use dropin_fuzz::net::read_buffer::ReadBuffer;
-use protocol::{Framing, Limits, Parsed, Parser, RequestError};
 use libfuzzer_sys::fuzz_target;
+use protocol::{Framing, Limits, Parsed, Parser, RequestError};
 
 /// More than any header that is not there whole.
 const HEADER: usize = 64;

@@ -106,7 +106,12 @@ impl Form {
 
     /// Writes a log line. The message must need no escapes in JSON; names of plugins and commands
     /// need none.
-    fn write(self, line: &mut line::Line, time: &line::Line, message: &line::Line) {
+    fn write(
+        self,
+        line: &mut line::LineBuffer,
+        time: &line::LineBuffer,
+        message: &line::LineBuffer,
+    ) {
         let (before, between, after) = match self {
             Self::Text => ("", " ERROR host: ", "\n"),
             // 2 is critical, see sd-daemon(3).
@@ -138,7 +143,7 @@ mod tests {
     fn line_of_a_crash_fits_the_log() {
         let written = |form: Form| {
             let (mut line, mut time, mut message) =
-                (line::Line::new(), line::Line::new(), line::Line::new());
+                (line::LineBuffer::new(), line::LineBuffer::new(), line::LineBuffer::new());
             time.push_time(0, 5);
             message.push("fatal: signal 11");
             form.write(&mut line, &time, &message);

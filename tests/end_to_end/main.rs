@@ -24,11 +24,15 @@ mod command_watch;
 #[cfg(unix)]
 mod crashes;
 mod crowds;
+#[cfg(unix)]
+mod demo;
 mod dev;
+mod examples;
 mod exhaustion;
 mod fairness;
 mod floods;
 mod half_open;
+mod info;
 mod limits;
 mod lines;
 mod mistakes;

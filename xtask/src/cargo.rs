@@ -139,15 +139,20 @@ pub fn test(arguments: &[String]) -> Result<(), TaskError> {
     let mut out = LeftOut::default();
     let mut test = cargo();
     test.arg("test").args(arguments).env("DROPIN_TEST_BUILT", "1");
-    if env::var_os(THREADS).is_none() {
-        test.env(THREADS, AT_ONCE);
-    }
-    let ended = tee::succeed(&mut test, |line| out.read(line));
+    let ended = tee::succeed(with_test_threads(&mut test), |line| out.read(line));
     println!("{out}");
     ended?;
     // What the tests' build script goes by.
     let is_strict = env::var("DROPIN_TEST_ALL").is_ok_and(|value| value == "1");
     kept.judge(&out, is_strict, arguments.is_empty())
+}
+
+/// Has a program of tests run [`AT_ONCE`] of them, unless the variable says otherwise.
+pub fn with_test_threads(test: &mut Command) -> &mut Command {
+    if env::var_os(THREADS).is_none() {
+        test.env(THREADS, AT_ONCE);
+    }
+    test
 }
 
 /// `cargo test` of what these arguments choose.

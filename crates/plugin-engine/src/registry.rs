@@ -144,7 +144,7 @@ impl Registry {
     pub fn nearest(&self, name: &[u8], identity: &Identity) -> Option<&str> {
         let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= MAX_NAME)?;
         let commands = self.commands.values();
-        let allowed = commands.filter(|command| identity.may_run(command.wanted()));
+        let allowed = commands.filter(|command| identity.can_run(command.wanted()));
         nearest(&name.to_ascii_lowercase(), allowed.map(|command| command.name.as_str()))
     }
 
@@ -153,7 +153,7 @@ impl Registry {
     pub fn commands(&self, identity: &Identity) -> Vec<&Arc<Command>> {
         let all = self.commands.values();
         let mut commands: Vec<_> =
-            all.filter(|command| identity.may_run(command.wanted())).collect();
+            all.filter(|command| identity.can_run(command.wanted())).collect();
         commands.sort_by(|a, b| a.name.cmp(&b.name));
         commands
     }
@@ -174,7 +174,7 @@ impl Registry {
         for plugin in &mut plugins {
             plugin.commands.retain(|name| {
                 let command = self.commands.get(name.as_bytes());
-                command.is_some_and(|command| identity.may_run(command.wanted()))
+                command.is_some_and(|command| identity.can_run(command.wanted()))
             });
         }
         plugins.retain(|plugin| !plugin.commands.is_empty());

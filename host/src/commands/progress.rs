@@ -7,7 +7,7 @@ use std::{
 
 use protocol::{Encoder, Protocol};
 
-use crate::{net::stream::Transport, runtime::shutdown::Shutdown};
+use crate::{net::stream::ClientStream, runtime::shutdown::Shutdown};
 
 /// The minimum interval between two reports to a client.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -19,14 +19,14 @@ const TEXT: usize = 256;
 /// sent yet, including those to earlier commands of the same batch.
 pub struct Progress<'a> {
     /// The lock is for workers that report from several threads.
-    line: Mutex<Line<'a>>,
+    line: Mutex<ProgressLine<'a>>,
     /// The session's protocol: only RESP3 has a message for progress.
     protocol: Protocol,
 }
 
-struct Line<'a> {
+struct ProgressLine<'a> {
     /// `None` once a message could not be sent.
-    transport: Option<&'a mut Transport>,
+    transport: Option<&'a mut ClientStream>,
     last_report: Option<LastReport>,
 }
 
@@ -39,8 +39,8 @@ struct LastReport {
 impl<'a> Progress<'a> {
     /// Makes the progress of a command that is about to run.
     #[inline]
-    pub fn new(transport: &'a mut Transport, protocol: Protocol) -> Self {
-        let line = Line { transport: Some(transport), last_report: None };
+    pub fn new(transport: &'a mut ClientStream, protocol: Protocol) -> Self {
+        let line = ProgressLine { transport: Some(transport), last_report: None };
         Self { line: Mutex::new(line), protocol }
     }
 
@@ -53,7 +53,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-impl Line<'_> {
+impl ProgressLine<'_> {
     fn report(&mut self, done: u64, total: u64, text: &str, shutdown: &Shutdown) {
         let Some(transport) = &mut self.transport else { return };
         let (when, complete) = (Instant::now(), total > 0 && done >= total);
@@ -73,7 +73,7 @@ impl Line<'_> {
         push.progress(done, total, &text[..text.floor_char_boundary(TEXT)]);
         if transport.write(&mut push, shutdown).is_err() {
             // A part of the push may have been sent: nothing must follow it.
-            transport.give_up();
+            transport.abort();
             self.transport = None;
         }
     }

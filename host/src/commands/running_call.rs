@@ -47,7 +47,7 @@ impl Callers for Shared {
         &self,
         commands: &[Arc<Command>],
     ) -> Vec<Box<dyn plugin_engine::context::RunningCall>> {
-        let calls = RunningCall::find(&self.sessions.all(), commands);
+        let calls = RunningCall::find(&self.sessions.list(), commands);
         calls.into_iter().map(|call| Box::new(call) as _).collect()
     }
 }

@@ -25,7 +25,7 @@ use std::{
 use libc::{c_int, c_void, sigaction, siginfo_t};
 use plugin_engine::registry::Command;
 
-use super::{EXIT_STATUS, Form, line::Line, place};
+use super::{EXIT_STATUS, Form, line::LineBuffer, place};
 
 /// The signals of a fault or an abort.
 const FATAL: [(c_int, &str); 7] = [
@@ -212,20 +212,20 @@ fn report_once(known: &HandlerState, cause: Cause) {
 
 /// The texts of a report, not on the stack: the alternate one has some 5 KiB for a handler.
 struct Texts {
-    time: Line,
-    message: Line,
-    line: Line,
+    time: LineBuffer,
+    message: LineBuffer,
+    line: LineBuffer,
 }
 
-struct TextsCell(UnsafeCell<Texts>);
+struct ReporterOnly(UnsafeCell<Texts>);
 
 // SAFETY: only the thread that has set `REPORTING`, which is never taken back, uses what is inside.
-unsafe impl Sync for TextsCell {}
+unsafe impl Sync for ReporterOnly {}
 
-static TEXTS: TextsCell = TextsCell(UnsafeCell::new(Texts {
-    time: Line::new(),
-    message: Line::new(),
-    line: Line::new(),
+static TEXTS: ReporterOnly = ReporterOnly(UnsafeCell::new(Texts {
+    time: LineBuffer::new(),
+    message: LineBuffer::new(),
+    line: LineBuffer::new(),
 }));
 
 /// Writes the report; only for the thread that has set [`REPORTING`].
@@ -265,7 +265,7 @@ fn write(file: c_int, bytes: &[u8]) {
 }
 
 /// Describes the cause and the running plugin.
-fn describe(line: &mut Line, cause: Cause) {
+fn describe(line: &mut LineBuffer, cause: Cause) {
     line.push("fatal: ");
     match cause {
         Cause::Signal(signal) => push_signal(line, signal),
@@ -311,7 +311,7 @@ fn describe(line: &mut Line, cause: Cause) {
     line.push_number(session.id);
 }
 
-fn push_signal(line: &mut Line, signal: c_int) {
+fn push_signal(line: &mut LineBuffer, signal: c_int) {
     line.push("signal ");
     line.push_signed(signal);
     if let Some((_, name)) = FATAL.iter().find(|(fatal, _)| *fatal == signal) {
@@ -321,7 +321,7 @@ fn push_signal(line: &mut Line, signal: c_int) {
     }
 }
 
-fn push_name(line: &mut Line, before: &str, name: &str) {
+fn push_name(line: &mut LineBuffer, before: &str, name: &str) {
     line.push(before);
     line.push(name);
     line.push("'");

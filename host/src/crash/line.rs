@@ -4,12 +4,12 @@
 const ROOM: usize = 512;
 
 /// A text of limited length; the rest of a longer one is dropped.
-pub(super) struct Line {
+pub(super) struct LineBuffer {
     bytes: [u8; ROOM],
     length: usize,
 }
 
-impl Line {
+impl LineBuffer {
     pub(super) const fn new() -> Self {
         Self { bytes: [0; ROOM], length: 0 }
     }
@@ -99,8 +99,8 @@ fn date(days: u64) -> (u64, u64, u64) {
 mod tests {
     use super::*;
 
-    fn text(write: impl FnOnce(&mut Line)) -> String {
-        let mut line = Line::new();
+    fn text(write: impl FnOnce(&mut LineBuffer)) -> String {
+        let mut line = LineBuffer::new();
         write(&mut line);
         String::from_utf8(line.bytes().to_vec()).unwrap()
     }

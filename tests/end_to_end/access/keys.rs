@@ -191,8 +191,8 @@ fn a_key_is_shown_once_and_kept_as_a_hash_for_its_owner_alone() {
     assert!(!kept.contains(&key) && !list.contains(&key));
     for (arguments, said) in [
         (&["add", "alice"][..], "there is a key 'alice' already"),
-        (&["add", "a b"], "is no name for a key"),
-        (&["add", "x", "--commands", "a b"], "is no pattern of commands"),
+        (&["add", "a b"], "is not a valid key name"),
+        (&["add", "x", "--commands", "a b"], "is not a valid pattern"),
         (&["add", "x", "--expires", "2001-01-01"], "a day to come"),
         (&["add", "x", "--expires", "0"], "a day to come"),
         (&["add", "x", "--role", "king"], "invalid value"),
@@ -247,10 +247,10 @@ fn a_broken_key_file_changes_nothing_and_is_told() {
     let mut alice = holder(&host, "alice", &[]);
     let path = host.state_dir().join("keys.toml");
     files::write(&path, "[[key]]\nname = 7\n");
-    host.wait_for_log("the keys from before stay in force");
+    host.wait_for_log("the previous keys stay in force");
     assert_eq!(alice.ask(&["echo", "x"]), "x".into());
     let (worked, _, error) = key_command(host.state_dir(), &["list"]);
-    assert!(!worked && error.contains("cannot be understood"), "{error}");
+    assert!(!worked && error.contains("cannot parse "), "{error}");
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn one_address_has_so_many_sessions_unless_it_is_trusted() {
     assert_eq!(Lines::connect(&host).end(), refused);
     assert!(is_in(&Lines::to(host.v6()).ask("ping")), "that is another address");
     guests.iter_mut().for_each(|guest| assert!(is_in(&guest.ask("ping"))));
-    host.wait_for_log("2 sessions are from there (--max-sessions-per-address)");
+    host.wait_for_log("there are 2 sessions from its address (--max-sessions-per-address)");
     drop(guests.pop());
     room_again(&host);
 }
@@ -197,7 +197,7 @@ fn out_of_threads_the_host_turns_newcomers_away_and_recovers() {
     assert_eq!(Lines::connect(&host).line().trim_end(), said);
     assert_eq!(clients[0].ask("echo 'still served'"), "still served");
     assert_eq!(clients[1].ask("echo 'still served'"), "still served");
-    host.wait_for_log("turned away: no thread for it");
+    host.wait_for_log("rejected: cannot start a thread");
     clients.truncate(3);
     room_again(&host);
     assert_eq!(clients[0].ask("echo 'all the time'"), "all the time");

@@ -136,7 +136,7 @@ fn the_level_is_told_and_set_while_the_host_runs() {
     assert!(host.logged("set the log level to error").is_some());
     assert_eq!(
         client.ask("loglevel loud"),
-        "error: unknown log level 'loud', there are: off, error, warn, info, debug, trace"
+        "error: unknown log level 'loud', use one of: off, error, warn, info, debug, trace"
     );
     assert_eq!(client.ask("loglevel"), "error");
 }

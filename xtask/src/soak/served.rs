@@ -37,13 +37,18 @@ pub struct Served {
 impl Served {
     /// Starts the host that has been built there, with these plugins.
     pub fn start(built: &Path, names: Vec<String>) -> Result<Self, TaskError> {
+        let libraries = names.iter().map(|name| built.join(install::library(name)));
+        Self::start_with(built, &libraries.collect::<Vec<_>>())
+    }
+
+    /// Starts the host that has been built there, with these libraries.
+    pub fn start_with(built: &Path, libraries: &[PathBuf]) -> Result<Self, TaskError> {
         let folder = tempfile::tempdir().map_err(failed("make", Path::new("a directory")))?;
         let plugins = folder.path().join("plugins");
         fs::create_dir(&plugins).map_err(failed("make", &plugins))?;
-        for name in &names {
-            let file = install::library(name);
-            let source = built.join(&file);
-            fs::copy(&source, plugins.join(&file)).map_err(failed("copy", &source))?;
+        for library in libraries {
+            let target = plugins.join(library.file_name().unwrap_or_default());
+            fs::copy(library, target).map_err(failed("copy", library))?;
         }
         let program = built.join(format!("host{EXE_SUFFIX}"));
         let log = folder.path().join("log");
@@ -76,7 +81,7 @@ impl Served {
             control: BufReader::new(stream),
             folder,
             copies: 0,
-            plugins: names.len(),
+            plugins: libraries.len(),
             built: built.to_owned(),
         })
     }
@@ -109,6 +114,22 @@ impl Served {
             thread::sleep(PAUSE);
         }
         Ok(renamed.elapsed())
+    }
+
+    /// Puts another version of a library into the folder, in place of the one that is there.
+    pub fn replace(&mut self, library: &Path) -> Result<(), TaskError> {
+        let beside = self.folder.path().join("next");
+        fs::copy(library, &beside).map_err(failed("copy", library))?;
+        let target = self.folder.path().join("plugins");
+        let target = target.join(library.file_name().unwrap_or_default());
+        fs::rename(&beside, &target).map_err(failed("install", &target))
+    }
+
+    /// Returns the last lines of the host's log; none where it cannot be read.
+    pub fn log_tail(&self, lines: usize) -> Vec<String> {
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let all: Vec<&str> = log.lines().collect();
+        all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect()
     }
 
     /// Does nothing for about as long as a reload takes.
@@ -198,7 +219,8 @@ impl Served {
         }
     }
 
-    fn generation(&mut self, plugin: &str) -> Result<i64, TaskError> {
+    /// The generation of a plugin that serves.
+    pub fn generation(&mut self, plugin: &str) -> Result<i64, TaskError> {
         self.send("plugins\n")?;
         let (mut found, start) = (None, format!("name: {plugin}, "));
         for _ in 0..self.plugins {

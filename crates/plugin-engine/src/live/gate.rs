@@ -24,7 +24,7 @@ pub struct Gate {
     state: Mutex<State>,
     changed: Condvar,
     /// Entries of the stripes that were not calls.
-    not_calls: AtomicU64,
+    rejected: AtomicU64,
     keep_alives: AtomicU64,
 }
 
@@ -91,7 +91,7 @@ impl Default for Gate {
             closed: AtomicBool::new(false),
             state: Mutex::new(State::Open),
             changed: Condvar::new(),
-            not_calls: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
             keep_alives: AtomicU64::new(0),
         }
     }
@@ -108,7 +108,7 @@ impl Gate {
             if !self.closed.load(Ordering::SeqCst) {
                 return Some(CallGuard { gate: self, stripe });
             }
-            self.not_calls.fetch_add(1, Ordering::Relaxed);
+            self.rejected.fetch_add(1, Ordering::Relaxed);
             self.leave(stripe);
             let open = self.changed.wait_while(self.state(), |state| *state == State::Closed);
             if *open.unwrap_or_else(PoisonError::into_inner) == State::Retired {
@@ -122,7 +122,7 @@ impl Gate {
     pub fn enter_closed(&self) -> Option<CallGuard<'_>> {
         let stripe = &self.stripes[stripe_of_this_thread()];
         stripe.entered.fetch_add(1, Ordering::SeqCst);
-        self.not_calls.fetch_add(1, Ordering::Relaxed);
+        self.rejected.fetch_add(1, Ordering::Relaxed);
         let guard = CallGuard { gate: self, stripe };
         let retired = *self.state() == State::Retired;
         (!retired).then_some(guard)
@@ -203,7 +203,7 @@ impl Gate {
     /// Returns the number of answered calls.
     pub fn calls(&self) -> u64 {
         let left: u64 = self.stripes.iter().map(|stripe| stripe.left.load(Ordering::Relaxed)).sum();
-        left.saturating_sub(self.not_calls.load(Ordering::Relaxed))
+        left.saturating_sub(self.rejected.load(Ordering::Relaxed))
     }
 
     /// Returns true if no call is running.
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(gate.close_beside_calls(Instant::now(), &|| false), Some(false));
         thread::scope(|scope| {
             let waiting = scope.spawn(|| gate.enter().is_none());
-            while gate.not_calls.load(Ordering::SeqCst) == 0 {
+            while gate.rejected.load(Ordering::SeqCst) == 0 {
                 thread::yield_now();
             }
             gate.retire();
@@ -362,7 +362,7 @@ mod tests {
         assert!(gate.close(soon(), &|| false));
         thread::scope(|scope| {
             let waiting = scope.spawn(|| gate.enter().is_none());
-            while gate.not_calls.load(Ordering::SeqCst) == 0 {
+            while gate.rejected.load(Ordering::SeqCst) == 0 {
                 thread::yield_now();
             }
             gate.retire();
