@@ -1,4 +1,4 @@
-//! What differs between systems, in one place.
+//! Hides the differences between operating systems.
 
 mod descriptors;
 pub mod durable;

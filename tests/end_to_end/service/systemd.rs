@@ -92,7 +92,7 @@ fn systemd_is_asked_for_time_while_states_are_saved() {
 fn a_service_manager_that_does_not_listen_is_no_reason_not_to_serve() {
     let host = Setup::new().variable("NOTIFY_SOCKET", "/nowhere/at/all").start();
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
-    host.wait_for_log("does not listen");
+    host.wait_for_log("cannot notify the service manager");
 }
 
 /// Starts a host that is passed this socket as systemd does it: as descriptor 3.

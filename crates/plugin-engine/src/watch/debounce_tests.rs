@@ -90,7 +90,7 @@ fn a_file_without_events_of_its_writer_settles() {
     debouncer.note(FsEvent::Complete(path("a.toml"), Some(stamp(1))), now);
     assert_eq!(debouncer.due(now), ready("a.toml"));
     debouncer.note(FsEvent::Writing(path("a.toml")), now);
-    assert_eq!(debouncer.next_scan(), Some(now + SILENT), "it is looked at in time");
+    assert_eq!(debouncer.next_scan(), Some(now + SILENT), "it is scanned in time");
     debouncer.scan(vec![(path("a.toml"), stamp(0))], now + SILENT);
     assert_eq!(debouncer.due(now + SILENT), []);
     assert_eq!(debouncer.next_scan(), Some(now + SILENT + STILL));
@@ -127,8 +127,8 @@ fn a_folder_that_cannot_be_read_loses_no_file() {
     let well = now + STILL * 10;
     debouncer.scan(vec![(path("a"), stamp(1))], well);
     debouncer.scan(vec![(path("a"), stamp(1))], well + STILL);
-    let told = debouncer.due(well + STILL);
-    assert_eq!(told, [ready("a"), vec![Change::Gone(path("b"))]].concat());
+    let changes = debouncer.due(well + STILL);
+    assert_eq!(changes, [ready("a"), vec![Change::Gone(path("b"))]].concat());
 }
 
 #[test]
@@ -176,9 +176,9 @@ fn what_an_event_told_a_scan_does_not_tell_again() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     debouncer.note(FsEvent::Complete(path("a"), Some(stamp(1))), now);
     assert_eq!(debouncer.due(now), ready("a"));
-    for (tick, version, told) in [(1, 1, false), (2, 1, false), (3, 2, false), (4, 2, true)] {
+    for (tick, version, is_due) in [(1, 1, false), (2, 1, false), (3, 2, false), (4, 2, true)] {
         debouncer.scan(vec![(path("a"), stamp(version))], now + STILL * tick);
-        assert_eq!(debouncer.due(now + STILL * tick) == ready("a"), told, "{tick}");
+        assert_eq!(debouncer.due(now + STILL * tick) == ready("a"), is_due, "{tick}");
     }
 }
 
