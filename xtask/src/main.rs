@@ -15,7 +15,7 @@ mod soak;
 mod tee;
 mod windows;
 
-use std::{fmt, io, path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -98,19 +98,25 @@ enum Task {
 }
 
 /// What stopped a task.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     /// A file or program could not be dealt with.
-    Io(&'static str, PathBuf, io::Error),
+    #[error("cannot {0} {path}: {2}", path = .1.display())]
+    Io(&'static str, PathBuf, #[source] io::Error),
     /// It is not to be done.
+    #[error("{0}")]
     Refused(String),
     /// A program failed.
+    #[error("{0} failed")]
     Failed(String),
     /// Tests are left out that may not be.
+    #[error("tests/left-out.toml says otherwise: {}", .0.join("; "))]
     LeftOut(Vec<String>),
     /// What this is measured by does not work, and nothing is known of what was to be measured.
+    #[error("{0}")]
     Unsound(String),
     /// A program is not there; how to get it.
+    #[error("there is no {0}; get it by: {1}")]
     Missing(String, &'static str),
 }
 
@@ -182,21 +188,4 @@ fn build_and_install(debug: bool) -> Result<(), TaskError> {
 /// The folder of what cargo builds with or without optimisation.
 fn profile(debug: bool) -> &'static str {
     if debug { "debug" } else { "release" }
-}
-
-impl fmt::Display for TaskError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(operation, path, error) => {
-                write!(out, "cannot {operation} {}: {error}", path.display())
-            }
-            Self::Refused(why) => out.write_str(why),
-            Self::Failed(what) => write!(out, "{what} failed"),
-            Self::LeftOut(wrong) => {
-                write!(out, "tests/left-out.toml says otherwise: {}", wrong.join("; "))
-            }
-            Self::Unsound(what) => write!(out, "{what}"),
-            Self::Missing(what, get) => write!(out, "there is no {what}; get it by: {get}"),
-        }
-    }
 }
