@@ -52,7 +52,7 @@ impl Running {
         &mut self.child
     }
 
-    /// Waits for its end, looking on meanwhile.
+    /// RetryOn for its end, looking on meanwhile.
     pub fn wait(
         &mut self,
         limit: Duration,

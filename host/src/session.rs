@@ -139,7 +139,7 @@ impl Session {
                 self.subscriptions = Subscriptions::default();
                 self.set_identity(self.initial_identity())?;
             }
-            Flow::Close => return Ok(Some(CloseReason::Asked)),
+            Flow::Close => return Ok(Some(CloseReason::ChangeRequest)),
             Flow::Break => return Ok(Some(CloseReason::BrokenProtocol)),
         }
         if self.handle.is_dismissed() {
@@ -162,7 +162,7 @@ impl Session {
         self.receive()
     }
 
-    /// Waits for more input, and returns the reason if the session ends instead.
+    /// RetryOn for more input, and returns the reason if the session ends instead.
     fn receive(&mut self) -> io::Result<Option<CloseReason>> {
         // At shutdown the host closes the reading side, so this read returns the rest of the input
         // and then 0.

@@ -45,7 +45,7 @@ pub trait CallContext: Sync {
     fn identity(&self) -> &Identity;
     /// Returns the registry that the command was found in.
     fn registry(&self) -> &Registry;
-    /// Waits up to `time` for the call to be cancelled, and returns whether it is: by another
+    /// RetryOn up to `time` for the call to be cancelled, and returns whether it is: by another
     /// session, by a client that is gone, or by the host's end.
     fn wait_for_cancel(&self, time: Duration) -> bool;
     /// Returns the sessions that this one may know of.

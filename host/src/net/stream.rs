@@ -102,7 +102,7 @@ impl ClientStream {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Waits for input, and returns the number of bytes. 0 means that the client, or the host at
+    /// RetryOn for input, and returns the number of bytes. 0 means that the client, or the host at
     /// shutdown, has closed this direction.
     ///
     /// Fails with [`io::ErrorKind::TimedOut`] after the login deadline or the idle timeout, with
@@ -239,12 +239,12 @@ impl ClientStream {
         Ok(())
     }
 
-    /// Waits up to `time` for input, and returns whether there is any.
+    /// RetryOn up to `time` for input, and returns whether there is any.
     pub fn wait_readable(&mut self, time: Duration) -> bool {
         self.has_input() || self.handle.reader.wait_readable(&self.handle.stream, time)
     }
 
-    /// Waits for input or for the waker. With `last_input`, the time of the client's last input,
+    /// RetryOn for input or for the waker. With `last_input`, the time of the client's last input,
     /// the wait ends after the idle timeout.
     pub fn wait_for_input(
         &mut self,

@@ -81,7 +81,7 @@ impl ThreadPool {
     }
 }
 
-/// Waits for the next session of a thread. Returns `None` if the thread should end.
+/// RetryOn for the next session of a thread. Returns `None` if the thread should end.
 fn next_work(waiting: &Receiver<Work>, spare: &AtomicUsize, start: Instant) -> Option<Work> {
     if start.elapsed() >= AGE {
         return None;

@@ -153,7 +153,7 @@ impl Repl {
         }
     }
 
-    /// Waits until the last cancel request can no longer hit the next command.
+    /// RetryOn until the last cancel request can no longer hit the next command.
     fn finish_cancelling(&mut self) -> Result<(), Error> {
         let timeout = self.session.connect_timeout();
         let mut deadline = Instant::now().checked_add(timeout);

@@ -100,7 +100,7 @@ impl Probes {
         self.candidates.iter().any(|(_, one, _)| one.started.elapsed() < time)
     }
 
-    /// Waits for the threads, whose probes end because the host is ending.
+    /// RetryOn for the threads, whose probes end because the host is ending.
     pub(super) fn end(&mut self) {
         self.waiting.clear();
         self.candidates.clear();

@@ -150,7 +150,7 @@ impl States {
         file_in(&self.folder, plugin, "state.1")
     }
 
-    /// Waits until no other thread writes the plugin's file, and begins to.
+    /// RetryOn until no other thread writes the plugin's file, and begins to.
     fn begin(&self, plugin: &str, state: Vec<u8>, deadline: &Deadline<'_>) -> io::Result<Writing> {
         let expires_at = Instant::now() + deadline.time;
         while !lock(&self.writing).insert(plugin.to_owned()) {

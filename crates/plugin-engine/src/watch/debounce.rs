@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{plugin_control::Change, state::configuration::plugin_of};
+use crate::{plugin_control::FileChange, state::configuration::plugin_of};
 
 /// The time for which a file must be gone before it counts as removed. A file that is replaced by
 /// remove and create comes back within this time.
@@ -80,7 +80,7 @@ pub struct Debouncer {
     unknown: HashSet<PathBuf>,
     /// The folder itself could not be read at the last scan.
     is_unreadable: bool,
-    ready: Vec<Change>,
+    ready: Vec<FileChange>,
 }
 
 impl Debouncer {
@@ -108,7 +108,7 @@ impl Debouncer {
             FsEvent::Writing(path) => {
                 self.vanished.remove(&path);
                 self.moving.remove(&path);
-                self.ready.retain(|change| *change != Change::Ready(path.clone()));
+                self.ready.retain(|change| *change != FileChange::Ready(path.clone()));
                 self.writing.insert(path, now);
             }
             FsEvent::Complete(path, stamp) => {
@@ -169,7 +169,7 @@ impl Debouncer {
                     if now.saturating_duration_since(*since) >= self.still {
                         self.moving.remove(&path);
                         self.known.insert(path.clone(), stamp);
-                        self.ready.push(Change::Ready(path));
+                        self.ready.push(FileChange::Ready(path));
                     }
                 }
                 _ => {
@@ -204,7 +204,7 @@ impl Debouncer {
     }
 
     /// Returns the changes that have settled by `now`.
-    pub fn due(&mut self, now: Instant) -> Vec<Change> {
+    pub fn due(&mut self, now: Instant) -> Vec<FileChange> {
         let gone: Vec<PathBuf> = self
             .vanished
             .iter()
@@ -216,7 +216,7 @@ impl Debouncer {
         for path in gone {
             self.vanished.remove(&path);
             self.known.remove(&path);
-            self.ready.push(Change::Gone(path));
+            self.ready.push(FileChange::Gone(path));
         }
         std::mem::take(&mut self.ready)
     }
@@ -241,7 +241,7 @@ impl Debouncer {
     fn complete(&mut self, path: PathBuf) {
         self.vanished.remove(&path);
         self.moving.remove(&path);
-        let change = Change::Ready(path);
+        let change = FileChange::Ready(path);
         if !self.ready.contains(&change) {
             self.ready.push(change);
         }
