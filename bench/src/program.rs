@@ -52,7 +52,7 @@ impl Running {
         &mut self.child
     }
 
-    /// RetryOn for its end, looking on meanwhile.
+    /// Waits for its end, looking on meanwhile.
     pub fn wait(
         &mut self,
         limit: Duration,

@@ -200,7 +200,7 @@ impl Server {
         Err(BenchError::Program(format!("taskset {} fails", arguments.join(" "))))
     }
 
-    /// RetryOn until it has nothing to do: sessions that others have left cost time, too.
+    /// Waits until it has nothing to do: sessions that others have left cost time, too.
     pub fn quiet(&self) -> Result<(), BenchError> {
         let started = Instant::now();
         let mut before = process::cpu(self.id())?;

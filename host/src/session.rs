@@ -162,7 +162,7 @@ impl Session {
         self.receive()
     }
 
-    /// RetryOn for more input, and returns the reason if the session ends instead.
+    /// Waits for more input, and returns the reason if the session ends instead.
     fn receive(&mut self) -> io::Result<Option<CloseReason>> {
         // At shutdown the host closes the reading side, so this read returns the rest of the input
         // and then 0.

@@ -117,7 +117,7 @@ impl Session {
         self.connection.send_close();
     }
 
-    /// RetryOn for the next event; `None` at the deadline.
+    /// Waits for the next event; `None` at the deadline.
     pub fn next_event(&mut self, deadline: Option<Instant>) -> Result<Option<SessionEvent>, Error> {
         loop {
             // Messages of the host come first: they can explain the other events.
@@ -172,7 +172,7 @@ impl Session {
         }
     }
 
-    /// RetryOn for the input that was asked for.
+    /// Waits for the input that was asked for.
     pub fn wait_for_input(&mut self, on_push: PushHandler<'_>) -> Result<Input, Error> {
         loop {
             let Some(event) = self.next_event(None)? else { continue };
@@ -184,7 +184,7 @@ impl Session {
         }
     }
 
-    /// RetryOn for the input that was asked for, and ignores the connection.
+    /// Waits for the input that was asked for, and ignores the connection.
     pub fn input_within(&self, limit: Duration) -> Option<Input> {
         let deadline = Instant::now() + limit;
         loop {
@@ -194,7 +194,7 @@ impl Session {
         }
     }
 
-    /// RetryOn for a notice or the end of the connection.
+    /// Waits for a notice or the end of the connection.
     pub fn wait_for_notice(
         &mut self,
         limit: Duration,
@@ -210,7 +210,7 @@ impl Session {
         Ok(())
     }
 
-    /// RetryOn for this time and shows messages of the host meanwhile.
+    /// Waits for this time and shows messages of the host meanwhile.
     pub fn pause(&mut self, length: Duration, on_push: PushHandler<'_>) -> Result<(), Error> {
         let deadline = Instant::now().checked_add(length);
         while let Some(event) = self.next_event(deadline)? {

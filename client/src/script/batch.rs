@@ -155,7 +155,7 @@ fn exchange(session: &mut Session, screen: Screen, command: &[Vec<u8>]) -> Resul
     }
 }
 
-/// RetryOn for the notice that follows the reply to `ks`.
+/// Waits for the notice that follows the reply to `ks`.
 fn wait_for_stop(session: &mut Session, screen: Screen, command: &[Vec<u8>]) -> Result<(), Error> {
     let stops = command.first().is_some_and(|name| name.eq_ignore_ascii_case(b"ks"));
     if !stops || session.has_notice() {

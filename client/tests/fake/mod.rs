@@ -45,12 +45,12 @@ impl Deadline {
     }
 }
 
-/// RetryOn for the next message.
+/// Waits for the next message.
 pub fn receive<T>(receiver: &Receiver<T>) -> Result<T, RecvTimeoutError> {
     receive_within(&Deadline::start(), receiver)
 }
 
-/// RetryOn for the next message until the deadline.
+/// Waits for the next message until the deadline.
 pub fn receive_within<T>(
     deadline: &Deadline,
     receiver: &Receiver<T>,

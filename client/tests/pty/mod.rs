@@ -53,7 +53,7 @@ impl Terminal {
         Self { child, master, slave, output, shown: String::new() }
     }
 
-    /// RetryOn for this text behind the last expected one and returns the output between them.
+    /// Waits for this text behind the last expected one and returns the output between them.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
         let deadline = Deadline::start();
@@ -75,7 +75,7 @@ impl Terminal {
         self.master.write_all(text.as_bytes()).unwrap();
     }
 
-    /// RetryOn for the end of the client and checks exit code and terminal modes.
+    /// Waits for the end of the client and checks exit code and terminal modes.
     #[track_caller]
     pub fn ends_with(mut self, code: i32) {
         let deadline = Deadline::start();

@@ -110,14 +110,14 @@ impl InterruptibleReader {
         }
     }
 
-    /// RetryOn up to `time` for input or the end. Returns true if a read would not block.
+    /// Waits up to `time` for input or the end. Returns true if a read would not block.
     #[must_use]
     pub fn wait_readable(&self, stream: &TcpStream, time: Duration) -> bool {
         // An interrupted poll counts as readable: the read that follows waits.
         self.poll_events(stream, None, Some(time)).map_or(true, |ready| ready.has_any)
     }
 
-    /// RetryOn for input, for the end of the connection or for the waker; without a `time`, for ever.
+    /// Waits for input, for the end of the connection or for the waker; without a `time`, for ever.
     #[must_use]
     pub fn wait_for_input(
         &self,

@@ -63,7 +63,7 @@ fn wake_by_connecting(listener: &TcpListener) {
     let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
 }
 
-/// RetryOn up to `time` for a client to accept.
+/// Waits up to `time` for a client to accept.
 pub fn wait_for_client(listener: &TcpListener, time: Duration) {
     let time = Timespec::try_from(time).ok();
     // The caller tries to accept in any case.
@@ -130,7 +130,7 @@ pub enum Hangup {
     Full,
 }
 
-/// RetryOn up to `time` for the peer to vanish, or to end its sending side unless `ignore_half` is
+/// Waits up to `time` for the peer to vanish, or to end its sending side unless `ignore_half` is
 /// set. Unread data does not matter.
 #[cfg(unix)]
 #[must_use]

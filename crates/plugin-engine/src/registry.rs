@@ -8,7 +8,7 @@ use plugin_api::{MAX_NAME, Usage};
 use protocol::nearest::nearest;
 use telemetry::metrics::{Metrics, Series};
 
-use crate::{call::Worker, live::manifest::CommandFacts};
+use crate::{call::Worker, facts::PluginFacts, live::manifest::CommandFacts};
 
 /// The registry in force: read without a lock, replaced as a whole.
 pub type LiveRegistry = ArcSwap<Registry>;
@@ -50,21 +50,6 @@ pub enum Target {
     Builtin(usize),
     /// A worker.
     Worker(Box<dyn Worker>),
-}
-
-/// A plugin's entry in the registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PluginFacts {
-    /// Its name.
-    pub name: String,
-    /// Its own version.
-    pub version: String,
-    /// The number of its loaded versions, this one included.
-    pub generation: u64,
-    /// Its file's name in the plugins folder.
-    pub file: String,
-    /// Its commands' names, sorted.
-    pub commands: Vec<String>,
 }
 
 impl Command {

@@ -64,14 +64,14 @@ impl SettingsFile {
     }
 
     fn parse(path: &Path, text: &str, command: &Command) -> Result<Self, FileError> {
-        let wrong = |span: Range<usize>, problem: String| {
+        let line_of = |span: Range<usize>| {
             let before = text.as_bytes().get(..span.start).unwrap_or_default();
-            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            (line, FileError::Line(path.to_owned(), line, problem))
+            before.iter().filter(|byte| **byte == b'\n').count() + 1
         };
+        let wrong = |line, problem: String| FileError::Line(path.to_owned(), line, problem);
         let table = DeTable::parse(text).map_err(|error| {
             let problem = error.message().trim_end().replace('\n', "; ");
-            wrong(error.span().unwrap_or_default(), problem).1
+            wrong(line_of(error.span().unwrap_or_default()), problem)
         })?;
         let mut entries = Vec::new();
         for (key, value) in table.into_inner() {
@@ -79,11 +79,8 @@ impl SettingsFile {
             let entry = to_words(command, &key, value.get_ref())
                 .and_then(|words| check_words(command, &words).map(|()| words));
             match entry {
-                Ok(words) => {
-                    let (line, _) = wrong(span, String::new());
-                    entries.push(Entry { key, line, words });
-                }
-                Err(problem) => return Err(wrong(span, problem).1),
+                Ok(words) => entries.push(Entry { key, line: line_of(span), words }),
+                Err(problem) => return Err(wrong(line_of(span), problem)),
             }
         }
         Ok(Self { path: path.to_owned(), entries })

@@ -46,8 +46,7 @@ impl ClientStream {
         if idle_timeout.is_some() {
             handle.reader.bound(&handle.stream, idle_timeout)?;
         }
-        let (deadline, handshake, tls) = Default::default();
-        Ok(Self { handle, write_timeout, idle_timeout, deadline, handshake, tls })
+        Ok(Self { handle, write_timeout, idle_timeout, deadline: None, handshake: None, tls: None })
     }
 
     /// Switches to TLS. `received` are its first bytes; the handshake must end by `deadline`. Fails
@@ -102,7 +101,7 @@ impl ClientStream {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// RetryOn for input, and returns the number of bytes. 0 means that the client, or the host at
+    /// Waits for input, and returns the number of bytes. 0 means that the client, or the host at
     /// shutdown, has closed this direction.
     ///
     /// Fails with [`io::ErrorKind::TimedOut`] after the login deadline or the idle timeout, with
@@ -239,12 +238,12 @@ impl ClientStream {
         Ok(())
     }
 
-    /// RetryOn up to `time` for input, and returns whether there is any.
+    /// Waits up to `time` for input, and returns whether there is any.
     pub fn wait_readable(&mut self, time: Duration) -> bool {
         self.has_input() || self.handle.reader.wait_readable(&self.handle.stream, time)
     }
 
-    /// RetryOn for input or for the waker. With `last_input`, the time of the client's last input,
+    /// Waits for input or for the waker. With `last_input`, the time of the client's last input,
     /// the wait ends after the idle timeout.
     pub fn wait_for_input(
         &mut self,

@@ -180,7 +180,7 @@ impl ClientHandle {
         u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// RetryOn up to `time` for the client to be gone, and returns whether it is.
+    /// Waits up to `time` for the client to be gone, and returns whether it is.
     ///
     /// A client that was killed and one that only ended its sending side (`nc -N`) look the same.
     /// So an ended sending side counts as gone, but only after 1 s.

@@ -153,7 +153,7 @@ impl Repl {
         }
     }
 
-    /// RetryOn until the last cancel request can no longer hit the next command.
+    /// Waits until the last cancel request can no longer hit the next command.
     fn finish_cancelling(&mut self) -> Result<(), Error> {
         let timeout = self.session.connect_timeout();
         let mut deadline = Instant::now().checked_add(timeout);

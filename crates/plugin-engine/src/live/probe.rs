@@ -121,7 +121,7 @@ fn judge(file: &Path, report: &Path) -> Result<(Manifest, Library), Refusal> {
     Ok((manifest, live.into_library()?))
 }
 
-/// RetryOn for the child; kills it at the deadline, or if `give_up` returns true.
+/// Waits for the child; kills it at the deadline, or if `give_up` returns true.
 fn wait(
     mut child: Killed,
     timeout: Duration,

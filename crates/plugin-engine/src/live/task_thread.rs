@@ -53,7 +53,7 @@ impl TaskThread {
         self.ended.try_recv() == Err(TryRecvError::Disconnected)
     }
 
-    /// RetryOn for at most `time`. Returns true if the thread has ended, as
+    /// Waits for at most `time`. Returns true if the thread has ended, as
     /// [`has_ended`](Self::has_ended).
     #[must_use]
     pub fn ends_within(&self, time: Duration) -> bool {

@@ -13,7 +13,7 @@ const FIRST: Duration = Duration::from_millis(250);
 /// The longest pause between two attempts.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// RetryOn until all calls that were running at one moment have ended, within a short time.
+/// Waits until all calls that were running at one moment have ended, within a short time.
 pub(super) struct Drain {
     calls: Vec<Box<dyn RunningCall>>,
     since: Instant,

@@ -98,21 +98,19 @@ impl Manager {
     ) -> io::Result<Self> {
         let shadows = ShadowDir::open(context.state_dir.join("copies"))?;
         let states = States::new(context.state_dir.join("state"));
-        let (slots, files, pending, retired, retries, replaced) = Default::default();
-        let probes = Probes::new(Arc::clone(&context));
         Ok(Self {
+            probes: Probes::new(Arc::clone(&context)),
             context,
             registry,
             trust_policy,
             shadows,
             states,
-            slots,
-            files,
-            probes,
-            pending,
-            retired,
-            retries,
-            replaced,
+            slots: BTreeMap::new(),
+            files: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            retired: Retired::default(),
+            retries: Retries::default(),
+            replaced: Vec::new(),
         })
     }
 
@@ -224,8 +222,8 @@ impl Manager {
         }
         for over in self.retired.tick(Instant::now(), &self.context.events) {
             if let Some(slot) = self.slots.get_mut(&over.manifest.name) {
-                slot.counted.0 += over.calls();
-                slot.counted.1 += over.errors();
+                slot.ended_calls += over.calls();
+                slot.ended_errors += over.errors();
             }
         }
         let (draining, lingering) = self.retired.totals();

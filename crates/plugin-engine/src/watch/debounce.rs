@@ -49,8 +49,16 @@ pub struct FileStamp {
     pub signature: Option<FileSummary>,
 }
 
-/// Identity of a file, its size in bytes, and the time of its last change.
-pub type FileSummary = (u64, u64, u128);
+/// The metadata of one file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileSummary {
+    /// Its identity within its file system.
+    pub identity: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The time of its last change, in nanoseconds since 1970.
+    pub changed: u128,
+}
 
 /// The result of a scan of the folder.
 #[derive(Debug, Default)]
@@ -150,7 +158,7 @@ impl Debouncer {
         self.writing.retain(|_, since| now.saturating_duration_since(*since) < SILENT);
         for (path, stamp) in files {
             // An empty library is about to be written; a configuration may be empty.
-            let begun = stamp.file.1 == 0 && plugin_of(&path).is_none();
+            let begun = stamp.file.size == 0 && plugin_of(&path).is_none();
             if self.writing.contains_key(&path) || begun {
                 self.moving.remove(&path);
                 continue;

@@ -11,7 +11,8 @@ fn ready(name: &str) -> Vec<FileChange> {
 }
 
 fn stamp(version: u64) -> FileStamp {
-    FileStamp { file: (1, version, 0), ..FileStamp::default() }
+    let file = FileSummary { identity: 1, size: version, changed: 0 };
+    FileStamp { file, ..FileStamp::default() }
 }
 
 #[test]
