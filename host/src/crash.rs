@@ -35,9 +35,9 @@ const FILE: &str = "crash";
 const LONGEST: u64 = 1_024;
 
 /// Reports crashes while it lives.
-pub struct Watch(());
+pub struct CrashReporter(());
 
-impl Watch {
+impl CrashReporter {
     /// Starts to report crashes to the log and to a file in this directory.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for CrashReporter {
     fn drop(&mut self) {
         allow_exit();
     }

@@ -15,7 +15,7 @@ plugin! {
     commands: {
         "nop" "" => nop, "Replies OK.";
         "echo" "TEXT" => echo, "Replies TEXT.";
-        "sleep" "MILLIS" => sleep, "Waits, then replies OK.";
+        "sleep" "MILLIS" => sleep, "RetryOn, then replies OK.";
         "burn" "MICROS" => burn_for, "Keeps a processor busy, then replies OK.";
     }
 }

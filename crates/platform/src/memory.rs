@@ -6,7 +6,7 @@ use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, RefreshK
 
 /// The resources of this process; values that the system does not report are `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct ResourceUsage {
     /// Resident memory, in bytes.
     pub resident: Option<u64>,
     /// The number of threads.
@@ -17,13 +17,13 @@ pub struct Usage {
 
 /// Returns the present resources of this process; only Linux reports them.
 #[must_use]
-pub fn usage() -> Usage {
+pub fn usage() -> ResourceUsage {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let number = |name: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.split_whitespace().next()?.parse().ok()
     };
-    Usage {
+    ResourceUsage {
         resident: number("VmRSS").map(|kibibytes| kibibytes * 1024),
         threads: number("Threads"),
         // One of them is the listing itself.
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_process_takes_some_of_everything() {
-        let Usage { resident, threads, files } = usage();
+        let ResourceUsage { resident, threads, files } = usage();
         assert!(resident.unwrap() > 500_000 && resident.unwrap() < 1 << 40);
         assert!((1..100_000).contains(&threads.unwrap()));
         assert!((3..100_000).contains(&files.unwrap()));

@@ -9,7 +9,7 @@ pub fn has_service_manager() -> bool {
 }
 
 /// Sends a notification of sd_notify(3) to the service manager, if there is one.
-pub fn tell_service_manager(what: &str) {
+pub fn notify_service_manager(what: &str) {
     #[cfg(unix)]
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Custom(what)]) {
         log::debug!("cannot notify the service manager: {error}");

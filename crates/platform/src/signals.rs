@@ -18,7 +18,7 @@ pub struct EndSignal {
 ///
 /// # Errors
 /// The system cannot register a handler or start a thread.
-pub fn when_asked_to_end(act: impl FnMut(EndSignal) + Send + 'static) -> io::Result<()> {
+pub fn on_end_signal(act: impl FnMut(EndSignal) + Send + 'static) -> io::Result<()> {
     #[cfg(unix)]
     return unix(act);
     #[cfg(windows)]

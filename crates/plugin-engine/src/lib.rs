@@ -3,6 +3,7 @@
 pub mod call;
 pub mod context;
 pub mod events;
+pub mod facts;
 pub mod files;
 pub mod live;
 pub mod load_error;

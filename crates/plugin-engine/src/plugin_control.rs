@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 /// A settled change in the plugins folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change {
+pub enum FileChange {
     /// The file is complete, and may be new.
     Ready(PathBuf),
     /// The file is gone.
@@ -17,7 +17,7 @@ pub enum Change {
 #[derive(Debug)]
 pub enum Message {
     /// A file in the plugins folder has settled.
-    Changed(Change),
+    Changed(FileChange),
     /// A request for a plugin, and the channel for its answer.
     Request(Request, String, Sender<ControlResult>),
     /// The host ends, and no session is left.
@@ -115,7 +115,7 @@ impl PluginControl {
     }
 
     /// Reports a settled file.
-    pub fn changed(&self, change: Change) {
+    pub fn changed(&self, change: FileChange) {
         // The receiver is gone while the host is ending.
         let _ = self.sender.send(Message::Changed(change));
     }

@@ -3,12 +3,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
-use auth::identity::{AccessLevel, Identity, Wanted};
+use auth::identity::{AccessLevel, Identity, RequiredAccess};
 use plugin_api::{MAX_NAME, Usage};
 use protocol::nearest::nearest;
 use telemetry::metrics::{Metrics, Series};
 
-use crate::{call::Worker, live::manifest::CommandFacts};
+use crate::{call::Worker, facts::PluginFacts, live::manifest::CommandFacts};
 
 /// The registry in force: read without a lock, replaced as a whole.
 pub type LiveRegistry = ArcSwap<Registry>;
@@ -52,21 +52,6 @@ pub enum Target {
     Worker(Box<dyn Worker>),
 }
 
-/// A plugin's entry in the registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PluginFacts {
-    /// Its name.
-    pub name: String,
-    /// Its own version.
-    pub version: String,
-    /// The number of its loaded versions, this one included.
-    pub generation: u64,
-    /// Its file's name in the plugins folder.
-    pub file: String,
-    /// Its commands' names, sorted.
-    pub commands: Vec<String>,
-}
-
 impl Command {
     /// Returns a command with these facts, whose usage line has been checked.
     #[must_use]
@@ -94,8 +79,8 @@ impl Command {
 
     /// Returns the permission that its sender needs.
     #[must_use]
-    pub fn wanted(&self) -> Wanted<'_> {
-        Wanted { name: &self.name, plugin: self.plugin.as_deref(), access: self.access }
+    pub fn required_access(&self) -> RequiredAccess<'_> {
+        RequiredAccess { name: &self.name, plugin: self.plugin.as_deref(), access: self.access }
     }
 
     /// Returns the command with another required access.
@@ -144,7 +129,7 @@ impl Registry {
     pub fn nearest(&self, name: &[u8], identity: &Identity) -> Option<&str> {
         let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= MAX_NAME)?;
         let commands = self.commands.values();
-        let allowed = commands.filter(|command| identity.can_run(command.wanted()));
+        let allowed = commands.filter(|command| identity.can_run(command.required_access()));
         nearest(&name.to_ascii_lowercase(), allowed.map(|command| command.name.as_str()))
     }
 
@@ -153,7 +138,7 @@ impl Registry {
     pub fn commands(&self, identity: &Identity) -> Vec<&Arc<Command>> {
         let all = self.commands.values();
         let mut commands: Vec<_> =
-            all.filter(|command| identity.can_run(command.wanted())).collect();
+            all.filter(|command| identity.can_run(command.required_access())).collect();
         commands.sort_by(|a, b| a.name.cmp(&b.name));
         commands
     }
@@ -174,7 +159,7 @@ impl Registry {
         for plugin in &mut plugins {
             plugin.commands.retain(|name| {
                 let command = self.commands.get(name.as_bytes());
-                command.is_some_and(|command| identity.can_run(command.wanted()))
+                command.is_some_and(|command| identity.can_run(command.required_access()))
             });
         }
         plugins.retain(|plugin| !plugin.commands.is_empty());

@@ -46,8 +46,7 @@ impl ClientStream {
         if idle_timeout.is_some() {
             handle.reader.bound(&handle.stream, idle_timeout)?;
         }
-        let (deadline, handshake, tls) = Default::default();
-        Ok(Self { handle, write_timeout, idle_timeout, deadline, handshake, tls })
+        Ok(Self { handle, write_timeout, idle_timeout, deadline: None, handshake: None, tls: None })
     }
 
     /// Switches to TLS. `received` are its first bytes; the handshake must end by `deadline`. Fails

@@ -63,7 +63,7 @@ fn pe_header(start: &[u8]) -> Option<(&pe::ImageFileHeader, &[u8])> {
 /// Describes a file with this start and the remedy, if it is a library for another system or
 /// processor, or an archive. The loader's own message for it is of little help.
 #[must_use]
-pub fn other_kind(start: &[u8]) -> Option<String> {
+pub fn foreign_format(start: &[u8]) -> Option<String> {
     use std::env::consts::{ARCH, OS};
     let starts = |magic: &[u8]| start.starts_with(magic);
     let system = if starts(b"MZ") {
@@ -114,13 +114,13 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_library_for_others_is_told_by_its_beginning() {
-        let said = |start: &[u8]| other_kind(start).unwrap();
+        let said = |start: &[u8]| foreign_format(start).unwrap();
         assert_eq!(said(b"MZ\x90\0"), "it is a library for windows: build it for linux");
         assert!(said(b"\xcf\xfa\xed\xfe\x07").contains("for macos"));
         assert!(said(b"!<arch>\n/ 0").contains("`crate-type = [\"cdylib\"]`"));
         let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         for start in [&own[..LENGTH], b"", b"just text"] {
-            assert_eq!(other_kind(start), None);
+            assert_eq!(foreign_format(start), None);
         }
     }
 

@@ -83,7 +83,7 @@ impl ShadowDir {
         let before = source.metadata().map_err(unreadable("access it"))?;
         // The path may lead to another file by now.
         check_is_regular(&before)?;
-        trust_policy.file(file, &before)?;
+        trust_policy.check_file(file, &before)?;
         if before.len() > MOST {
             return Err(Refusal::TooLarge { bytes: before.len(), most: MOST });
         }
@@ -98,7 +98,7 @@ impl ShadowDir {
             return Err(Refusal::NotAFile { what: "an empty file".into() });
         }
         let start = shadow.start().map_err(unreadable("read its copy"))?;
-        if let Some(what) = object_header::other_kind(&start) {
+        if let Some(what) = object_header::foreign_format(&start) {
             return Err(Refusal::OtherKind { what });
         }
         if object_header::is_cut_short(&start, after.len()) {

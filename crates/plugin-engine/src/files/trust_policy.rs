@@ -59,7 +59,7 @@ impl TrustPolicy {
     ///
     /// # Errors
     /// Other users could put libraries into it, or it cannot be accessed.
-    pub fn folder(&self, folder: &Path) -> Result<(), Refusal> {
+    pub fn check_folder(&self, folder: &Path) -> Result<(), Refusal> {
         // A temporary failure: the file is not to blame, and does not change when it is over.
         let data = fs::metadata(folder)
             .map_err(|error| Refusal::probe_failed("access the plugins folder", &error))?;
@@ -70,7 +70,7 @@ impl TrustPolicy {
     ///
     /// # Errors
     /// Other users could have written it.
-    pub fn file(&self, path: &Path, opened: &Metadata) -> Result<(), Refusal> {
+    pub fn check_file(&self, path: &Path, opened: &Metadata) -> Result<(), Refusal> {
         self.check_permissions(path, opened).map_err(Refusal::Insecure)
     }
 
@@ -78,7 +78,7 @@ impl TrustPolicy {
     ///
     /// # Errors
     /// The signature beside the library's file is missing or does not match the content.
-    pub fn content(&self, path: &Path, copy: &File) -> Result<(), Refusal> {
+    pub fn check_content(&self, path: &Path, copy: &File) -> Result<(), Refusal> {
         let verified = self.key.as_ref().map(|key| key.verify(path, copy));
         verified.unwrap_or(Ok(())).map_err(Refusal::Signature)
     }
@@ -137,19 +137,19 @@ QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfN
         let (right, wrong) = (copy("test"), copy("tast"));
         fs::write(signature_of(&file), SIGNATURE).unwrap();
         assert_eq!(
-            trust_policy.content(&file, right.content()),
+            trust_policy.check_content(&file, right.content()),
             Ok(()),
             "the file is wrong by now"
         );
         fs::write(&file, "test").unwrap();
         let refused = Err(Refusal::Signature(BadSignature::Mismatch));
         assert_eq!(
-            trust_policy.content(&file, wrong.content()),
+            trust_policy.check_content(&file, wrong.content()),
             refused,
             "the file is right by now"
         );
         fs::write(signature_of(&file), LEGACY).unwrap();
-        let refused = trust_policy.content(&file, right.content()).unwrap_err().to_string();
+        let refused = trust_policy.check_content(&file, right.content()).unwrap_err().to_string();
         assert!(refused.contains("legacy"), "{refused}");
     }
 }

@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     call::{Answer, Call, Worker},
+    facts::PluginFacts,
     files::shadow_copy::Shadow,
-    registry::{Command, PluginFacts, Target},
+    registry::{Command, Target},
 };
 
 /// One loaded version of a plugin. Registries and running batches hold references, and so does the

@@ -11,7 +11,7 @@ use log::{Level, Record};
 use plugin_api::abi::{RawCommand, RawPeer, RawPlugin, RawSession, Services, Session};
 use telemetry::log_throttle::LineBudget;
 
-use crate::{VERSION, call::CallContext, registry::Command};
+use crate::{VERSION, call::CallContext};
 
 /// The longest line that a plugin may log, in bytes; it may contain data of a client.
 const LONGEST_LINE: usize = 16 << 10;
@@ -44,8 +44,13 @@ impl Session for ContractSession<'_> {
     }
 
     fn commands(&self) -> RVec<RawCommand> {
-        let commands = self.context.registry().commands(self.context.identity());
-        commands.into_iter().map(|command| raw_command(command)).collect()
+        let raw = self.context.commands().into_iter().map(|command| RawCommand {
+            name: command.name.into(),
+            usage: command.usage.into(),
+            help: command.help.into(),
+            plugin: command.plugin.into(),
+        });
+        raw.collect()
     }
 
     fn sessions(&self) -> RVec<RawSession> {
@@ -61,8 +66,7 @@ impl Session for ContractSession<'_> {
     }
 
     fn plugins(&self) -> RVec<RawPlugin> {
-        let plugins = self.context.registry().plugins(self.context.identity());
-        let plugins = plugins.into_iter().map(|plugin| RawPlugin {
+        let plugins = self.context.plugins().into_iter().map(|plugin| RawPlugin {
             name: plugin.name.as_str().into(),
             version: plugin.version.as_str().into(),
             generation: plugin.generation,
@@ -139,15 +143,6 @@ impl Services for PluginServices {
             Ok(()) => ROk(self.data_dir.to_string_lossy().into()),
             Err(error) => RErr(format!("cannot make {}: {error}", self.data_dir.display()).into()),
         }
-    }
-}
-
-fn raw_command(command: &Command) -> RawCommand {
-    RawCommand {
-        name: command.name.as_str().into(),
-        usage: command.usage.as_str().into(),
-        help: command.help.as_str().into(),
-        plugin: command.plugin.as_deref().unwrap_or_default().into(),
     }
 }
 

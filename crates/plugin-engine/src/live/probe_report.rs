@@ -59,7 +59,7 @@ pub fn read(file: &Path) -> Option<Result<Manifest, Refusal>> {
     let mut bytes = Vec::new();
     // One byte more shows that the file is too long.
     match file.take(MOST as u64 + 1).read_to_end(&mut bytes) {
-        Ok(_) => Some(understand(&bytes)),
+        Ok(_) => Some(parse(&bytes)),
         Err(error) => Some(Err(failed(error))),
     }
 }
@@ -68,7 +68,7 @@ pub fn read(file: &Path) -> Option<Result<Manifest, Refusal>> {
 ///
 /// # Errors
 /// The refusal in the report, the first broken rule, or that the report is invalid.
-pub fn understand(bytes: &[u8]) -> Result<Manifest, Refusal> {
+pub fn parse(bytes: &[u8]) -> Result<Manifest, Refusal> {
     if bytes.len() > MOST {
         return Err(bad("it is too long"));
     }
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn what_is_no_report_is_told_as_such() {
         for bytes in [&b""[..], b"{", b"{\"Ok\":1}", b"\xff", &vec![b' '; MOST + 1]] {
-            let found = understand(bytes).unwrap_err();
+            let found = parse(bytes).unwrap_err();
             assert!(matches!(found, Refusal::BadProbeReport { .. }), "{found:?}");
         }
     }

@@ -6,7 +6,7 @@ use crossbeam_channel::Sender;
 
 use super::{
     Manager,
-    candidate::{Asked, Candidate},
+    candidate::{Candidate, ChangeRequest},
     change::Change,
     load::{Refused, being_disabled},
 };
@@ -38,18 +38,18 @@ impl Manager {
             }
             Request::Info => self.info(plugin),
             Request::Reload { force } => match self.reloadable(plugin) {
-                Ok(path) => return self.load(&path, Asked::by_operator(force, reply)),
+                Ok(path) => return self.load(&path, ChangeRequest::by_operator(force, reply)),
                 Err(problem) => Err(problem),
             },
             Request::Rollback { force } => match self.code_before(plugin) {
                 Ok((code, manifest)) => {
-                    let asked = Asked::by_operator(force, reply);
+                    let asked = ChangeRequest::by_operator(force, reply);
                     return self.roll_back(plugin, code, manifest, asked);
                 }
                 Err(problem) => Err(problem),
             },
             Request::Disable { force } if self.slots.contains_key(plugin) => {
-                let asked = Asked::by_operator(force, reply);
+                let asked = ChangeRequest::by_operator(force, reply);
                 let change = Change::Withdraw { disable: true, asked };
                 return self.submit(plugin.to_owned(), change);
             }
@@ -109,7 +109,7 @@ impl Manager {
         if slot.serving.is_some() {
             // A new file may have arrived meanwhile.
             let path = self.context.settings.plugins.join(&slot.file);
-            self.retries.later(&path, Instant::now());
+            self.retries.retry_later(&path, Instant::now());
         }
         let serving = match is_cancelled {
             true => format!("plugin '{plugin}' keeps serving, its disabling is cancelled"),
@@ -131,7 +131,13 @@ impl Manager {
     }
 
     /// Puts back the code that was served before.
-    fn roll_back(&mut self, plugin: &str, code: Arc<Shadow>, manifest: Manifest, asked: Asked) {
+    fn roll_back(
+        &mut self,
+        plugin: &str,
+        code: Arc<Shadow>,
+        manifest: Manifest,
+        asked: ChangeRequest,
+    ) {
         let (started, copy) = (Instant::now(), self.shadows.copy_again(&code));
         let file = self.slots.get(plugin).map(|slot| slot.file.as_str()).unwrap_or_default();
         let path = self.context.settings.plugins.join(file);

@@ -15,7 +15,7 @@ impl Manager {
     /// A refusal for the circumstances of the content, such as rights or signature, says nothing
     /// about the content: the record of the earlier content stays.
     pub(super) fn admit(&mut self, path: &Path, anew: bool) -> Result<Option<Shadow>, Refusal> {
-        let admitted = self.trust_policy.folder(&self.context.settings.plugins);
+        let admitted = self.trust_policy.check_folder(&self.context.settings.plugins);
         let shadow = match admitted.and_then(|()| self.shadows.copy(path, &self.trust_policy)) {
             Ok(shadow) => shadow,
             // It was removed again, and a message about that is on its way.
@@ -31,7 +31,7 @@ impl Manager {
             log::debug!("{} was touched but is the same", file_name(path));
             return Ok(None);
         }
-        self.trust_policy.content(path, shadow.content())?;
+        self.trust_policy.check_content(path, shadow.content())?;
         Ok(Some(shadow))
     }
 }

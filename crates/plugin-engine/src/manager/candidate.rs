@@ -16,14 +16,14 @@ pub(super) struct Candidate {
     pub(super) path: PathBuf,
     pub(super) shadow: Arc<Shadow>,
     pub(super) started: Instant,
-    pub(super) asked: Asked,
+    pub(super) asked: ChangeRequest,
     /// True for the code that was served before: it does not come from the file in the folder.
     pub(super) is_rollback: bool,
 }
 
 /// A request for a file or a plugin, and its senders.
 #[derive(Default)]
-pub(super) struct Asked {
+pub(super) struct ChangeRequest {
     /// Loads the file even if its content is the same as before.
     pub(super) anew: bool,
     /// Does not wait for running calls.
@@ -34,7 +34,7 @@ pub(super) struct Asked {
     pub(super) is_change: bool,
 }
 
-impl Asked {
+impl ChangeRequest {
     /// Makes the request of a changed file.
     pub(super) fn by_change(anew: bool) -> Self {
         Self { anew, is_change: true, ..Self::default() }
@@ -79,20 +79,20 @@ mod tests {
     fn later_request_owes_what_an_earlier_one_owed() {
         let (reply, replies) = unbounded();
         for (earlier_force, later_force) in [(false, false), (false, true), (true, false)] {
-            let mut asked = Asked::by_operator(later_force, reply.clone());
+            let mut asked = ChangeRequest::by_operator(later_force, reply.clone());
             assert!(asked.anew && !asked.is_change);
-            asked.merge(Asked::by_operator(earlier_force, reply.clone()));
+            asked.merge(ChangeRequest::by_operator(earlier_force, reply.clone()));
             assert_eq!((asked.force, asked.is_change), (earlier_force || later_force, false));
-            asked.merge(Asked::by_change(false));
+            asked.merge(ChangeRequest::by_change(false));
             assert!(asked.is_change && asked.anew);
-            asked.merge(Asked::default());
+            asked.merge(ChangeRequest::default());
             assert_eq!((asked.force, asked.is_change), (earlier_force || later_force, true));
             let done = Ok(Response::Done("it is served".into()));
             asked.answer(&done);
             asked.answer(&Err("once".into()));
             assert_eq!(replies.try_iter().collect::<Vec<_>>(), [done.clone(), done]);
         }
-        assert!(Asked::by_change(true).anew && !Asked::by_change(false).anew);
-        assert!(!Asked::by_change(true).force);
+        assert!(ChangeRequest::by_change(true).anew && !ChangeRequest::by_change(false).anew);
+        assert!(!ChangeRequest::by_change(true).force);
     }
 }

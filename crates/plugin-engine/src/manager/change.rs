@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    candidate::{Asked, Candidate},
+    candidate::{Candidate, ChangeRequest},
     drain::Drain,
     file_name,
 };
@@ -14,7 +14,7 @@ pub(super) enum Change {
     /// Serves this library in place of the present one, if there is one.
     Replace(Candidate, Manifest),
     /// Removes its commands: its file is gone, or it is to be disabled.
-    Withdraw { disable: bool, asked: Asked },
+    Withdraw { disable: bool, asked: ChangeRequest },
 }
 
 /// A change that waits for running calls.
@@ -60,7 +60,7 @@ impl Change {
         }
     }
 
-    pub(super) fn asked(&mut self) -> &mut Asked {
+    pub(super) fn asked(&mut self) -> &mut ChangeRequest {
         match self {
             Self::Replace(candidate, _) => &mut candidate.asked,
             Self::Withdraw { asked, .. } => asked,
@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn withdraw(disable: bool) -> Change {
-        Change::Withdraw { disable, asked: Asked::default() }
+        Change::Withdraw { disable, asked: ChangeRequest::default() }
     }
 
     /// A new version of a plugin, copied from a file of this folder, or the code before.
@@ -136,7 +136,7 @@ mod tests {
         // A folder for each: opening one again would empty it, and Windows keeps open files.
         let copies = ShadowDir::open(tempfile::tempdir_in(folder).unwrap().keep()).unwrap();
         let shadow = Arc::new(copies.copy(&path, &TrustPolicy::new(&trust).unwrap()).unwrap());
-        let asked = Asked::by_change(true);
+        let asked = ChangeRequest::by_change(true);
         Candidate { path, shadow, started: Instant::now(), asked, is_rollback }
     }
 

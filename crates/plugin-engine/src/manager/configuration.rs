@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Manager, Waits, candidate::Asked, file_name, retired};
+use super::{Manager, RetryOn, candidate::ChangeRequest, file_name, retired};
 use crate::{
     events::EventKind,
     live::generation::Generation,
@@ -42,10 +42,11 @@ impl Manager {
     /// Handles a configuration file that may have changed.
     pub(super) fn reconfigure(&mut self, plugin: &str, file: &Path) {
         // A version that could not start with the earlier file may start with this one.
-        let waits = |seen: &super::Seen| seen.waits == Waits::ForConfiguration(plugin.to_owned());
+        let waits =
+            |seen: &super::FileRecord| seen.waits == RetryOn::ForConfiguration(plugin.to_owned());
         let waiting: Vec<_> = self.files.iter().filter(|(_, seen)| waits(seen)).collect();
         for path in waiting.into_iter().map(|(path, _)| path.clone()).collect::<Vec<_>>() {
-            self.load(&path, Asked::by_change(true));
+            self.load(&path, ChangeRequest::by_change(true));
         }
         let slot = self.slots.get(plugin);
         let Some(generation) = slot.and_then(|slot| slot.generation()).cloned() else {
@@ -117,7 +118,7 @@ impl Manager {
         let Problem { message, passing, open } = problem;
         let again = passing && self.retries.is_late(file);
         if passing {
-            self.retries.later(file, Instant::now());
+            self.retries.retry_later(file, Instant::now());
         } else {
             self.retries.forget(file);
         }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Manager, Seen, Waits,
-    candidate::{Asked, Candidate},
+    FileRecord, Manager, RetryOn,
+    candidate::{Candidate, ChangeRequest},
     change::{Change, Pending},
     file_name,
     probes::Report,
@@ -30,7 +30,7 @@ pub(super) struct Refused {
 
 impl Manager {
     /// Copies, verifies and probes a file, if its content is new or a request asks for it anew.
-    pub(super) fn load(&mut self, path: &Path, asked: Asked) {
+    pub(super) fn load(&mut self, path: &Path, asked: ChangeRequest) {
         if let Some(candidate) = self.prepare(path, asked) {
             log::debug!("plugin file {}: probe started", file_name(path));
             self.probes.start(candidate);
@@ -38,7 +38,7 @@ impl Manager {
     }
 
     /// Copies and verifies the content of a file. Returns `None` if there is nothing to probe.
-    fn prepare(&mut self, path: &Path, mut asked: Asked) -> Option<Candidate> {
+    fn prepare(&mut self, path: &Path, mut asked: ChangeRequest) -> Option<Candidate> {
         let started = Instant::now();
         match self.admit(path, asked.anew) {
             // Gone, or unchanged; the same content may be in a probe already.
@@ -56,7 +56,8 @@ impl Manager {
                 }
                 let (path, shadow) = (path.to_owned(), Arc::new(shadow));
                 // Without a new content, touching the file again has no effect.
-                self.files.insert(path.clone(), Seen { hash: shadow.hash(), waits: Waits::No });
+                self.files
+                    .insert(path.clone(), FileRecord { hash: shadow.hash(), waits: RetryOn::No });
                 Some(Candidate { path, shadow, started, asked, is_rollback: false })
             }
             Err(refusal) => {
@@ -118,7 +119,7 @@ impl Manager {
     }
 
     /// Cancels the work on an earlier content of this file. Returns its request.
-    pub(super) fn cancel(&mut self, path: &Path) -> Option<Asked> {
+    pub(super) fn cancel(&mut self, path: &Path) -> Option<ChangeRequest> {
         let file = file_name(path);
         let probed = self.probes.cancel(path).map(|candidate| candidate.asked);
         if probed.is_some() {
@@ -165,15 +166,15 @@ impl Manager {
             return asked.answer(&Err(problem));
         }
         let waits = match &refused.refusal {
-            Refusal::Clash { .. } => Waits::ForNames,
+            Refusal::Clash { .. } => RetryOn::ForNames,
             Refusal::Configuration { plugin, passing: false, .. } => {
-                Waits::ForConfiguration(plugin.clone())
+                RetryOn::ForConfiguration(plugin.clone())
             }
-            _ => Waits::No,
+            _ => RetryOn::No,
         };
         // A content that a later attempt may accept is not remembered.
-        if waits != Waits::No || refused.refusal.is_lasting() {
-            self.files.insert(path.clone(), Seen { hash: shadow.hash(), waits });
+        if waits != RetryOn::No || refused.refusal.is_lasting() {
+            self.files.insert(path.clone(), FileRecord { hash: shadow.hash(), waits });
         } else {
             self.files.remove(&path);
         }
@@ -182,12 +183,12 @@ impl Manager {
 
     /// Reports that a file was refused, unless it is still being written, and schedules another
     /// attempt if that may help.
-    fn report_not_loaded(&mut self, path: &Path, mut asked: Asked, refused: Refused) {
+    fn report_not_loaded(&mut self, path: &Path, mut asked: ChangeRequest, refused: Refused) {
         let (now, is_asked) = (Instant::now(), !asked.replies.is_empty());
         let passing = refused.refusal.is_passing();
         let held = matches!(refused.refusal, Refusal::InUse);
         let is_reported = match refused.refusal {
-            Refusal::InUse => asked.is_change && self.retries.held(path, now),
+            Refusal::InUse => asked.is_change && self.retries.retry_soon(path, now),
             // A file that is being written is reported once it stays so.
             Refusal::Unsettled => self.retries.is_late(path),
             _ => true,
@@ -198,7 +199,7 @@ impl Manager {
         }
         if asked.is_change && !held {
             if passing {
-                self.retries.later(path, now);
+                self.retries.retry_later(path, now);
             } else {
                 self.retries.forget(path);
             }
@@ -220,10 +221,11 @@ impl Manager {
 
     /// Loads the files again whose names were taken: they may be free now.
     pub(super) fn retry_clashed(&mut self) {
-        let clashed =
-            |(path, seen): (&PathBuf, &Seen)| (seen.waits == Waits::ForNames).then(|| path.clone());
+        let clashed = |(path, seen): (&PathBuf, &FileRecord)| {
+            (seen.waits == RetryOn::ForNames).then(|| path.clone())
+        };
         for path in self.files.iter().filter_map(clashed).collect::<Vec<_>>() {
-            self.load(&path, Asked::by_change(true));
+            self.load(&path, ChangeRequest::by_change(true));
         }
     }
 }

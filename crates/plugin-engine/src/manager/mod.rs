@@ -33,7 +33,7 @@ use std::{
 use crossbeam_channel::{Receiver, select};
 
 use self::{
-    candidate::Asked, change::Pending, probes::Probes, retired::Retired, retries::Retries,
+    candidate::ChangeRequest, change::Pending, probes::Probes, retired::Retired, retries::Retries,
     slot::Slot,
 };
 use super::{
@@ -42,7 +42,7 @@ use super::{
 };
 use crate::{
     context::EngineContext,
-    plugin_control::{Change, Message},
+    plugin_control::{FileChange, Message},
     registry::{LiveRegistry, Registry},
 };
 
@@ -56,7 +56,7 @@ pub struct Manager {
     trust_policy: TrustPolicy,
     states: States,
     slots: BTreeMap<String, Slot>,
-    files: BTreeMap<PathBuf, Seen>,
+    files: BTreeMap<PathBuf, FileRecord>,
     probes: Probes,
     /// Changes that wait for running calls, by plugin.
     pending: BTreeMap<String, Pending>,
@@ -70,14 +70,14 @@ pub struct Manager {
 }
 
 /// The record of a file's content.
-struct Seen {
+struct FileRecord {
     hash: blake3::Hash,
-    waits: Waits,
+    waits: RetryOn,
 }
 
 /// The event that gives an unchanged file another chance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Waits {
+enum RetryOn {
     /// None: it was accepted, or never will be.
     No,
     /// Another plugin gives up a name that this one claims.
@@ -98,21 +98,19 @@ impl Manager {
     ) -> io::Result<Self> {
         let shadows = ShadowDir::open(context.state_dir.join("copies"))?;
         let states = States::new(context.state_dir.join("state"));
-        let (slots, files, pending, retired, retries, replaced) = Default::default();
-        let probes = Probes::new(Arc::clone(&context));
         Ok(Self {
+            probes: Probes::new(Arc::clone(&context)),
             context,
             registry,
             trust_policy,
             shadows,
             states,
-            slots,
-            files,
-            probes,
-            pending,
-            retired,
-            retries,
-            replaced,
+            slots: BTreeMap::new(),
+            files: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            retired: Retired::default(),
+            retries: Retries::default(),
+            replaced: Vec::new(),
         })
     }
 
@@ -142,7 +140,7 @@ impl Manager {
             Err(error) => {
                 let again = self.retries.is_known(&folder);
                 if error.kind() != io::ErrorKind::NotFound {
-                    self.retries.later(&folder, Instant::now());
+                    self.retries.retry_later(&folder, Instant::now());
                 }
                 if !again {
                     let folder = folder.display();
@@ -159,7 +157,7 @@ impl Manager {
             log::warn!("no plugin in {}; only the host's own commands", folder.display());
         }
         for file in files {
-            self.load(&file, Asked::by_change(false));
+            self.load(&file, ChangeRequest::by_change(false));
         }
     }
 
@@ -193,13 +191,13 @@ impl Manager {
         }
     }
 
-    fn handle_change(&mut self, change: &Change) {
-        let (Change::Ready(path) | Change::Gone(path)) = change;
+    fn handle_change(&mut self, change: &FileChange) {
+        let (FileChange::Ready(path) | FileChange::Gone(path)) = change;
         match (plugin_of(path), change) {
             // Reading the file shows if it still exists.
             (Some(plugin), _) => self.reconfigure(plugin, path),
-            (None, Change::Ready(_)) => self.load(path, Asked::by_change(false)),
-            (None, Change::Gone(_)) => self.handle_gone(path),
+            (None, FileChange::Ready(_)) => self.load(path, ChangeRequest::by_change(false)),
+            (None, FileChange::Gone(_)) => self.handle_gone(path),
         }
     }
 
@@ -217,15 +215,15 @@ impl Manager {
                 continue;
             }
             match path.try_exists() {
-                Ok(true) => self.handle_change(&Change::Ready(path)),
-                Ok(false) => self.handle_change(&Change::Gone(path)),
-                Err(_) => self.retries.later(&path, Instant::now()),
+                Ok(true) => self.handle_change(&FileChange::Ready(path)),
+                Ok(false) => self.handle_change(&FileChange::Gone(path)),
+                Err(_) => self.retries.retry_later(&path, Instant::now()),
             }
         }
         for over in self.retired.tick(Instant::now(), &self.context.events) {
             if let Some(slot) = self.slots.get_mut(&over.manifest.name) {
-                slot.counted.0 += over.calls();
-                slot.counted.1 += over.errors();
+                slot.ended_calls += over.calls();
+                slot.ended_errors += over.errors();
             }
         }
         let (draining, lingering) = self.retired.totals();

@@ -10,7 +10,7 @@ use crossbeam_channel::Sender;
 
 use super::{
     Manager,
-    candidate::Asked,
+    candidate::ChangeRequest,
     change::{Change, Pending, Stopped},
     drain::Drain,
     file_name,
@@ -204,7 +204,7 @@ impl Manager {
         let Some(serving) = self.slots.get(plugin).and_then(Slot::generation) else { return };
         let path = self.context.settings.plugins.join(&serving.file);
         if folder::is_gone(&path) {
-            self.retries.later(&path, Instant::now());
+            self.retries.retry_later(&path, Instant::now());
         }
     }
 
@@ -212,7 +212,7 @@ impl Manager {
     pub(super) fn drop_pending(
         &mut self,
         matches: impl Fn(&str, &Change) -> bool,
-    ) -> Option<Asked> {
+    ) -> Option<ChangeRequest> {
         let found = self.pending.iter().find(|(plugin, pending)| matches(plugin, &pending.change));
         let plugin = found.map(|(plugin, _)| plugin.clone())?;
         let mut pending = self.pending.remove(&plugin)?;

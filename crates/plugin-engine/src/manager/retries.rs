@@ -33,7 +33,7 @@ struct Retry {
 
 impl Retries {
     /// Schedules a retry of a file after a pause.
-    pub fn later(&mut self, path: &Path, now: Instant) {
+    pub fn retry_later(&mut self, path: &Path, now: Instant) {
         let retry = self
             .waiting
             .entry(path.to_owned())
@@ -44,7 +44,7 @@ impl Retries {
 
     /// Schedules an early retry of a file that another program has open. Returns true if that is to
     /// be reported now, which happens once.
-    pub fn held(&mut self, path: &Path, now: Instant) -> bool {
+    pub fn retry_soon(&mut self, path: &Path, now: Instant) -> bool {
         let new = Retry { pause: FIRST, since: now, is_reported: false, due: None };
         let retry = self.waiting.entry(path.to_owned()).or_insert(new);
         retry.due = Some(now + FIRST);
@@ -97,7 +97,7 @@ mod tests {
         let mut reports = Vec::new();
         for tick in 0..100 {
             let now = start + FIRST * tick;
-            if retries.held(path, now) {
+            if retries.retry_soon(path, now) {
                 reports.push(now - start);
             }
             assert_eq!(retries.due(now), [] as [PathBuf; 0], "not at once");
@@ -110,7 +110,7 @@ mod tests {
     fn a_file_is_late_from_its_third_try_on() {
         let (mut retries, now, path) = (Retries::default(), Instant::now(), Path::new("a"));
         for late in [false, false, true, true] {
-            retries.later(path, now);
+            retries.retry_later(path, now);
             assert_eq!(retries.is_late(path), late);
         }
     }
@@ -119,7 +119,7 @@ mod tests {
     fn only_a_file_that_waits_is_known_and_looked_at_often() {
         let (mut retries, now, path) = (Retries::default(), Instant::now(), Path::new("a"));
         assert_eq!((retries.is_known(path), retries.pause()), (false, LONGEST));
-        retries.later(path, now);
+        retries.retry_later(path, now);
         assert_eq!((retries.is_known(path), retries.pause()), (true, FIRST / 2));
         assert_eq!(retries.due(now + FIRST), [path]);
         assert_eq!((retries.is_known(path), retries.pause()), (true, LONGEST), "it is being tried");
@@ -132,7 +132,7 @@ mod tests {
         let (mut retries, start, path) = (Retries::default(), Instant::now(), Path::new("a"));
         let (mut now, mut pause) = (start, FIRST);
         for _ in 0..20 {
-            retries.later(path, now);
+            retries.retry_later(path, now);
             assert_eq!(retries.due(now + pause - Duration::from_millis(1)), [] as [PathBuf; 0]);
             now += pause;
             assert_eq!(retries.due(now), [path]);
@@ -142,7 +142,7 @@ mod tests {
         assert!(retries.is_late(path));
         retries.forget(path);
         assert!(!retries.is_late(path));
-        retries.later(path, now);
+        retries.retry_later(path, now);
         assert_eq!(retries.due(now + FIRST), [path]);
     }
 }

@@ -28,8 +28,10 @@ pub struct Slot {
     pub withdrawn: Option<(Arc<Shadow>, Manifest)>,
     /// True if an operator has disabled it.
     pub disabled: bool,
-    /// The numbers of calls and errors of ended generations.
-    pub counted: (u64, u64),
+    /// The number of calls that ended generations have answered.
+    pub ended_calls: u64,
+    /// The number of those calls that were answered by an error.
+    pub ended_errors: u64,
     /// The size of the state that was handed over last, in bytes.
     pub state_bytes: Option<u64>,
     /// The last configuration of the served generation; `None` if it accepts none.
@@ -73,7 +75,6 @@ impl Slot {
     pub fn info(&self, name: &str, retired: &Retired, states: &States) -> Info {
         let generation = self.generation();
         let (draining, lingering) = retired.count(name);
-        let (calls, errors) = self.counted;
         let code = generation
             .map(|one| one.shadow())
             .or_else(|| self.withdrawn.as_ref().map(|(code, _)| code));
@@ -91,8 +92,8 @@ impl Slot {
             hash: code.map(|code| code.hash().to_hex().to_string()).unwrap_or_default(),
             commands: generation.map(|one| one.manifest.command_names()).unwrap_or_default(),
             state_bytes: self.state_bytes.or_else(|| states.size(name)),
-            calls: calls + generation.map_or(0, |one| one.calls()),
-            errors: errors + generation.map_or(0, |one| one.errors()),
+            calls: self.ended_calls + generation.map_or(0, |one| one.calls()),
+            errors: self.ended_errors + generation.map_or(0, |one| one.errors()),
             draining,
             lingering,
             configuration: generation

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Manager,
-    candidate::Asked,
+    candidate::ChangeRequest,
     change::{Change, Stopped},
     file_name, retired,
     slot::Slot,
@@ -27,7 +27,7 @@ impl Manager {
             Ok(false) => {}
             Ok(true) => return,
             // It is unknown if it is gone.
-            Err(_) => return self.retries.later(path, Instant::now()),
+            Err(_) => return self.retries.retry_later(path, Instant::now()),
         }
         if let Some(mut asked) = self.cancel(path) {
             asked.answer(&Err(format!("{} is not there", path.display())));
@@ -35,7 +35,7 @@ impl Manager {
         self.files.remove(path);
         // A file in a probe may be the same plugin under another name: nothing is withdrawn then.
         if self.probes.has_younger(RENAMED) {
-            return self.retries.later(path, Instant::now());
+            return self.retries.retry_later(path, Instant::now());
         }
         self.retries.forget(path);
         if let Some(plugin) = self.served_from(&file_name(path)) {
@@ -43,7 +43,10 @@ impl Manager {
             if self.is_being_disabled(&plugin) || self.is_being_renamed(&plugin, path) {
                 return;
             }
-            self.submit(plugin, Change::Withdraw { disable: false, asked: Asked::default() });
+            self.submit(
+                plugin,
+                Change::Withdraw { disable: false, asked: ChangeRequest::default() },
+            );
         }
     }
 
@@ -56,7 +59,7 @@ impl Manager {
         log::error!("plugin {plugin}: still served, although its file is gone: {problem}");
         slot.last_failure = Some((problem.to_owned(), Instant::now()));
         let path = self.context.settings.plugins.join(&slot.file);
-        self.retries.later(&path, Instant::now());
+        self.retries.retry_later(&path, Instant::now());
     }
 
     /// Saves a plugin's state and removes its commands from the registry.

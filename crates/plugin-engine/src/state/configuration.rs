@@ -108,7 +108,7 @@ pub fn read(file: &Path, trust_policy: &TrustPolicy) -> Result<Option<String>, P
     let before = opened.metadata().map_err(|error| unreadable("access it", &error))?;
     let folder = file.parent().unwrap_or(file);
     if let Err(refusal) =
-        trust_policy.folder(folder).and_then(|()| trust_policy.file(file, &before))
+        trust_policy.check_folder(folder).and_then(|()| trust_policy.check_file(file, &before))
     {
         let (message, passing) = (refusal.to_string(), refusal.is_passing());
         return Err(Problem { message, passing, open: false });

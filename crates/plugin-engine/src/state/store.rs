@@ -11,12 +11,11 @@
 //! | `NAME.draft` | being written |
 
 use std::{
-    collections::BTreeSet,
     fmt,
     fs::{self, File},
     io,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::Arc,
     thread,
     time::Instant,
 };
@@ -26,17 +25,13 @@ use platform::durable::{self, DRAFT, Disk, RealDisk};
 use super::{
     file::{self, Unusable},
     saves::{Saves, Stage},
-    write::{Writing, file_in, lock},
+    write::{StateFolder, Writing, file_in, lock},
 };
 use crate::live::deadline::{self, Deadline, SLICE, TimedOut};
 
 /// The store of saved states.
 pub struct States {
-    pub(super) folder: PathBuf,
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) saves: Arc<Saves>,
-    /// The plugins whose file a thread writes, also one that the host has given up.
-    pub(super) writing: Arc<Mutex<BTreeSet<String>>>,
+    folder: StateFolder,
 }
 
 /// The reason for which a saved state cannot be used.
@@ -56,14 +51,15 @@ impl States {
     }
 
     fn on(disk: Arc<dyn Disk>, folder: PathBuf) -> Self {
-        let states = Self { folder, disk, saves: Arc::default(), writing: Arc::default() };
+        let (saves, writing) = (Arc::default(), Arc::default());
+        let states = Self { folder: StateFolder { path: folder, disk, saves, writing } };
         states.remove_drafts();
         states
     }
 
     /// Returns the progress of saving each state.
     pub fn saves(&self) -> &Arc<Saves> {
-        &self.saves
+        &self.folder.saves
     }
 
     /// Returns the state that was kept last; `None` if there is none.
@@ -77,7 +73,7 @@ impl States {
             let before = has_before.then(|| before.clone());
             LoadError { file: file.clone(), before, why }
         };
-        let new = file_in(&self.folder, plugin, "state.new");
+        let new = file_in(&self.folder.path, plugin, "state.new");
         if new.exists() {
             let (new, file) = (new.display(), file.display());
             log::warn!("plugin {plugin}: {new} was saved after {file}; move it there to use it");
@@ -106,9 +102,9 @@ impl States {
         state: Vec<u8>,
         deadline: &Deadline<'_>,
     ) -> Result<(), String> {
-        self.saves.note(plugin, Stage::Write(0, state.len() as u64));
+        self.folder.saves.note(plugin, Stage::Write(0, state.len() as u64));
         let kept = self.write(plugin, state, deadline);
-        self.saves.done(plugin);
+        self.folder.saves.done(plugin);
         kept.map_err(|error| format!("cannot write {}: {error}", self.file(plugin).display()))
     }
 
@@ -122,7 +118,7 @@ impl States {
             Err(TimedOut::Failed) => Err(io::Error::other("the thread that wrote it panicked")),
             Err(TimedOut::Expired | TimedOut::GivenUp) => {
                 writing.abandon();
-                let stage = self.saves.stage(plugin).unwrap_or(Stage::Flush);
+                let stage = self.folder.saves.stage(plugin).unwrap_or(Stage::Flush);
                 let message = format!("the disk did not write the state in time ({stage})");
                 Err(io::Error::new(io::ErrorKind::TimedOut, message))
             }
@@ -142,29 +138,29 @@ impl States {
 
     /// Returns the path of a plugin's state.
     pub fn file(&self, plugin: &str) -> PathBuf {
-        file_in(&self.folder, plugin, "state")
+        file_in(&self.folder.path, plugin, "state")
     }
 
     /// Returns the path of the state before it.
     pub fn file_before(&self, plugin: &str) -> PathBuf {
-        file_in(&self.folder, plugin, "state.1")
+        file_in(&self.folder.path, plugin, "state.1")
     }
 
     /// Waits until no other thread writes the plugin's file, and begins to.
     fn begin(&self, plugin: &str, state: Vec<u8>, deadline: &Deadline<'_>) -> io::Result<Writing> {
         let expires_at = Instant::now() + deadline.time;
-        while !lock(&self.writing).insert(plugin.to_owned()) {
+        while !lock(&self.folder.writing).insert(plugin.to_owned()) {
             if Instant::now() >= expires_at || (deadline.give_up)() {
                 let message = "an earlier write to it has not returned: the disk does not answer";
                 return Err(io::Error::new(io::ErrorKind::TimedOut, message));
             }
             thread::sleep(SLICE);
         }
-        Ok(Writing::new(self, plugin, state, deadline.time))
+        Ok(Writing::new(self.folder.clone(), plugin, state, deadline.time))
     }
 
     fn remove_drafts(&self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let Ok(entries) = fs::read_dir(&self.folder.path) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
             if path.extension().is_some_and(|extension| extension == DRAFT)
                 && let Err(error) = durable::remove(&path)

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use std::sync::Mutex;
+
 use super::*;
 
 /// A disk on which the steps can be counted, fail or hang.

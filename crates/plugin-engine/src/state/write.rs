@@ -16,7 +16,6 @@ use platform::durable::{self, DRAFT, Disk, Draft};
 use super::{
     file,
     saves::{Saves, Stage},
-    store::States,
 };
 
 /// The number of bytes that are written between two checks of `abandoned`.
@@ -28,11 +27,19 @@ const HELD: Duration = Duration::from_secs(10);
 /// The limit for retrying to keep the file before it.
 const HELD_BEFORE: Duration = Duration::from_secs(1);
 
+/// The folder of the states, and what its writers share.
+#[derive(Clone)]
+pub(super) struct StateFolder {
+    pub(super) path: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) saves: Arc<Saves>,
+    /// The plugins whose file a thread writes, also one that the host has given up.
+    pub(super) writing: Arc<Mutex<BTreeSet<String>>>,
+}
+
 /// A state that is being written.
 pub(super) struct Writing {
-    folder: PathBuf,
-    disk: Arc<dyn Disk>,
-    saves: Arc<Saves>,
+    folder: StateFolder,
     plugin: String,
     state: Vec<u8>,
     /// Retries end at this time if another program has the file open.
@@ -41,24 +48,20 @@ pub(super) struct Writing {
     before_held: Duration,
     /// True if nobody waits for the result, so that it must not be put in place.
     abandoned: AtomicBool,
-    all: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Writing {
     /// Makes the writer of a state. The plugin must be in the list of written ones; it is removed
     /// when this drops.
-    pub(super) fn new(states: &States, plugin: &str, state: Vec<u8>, time: Duration) -> Self {
+    pub(super) fn new(folder: StateFolder, plugin: &str, state: Vec<u8>, time: Duration) -> Self {
         Self {
-            folder: states.folder.clone(),
-            disk: Arc::clone(&states.disk),
-            saves: Arc::clone(&states.saves),
+            folder,
             plugin: plugin.to_owned(),
             state,
             // Half of the time, so that some is left for another name.
             held: Instant::now() + HELD.min(time / 2),
             before_held: HELD_BEFORE.min(time / 4),
             abandoned: AtomicBool::new(false),
-            all: Arc::clone(&states.writing),
         }
     }
 
@@ -69,19 +72,19 @@ impl Writing {
 
     /// Writes the state, keeps the file before and puts the new one in place.
     pub(super) fn write(&self) -> io::Result<()> {
-        durable::make_folder(&*self.disk, &self.folder)?;
+        durable::make_folder(&*self.folder.disk, &self.folder.path)?;
         let file = self.file("state");
         let header = file::header(&self.state);
-        let mut draft = Draft::create(&*self.disk, self.file(DRAFT), self.held)?;
+        let mut draft = Draft::create(&*self.folder.disk, self.file(DRAFT), self.held)?;
         draft.write(&header)?;
         let (mut written, total) = (0, self.state.len() as u64);
         for piece in self.state.chunks(PIECE) {
             self.check_wanted()?;
             draft.write(piece)?;
             written += piece.len() as u64;
-            self.saves.advance(&self.plugin, Stage::Write(written, total));
+            self.folder.saves.advance(&self.plugin, Stage::Write(written, total));
         }
-        self.saves.advance(&self.plugin, Stage::Flush);
+        self.folder.saves.advance(&self.plugin, Stage::Flush);
         // The name must not reach the disk before the content.
         draft.flush()?;
         self.check_wanted()?;
@@ -115,13 +118,14 @@ impl Writing {
         }
         let (before, link) = (self.file("state.1"), self.file("state.1.draft"));
         durable::remove(&link)?;
-        if self.disk.link(file, &link).is_err() {
+        if self.folder.disk.link(file, &link).is_err() {
             // Some file systems have no hard links.
             fs::copy(file, &link)?;
         }
         let deadline = Instant::now() + self.before_held;
-        let renamed =
-            platform::retry_while_in_use_until(deadline, || self.disk.rename(&link, &before));
+        let renamed = platform::retry_while_in_use_until(deadline, || {
+            self.folder.disk.rename(&link, &before)
+        });
         // If both are the same file already, renaming does nothing.
         durable::remove(&link)?;
         renamed
@@ -135,13 +139,13 @@ impl Writing {
     }
 
     fn file(&self, ending: &str) -> PathBuf {
-        file_in(&self.folder, &self.plugin, ending)
+        file_in(&self.folder.path, &self.plugin, ending)
     }
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        lock(&self.all).remove(&self.plugin);
+        lock(&self.folder.writing).remove(&self.plugin);
     }
 }
 

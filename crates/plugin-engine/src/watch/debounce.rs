@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{plugin_control::Change, state::configuration::plugin_of};
+use crate::{plugin_control::FileChange, state::configuration::plugin_of};
 
 /// The time for which a file must be gone before it counts as removed. A file that is replaced by
 /// remove and create comes back within this time.
@@ -49,8 +49,16 @@ pub struct FileStamp {
     pub signature: Option<FileSummary>,
 }
 
-/// Identity of a file, its size in bytes, and the time of its last change.
-pub type FileSummary = (u64, u64, u128);
+/// The metadata of one file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileSummary {
+    /// Its identity within its file system.
+    pub identity: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The time of its last change, in nanoseconds since 1970.
+    pub changed: u128,
+}
 
 /// The result of a scan of the folder.
 #[derive(Debug, Default)]
@@ -80,7 +88,7 @@ pub struct Debouncer {
     unknown: HashSet<PathBuf>,
     /// The folder itself could not be read at the last scan.
     is_unreadable: bool,
-    ready: Vec<Change>,
+    ready: Vec<FileChange>,
 }
 
 impl Debouncer {
@@ -108,7 +116,7 @@ impl Debouncer {
             FsEvent::Writing(path) => {
                 self.vanished.remove(&path);
                 self.moving.remove(&path);
-                self.ready.retain(|change| *change != Change::Ready(path.clone()));
+                self.ready.retain(|change| *change != FileChange::Ready(path.clone()));
                 self.writing.insert(path, now);
             }
             FsEvent::Complete(path, stamp) => {
@@ -150,7 +158,7 @@ impl Debouncer {
         self.writing.retain(|_, since| now.saturating_duration_since(*since) < SILENT);
         for (path, stamp) in files {
             // An empty library is about to be written; a configuration may be empty.
-            let begun = stamp.file.1 == 0 && plugin_of(&path).is_none();
+            let begun = stamp.file.size == 0 && plugin_of(&path).is_none();
             if self.writing.contains_key(&path) || begun {
                 self.moving.remove(&path);
                 continue;
@@ -169,7 +177,7 @@ impl Debouncer {
                     if now.saturating_duration_since(*since) >= self.still {
                         self.moving.remove(&path);
                         self.known.insert(path.clone(), stamp);
-                        self.ready.push(Change::Ready(path));
+                        self.ready.push(FileChange::Ready(path));
                     }
                 }
                 _ => {
@@ -204,7 +212,7 @@ impl Debouncer {
     }
 
     /// Returns the changes that have settled by `now`.
-    pub fn due(&mut self, now: Instant) -> Vec<Change> {
+    pub fn due(&mut self, now: Instant) -> Vec<FileChange> {
         let gone: Vec<PathBuf> = self
             .vanished
             .iter()
@@ -216,7 +224,7 @@ impl Debouncer {
         for path in gone {
             self.vanished.remove(&path);
             self.known.remove(&path);
-            self.ready.push(Change::Gone(path));
+            self.ready.push(FileChange::Gone(path));
         }
         std::mem::take(&mut self.ready)
     }
@@ -241,7 +249,7 @@ impl Debouncer {
     fn complete(&mut self, path: PathBuf) {
         self.vanished.remove(&path);
         self.moving.remove(&path);
-        let change = Change::Ready(path);
+        let change = FileChange::Ready(path);
         if !self.ready.contains(&change) {
             self.ready.push(change);
         }

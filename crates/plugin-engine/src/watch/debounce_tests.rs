@@ -6,12 +6,13 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn ready(name: &str) -> Vec<Change> {
-    vec![Change::Ready(path(name))]
+fn ready(name: &str) -> Vec<FileChange> {
+    vec![FileChange::Ready(path(name))]
 }
 
 fn stamp(version: u64) -> FileStamp {
-    FileStamp { file: (1, version, 0), ..FileStamp::default() }
+    let file = FileSummary { identity: 1, size: version, changed: 0 };
+    FileStamp { file, ..FileStamp::default() }
 }
 
 #[test]
@@ -57,7 +58,7 @@ fn a_file_that_stays_away_is_gone() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     debouncer.note(FsEvent::Vanished(path("a")), now);
     assert_eq!(debouncer.next_due(), Some(now + GONE));
-    assert_eq!(debouncer.due(now + GONE), [Change::Gone(path("a"))]);
+    assert_eq!(debouncer.due(now + GONE), [FileChange::Gone(path("a"))]);
     assert_eq!(debouncer.due(now + GONE * 2), []);
     assert_eq!(debouncer.next_due(), None);
 }
@@ -70,7 +71,7 @@ fn a_scan_notices_what_no_event_told() {
     debouncer.scan(both, now + STILL);
     assert_eq!(debouncer.due(now + STILL).len(), 2);
     debouncer.scan(vec![(path("b"), stamp(1))], now + STILL * 2);
-    assert_eq!(debouncer.due(now + STILL * 2 + GONE), [Change::Gone(path("a"))]);
+    assert_eq!(debouncer.due(now + STILL * 2 + GONE), [FileChange::Gone(path("a"))]);
 }
 
 #[test]
@@ -128,7 +129,7 @@ fn a_folder_that_cannot_be_read_loses_no_file() {
     debouncer.scan(vec![(path("a"), stamp(1))], well);
     debouncer.scan(vec![(path("a"), stamp(1))], well + STILL);
     let changes = debouncer.due(well + STILL);
-    assert_eq!(changes, [ready("a"), vec![Change::Gone(path("b"))]].concat());
+    assert_eq!(changes, [ready("a"), vec![FileChange::Gone(path("b"))]].concat());
 }
 
 #[test]
@@ -147,7 +148,7 @@ fn a_file_with_an_error_is_not_gone() {
     }
     assert_eq!(debouncer.due(now + STILL * 11), ready("a"), "it may have changed meanwhile");
     debouncer.scan(Listing::default(), now + STILL * 12);
-    assert_eq!(debouncer.due(now + STILL * 13), [Change::Gone(path("a"))]);
+    assert_eq!(debouncer.due(now + STILL * 13), [FileChange::Gone(path("a"))]);
 }
 
 #[test]

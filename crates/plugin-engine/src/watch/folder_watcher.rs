@@ -51,8 +51,14 @@ struct FolderState {
 impl FolderWatcher {
     /// Makes a watcher that watches nothing until [`follow`](Self::follow).
     pub fn new(folder: &Path, mode: WatchMode) -> Self {
-        let (rights, has_warned, outages) = Default::default();
-        Self { folder: folder.to_owned(), mode, state: None, rights, has_warned, outages }
+        Self {
+            folder: folder.to_owned(),
+            mode,
+            state: None,
+            rights: None,
+            has_warned: false,
+            outages: Outages::default(),
+        }
     }
 
     /// Returns the path of the folder.
@@ -207,7 +213,7 @@ fn summary_of(file: &Metadata) -> FileSummary {
         Ok(since) => since.as_nanos(),
         Err(before) => u128::MAX - before.duration().as_nanos(),
     });
-    (platform::identity(file), file.len(), changed)
+    FileSummary { identity: platform::identity(file), size: file.len(), changed }
 }
 
 fn open(folder: &Path) -> notify::Result<(Events, RecommendedWatcher)> {

@@ -22,7 +22,7 @@ use self::{
     folder_watcher::{FolderWatcher, is_watched, stamp_of},
 };
 use super::trust::signature::library_of;
-use crate::plugin_control::Change;
+use crate::plugin_control::FileChange;
 
 /// Interval of scans while the system watches the folder. A scan finds changes that cause no event,
 /// such as a new target of a symbolic link, or a folder that was made again.
@@ -63,7 +63,7 @@ impl Watch {
     pub fn start(
         folder: &Path,
         mode: WatchMode,
-        changed: impl FnMut(Change) + Send + 'static,
+        changed: impl FnMut(FileChange) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let mut folder_watcher = FolderWatcher::new(folder, mode);
@@ -93,7 +93,7 @@ fn run(
     mut folder_watcher: FolderWatcher,
     mut debouncer: Debouncer,
     stopped: &Receiver<()>,
-    mut changed: impl FnMut(Change),
+    mut changed: impl FnMut(FileChange),
 ) {
     let mut next_scan = Instant::now();
     loop {
