@@ -188,7 +188,7 @@ Summary:
     }
 
     #[test]
-    fn what_is_cut_short_is_no_report() {
+    fn truncated_output_is_no_report() {
         for cut in [0, 100, 300, 600] {
             assert_eq!(understand(&LONG_FORM[..cut]), None, "{cut}");
         }

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_measured_is_not_met() {
+    fn goal_without_measurement_is_not_met() {
         let goals = goals(&Results::default());
         assert_eq!(goals.len(), 13);
         assert!(goals.iter().all(|goal| !goal.met && goal.measured.is_none()));

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_takes_too_long_is_told_and_killed() {
+    fn slow_program_is_reported_and_killed() {
         let mut sleep = Running::start(Command::new("sleep").arg("600")).unwrap();
         let error = sleep.wait(Duration::from_millis(20), &mut || {}).unwrap_err();
         assert_eq!(error.to_string(), "sleep has not ended within 0 s");

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_asked_for_is_done() {
+    fn commands_do_their_work() {
         let plugin = Plugin::start(&PLUGIN).expect("it starts");
         assert_eq!(plugin.call("nop", &[]), Ok(plugin_api::Value::Ok));
         assert_eq!(plugin.call("echo", &["a b"]), Ok("a b".into()));
