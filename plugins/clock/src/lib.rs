@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn time_and_date_are_written_as_iso_8601_says() {
+    fn time_and_date_follow_iso_8601() {
         let shape = |text: String| text.replace(|c: char| c.is_ascii_digit(), "0");
         assert_eq!(shape(text("time", &[])), "00:00:00");
         assert_eq!(shape(text("date", &[])), "0000-00-00");

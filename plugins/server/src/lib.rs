@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_help_for_what_is_not_there() {
+    fn help_for_unknown_command_is_an_error() {
         let error = reply("help", &["nonsense"]).unwrap_err();
         assert_eq!(error.to_string(), "ERR unknown command 'nonsense'");
         assert!(Plugin::start(&PLUGIN).unwrap().call_bytes("help", &[b"\xff"]).is_err());
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn whoami_and_version_are_the_sessions_and_the_hosts() {
+    fn whoami_shows_session_and_version_the_host() {
         let expected = Value::map([
             ("ip", "127.0.0.1".into()),
             ("port", 50_000.into()),

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_takes_the_next_byte_as_it_is() {
+    fn backslash_escapes_next_byte() {
         check("\\*", &["*"], &["a", "\\*"]);
         check("a\\?\\[b", &["a?[b"], &["axxb"]);
         check("\\\\", &["\\"], &["\\\\"]);

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_set_can_be_got() {
+    fn set_value_can_be_read() {
         let store = start();
         assert_eq!(store.call("get", &["key"]), Ok(Value::Null));
         assert_eq!(store.call("set", &["key", "one"]), Ok(Value::Ok));

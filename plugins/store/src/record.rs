@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_none() {
+    fn invalid_record_is_none() {
         let lengths = |key: u64, value: u64| [key.to_le_bytes(), value.to_le_bytes()].concat();
         let long = [&lengths(2, 0)[..], b"k"].concat();
         let short = [&lengths(1, 1)[..], b"k"].concat();

@@ -121,14 +121,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_saved_is_restored_and_nothing_else(before in any_entries()) {
+        fn restore_replaces_entries_by_saved_ones(before in any_entries()) {
             let (store, _) = full();
             store.restore(&saved(&before)).unwrap();
             prop_assert_eq!(entries(&store), before);
         }
 
         #[test]
-        fn what_is_cut_short_or_goes_on_is_refused(before in any_entries(), cut: prop::sample::Index) {
+        fn snapshot_of_wrong_length_is_rejected(before in any_entries(), cut: prop::sample::Index) {
             let (store, kept) = full();
             let mut saved = saved(&before);
             prop_assert!(store.restore(&saved[..cut.index(saved.len())]).is_err());
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_damage_is_told() {
+    fn each_kind_of_damage_is_reported() {
         let one = |version: u8, count: u64, body: &[u8]| {
             [MAGIC, &[version], &count.to_le_bytes(), body].concat()
         };

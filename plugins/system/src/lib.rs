@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn no_disk_has_more_room_than_it_is_large() {
+    fn available_space_never_exceeds_disk_size() {
         for disk in items(reply("disk")) {
             let pairs = pairs(disk);
             let [
