@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_one_line_that_says_where_and_which_key() {
+    fn error_is_one_line_with_position_and_key() {
         let said = |text| parse::<Config>(text).unwrap_err().message().to_owned();
         for (text, place, words) in [
             ("zone = 5", "line 1, column 8: ", &["integer `5`", "`zone`"][..]),
