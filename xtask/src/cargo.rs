@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn cargo_is_not_given_the_package_of_this_task() {
+    fn cargo_inherits_no_package_variables() {
         for command in [cargo(), of_its_own()] {
             for variable in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
                 assert!(env::var_os(variable).is_some(), "cargo sets {variable} for a test");

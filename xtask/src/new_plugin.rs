@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_is_added_in_its_place_and_nothing_else_changes() {
+    fn new_member_is_inserted_in_order() {
         let temp = tempfile::tempdir().unwrap();
         let manifest = temp.path().join("Cargo.toml");
         let before = "[workspace]\nmembers = [\n    \"host\",\n    \"plugins/clock\",\n    \

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn no_document_of_the_package_names_what_it_does_not_install() {
+    fn package_documents_name_only_installed_programs() {
         let documents = all().unwrap();
         assert!(documents.len() > PAGES.len());
         for (name, text) in documents {
