@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_end_soon_are_not_looked_for_again() {
+    fn short_calls_are_not_waited_for_twice() {
         let (now, (call, session)) = (Instant::now(), RunningCall::begun(1));
         let mut drain = Drain::new(vec![call], now);
         assert!(!drain.is_drained(now, PAUSE, none));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_end_late_may_have_others_behind_them() {
+    fn long_calls_are_waited_for_again() {
         let (mut now, (call, first)) = (Instant::now(), RunningCall::begun(1));
         let mut drain = Drain::new(vec![call], now);
         first.note_running(0);
