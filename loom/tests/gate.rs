@@ -139,7 +139,7 @@ fn moved_gate_counts_or_turns_back() {
 }
 
 #[test]
-fn calls_on_one_stripe_are_told_apart() {
+fn calls_on_one_stripe_are_distinguished() {
     model_with_interruptions(3, || {
         let guarded = Arc::new(Guarded::default());
         let calls = [1, 1].map(|stripe| on_stripe(stripe, &guarded, Guarded::call));
