@@ -26,7 +26,7 @@ fn bind_serves_the_named_addresses_and_no_other() {
 }
 
 #[test]
-fn an_address_that_the_machine_does_not_have_is_a_clear_error() {
+fn foreign_address_is_a_clear_error() {
     let ended = Setup::new().flags(&["--bind", "192.0.2.1"]).run();
     assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""));
     let said = "cannot serve on 192.0.2.1:0: this machine has no such address";
@@ -34,7 +34,7 @@ fn an_address_that_the_machine_does_not_have_is_a_clear_error() {
 }
 
 #[test]
-fn a_port_of_the_systems_is_a_clear_error() {
+fn privileged_port_is_a_clear_error() {
     for port in ["1", "80", "1023"] {
         let ended = run_host(&["--port", port]);
         assert_eq!(ended.status, Some(2));
@@ -44,7 +44,7 @@ fn a_port_of_the_systems_is_a_clear_error() {
 }
 
 #[test]
-fn what_is_no_port_is_a_clear_error() {
+fn invalid_port_is_a_clear_error() {
     for port in ["65536", "-1", "http", ""] {
         let ended = run_host(&[&format!("--port={port}")]);
         assert_eq!(ended.status, Some(2));
@@ -53,7 +53,7 @@ fn what_is_no_port_is_a_clear_error() {
 }
 
 #[test]
-fn a_port_in_use_is_a_clear_error_whichever_family_uses_it() {
+fn port_in_use_is_error_in_both_families() {
     let used = quiet_port();
     for ip in ["0.0.0.0", "::"] {
         let taken = SocketAddr::new(ip.parse::<IpAddr>().unwrap(), used);
@@ -67,7 +67,7 @@ fn a_port_in_use_is_a_clear_error_whichever_family_uses_it() {
 }
 
 #[test]
-fn a_second_host_on_the_port_is_refused_and_the_first_serves_on() {
+fn second_host_on_port_is_rejected() {
     let first = Setup::new().port(quiet_port()).start();
     let mut client = Lines::connect(&first);
     let ended = Setup::new().port(first.port()).run();
@@ -89,7 +89,7 @@ fn nobody_else_can_take_the_port() {
 }
 
 #[test]
-fn the_port_is_free_as_soon_as_the_host_has_ended() {
+fn port_is_free_once_host_has_ended() {
     let port = quiet_port();
     for _ in 0..3 {
         let mut host = Setup::new().port(port).start();

@@ -12,7 +12,7 @@ fn resp(host: &Host) -> Resp {
 }
 
 #[test]
-fn in_lines_each_mistake_gets_its_message_and_the_session_goes_on() {
+fn line_mistakes_get_errors_and_session_continues() {
     let host = Host::start(&["text", "store", "clock"]);
     let mut client = Lines::connect(&host);
     for (line, reply) in [
@@ -66,7 +66,7 @@ fn in_lines_each_mistake_gets_its_message_and_the_session_goes_on() {
 }
 
 #[test]
-fn in_resp_each_mistake_gets_its_message_and_the_session_goes_on() {
+fn resp_mistakes_get_errors_and_session_continues() {
     let host = Host::start(&["text", "store"]);
     for hello in ["2", "3"] {
         let mut client = Resp::connect(&host);
@@ -107,7 +107,7 @@ fn in_resp_each_mistake_gets_its_message_and_the_session_goes_on() {
 }
 
 #[test]
-fn a_long_unknown_name_is_cut_in_the_message() {
+fn long_unknown_name_is_truncated_in_error() {
     let host = Host::start(&[]);
     let reply = Lines::connect(&host).ask(&"x".repeat(100_000));
     assert_eq!(reply, format!("error: unknown command '{}'", "x".repeat(128)));
@@ -145,7 +145,7 @@ fn broken_resp_ends_the_session_after_its_message() {
 }
 
 #[test]
-fn what_came_before_the_break_is_answered_and_what_follows_is_not() {
+fn only_requests_before_protocol_error_are_answered() {
     let host = Host::start(&["text"]);
     let mut client = resp(&host);
     client.send("*2\r\n$4\r\necho\r\n$1\r\na\r\n*1\r\n!\r\n*1\r\n$4\r\nPING\r\n");
@@ -154,7 +154,7 @@ fn what_came_before_the_break_is_answered_and_what_follows_is_not() {
 }
 
 #[test]
-fn the_end_is_orderly_though_there_is_more_to_read() {
+fn close_is_orderly_with_unread_input() {
     let host = Host::start(&[]);
     let mut client = resp(&host);
     // One piece for the system, and more than the host reads at a time.
@@ -163,7 +163,7 @@ fn the_end_is_orderly_though_there_is_more_to_read() {
 }
 
 #[test]
-fn the_message_arrives_though_the_client_goes_on_sending() {
+fn error_arrives_while_client_still_sends() {
     let host = Host::start(&[]);
     let mut client = resp(&host);
     let mut sender = client.stream().try_clone().unwrap();
@@ -180,7 +180,7 @@ fn the_message_arrives_though_the_client_goes_on_sending() {
 }
 
 #[test]
-fn a_request_that_is_cut_off_gets_no_reply() {
+fn truncated_request_gets_no_reply() {
     let host = Host::start(&["store"]);
     for bytes in ["*", "*2\r\n", "*2\r\n$4\r\nin", "*2\r\n$4\r\nincr\r\n$1\r\nn", "incr n"] {
         let mut client = Connection::to(host.v4());
@@ -192,7 +192,7 @@ fn a_request_that_is_cut_off_gets_no_reply() {
 }
 
 #[test]
-fn what_other_protocols_say_does_no_harm() {
+fn input_of_other_protocols_is_harmless() {
     let host = Host::start(&["text"]);
     let mut http = Lines::connect(&host);
     http.send("GET / HTTP/1.1\r\nHost: localhost\r\n");

@@ -12,7 +12,7 @@ fn cancel(other: &mut Resp, id: i64) {
 }
 
 #[test]
-fn a_command_that_is_cancelled_ends_early_and_the_session_goes_on() {
+fn cancelled_command_ends_early_and_session_continues() {
     let host = Host::start(&["clock", "text"]);
     let (mut client, mut other) = (Resp::connect(&host), Resp::connect(&host));
     let id = client.ask(&["CLIENT", "ID"]).as_integer();
@@ -25,7 +25,7 @@ fn a_command_that_is_cancelled_ends_early_and_the_session_goes_on() {
 }
 
 #[test]
-fn a_session_that_runs_nothing_is_not_cancelled_later() {
+fn idle_session_is_not_cancelled_later() {
     let host = Host::start(&["clock"]);
     let (mut client, mut other) = (Resp::connect(&host), Resp::connect(&host));
     let id = client.ask(&["CLIENT", "ID"]).as_integer().to_string();
@@ -36,7 +36,7 @@ fn a_session_that_runs_nothing_is_not_cancelled_later() {
 }
 
 #[test]
-fn only_the_command_that_runs_is_cancelled_and_not_those_behind_it() {
+fn cancel_spares_commands_behind_running_one() {
     let host = Host::start(&["busy"]);
     let (mut client, mut other) = (Lines::connect(&host), Resp::connect(&host));
     let id = client.ask("client id").parse().unwrap();
@@ -47,7 +47,7 @@ fn only_the_command_that_runs_is_cancelled_and_not_those_behind_it() {
 }
 
 #[test]
-fn what_cannot_be_cancelled_is_told() {
+fn cancel_that_cannot_work_is_an_error() {
     let host = Host::start(&[]);
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("client cancel 999"), "error: there is no session 999");

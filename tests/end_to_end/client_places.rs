@@ -17,7 +17,7 @@ fn said(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_place_keeps_all_that_a_careful_host_asks_for() {
+fn place_keeps_fingerprint_and_key() {
     let host = Setup::new().plugins(&["text"]).flags(&["--trust", "none"]).start();
     let home = tempfile::tempdir().unwrap();
     let key_file = home.path().join("home.key");

@@ -36,7 +36,7 @@ pub(crate) fn good(output: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn one_command_runs_and_its_success_is_the_exit_status() {
+fn exit_status_is_success_of_command() {
     let host = Host::start(&SHIPPED);
     assert_eq!(run(&host, &["s", "echo", "hello"], ""), good("hello\n"));
     assert_eq!(run(&host, &["s", "echo", "two  words", "-n"], ""), good("two  words -n\n"));
@@ -68,7 +68,7 @@ fn no_host_is_another_exit_status() {
 }
 
 #[test]
-fn a_value_with_spaces_is_told_to_need_quotes() {
+fn value_with_spaces_needs_quotes() {
     let host = Host::start(&["store"]);
     let (status, _, error) = run(&host, &["s", "set", "greeting", "hello", "world"], "");
     assert_eq!(status, Some(1));
@@ -109,7 +109,7 @@ fn a_client_that_is_killed_leaves_nothing_behind() {
 #[cfg(target_os = "linux")]
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn all_three_connection_types_are_served_at_once_and_told_of_the_end() {
+fn three_connection_types_are_notified_of_end() {
     use dropin_tests::cable::{self, Cable};
 
     let cable = Cable::lay();

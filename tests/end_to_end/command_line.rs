@@ -36,14 +36,14 @@ fn help_explains_every_flag() {
 }
 
 #[test]
-fn version_is_told() {
+fn version_flag_prints_version() {
     let ended = run_host(&["--version"]);
     assert_eq!(ended.status, Some(0));
     assert_eq!(ended.stdout, format!("host {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
-fn wrong_usage_is_told_from_other_failures() {
+fn wrong_usage_has_own_exit_status() {
     for arguments in [
         &["--nonsense"][..],
         &["nonsense"],
@@ -62,7 +62,7 @@ fn wrong_usage_is_told_from_other_failures() {
 }
 
 #[test]
-fn the_environment_stands_in_for_flags_and_flags_win() {
+fn flags_override_environment() {
     let (one, other) = (quiet_port(), quiet_port());
     let host = Setup::new().default_port().variable("DROPIN_PORT", &one.to_string()).start();
     assert_eq!(host.port(), one);
@@ -90,7 +90,7 @@ fn the_log_level_is_a_flag() {
 }
 
 #[test]
-fn two_hosts_cannot_share_what_one_has_to_itself() {
+fn two_hosts_cannot_share_state_directory() {
     let (root, port) = (tempfile::tempdir().unwrap(), quiet_port());
     let share = |port, ip| {
         Setup::new().port(port).flags(&["--bind", ip]).state_dir(&root.path().join("state"))
@@ -107,7 +107,7 @@ fn two_hosts_cannot_share_what_one_has_to_itself() {
 }
 
 #[test]
-fn the_state_of_a_host_that_was_killed_is_free_again() {
+fn killed_host_releases_its_state_directory() {
     let (root, port) = (tempfile::tempdir().unwrap(), quiet_port());
     let start =
         || Setup::new().plugins(&["text"]).port(port).state_dir(&root.path().join("state")).start();
@@ -124,7 +124,7 @@ fn the_state_of_a_host_that_was_killed_is_free_again() {
 }
 
 #[test]
-fn a_state_directory_that_cannot_be_made_is_a_clear_error() {
+fn uncreatable_state_directory_is_a_clear_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "in the way").unwrap();

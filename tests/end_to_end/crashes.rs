@@ -72,7 +72,7 @@ fn stack_overflow_names_plugin_command_and_session() {
 }
 
 #[test]
-fn exit_in_a_plugin_has_a_status_of_its_own() {
+fn exit_in_plugin_has_own_exit_status() {
     let status = if cfg!(target_env = "gnu") { ["0", "7"] } else { ["", ""] };
     for (called, shown) in ["0", "7"].into_iter().zip(status) {
         let mut host = start();

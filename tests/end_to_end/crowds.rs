@@ -76,7 +76,7 @@ impl Client {
 }
 
 #[test]
-fn two_hundred_clients_of_every_kind_are_served_at_once() {
+fn two_hundred_mixed_clients_are_served_concurrently() {
     let host = Host::start(&SHIPPED);
     let mut clients: Vec<_> = (0..CLIENTS).map(|number| Client::connect(&host, number)).collect();
     thread::scope(|scope| {
@@ -104,7 +104,7 @@ fn two_hundred_clients_of_every_kind_are_served_at_once() {
 }
 
 #[test]
-fn when_half_of_two_hundred_are_reset_while_ks_arrives_the_rest_get_all_they_are_owed() {
+fn ks_answers_remaining_clients_when_half_reset() {
     let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "20"]).start();
     let mut clients: Vec<_> = (0..CLIENTS).map(|number| Client::connect(&host, number)).collect();
     clients.iter_mut().for_each(|client| client.say(&["linger", "600000"]));
@@ -127,7 +127,7 @@ fn when_half_of_two_hundred_are_reset_while_ks_arrives_the_rest_get_all_they_are
 }
 
 #[test]
-fn when_clients_come_and_go_all_the_time_nothing_is_left_of_them() {
+fn client_churn_leaks_nothing() {
     let host = Host::start(&["text", "server"]);
     let mut observer = Lines::connect(&host);
     #[cfg(target_os = "linux")]

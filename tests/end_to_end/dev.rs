@@ -66,7 +66,7 @@ fn save(folder: &Path, code: &str) {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn what_is_saved_is_built_and_served_and_what_does_not_build_changes_nothing() {
+fn saved_source_is_served_unless_build_fails() {
     let (folder, code, _alone) = a_crate("tally");
     let mut host = Setup::new().develop(folder.path()).start();
     let line = host.wait_for_log("dev: plugin tally, generation 1, serves, ");
@@ -110,7 +110,7 @@ fn what_is_saved_is_built_and_served_and_what_does_not_build_changes_nothing() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_plugins_folder_that_is_named_is_used_and_stays() {
+fn named_plugins_folder_is_used_and_kept() {
     let (folder, _, _alone) = a_crate("tally-kept");
     let plugins = folder.path().join("dropped");
     let flags = ["--plugins", plugins.to_str().unwrap()];
@@ -128,7 +128,7 @@ fn a_plugins_folder_that_is_named_is_used_and_stays() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_end_of_the_host_is_the_end_of_cargo() {
+fn cargo_ends_with_the_host() {
     let (folder, _, _alone) = a_crate("tally-slow");
     let marker = folder.path().join("builds");
     let script = format!(
@@ -153,7 +153,7 @@ fn the_end_of_the_host_is_the_end_of_cargo() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_crate_that_gives_no_library_is_told_what_it_lacks() {
+fn crate_without_library_gets_a_clear_error() {
     let (folder, code, _alone) = a_crate("tally-lib");
     let manifest = folder.path().join("Cargo.toml");
     let text = fs::read_to_string(&manifest).unwrap();

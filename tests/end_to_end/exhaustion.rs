@@ -26,7 +26,7 @@ fn exhaust(host: &Host) -> Vec<Lines> {
 
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
-fn out_of_files_the_host_turns_newcomers_away_and_serves_who_is_there() {
+fn out_of_files_only_newcomers_are_rejected() {
     let host = with_files(12);
     let mut clients = exhaust(&host);
     for _ in 0..3 {
@@ -38,7 +38,7 @@ fn out_of_files_the_host_turns_newcomers_away_and_serves_who_is_there() {
 
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
-fn out_of_files_the_host_recovers_when_clients_leave() {
+fn out_of_files_host_recovers_when_clients_leave() {
     let host = with_files(12);
     let mut clients = exhaust(&host);
     let mut first = clients.remove(0);
@@ -53,7 +53,7 @@ fn out_of_files_the_host_recovers_when_clients_leave() {
 
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
-fn out_of_files_the_host_still_ends_in_order() {
+fn out_of_files_host_still_ends_orderly() {
     let mut host = with_files(12);
     let mut clients = exhaust(&host);
     assert_eq!(clients[0].ask("ks"), "OK");
@@ -62,7 +62,7 @@ fn out_of_files_the_host_still_ends_in_order() {
 
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
-fn too_few_files_for_the_sessions_are_warned_of() {
+fn too_low_file_limit_is_warned_of() {
     let start = |sessions: &str| {
         let setup = Setup::new().flags(&["--max-sessions", sessions]);
         setup.started_by(&["prlimit", "--nofile=200"]).start()

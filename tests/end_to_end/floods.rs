@@ -158,7 +158,7 @@ fn the_session_with_most_memory_is_closed() {
 }
 
 #[test]
-fn a_client_that_does_not_read_gives_memory_back() {
+fn client_that_never_reads_frees_memory() {
     let host = host(&["--max-memory-clients", "12M", "--write-timeout", "600"]);
     let mut client = Resp::connect(&host);
     let value = "x".repeat(MEGABYTE - 1);
@@ -203,7 +203,7 @@ fn a_worker_with_most_memory_is_cancelled() {
 }
 
 #[test]
-fn an_amount_that_means_nothing_is_a_clear_error() {
+fn invalid_memory_size_is_a_clear_error() {
     for amount in ["101%", "much", "-1"] {
         let ended = Setup::new().flags(&[&format!("--max-memory-clients={amount}")]).run();
         assert_eq!(ended.status, Some(2), "{amount}");
@@ -229,7 +229,7 @@ fn logins_do_not_flood_the_log() {
 }
 
 #[test]
-fn a_line_of_a_plugin_has_a_longest_length() {
+fn plugin_log_line_has_length_limit() {
     let host = Host::start(&["panics"]);
     let mut client = Resp::connect(&host);
     assert!(matches!(client.ask(&["panic", &"x".repeat(100_000)]), Frame::Error(_)));

@@ -52,7 +52,7 @@ fn clients_behind_a_pulled_cable_leave_nothing_behind() {
 
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn a_silent_client_that_is_there_is_not_given_up() {
+fn silent_live_client_is_kept() {
     let cable = Cable::lay();
     let host = Setup::new()
         .flags(&["--keepalive", "1", "--write-timeout", "1"])
@@ -90,7 +90,7 @@ fn the_port_is_5000_where_none_is_named() {
 
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn a_client_on_another_machine_is_listed_with_its_address() {
+fn remote_client_is_listed_with_its_address() {
     let cable = Cable::lay();
     let host = Setup::new()
         .plugins(&["server"])

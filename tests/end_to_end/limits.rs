@@ -7,7 +7,7 @@ fn limited(flags: &[&str]) -> Host {
 }
 
 #[test]
-fn a_line_over_the_limit_ends_the_session_after_its_message() {
+fn too_long_line_ends_session_with_error() {
     let host = limited(&["--max-argument", "64"]);
     let longest = format!("echo {}", "x".repeat(59));
     assert_eq!(Lines::connect(&host).ask(&longest), "x".repeat(59));
@@ -20,7 +20,7 @@ fn a_line_over_the_limit_ends_the_session_after_its_message() {
 }
 
 #[test]
-fn an_argument_over_the_limit_ends_the_session_before_it_is_sent() {
+fn too_long_argument_ends_session_at_its_header() {
     let host = limited(&["--max-argument", "64"]);
     let mut client = Resp::connect(&host);
     assert_eq!(client.ask(&["echo", &"x".repeat(64)]), Frame::text("x".repeat(64)));
@@ -42,7 +42,7 @@ fn the_limit_is_a_megabyte_by_default() {
 }
 
 #[test]
-fn too_many_arguments_in_a_line_are_refused_and_the_session_goes_on() {
+fn too_many_line_arguments_are_rejected_without_close() {
     let host = limited(&["--max-arguments", "4"]);
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("echo a b c"), "a b c");
@@ -52,7 +52,7 @@ fn too_many_arguments_in_a_line_are_refused_and_the_session_goes_on() {
 }
 
 #[test]
-fn too_many_arguments_in_an_array_end_the_session() {
+fn too_many_array_arguments_end_session() {
     let host = limited(&["--max-arguments", "4"]);
     let mut client = Resp::connect(&host);
     assert_eq!(client.ask(&["echo", "a", "b", "c"]), "a b c".into());
@@ -71,7 +71,7 @@ fn a_request_over_the_limit_ends_the_session() {
 }
 
 #[test]
-fn a_limit_that_means_nothing_is_a_clear_error() {
+fn invalid_limit_is_a_clear_error() {
     for flag in ["--max-argument=0", "--max-argument=1T", "--max-request=much"] {
         let ended = Setup::new().flags(&[flag]).run();
         assert_eq!(ended.status, Some(2), "{flag}");

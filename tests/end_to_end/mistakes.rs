@@ -27,7 +27,7 @@ fn builds(folder: &Path, arguments: &[&str], works: bool) -> String {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_profile_that_aborts_at_a_panic_does_not_build() {
+fn profile_with_panic_abort_does_not_build() {
     let abort = "\n[profile.dev]\npanic = \"abort\"\n";
     let folder = a_crate("aborting", "Cargo.toml", |text| text + abort);
     let said = builds(folder.path(), &["check"], false);
@@ -38,7 +38,7 @@ fn a_profile_that_aborts_at_a_panic_does_not_build() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_library_of_the_wrong_crate_type_is_refused_with_the_right_one() {
+fn wrong_crate_type_is_rejected_with_right_one() {
     let lacks = |text: String| text.replace("crate-type = [\"cdylib\"]", "");
     let folder = a_crate("untyped", "Cargo.toml", lacks);
     builds(folder.path(), &["build"], true);
@@ -61,7 +61,7 @@ fn a_library_of_the_wrong_crate_type_is_refused_with_the_right_one() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_library_without_an_export_is_told_what_it_needs() {
+fn library_without_export_gets_a_clear_error() {
     let folder = a_crate("unexported", "src/lib.rs", |_| "pub fn nothing() {}\n".into());
     builds(folder.path(), &["build"], true);
     let library = fs::read(workspace::target().join("debug").join(library_name("unexported")));
@@ -73,7 +73,7 @@ fn a_library_without_an_export_is_told_what_it_needs() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_function_that_does_not_fit_does_not_build() {
+fn function_of_wrong_signature_does_not_build() {
     let state = |text: String| text.replace("commands: {", "state: Kept,\n    commands: {");
     let folder = a_crate("unfit", "src/lib.rs", |text| {
         state(text).replace("fn hello", "struct Kept;\n\nfn hello")
@@ -84,7 +84,7 @@ fn a_function_that_does_not_fit_does_not_build() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn names_and_usage_lines_that_cannot_be_are_told_with_the_rule() {
+fn invalid_names_and_usages_are_reported_with_rule() {
     for (name, change, word) in [
         ("misnamed", ["\"misnamed.hello\"", "\"Say Hello\""], "1 to 64 of a-z 0-9 . - _"),
         (

@@ -19,7 +19,7 @@ pub fn said(output: &Output, works: bool) -> String {
 
 #[cfg(unix)]
 #[test]
-fn one_command_makes_a_plugin_that_is_tested_and_served_at_once() {
+fn new_plugin_builds_passes_tests_and_serves() {
     let host = Setup::new().start();
     let checkout = Checkout::copy(&host.plugins_folder());
     let root = checkout.folder();

@@ -31,7 +31,7 @@ fn refused_package(package: &str) -> String {
 }
 
 #[test]
-fn without_a_plugins_folder_the_host_warns_and_serves_its_builtins() {
+fn missing_plugins_folder_warns_and_builtins_serve() {
     let setup = Setup::new().without_plugins_folder();
     let folder = setup.plugins_folder();
     let host = setup.start();
@@ -41,7 +41,7 @@ fn without_a_plugins_folder_the_host_warns_and_serves_its_builtins() {
 }
 
 #[test]
-fn with_an_empty_plugins_folder_the_host_warns_and_serves_its_builtins() {
+fn empty_plugins_folder_warns_and_builtins_serve() {
     let host = Host::start(&[]);
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("ping"), "PONG");
@@ -52,7 +52,7 @@ fn with_an_empty_plugins_folder_the_host_warns_and_serves_its_builtins() {
 }
 
 #[test]
-fn what_is_not_called_like_a_library_is_ignored() {
+fn file_without_library_name_is_ignored() {
     let library = fs::read(built::library("clock")).unwrap();
     let hidden = format!(".{}", built::library_name("clock"));
     let below = format!("sources/{}", built::library_name("clock"));
@@ -200,7 +200,7 @@ fn a_plugin_of_another_version_of_abi_stable() {
 }
 
 #[test]
-fn a_plugin_for_another_major_version_of_the_api() {
+fn plugin_of_another_major_api_version() {
     let why = refused_package("other-major");
     assert!(why.starts_with("it was built for plugin API 9.0.0 and this host has "), "{why}");
 }
@@ -217,13 +217,13 @@ fn a_plugin_whose_state_cannot_be_made() {
 }
 
 #[test]
-fn a_plugin_that_panics_while_its_state_is_made() {
+fn plugin_that_panics_in_create() {
     let why = refused_package("create-panics");
     assert_eq!(why, "its `create` failed: 'create' panicked: out of ideas");
 }
 
 #[test]
-fn a_plugin_with_a_command_that_breaks_the_rules() {
+fn plugin_with_illegal_command_name() {
     let why = refused_package("illegal-name");
     assert!(why.starts_with("its command 'Loud!' has an illegal name: 1 to 64 of "), "{why}");
     let why = refused_package("illegal-usage");
@@ -244,7 +244,7 @@ fn nothing_is_left_of_a_probe() {
 }
 
 #[test]
-fn a_probe_without_a_host_that_sees_to_its_end_does_nothing() {
+fn probe_without_host_does_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.json");
     let library = built::library("text");
@@ -257,7 +257,7 @@ fn a_probe_without_a_host_that_sees_to_its_end_does_nothing() {
 /// On Linux a program can be started again that has no name any more; elsewhere the host must not
 /// take another for its own.
 #[test]
-fn the_hosts_own_program_may_be_replaced_while_it_runs() {
+fn host_program_may_be_replaced_while_running() {
     let folder = tempfile::tempdir().unwrap();
     let name = |name: &str| folder.path().join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     let (program, moved) = (name("host"), name("old"));

@@ -34,7 +34,7 @@ fn it_comes_while_the_command_still_runs() {
 }
 
 #[test]
-fn a_worker_that_tells_it_all_the_time_does_not_flood_its_client() {
+fn frequent_progress_does_not_flood_client() {
     let host = Host::start(&["busy"]);
     let (mut client, started) = (Resp::connect3(&host), std::time::Instant::now());
     let (told, reply) = run(&mut client, &["step", "100000", "steps"]);
@@ -64,7 +64,7 @@ fn protocols_without_pushes_get_the_reply_alone() {
 }
 
 #[test]
-fn a_client_that_is_gone_is_told_nothing_and_harms_nobody() {
+fn progress_for_gone_client_harms_nobody() {
     let host = Host::start(&["busy"]);
     let mut client = Resp::connect3(&host);
     let peer = client.local();

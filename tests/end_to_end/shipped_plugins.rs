@@ -72,7 +72,7 @@ fn plugins_lists_what_is_loaded() {
 }
 
 #[test]
-fn server_tells_its_version_and_who_asks() {
+fn server_commands_show_version_and_session() {
     let host = Host::start(&["server"]);
     let mut client = Resp::to(host.v6());
     client.ask(&["HELLO", "3", "SETNAME", "toni"]);

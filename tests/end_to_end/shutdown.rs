@@ -38,7 +38,7 @@ fn assert_told_of((mut lines, mut resp2, mut resp3): (Lines, Resp, Resp), notice
 }
 
 #[test]
-fn ks_in_a_line_session_tells_and_ends_every_client() {
+fn ks_from_line_session_notifies_every_client() {
     let mut host = Host::start(&[]);
     let others = one_of_each(&host);
     let mut asker = Lines::connect(&host);
@@ -49,7 +49,7 @@ fn ks_in_a_line_session_tells_and_ends_every_client() {
 }
 
 #[test]
-fn ks_in_a_resp2_session_tells_and_ends_every_client() {
+fn ks_from_resp2_session_notifies_every_client() {
     let mut host = Host::start(&[]);
     let others = one_of_each(&host);
     let mut asker = Resp::connect(&host);
@@ -60,7 +60,7 @@ fn ks_in_a_resp2_session_tells_and_ends_every_client() {
 }
 
 #[test]
-fn ks_in_a_resp3_session_tells_and_ends_every_client() {
+fn ks_from_resp3_session_notifies_every_client() {
     let mut host = Host::start(&[]);
     let others = one_of_each(&host);
     let mut asker = Resp::connect3(&host);
@@ -71,7 +71,7 @@ fn ks_in_a_resp3_session_tells_and_ends_every_client() {
 }
 
 #[test]
-fn a_client_that_has_not_said_anything_is_told_in_a_line() {
+fn silent_client_is_notified_in_a_line() {
     let mut host = Host::start(&["server"]);
     let mut silent = Lines::connect(&host);
     let mut half = Resp::connect(&host);
@@ -85,7 +85,7 @@ fn a_client_that_has_not_said_anything_is_told_in_a_line() {
 }
 
 #[test]
-fn a_client_that_watches_plugins_is_told_and_ended() {
+fn subscriber_is_notified_and_disconnected_at_shutdown() {
     let mut host = Host::start(&[]);
     let mut watching = Resp::connect3(&host);
     assert_eq!(watching.ask(&["plugin", "watch"]), Frame::ok());
@@ -110,7 +110,7 @@ fn nothing_is_left_when_the_host_has_ended() {
 
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
-fn a_signal_ends_as_ks_does_but_may_be_a_restart() {
+fn signal_shuts_down_with_restart_notice() {
     for signal in [Host::terminate, Host::interrupt] {
         let mut host = Host::start(&["busy"]);
         let others = one_of_each(&host);
@@ -126,7 +126,7 @@ fn a_signal_ends_as_ks_does_but_may_be_a_restart() {
 }
 
 #[test]
-fn a_worker_that_outlasts_the_grace_costs_the_status_and_nobody_else() {
+fn worker_beyond_grace_only_changes_exit_status() {
     let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "2"]).start();
     let others = one_of_each(&host);
     let mut busy = Lines::connect(&host);
@@ -144,7 +144,7 @@ fn a_worker_that_outlasts_the_grace_costs_the_status_and_nobody_else() {
 }
 
 #[test]
-fn a_worker_that_ends_within_the_grace_is_waited_for() {
+fn worker_within_grace_is_waited_for() {
     let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "600"]).start();
     let others = one_of_each(&host);
     let mut busy = Lines::connect(&host);

@@ -15,21 +15,32 @@ const UPWARDS: [(&str, &str); 1] = [
     ("crash", "commands"),
 ];
 
-/// Every file of Rust under this folder of the checkout, without tests that have a file of their own.
-fn sources(folder: &str) -> Vec<PathBuf> {
+/// Returns every file of Rust under this folder of the checkout.
+fn rust_files(folder: &str) -> Vec<PathBuf> {
     let (mut folders, mut found) = (vec![root().join(folder)], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            if path.is_dir() && name != "tests" {
+            if path.is_dir() && name != "target" {
                 folders.push(path);
-            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+            } else if name.ends_with(".rs") {
                 found.push(path);
             }
         }
     }
     assert!(!found.is_empty(), "no sources in {folder}");
+    found
+}
+
+/// Returns every file of Rust under this folder, without tests that have a file of their own.
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let mut found = rust_files(folder);
+    found.retain(|path| {
+        let inside = path.strip_prefix(root().join(folder)).unwrap();
+        let is_test = inside.iter().any(|part| part == "tests");
+        !is_test && !inside.to_str().unwrap().ends_with("tests.rs")
+    });
     found
 }
 
@@ -195,6 +206,37 @@ fn unsafe_code_is_where_the_table_says() {
         .map(|path| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned())
         .collect();
     assert_eq!(found, named);
+}
+
+/// The longest name of a test, in words.
+const WORDS: usize = 8;
+
+/// Folders whose test names are checked.
+const TESTED: [&str; 8] =
+    ["bench", "fuzz", "host", "loom", "plugin-api", "plugins", "tests", "xtask"];
+
+/// Returns the names of the test functions in this code.
+fn test_functions(code: &str) -> impl Iterator<Item = &str> {
+    code.split("#[test]\n").skip(1).filter_map(|rest| {
+        let function = rest.lines().find_map(|line| line.trim_start().strip_prefix("fn "))?;
+        function.split('(').next()
+    })
+}
+
+#[test]
+fn test_names_have_at_most_eight_words() {
+    let mut count = 0;
+    let mut long = Vec::new();
+    for path in TESTED.iter().flat_map(|folder| rust_files(folder)) {
+        for name in test_functions(&fs::read_to_string(&path).unwrap()) {
+            count += 1;
+            if name.split('_').count() > WORDS {
+                long.push(format!("{}: {name}", path.display()));
+            }
+        }
+    }
+    assert!(count > 800, "{count} tests");
+    assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
 fn is_unsafe(line: &str) -> bool {

@@ -53,7 +53,7 @@ fn command_info_tells_name_and_arity() {
 }
 
 #[test]
-fn command_docs_are_what_redis_cli_makes_hints_of() {
+fn command_docs_provide_redis_cli_hints() {
     let host = Host::start(&["store", "text"]);
     let mut client = Resp::connect3(&host);
     let argument = |name: &str, flags: &[&str]| {

@@ -61,7 +61,7 @@ fn a_client_that_is_reset_while_idle() {
 }
 
 #[test]
-fn a_client_that_is_reset_in_the_middle_of_a_request() {
+fn client_reset_within_a_request() {
     let mut observer = Observer::of(Host::start(&[]));
     for bytes in ["*2\r\n$4\r\nec", "echo half a li"] {
         let mut client = Connection::to(observer.host.v4());
@@ -73,7 +73,7 @@ fn a_client_that_is_reset_in_the_middle_of_a_request() {
 }
 
 #[test]
-fn a_client_that_is_reset_while_a_worker_waits_for_it() {
+fn client_reset_while_worker_waits() {
     let mut observer = Observer::of(Host::start(&["busy"]));
     let mut client = Resp::connect(&observer.host);
     let peer = client.local();
@@ -85,7 +85,7 @@ fn a_client_that_is_reset_while_a_worker_waits_for_it() {
 }
 
 #[test]
-fn a_client_that_is_reset_while_it_watches_plugins() {
+fn client_reset_while_subscribed_to_plugins() {
     let mut observer = Observer::of(Host::start(&[]));
     let mut client = Resp::connect3(&observer.host);
     assert_eq!(client.ask(&["plugin", "watch"]), Frame::ok());
@@ -95,7 +95,7 @@ fn a_client_that_is_reset_while_it_watches_plugins() {
 }
 
 #[test]
-fn a_client_that_closes_while_a_worker_waits_for_it() {
+fn client_closing_while_worker_waits() {
     let mut observer = Observer::of(Host::start(&["busy"]));
     let mut client = Resp::connect(&observer.host);
     let peer = client.local();
@@ -107,7 +107,7 @@ fn a_client_that_closes_while_a_worker_waits_for_it() {
 }
 
 #[test]
-fn a_client_that_is_reset_while_a_worker_does_not_look() {
+fn client_reset_while_worker_never_checks() {
     let mut observer = Observer::of(Host::start(&["busy"]));
     let mut client = Resp::connect(&observer.host);
     client.say(&["block", "1000"]);
@@ -117,7 +117,7 @@ fn a_client_that_is_reset_while_a_worker_does_not_look() {
 }
 
 #[test]
-fn a_client_that_closes_before_it_has_read_its_replies() {
+fn client_closing_before_reading_replies() {
     let mut observer = Observer::of(Host::start(&["text"]));
     let mut client = Resp::connect(&observer.host);
     client.send(encode(&[b"echo", &[b'x'; 100_000][..]]).repeat(20));
@@ -140,7 +140,7 @@ fn a_client_whose_process_is_killed() {
 }
 
 #[test]
-fn a_client_that_never_reads_is_given_up_after_the_write_timeout() {
+fn write_timeout_disconnects_client_that_never_reads() {
     let host = Setup::new().plugins(&["text"]).flags(&["--write-timeout", "1"]).start();
     let mut observer = Observer::of(host);
     let mut client = Resp::connect(&observer.host);
@@ -164,7 +164,7 @@ fn a_client_that_never_reads_is_given_up_after_the_write_timeout() {
 }
 
 #[test]
-fn a_client_that_reads_slowly_is_not_given_up() {
+fn slow_reader_is_not_disconnected() {
     const SIZE: usize = 32 << 20;
     let flags = ["--write-timeout", "3", "--max-argument", "64M"];
     let host = Setup::new().plugins(&["store", "clock"]).flags(&flags).start();

@@ -61,7 +61,7 @@ fn renegotiate(cable: &Cable, host: &Host) {
     not(all(tool = "openssl", tool = "ip", right = "namespaces")),
     ignore = "needs openssl, ip and network namespaces"
 )]
-fn strangers_do_all_they_can_and_guests_are_served() {
+fn guests_are_served_beside_hostile_strangers() {
     let cable = Cable::lay();
     let flags = ["--login-timeout", "4", "--write-timeout", "3"];
     let setup = Setup::new().plugins(&["text", "store"]).log_level("info").flags(&flags);

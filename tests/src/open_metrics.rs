@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_format_does_not_allow_is_noticed() {
+    fn invalid_open_metrics_text_is_rejected() {
         let head = "# HELP a text\n# TYPE a counter\n";
         let page = Page::read(&format!("{head}a_total{{b=\"c\\\"\",d=\"\"}} 1\n# EOF\n"));
         assert_eq!(page.get("a_total", &[("b", "c\""), ("d", "")]), Some(1.0));

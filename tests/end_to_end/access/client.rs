@@ -38,7 +38,7 @@ fn settings(text: &str) -> tempfile::TempDir {
 
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn a_friend_is_in_with_a_key_and_the_host_is_pinned() {
+fn key_logs_in_and_host_is_pinned() {
     let cable = Cable::lay();
     let host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
     let key = add_key(&host, "alice", &[]);
@@ -69,7 +69,7 @@ fn a_friend_is_in_with_a_key_and_the_host_is_pinned() {
 }
 
 #[test]
-fn a_changed_fingerprint_is_refused_and_nothing_is_sent() {
+fn changed_fingerprint_is_rejected_before_sending() {
     let host = Setup::new().plugins(&["text"]).start();
     let folder = settings("");
     let name = format!("127.0.0.1:{}", host.port());
@@ -98,7 +98,7 @@ fn a_changed_fingerprint_is_refused_and_nothing_is_sent() {
 
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn the_hosts_own_certificate_can_be_named_wherever_it_is() {
+fn client_trusts_named_certificate_file() {
     let cable = Cable::lay();
     let host = Setup::new().plugins(&["text"]).flags(&["--trust", "lan"]);
     let host = host.started_by(&cable.host_end()).start();

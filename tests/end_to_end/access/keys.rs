@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const FAREWELL: &str = "NOAUTH the key of this session is revoked or has expired";
 
 #[test]
-fn a_key_lets_in_in_every_way_that_clients_send_it() {
+fn key_is_accepted_in_every_client_form() {
     let host = wary(&[]);
     drop(holder(&host, "first", &[]));
     let key = add_key(&host, "alice", &[]);
@@ -51,7 +51,7 @@ fn a_key_lets_in_in_every_way_that_clients_send_it() {
 }
 
 #[test]
-fn what_is_no_key_lets_nobody_in_and_is_never_logged() {
+fn wrong_key_is_rejected_and_never_logged() {
     let host = wary(&[]);
     drop(holder(&host, "bob", &[]));
     let key = add_key(&host, "alice", &[]);
@@ -87,7 +87,7 @@ fn what_is_no_key_lets_nobody_in_and_is_never_logged() {
 }
 
 #[test]
-fn a_revoked_key_ends_its_sessions_and_no_others() {
+fn revoked_key_ends_only_its_sessions() {
     let host = wary(&[]);
     let (mut alice, mut bob) = (holder(&host, "alice", &[]), holder(&host, "bob", &[]));
     assert_eq!(alice.ask(&["echo", "x"]), "x".into());
@@ -99,7 +99,7 @@ fn a_revoked_key_ends_its_sessions_and_no_others() {
 }
 
 #[test]
-fn an_expired_key_ends_its_sessions_and_lets_nobody_in() {
+fn expired_key_ends_sessions_and_is_rejected() {
     let host = wary(&[]);
     let key = add_key(&host, "alice", &["--expires", "1"]);
     let mut alice = Resp::connect(&host);
@@ -181,7 +181,7 @@ fn keys_count_and_end_within_a_second() {
 }
 
 #[test]
-fn a_key_is_shown_once_and_kept_as_a_hash_for_its_owner_alone() {
+fn key_is_shown_once_and_stored_as_hash() {
     let host = wary(&[]);
     let key = add_key(&host, "alice", &["--role", "admin", "--commands", "text.*", "get"]);
     assert_eq!(key.len(), 64);
@@ -204,7 +204,7 @@ fn a_key_is_shown_once_and_kept_as_a_hash_for_its_owner_alone() {
 
 #[cfg(unix)]
 #[test]
-fn a_state_directory_that_others_can_open_is_refused() {
+fn state_directory_open_to_others_is_rejected() {
     use std::os::unix::fs::PermissionsExt;
     let state = tempfile::tempdir().unwrap();
     let set = |mode| {
@@ -223,7 +223,7 @@ fn a_state_directory_that_others_can_open_is_refused() {
 
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn a_key_is_never_taken_over_a_plain_connection_from_beyond() {
+fn remote_plain_connection_cannot_send_key() {
     let cable = Cable::lay();
     let host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
     let key = add_key(&host, "alice", &["--role", "admin"]);
@@ -242,7 +242,7 @@ fn a_key_is_never_taken_over_a_plain_connection_from_beyond() {
 }
 
 #[test]
-fn a_broken_key_file_changes_nothing_and_is_told() {
+fn broken_key_file_is_reported_and_changes_nothing() {
     let host = wary(&[]);
     let mut alice = holder(&host, "alice", &[]);
     let path = host.state_dir().join("keys.toml");
@@ -254,7 +254,7 @@ fn a_broken_key_file_changes_nothing_and_is_told() {
 }
 
 #[test]
-fn keys_are_told_to_belong_to_no_port() {
+fn key_command_rejects_port_flag() {
     for (words, tip) in [
         (&["key", "list", "--port", "5000"][..], "keys belong to no port"),
         (&["key", "add", "alice", "--port=5000"], "keys belong to no port"),

@@ -111,7 +111,7 @@ fn bad_signatures(signer: &Signer, library: &[u8]) -> [(Option<Vec<u8>>, &'stati
 }
 
 #[test]
-fn what_is_not_signed_is_refused_at_the_start_and_the_rest_serves() {
+fn unsigned_plugin_is_rejected_and_others_serve() {
     let (signer, library) = (Signer::new(), marked("chameleon", "1"));
     for (signature, why) in bad_signatures(&signer, &library) {
         let mut setup = signer.setup().file(&library_name("chameleon"), &library);
@@ -130,7 +130,7 @@ fn what_is_not_signed_is_refused_at_the_start_and_the_rest_serves() {
 }
 
 #[test]
-fn a_replacement_with_a_bad_signature_leaves_the_old_code_serving() {
+fn bad_signature_on_replacement_keeps_old_code() {
     let signer = Signer::new();
     let host = signer.setup_with("1").start();
     let library = marked("chameleon", "2");
@@ -183,7 +183,7 @@ fn library_serves_on_when_its_signature_goes() {
 }
 
 #[test]
-fn polling_notices_a_signature_that_comes_late_or_is_corrected() {
+fn polling_notices_late_or_corrected_signature() {
     let (signer, library) = (Signer::new(), marked("chameleon", "1"));
     let host = signer.setup().flags(&["--watch", "poll"]).start();
     host.place("chameleon", &library);
@@ -201,7 +201,7 @@ fn polling_notices_a_signature_that_comes_late_or_is_corrected() {
 }
 
 #[test]
-fn a_signature_that_is_written_in_place_counts_once_it_is_complete() {
+fn signature_written_in_place_counts_once_complete() {
     let (signer, library) = (Signer::new(), marked("chameleon", "1"));
     let host = signer.setup().start();
     host.place("chameleon", &library);
@@ -242,13 +242,13 @@ fn a_signature_is_never_taken_for_a_library() {
 }
 
 #[test]
-fn a_signature_is_not_asked_for_without_a_key() {
+fn without_key_no_signature_is_required() {
     let host = Setup::new().plugins(&["text"]).file(&signature_name("text"), b"just text").start();
     assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
 }
 
 #[test]
-fn a_host_does_not_start_without_the_key_that_was_named() {
+fn missing_signature_key_prevents_start() {
     let signer = Signer::new();
     let secret = signer.pair.sk.to_box(None).unwrap().to_bytes();
     for (bytes, said) in [

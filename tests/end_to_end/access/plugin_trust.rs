@@ -59,7 +59,7 @@ fn is_refused_at_the_start(setup: Setup, said: &str) {
 }
 
 #[test]
-fn a_host_does_not_start_with_a_folder_that_others_can_write_to() {
+fn folder_writable_by_others_prevents_start() {
     // The last is as /tmp is.
     for mode in [0o775, 0o757, 0o1777] {
         let setup = setup();
@@ -71,14 +71,14 @@ fn a_host_does_not_start_with_a_folder_that_others_can_write_to() {
 
 #[test]
 #[cfg_attr(not(right = "root"), ignore = "needs root")]
-fn a_host_does_not_start_with_somebody_elses_folder() {
+fn folder_of_another_user_prevents_start() {
     let setup = setup();
     chown(setup.plugins_folder(), Some(SOMEBODY), None).unwrap();
     is_refused_at_the_start(setup, "belongs to another user");
 }
 
 #[test]
-fn a_folder_that_is_a_link_is_judged_by_what_it_points_to() {
+fn linked_folder_is_judged_by_its_target() {
     let temp = tempfile::tempdir().unwrap();
     let linked = |mode| {
         let setup = setup();
@@ -93,7 +93,7 @@ fn a_folder_that_is_a_link_is_judged_by_what_it_points_to() {
 }
 
 #[test]
-fn the_flag_allows_all_of_it_and_the_host_warns_once() {
+fn flag_allows_open_folder_with_one_warning() {
     let setup = setup().flags(&[FLAG]);
     place_open(&setup.plugins_folder(), "open", 0o666);
     set_mode(&setup.plugins_folder(), 0o777);
@@ -106,7 +106,7 @@ fn the_flag_allows_all_of_it_and_the_host_warns_once() {
 }
 
 #[test]
-fn nothing_is_taken_from_a_folder_that_is_opened_to_others_until_it_is_closed() {
+fn folder_opened_to_others_loads_nothing_until_closed() {
     let host = setup().start();
     let folder = host.plugins_folder();
     set_mode(&folder, 0o777);
@@ -126,7 +126,7 @@ fn nothing_is_taken_from_a_folder_that_is_opened_to_others_until_it_is_closed() 
 }
 
 #[test]
-fn nothing_is_taken_from_an_open_folder_that_replaces_the_folder() {
+fn open_replacement_folder_loads_nothing() {
     let host = setup().start();
     let (new, before) = (host.state_dir().join("new"), host.state_dir().join("before"));
     fs::create_dir(&new).unwrap();
@@ -141,7 +141,7 @@ fn nothing_is_taken_from_an_open_folder_that_replaces_the_folder() {
 }
 
 #[test]
-fn nothing_is_taken_from_an_open_folder_that_is_made_after_the_start() {
+fn open_folder_made_after_start_loads_nothing() {
     let setup = setup().without_plugins_folder();
     let folder = setup.plugins_folder();
     let host = setup.start();
@@ -154,7 +154,7 @@ fn nothing_is_taken_from_an_open_folder_that_is_made_after_the_start() {
 }
 
 #[test]
-fn a_library_that_others_can_write_to_is_refused_until_it_is_closed() {
+fn library_writable_by_others_is_rejected_until_closed() {
     for mode in [0o664, 0o646] {
         let setup = setup();
         place_open(&setup.plugins_folder(), "1", mode);
@@ -171,7 +171,7 @@ fn a_library_that_others_can_write_to_is_refused_until_it_is_closed() {
 }
 
 #[test]
-fn a_replacement_that_others_can_write_to_leaves_the_old_code_serving() {
+fn replacement_writable_by_others_keeps_old_code() {
     for watch in ["notify", "poll"] {
         let host = setup().flags(&["--watch", watch]).start();
         place_open(&host.plugins_folder(), "2", 0o666);
@@ -187,7 +187,7 @@ fn a_replacement_that_others_can_write_to_leaves_the_old_code_serving() {
 
 #[test]
 #[cfg_attr(not(right = "root"), ignore = "needs root")]
-fn a_library_of_somebody_else_is_refused_until_it_is_given_back() {
+fn library_of_another_user_is_rejected() {
     let setup = setup();
     let library = setup.plugins_folder().join(library_name("chameleon"));
     chown(&library, Some(SOMEBODY), None).unwrap();
@@ -200,7 +200,7 @@ fn a_library_of_somebody_else_is_refused_until_it_is_given_back() {
 }
 
 #[test]
-fn a_library_that_is_a_link_is_judged_by_what_it_points_to() {
+fn linked_library_is_judged_by_its_target() {
     let temp = tempfile::tempdir().unwrap();
     let setup = setup();
     let library = setup.plugins_folder().join(library_name("chameleon"));

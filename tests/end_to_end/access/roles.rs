@@ -52,7 +52,7 @@ fn whoami_tells_the_key_and_its_role() {
 }
 
 #[test]
-fn a_user_sees_only_itself_and_an_admin_everybody() {
+fn user_sees_itself_and_admin_sees_everybody() {
     let host = wary(&[]);
     let (mut alice, mut boss) =
         (holder(&host, "alice", &[]), holder(&host, "boss", &["--role", "admin"]));
@@ -69,7 +69,7 @@ fn a_user_sees_only_itself_and_an_admin_everybody() {
 }
 
 #[test]
-fn a_key_for_some_commands_runs_only_those_and_housekeeping() {
+fn restricted_key_runs_only_its_commands() {
     let host = wary(&[]);
     let mut some = holder(&host, "some", &["--commands", "text.*", "get"]);
     assert_eq!(some.ask(&["echo", "x"]), "x".into());
@@ -89,7 +89,7 @@ fn a_key_for_some_commands_runs_only_those_and_housekeeping() {
 }
 
 #[test]
-fn a_session_is_shown_only_what_it_may_run() {
+fn session_sees_only_commands_it_may_run() {
     let host = wary(&[]);
     let mut some = holder(&host, "some", &["--commands", "store.get", "help"]);
     let listed = texts(&some.ask(&["COMMAND", "LIST"]));
@@ -121,7 +121,7 @@ fn a_session_is_shown_only_what_it_may_run() {
 }
 
 #[test]
-fn a_user_cancels_what_runs_under_the_same_key_alone() {
+fn user_cancels_only_calls_of_same_key() {
     let host = Setup::new().plugins(&["busy"]).flags(&["--trust", "none"]).start();
     let key = add_key(&host, "alice", &[]);
     // By the time the host knows this key it knows the other.

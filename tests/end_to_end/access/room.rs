@@ -39,7 +39,7 @@ impl SaidFirst for Lines {
 }
 
 #[test]
-fn who_comes_on_top_is_turned_away_with_a_word_and_the_rest_goes_on() {
+fn session_over_limit_is_rejected_with_error() {
     let host = host(&["--max-sessions", "3"]);
     let mut guests = guests(&host, 3);
     for _ in 0..30 {
@@ -53,7 +53,7 @@ fn who_comes_on_top_is_turned_away_with_a_word_and_the_rest_goes_on() {
 }
 
 #[test]
-fn one_address_has_so_many_sessions_unless_it_is_trusted() {
+fn sessions_per_untrusted_address_are_limited() {
     let trusted = host(&["--max-sessions-per-address", "2"]);
     guests(&trusted, 5);
     let host = host(&["--max-sessions-per-address", "2", "--trust", "none"]);
@@ -70,7 +70,7 @@ fn one_address_has_so_many_sessions_unless_it_is_trusted() {
 #[cfg(target_os = "linux")]
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn however_many_strangers_come_who_is_trusted_gets_in() {
+fn trusted_client_connects_despite_many_strangers() {
     let cable = dropin_tests::cable::Cable::lay();
     let setup = Setup::new().flags(&["--max-sessions", "10"]).started_by(&cable.host_end());
     let host = setup.start();
@@ -84,7 +84,7 @@ fn however_many_strangers_come_who_is_trusted_gets_in() {
 }
 
 #[test]
-fn who_sends_nothing_is_told_and_closed_but_not_who_follows_plugins() {
+fn idle_session_is_closed_unless_it_subscribes() {
     let host = host(&["--idle-timeout", "0.4"]);
     let mut reader = Resp::connect3(&host);
     assert_eq!(reader.ask(&["plugin", "watch"]), Frame::ok());
@@ -115,7 +115,7 @@ fn who_sends_nothing_is_told_and_closed_but_not_who_follows_plugins() {
 }
 
 #[test]
-fn a_call_that_runs_for_long_is_told_of_once() {
+fn slow_call_is_logged_once() {
     let host = host(&["--slow-call", "0.5"]);
     let mut slow = Lines::connect(&host);
     let peer = slow.local();
@@ -144,7 +144,7 @@ fn replies_beyond_backlog_are_sent_within_batch() {
 }
 
 #[test]
-fn who_is_trusted_and_begins_tls_has_to_finish_that() {
+fn trusted_client_must_finish_tls_handshake() {
     let host = host(&["--login-timeout", "0.4"]);
     let mut client = Connection::to(host.v4());
     client.send(b"\x16\x03\x01");
@@ -183,7 +183,7 @@ fn with_threads(count: usize) -> Host {
     not(all(tool = "prlimit", tool = "setpriv", right = "root")),
     ignore = "needs prlimit, setpriv and root"
 )]
-fn out_of_threads_the_host_turns_newcomers_away_and_recovers() {
+fn out_of_threads_host_rejects_newcomers_and_recovers() {
     let host = with_threads(30);
     let mut clients = Vec::new();
     let said = "-ERR the server is out of threads, try later";

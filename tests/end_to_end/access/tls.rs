@@ -51,7 +51,7 @@ fn openssl_speaks_lines_over_tls_of_both_versions() {
 
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
-fn the_fingerprint_is_that_of_the_certificate_and_stays() {
+fn fingerprint_matches_certificate_and_stays() {
     let host = Setup::new().start();
     let mut command = Command::new("openssl");
     command.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", &certificate(&host)]);
@@ -65,7 +65,7 @@ fn the_fingerprint_is_that_of_the_certificate_and_stays() {
 
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
-fn a_large_reply_and_a_long_pipeline_come_over_tls_whole() {
+fn large_reply_and_pipeline_are_complete_over_tls() {
     let host = Setup::new().plugins(&["text"]).start();
     let word = "x".repeat(300_000);
     let count = 2_000;
@@ -97,7 +97,7 @@ fn redis_cli_logs_in_over_tls() {
     not(all(tool = "openssl", tool = "ip", right = "namespaces")),
     ignore = "needs openssl, ip and network namespaces"
 )]
-fn a_friend_beyond_gets_in_by_key_over_tls_and_ends_the_host() {
+fn remote_client_with_key_ends_host_over_tls() {
     let cable = Cable::lay();
     let mut host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
     let (user, admin) =
@@ -120,7 +120,7 @@ fn a_friend_beyond_gets_in_by_key_over_tls_and_ends_the_host() {
 
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
-fn who_is_trusted_may_be_silent_over_tls() {
+fn trusted_tls_client_may_stay_silent() {
     let host = Setup::new().plugins(&["text"]).flags(&["--login-timeout", "0.5"]).start();
     let mut command = Command::new("openssl");
     command.args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", host.port())]);
@@ -141,7 +141,7 @@ fn who_is_trusted_may_be_silent_over_tls() {
 }
 
 #[test]
-fn what_is_no_tls_harms_nobody() {
+fn malformed_tls_harms_nobody() {
     let host = wary(&["--login-timeout", "0.5"]);
     for garbage in
         [&b"\x16"[..], b"\x16\x03\x01\x02\x00", b"\x16garbage of some length", &[0x16; 5000]]
@@ -155,7 +155,7 @@ fn what_is_no_tls_harms_nobody() {
 
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
-fn an_own_certificate_is_used_and_its_key_must_be_private() {
+fn named_certificate_needs_private_key_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     let (certificate, key) = (path("cert.pem"), path("key.pem"));
@@ -187,7 +187,7 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
-fn a_watcher_over_tls_is_told_at_once() {
+fn subscriber_over_tls_gets_events_at_once() {
     let host = Setup::new().plugins(&["text"]).start();
     let output = host.state_dir().join("watched");
     let mut command = Command::new("openssl");

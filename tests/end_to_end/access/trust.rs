@@ -29,7 +29,7 @@ fn only_this_machine_is_trusted_by_default() {
 
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn the_local_network_or_everybody_or_nobody_can_be_trusted() {
+fn trust_covers_local_network_everybody_or_nobody() {
     for (level, expected) in
         [("lan", (true, true)), ("all", (true, true)), ("none", (false, false))]
     {
@@ -39,7 +39,7 @@ fn the_local_network_or_everybody_or_nobody_can_be_trusted() {
 }
 
 #[test]
-fn a_stranger_cannot_end_the_host_in_any_protocol() {
+fn stranger_cannot_end_host_in_any_protocol() {
     let host = wary(&[]);
     let mut lines = Lines::connect(&host);
     assert!(lines.ask("ks").starts_with(&format!("error: {NOAUTH}Send AUTH NAME KEY; ")));
@@ -104,7 +104,7 @@ fn a_stranger_may_ask_for_little() {
 }
 
 #[test]
-fn a_stranger_who_does_not_log_in_is_told_and_closed() {
+fn stranger_without_login_gets_error_and_is_closed() {
     let host = wary(&["--login-timeout", "0.3"]);
     let started = Instant::now();
     let farewell = "NOAUTH no login within 0.3 s, the connection is closed";
@@ -126,7 +126,7 @@ fn a_stranger_who_does_not_log_in_is_told_and_closed() {
 }
 
 #[test]
-fn a_stranger_gains_no_time_by_resets_or_by_wrong_keys() {
+fn reset_and_wrong_key_extend_no_deadline() {
     let host = wary(&["--login-timeout", "0.5"]);
     let farewell = "error: NOAUTH no login within 0.5 s, the connection is closed";
     let mut client = Lines::connect(&host);
@@ -139,7 +139,7 @@ fn a_stranger_gains_no_time_by_resets_or_by_wrong_keys() {
 }
 
 #[test]
-fn what_a_web_page_has_a_browser_send_is_never_run() {
+fn request_from_browser_is_never_run() {
     let host = Setup::new().plugins(&["store", "text"]).start();
     for request in [
         "POST / HTTP/1.1\r\nHost: localhost:5000\r\nContent-Length: 3\r\n\r\nset web page\nks\n",
@@ -161,7 +161,7 @@ fn what_a_web_page_has_a_browser_send_is_never_run() {
 }
 
 #[test]
-fn who_is_trusted_has_all_the_time() {
+fn trusted_client_has_no_login_timeout() {
     let host = Setup::new().flags(&["--login-timeout", "0.1"]).start();
     let mut trusted = Lines::connect(&host);
     assert_eq!(trusted.ask("ping"), "PONG");

@@ -6,7 +6,7 @@ use super::{Person, client};
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_person_is_asked_before_anything_is_sent_and_never_again() {
+fn first_contact_asks_once_before_sending() {
     let setup = Setup::new().plugins(&["text"]);
     let host = setup.flags(&["--metrics", "127.0.0.1:0"]).start();
     let commands = || Page::of(&host).sum("dropin_command_calls_total");

@@ -8,7 +8,7 @@ use super::{Person, client};
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn the_usage_line_is_a_hint_for_what_is_still_to_come() {
+fn usage_hint_shows_remaining_arguments() {
     let host = Host::start(&["store", "text"]);
     let mut person = Person::at(&host);
     person.types("set ");
@@ -31,7 +31,7 @@ fn the_usage_line_is_a_hint_for_what_is_still_to_come() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_half_typed_line_hears_of_plugins_that_come_go_and_change() {
+fn half_typed_line_follows_plugin_changes() {
     let host = Host::start(&["store"]);
     let mut person = Person::at(&host);
     person.types("upper some words");
@@ -83,7 +83,7 @@ fn tab_completes_commands_subcommands_and_names() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn the_prompt_tells_the_role_and_who_logs_in_is_somebody_else() {
+fn prompt_shows_role_after_login() {
     let host = Setup::new().plugins(&["store"]).flags(&["--trust", "none"]).start();
     let key = add_key(&host, "alice", &["--commands", "get"]);
     wait_until("the host knows the key", LIMIT, || {

@@ -8,7 +8,7 @@ use super::{Person, client};
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn lines_of_an_earlier_session_are_found_and_secrets_are_not() {
+fn history_has_earlier_lines_but_no_secrets() {
     let host = Host::start(&["text"]);
     let mut person = Person::at(&host);
     person.runs("echo first one", "first one");
@@ -45,7 +45,7 @@ fn lines_of_an_earlier_session_are_found_and_secrets_are_not() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_history_that_cannot_be_kept_is_told_and_one_that_is_not_wanted_is_none() {
+fn unwritable_history_warns_and_disabled_history_stays_empty() {
     let host = Host::start(&["text"]);
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("file"), "").unwrap();
@@ -67,7 +67,7 @@ fn a_history_that_cannot_be_kept_is_told_and_one_that_is_not_wanted_is_none() {
 
 #[test]
 #[cfg_attr(not(all(tool = "mkfifo", tool = "setsid")), ignore = "needs mkfifo and setsid")]
-fn what_is_no_file_keeps_no_history_and_stays_as_it_is() {
+fn non_file_history_is_left_untouched() {
     let host = Host::start(&["text"]);
     let home = tempfile::tempdir().unwrap();
     let pipe = home.path().join("pipe");
@@ -91,7 +91,7 @@ fn what_is_no_file_keeps_no_history_and_stays_as_it_is() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn pasted_lines_are_one_edit_and_run_one_after_the_other() {
+fn pasted_lines_run_in_order() {
     let host = Host::start(&["text"]);
     let mut person = Person::at(&host);
     person.terminal.press("\x1b[200~upper one\nnonsense\nreverse two\n\x1b[201~");
@@ -107,7 +107,7 @@ fn pasted_lines_are_one_edit_and_run_one_after_the_other() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn what_is_typed_ahead_runs_in_its_turn() {
+fn typed_ahead_line_runs_in_turn() {
     let host = Host::start(&["clock", "text"]);
     let mut person = Person::at(&host);
     // In one piece, as a terminal without bracketed paste sends it.
@@ -119,7 +119,7 @@ fn what_is_typed_ahead_runs_in_its_turn() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_dangerous_command_is_asked_about_only_where_somebody_types_it() {
+fn only_typed_dangerous_command_asks_for_confirmation() {
     let mut host = Host::start(&["text"]);
     let mut person = Person::at(&host);
     person.types("plugin disable text");

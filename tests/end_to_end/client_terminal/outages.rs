@@ -11,7 +11,7 @@ fn at(port: &Port, plugins: &[&str]) -> Host {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_notice_keeps_the_half_typed_line_and_ends_the_client_in_order() {
+fn notice_keeps_line_and_ends_client_orderly() {
     let mut host = Host::start(&["text"]);
     let mut person = Person::at(&host);
     person.types("upper half a li");
@@ -27,7 +27,7 @@ fn a_notice_keeps_the_half_typed_line_and_ends_the_client_in_order() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_lost_connection_is_made_again_and_the_line_is_kept() {
+fn client_reconnects_and_keeps_line() {
     let port = Port::hold();
     let mut host = at(&port, &["text"]);
     let mut person = Person::at(&host);
@@ -58,7 +58,7 @@ fn a_lost_connection_is_made_again_and_the_line_is_kept() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn an_orderly_restart_is_waited_for_like_a_crash() {
+fn client_reconnects_after_orderly_restart() {
     let port = Port::hold();
     let mut host = at(&port, &["text"]);
     let mut person = Person::at(&host);
@@ -79,7 +79,7 @@ fn an_orderly_restart_is_waited_for_like_a_crash() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_command_in_flight_is_named_and_never_sent_twice() {
+fn lost_command_is_named_and_never_repeated() {
     let port = Port::hold();
     let mut host = at(&port, &["busy"]);
     let mut person = Person::at(&host);
@@ -99,7 +99,7 @@ fn a_command_in_flight_is_named_and_never_sent_twice() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn who_does_not_log_in_is_sent_away_once() {
+fn client_without_login_is_rejected_once() {
     let host = Setup::new().flags(&["--trust", "none", "--login-timeout", "0.5"]).start();
     let home = tempfile::tempdir().unwrap();
     let command = client(&host, home.path(), &[]);
@@ -111,7 +111,7 @@ fn who_does_not_log_in_is_sent_away_once() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn who_does_not_want_to_reconnect_is_left_without_a_connection() {
+fn client_without_reconnect_stays_disconnected() {
     let mut host = Host::start(&[]);
     let home = tempfile::tempdir().unwrap();
     let command = client(&host, home.path(), &["--no-reconnect"]);

@@ -21,7 +21,7 @@ fn a_reply_goes_through_a_pipe() {
 
 #[test]
 #[cfg_attr(not(all(tool = "less", tool = "setsid")), ignore = "needs less and setsid")]
-fn a_long_reply_goes_through_the_pager_and_a_short_one_does_not() {
+fn only_long_reply_uses_pager() {
     let host = Host::start(&["server", "store", "system", "text"]);
     let mut person = Person::at(&host);
     person.types("help");
@@ -69,7 +69,7 @@ fn a_long_reply_goes_through_the_pager_and_a_short_one_does_not() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn colours_are_there_for_who_wants_them() {
+fn no_color_turns_colours_off() {
     let host = Host::start(&["text"]);
     let coloured = |written: &[u8]| {
         let text = String::from_utf8_lossy(written).into_owned();

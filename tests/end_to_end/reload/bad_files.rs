@@ -24,13 +24,13 @@ macro_rules! in_a_folder {
     ($(#[$needs:meta])* $bad:ident) => {
         $(#[$needs])*
         #[test]
-        fn is_refused_at_the_start_and_the_rest_serves() {
+        fn is_rejected_at_start_and_others_serve() {
             super::at_the_start(&super::bad_bytes::$bad);
         }
 
         $(#[$needs])*
         #[test]
-        fn is_refused_as_a_replacement_and_the_old_code_serves_on() {
+        fn is_rejected_as_replacement_and_old_code_serves() {
             super::as_a_replacement(&super::bad_bytes::$bad);
         }
     };
@@ -248,7 +248,7 @@ fn own_threads(host: &Host) -> Vec<String> {
 }
 
 #[test]
-fn a_create_that_fails_in_the_host_alone_leaves_the_old_code_serving() {
+fn create_failure_after_probe_keeps_old_code() {
     let host = host_with("chameleon", "1");
     host.place("careful", &dropin_tests::reload::slim("late-failure"));
     host.wait_for_answer("careful", "steady");
@@ -265,7 +265,7 @@ fn a_create_that_fails_in_the_host_alone_leaves_the_old_code_serving() {
 
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
-fn a_probe_that_hangs_holds_up_no_client_and_no_end() {
+fn hanging_probe_delays_no_client_and_no_shutdown() {
     let what = (bad_bytes::HANGS.what)();
     let setup = Setup::new().flags(&["--probe-timeout", "600"]);
     let mut host = with_version(setup, "chameleon", "1").start();
@@ -287,7 +287,7 @@ fn a_probe_that_hangs_holds_up_no_client_and_no_end() {
 }
 
 #[test]
-fn many_bad_files_at_once_leave_the_good_ones_serving() {
+fn many_bad_files_leave_good_plugins_serving() {
     let host = host_with("chameleon", "1");
     thread::scope(|scope| {
         for number in 0..8 {

@@ -61,14 +61,14 @@ fn answers_over_a_swap(host: &Host, first: &str, holder: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_batch_with_a_slow_call_of_the_same_plugin_runs_on_the_old_code() {
+fn batch_with_slow_own_call_keeps_old_code() {
     let host = host_with("chameleon", "1");
     let answers = answers_over_a_swap(&host, "colour.hold", "chameleon: colour old");
     assert_eq!(answers, ["old"; 50]);
 }
 
 #[test]
-fn a_batch_with_a_slow_call_of_another_plugin_runs_on_the_old_code() {
+fn batch_with_slow_foreign_call_keeps_old_code() {
     let host = host_with("chameleon", "1");
     replace(&host, "keeper", "1");
     host.wait_for_answer("keeper.version", "1");
@@ -77,7 +77,7 @@ fn a_batch_with_a_slow_call_of_another_plugin_runs_on_the_old_code() {
 }
 
 #[test]
-fn a_batch_that_takes_too_long_goes_on_with_the_new_code_and_the_old_is_unloaded() {
+fn too_long_batch_continues_on_new_code() {
     let host = host_with("chameleon", "1");
     replace(&host, "keeper", "1");
     host.wait_for_answer("keeper.version", "1");
@@ -95,7 +95,7 @@ fn a_batch_that_takes_too_long_goes_on_with_the_new_code_and_the_old_is_unloaded
 }
 
 #[test]
-fn a_batch_that_takes_too_long_is_told_that_a_command_has_gone() {
+fn too_long_batch_gets_error_for_removed_command() {
     let host = host_with("chameleon", "1");
     replace(&host, "keeper", "1");
     host.wait_for_answer("keeper.version", "1");
@@ -113,7 +113,7 @@ fn a_batch_that_takes_too_long_is_told_that_a_command_has_gone() {
 }
 
 #[test]
-fn a_session_that_waits_for_its_client_holds_no_old_code() {
+fn session_waiting_for_client_holds_no_old_code() {
     let host = host_with("chameleon", "1");
     let mut idle: Vec<_> = (0..8).map(|_| Lines::connect(&host)).collect();
     idle.iter_mut().for_each(|client| assert_eq!(client.ask("colour"), "1"));

@@ -40,7 +40,7 @@ pub fn older() -> Vec<u8> {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_plugin_for_an_older_minor_version_passes_the_check() {
+fn plugin_of_older_minor_api_passes_check() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(library_name("older"));
     std::fs::write(&file, older()).unwrap();
@@ -52,7 +52,7 @@ fn a_plugin_for_an_older_minor_version_passes_the_check() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_plugin_for_an_older_minor_version_is_called_replaced_and_unloaded() {
+fn plugin_of_older_minor_api_works_and_unloads() {
     let mut host = setup().plugins(&["text"]).file(&library_name("older"), &older()).start();
     let mut client = Resp::connect3(&host);
     let id = client.ask(&["CLIENT", "ID"]);
@@ -105,7 +105,7 @@ fn other_cargos() -> Vec<(Command, String)> {
 
 #[test]
 #[cfg_attr(not(right = "compiler"), ignore = "needs another Rust compiler")]
-fn a_plugin_of_another_compiler_is_called_replaced_and_unloaded() {
+fn plugin_of_another_compiler_works_and_unloads() {
     let cargos = other_cargos();
     assert!(!cargos.is_empty(), "there is no other Rust compiler here");
     for (number, (mut cargo, compiler)) in cargos.into_iter().enumerate() {

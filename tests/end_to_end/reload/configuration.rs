@@ -50,7 +50,7 @@ fn old_values_stay(host: &Host, why: &str) {
 }
 
 #[test]
-fn a_plugin_is_configured_before_it_serves_and_whenever_its_file_changes() {
+fn plugin_is_configured_at_start_and_on_change() {
     let host = host();
     let line = host.logged("plugin setting: generation 1 loaded, ").unwrap();
     assert!(line.ends_with(", configured by setting.toml"), "{line}");
@@ -76,7 +76,7 @@ fn a_plugin_is_configured_before_it_serves_and_whenever_its_file_changes() {
 }
 
 #[test]
-fn without_the_systems_word_changes_are_noticed_too() {
+fn without_events_configuration_changes_are_noticed() {
     let host = start_with(setup().flags(&["--watch", "poll"]), "word = 'one'");
     for (text, word) in [("word = 'two'", "two"), ("", "none"), ("word = 'three'", "three")] {
         put(&host, text);
@@ -97,7 +97,7 @@ fn a_file_that_is_truncated_is_applied() {
 }
 
 #[test]
-fn a_bad_file_leaves_the_old_values_in_force() {
+fn bad_configuration_keeps_old_values() {
     let host = host();
     for (text, why) in [
         ("\nword = 5", "line 2, column 8: invalid type: integer `5`, expected a string, in `word`"),
@@ -123,7 +123,7 @@ fn a_bad_file_leaves_the_old_values_in_force() {
 
 #[cfg(windows)]
 #[test]
-fn a_file_that_somebody_keeps_to_himself_is_taken_when_he_lets_go() {
+fn locked_configuration_is_applied_when_released() {
     use std::{io::Write, os::windows::fs::OpenOptionsExt};
 
     use dropin_tests::wait_for;
@@ -138,7 +138,7 @@ fn a_file_that_somebody_keeps_to_himself_is_taken_when_he_lets_go() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_others_could_have_written_is_refused() {
+fn configuration_writable_by_others_is_rejected() {
     use std::os::unix::fs::PermissionsExt;
     let host = host();
     let beside = host.plugins_folder().join("beside");
@@ -170,7 +170,7 @@ fn a_configure_that_hangs_harms_nobody() {
 }
 
 #[test]
-fn a_plugin_that_cannot_start_with_its_file_starts_when_the_file_is_right() {
+fn plugin_starts_once_its_configuration_is_corrected() {
     let host = start_with(setup(), "word = 5");
     let path = file(&host).display().to_string();
     let line = host.wait_for_log(&format!("its configuration {path} is refused: line 1, column 8"));
@@ -185,7 +185,7 @@ fn a_plugin_that_cannot_start_with_its_file_starts_when_the_file_is_right() {
 }
 
 #[test]
-fn a_new_version_that_cannot_start_with_the_file_leaves_the_old_one_serving() {
+fn version_rejecting_configuration_leaves_old_one_serving() {
     let host = with_version(setup(), "setting", "1").start();
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("setting"), "none", "without a file it has its defaults");
@@ -206,7 +206,7 @@ fn a_new_version_that_cannot_start_with_the_file_leaves_the_old_one_serving() {
 }
 
 #[test]
-fn a_plugin_is_made_then_configured_then_given_its_state() {
+fn plugin_is_created_then_configured_then_restored() {
     let host = host();
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("setting.steps"), "create configure");
@@ -229,7 +229,7 @@ fn a_reload_reads_the_file_again() {
 }
 
 #[test]
-fn file_that_is_written_again_unchanged_is_not_applied() {
+fn unchanged_rewritten_configuration_is_not_applied_again() {
     let host = host();
     put(&host, "word = 'one'");
     host.wait_for_log("setting.toml was touched but is the same");
@@ -239,7 +239,7 @@ fn file_that_is_written_again_unchanged_is_not_applied() {
 }
 
 #[test]
-fn subscribers_are_told() {
+fn subscribers_get_configuration_events() {
     let host = host();
     let mut watcher = Resp::connect3(&host);
     assert_eq!(watcher.ask(&["plugin", "watch"]), Frame::ok());
@@ -254,7 +254,7 @@ fn subscribers_are_told() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_file_for_a_plugin_that_takes_none_has_no_effect_and_the_log_says_so() {
+fn configuration_for_plugin_without_settings_is_only_logged() {
     let older = compatibility::older();
     let library = dropin_tests::built::library_name("older");
     let setup = setup().plugins(&["text"]).file(&library, &older).file("text.toml", b"x = 1");

@@ -61,7 +61,7 @@ fn replacing_a_plugin_fails_no_request() {
 }
 
 #[test]
-fn replacing_a_plugin_with_state_fails_no_request_and_loses_nothing() {
+fn replacing_stateful_plugin_fails_and_loses_nothing() {
     let host = setup().plugins(&["store", "text"]).start();
     let load = Load::new()
         .client(&host, &["incr", "sum"], 1, counts_up())
@@ -120,7 +120,7 @@ fn slow_reader_keeps_no_old_code() {
 }
 
 #[test]
-fn a_call_finishes_on_the_code_that_it_started_on() {
+fn call_finishes_on_code_it_started_on() {
     let host = host_with("chameleon", "1");
     let gate = host.state_dir().join("gate");
     let mut client = Lines::connect(&host);
@@ -139,7 +139,7 @@ fn a_call_finishes_on_the_code_that_it_started_on() {
 }
 
 #[test]
-fn a_call_that_never_returns_keeps_no_other_from_the_new_code() {
+fn endless_call_keeps_no_other_on_old_code() {
     let host = host_with("chameleon", "1");
     let mut stuck = Lines::connect(&host);
     stuck.say("colour.hold /never/there");
@@ -160,7 +160,7 @@ fn a_call_that_never_returns_keeps_no_other_from_the_new_code() {
 }
 
 #[test]
-fn a_panic_in_the_old_code_or_the_new_harms_nobody() {
+fn panic_in_either_generation_harms_nobody() {
     let host = host_with("chameleon", "1");
     let load = Load::new().client(&host, &["colour"], 4, never_older()).client(
         &host,
@@ -179,7 +179,7 @@ fn a_panic_in_the_old_code_or_the_new_harms_nobody() {
 }
 
 #[test]
-fn while_a_plugin_is_quiet_the_others_answer_and_its_own_callers_wait() {
+fn quiesced_plugin_delays_only_its_own_callers() {
     let host = host_with("keeper", "1");
     let gate = host.state_dir().join("gate");
     let mut holder = Lines::connect(&host);

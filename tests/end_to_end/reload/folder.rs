@@ -9,7 +9,7 @@ use dropin_tests::{
 use super::{host_with, replace, replace_folder, setup, setup_with};
 
 #[test]
-fn a_folder_that_goes_and_comes_back_is_served_again() {
+fn removed_folder_is_served_again_on_return() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     for mark in ["2", "3"] {
@@ -27,7 +27,7 @@ fn a_folder_that_goes_and_comes_back_is_served_again() {
 }
 
 #[test]
-fn a_folder_that_is_replaced_by_another_is_served_in_its_place() {
+fn replaced_folder_is_served() {
     let host = host_with("chameleon", "1");
     for mark in ["2", "3"] {
         host.settle("text", 1);
@@ -40,7 +40,7 @@ fn a_folder_that_is_replaced_by_another_is_served_in_its_place() {
 }
 
 #[test]
-fn a_folder_that_is_replaced_right_after_the_start_is_served_in_its_place() {
+fn folder_replaced_right_after_start_is_served() {
     let host = host_with("chameleon", "1");
     replace_folder(&host, "chameleon", &marked("chameleon", "2"));
     host.wait_for_answer("colour", "2");
@@ -48,7 +48,7 @@ fn a_folder_that_is_replaced_right_after_the_start_is_served_in_its_place() {
 }
 
 #[test]
-fn a_folder_that_is_made_after_the_start_is_served() {
+fn folder_made_after_start_is_served() {
     let setup = setup().without_plugins_folder();
     let folder = setup.plugins_folder();
     let host = setup.start();
@@ -60,7 +60,7 @@ fn a_folder_that_is_made_after_the_start_is_served() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_is_a_link_is_followed_where_it_is_pointed() {
+fn repointed_folder_link_is_followed() {
     use std::os::unix::fs::symlink;
     let temp = tempfile::tempdir().unwrap();
     let real = |name: &str| {
@@ -153,7 +153,7 @@ fn polling_finds_what_comes_changes_and_goes() {
 }
 
 #[test]
-fn what_is_no_library_by_its_name_is_never_looked_at() {
+fn file_without_library_name_is_never_opened() {
     let host = host_with("chameleon", "1");
     let bytes = marked("keeper", "hidden");
     let hidden = format!(".{}", library_name("keeper"));

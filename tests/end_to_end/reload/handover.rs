@@ -10,7 +10,7 @@ use dropin_tests::{
 use super::{host_with, replace, setup};
 
 #[test]
-fn the_store_keeps_every_key_through_a_reload_and_a_return() {
+fn store_keeps_keys_through_reload_and_return() {
     let host = setup().plugins(&["store"]).start();
     let mut client = Lines::connect(&host);
     client.send((0..1_000).map(|n| format!("set key-{n} value-{n}\n")).collect::<String>());
@@ -33,7 +33,7 @@ fn the_store_keeps_every_key_through_a_reload_and_a_return() {
 }
 
 #[test]
-fn what_changed_last_before_the_swap_is_handed_over() {
+fn last_change_before_swap_is_handed_over() {
     let host = host_with("keeper", "1");
     let mut client = Lines::connect(&host);
     for mark in ["2", "3", "4"] {
@@ -45,7 +45,7 @@ fn what_changed_last_before_the_swap_is_handed_over() {
 }
 
 #[test]
-fn a_new_version_that_keeps_no_state_is_taken_and_the_state_waits_for_one_that_does() {
+fn state_waits_while_stateless_version_serves() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     host.place("keeper", &slim("keeper-forgets"));
@@ -62,7 +62,7 @@ fn a_new_version_that_keeps_no_state_is_taken_and_the_state_waits_for_one_that_d
 }
 
 #[test]
-fn a_plugin_that_had_no_state_may_begin_to_keep_one() {
+fn stateless_plugin_may_start_keeping_state() {
     let host = setup().plugins(&["text"]).start();
     host.place("keeper", &slim("keeper-forgets"));
     host.wait_for_answer("kept", "what was it?");
@@ -75,7 +75,7 @@ fn a_plugin_that_had_no_state_may_begin_to_keep_one() {
 }
 
 #[test]
-fn the_size_of_the_state_is_told() {
+fn state_size_is_shown() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     files::remove(host.library("keeper"));
@@ -84,7 +84,7 @@ fn the_size_of_the_state_is_told() {
 }
 
 #[test]
-fn the_size_of_the_state_is_told_after_a_reload_too() {
+fn state_size_is_shown_after_reload() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     replace(&host, "keeper", "2");
@@ -93,7 +93,7 @@ fn the_size_of_the_state_is_told_after_a_reload_too() {
 }
 
 #[test]
-fn the_state_on_disk_is_replaced_as_a_whole() {
+fn state_file_is_replaced_atomically() {
     let host = host_with("keeper", "1");
     let file = host.own_dir().join("state/keeper.state");
     let mut client = Lines::connect(&host);
@@ -120,7 +120,7 @@ fn the_state_on_disk_is_replaced_as_a_whole() {
 }
 
 #[test]
-fn pause_is_told_in_milliseconds() {
+fn pause_is_shown_in_milliseconds() {
     let host = host_with("keeper", "1 save-slow");
     replace(&host, "keeper", "2");
     let line = host.wait_for_log("plugin keeper: generation 2 swapped, ");

@@ -104,7 +104,7 @@ fn a_save_that_hangs() {
 }
 
 #[test]
-fn a_file_that_goes_while_its_state_cannot_be_saved_is_still_served() {
+fn removed_plugin_serves_while_save_fails() {
     let host = keeper("1 save-fails");
     files::remove(host.library("keeper"));
     let line = host

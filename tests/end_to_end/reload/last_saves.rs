@@ -30,7 +30,7 @@ fn a_slow_save_outlasts_the_grace() {
 }
 
 #[test]
-fn a_save_that_takes_too_long_has_its_own_status() {
+fn too_slow_save_has_own_exit_status() {
     let succession = Succession::new();
     keep(&mut succession.keeper("1"), "pearls");
     let mut host = succession.keeper_with("1 save-hangs", &["--save-timeout", "0.3"]);
@@ -87,7 +87,7 @@ fn a_flipped_bit_refuses_that_plugin_alone() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_leaves_the_state_and_no_draft() {
+fn full_disk_keeps_state_and_no_draft() {
     let succession = Succession::new();
     let start = |limit: &str| {
         // The shell's way to have a write fail instead of ending the writer.

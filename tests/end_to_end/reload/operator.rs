@@ -112,7 +112,7 @@ fn reload_says_why_it_cannot() {
 }
 
 #[test]
-fn rollback_goes_back_and_forth_and_keeps_the_state() {
+fn repeated_rollback_alternates_and_keeps_state() {
     let host = host_with("keeper", "1");
     let mut client = Lines::connect(&host);
     let said = "error: plugin 'keeper' has no generation before this one";
@@ -135,7 +135,7 @@ fn rollback_goes_back_and_forth_and_keeps_the_state() {
 }
 
 #[test]
-fn rollback_goes_to_other_code_whatever_was_loaded_anew_in_between() {
+fn rollback_skips_reloads_of_same_code() {
     let host = host_with("chameleon", "1");
     replace(&host, "chameleon", "2");
     host.wait_for_answer("colour", "2");
@@ -161,7 +161,7 @@ fn rollback_needs_no_file() {
 }
 
 #[test]
-fn rollback_that_fails_leaves_all_as_it_was_and_is_logged() {
+fn failed_rollback_is_logged_and_changes_nothing() {
     let host = host_with("keeper", "1");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("keep pearls"), "OK");
@@ -176,7 +176,7 @@ fn rollback_that_fails_leaves_all_as_it_was_and_is_logged() {
 }
 
 #[test]
-fn disable_and_enable_take_the_commands_away_and_bring_them_back() {
+fn disable_removes_commands_and_enable_restores_them() {
     let host = host_with("keeper", "1");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("keep pearls"), "OK");
@@ -220,7 +220,7 @@ fn enable_says_why_it_cannot() {
 }
 
 #[test]
-fn an_order_that_is_none_is_answered_with_those_that_are() {
+fn unknown_plugin_request_lists_the_known_ones() {
     let host = setup().plugins(&["text"]).start();
     let mut client = Resp::connect(&host);
     let known = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";

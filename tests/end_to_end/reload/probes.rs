@@ -50,7 +50,7 @@ fn probe_beyond_the_places_waits_for_one() {
 }
 
 #[test]
-fn file_that_goes_beside_a_hanging_probe_is_withdrawn() {
+fn file_removed_beside_hanging_probe_is_unloaded() {
     let setup = Setup::new().flags(&["--probe-timeout", "600"]);
     let host = with_version(setup, "chameleon", "1").start();
     host.wait_for_answer("colour", "1");

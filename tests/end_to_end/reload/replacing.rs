@@ -16,7 +16,7 @@ use dropin_tests::{
 use super::{host_with, replace};
 
 #[test]
-fn a_library_that_is_renamed_over_another_is_served_in_its_place() {
+fn library_renamed_over_another_is_served() {
     let host = host_with("chameleon", "1");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("colour"), "1");
@@ -41,7 +41,7 @@ fn a_library_that_appears_is_served() {
 }
 
 #[test]
-fn a_library_that_is_copied_over_another_is_served_in_its_place() {
+fn library_copied_over_another_is_served() {
     let host = host_with("chameleon", "1");
     // Into the same file: what is mapped must not be what is overwritten.
     for mark in ["2", "3", "4"] {
@@ -52,7 +52,7 @@ fn a_library_that_is_copied_over_another_is_served_in_its_place() {
 }
 
 #[test]
-fn a_library_that_is_removed_and_written_again_is_served() {
+fn library_removed_and_rewritten_is_served() {
     let host = host_with("chameleon", "1");
     files::remove(host.library("chameleon"));
     files::write(host.library("chameleon"), marked("chameleon", "2"));
@@ -74,7 +74,7 @@ fn a_hard_link_is_served() {
 
 #[cfg(unix)]
 #[test]
-fn a_symbolic_link_that_is_pointed_elsewhere_is_followed() {
+fn repointed_symbolic_link_is_followed() {
     use std::os::unix::fs::symlink;
     let host = host_with("chameleon", "1");
     let outside = |mark: &str| {
@@ -103,7 +103,7 @@ fn a_symbolic_link_that_is_pointed_elsewhere_is_followed() {
 }
 
 #[test]
-fn of_a_burst_of_changes_the_last_one_wins() {
+fn last_change_of_burst_wins() {
     let host = host_with("chameleon", "1");
     let versions: Vec<_> = (2..=21).map(|n| marked("chameleon", &n.to_string())).collect();
     versions.iter().for_each(|bytes| host.place("chameleon", bytes));
@@ -114,7 +114,7 @@ fn of_a_burst_of_changes_the_last_one_wins() {
 }
 
 #[test]
-fn a_file_that_is_touched_but_the_same_is_not_loaded_again() {
+fn touched_identical_file_is_not_reloaded() {
     let host = host_with("chameleon", "1");
     let library = host.library("chameleon");
     let touched = || host.log().matches("was touched but is the same").count();
@@ -154,7 +154,7 @@ fn rights_that_return_load_nothing_anew() {
 }
 
 #[test]
-fn a_file_that_gets_another_name_is_served_under_that() {
+fn renamed_file_is_served_under_new_name() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     files::rename(host.library("keeper"), host.library("elsewhere"));
@@ -170,7 +170,7 @@ fn a_file_that_gets_another_name_is_served_under_that() {
 }
 
 #[test]
-fn a_file_that_gets_another_name_fails_no_request() {
+fn renaming_file_fails_no_request() {
     let host = host_with("chameleon", "1");
     let load = Load::new().client(&host, &["colour"], 1, |reply| *reply == "1".into()).client(
         &host,
@@ -196,7 +196,7 @@ fn a_file_that_gets_another_name_fails_no_request() {
 }
 
 #[test]
-fn a_file_that_goes_takes_its_commands_along_and_brings_them_back() {
+fn removed_file_removes_commands_until_it_returns() {
     let host = host_with("chameleon", "1");
     let away = host.state_dir().join("away");
     // Removed, and moved out of the folder.
@@ -222,7 +222,7 @@ fn a_file_that_goes_takes_its_commands_along_and_brings_them_back() {
 }
 
 #[test]
-fn a_file_whose_plugin_has_another_name_takes_the_place_of_the_first() {
+fn file_with_differently_named_plugin_replaces_first() {
     let host = host_with("chameleon", "1");
     host.place("chameleon", &marked("keeper", "other"));
     host.wait_for_answer("keeper.version", "other");
@@ -233,7 +233,7 @@ fn a_file_whose_plugin_has_another_name_takes_the_place_of_the_first() {
 }
 
 #[test]
-fn a_file_that_was_refused_for_a_clash_is_served_once_the_other_is_gone() {
+fn clashing_file_is_served_once_other_is_gone() {
     let host = host_with("chameleon", "1");
     host.place("zz-second", &marked("chameleon", "2"));
     let line = host.wait_for_log(&format!("refused {}", library_name("zz-second")));

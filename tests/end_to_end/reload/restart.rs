@@ -84,13 +84,13 @@ fn the_store_survives(end: impl FnOnce(&mut Host) -> Option<i32>) {
 }
 
 #[test]
-fn the_store_keeps_every_key_over_a_restart_by_ks() {
+fn store_keeps_keys_over_restart_by_ks() {
     the_store_survives(Host::ks);
 }
 
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
-fn the_store_keeps_every_key_over_a_restart_by_sigterm() {
+fn store_keeps_keys_over_restart_by_sigterm() {
     the_store_survives(|host| {
         host.terminate();
         host.exit()
@@ -99,7 +99,7 @@ fn the_store_keeps_every_key_over_a_restart_by_sigterm() {
 
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
-fn the_store_keeps_every_key_over_a_restart_by_sigint() {
+fn store_keeps_keys_over_restart_by_sigint() {
     the_store_survives(|host| {
         host.interrupt();
         host.exit()
@@ -120,7 +120,7 @@ fn store_survives_signals_sent_together() {
 
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
-fn the_store_keeps_every_key_beside_a_worker_that_does_not_end() {
+fn store_keeps_keys_beside_endless_worker() {
     let succession = Succession::new();
     let mut host = succession.setup().plugins(&["store", "busy"]).start();
     fill(&host);
@@ -134,7 +134,7 @@ fn the_store_keeps_every_key_beside_a_worker_that_does_not_end() {
 }
 
 #[test]
-fn the_store_keeps_every_key_when_it_was_replaced_or_disabled_before_the_end() {
+fn store_keeps_keys_when_replaced_or_disabled() {
     let succession = Succession::new();
     let mut host = succession.store();
     fill(&host);
@@ -150,7 +150,7 @@ fn the_store_keeps_every_key_when_it_was_replaced_or_disabled_before_the_end() {
 
 #[cfg(unix)]
 #[test]
-fn a_host_that_is_killed_leaves_the_state_that_was_saved_before() {
+fn killed_host_leaves_last_saved_state() {
     let succession = Succession::new();
     let mut host = succession.keeper("1");
     assert_eq!(Lines::connect(&host).ask("keep one"), "OK");
@@ -164,7 +164,7 @@ fn a_host_that_is_killed_leaves_the_state_that_was_saved_before() {
 }
 
 #[test]
-fn what_a_crash_left_of_a_state_half_written_is_ignored() {
+fn half_written_state_of_crash_is_ignored() {
     let succession = Succession::new();
     let mut host = succession.keeper("1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
@@ -178,7 +178,7 @@ fn what_a_crash_left_of_a_state_half_written_is_ignored() {
 }
 
 #[test]
-fn a_state_that_cannot_be_restored_at_the_start_is_left_alone() {
+fn unrestorable_state_is_left_untouched() {
     let succession = Succession::new();
     let mut host = succession.store();
     fill(&host);
@@ -215,7 +215,7 @@ fn restore_from_disk_has_a_deadline() {
 }
 
 #[test]
-fn a_state_that_is_mended_while_the_host_runs_is_taken() {
+fn repaired_state_is_restored_while_running() {
     let succession = Succession::new();
     let file = succession.file("keeper.state");
     make_private(file.parent().unwrap());
@@ -229,7 +229,7 @@ fn a_state_that_is_mended_while_the_host_runs_is_taken() {
 }
 
 #[test]
-fn a_save_that_fails_at_the_end_leaves_the_state_that_was_saved_before() {
+fn failed_final_save_keeps_last_saved_state() {
     for mark in ["2 save-fails", "2 save-panics"] {
         let succession = Succession::new();
         let mut host = succession.keeper("1");
@@ -247,7 +247,7 @@ fn a_save_that_fails_at_the_end_leaves_the_state_that_was_saved_before() {
 }
 
 #[test]
-fn what_a_host_that_was_killed_left_behind_is_cleared_away() {
+fn leftovers_of_killed_host_are_removed() {
     let succession = Succession::new();
     let host = succession.store();
     let copies = host.own_dir().join("copies");

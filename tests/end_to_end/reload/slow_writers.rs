@@ -39,7 +39,7 @@ fn write_slowly(host: &Host, path: &Path, mut holds: impl FnMut()) {
 
 #[cfg(any(target_os = "linux", windows))]
 #[test]
-fn one_that_is_written_over_another_is_taken_when_it_is_closed() {
+fn overwritten_library_is_loaded_on_close() {
     let host = host_with("chameleon", "1");
     let mut client = Lines::connect(&host);
     write_slowly(&host, &host.library("chameleon"), || assert_eq!(client.ask("colour"), "1"));
@@ -48,7 +48,7 @@ fn one_that_is_written_over_another_is_taken_when_it_is_closed() {
 
 #[cfg(any(target_os = "linux", windows))]
 #[test]
-fn one_that_is_new_is_taken_when_it_is_closed() {
+fn new_library_is_loaded_on_close() {
     let host = setup().plugins(&["text"]).start();
     let mut client = Lines::connect(&host);
     write_slowly(&host, &host.library("chameleon"), || {
@@ -59,7 +59,7 @@ fn one_that_is_new_is_taken_when_it_is_closed() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn one_in_a_folder_that_was_made_again_is_taken_when_it_is_closed() {
+fn recreated_folder_loads_library_on_close() {
     let host = host_with("chameleon", "1");
     let folder = host.plugins_folder();
     let identity = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&folder).unwrap());
@@ -84,7 +84,7 @@ fn one_in_a_folder_that_was_made_again_is_taken_when_it_is_closed() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn one_in_a_folder_that_took_the_place_of_another_is_taken_when_it_is_closed() {
+fn replaced_folder_loads_library_on_close() {
     let host = host_with("chameleon", "1");
     replace_folder(&host, "text", &variant("text", 100));
     host.wait_until_unknown("colour");
@@ -95,7 +95,7 @@ fn one_in_a_folder_that_took_the_place_of_another_is_taken_when_it_is_closed() {
 }
 
 #[test]
-fn one_that_is_half_there_when_the_host_starts_is_served_when_it_is_whole() {
+fn incomplete_library_at_start_loads_once_complete() {
     let setup = setup().plugins(&["text"]);
     let path = setup.plugins_folder().join(library_name("chameleon"));
     let bytes = marked("chameleon", "2");
@@ -111,7 +111,7 @@ fn one_that_is_half_there_when_the_host_starts_is_served_when_it_is_whole() {
 }
 
 #[test]
-fn where_the_folder_is_polled_one_is_served_once_it_is_whole() {
+fn polled_folder_loads_library_once_complete() {
     let host = setup_with("chameleon", "1").flags(&["--watch", "poll"]).start();
     let bytes = marked("chameleon", "2");
     let mut writer = SlowWriter::open(&host.library("chameleon"), &bytes, 20_000);

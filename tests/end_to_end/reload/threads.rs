@@ -17,7 +17,7 @@ fn assert_count(host: &Host, name: &str, expected: usize) {
 }
 
 #[test]
-fn a_tracked_thread_is_stopped_and_joined_before_its_code_is_unloaded() {
+fn tracked_thread_is_joined_before_unloading() {
     let mut host = host_with("tracked", "1");
     let own = Lines::connect(&host).ask("tracked.directory");
     let ended = |mark: &str| fs::read_to_string(format!("{own}/ended-{mark}")).ok();
@@ -38,7 +38,7 @@ fn a_tracked_thread_is_stopped_and_joined_before_its_code_is_unloaded() {
 }
 
 #[test]
-fn a_tracked_thread_that_does_not_end_keeps_its_own_code_and_nothing_else() {
+fn endless_tracked_thread_keeps_only_its_code() {
     let host = host_with("tracked", "1");
     let stop = host.state_dir().join("stop");
     // A session that starts threads in a plugin keeps its code mapped too; this one ends at once.
@@ -59,7 +59,7 @@ fn a_tracked_thread_that_does_not_end_keeps_its_own_code_and_nothing_else() {
 }
 
 #[test]
-fn a_tracked_thread_that_never_ends_does_not_keep_the_host() {
+fn endless_tracked_thread_does_not_delay_exit() {
     let mut host =
         super::with_version(Setup::new().flags(&["--grace", "2"]), "tracked", "1").start();
     assert_eq!(Lines::connect(&host).ask("tracked.deaf /never/there"), "OK");
@@ -69,7 +69,7 @@ fn a_tracked_thread_that_never_ends_does_not_keep_the_host() {
 }
 
 #[test]
-fn a_plugin_with_untracked_threads_is_retired_but_never_unloaded() {
+fn plugin_with_untracked_threads_is_never_unloaded() {
     let mut host = host_with("untracked", "1");
     for number in 2..5_u32 {
         replace(&host, "untracked", &number.to_string());
@@ -98,7 +98,7 @@ fn a_plugin_with_untracked_threads_is_retired_but_never_unloaded() {
 // Windows unloads it all the same; what the threads keep for it is then never dropped.
 #[cfg(unix)]
 #[test]
-fn a_thread_local_keeps_the_code_for_as_long_as_its_threads_live_and_is_counted() {
+fn thread_local_keeps_code_until_thread_ends() {
     let host = host_with("local", "1");
     let mut sessions: Vec<_> = (0..3).map(|_| Lines::connect(&host)).collect();
     for _ in 0..3 {

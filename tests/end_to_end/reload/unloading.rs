@@ -17,7 +17,7 @@ use dropin_tests::{
 use super::{host_with, replace, setup};
 
 #[test]
-fn the_old_code_is_unmapped_and_no_copy_is_left() {
+fn old_code_is_unmapped_and_copy_removed() {
     let mut host = host_with("chameleon", "1");
     assert_eq!(host.mapped("chameleon").len(), 1);
     let first = host.mapped("chameleon");
@@ -137,7 +137,7 @@ fn long_call_costs_the_manager_little() {
 }
 
 #[test]
-fn nothing_but_states_is_left_behind_by_a_host() {
+fn host_leaves_only_state_files() {
     let mut host = setup().plugins(&["store", "text"]).start();
     assert_eq!(Lines::connect(&host).ask("set key value"), "OK");
     for number in 1..4 {
@@ -214,7 +214,7 @@ fn two_hundred_reloads_leave_nothing_behind() {
 }
 
 #[test]
-fn the_code_to_roll_back_to_costs_no_mapping() {
+fn rollback_code_costs_no_mapping() {
     let host = host_with("chameleon", "1");
     replace(&host, "chameleon", "2");
     host.wait_for_answer("colour", "2");

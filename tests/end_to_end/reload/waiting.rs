@@ -111,7 +111,7 @@ fn forced_disable_keeps_state_beside_running_call() {
 }
 
 #[test]
-fn forced_order_answers_everybody_who_waits() {
+fn forced_request_answers_all_waiting_callers() {
     let (host, _holder, _gate) = held(&["--handover-timeout", "600"]);
     let (mut first, mut second) = (Lines::connect(&host), Lines::connect(&host));
     first.say("plugin disable keeper");
@@ -121,7 +121,7 @@ fn forced_order_answers_everybody_who_waits() {
 }
 
 #[test]
-fn forced_rollback_answers_everybody_who_waits() {
+fn forced_rollback_answers_all_waiting_callers() {
     let setup = Setup::new().flags(&["--probe-timeout", "60", "--handover-timeout", "600"]);
     let host = with_version(setup, "keeper", "1").start();
     replace(&host, "keeper", "2");

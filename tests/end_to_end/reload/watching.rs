@@ -62,7 +62,7 @@ fn every_event_is_pushed_with_plugin_and_generation() {
 }
 
 #[test]
-fn what_operators_do_is_pushed_too() {
+fn operator_actions_are_pushed() {
     let host = host_with("chameleon", "1");
     replace(&host, "chameleon", "2");
     host.wait_for_log("plugin chameleon: generation 1 unloaded, ");
@@ -78,7 +78,7 @@ fn what_operators_do_is_pushed_too() {
 }
 
 #[test]
-fn who_watches_can_go_on_asking() {
+fn subscriber_can_still_send_commands() {
     let host = host_with("chameleon", "1");
     let mut client = watcher(&host);
     let (mut pushes, mut last) = (0, String::new());
@@ -153,7 +153,7 @@ fn reset_ends_it() {
 }
 
 #[test]
-fn who_goes_back_to_resp2_gets_no_push() {
+fn switch_to_resp2_stops_push_messages() {
     let host = host_with("chameleon", "1");
     let mut client = watcher(&host);
     assert!(client.ask(&["HELLO", "2"]).get("proto") == Some(&2.into()));
@@ -171,7 +171,7 @@ fn to_watch_twice_is_to_watch_once() {
 }
 
 #[test]
-fn who_watches_is_told_of_the_end() {
+fn subscriber_is_notified_of_shutdown() {
     let mut host = host_with("chameleon", "1");
     let mut client = watcher(&host);
     assert_eq!(host.ks(), Some(0));
@@ -180,7 +180,7 @@ fn who_watches_is_told_of_the_end() {
 }
 
 #[test]
-fn who_watches_and_does_not_read_holds_nobody_up() {
+fn subscriber_that_never_reads_blocks_nobody() {
     // The host keeps so many events for a session that does not come to write them.
     const KEPT: usize = 256;
     const RELOADS: usize = KEPT / 3 + 5;

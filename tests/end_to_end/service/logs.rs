@@ -62,7 +62,7 @@ fn is_time(text: &str) -> bool {
 }
 
 #[test]
-fn json_is_one_object_a_line_whatever_is_said() {
+fn json_log_is_one_object_per_line() {
     let mut host = Setup::new().plugins(&["facts"]).flags(&["--log-format", "json"]).start();
     say(&host, "warn", r#""a \"quote\", a \\ and\ntwo lines \x1b[2J Grüße""#);
     assert_eq!(host.ks(), Some(0));
@@ -81,7 +81,7 @@ fn json_is_one_object_a_line_whatever_is_said() {
 }
 
 #[test]
-fn a_host_that_cannot_start_says_so_in_the_logs_form() {
+fn start_failure_is_reported_in_log_format() {
     let host = Host::start(&[]);
     let again = Setup::new().port(host.port()).flags(&["--log-format", "json"]).run();
     assert_eq!(again.status, Some(1));
@@ -91,7 +91,7 @@ fn a_host_that_cannot_start_says_so_in_the_logs_form() {
 }
 
 #[test]
-fn text_is_one_line_a_record_and_nobody_can_forge_one() {
+fn text_log_records_cannot_be_forged() {
     let host = Setup::new().plugins(&["facts"]).start();
     say(&host, "info", r#""one\n2026-01-01T00:00:00.000Z ERROR host: forged \x1b[2J""#);
     let line = host.wait_for_log("forged");
@@ -118,7 +118,7 @@ fn the_journal_gets_priorities_instead_of_times() {
 }
 
 #[test]
-fn the_level_is_told_and_set_while_the_host_runs() {
+fn log_level_can_be_changed_while_running() {
     let host = Setup::new().plugins(&["facts"]).log_level("info").start();
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("loglevel"), "info");

@@ -56,7 +56,7 @@ fn counted(page: &Page, command: &str) -> (f64, f64, f64) {
 }
 
 #[test]
-fn the_page_counts_what_was_asked_and_what_went_wrong() {
+fn metrics_count_calls_and_errors() {
     let host = host(&["text", "facts"]);
     let before = scrape(&host);
     assert_eq!(counted(&before, "text.echo"), (0.0, 0.0, 0.0));
@@ -125,7 +125,7 @@ fn counts_survive_a_reload_which_is_counted_itself() {
 }
 
 #[test]
-fn no_call_is_lost_among_many_sessions_and_batches() {
+fn metrics_lose_no_call_among_many_sessions() {
     const SESSIONS: usize = 12;
     const BATCHES: usize = 40;
     let host = host(&["text"]);
@@ -165,7 +165,7 @@ fn no_call_is_lost_among_many_sessions_and_batches() {
 }
 
 #[test]
-fn the_page_is_only_read_and_nobody_holds_it_up() {
+fn metrics_page_is_read_only_and_never_blocked() {
     let mut host = host(&[]);
     // Whoever says nothing is not waited for long.
     let silent = Connection::to(place(&host));
@@ -188,7 +188,7 @@ fn the_page_is_only_read_and_nobody_holds_it_up() {
 }
 
 #[test]
-fn an_address_that_cannot_be_had_is_a_clear_error() {
+fn unusable_metrics_address_is_a_clear_error() {
     let other = host(&[]);
     let taken = place(&other).to_string();
     let ended = Setup::new().flags(&["--metrics", &taken]).run();

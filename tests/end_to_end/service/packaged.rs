@@ -67,7 +67,7 @@ fn unit_retries_failures_but_not_statuses_for_people() {
 }
 
 #[test]
-fn all_that_ships_is_in_the_package_and_in_the_image() {
+fn package_and_image_contain_all_shipped_files() {
     let host = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../host");
     let manifest = fs::read_to_string(host.join("Cargo.toml")).unwrap();
     let (_, package) = manifest.split_once("[package.metadata.deb]").unwrap();

@@ -72,7 +72,7 @@ fn samples(folder: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_flag_can_be_set_in_the_file_in_the_environment_and_as_a_flag() {
+fn every_setting_works_from_all_three_sources() {
     let folder = tempdir().unwrap();
     let samples = samples(folder.path());
     let mut file = String::new();
@@ -124,7 +124,7 @@ fn every_flag_can_be_set_in_the_file_in_the_environment_and_as_a_flag() {
 }
 
 #[test]
-fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
+fn flag_overrides_environment_and_environment_overrides_file() {
     let folder = tempdir().unwrap();
     fs::write(folder.path().join("h.toml"), "port = 6001\ngrace = 7\nwatch = 'poll'\n").unwrap();
     let variables =
@@ -141,7 +141,7 @@ fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
 }
 
 #[test]
-fn the_file_in_the_users_directory_is_read_and_a_named_one_comes_instead() {
+fn named_file_replaces_file_of_user_directory() {
     let folder = tempdir().unwrap();
     let place = folder.path().join("config").join("dropin");
     fs::create_dir_all(&place).unwrap();
@@ -156,7 +156,7 @@ fn the_file_in_the_users_directory_is_read_and_a_named_one_comes_instead() {
 }
 
 #[test]
-fn a_host_serves_as_its_file_says_and_so_do_keys_and_checks() {
+fn file_applies_to_host_keys_and_check() {
     let port = quiet_port();
     let folder = tempdir().unwrap();
     let file = folder.path().join("h.toml");
@@ -189,7 +189,7 @@ fn a_host_serves_as_its_file_says_and_so_do_keys_and_checks() {
 }
 
 #[test]
-fn what_is_wrong_with_the_file_is_told_with_path_and_line_and_nothing_starts() {
+fn bad_file_is_reported_with_path_and_line() {
     let folder = tempdir().unwrap();
     for (text, problem) in [
         (
@@ -231,7 +231,7 @@ fn what_is_wrong_with_the_file_is_told_with_path_and_line_and_nothing_starts() {
 }
 
 #[test]
-fn plugins_load_although_the_settings_of_the_host_are_in_the_environment() {
+fn plugins_load_with_host_settings_in_environment() {
     let folder = tempdir().unwrap();
     fs::write(folder.path().join("h.toml"), "grace = 6\n").unwrap();
     let path = folder.path().join("h.toml");
@@ -267,7 +267,7 @@ fn a_misspelt_variable_is_warned_of() {
 }
 
 #[test]
-fn the_hosts_variables_mean_nothing_wrong_to_the_client() {
+fn client_accepts_variables_of_the_host() {
     let folder = tempdir().unwrap();
     let defaults = settings(&host_in(folder.path(), &["config"], &[]));
     let mut client = crate::client_program::client(&[], &["places"]);

@@ -43,7 +43,7 @@ impl NotifySocket {
 }
 
 #[test]
-fn systemd_is_told_of_the_start_the_state_the_pulse_and_the_end() {
+fn systemd_gets_ready_status_watchdog_and_stopping() {
     let folder = tempdir().unwrap();
     let socket = folder.path().join("notify");
     let told = NotifySocket::at(&socket);
@@ -69,7 +69,7 @@ fn systemd_is_told_of_the_start_the_state_the_pulse_and_the_end() {
 }
 
 #[test]
-fn systemd_is_asked_for_time_while_states_are_saved() {
+fn systemd_timeout_is_extended_while_saving() {
     let folder = tempdir().unwrap();
     let socket = folder.path().join("notify");
     let told = NotifySocket::at(&socket);
@@ -89,7 +89,7 @@ fn systemd_is_asked_for_time_while_states_are_saved() {
 }
 
 #[test]
-fn a_service_manager_that_does_not_listen_is_no_reason_not_to_serve() {
+fn unreachable_service_manager_does_not_prevent_serving() {
     let host = Setup::new().variable("NOTIFY_SOCKET", "/nowhere/at/all").start();
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
     host.wait_for_log("does not listen");
@@ -110,7 +110,7 @@ fn start_with(listener: &TcpListener, flags: &[&str]) -> Host {
 
 #[test]
 #[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
-fn a_socket_that_is_passed_is_served_and_left_listening() {
+fn passed_socket_is_served_and_left_listening() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     // Its own flags do not matter: the port of this one is taken.
@@ -129,7 +129,7 @@ fn a_socket_that_is_passed_is_served_and_left_listening() {
 
 #[test]
 #[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
-fn ipv4_clients_of_a_socket_for_both_families_are_what_they_are() {
+fn dual_stack_socket_shows_ipv4_clients_as_ipv4() {
     let listener = TcpListener::bind("[::]:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let host = start_with(&listener, &[]);
@@ -141,7 +141,7 @@ fn ipv4_clients_of_a_socket_for_both_families_are_what_they_are() {
 }
 
 #[test]
-fn what_is_passed_and_no_listening_socket_is_a_clear_error() {
+fn passed_descriptor_must_be_a_listening_socket() {
     let shell = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3</dev/null";
     let ended = Setup::new().started_by(&["sh", "-c", shell]).run();
     assert_eq!(ended.status, Some(1));
@@ -154,7 +154,7 @@ fn what_is_passed_and_no_listening_socket_is_a_clear_error() {
 
 #[test]
 #[cfg_attr(not(tool = "systemd-socket-activate"), ignore = "needs systemd-socket-activate")]
-fn systemds_own_activation_starts_it_with_the_first_client() {
+fn socket_activation_starts_host_with_first_client() {
     let address = SocketAddr::from(([127, 0, 0, 1], quiet_port()));
     let text = address.to_string();
     let first = thread::spawn(move || {
