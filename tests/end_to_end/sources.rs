@@ -208,6 +208,21 @@ fn unsafe_code_is_where_the_table_says() {
     assert_eq!(found, named);
 }
 
+#[test]
+fn every_fixture_has_a_row_in_its_readme() {
+    let folder = root().join("tests/fixtures");
+    let page = fs::read_to_string(folder.join("README.md")).unwrap();
+    let rows: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+    let mut fixtures: Vec<String> = entries
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    fixtures.sort();
+    assert_eq!(rows, fixtures, "the rows and the folders, in order");
+}
+
 /// The longest name of a test, in words.
 const WORDS: usize = 8;
 
