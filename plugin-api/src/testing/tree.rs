@@ -1,4 +1,4 @@
-//! A reply as a value.
+//! Turns the pieces of a reply into a value.
 
 use abi_stable::std_types::{RSlice, RStr};
 
