@@ -40,7 +40,8 @@
 //! // With this trait the state is handed over to the next version, and over a restart of the host.
 //! impl Saved for Votes {
 //!     fn save(&self) -> Result<Vec<u8>> {
-//!         let lines = self.lock().iter().map(|(name, count)| format!("{count} {name}\n")).collect();
+//!         let votes = self.lock();
+//!         let lines = votes.iter().map(|(name, count)| format!("{count} {name}\n")).collect();
 //!         Ok(String::into_bytes(lines))
 //!     }
 //!

@@ -1,4 +1,4 @@
-//! Tells about the host: every fact that a request can look up.
+//! Shows facts about the host: everything that a request can read.
 
 use plugin_api::{CommandInfo, Error, PluginInfo, Request, Result, SessionInfo, Value, plugin};
 
@@ -49,11 +49,11 @@ fn version(request: &Request) -> String {
     request.host().version()
 }
 
-/// The commands as they are typed, below the plugin of each, in lines that need no further layout.
+/// Returns the commands with their usage, grouped by plugin, in lines that need no further layout.
 fn overview(mut commands: Vec<CommandInfo>) -> Value {
-    /// A longer usage line moves its own help to the right, and no other.
+    /// Widest usage line that the help column makes room for. A longer one moves only its own help.
     const WIDEST: usize = 32;
-    // What belongs to the host comes last.
+    // The host's own commands come last.
     let group = |command: &CommandInfo| (command.plugin.is_none(), command.plugin.clone());
     commands.sort_by_cached_key(|command| (group(command), command.name.clone()));
     let widths = commands.iter().map(|command| typed(command).chars().count());
@@ -69,7 +69,7 @@ fn overview(mut commands: Vec<CommandInfo>) -> Value {
     Value::list(lines)
 }
 
-/// The command and its arguments, as they are typed.
+/// Returns the command with its arguments, as a client types it.
 fn typed(command: &CommandInfo) -> String {
     format!("{} {}", command.name, command.usage).trim_end().to_owned()
 }
@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    /// The command's reply to these arguments.
+    /// Returns the command's reply to these arguments.
     fn reply(command: &str, arguments: &[&str]) -> Result<Value> {
         Plugin::start(&PLUGIN).unwrap().call(command, arguments)
     }

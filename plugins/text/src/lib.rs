@@ -1,7 +1,7 @@
-//! Works on text: a plugin of plain functions, with no state.
+//! Commands on text: a plugin of plain functions, without state.
 //!
-//! Several words need no quotes: they are one text with a space between each two. Each command takes
-//! time by the length of the text; those that look at characters one by one can be cancelled.
+//! Several words need no quotes: they are joined by spaces into one text. Each command needs time
+//! in proportion to the length of the text; those that process single characters can be cancelled.
 
 use std::borrow::Cow;
 
@@ -30,7 +30,8 @@ fn lower(request: &Request) -> Result<String> {
     Ok(request.joined_text()?.to_lowercase())
 }
 
-/// A character is what a reader takes for one: `é` and `👩‍🚀` are several code points each.
+/// Reverses by grapheme clusters: `é` and `👩‍🚀` are one character for a reader, and several code
+/// points.
 fn reverse(request: &Request) -> Result<String> {
     let text = request.joined_text()?;
     let mut cancel = request.cancel_check();
@@ -63,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    /// The command's reply to these arguments.
+    /// Returns the command's reply to these arguments.
     fn reply(command: &str, arguments: &[&str]) -> Result<Value> {
         Plugin::start(&PLUGIN).unwrap().call(command, arguments)
     }
