@@ -1,4 +1,4 @@
-//! What strangers do, each kind until it is told to stop.
+//! Hostile clients. Each kind runs until it is asked to stop.
 
 use std::{
     io::{Read, Write},
@@ -11,26 +11,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the flood goes on, and how many connections a second it is made of at the most.
+/// Duration of the flood; the rate below limits its connections per second.
 const FLOOD: Duration = Duration::from_secs(10);
 const RATE: f64 = 10_000.0;
 const FLOODERS: u32 = 16;
 
-/// Between two pieces of the flood, and between two things that a slow stranger does.
+/// Pause between two parts of the flood, and between two actions of a slow client.
 const TICK: Duration = Duration::from_millis(10);
 const SLOW: Duration = Duration::from_secs(1);
 
-/// How many of a kind there are.
+/// Number of clients of each kind.
 const EACH: usize = 10;
 
-/// Where strangers go, and whether they have done enough.
+/// The target of the hostile clients, and the flag that stops them.
 #[derive(Clone)]
 pub struct Strangers {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
 }
 
-/// All kinds but the flood.
+/// All kinds except the flood.
 pub const KINDS: [fn(Strangers) -> usize; 6] =
     [slow_writers, silent, never_readers, resetters, babblers, oversized];
 
@@ -50,7 +50,7 @@ impl Strangers {
         Some(stream)
     }
 
-    /// Several, each of which starts anew when it is thrown out.
+    /// Runs several clients, each of which connects again when it is disconnected.
     fn each(&self, mut act: impl FnMut(&mut TcpStream, usize) -> bool, pause: Duration) -> usize {
         let mut streams: Vec<Option<TcpStream>> = (0..EACH).map(|_| None).collect();
         let mut turns = 0;
@@ -71,7 +71,7 @@ impl Strangers {
     }
 }
 
-/// A byte a second, of commands, of RESP and of TLS.
+/// Sends a byte a second, of commands, of RESP and of TLS.
 fn slow_writers(strangers: Strangers) -> usize {
     let texts = [&b"ping one two three four five"[..], b"*2\r\n$4\r\nping\r\n$9999\r\nabcdefgh"];
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on and on";
@@ -84,25 +84,25 @@ fn slow_writers(strangers: Strangers) -> usize {
     )
 }
 
-/// Who comes and says nothing.
+/// Connects and sends nothing.
 fn silent(strangers: Strangers) -> usize {
     strangers.each(|stream, _| stream.read(&mut [0; 512]).is_ok_and(|read| read > 0), SLOW)
 }
 
-/// Who asks for much and reads nothing.
+/// Requests much and reads nothing.
 fn never_readers(strangers: Strangers) -> usize {
     let requests = b"ping\r\n".repeat(1_000);
     strangers.each(|stream, _| stream.write_all(&requests).is_ok(), TICK)
 }
 
-/// Who resets the connection in the middle of something.
+/// Resets connections in the middle of a request.
 fn resetters(strangers: Strangers) -> usize {
     let beginnings =
         [&b""[..], b"pin", b"*1\r\n$4\r\npi", b"ping\r\nping", b"\x16\x03\x01\x02\x00\x01", b"\n"];
     let mut turns = 0;
     while strangers.go_on() {
         let Some(mut stream) = strangers.come() else { continue };
-        // Where it was thrown out, there is nothing left to do.
+        // A client that was already disconnected has nothing left to do.
         let _ = stream.write_all(beginnings[turns % beginnings.len()]);
         reset(&stream);
         turns += 1;
@@ -111,7 +111,7 @@ fn resetters(strangers: Strangers) -> usize {
     turns
 }
 
-/// Who sends what is no protocol at all, or begins TLS with garbage.
+/// Sends bytes of no protocol, or begins TLS with garbage.
 fn babblers(strangers: Strangers) -> usize {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = move || {
@@ -132,7 +132,7 @@ fn babblers(strangers: Strangers) -> usize {
     )
 }
 
-/// Who announces, or sends, more than there may be.
+/// Announces, or sends, more than the limits allow.
 fn oversized(strangers: Strangers) -> usize {
     let line = vec![b'x'; 4 << 20];
     let many = [b"*1000000\r\n".to_vec(), b"$1\r\nx\r\n".repeat(100_000)].concat();
@@ -153,8 +153,8 @@ fn oversized(strangers: Strangers) -> usize {
     )
 }
 
-/// As many connections as can be had, but no more than the rate; each is reset at once. Returns how
-/// many were made.
+/// Opens as many connections as possible, up to the rate, and resets each at once. Returns their
+/// number.
 pub fn flood(strangers: Strangers) -> u32 {
     thread::scope(|scope| {
         let flooders: Vec<_> = (0..FLOODERS).map(|_| scope.spawn(|| pour(&strangers))).collect();
@@ -181,7 +181,7 @@ fn pour(strangers: &Strangers) -> u32 {
     made
 }
 
-/// Ends the connection with a reset when it drops, which also gives the port back at once.
+/// Resets the connection when it drops, which also frees its port at once.
 fn reset(stream: &TcpStream) {
     let linger = Some(Duration::ZERO);
     socket2::SockRef::from(stream).set_linger(linger).expect("a socket can linger");

@@ -1,5 +1,5 @@
-//! Everything that strangers can do to a host, at once, beside sessions that are served all the
-//! while. In a program of its own: whatever ran beside it would be the one to suffer.
+//! All hostile clients at once, beside sessions that must be served meanwhile. It is a program of
+//! its own, since tests beside it would suffer.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -22,16 +22,17 @@ use dropin_tests::{
 };
 use hostile::{KINDS, Strangers, flood};
 
-/// Sessions that behave.
+/// Number of well-behaved sessions.
 const GUESTS: usize = 20;
 
-/// The fewest connections that count as a flood; an idle machine makes more than twenty times as many.
+/// The smallest number of connections that counts as a flood; an idle machine makes more than
+/// twenty times as many.
 const LEAST: u32 = 2_000;
 
-/// Between two requests of one of them: the machine is for the strangers.
+/// Pause between two requests of a well-behaved session, which leaves the processor to the others.
 const BREATH: Duration = Duration::from_millis(2);
 
-/// What one of them does until it is told to stop: every request must succeed.
+/// Runs a well-behaved session until it is stopped: every request must succeed.
 fn behave(connection: Connection, number: usize, stop: &AtomicBool, served: &AtomicUsize) {
     let mut client = Resp::over(connection);
     let key = format!("guest-{number}");
@@ -50,7 +51,7 @@ fn renegotiate(cable: &Cable, host: &Host) {
     let mut words = cable.client_end().into_iter().chain(["openssl", "s_client", "-tls1_2"]);
     let mut command = Command::new(words.next().unwrap());
     command.args(words).args(["-connect", &format!("{HOST}:{}", host.port())]);
-    // A line of one R asks for a new handshake.
+    // A line that begins with R makes `openssl` ask for a new handshake.
     let output = dropin_tests::tool::run(&mut command, b"R\nping\nR\n");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("RENEGOTIATING"), "{said}");
@@ -106,7 +107,7 @@ fn guests_are_served_beside_hostile_strangers() {
     assert_eq!(host.exit(), Some(0));
 }
 
-/// Stops everybody when one guest fails, so that the test ends.
+/// Stops all clients when one session fails, so that the test ends.
 struct AtEnd<'a>(&'a AtomicBool);
 
 impl Drop for AtEnd<'_> {

@@ -1,4 +1,4 @@
-//! Programs and libraries of the workspace, built.
+//! Built programs and libraries of the workspace.
 
 use std::{
     env::{
@@ -10,24 +10,24 @@ use std::{
     sync::OnceLock,
 };
 
-/// Where cargo puts what it builds in the profile of this test.
+/// Returns the folder of cargo's output in the profile of this test.
 ///
 /// # Panics
-/// Where this is not a test that cargo has built.
+/// This is not a test that cargo has built.
 #[must_use]
 pub fn output() -> PathBuf {
     let test = env::current_exe().expect("a test knows where it is");
     test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").to_owned()
 }
 
-/// The program of this name.
+/// Returns the path of a program.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     build();
     output().join(format!("{name}{EXE_SUFFIX}"))
 }
 
-/// The library of the package of this name.
+/// Returns the path of a package's library.
 #[must_use]
 pub fn library(package: &str) -> PathBuf {
     build();
@@ -35,17 +35,17 @@ pub fn library(package: &str) -> PathBuf {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // Cargo may let the group write, which the host does not take.
+        // Cargo may make it writable for the group, which the host rejects.
         if let Ok(data) = library.metadata() {
             let mode = data.permissions().mode() & !0o022;
-            // Where it fails, the host says so.
+            // If this fails, the host reports it.
             let _ = std::fs::set_permissions(&library, PermissionsExt::from_mode(mode));
         }
     }
     library
 }
 
-/// What cargo calls the library of a package.
+/// Returns the file name that cargo gives a package's library.
 #[must_use]
 pub fn library_name(package: &str) -> String {
     format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"))
@@ -66,7 +66,7 @@ pub fn cargo() -> Command {
     cargo
 }
 
-/// Builds what the tests start, once, unless who started the tests has done it.
+/// Builds the programs that the tests start, once, unless the caller of the tests has built them.
 fn build() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! A client's connection, of whatever protocol.
+//! A client's connection, for any protocol.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -8,15 +8,15 @@ use std::{
 
 use crate::wait::{LIMIT, Stopwatch};
 
-/// How long one read of the socket waits, so that the limit of all of them can be looked at. On
-/// Windows a socket is not to be used after a read that ran out of time.
+/// How long one read of the socket blocks, so that the overall limit can be checked. On Windows a
+/// socket must not be used after a read that timed out.
 const STEP: Duration = if cfg!(windows) { LIMIT } else { Duration::from_secs(1) };
 
-/// How a read that ran out of time is told from one that the peer's silence has ended.
+/// The error kind of a read that timed out.
 const STEP_OVER: ErrorKind =
     if cfg!(windows) { ErrorKind::TimedOut } else { ErrorKind::WouldBlock };
 
-/// A connection whose reads and writes do not wait for ever.
+/// A connection whose reads and writes have a time limit.
 pub struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
@@ -26,7 +26,7 @@ impl Connection {
     /// Connects.
     ///
     /// # Panics
-    /// Where nobody listens.
+    /// Nothing listens there.
     #[must_use]
     #[track_caller]
     pub fn to(address: SocketAddr) -> Self {
@@ -36,10 +36,10 @@ impl Connection {
         }
     }
 
-    /// Uses a connection that is there.
+    /// Wraps an open connection.
     ///
     /// # Panics
-    /// Where it is not.
+    /// The connection is closed.
     #[must_use]
     pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("the connection is there");
@@ -48,59 +48,59 @@ impl Connection {
         Self { stream, received: Vec::new() }
     }
 
-    /// This client's own address: the peer that the host sees.
+    /// Returns this client's own address: the peer that the host sees.
     ///
     /// # Panics
-    /// Where the connection has none.
+    /// The connection has no address.
     #[must_use]
     pub fn local(&self) -> SocketAddr {
         self.stream.local_addr().expect("a connection has an address")
     }
 
-    /// The socket itself. A read of it does not wait for the limit; one of [`reader`](Self::reader)
-    /// does.
+    /// Returns the socket. Its own reads do not apply the time limit; those of
+    /// [`reader`](Self::reader) do.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// Reads the bytes as they come.
+    /// Returns a reader of the bytes as they arrive.
     #[must_use]
     pub fn reader(&self) -> Reader<'_> {
         Reader(self)
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     ///
     /// # Panics
-    /// Where they cannot be sent.
+    /// The bytes cannot be sent.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("the host takes what is sent");
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side.
     ///
     /// # Panics
-    /// Where the connection is gone.
+    /// The connection is gone.
     pub fn end_sending(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("the connection is there");
     }
 
-    /// Ends the connection with a reset, as a system does for a program that crashed.
+    /// Resets the connection, as a system does for a program that has crashed.
     ///
     /// # Panics
-    /// Where the socket has no such option.
+    /// The socket has no such option.
     pub fn reset(self) {
         let linger = Some(Duration::ZERO);
         socket2::SockRef::from(&self.stream).set_linger(linger).expect("a socket can linger");
     }
 
-    /// What `find` makes of the front of what was received, as soon as it makes something; it says
-    /// how many bytes that took.
+    /// Receives until `find` returns a result from the received bytes and the number of bytes that
+    /// it used.
     ///
     /// # Panics
-    /// Where the host sends nothing more, or ends the connection.
+    /// The host sends nothing more, or closes the connection.
     #[track_caller]
     pub fn take<T>(&mut self, mut find: impl FnMut(&[u8]) -> Option<(T, usize)>) -> T {
         loop {
@@ -116,10 +116,10 @@ impl Connection {
         }
     }
 
-    /// Everything up to the host's end of the connection.
+    /// Returns everything up to the end of the connection.
     ///
     /// # Panics
-    /// Where the host does not end it in order.
+    /// The host does not close the connection in order.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {
         loop {
@@ -136,7 +136,7 @@ impl Connection {
     /// Waits for the connection's end, orderly or not.
     ///
     /// # Panics
-    /// Where it does not end.
+    /// The connection does not end.
     #[track_caller]
     pub fn wait_for_end(&mut self) {
         loop {
@@ -186,7 +186,7 @@ impl Connection {
     }
 }
 
-/// Reads what no other method of a connection has received.
+/// A reader of the bytes that no other method of a connection has received.
 pub struct Reader<'a>(&'a Connection);
 
 impl Read for Reader<'_> {

@@ -1,14 +1,13 @@
-//! Keys of a host, made as its owner makes them.
+//! Keys of a host, created by its own command.
 
 use std::{path::Path, process::Command};
 
 use crate::{Host, built};
 
-/// Runs `host key` for this state directory: whether it worked, and what it said on its output and
-/// beside.
+/// Runs `host key` for this state directory. Returns whether it succeeded, and its two outputs.
 ///
 /// # Panics
-/// Where it cannot be started.
+/// The program cannot be started.
 #[must_use]
 pub fn key_command(state_dir: &Path, arguments: &[&str]) -> (bool, String, String) {
     let mut command = Command::new(built::program("host"));
@@ -19,10 +18,10 @@ pub fn key_command(state_dir: &Path, arguments: &[&str]) -> (bool, String, Strin
     (output.status.success(), text(&output.stdout), text(&output.stderr))
 }
 
-/// Makes a key with these flags, and returns it.
+/// Creates a key with these flags, and returns it.
 ///
 /// # Panics
-/// Where that does not work.
+/// The key cannot be created.
 #[must_use]
 #[track_caller]
 pub fn add_key(host: &Host, name: &str, flags: &[&str]) -> String {

@@ -1,4 +1,4 @@
-//! A metrics page, read strictly: whatever the format does not allow fails the test.
+//! A strict parser for metrics pages: anything that the format does not allow fails the test.
 //!
 //! The format: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 
@@ -17,15 +17,15 @@ pub struct Page {
 struct Family {
     name: String,
     kind: String,
-    /// The buckets of each histogram in it, in the page's order: bound and count.
+    /// The buckets of each histogram in the page's order: bound and count.
     buckets: BTreeMap<Labels, Vec<(f64, f64)>>,
 }
 
 impl Page {
-    /// The page that this host serves.
+    /// Fetches the host's page.
     ///
     /// # Panics
-    /// Where it serves none.
+    /// The host serves none.
     #[must_use]
     #[track_caller]
     pub fn of(host: &Host) -> Self {
@@ -38,10 +38,10 @@ impl Page {
         Self::read(answer.split_once("\r\n\r\n").expect("a head and a body").1)
     }
 
-    /// Reads a page.
+    /// Parses a page.
     ///
     /// # Panics
-    /// Where it is not as the format wants it.
+    /// The page violates the format.
     #[must_use]
     #[track_caller]
     pub fn read(text: &str) -> Self {
@@ -83,26 +83,26 @@ impl Page {
         Self { samples }
     }
 
-    /// The sample of this name with exactly these labels.
+    /// Returns the sample of this name with exactly these labels.
     #[must_use]
     pub fn get(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         self.samples.get(&(name.to_owned(), labels.collect())).copied()
     }
 
-    /// The sum of all samples of this name.
+    /// Returns the sum of all samples of this name.
     #[must_use]
     pub fn sum(&self, name: &str) -> f64 {
         self.samples.iter().filter(|((one, _), _)| one == name).map(|(_, value)| value).sum()
     }
 
-    /// How many samples there are.
+    /// Returns the number of samples.
     #[must_use]
     pub fn len(&self) -> usize {
         self.samples.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no samples.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty()
