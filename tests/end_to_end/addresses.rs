@@ -1,4 +1,4 @@
-//! Where the host can be reached, and what it says where it cannot.
+//! Addresses: where the host listens, and its errors where it cannot.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
@@ -82,7 +82,7 @@ fn nobody_else_can_take_the_port() {
     let host = Host::start(&[]);
     for address in [host.v4(), (Ipv4Addr::UNSPECIFIED, host.port()).into(), host.v6()] {
         let thief = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
-        // On Windows this is all it takes where the host does not see to it.
+        // On Windows this is enough to take the port, unless the host prevents it.
         thief.set_reuse_address(true).unwrap();
         thief.bind(&address.into()).unwrap_err();
     }
@@ -93,16 +93,16 @@ fn port_is_free_once_host_has_ended() {
     let port = quiet_port();
     for _ in 0..3 {
         let mut host = Setup::new().port(port).start();
-        // The host ends these first, so that it is its own side that lingers in the system.
+        // The host ends these first, so that its own side lingers in the system.
         let mut clients = [Lines::to(host.v4()), Lines::to(host.v6())];
         assert!(clients.iter_mut().all(|client| client.ask("ping") == "PONG"));
         assert_eq!(host.ks(), Some(0));
-        // One that closes without having read all resets the connection, and nothing lingers.
+        // Closing with unread input resets the connection, and nothing lingers.
         clients.iter_mut().for_each(|client| drop(client.end()));
     }
 }
 
-/// The first two lines of `whoami`.
+/// Returns the first two lines of `whoami`.
 fn peer(client: &Lines) -> [String; 2] {
     [format!("ip: {}", client.local().ip()), format!("port: {}", client.local().port())]
 }

@@ -1,10 +1,10 @@
-//! What no worker should ever see, and what the client is told of it.
+//! Invalid input, which no worker should ever see, and the errors that the client gets.
 
 use std::io::Write;
 
 use dropin_tests::{Connection, Frame, Host, Lines, Resp};
 
-/// A connection whose session has been turned to RESP.
+/// Returns a connection whose session speaks RESP.
 fn resp(host: &Host) -> Resp {
     let mut client = Resp::connect(host);
     assert_eq!(client.ask(&["PING"]), Frame::Status("PONG".into()));
@@ -71,7 +71,7 @@ fn resp_mistakes_get_errors_and_session_continues() {
     for hello in ["2", "3"] {
         let mut client = Resp::connect(&host);
         client.ask(&["HELLO", hello]);
-        // RESP2 is for programs alone.
+        // RESP2 is for programs only.
         let two_keys = match hello {
             "2" => "ERR wrong number of arguments for 'get' command, usage: get KEY",
             _ => {
@@ -157,7 +157,7 @@ fn only_requests_before_protocol_error_are_answered() {
 fn close_is_orderly_with_unread_input() {
     let host = Host::start(&[]);
     let mut client = resp(&host);
-    // One piece for the system, and more than the host reads at a time.
+    // One write, and more than the host reads at a time.
     client.send(format!("*1\r\n!{}", "x".repeat(20_000)));
     assert_eq!(client.end(), [Frame::error("ERR Protocol error: expected '$', got '!'")]);
 }
@@ -169,7 +169,7 @@ fn error_arrives_while_client_still_sends() {
     let mut sender = client.stream().try_clone().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            // The host closes while this is under way.
+            // The host closes the connection meanwhile.
             let _ = sender.write_all(b"*1\r\n!");
             let _ = sender.write_all(&vec![b'x'; 8 << 20]);
         });

@@ -1,4 +1,4 @@
-//! The commands that the host answers itself, in all three protocols.
+//! The host's own commands, in all three protocols.
 
 use dropin_tests::{Frame, Host, Lines, Resp};
 

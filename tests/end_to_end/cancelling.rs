@@ -1,8 +1,8 @@
-//! A running command that another session cancels.
+//! Cancelling a running command from another session.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
 
-/// Has `other` cancel what the session with this number runs, as soon as it runs something.
+/// Cancels, by `other`, the command of the session with this number as soon as it runs one.
 #[track_caller]
 fn cancel(other: &mut Resp, id: i64) {
     let id = id.to_string();
@@ -20,7 +20,7 @@ fn cancelled_command_ends_early_and_session_continues() {
     cancel(&mut other, id);
     assert_eq!(client.frame(), Frame::error("CANCELLED the sleep was cut short"));
     assert_eq!(client.ask(&["echo", "still here"]), "still here".into());
-    // The cancelled command took its cancelling with it.
+    // The cancellation ended together with the cancelled command.
     assert!(matches!(client.ask(&["sleep", "60"]), Frame::Integer(60..)));
 }
 
@@ -73,7 +73,7 @@ fn killed_session_ends_beside_running_worker() {
     host.wait_for_log(&format!("session {id} from {}: ended by session ", stuck.local()));
     let said = format!("ERR session {id} is ended already, its worker has not returned");
     assert_eq!(admin.ask(&["client", "kill", &id]), Frame::error(&said));
-    // One that rests is told why.
+    // An idle session gets the reason.
     let mut idle = Lines::connect(&host);
     let id = idle.ask("client id");
     assert_eq!(admin.ask(&["CLIENT", "KILL", "ID", &id]), Frame::Integer(1));

@@ -1,4 +1,4 @@
-//! `host check`: what a plugin offers, or why it would be refused.
+//! `host check`: shows a plugin's commands, or the reason why it would be rejected.
 
 use std::fs;
 

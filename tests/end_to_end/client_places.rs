@@ -1,4 +1,4 @@
-//! Named places, with the host: a key, a pinned fingerprint and a port behind one word.
+//! Named places, with the host: a key, a pinned fingerprint and a port behind one name.
 
 use std::{fs, process::Output};
 
@@ -6,7 +6,7 @@ use dropin_tests::{Host, LIMIT, SHIPPED, Setup, keys::add_key, tool, wait_until}
 
 use crate::client_program::client;
 
-/// Runs the client of a user whose configuration directory this is.
+/// Runs the client of a user with this configuration directory.
 fn by_user(home: &tempfile::TempDir, arguments: &[&str]) -> Output {
     let mut command = client(&[], arguments);
     tool::run(command.env("XDG_CONFIG_HOME", home.path()).env("APPDATA", home.path()), b"")

@@ -8,7 +8,7 @@ use dropin_tests::{
     wait_until,
 };
 
-/// The client, started by these words, with nobody's settings.
+/// Returns a command for the client, started by these words, without any user's settings.
 pub(crate) fn client(started_by: &[&str], arguments: &[&str]) -> Command {
     let program = built::program("client").into_os_string();
     let mut words = started_by.iter().map(Into::into).chain([program]);
@@ -22,7 +22,7 @@ pub(crate) fn client(started_by: &[&str], arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the client on this machine: exit status, what it printed, and what it complained about.
+/// Runs the client on this machine. Returns its exit status and its two outputs.
 pub(crate) fn run(host: &Host, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
     let port = host.port().to_string();
     let output =
@@ -92,7 +92,7 @@ fn a_client_that_is_killed_leaves_nothing_behind() {
     for input in ["ping\n", "linger 600000\n"] {
         let mut killed = Running::start(&mut client(&[], &["--port", &port, "s"]));
         killed.type_in(input);
-        // Killed while it connects, its socket sometimes outlives it under Wine.
+        // If it is killed while it connects, its socket sometimes outlives it under Wine.
         match input {
             "ping\n" => wait_until("it is idle", LIMIT, || {
                 // The greeting and that.
@@ -118,7 +118,7 @@ fn three_connection_types_are_notified_of_end() {
         .flags(&["--trust", "lan"])
         .started_by(&cable.host_end())
         .start();
-    // Of its own, since the client keeps the host's fingerprint beside its settings.
+    // A folder of its own, since the client keeps the host's fingerprint beside its settings.
     let folder = tempfile::tempdir().unwrap();
     let settings = folder.path().join("client.toml");
     std::fs::write(&settings, "").unwrap();

@@ -1,4 +1,4 @@
-//! The client in scripts, with the host: forms of replies, pipes, repetition, latency.
+//! The client in scripts, with the host: output formats, pipes, repetition, latency.
 
 use std::{
     path::Path,
@@ -9,8 +9,8 @@ use dropin_tests::{Host, SHIPPED, tool};
 
 use crate::client_program::{client, good, run};
 
-/// Runs a line of bash in which `client` is the client of this host; its last line of output is what
-/// became of each program of the pipe.
+/// Runs a line of bash in which `client` is the client of this host. The last line of its output
+/// has the status of each program of the pipe.
 fn bash(host: &Host, line: &str) -> Output {
     let client = client(&[], &[]);
     let folder = Path::new(client.get_program()).parent().unwrap().display().to_string();

@@ -113,7 +113,7 @@ fn killed_host_releases_its_state_directory() {
         || Setup::new().plugins(&["text"]).port(port).state_dir(&root.path().join("state")).start();
     let copies = root.path().join("state").join(port.to_string()).join("copies");
     let first = start();
-    // Which kills it, so that nothing is cleared away.
+    // Dropping kills it, so that nothing is cleaned up.
     drop(first);
     assert!(copies.exists());
     let left = copies.join(built::library_name("left"));

@@ -1,4 +1,4 @@
-//! `command watch`: a session that asked is told when the commands change.
+//! `command watch`: a subscribed session is notified when the commands change.
 
 use dropin_tests::{Frame, Host, LIMIT, Resp, Setup, files, keys::add_key, wait_until};
 
@@ -45,7 +45,7 @@ fn session_subscribes_to_plugins_and_commands() {
     assert_eq!(client.ask(&["plugin", "unwatch"]), Frame::ok());
     host.install("store");
     assert_eq!(client.frame(), changed());
-    // `RESET` ends it, and HELLO 3 alone does not bring it back.
+    // `RESET` ends the subscription, and HELLO 3 alone does not restore it.
     assert_eq!(client.ask(&["RESET"]), Frame::Status("RESET".into()));
     client.ask(&["HELLO", "3"]);
     host.install("clock");

@@ -16,7 +16,7 @@ fn report(host: &Host) -> PathBuf {
     host.own_dir().join("crash")
 }
 
-/// The host ended by one of these signals, and both log and file say this.
+/// Checks that one of these signals ended the host, and that log and file have this message.
 #[track_caller]
 fn ends_by_signal(mut host: Host, signals: &[i32], message: &str) {
     host.exit();
@@ -67,7 +67,7 @@ fn stack_overflow_names_plugin_command_and_session() {
     Lines::connect(&host).say("crash.overflow");
     let message =
         "fatal: signal 11 (SIGSEGV) in plugin 'crashes', command 'crash.overflow', session 1";
-    // The standard library tells of it as well, and aborts.
+    // The standard library reports it as well, and aborts.
     ends_by_signal(host, &[SEGV, ABORT], message);
 }
 

@@ -1,4 +1,4 @@
-//! Two hundred clients at once.
+//! Two hundred concurrent clients.
 
 use std::thread;
 
@@ -16,7 +16,7 @@ enum Client {
 }
 
 impl Client {
-    /// One of the three kinds, over one of the two families, in turn.
+    /// Connects one of the three kinds, over one of the two families, in turn.
     fn connect(host: &Host, number: usize) -> Self {
         let address = if number.is_multiple_of(2) { host.v4() } else { host.v6() };
         match number % 3 {
@@ -51,7 +51,7 @@ impl Client {
         }
     }
 
-    /// The error that it is owed, the notice, and nothing more.
+    /// Checks for the pending error, the notice, and nothing more.
     fn assert_owed_and_told(self) {
         match self {
             Self::Lines(mut client) => {

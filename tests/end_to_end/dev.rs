@@ -47,16 +47,16 @@ fn tally(tally: &Tally, _: &Request) -> String {
 }
 "#;
 
-/// A crate of this name, its code, and the only use of the place where it is built.
+/// Returns a crate of this name, its code, and exclusive use of the folder in which it is built.
 fn a_crate(name: &str) -> (TempDir, String, Alone) {
     let folder = tempfile::tempdir().unwrap();
     workspace::from_template(folder.path(), name);
     let code = TALLY.replace("NAME", name);
     save(folder.path(), &code);
-    // What it depends on may take longer than a test waits.
+    // Its dependencies may take longer to build than a test waits.
     let built = workspace::cargo(folder.path(), &["build"]);
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    // From here on waits have a limit, so nobody else's build may hold this test's up.
+    // From here on waits have a limit, so no other build may delay this test's.
     (folder, code, workspace::alone())
 }
 
@@ -144,7 +144,7 @@ fn cargo_ends_with_the_host() {
     });
     let builder = Path::new("/proc").join(builder);
     assert!(builder.exists());
-    // It serves meanwhile, if nothing but its own commands.
+    // Meanwhile it serves, if only its own commands.
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
     host.interrupt();
     assert_eq!(host.exit(), Some(0));

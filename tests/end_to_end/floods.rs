@@ -1,4 +1,4 @@
-//! No client exhausts, floods or tricks the host.
+//! Hostile input: no client exhausts, floods or tricks the host.
 
 use std::{io::Read, time::Instant};
 
@@ -10,13 +10,13 @@ fn host(flags: &[&str]) -> Host {
     Setup::new().plugins(&["busy", "store", "text"]).flags(flags).start()
 }
 
-/// What the host answers to these segments, up to the end of the connection.
+/// Returns the host's replies to these segments, up to the end of the connection.
 #[track_caller]
 fn answer(host: &Host, segments: &[&str]) -> String {
     let mut client = Connection::to(host.v4());
     for (index, segment) in segments.iter().enumerate() {
         if index > 0 {
-            // The host has read the segment before: it is noted as an unfinished request.
+            // The host has read the earlier segment: it is counted as an unfinished request.
             wait_until("the host reads", LIMIT, || {
                 let list = Lines::connect(host).ask_all("client list");
                 list.iter().any(|line| line.contains(&format!("addr={} ", client.local())))
@@ -51,7 +51,7 @@ fn nothing_of_an_http_request_is_run() {
     assert_eq!(Lines::connect(&host).ask("get /x"), "(null)");
     let lines = host.log().matches("sent an HTTP request").count();
     assert!((1..8).contains(&lines), "{lines} lines");
-    // The price: on the first line such a word has to be quoted.
+    // A consequence: on the first line such a word has to be quoted.
     assert_eq!(Lines::connect(&host).ask("echo 'HTTP/1.1'"), "HTTP/1.1");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("ping"), "PONG");
@@ -143,7 +143,7 @@ fn the_session_with_most_memory_is_closed() {
     // More than its buffer of 16 MiB can hold.
     large.send("*30\r\n$4\r\necho\r\n");
     let chunk = [format!("${MEGABYTE}\r\n").as_bytes(), &vec![b'x'; MEGABYTE], b"\r\n"].concat();
-    // It may be closed before it has sent all.
+    // The session may be closed before everything is sent.
     let sent = (0..28).find(|_| std::io::Write::write_all(&mut large.stream(), &chunk).is_err());
     if sent.is_none() {
         let error = "ERR requests and replies take too much memory (--max-memory-clients), the \
@@ -165,7 +165,7 @@ fn client_that_never_reads_frees_memory() {
     for key in ["a", "b"] {
         assert_eq!(client.ask(&["set", key, &value]), Frame::ok());
     }
-    // 8 MiB of replies that nobody reads, in a buffer of 8 MiB at least, twice.
+    // 8 MiB of unread replies, in a buffer of at least 8 MiB, twice.
     let words: Vec<&str> = std::iter::once("echo").chain(std::iter::repeat_n(&*value, 7)).collect();
     let request = dropin_tests::resp::encode(&words);
     let mut clients = [0; 2].map(|_| Connection::to(host.v4()));

@@ -1,4 +1,4 @@
-//! A cable that is pulled: neither end is told, and keepalive finds it.
+//! A pulled cable: neither end is notified, and keepalive detects it.
 #![cfg(target_os = "linux")]
 
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ fn clients_behind_a_pulled_cable_leave_nothing_behind() {
     let mut owed = Resp::over(cable.connect(host.port()));
     owed.say(&["block", "3000"]);
     host.wait_for_log(&format!("blocking for {}", owed.local()));
-    // This one does not read, so that the host is in the middle of a write.
+    // This client does not read, so that the host is in the middle of a write.
     let mut deaf = Resp::over(cable.connect(host.port()));
     deaf.ask(&[b"set", b"big", &[b'x'; 1 << 20][..]]);
     deaf.send(encode(&["get", "big"]).repeat(20));
@@ -62,7 +62,7 @@ fn silent_live_client_is_kept() {
     let mut silent = Lines::over(cable.connect(host.port()));
     assert_eq!(silent.ask("client id"), "1");
     let mut observer = Lines::over(cable.connect_locally(host.v4()));
-    // Far longer than it takes to give one up that is not.
+    // Far longer than it takes to detect a client that is gone.
     wait_until("it has been silent for a while", LIMIT, || {
         let list = observer.ask_all("client list");
         assert_eq!(list.len(), 2);

@@ -1,4 +1,4 @@
-//! How much one request may ask for.
+//! Limits on the size of one request.
 
 use dropin_tests::{Frame, Host, Lines, Resp, Setup};
 

@@ -1,4 +1,4 @@
-//! Plain lines, as a person types them.
+//! Plain lines, as typed at a terminal.
 
 use dropin_tests::{Host, Lines, tool};
 

@@ -1,11 +1,11 @@
-//! Mistakes that authors make, each really made: the word that they get says what to do.
+//! Mistakes that plugin authors make: each error message says what to do.
 
 use std::{fs, path::Path};
 
 use dropin_tests::{Lines, Setup, built::library_name, setup::run_host, workspace};
 use tempfile::TempDir;
 
-/// The template, filled in, with one of its files changed.
+/// Fills in the template, with a change to one of its files.
 fn a_crate(name: &str, file: &str, change: impl FnOnce(String) -> String) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     workspace::from_template(folder.path(), name);
@@ -47,7 +47,7 @@ fn wrong_crate_type_is_rejected_with_right_one() {
                 `crate-type = [\"cdylib\"]` under [lib] in the plugin's Cargo.toml";
     let ended = run_host(&["check", archive.to_str().unwrap()]);
     assert_eq!(ended.status, Some(1));
-    // Cargo lets the group write, and that is told first; here it is not what matters.
+    // Cargo makes it writable for the group, which would be reported first.
     let insecure = ["check", archive.to_str().unwrap(), "--allow-insecure-plugins"];
     let ended = run_host(&insecure);
     assert!(ended.stderr.contains(word), "{ended:?}");

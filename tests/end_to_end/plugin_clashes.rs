@@ -1,4 +1,4 @@
-//! Plugins that claim what another has: the second is refused, naming both files.
+//! Plugins that claim the same command or name: the second is rejected, naming both files.
 
 use dropin_tests::{Host, Lines, Resp, Setup, built};
 
@@ -15,7 +15,7 @@ fn second_plugin_of_command_is_rejected_naming_both() {
         let line = host.logged(&refused).expect("the log says so");
         assert!(line.contains(&text) && line.contains(&clash), "{line}");
         assert!(line.contains("claim the command 'echo'; remove one, or rename"), "{line}");
-        // The loser's other commands are not served either.
+        // The rejected plugin's other commands are not served either.
         let lost = if name == "clash" { "upper x" } else { "clash.own" };
         assert!(client.ask(lost).starts_with("error: unknown command"), "{lost}");
     }

@@ -1,12 +1,12 @@
-//! Files in the plugins folder that cannot be served: each is skipped with a line that says why,
-//! and the rest serve.
+//! Files in the plugins folder that cannot be served: each is skipped with a line that gives the
+//! reason, and the others are served.
 
 use std::{env::consts::ARCH, fs};
 
 use dropin_tests::{Host, LIMIT, Lines, Setup, built, files, setup::run_host, wait_until};
 
-/// A host with the text plugin, and before and after it a file that it must refuse. Returns what
-/// the log says of that.
+/// Starts a host with the text plugin, and before and after it a file that it must reject. Returns
+/// the log's reason.
 #[track_caller]
 fn refused(setup: Setup, name: &str) -> String {
     let host = setup.plugins(&["text"]).start();
@@ -17,14 +17,14 @@ fn refused(setup: Setup, name: &str) -> String {
     why.to_owned()
 }
 
-/// A host with the text plugin and this file.
+/// Starts a host with the text plugin and this file.
 #[track_caller]
 fn refused_bytes(bytes: &[u8]) -> String {
     let name = built::library_name("a-bad-one");
     refused(Setup::new().file(&name, bytes), &name)
 }
 
-/// A host with the text plugin and this package's library.
+/// Starts a host with the text plugin and this package's library.
 #[track_caller]
 fn refused_package(package: &str) -> String {
     refused(Setup::new().plugins(&[package]), &built::library_name(package))
@@ -72,7 +72,7 @@ fn file_without_library_name_is_ignored() {
 fn a_text_file() {
     let why = refused_bytes(b"echo is a command\n");
     assert!(why.starts_with("the system's loader does not take it: "), "{why}");
-    // In the loader's words, but with the name of the file and not of the private copy.
+    // The loader's message, but with the name of the file and not of the private copy.
     assert!(why.contains(&built::library_name("a-bad-one")), "{why}");
 }
 
@@ -145,7 +145,7 @@ fn a_library_that_is_no_plugin() {
 fn a_library_that_crashes_in_its_constructor() {
     let crash = "__attribute__((constructor)) static void run(void) { __builtin_trap(); }";
     let why = refused_bytes(&files::compile_c(crash));
-    // The loader of Windows catches what goes wrong there.
+    // The loader of Windows catches the fault.
     let said = if cfg!(windows) {
         "the system's loader does not take it: "
     } else {
@@ -249,26 +249,26 @@ fn probe_without_host_does_nothing() {
     let report = folder.path().join("report.json");
     let library = built::library("text");
     let [library, told] = [&library, &report].map(|path| path.to_str().unwrap());
-    // It is told so by its input, which is empty here.
+    // Its input would allow it, and is empty here.
     assert_eq!(run_host(&["probe", library, told]).status, Some(1));
     assert!(!report.exists());
 }
 
-/// On Linux a program can be started again that has no name any more; elsewhere the host must not
-/// take another for its own.
+/// On Linux a program can be started again after its file was removed; elsewhere the host must not
+/// mistake another program for its own.
 #[test]
 fn host_program_may_be_replaced_while_running() {
     let folder = tempfile::tempdir().unwrap();
     let name = |name: &str| folder.path().join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     let (program, moved) = (name("host"), name("old"));
     fs::copy(built::program("host"), &program).unwrap();
-    // Wine lacks one that lies beside the program.
+    // Wine lacks this library, which lies beside the program.
     let lacking = "bcryptprimitives.dll";
     let theirs = built::program("host").with_file_name(lacking);
     assert!(!theirs.exists() || fs::copy(theirs, program.with_file_name(lacking)).is_ok());
     let host = Setup::new().program(&program).start();
     files::rename(&program, &moved);
-    // It would say that every library is good.
+    // It would accept every library.
     fs::copy(built::program("client"), &program).unwrap();
     host.install("text");
     if !cfg!(target_os = "linux") {

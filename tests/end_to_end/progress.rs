@@ -1,8 +1,8 @@
-//! How far a command is, told while it runs.
+//! Progress of a command, reported while it runs.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
 
-/// The pushes before the reply, and the reply.
+/// Returns the pushes before the reply, and the reply.
 fn run(client: &mut Resp, words: &[&str]) -> (Vec<(i64, i64, String)>, Frame) {
     client.say(words);
     let mut told = Vec::new();
@@ -41,7 +41,7 @@ fn frequent_progress_does_not_flood_client() {
     assert_eq!(reply, 100_000.into());
     assert_eq!(told.first(), Some(&(1, 100_000, "steps".into())));
     assert_eq!(told.last(), Some(&(100_000, 100_000, "steps".into())));
-    // 20 a second, and the first and the last in any case.
+    // 20 a second, and always the first and the last.
     let most = started.elapsed().as_secs_f64() * 20.0 + 2.0;
     assert!(told.len() as f64 <= most, "{} pushes, {most} at the most", told.len());
     assert!(told.is_sorted(), "{told:?}");

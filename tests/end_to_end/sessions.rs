@@ -1,4 +1,4 @@
-//! Who is connected, and how a session ends that is asked to.
+//! Connected clients, and sessions that end on request.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
 #[cfg(target_os = "linux")]
@@ -187,8 +187,8 @@ fn sessions_do_not_wait_for_each_other() {
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
 }
 
-/// Whether sessions' threads are in the class for batches, and that no other of the host's is but
-/// those that start them.
+/// Returns whether the sessions' threads, and no other threads of the host except those that start
+/// them, are in the batch scheduling class.
 #[cfg(target_os = "linux")]
 fn sessions_give_way(host: &Host) -> bool {
     const BATCH: u32 = 3;
@@ -225,7 +225,7 @@ fn session_threads_are_reused_for_a_while() {
         threads.extend(dropin_tests::system::thread_ids(host.pid()));
         wait_until("the session has ended", LIMIT, || session_threads(host.pid()) == 0);
     }
-    // Without it there would be a thread for each, beside those that the host has anyway.
+    // Without it there would be a thread for each, beside the host's own threads.
     assert!(threads.len() < 60, "{}", threads.len());
     let spare = || dropin_tests::system::threads(host.pid()).contains(&"spare".to_owned());
     wait_until("no thread waits for ever", LIMIT, || !spare());

@@ -1,4 +1,4 @@
-//! The plugins that ship, through the wire.
+//! The shipped plugins, over the network.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, SHIPPED, built, wait_until};
 

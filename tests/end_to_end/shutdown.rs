@@ -1,4 +1,4 @@
-//! The host's end: by `ks`, by a signal, and past workers that do not end.
+//! The host's shutdown: by `ks`, by a signal, and with workers that do not end.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ fn notice2(notice: &str) -> Frame {
     Frame::error(&format!("SHUTDOWN {notice}"))
 }
 
-/// One client of each protocol, known to be served.
+/// Returns one client of each protocol, each with a served session.
 fn one_of_each(host: &Host) -> (Lines, Resp, Resp) {
     let (mut lines, mut resp2) = (Lines::to(host.v6()), Resp::connect(host));
     assert_eq!(lines.ask("ping"), "PONG");
@@ -24,7 +24,7 @@ fn one_of_each(host: &Host) -> (Lines, Resp, Resp) {
     (lines, resp2, Resp::connect3(host))
 }
 
-/// All three are told, and then nothing more comes.
+/// Checks that all three get the notice, and then nothing more.
 #[track_caller]
 fn assert_told(others: (Lines, Resp, Resp)) {
     assert_told_of(others, NOTICE);
@@ -159,7 +159,7 @@ fn worker_within_grace_is_waited_for() {
     assert_eq!(host.exit(), Some(0));
 }
 
-/// Asks again a second after the host was asked first: what comes sooner is the same request.
+/// Repeats the request a second after the first: an earlier repetition counts as the same request.
 pub(crate) fn insist(host: &mut Host) {
     let asked = Instant::now();
     dropin_tests::wait_until("a second is over", LIMIT, || {
@@ -193,7 +193,7 @@ fn nobody_is_let_in_while_the_host_ends() {
     asker.say("ks");
     assert_eq!(asker.end(), ["OK", NOTICE]);
     for address in [host.v4(), host.v6()] {
-        // One that had come in just before is ended at once; after it there are no more.
+        // A client that connected just before is ended at once; later ones cannot connect.
         dropin_tests::wait_until("the door is shut", LIMIT, || {
             TcpStream::connect_timeout(&address, LIMIT).is_err()
         });

@@ -1,4 +1,4 @@
-//! What clients are owed when the host ends, they get.
+//! Pending replies at the shutdown reach their clients.
 
 use std::{
     io::{Read, Write},
@@ -69,7 +69,7 @@ fn half_sent_reply_is_completed() {
     let mut client = Resp::connect(&host);
     let value = vec![b'x'; 1 << 20];
     assert_eq!(client.ask(&[b"set", b"big", &value[..]]), Frame::ok());
-    // More than the system holds for a client that does not read.
+    // More than the system buffers for a client that does not read.
     client.send(encode(&["get", "big"]).repeat(16));
     assert_eq!(Lines::connect(&host).ask("ks"), "OK");
     let frames = client.end();
@@ -115,15 +115,15 @@ fn endlessly_sending_client_does_not_delay_exit() {
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("ping"), "PONG");
     let mut sender = client.stream().try_clone().unwrap();
-    // More at a time than the host answers before the next is there.
+    // More at a time than the host answers before the next one arrives.
     let more = "echo more\n".repeat(10_000);
     let sending = thread::spawn(move || while sender.write_all(more.as_bytes()).is_ok() {});
     let mut reader = Lines::connect(&host);
     assert_eq!(reader.ask("ks"), "OK");
     client.wait_for_end();
     assert_eq!(host.exit(), Some(0));
-    // Linux tells of no more room once the receiving side is shut, so that a write may wait for minutes
-    // for a peer that is gone.
+    // Once the receiving side is shut, Linux reports no more room, so that a write may wait for
+    // minutes for a peer that is gone.
     let _ = client.stream().shutdown(std::net::Shutdown::Both);
     sending.join().unwrap();
 }
@@ -149,7 +149,7 @@ fn many_clients_may_send_ks_at_once() {
     clients.iter_mut().for_each(|client| client.say("ks"));
     for client in &mut clients {
         let said = client.end();
-        // The host may have stopped listening before it got to this one's.
+        // The host may have stopped listening before it received this one's command.
         assert!(said == ["OK", NOTICE] || said == [NOTICE], "{said:?}");
     }
     assert_eq!(host.exit(), Some(0));

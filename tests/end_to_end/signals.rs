@@ -1,14 +1,14 @@
-//! Signals that ask the host to end, and those that it was started to ignore.
+//! Signals that shut the host down, and ignored ones.
 
 use dropin_tests::{Host, Lines, Setup};
 
-/// A host that is started with these signals ignored, as `nohup` and shells do it.
+/// Starts a host with these signals ignored, as `nohup` and shells do.
 fn deaf_to(signals: &str) -> Host {
     let script = format!("trap '' {signals}; exec \"$0\" \"$@\"");
     Setup::new().plugins(&["clock"]).started_by(&["sh", "-c", &script]).start()
 }
 
-/// It goes on: a command that the host's end would cut short is not.
+/// Checks that it keeps running: a command that a shutdown would cut short is not.
 #[track_caller]
 fn serves(host: &Host) {
     let slept = Lines::connect(host).ask("sleep 200");

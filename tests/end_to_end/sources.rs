@@ -1,5 +1,5 @@
-//! What the pages say of the sources: the messages that they explain, the order of the host's modules,
-//! and where unsafe code is.
+//! Checks of the documentation against the sources: the messages that it explains, the order of the
+//! host's modules, the files with unsafe code, the fixtures and the names of tests.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ const UPWARDS: [(&str, &str); 1] = [
     ("crash", "commands"),
 ];
 
-/// Returns every file of Rust under this folder of the checkout.
+/// Returns every Rust file under this folder of the checkout.
 fn rust_files(folder: &str) -> Vec<PathBuf> {
     let (mut folders, mut found) = (vec![root().join(folder)], Vec::new());
     while let Some(folder) = folders.pop() {
@@ -33,7 +33,7 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Returns every file of Rust under this folder, without tests that have a file of their own.
+/// Returns every Rust file under this folder, without test files.
 fn sources(folder: &str) -> Vec<PathBuf> {
     let mut found = rust_files(folder);
     found.retain(|path| {
@@ -44,7 +44,7 @@ fn sources(folder: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A file's code without comments, and without the tests at its end.
+/// Returns a file's code without comments, and without the tests at its end.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let end = text.find("\nmod tests {").unwrap_or(text.len());
@@ -52,7 +52,7 @@ fn code(path: &Path) -> String {
     lines.map(|line| format!("{line}\n")).collect()
 }
 
-/// The texts within quotes, those of several lines as one.
+/// Returns the texts within quotes, with those of several lines joined.
 fn quoted(code: &str) -> String {
     let (mut texts, mut is_inside, mut chars) = (String::new(), false, code.chars().peekable());
     while let Some(char) = chars.next() {
@@ -74,8 +74,8 @@ fn quoted(code: &str) -> String {
     texts
 }
 
-/// The fixed parts of a message as a page has it: numbers, names in quotes, dots and an error's kind
-/// stand for what differs.
+/// Returns the fixed parts of a documented message: numbers, quoted names, dots and an error's kind
+/// are variable.
 fn fixed_parts(message: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     for word in message.split(' ') {
@@ -223,7 +223,7 @@ fn every_fixture_has_a_row_in_its_readme() {
     assert_eq!(rows, fixtures, "the rows and the folders, in order");
 }
 
-/// The longest name of a test, in words.
+/// The maximum length of a test's name, in words.
 const WORDS: usize = 8;
 
 /// Folders whose test names are checked.

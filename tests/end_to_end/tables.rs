@@ -1,4 +1,4 @@
-//! `COMMAND`: the live table, in the form that Redis clients take hints from.
+//! `COMMAND`: the current registry, in the form from which Redis clients take hints.
 
 use dropin_tests::{Frame, Host, Lines, Resp, SHIPPED};
 

@@ -1,4 +1,4 @@
-//! Clients that go without a word: nothing is left of them and nobody else notices.
+//! Clients that vanish: nothing of them is left, and no other session notices.
 
 use std::{io::Read, net::SocketAddr, process::Command};
 
@@ -8,7 +8,7 @@ use dropin_tests::{
     Connection, Frame, Host, LIMIT, Lines, Resp, Setup, resp::encode, tool::Running, wait_until,
 };
 
-/// A client that stays, and looks whether nothing is left of another.
+/// A client that stays, and checks that nothing is left of another.
 struct Observer {
     client: Lines,
     host: Host,
@@ -148,7 +148,7 @@ fn write_timeout_disconnects_client_that_never_reads() {
     let request = encode(&[b"echo", &[b'x'; 1 << 20][..]]);
     let mut sender = client.stream().try_clone().unwrap();
     std::thread::scope(|scope| {
-        // Until the host does not take any more, and then until it gives this client up.
+        // Until the host accepts no more, and then until it disconnects this client.
         scope.spawn(move || {
             let mut sent = 0;
             while sent < 1_000 && std::io::Write::write_all(&mut sender, &request).is_ok() {
@@ -172,7 +172,7 @@ fn slow_reader_is_not_disconnected() {
     let value = vec![b'x'; SIZE];
     assert_eq!(client.ask(&[b"set", b"big", &value[..]]), Frame::ok());
     client.say(&["get", "big"]);
-    // All in all longer than the timeout, and never as long without reading.
+    // In total longer than the timeout, but no single pause is.
     let mut part = vec![0; 1 << 20];
     let mut stream = client.reader();
     let mut read = 0;

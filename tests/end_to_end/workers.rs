@@ -1,4 +1,4 @@
-//! Workers that fail: the client that asked gets an error, and that is all.
+//! Workers that fail: the calling client gets an error, and nothing else happens.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
 
@@ -116,7 +116,7 @@ fn plugin_log_lines_carry_its_name() {
         let line = host.wait_for_log(&format!("the word at {level}"));
         assert!(line.ends_with(&format!(" {shown} facts: the word at {level}")), "{line}");
     }
-    // The host of a test logs down to debug.
+    // The host of a test logs from debug upwards.
     assert_eq!(client.ask("say trace 'in a whisper'"), "OK");
     assert_eq!(client.ask("say info 'after it'"), "OK");
     host.wait_for_log("after it");

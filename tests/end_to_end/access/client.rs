@@ -1,4 +1,4 @@
-//! The command-line client from beyond: TLS by itself, a key, a pinned fingerprint.
+//! The command-line client on another machine: automatic TLS, a key, a pinned fingerprint.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use dropin_tests::{
     tool, wait_until,
 };
 
-/// Runs the client, which keeps what it learns in this folder.
+/// Runs the client with this settings file, beside which it keeps fingerprints.
 fn client(started_by: &[&str], settings: &Path, port: u16, arguments: &[&str]) -> Output {
     let program = built::program("client").into_os_string();
     let mut words = started_by.iter().map(Into::into).chain([program]);

@@ -1,4 +1,4 @@
-//! Keys: made, shown once, used, revoked, expired, refused.
+//! Keys: created, shown once, used, revoked, expired, rejected.
 
 use std::{
     fs,
@@ -15,10 +15,10 @@ use dropin_tests::{
 
 use super::{NOAUTH, WRONGPASS, holder, wary};
 
-/// How soon a change of the keys counts.
+/// Time within which a change of the keys takes effect.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The last words to a session whose key is gone.
+/// The last error to a session whose key is gone.
 const FAREWELL: &str = "NOAUTH the key of this session is revoked or has expired";
 
 #[test]
@@ -111,7 +111,7 @@ fn expired_key_ends_sessions_and_is_rejected() {
     assert!(list.contains("expired 1970-01-01"), "{list}");
 }
 
-/// Writes another end of alice's key, the only one, into the key file. Seconds since 1970.
+/// Writes a new expiry of alice's key, the only one, into the key file, in seconds since 1970.
 fn set_expiry(host: &Host, end: u64) {
     let path = host.state_dir().join("keys.toml");
     let text = fs::read_to_string(&path).unwrap();
@@ -122,11 +122,11 @@ fn set_expiry(host: &Host, end: u64) {
     files::rename(&beside, &path);
 }
 
-/// A session with a key of alice's that expires in a moment, when that is, and the key.
+/// Returns a session with a key of alice that expires soon, the time of its expiry, and the key.
 fn holder_until(host: &Host) -> (Resp, u64, String) {
     let key = add_key(host, "alice", &["--expires", "1"]);
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    // Longer where the machine is too slow to log in before the end.
+    // Longer where the machine is too slow to log in before the expiry.
     let made = [2, 10, 60].into_iter().find_map(|seconds| {
         let (mut alice, end) = (Resp::connect(host), now() + seconds);
         set_expiry(host, end);
@@ -145,7 +145,7 @@ fn holder_until(host: &Host) -> (Resp, u64, String) {
 fn key_that_expires_ends_open_session() {
     let host = wary(&[]);
     let (mut alice, end, key) = holder_until(&host);
-    // Nothing is done to the file from here on.
+    // From here on the file is not changed.
     assert_eq!(alice.end(), [Frame::error(FAREWELL)]);
     assert!(SystemTime::now() >= UNIX_EPOCH + Duration::from_secs(end), "not before its time");
     assert_eq!(Resp::connect(&host).ask(&["AUTH", &key]), Frame::error(WRONGPASS));
@@ -155,12 +155,12 @@ fn key_that_expires_ends_open_session() {
 fn keys_count_and_end_within_a_second() {
     let host = wary(&[]);
     let (mut known, mut revoked) = (Vec::new(), Vec::new());
-    // The best of a few: a busy machine may stand still during one.
+    // The fastest of a few: a busy machine may stand still during one.
     for name in ["a", "b", "c"] {
         let key = add_key(&host, name, &[]);
         let made = Instant::now();
         let mut client = Resp::connect(&host);
-        // Each wrong key is answered later than the one before within a session.
+        // Within a session, each reply to a wrong key is slower than the one before.
         wait_until("the host knows the key", LIMIT, || {
             let is_in = client.ask(&["AUTH", name, &key]) == Frame::ok();
             if !is_in {

@@ -1,4 +1,4 @@
-//! Signed libraries: with a plugin key, what is not signed by it is not taken.
+//! Signed libraries: with a plugin key, the host rejects every library that it has not signed.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use dropin_tests::{
 use minisign::KeyPair;
 use tempfile::TempDir;
 
-/// A key pair whose public half lies in a file.
+/// A key pair whose public half is in a file.
 struct Signer {
     pair: KeyPair,
     folder: TempDir,
@@ -35,13 +35,13 @@ impl Signer {
         self.folder.path().join("minisign.pub")
     }
 
-    /// The signature of this content.
+    /// Returns the signature of this content.
     fn sign(&self, content: &[u8]) -> Vec<u8> {
         let signature = minisign::sign(None, &self.pair.sk, content, None, None);
         signature.unwrap().to_bytes()
     }
 
-    /// A host that takes what this key has signed, and the text plugin, signed.
+    /// Returns a host that requires signatures of this key, with the text plugin, signed.
     fn setup(&self) -> Setup {
         let text = marked_text();
         let setup = Setup::new().flags(&["--probe-timeout", "60", "--plugin-key"]);
@@ -51,7 +51,7 @@ impl Signer {
             .file(&library_name("text"), &text)
     }
 
-    /// The same with a fixture of this mark.
+    /// Returns the same host with a fixture of this mark.
     fn setup_with(&self, mark: &str) -> Setup {
         let library = marked("chameleon", mark);
         self.setup()
@@ -68,7 +68,7 @@ fn signature_name(package: &str) -> String {
     format!("{}.minisig", library_name(package))
 }
 
-/// Puts a fixture's signature into the plugins folder.
+/// Writes a fixture's signature into the plugins folder.
 fn place_signature(host: &Host, signature: &[u8]) {
     place(&host.plugins_folder(), &signature_name("chameleon"), signature);
 }
@@ -82,7 +82,7 @@ fn wait_for_refusal(host: &Host, why: &str) {
     assert!(line.contains(why), "{line}");
 }
 
-/// How many probes of the fixture have begun.
+/// Returns how many probes of the fixture have started.
 fn probes(host: &Host) -> usize {
     let begun = format!("plugin file {}: probe started", library_name("chameleon"));
     host.log().matches(&begun).count()
@@ -93,7 +93,7 @@ const UNREADABLE: &str = "cannot be read: it is not as `minisign -S` writes it";
 const OTHER_KEY: &str = "its signature was not made with the plugin key";
 const MISMATCH: &str = "its signature does not fit its content";
 
-/// Signatures of a fixture that are not taken, and what the host says of them.
+/// Returns signatures of a fixture that are rejected, with the host's messages.
 fn bad_signatures(signer: &Signer, library: &[u8]) -> [(Option<Vec<u8>>, &'static str); 5] {
     let mut changed = library.to_owned();
     *changed.last_mut().unwrap() ^= 1;
@@ -164,7 +164,7 @@ fn unsigned_library_runs_no_constructor() {
     let host = signer.setup().file(&library_name("chameleon"), &library).start();
     wait_for_refusal(&host, MISSING);
     assert!(!ran.exists(), "its constructor has run");
-    // With a signature it does run, so that the file tells something.
+    // With a signature the code does run, so the absence of the file is meaningful.
     place_signature(&host, &signer.sign(&library));
     wait_until("its constructor has run", LIMIT, || ran.exists());
 }

@@ -1,4 +1,4 @@
-//! Whose libraries are taken: those that other users could have changed are not.
+//! Trust in files: the host rejects libraries that other users could have changed.
 
 #![cfg(unix)]
 
@@ -18,20 +18,20 @@ use dropin_tests::{
 
 const FLAG: &str = "--allow-insecure-plugins";
 
-/// Somebody who is neither the host's user nor root.
+/// The id of a user who is neither the host's user nor root.
 const SOMEBODY: u32 = 4321;
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// A host with a fixture of version 1, and the text plugin.
+/// Returns a host with version 1 of a fixture and the text plugin.
 fn setup() -> Setup {
     let setup = Setup::new().flags(&["--probe-timeout", "60"]).plugins(&["text"]);
     setup.file(&library_name("chameleon"), &marked("chameleon", "1"))
 }
 
-/// Puts a fixture that others can write to in the place of the one before.
+/// Replaces a fixture by one that others can write to.
 fn place_open(folder: &Path, mark: &str, mode: u32) {
     let beside = folder.join(".beside");
     fs::write(&beside, marked("chameleon", mark)).unwrap();
@@ -60,7 +60,7 @@ fn is_refused_at_the_start(setup: Setup, said: &str) {
 
 #[test]
 fn folder_writable_by_others_prevents_start() {
-    // The last is as /tmp is.
+    // The last is the mode of /tmp.
     for mode in [0o775, 0o757, 0o1777] {
         let setup = setup();
         let folder = setup.plugins_folder();
@@ -248,7 +248,7 @@ fn documented_installing_works_under_umask_002() {
     symlink(host.plugins_folder(), folder.path().join("dropin/plugins")).unwrap();
     let library = release.join("libshout.so");
     fs::copy(dropin_tests::built::library("text"), &library).unwrap();
-    // As cargo builds it under that umask.
+    // The mode that cargo gives it under that umask.
     set_mode(&library, 0o775);
     let mut shell = Command::new("sh");
     let script = format!("umask 002; set -e; {steps}");
@@ -256,7 +256,7 @@ fn documented_installing_works_under_umask_002() {
     let output = dropin_tests::tool::run(shell, b"");
     assert!(output.status.success(), "{output:?}");
     host.wait_for_log("plugin text: generation 1 loaded, libshout.so");
-    // A copy would have kept the group's right to write.
+    // A copy would keep the group's write permission.
     let mut copy = Command::new("sh");
     let copy = copy.args(["-c", "umask 002; cp target/release/libshout.so ../dropin/plugins/b.so"]);
     let output = dropin_tests::tool::run(copy.current_dir(folder.path().join("shout")), b"");

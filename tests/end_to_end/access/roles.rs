@@ -1,4 +1,4 @@
-//! What a key lets its holder run, and see.
+//! Roles: the commands that a key's holder may run, and the facts that it may see.
 
 use dropin_tests::{Frame, Resp, Setup, keys::add_key};
 
@@ -124,7 +124,7 @@ fn session_sees_only_commands_it_may_run() {
 fn user_cancels_only_calls_of_same_key() {
     let host = Setup::new().plugins(&["busy"]).flags(&["--trust", "none"]).start();
     let key = add_key(&host, "alice", &[]);
-    // By the time the host knows this key it knows the other.
+    // Once the host knows this key, it knows the other too.
     let mut bob = holder(&host, "bob", &[]);
     let (mut one, mut two) = (login(&host, "alice", &key), login(&host, "alice", &key));
     let id = one.ask(&["CLIENT", "ID"]).as_integer().to_string();

@@ -1,4 +1,5 @@
-//! How many may come, for how long they may be silent, and for how long a command may run.
+//! Limits: the number of sessions, the time that a session may be silent, and the time of a
+//! command.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ fn host(flags: &[&str]) -> Host {
     Setup::new().plugins(&["server", "text", "busy"]).flags(flags).start()
 }
 
-/// Clients that are in, each of which has had an answer.
+/// Returns sessions, each of which has had a reply.
 fn guests(host: &Host, count: usize) -> Vec<Lines> {
     let mut guests: Vec<_> = (0..count).map(|_| Lines::connect(host)).collect();
     guests.iter_mut().for_each(|guest| assert!(is_in(&guest.ask("ping"))));
@@ -20,19 +21,19 @@ fn room_again(host: &Host) {
     wait_until("there is room again", LIMIT, || is_in(&Lines::connect(host).said_first("ping")));
 }
 
-/// Whether this is what a session answers, to somebody trusted or not.
+/// Returns whether this is a session's reply, to a trusted client or a stranger.
 fn is_in(answer: &str) -> bool {
     answer == "PONG" || answer.starts_with(&format!("error: {}", super::NOAUTH))
 }
 
-/// What the host says first to a client that may be turned away before it is heard.
+/// Reads the first line from the host, for a client that may be rejected before it sends anything.
 trait SaidFirst {
     fn said_first(&mut self, line: &str) -> String;
 }
 
 impl SaidFirst for Lines {
     fn said_first(&mut self, line: &str) -> String {
-        // Where it has been turned away already, what it sends goes nowhere.
+        // If it has been rejected already, its bytes are lost.
         let _ = std::io::Write::write_all(&mut self.stream(), format!("{line}\n").as_bytes());
         self.line()
     }
@@ -93,14 +94,14 @@ fn idle_session_is_closed_unless_it_subscribes() {
     let mut busy = Lines::connect(&host);
     let mut silent = Lines::connect(&host);
     let said = "nothing was sent for 0.4 s, the connection is closed";
-    // The busy one sends far more often than that for far longer.
+    // The busy session sends far more often than that, for far longer.
     let (started, mut asked) = (Instant::now(), Instant::now());
     while started.elapsed() < Duration::from_millis(800) {
         let before = std::mem::replace(&mut asked, Instant::now());
         let answer = busy.said_first("ping");
         if answer != "PONG" {
             assert_eq!(answer, format!("error: {said}"));
-            // Where the machine stood still for so long, this one was silent too.
+            // If the machine stood still for that long, this session was silent too.
             assert!(before.elapsed() >= Duration::from_millis(400), "it was closed too early");
             busy = Lines::connect(&host);
         }
@@ -122,7 +123,7 @@ fn slow_call_is_logged_once() {
     slow.say("linger 600000");
     let line = host.wait_for_log("'linger' has been running for ");
     assert!(line.contains(&format!(" from {peer}: ")) && line.contains(" WARN "), "{line}");
-    // A command has one such line a second: the next two calls are told of later than that.
+    // A command logs one such line a second: the next two calls are logged later.
     let _later = [("hold", "/nowhere"), ("block", "600000")].map(|(command, argument)| {
         let mut later = Lines::connect(&host);
         later.say(&format!("{command} {argument}"));
@@ -138,7 +139,8 @@ fn replies_beyond_backlog_are_sent_within_batch() {
     let host = host(&["--max-backlog", "16"]);
     let (mut client, text) = (Resp::connect(&host), "more than sixteen bytes");
     let echo = dropin_tests::resp::encode(&["echo", text]);
-    // The last command of the batch does not end: what is not sent before it is never sent.
+    // The last command of the batch does not end: replies that are not sent before it are never
+    // sent.
     client.send([echo.repeat(100), dropin_tests::resp::encode(&["linger", "600000"])].concat());
     (0..100).for_each(|_| assert_eq!(client.frame(), Frame::text(text)));
 }
@@ -152,11 +154,11 @@ fn trusted_client_must_finish_tls_handshake() {
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
 }
 
-/// A host that may have this many threads in all.
+/// Starts a host that may have this many threads in total.
 #[cfg(target_os = "linux")]
 fn with_threads(count: usize) -> Host {
     use std::os::unix::fs::chown;
-    // The system counts the threads of a user and lets root have any number.
+    // The system counts the threads of a user, and does not limit root.
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let user = 700_000
         + std::process::id() % 50_000

@@ -1,4 +1,4 @@
-//! TLS on the same port, with the tools that people have.
+//! TLS on the same port, with common tools.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use dropin_tests::{
 
 use super::wary;
 
-/// Sends lines over TLS and returns what came back; `openssl` must agree with the fingerprint.
+/// Sends lines over TLS and returns the replies; `openssl` must agree with the fingerprint.
 fn openssl(started_by: &[&str], host: &Host, address: &str, flags: &[&str], input: &str) -> Output {
     let mut words = started_by.iter().copied().chain(["openssl"]);
     let mut command = Command::new(words.next().unwrap());
@@ -127,7 +127,7 @@ fn trusted_tls_client_may_stay_silent() {
     let mut client = tool::Running::start(&mut command);
     client.type_in("echo early\n");
     let mut other = Lines::connect(&host);
-    // In whole seconds, of which more than one may pass between two looks.
+    // In whole seconds, of which more than one may pass between two readings.
     let is_silent = |line: &String| {
         let idle = line.split(' ').find_map(|field| field.strip_prefix("idle="));
         idle.and_then(|idle| idle.parse().ok()).is_some_and(|idle: u64| idle >= 1)
@@ -203,7 +203,7 @@ fn subscriber_over_tls_gets_events_at_once() {
         });
     };
     has_come("$8\r\nwatching\r\n");
-    // The watcher sends nothing any more.
+    // The subscriber sends nothing more.
     assert!(Lines::connect(&host).ask("plugin reload text").contains("generation 2"));
     has_come("$6\r\nplugin\r\n$7\r\nswapped\r\n$4\r\ntext\r\n$1\r\n2\r\n");
     client.stdin.as_mut().unwrap().write_all(b"QUIT\r\n").unwrap();

@@ -1,4 +1,4 @@
-//! Trust by where a client is.
+//! Trust by address.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use dropin_tests::{Connection, Frame, Lines, Resp, Setup, cable::Cable};
 
 use super::{NOAUTH, is_there, wary};
 
-/// Whether a client at the other end of a cable, and one at this end, may run a command.
+/// Returns whether a client at the other end of a cable, and one at this end, may run a command.
 fn let_in(flags: &[&str]) -> (bool, bool) {
     let cable = Cable::lay();
     let host = Setup::new().plugins(&["text"]).flags(flags).started_by(&cable.host_end()).start();
@@ -113,7 +113,7 @@ fn stranger_without_login_gets_error_and_is_closed() {
         let (connected, mut client) = (Instant::now(), Resp::connect(&host));
         client.say(&["RESET"]);
         let said = String::from_utf8(client.rest()).unwrap();
-        // One that the machine has held up until its time was over is told in a line.
+        // A client that the machine delays until its time is over gets the error as a line.
         let held_up = said == format!("error: {farewell}\n");
         assert!(held_up || said == format!("+RESET\r\n-{farewell}\r\n"), "{said}");
         assert!(connected.elapsed().as_secs_f64() >= 0.3, "it has had its time");
@@ -165,11 +165,11 @@ fn trusted_client_has_no_login_timeout() {
     let host = Setup::new().flags(&["--login-timeout", "0.1"]).start();
     let mut trusted = Lines::connect(&host);
     assert_eq!(trusted.ask("ping"), "PONG");
-    // One that begins TLS has that time, too, and it began later.
+    // A client that begins TLS has the same time, and this one began later.
     let mut later = Connection::to(host.v4());
     later.send(b"\x16\x03\x01");
     later.wait_for_end();
-    // The host answers what is there before it closes a session that is late.
+    // The host answers received commands before it closes a late session.
     (0..2).for_each(|_| assert_eq!(trusted.ask("ping"), "PONG"));
 }
 

@@ -1,4 +1,4 @@
-//! A host that is seen for the first time, over TLS, and a person who can be asked.
+//! A host that the client contacts for the first time, over TLS, with a user at the terminal.
 
 use dropin_tests::{Setup, open_metrics::Page, terminal::Terminal};
 
@@ -26,7 +26,7 @@ fn first_contact_asks_once_before_sending() {
             let (status, screen) = terminal.finish();
             assert_eq!(status, Some(2), "{screen}");
             assert!(screen.replace('\n', "").contains("was not confirmed"), "{screen}");
-            // All that the client has sent is read by then.
+            // By then the host has read everything that the client sent.
             host.wait_for_log(" ended: ");
             assert_eq!(commands(), 0.0);
         } else {

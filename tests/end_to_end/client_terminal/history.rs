@@ -28,7 +28,7 @@ fn history_has_earlier_lines_but_no_secrets() {
     assert_eq!(folder.permissions().mode() & 0o777, 0o700);
     assert_eq!(fs::read_to_string(&file).unwrap(), "#V2\necho first one\necho second\n");
 
-    // A file that others can read is taken from them.
+    // The client makes a file private that others can read.
     fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     let command = client(&host, home.path(), &[]);
     let mut person = Person::with(&host, home, &command, "admin");
@@ -131,7 +131,7 @@ fn only_typed_dangerous_command_asks_for_confirmation() {
     person.types("ks");
     person.terminal.press("\r");
     person.terminal.sees("for everybody who is connected; go on? y or n:");
-    // Ctrl-C is no consent either.
+    // Ctrl-C is no confirmation either.
     person.terminal.press("yes\x03");
     person.terminal.sees_that("a prompt", |screen| screen.matches("client: not sent").count() == 2);
     person.types("KS");
@@ -142,7 +142,7 @@ fn only_typed_dangerous_command_asks_for_confirmation() {
     assert_eq!(status, Some(0), "{screen}");
     assert!(screen.contains("notice: the server is shutting down"), "{screen}");
     assert_eq!(host.exit(), Some(0));
-    // A script means what it says.
+    // A script needs no confirmation.
     let mut host = Host::start(&[]);
     let home = tempfile::tempdir().unwrap();
     let mut command = client(&host, home.path(), &[]);

@@ -1,10 +1,10 @@
-//! A host that goes, by its own will or not, and comes back.
+//! Outages: a host that ends, orderly or not, and comes back.
 
 use dropin_tests::{Host, Lines, NOTICE, Port, RESTART_NOTICE, Setup, terminal::Terminal};
 
 use super::{Person, client};
 
-/// A host at this port, the first or one that is started again.
+/// Starts a host at this port, also after an earlier one.
 fn at(port: &Port, plugins: &[&str]) -> Host {
     Setup::new().port(port.number()).plugins(plugins).start()
 }
@@ -36,7 +36,7 @@ fn client_reconnects_and_keeps_line() {
     person.terminal.sees("lost: ");
     let down = person.prompt.replace("dropin", "(down)");
     person.terminal.sees(&format!("{down}upper a word"));
-    // It is not sent into the void, but kept.
+    // The line is kept and not lost.
     person.terminal.press("\r");
     person.terminal.sees("the line is kept: Enter sends it once there is a connection");
     person.terminal.sees_last(&format!("{down}upper a word [TEXT..]"));
@@ -46,7 +46,7 @@ fn client_reconnects_and_keeps_line() {
     assert!(!person.terminal.screen().contains("A WORD"), "{}", person.terminal.screen());
     person.terminal.press("\r");
     person.terminal.sees("\nA WORD\n");
-    // The table is that of the new host.
+    // The hint comes from the new host's registry.
     person.types("incr ");
     person.terminal.sees("incr KEY [BY]");
     person.terminal.press("\x15");
@@ -72,7 +72,7 @@ fn client_reconnects_after_orderly_restart() {
     person.terminal.sees_last(&format!("{}upper a word [TEXT..]", person.prompt));
     person.terminal.press("\r");
     person.terminal.sees("\nA WORD\n");
-    // The end for good is the end of the client, also after a restart.
+    // The final shutdown ends the client, also after a restart.
     assert_eq!(Lines::connect(&host).ask("ks"), "OK");
     assert_eq!(person.terminal.finish().0, Some(0));
 }
@@ -87,7 +87,7 @@ fn lost_command_is_named_and_never_repeated() {
     host.wait_for_log("lingering for ");
     host.kill();
     person.terminal.sees("'linger' has no reply and may or may not have been done");
-    // What comes after it waits for the person.
+    // The lines behind it wait for the user.
     let host = at(&port, &["busy"]);
     person.terminal.sees_last(&format!("{}linger 1", person.prompt));
     person.terminal.sees("again, as a new session");

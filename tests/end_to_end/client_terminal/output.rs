@@ -1,4 +1,4 @@
-//! Where replies go: through a pager, into a pipe, in colours or without.
+//! Destinations of replies: a pager, a pipe, the terminal with or without colours.
 
 use dropin_tests::{Host, files};
 
@@ -14,7 +14,7 @@ fn a_reply_goes_through_a_pipe() {
     person.runs("! echo of the shell alone", "of the shell alone");
     // Quoted, it is an argument.
     person.runs("echo a '|' b", "a | b");
-    // An error is shown, and goes into no pipe.
+    // An error is shown and not sent into the pipe.
     person.runs("nonsense | tr a-z A-Z", "error: unknown command 'nonsense'");
     person.leaves();
 }
@@ -26,10 +26,10 @@ fn only_long_reply_uses_pager() {
     let mut person = Person::at(&host);
     person.types("help");
     person.terminal.press("\r");
-    // The first page, and the pager waits.
+    // The first page; the pager waits.
     person.terminal.sees("clients ");
     person.terminal.sees_that("less waiting", |screen| screen.trim_end().ends_with(':'));
-    // Ctrl-C is the pager's own.
+    // The pager handles Ctrl-C.
     let written = person.terminal.written().len();
     person.terminal.press("\x03");
     person.terminal.writes_more_than(written);
@@ -53,7 +53,7 @@ fn only_long_reply_uses_pager() {
     person.terminal.press("\x04");
     assert_eq!(person.terminal.finish().0, Some(0));
 
-    // A pager that is missing, or not wanted, costs nobody the reply.
+    // A pager that is missing, or disabled, loses no reply.
     for pager in ["no-such-pager", ""] {
         let home = tempfile::tempdir_in(home.path()).unwrap();
         let mut command = client(&host, home.path(), &[]);
@@ -91,7 +91,7 @@ fn no_color_turns_colours_off() {
     let mut person = Person::with(&host, home, &command, "admin");
     person.types("upper ");
     person.terminal.sees("upper TEXT..");
-    // Hints are as live as with colours.
+    // Hints stay up to date without colours too.
     files::remove(host.library("text"));
     person.terminal.sees("upper   (unknown command)");
     person.terminal.press("\x15nonsense\r");

@@ -1,4 +1,4 @@
-//! A command that runs for a while: how far it is, and an end to it.
+//! A command that runs for a while: its progress and its cancellation.
 
 use dropin_tests::{Host, LIMIT, Lines, Setup, keys::add_key, tool, wait_until};
 
@@ -69,11 +69,11 @@ fn ctrl_c_drops_pasted_lines_behind_command() {
     host.wait_for_log("lingering for ");
     person.terminal.press("\x03");
     person.terminal.sees("\nerror: CANCELLED lingered no longer\n");
-    // They wait for the person.
+    // They wait for the user.
     person.terminal.sees(&format!("{}upper a\nupper b", person.prompt));
     person.terminal.press("\r");
     person.terminal.sees("> upper a\nA\n> upper b\nB\n");
-    // So it is where the person is asked about one of them.
+    // The same holds where one of them asks for confirmation.
     person.terminal.press("\x1b[200~plugin disable text\nupper c\x1b[201~\r");
     person.terminal.sees("go on? y or n:");
     person.terminal.press("\x03");

@@ -1,5 +1,5 @@
-//! Configuration: a plugin's own table from `NAME.toml` beside its library. What is wrong with it
-//! leaves the old values, or the old version, in force.
+//! Configuration: a plugin's own table from `NAME.toml` beside its library. An error in it keeps
+//! the old values, or the old version, in force.
 
 use std::{fs, path::PathBuf};
 
@@ -11,7 +11,7 @@ fn file(host: &Host) -> PathBuf {
     host.plugins_folder().join("setting.toml")
 }
 
-/// Puts the plugin's file in its place: beside, then renamed.
+/// Writes the plugin's file: under a temporary name, then renamed.
 fn put(host: &Host, text: &str) {
     place(&host.plugins_folder(), "setting.toml", text.as_bytes());
 }
@@ -20,7 +20,7 @@ fn start_with(setup: Setup, toml: &str) -> Host {
     with_version(setup.file("setting.toml", toml.as_bytes()), "setting", "1").start()
 }
 
-/// A host whose plugin has the word `one`.
+/// Starts a host whose plugin has the word `one`.
 fn host() -> Host {
     let host = start_with(setup(), "word = 'one'");
     assert_eq!(Lines::connect(&host).ask("setting"), "one");
@@ -34,7 +34,7 @@ fn configuration(host: &Host) -> String {
     }
 }
 
-/// The last file was refused so, and the word is still `one`.
+/// Checks that the last file was rejected for this reason, and that the word is still `one`.
 #[track_caller]
 fn old_values_stay(host: &Host, why: &str) {
     let line = host.wait_for_log(why);
@@ -69,7 +69,7 @@ fn plugin_is_configured_at_start_and_on_change() {
     assert!(said.starts_with("the defaults, there being no setting.toml, applied "), "{said}");
     put(&host, "word = 'four'");
     host.wait_for_answer("setting", "four");
-    // Emptied, it is no file that is about to be written.
+    // An emptied file is not mistaken for one that is still being written.
     files::write(file(&host), "");
     host.wait_for_answer("setting", "none");
     assert_eq!(host.figure("setting", "generation"), 1, "it was not loaded again for that");
@@ -86,7 +86,8 @@ fn without_events_configuration_changes_are_noticed() {
     host.wait_for_answer("setting", "none");
 }
 
-/// Nothing tells of the end of the writing: it is not closed, as if it had been truncated by its name.
+/// No event reports the end of the writing: the file is not closed, as if it had been truncated by
+/// its name.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_that_is_truncated_is_applied() {
@@ -161,7 +162,7 @@ fn a_configure_that_hangs_harms_nobody() {
     assert_eq!(Lines::connect(&host).ask("setting"), "one");
     put(&host, "word = 'two'");
     old_values_stay(&host, "an earlier `configure` of it has not returned yet");
-    // A new version starts with the file as it is; the old one is never unloaded.
+    // A new version starts with the current file; the old one is never unloaded.
     replace(&host, "setting", "2");
     host.wait_for_answer("setting.version", "2");
     assert_eq!(Lines::connect(&host).ask("setting"), "two");
@@ -199,7 +200,7 @@ fn version_rejecting_configuration_leaves_old_one_serving() {
     put(&host, "word = 'two'");
     host.wait_for_answer("setting.version", "2");
     assert_eq!(client.ask("setting"), "two");
-    // It needs one from now on, too.
+    // From now on it needs a file, too.
     files::remove(file(&host));
     host.wait_for_log("there is no `word`; the old values stay in force");
     assert_eq!(client.ask("setting"), "two");

@@ -1,4 +1,4 @@
-//! Clients in full flow while plugins are replaced: no request fails, no session ends, nothing is
+//! Clients at full speed while plugins are replaced: no request fails, no session ends, nothing is
 //! counted twice or lost.
 
 use std::fs;
@@ -107,7 +107,7 @@ fn slow_reader_keeps_no_old_code() {
     let (mut reader, value) = (Resp::connect(&host), "x".repeat(900_000));
     assert_eq!(reader.ask(&["set", "key", &value]), Frame::ok());
     let before = host.figure("store", "calls");
-    // More than the host keeps and the system carries: the session waits for its client.
+    // More than the host and the system buffer: the session waits for its client.
     reader.send(encode(&["get", "key"]).repeat(REPLIES));
     let begun = || host.figure("store", "calls") - before;
     wait_until("some are answered", LIMIT, || begun() > 0);
@@ -129,7 +129,7 @@ fn call_finishes_on_code_it_started_on() {
     replace(&host, "chameleon", "2");
     host.wait_for_answer("colour", "2");
     assert_eq!(host.figure("chameleon", "draining"), 1);
-    // Two generations on, too.
+    // Two generations later, too.
     replace(&host, "chameleon", "3");
     host.wait_for_answer("colour", "3");
     fs::write(&gate, "").unwrap();
@@ -186,7 +186,7 @@ fn quiesced_plugin_delays_only_its_own_callers() {
     assert_eq!(holder.ask("keep pearls"), "OK");
     holder.say(&format!("keeper.hold '{}'", gate.display()));
     host.wait_for_log("keeper: keeper 1 holds");
-    // The swap has to wait for that call, and with it the calls that come now.
+    // The swap has to wait for that call, and calls that arrive now wait for the swap.
     host.place("keeper", &marked("keeper", "2"));
     let load = Load::new().client(&host, &["echo", "hello"], 4, is_hello);
     let mut waiting = Lines::connect(&host);
@@ -195,7 +195,7 @@ fn quiesced_plugin_delays_only_its_own_callers() {
     fs::write(&gate, "").unwrap();
     assert_eq!(holder.line(), "1");
     let version = waiting.line();
-    // It may have been asked before the gate was closed.
+    // The request may have been answered before the gate was closed.
     assert!(version == "1" || version == "2", "{version}");
     host.wait_for_answer("keeper.version", "2");
     assert_eq!(holder.ask("kept"), "pearls");

@@ -1,4 +1,4 @@
-//! The plugins folder itself: gone, made again, a link, polled, unreadable files in it.
+//! The plugins folder itself: removed, recreated, a link, polled, with unreadable files.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn removed_folder_is_served_again_on_return() {
         files::remove_folder(host.plugins_folder());
         host.wait_until_unknown("keeper.version");
         host.wait_until_unknown("echo");
-        // On Windows the name is free when nobody watches the folder any more.
+        // On Windows the name is free once nobody watches the folder any more.
         wait_until("the folder is made", LIMIT, || fs::create_dir(host.plugins_folder()).is_ok());
         replace(&host, "keeper", mark);
         host.wait_for_answer("keeper.version", mark);
@@ -78,7 +78,7 @@ fn repointed_folder_link_is_followed() {
     symlink(real("two"), &beside).unwrap();
     fs::rename(&beside, &link).unwrap();
     host.wait_for_answer("colour", "two");
-    // What changes in the new folder counts, what changes in the old one does not.
+    // Changes in the new folder count, changes in the old one do not.
     replace(&host, "chameleon", "three");
     host.wait_for_answer("colour", "three");
     place(&temp.path().join("one"), &library_name("chameleon"), &marked("chameleon", "old"));
@@ -86,7 +86,7 @@ fn repointed_folder_link_is_followed() {
     host.wait_for_answer("colour", "four");
 }
 
-/// The plugins folder is reached through a link, in place of which comes something that leads nowhere.
+/// The plugins folder is reached through a link, which is then replaced by one that leads nowhere.
 #[cfg(unix)]
 fn outlasts_an_outage(mode: &str, spoil: fn(&std::path::Path)) {
     use std::os::unix::fs::symlink;
@@ -107,7 +107,7 @@ fn outlasts_an_outage(mode: &str, spoil: fn(&std::path::Path)) {
         let line = host.wait_for_log(&format!("cannot look at {}: ", plugins.display()));
         assert!(line.contains(" WARN "), "{line}");
         let started = std::time::Instant::now();
-        // A file that is gone is withdrawn much sooner.
+        // A file that is gone is unloaded much sooner.
         wait_until("the host has looked again", LIMIT, || started.elapsed().as_millis() > 500);
         assert_eq!(Lines::connect(&host).ask("colour").len(), 1, "it is served on");
         fs::remove_file(&link).unwrap();
@@ -168,7 +168,7 @@ fn file_without_library_name_is_never_opened() {
     assert!(!host.log().contains("refused"), "{}", host.log());
 }
 
-/// Returns the command that starts a host which cannot read what it is not allowed to, root or not.
+/// Returns the command that starts a host without root's override of file permissions.
 #[cfg(unix)]
 pub(super) fn heeding_permissions() -> &'static [&'static str] {
     let is_root = rustix::process::geteuid().is_root();

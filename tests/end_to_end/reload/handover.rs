@@ -1,4 +1,4 @@
-//! State goes along: to the next version, over a removal, over a rollback.
+//! State is handed over: to the next version, over a removal, over a rollback.
 
 use std::{fs, io::Read};
 
@@ -52,7 +52,7 @@ fn state_waits_while_stateless_version_serves() {
     host.wait_for_answer("kept", "what was it?");
     let line = host.wait_for_log("the new version keeps no state; the old state is on disk");
     assert!(line.contains(" WARN "), "{line}");
-    // Nothing hands that state over again.
+    // That state is not handed over again.
     let said = Lines::connect(&host).ask("plugin reload keeper");
     assert_eq!(said, "plugin 'keeper' serves generation 3");
     assert_eq!(host.log().matches("the new version keeps no state").count(), 1);
@@ -104,8 +104,8 @@ fn state_file_is_replaced_atomically() {
         assert_eq!(client.ask("kept"), text);
     };
     save("pearls");
-    // Who has opened the file before sees all of the state before, whatever happens. Windows lets
-    // nobody replace a file that is open, as Wine has it.
+    // A process that has opened the file before keeps seeing the whole old state. Under Wine an
+    // open file cannot be replaced.
     if cfg!(windows) {
         return;
     }

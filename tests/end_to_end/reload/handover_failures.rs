@@ -1,10 +1,10 @@
-//! What goes wrong while state is handed over: the old version serves on, its state whole.
+//! Failures of a state handover: the old version keeps serving with its state intact.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Load, Setup, files, wait_until};
 
 use super::{replace, with_version};
 
-/// A keeper of this mark that keeps pearls, and hands over within a second or not at all.
+/// Starts a keeper of this mark that keeps "pearls", with a limit of one second for its handover.
 fn keeper(mark: &str) -> Host {
     let flags = ["--probe-timeout", "60", "--handover-timeout", "1", "--save-timeout", "1"];
     let setup = Setup::new().flags(&flags);
@@ -13,7 +13,8 @@ fn keeper(mark: &str) -> Host {
     host
 }
 
-/// The keeper serves on as it was, and both the log and `plugin info` say why.
+/// Checks that the keeper serves unchanged, and that both the log and `plugin info` give the
+/// reason.
 #[track_caller]
 fn serves_on(host: &Host, why: &str) {
     let why = format!("its state could not be handed over: {why}");
@@ -32,7 +33,7 @@ fn serves_on(host: &Host, why: &str) {
     assert_eq!(host.info("keeper").get("status"), Some(&"serving".into()));
 }
 
-/// A new version with state as it should be is taken after all that.
+/// Checks that a new version without faults is loaded after all that.
 #[track_caller]
 fn recovers(host: &Host) {
     replace(host, "keeper", "3");
@@ -40,7 +41,7 @@ fn recovers(host: &Host) {
     assert_eq!(Lines::connect(host).ask("kept"), "shells");
 }
 
-/// Replaces a good keeper, under load, by one whose `restore` goes wrong.
+/// Replaces a good keeper, under load, by one whose `restore` fails.
 #[track_caller]
 fn restore_goes_wrong(mark: &str, why: &str) {
     let host = keeper("1");
@@ -69,7 +70,7 @@ fn a_restore_that_hangs() {
     restore_goes_wrong("2 restore-hangs", "its `restore` took longer than 1 s");
 }
 
-/// Replaces a keeper whose `save` goes wrong.
+/// Replaces a keeper whose `save` fails.
 #[track_caller]
 fn save_goes_wrong(mark: &str, why: &str) -> Host {
     let host = keeper(mark);

@@ -1,4 +1,4 @@
-//! At an orderly end everything is kept that was to be kept, or the exit status says that it is not.
+//! The last save: an orderly shutdown keeps all state, or the exit status says that it did not.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use dropin_tests::{Host, Lines, built::library_name, reload::variant, system};
 use super::restart::Succession;
 use crate::shutdown::insist;
 
-/// Keeps a text, and saves it by an orderly end.
+/// Keeps a text, and saves it by an orderly shutdown.
 fn keep(host: &mut Host, text: &str) {
     assert_eq!(Lines::connect(host).ask(&format!("keep {text}")), "OK");
     assert_eq!(host.ks(), Some(0));
@@ -90,7 +90,7 @@ fn a_flipped_bit_refuses_that_plugin_alone() {
 fn full_disk_keeps_state_and_no_draft() {
     let succession = Succession::new();
     let start = |limit: &str| {
-        // The shell's way to have a write fail instead of ending the writer.
+        // With XFSZ ignored, a write fails at the limit instead of ending the writer.
         let shell = format!("trap '' XFSZ; ulimit -f {limit}; exec \"$0\" \"$@\"");
         let library = library_name("store");
         let setup = succession.setup().log_level("info").file(&library, &variant("store", 1));

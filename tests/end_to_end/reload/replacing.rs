@@ -1,4 +1,4 @@
-//! However a library gets into the folder, its code is served; however it goes, its commands go.
+//! Every way to write or remove a library: its code is served, or its commands are removed.
 
 use std::{
     fs,
@@ -43,7 +43,7 @@ fn a_library_that_appears_is_served() {
 #[test]
 fn library_copied_over_another_is_served() {
     let host = host_with("chameleon", "1");
-    // Into the same file: what is mapped must not be what is overwritten.
+    // Into the same file: the mapped copy must not be overwritten.
     for mark in ["2", "3", "4"] {
         files::write(host.library("chameleon"), marked("chameleon", mark));
         host.wait_for_answer("colour", mark);
@@ -92,10 +92,10 @@ fn repointed_symbolic_link_is_followed() {
     files::remove(&library);
     symlink(outside("3"), &library).unwrap();
     host.wait_for_answer("colour", "3");
-    // The link stays; what it leads to is another file.
+    // The link stays; its target is replaced.
     place(host.state_dir(), "outside-3", &marked("chameleon", "4"));
     host.wait_for_answer("colour", "4");
-    // The link stays; what it leads to is written anew.
+    // The link stays; its target is rewritten.
     fs::write(host.state_dir().join("outside-3"), marked("chameleon", "5")).unwrap();
     host.wait_for_answer("colour", "5");
     files::remove(&library);
@@ -118,7 +118,7 @@ fn touched_identical_file_is_not_reloaded() {
     let host = host_with("chameleon", "1");
     let library = host.library("chameleon");
     let touched = || host.log().matches("was touched but is the same").count();
-    // A rename, a rewrite in place, and only another time.
+    // A rename, a rewrite in place, and a change of the modification time only.
     replace(&host, "chameleon", "1");
     host.settle("text", 1);
     files::write(&library, marked("chameleon", "1"));
@@ -130,7 +130,7 @@ fn touched_identical_file_is_not_reloaded() {
     host.settle("text", 3);
     assert!(touched() >= 3, "{}", host.log());
     assert_eq!(host.figure("chameleon", "generation"), 1);
-    // The hash is remembered per content: another one is taken, and the first one again.
+    // The hash is remembered per content: another one is loaded, and the first one again.
     for mark in ["2", "1"] {
         replace(&host, "chameleon", mark);
         host.wait_for_answer("colour", mark);

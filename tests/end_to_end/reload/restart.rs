@@ -1,4 +1,4 @@
-//! State outlives the host: saved at its end, restored at its start, never half.
+//! State over a restart: saved at the shutdown, restored at the start, never incomplete.
 
 use std::{fs, path::Path};
 
@@ -12,7 +12,7 @@ use dropin_tests::{
 
 use super::{setup, with_version};
 
-/// Hosts that follow each other, on one port and with one state directory.
+/// Successive hosts, on one port and with one state directory.
 pub(super) struct Succession {
     port: u16,
     state: tempfile::TempDir,
@@ -44,14 +44,14 @@ impl Succession {
         self.state.path().join("host").join(self.port.to_string()).join("state").join(name)
     }
 
-    /// What a file of saved state holds behind its header.
+    /// Returns the content of a saved state, without its header.
     pub(super) fn kept(&self, name: &str) -> String {
         let bytes = fs::read(self.file(name)).unwrap();
         String::from_utf8(bytes[64..].to_vec()).unwrap()
     }
 }
 
-/// As the host makes it: it takes no state directory that others can look into.
+/// Makes a folder as the host does, which rejects a state directory that others can read.
 fn make_private(folder: &Path) {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -255,7 +255,7 @@ fn leftovers_of_killed_host_are_removed() {
     fs::create_dir_all(&copies).unwrap();
     fs::write(copies.join("libold.7.so"), b"left by a crash").unwrap();
     let mut host = succession.store();
-    // A file that is looked at has a copy for a moment.
+    // A file that is being checked has a copy for a moment.
     wait_until("nothing is left of it", LIMIT, || host.unused_copies().is_empty());
     assert_eq!(host.ks(), Some(0));
     assert!(left(&copies).is_empty(), "{:?}", left(&copies));

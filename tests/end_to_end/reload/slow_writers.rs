@@ -1,4 +1,4 @@
-//! A library that is still being written is never taken.
+//! A library that is still being written is never loaded.
 
 use std::{
     path::Path,
@@ -14,14 +14,14 @@ use dropin_tests::{
 
 use super::{host_with, replace_folder, setup, setup_with};
 
-/// Longer than a file must stand still that nobody is known to write, and shorter than a writer may
-/// be silent.
+/// Longer than the time after which an unchanged file without a known writer counts as complete,
+/// and shorter than the time for which a writer may pause.
 const LONG: Duration = Duration::from_secs(2);
 
-/// Where the folder is polled, a file that stands still for so long is taken for whole.
+/// If the folder is polled, a file that is unchanged for this long counts as complete.
 const STILL: Duration = Duration::from_millis(500);
 
-/// Writes version 2 piece by piece and lets it stand unfinished; all the while this holds.
+/// Writes version 2 in pieces and pauses before the end; meanwhile `holds` is called.
 fn write_slowly(host: &Host, path: &Path, mut holds: impl FnMut()) {
     let (bytes, started) = (marked("chameleon", "2"), Instant::now());
     let mut writer = SlowWriter::open(path, &bytes, 8);
@@ -64,7 +64,7 @@ fn recreated_folder_loads_library_on_close() {
     let folder = host.plugins_folder();
     let identity = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&folder).unwrap());
     let first = identity();
-    // Until the new one has the identity of the one that went, as it is on many a file system.
+    // Repeated until the new folder has the inode number of the old one, as on many file systems.
     host.behind_its_back(|| {
         for _ in 0..50 {
             std::fs::remove_dir_all(&folder).unwrap();
@@ -117,7 +117,7 @@ fn polled_folder_loads_library_once_complete() {
     let mut writer = SlowWriter::open(&host.library("chameleon"), &bytes, 20_000);
     let mut client = Lines::connect(&host);
     let (mut written, mut longest) = (Instant::now(), Duration::ZERO);
-    // A file that was placed later is taken: the folder was polled meanwhile, and more than once.
+    // A file that was written later is loaded: the folder was polled meanwhile, more than once.
     host.place("text", &variant("text", 1));
     wait_until("another file is taken", LIMIT, || {
         assert!(writer.write(), "there is more to write");
@@ -126,7 +126,7 @@ fn polled_folder_loads_library_once_complete() {
         assert_eq!(client.ask("colour"), "1");
         host.logged("plugin text: generation 2 swapped").is_some()
     });
-    // A machine that stands still makes the file stand still too.
+    // If the machine stands still, so does the writer.
     if longest < STILL / 2 {
         assert!(!host.log().contains("plugin chameleon: refused"), "{}", host.log());
     }

@@ -1,5 +1,5 @@
-//! Plugins with threads of their own, and with thread-locals: what is still in use is never pulled
-//! away, and what is kept is counted.
+//! Plugins with threads of their own, and with thread-locals: code in use is never unmapped, and
+//! code that stays is counted.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use dropin_tests::{Host, LIMIT, Lines, Setup, files, system::threads, wait_until
 
 use super::{host_with, replace};
 
-/// That so many of the host's threads have this name, where the system tells.
+/// Waits until this many of the host's threads have this name, if the system lists them.
 #[track_caller]
 fn assert_count(host: &Host, name: &str, expected: usize) {
     let count = threads(host.pid()).iter().filter(|thread| *thread == name).count();
@@ -95,7 +95,7 @@ fn plugin_with_untracked_threads_is_never_unloaded() {
     assert_eq!(host.ks(), Some(0));
 }
 
-// Windows unloads it all the same; what the threads keep for it is then never dropped.
+// Windows unloads it anyway; the thread-locals are then never dropped.
 #[cfg(unix)]
 #[test]
 fn thread_local_keeps_code_until_thread_ends() {
@@ -120,7 +120,7 @@ fn thread_local_keeps_code_until_thread_ends() {
     assert_eq!(host.mapped("local").len(), 3);
     assert_eq!(host.logged("plugin local: generation 1 unloaded, "), None);
     drop(sessions);
-    // The mappings go when any library is closed after that.
+    // The mappings disappear when any library is closed after that.
     let mut number = 1;
     wait_until("the code is gone", LIMIT, || {
         number += 1;

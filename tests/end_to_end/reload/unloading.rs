@@ -1,4 +1,4 @@
-//! What is replaced is gone: its code from memory, its private copy from disk.
+//! Replaced plugins are unloaded: the code from memory, the private copy from disk.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -28,7 +28,7 @@ fn old_code_is_unmapped_and_copy_removed() {
     }
     let last = host.mapped("chameleon");
     assert_ne!(last, first);
-    // It has been loaded from a copy of its own, whose name is gone already.
+    // It was loaded from a private copy, whose name is already removed.
     assert!(last[0].ends_with(" (deleted)"), "{last:?}");
     assert_eq!(host.copies(), [""; 0]);
     host.wait_for_log("plugin chameleon: generation 1 drained, ");
@@ -39,7 +39,7 @@ fn old_code_is_unmapped_and_copy_removed() {
     assert!(!host.own_dir().join("copies").exists());
 }
 
-/// How many milliseconds an event took, as its line of the log says.
+/// Returns an event's duration in milliseconds, from its line of the log.
 fn took(line: &str) -> f64 {
     let told = line.rsplit_once(" (").and_then(|(_, told)| told.strip_suffix(" ms)"));
     told.unwrap().parse().unwrap()
@@ -47,9 +47,9 @@ fn took(line: &str) -> f64 {
 
 #[test]
 fn idle_plugin_is_unloaded_at_once() {
-    // How often it is tried where the machine is too slow.
+    // Attempts on a machine that is too slow.
     const TRIES: usize = 20;
-    // Half of the time that a batch has.
+    // Half of the time limit of a batch.
     const SOON: f64 = 500.0;
     let host = host_with("chameleon", "1");
     let is_soon = (1..=TRIES).any(|number| {
@@ -58,13 +58,13 @@ fn idle_plugin_is_unloaded_at_once() {
             let news = format!("plugin chameleon: generation {number} {event}, ");
             took(&host.wait_for_log(&news)) < SOON
         });
-        // A long end is told of.
+        // A long unload is logged.
         is_soon && host.logged(&format!("the end of generation {number} has taken")).is_none()
     });
     assert!(is_soon, "{}", host.log());
 }
 
-/// A session whose call of this command, which logs this, ends when the file is there.
+/// Returns a session whose call of this command, which logs this, ends when the file exists.
 fn hold(host: &Host, command: &str, logs: &str, gate: &Path) -> Lines {
     let mut holder = Lines::connect(host);
     holder.say(&format!("{command} '{}'", gate.display()));
@@ -94,7 +94,7 @@ fn stats_counts_what_drains() {
     counted([0, 0]);
 }
 
-/// How often the manager's thread has waited, and for how many ticks of the clock it has run.
+/// Returns how often the manager's thread has waited, and its processor time in clock ticks.
 fn effort(host: &Host) -> (u64, u64) {
     let task = |id| format!("/proc/{}/task/{id}", host.pid());
     let is_manager = |id: &u32| {
@@ -126,12 +126,12 @@ fn long_call_costs_the_manager_little() {
         matches!(host.info("keeper").get("waiting"), Some(Frame::Text(_)))
     });
     let begun = Instant::now();
-    // For a second the manager looks often.
+    // For one second the manager polls often.
     wait_until("that is a while ago", LIMIT, || begun.elapsed() > SECOND * 3 / 2);
     let (begun, before) = (Instant::now(), effort(&host));
     wait_until("a second has passed", LIMIT, || begun.elapsed() > SECOND);
     let (after, seconds) = (effort(&host), begun.elapsed().as_secs_f64());
-    // It looks ten times a second, and a second has a hundred ticks.
+    // It polls ten times a second, and a second has a hundred ticks.
     assert!((after.0 - before.0) as f64 <= 50.0 * seconds, "{before:?} {after:?}");
     assert!((after.1 - before.1) as f64 <= 10.0 * seconds, "{before:?} {after:?}");
 }
@@ -157,7 +157,7 @@ fn host_leaves_only_state_files() {
     assert_eq!(states.len(), 1);
 }
 
-/// What a process holds.
+/// The resources of a process.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     mappings: usize,

@@ -1,18 +1,18 @@
-//! `plugin watch`: a session that asked is told what happens to plugins.
+//! `plugin watch`: a subscribed session gets the events of plugins.
 
 use dropin_tests::{Frame, Host, Lines, Resp, files, resp::encode};
 use socket2::SockRef;
 
 use super::{host_with, replace, setup, setup_with};
 
-/// A session that watches.
+/// Returns a subscribed session.
 fn watcher(host: &Host) -> Resp {
     let mut client = Resp::connect3(host);
     assert_eq!(client.ask(&["plugin", "watch"]), Frame::ok());
     client
 }
 
-/// What one push says: the event, the plugin, its generation and more.
+/// Returns the content of one push: the event, the plugin, its generation and more.
 #[track_caller]
 fn news(client: &mut Resp) -> (String, String, String, String) {
     match client.frame() {
@@ -28,7 +28,7 @@ fn news(client: &mut Resp) -> (String, String, String, String) {
     }
 }
 
-/// Checks that this is what is told next.
+/// Checks the next event.
 #[track_caller]
 fn told(client: &mut Resp, expected: &[(&str, &str)]) {
     for (event, generation) in expected {
@@ -94,9 +94,9 @@ fn subscriber_can_still_send_commands() {
             };
         }
     }
-    // At least the swaps but for the last have been told before the answers of the new code.
+    // All swaps except perhaps the last were reported before the replies of the new code.
     assert!(pushes >= 3, "{pushes}");
-    // What is asked along with it, before and behind, is answered in order.
+    // Commands before and behind it in one batch are answered in order.
     client.send(
         "*1\r\n$6\r\ncolour\r\n*2\r\n$6\r\nplugin\r\n$7\r\nunwatch\r\n*1\r\n$6\r\ncolour\r\n",
     );
@@ -125,7 +125,7 @@ fn only_resp3_carries_it() {
     assert_eq!(client.ask(&["ping"]), Frame::Status("PONG".into()));
 }
 
-/// Lets something happen, and checks that this session is told nothing.
+/// Runs a function, and checks that this session gets no event.
 #[track_caller]
 fn not_told(host: &Host, client: &mut Resp) {
     let mut other = watcher(host);
@@ -140,7 +140,7 @@ fn unwatch_ends_it() {
     let mut client = watcher(&host);
     assert_eq!(client.ask(&["plugin", "unwatch"]), Frame::ok());
     not_told(&host, &mut client);
-    // Where nothing is watched, there is nothing wrong with that either.
+    // Without a subscription this is no error either.
     assert_eq!(client.ask(&["plugin", "unwatch"]), Frame::ok());
 }
 
@@ -181,7 +181,7 @@ fn subscriber_is_notified_of_shutdown() {
 
 #[test]
 fn subscriber_that_never_reads_blocks_nobody() {
-    // The host keeps so many events for a session that does not come to write them.
+    // Number of events that the host keeps for a session that cannot write them.
     const KEPT: usize = 256;
     const RELOADS: usize = KEPT / 3 + 5;
     const LARGE: usize = 16;
@@ -191,7 +191,7 @@ fn subscriber_that_never_reads_blocks_nobody() {
     assert_eq!(Resp::connect(&host).ask(&["set", "large", &large]), Frame::ok());
     let mut silent = [watcher(&host), watcher(&host)];
     for client in &mut silent {
-        // More than the system takes for a client that does not read: its session waits.
+        // More than the system buffers for a client that does not read: its session blocks.
         SockRef::from(client.stream()).set_recv_buffer_size(64 << 10).unwrap();
         client.send(encode(&["get", "large"]).repeat(LARGE));
     }

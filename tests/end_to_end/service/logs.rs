@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use dropin_tests::{Host, Lines, Setup};
 
-/// The strings of a JSON object that has nothing else in it, strictly: no key twice, nothing left.
+/// Parses a JSON object of strings strictly: no duplicate keys, no trailing text.
 fn object(line: &str) -> BTreeMap<String, String> {
-    /// A JSON string at the front, and what follows it.
+    /// Parses a JSON string at the start, and returns the rest.
     fn string(text: &str) -> Option<(String, &str)> {
         let mut said = String::new();
         let mut rest = text.strip_prefix('"')?.char_indices();
@@ -51,7 +51,7 @@ fn say(host: &Host, level: &str, what: &str) {
     assert_eq!(Lines::connect(host).ask(&format!("say {level} {what}")), "OK");
 }
 
-/// Whether this is a time as RFC 3339 has it, in UTC and to the millisecond.
+/// Returns whether this is a time of RFC 3339, in UTC with milliseconds.
 fn is_time(text: &str) -> bool {
     let pattern = "dddd-dd-ddTdd:dd:dd.dddZ";
     text.len() == pattern.len()
@@ -103,7 +103,7 @@ fn text_log_records_cannot_be_forged() {
 #[cfg(unix)]
 #[test]
 fn the_journal_gets_priorities_instead_of_times() {
-    // The journal is told by device and inode of standard error, which the shell looks up.
+    // The journal is identified by device and inode of standard error, which the shell looks up.
     let stream = "JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2) exec \"$0\" \"$@\"";
     let host = Setup::new().plugins(&["facts"]).started_by(&["sh", "-c", stream]).start();
     for (level, priority) in [("error", 3), ("warn", 4), ("info", 6), ("debug", 7)] {
@@ -111,7 +111,7 @@ fn the_journal_gets_priorities_instead_of_times() {
         let line = host.wait_for_log(&format!("at-{level}"));
         assert_eq!(line, format!("<{priority}>facts: at-{level}"));
     }
-    // Inherited by a program whose errors go elsewhere, the variable means nothing.
+    // If a program inherits it and writes its errors elsewhere, the variable has no meaning.
     let host = Setup::new().variable("JOURNAL_STREAM", "1:1").start();
     let _ = Lines::connect(&host).ask("loglevel trace");
     assert!(is_time(host.wait_for_log("set the log level").split(' ').next().unwrap()));

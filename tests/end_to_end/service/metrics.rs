@@ -1,4 +1,4 @@
-//! What the host counts, as a page for Prometheus and as the reply of `stats`.
+//! Metrics, as a page for Prometheus and as the reply of `stats`.
 
 use std::{net::SocketAddr, thread};
 
@@ -6,12 +6,12 @@ use dropin_tests::{
     Connection, Frame, Host, Lines, Resp, Setup, files, open_metrics::Page, reload::variant,
 };
 
-/// A host that serves metrics.
+/// Starts a host that serves metrics.
 fn host(plugins: &[&str]) -> Host {
     Setup::new().plugins(plugins).flags(&["--metrics", "127.0.0.1:0"]).start()
 }
 
-/// Where a host serves its metrics, by its own word.
+/// Returns the address of a host's metrics, from its log.
 fn place(host: &Host) -> SocketAddr {
     let said = host.stdout();
     let line = said.lines().find_map(|line| line.strip_prefix("metrics http://"));
@@ -19,7 +19,7 @@ fn place(host: &Host) -> SocketAddr {
     address.expect("it says where").parse().expect("an address")
 }
 
-/// The answer to an HTTP request: status line and headers, and the body.
+/// Returns the response to an HTTP request: status line and headers, and the body.
 #[track_caller]
 fn http(host: &Host, request: &str) -> (String, String) {
     let mut client = Connection::to(place(host));
@@ -48,7 +48,7 @@ fn of(command: &str) -> Vec<(&str, &str)> {
     }
 }
 
-/// Calls, errors and timed calls of a command.
+/// Returns calls, errors and timed calls of a command.
 fn counted(page: &Page, command: &str) -> (f64, f64, f64) {
     let get = |name: &str| page.get(name, &of(command)).unwrap_or(0.0);
     let timed = get("dropin_command_duration_seconds_count");
@@ -115,7 +115,7 @@ fn counts_survive_a_reload_which_is_counted_itself() {
     host.wait_for_log("refused");
     let page = scrape(&host);
     assert_eq!(page.get("dropin_plugin_events_total", &[("event", "refused")]), Some(1.0));
-    // Gone and back, it goes on where it was.
+    // Removed and loaded again, it continues its counts.
     files::remove(host.library("text"));
     host.wait_for_log("withdrawn");
     host.place("text", &variant("text", 9));
@@ -129,7 +129,7 @@ fn metrics_lose_no_call_among_many_sessions() {
     const SESSIONS: usize = 12;
     const BATCHES: usize = 40;
     let host = host(&["text"]);
-    // Nine commands, one more than a session counts side by side.
+    // Nine commands, one more than a session counts separately.
     let batch =
         "ping\r\necho a\r\nupper b\r\nlower c\r\nreverse d\r\ncount e\r\nselect 0\r\ncommand \
                  count\r\nclient id\r\nping x\r\necho\r\n"
@@ -159,7 +159,8 @@ fn metrics_lose_no_call_among_many_sessions() {
         assert_eq!((calls, errors), (all, 0.0), "{command}");
         assert!(timed <= calls, "{command}");
     }
-    // The first of each read and every 32nd are timed; how a batch arrives in reads is up to the system.
+    // The first of each read and every 32nd are timed; the system decides how a batch is split into
+    // reads.
     let timed = page.sum("dropin_command_duration_seconds_count");
     assert!(timed >= all * 11.0 / 32.0, "{timed}");
 }
@@ -167,7 +168,7 @@ fn metrics_lose_no_call_among_many_sessions() {
 #[test]
 fn metrics_page_is_read_only_and_never_blocked() {
     let mut host = host(&[]);
-    // Whoever says nothing is not waited for long.
+    // A silent connection is closed soon.
     let silent = Connection::to(place(&host));
     let (head, body) = http(&host, "HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.is_empty(), "{head}");
@@ -211,7 +212,7 @@ fn stats_tells_the_same_to_a_person() {
     let stats = client.ask(&["STATS"]);
     let number =
         |name: &str| stats.get(name).unwrap_or_else(|| panic!("no {name}: {stats:?}")).as_integer();
-    // The protocol was chosen by one HELLO.
+    // One HELLO chose the protocol.
     assert_eq!((number("calls"), number("errors"), number("unknown-commands")), (6, 1, 1));
     assert_eq!((number("sessions"), number("plugins"), number("plugins-loaded")), (1, 2, 2));
     assert_eq!((number("plugins-reloaded"), number("plugins-refused")), (0, 0));
@@ -238,7 +239,7 @@ fn stats_tells_the_same_to_a_person() {
         client.ask(&["stats", "nonsense"]),
         Frame::error("ERR unknown subcommand 'nonsense', 'stats' has: COMMANDS")
     );
-    // What came before it in one batch is counted.
+    // Earlier commands of the same batch are counted.
     let mut lines = Lines::connect(&host);
     lines.say("ping\r\nping\r\nping\r\nstats commands");
     let said = [(); 5].map(|()| lines.line()).join("\n");

@@ -1,4 +1,4 @@
-//! The host as those see it who run it as a service.
+//! The host as a service.
 
 #[cfg(unix)]
 mod defaults;

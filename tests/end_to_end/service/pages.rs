@@ -7,7 +7,7 @@ use tempfile::tempdir;
 
 use super::host_in;
 
-/// Some flags of different parts, a subcommand, and one of its own.
+/// Some flags of different groups, a subcommand, and a flag of its own.
 const WORDS: [&str; 5] = ["--port", "--metrics", "--allow-insecure-plugins", "config", "--expires"];
 
 #[test]

@@ -1,4 +1,4 @@
-//! `host.toml`, `host config`, and which of flag, environment, file and default wins.
+//! `host.toml`, `host config`, and the precedence of flag, environment, file and default.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -7,7 +7,7 @@ use tempfile::tempdir;
 
 use super::host_in;
 
-/// What a flag may be set to, tried in this order until the host takes one that is not its default.
+/// Values of a flag, tried in this order until the host accepts one that is not its default.
 const VALUES: [&str; 11] = [
     "7777",
     "\"4.5\"",
@@ -22,10 +22,10 @@ const VALUES: [&str; 11] = [
     "\"some/path\"",
 ];
 
-/// A flag that is taken only together with another.
+/// Flags that need a second flag.
 const TOGETHER: [(&str, &str); 2] = [("tls-cert", "tls-key"), ("tls-key", "tls-cert")];
 
-/// What `host config` says: by flag, its value and where it is from.
+/// Parses the output of `host config`: by flag, its value and its source.
 pub(super) fn settings(ended: &Ended) -> BTreeMap<String, (String, String)> {
     assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
     let lines = ended.stdout.lines().map(|line| {
@@ -46,12 +46,12 @@ pub(super) fn settings(ended: &Ended) -> BTreeMap<String, (String, String)> {
     lines.collect()
 }
 
-/// A value as the command line and the environment have it.
+/// Returns a value as the command line and the environment have it.
 fn bare(value: &str) -> String {
     value.trim_matches(['[', ']']).trim_matches('"').to_owned()
 }
 
-/// For every flag of the host, a value that is not its default.
+/// Returns a value for every flag of the host that is not its default.
 fn samples(folder: &Path) -> BTreeMap<String, String> {
     let defaults = settings(&host_in(folder, &["config"], &[]));
     assert!(defaults.len() > 20, "{defaults:?}");
@@ -85,7 +85,7 @@ fn every_setting_works_from_all_three_sources() {
     for (line, name) in samples.keys().enumerate() {
         assert_eq!(from_file[name].1, format!("file all.toml:{}", line + 1), "{name}");
     }
-    // What is printed is a settings file that says the same.
+    // The output is a settings file with the same meaning.
     fs::write(folder.path().join("printed.toml"), &said.stdout).unwrap();
     let again = settings(&host_in(folder.path(), &["config", "--config", "printed.toml"], &[]));
     let values = |all: &BTreeMap<String, (String, String)>| {
@@ -176,13 +176,13 @@ fn file_applies_to_host_keys_and_check() {
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
     assert_eq!(host.ks(), Some(0));
 
-    // `host key` works where the host does.
+    // `host key` uses the host's state directory.
     let added = host_in(folder.path(), &["key", "add", "alice", "--config", path], &[]);
     assert_eq!(added.status, Some(0), "{added:?}");
     let listed =
         host_in(folder.path(), &["key", "list", "--state-dir", state.to_str().unwrap()], &[]);
     assert!(listed.stdout.contains("alice"), "{listed:?}");
-    // `host check` judges as the host does.
+    // `host check` applies the host's rules.
     fs::write(&file, format!("plugin-key = '{}'\n", key.display())).unwrap();
     let checked = host_in(folder.path(), &["check", "h.toml", "--config", path], &[]);
     assert!(checked.stderr.contains("no.pub"), "{checked:?}");

@@ -1,4 +1,4 @@
-//! What systemd is told and what it passes: sd_notify(3), sd_listen_fds(3).
+//! Communication with systemd: sd_notify(3), sd_listen_fds(3).
 
 use std::{
     io::ErrorKind,
@@ -13,7 +13,7 @@ use dropin_tests::{Host, LIMIT, Lines, Setup, system::quiet_port, wait_for, wait
 use rustix::io::{FdFlags, fcntl_setfd};
 use tempfile::tempdir;
 
-/// The socket on which systemd is told.
+/// The socket that receives the notifications.
 struct NotifySocket(UnixDatagram);
 
 impl NotifySocket {
@@ -23,7 +23,7 @@ impl NotifySocket {
         Self(socket)
     }
 
-    /// The next message.
+    /// Returns the next message.
     #[track_caller]
     fn next(&self) -> String {
         let mut buffer = [0; 4096];
@@ -35,7 +35,7 @@ impl NotifySocket {
         String::from_utf8(buffer[..length].to_vec()).unwrap().trim_end().to_owned()
     }
 
-    /// The next message that starts so.
+    /// Returns the next message with this start.
     #[track_caller]
     fn wait_for(&self, start: &str) -> String {
         wait_for(start, LIMIT, || Some(self.next()).filter(|said| said.starts_with(start)))
@@ -52,7 +52,7 @@ fn systemd_gets_ready_status_watchdog_and_stopping() {
         .variable("NOTIFY_SOCKET", socket.to_str().unwrap())
         .variable("WATCHDOG_USEC", "400000")
         .start();
-    // It is ready when its plugins are loaded, not before.
+    // It is ready only when its plugins are loaded.
     assert_eq!(told.next(), "READY=1\nSTATUS=plugins: 2, sessions: 0, calls so far: 0");
     for _ in 0..3 {
         told.wait_for("WATCHDOG=1");
@@ -97,10 +97,10 @@ fn unreachable_service_manager_does_not_prevent_serving() {
 
 /// Starts a host that is passed this socket as systemd does it: as descriptor 3.
 fn start_with(listener: &TcpListener, flags: &[&str]) -> Host {
-    // What a test starts inherits nothing else.
+    // Other programs of the test inherit nothing.
     fcntl_setfd(listener, FdFlags::empty()).unwrap();
     let number = listener.as_raw_fd();
-    // Other shells know descriptors of one digit alone, and other tests have those.
+    // Other shells know only descriptors of one digit, and other tests use those.
     let shell = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&{number} {number}<&-");
     let shell = if number == 3 { shell.replace(" 3<&3 3<&-", "") } else { shell };
     let host = Setup::new().flags(flags).started_by(&["bash", "-c", &shell]).start();
@@ -118,7 +118,7 @@ fn passed_socket_is_served_and_left_listening() {
     assert_eq!(host.addresses(), [address]);
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
     assert_eq!(host.ks(), Some(0));
-    // Who comes between two hosts waits, and is served by the next.
+    // A client that connects between two hosts waits, and the next host serves it.
     let mut early = Lines::to(address);
     early.say("ping");
     let mut next = start_with(&listener, &[]);
@@ -146,7 +146,7 @@ fn passed_descriptor_must_be_a_listening_socket() {
     let ended = Setup::new().started_by(&["sh", "-c", shell]).run();
     assert_eq!(ended.status, Some(1));
     assert!(ended.stderr.contains("use the service manager's sockets"), "{ended:?}");
-    // What is meant for another process is nobody else's.
+    // A socket for another process is not used.
     let shell = "LISTEN_PID=1 LISTEN_FDS=1 exec \"$0\" \"$@\" 3</dev/null";
     let host = Setup::new().started_by(&["sh", "-c", shell]).start();
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
