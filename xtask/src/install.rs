@@ -1,4 +1,4 @@
-//! The shipped plugins, from where cargo builds them into the plugins folder.
+//! Installation of the shipped plugins: from cargo's output into the plugins folder.
 
 use std::{
     env::consts::{DLL_PREFIX, DLL_SUFFIX},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::{TaskError, cargo};
 
-/// The plugins that ship, which are the packages in `plugins/`, by name.
+/// Returns the names of the shipped plugins, which are the packages in `plugins/`.
 pub fn shipped() -> Result<Vec<String>, TaskError> {
     let folder = cargo::root().join("plugins");
     let failed = |error| TaskError::Io("read", folder.clone(), error);
@@ -24,7 +24,7 @@ pub fn shipped() -> Result<Vec<String>, TaskError> {
     Ok(names)
 }
 
-/// Cargo's arguments that choose them.
+/// Returns cargo's arguments that select them.
 pub fn packages() -> Result<Vec<String>, TaskError> {
     Ok(shipped()?.into_iter().flat_map(|name| ["--package".to_owned(), name]).collect())
 }
@@ -43,13 +43,13 @@ pub fn plugin(name: &str, profile: &str) -> Result<(), TaskError> {
     Ok(())
 }
 
-/// What cargo calls a package's library.
+/// Returns cargo's file name of a package's library.
 pub fn library(package: &str) -> String {
     format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"))
 }
 
-/// Writes beside, then renames: a running host never sees half a file, and no file in use is
-/// written over.
+/// Writes a temporary file, then renames it: a running host never sees an incomplete file, and no
+/// file in use is overwritten.
 fn install(built: &Path, folder: &Path, name: &str) -> Result<(), TaskError> {
     let beside = folder.join(format!(".{name}.new"));
     fs::copy(built, &beside).map_err(|error| TaskError::Io("copy", built.to_owned(), error))?;
@@ -59,7 +59,7 @@ fn install(built: &Path, folder: &Path, name: &str) -> Result<(), TaskError> {
     fs::rename(&beside, &target).map_err(|error| TaskError::Io("install", target, error))
 }
 
-/// Lets nobody else write, as the host wants it; many systems let the group.
+/// Removes write permission for others, as the host requires; many systems grant it to the group.
 fn close_to_others(path: &Path) -> Result<(), TaskError> {
     #[cfg(unix)]
     {

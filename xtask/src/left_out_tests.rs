@@ -1,6 +1,6 @@
 use super::*;
 
-/// Two programs of tests, the first among the output of what its tests start.
+/// Two test programs, the first among the output of the programs that its tests start.
 const OUTPUT: &str = "\
 running 4 tests
 test a::works ... ok
@@ -35,7 +35,7 @@ fn numbers(of: &[(&str, usize)]) -> Numbers {
     of.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect()
 }
 
-/// A run that has left these out.
+/// Returns a run that has left these tests out.
 fn run(of: &[(&str, usize)]) -> LeftOut {
     LeftOut { by_reason: numbers(of), ..LeftOut::default() }
 }
@@ -44,7 +44,7 @@ fn kept() -> Kept {
     Kept::parse(KEPT).unwrap()
 }
 
-/// The reasons and programs that a judgement is about.
+/// Returns the reasons and programs that a judgement names.
 fn wrong(judged: Result<(), TaskError>) -> Vec<String> {
     match judged {
         Ok(()) => Vec::new(),
@@ -159,7 +159,7 @@ fn malformed_file_is_an_error() {
     }
 }
 
-/// The reasons in the sources, `ignore = ".."`.
+/// Returns the reasons in the sources, `ignore = ".."`.
 fn reasons_of_the_sources() -> BTreeSet<String> {
     let mut folders: Vec<PathBuf> =
         ["client", "host", "plugin-api", "plugins", "templates", "tests"]

@@ -4,14 +4,14 @@ use std::fs;
 
 use crate::{TaskError, cargo};
 
-/// A program: as cargo builds it, and as it is installed. `host` and `client` are too general names for
-/// a system's /usr/bin, and Debian has a `host` there.
+/// The programs: cargo's name and the installed name. `host` and `client` are too general for
+/// /usr/bin, and Debian already has a `host` there.
 pub const PROGRAMS: [(&str, &str); 2] = [("host", "dropin-host"), ("client", "dropin")];
 
 /// The documents beside the folder `docs`.
 const PAGES: [&str; 3] = ["README.md", "CHANGELOG.md", "SECURITY.md"];
 
-/// All documents of the package: the name of each, and its text.
+/// Returns all documents of the package: names and texts.
 pub fn all() -> Result<Vec<(String, String)>, TaskError> {
     let root = cargo::root();
     let folder = root.join("docs");
@@ -31,8 +31,8 @@ pub fn all() -> Result<Vec<(String, String)>, TaskError> {
     Ok(documents)
 }
 
-/// A document in Markdown for a machine on which the package is installed: commands have their names
-/// there, and all documents lie in one folder.
+/// Returns a Markdown document for a machine on which the package is installed: commands have their
+/// names there, and all documents are in one folder.
 pub fn as_installed(text: &str) -> String {
     let mut is_code = false;
     let mut installed = String::new();
@@ -43,7 +43,7 @@ pub fn as_installed(text: &str) -> String {
         } else if is_code {
             installed.push_str(&code(line));
         } else if line.starts_with('#') {
-            // Links lead to what a heading says.
+            // A heading stays, since links refer to it.
             installed.push_str(line);
         } else {
             installed.push_str(&prose(line));
@@ -53,14 +53,14 @@ pub fn as_installed(text: &str) -> String {
     installed
 }
 
-/// A line of prose, in which commands stand between backticks.
+/// Converts a line of prose, in which commands stand between backticks.
 fn prose(line: &str) -> String {
     let mut line = line.replace("](docs/", "](").replace("](../", "](");
     for (built, installed) in PROGRAMS {
         for (before, after) in [("`", " "), ("`", "`"), ("(", " ")] {
             let (from, to) =
                 (format!("{before}{built}{after}"), format!("{before}{installed}{after}"));
-            // A parenthesis is part of a command only in a substitution of the shell.
+            // A parenthesis is part of a command only in a command substitution of the shell.
             let applies = before == "`" || line.contains("completion ");
             if applies {
                 line = line.replace(&from, &to);
@@ -70,7 +70,7 @@ fn prose(line: &str) -> String {
     line
 }
 
-/// A line of a session at a terminal, or of a script.
+/// Converts a line of a terminal session or of a script.
 fn code(line: &str) -> String {
     let start = line.len() - line.trim_start().len();
     let (indent, rest) = line.split_at(start);
@@ -79,7 +79,7 @@ fn code(line: &str) -> String {
         None => ("", rest),
     };
     let mut before = format!("{indent}{prompt}");
-    // Variables for a single command stand before it.
+    // Variables of a single command precede it.
     while let Some((word, behind)) = rest.split_once(' ')
         && let Some((name, _)) = word.split_once('=')
         && !name.is_empty()

@@ -1,4 +1,4 @@
-//! A program whose output is passed on while it is read.
+//! A program whose output is read and passed on.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -10,14 +10,14 @@ use std::{
 
 use crate::{TaskError, cargo};
 
-/// How long nothing comes from a program that has ended before its output counts as read: a child
-/// of its own may still have it open.
+/// Time of silence after a program's end after which its output counts as read: a child of its own
+/// may still have the pipe open.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Runs a program, which must succeed, and hands each line of its output over.
+/// Runs a program, which must succeed, and passes each line of its output to `hear`.
 ///
 /// # Errors
-/// It cannot be started or fails, or its output cannot be passed on.
+/// The program cannot be started or fails, or its output cannot be passed on.
 pub fn succeed(command: &mut Command, mut hear: impl FnMut(&str)) -> Result<(), TaskError> {
     let failed = |operation, command: &Command| {
         let program = cargo::program(command);

@@ -1,4 +1,4 @@
-//! The tests on Windows, as far as Wine is one.
+//! The tests on Windows, as far as Wine provides it.
 
 mod program;
 mod repetition;
@@ -18,7 +18,7 @@ use crate::{
     left_out::{self, Kept, LeftOut, Numbers},
 };
 
-/// Tests of what Wine 8 lacks: its pdh.dll ends whoever asks how busy the processors are.
+/// Tests that Wine 8 cannot run: its pdh.dll ends a process that asks for the processor's usage.
 const LEFT_OUT: [&str; 4] = [
     "shipped_plugins::system_tells_about_the_machine",
     "tests::cpu_tells_usage_cores_and_model",
@@ -26,41 +26,40 @@ const LEFT_OUT: [&str; 4] = [
     "processor::tests::usage_looks_again_when_it_is_time",
 ];
 
-/// The reason of these, in tests/left-out.toml.
+/// Their reason in tests/left-out.toml.
 const SKIPPED: &str = "ends under Wine";
 
-/// How long all tests of one program may take, and one test that is run again.
+/// Time limits for all tests of one program, and for one test that is repeated.
 const LONGEST: [Duration; 2] = [Duration::from_secs(1200), Duration::from_secs(240)];
 
-/// What is run.
+/// The options of the run under Wine.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Windows {
-    /// Build with Debian's compiler, as where rustup cannot add the target.
+    /// Build with Debian's compiler, as on a machine where rustup cannot add the target.
     #[arg(long)]
     system_compiler: bool,
-    /// Keep the numbers of tests that ran and that were left out, whatever they are.
+    /// Record the numbers of tests that ran and that were left out, unchecked.
     #[arg(long, conflicts_with = "tests")]
     bless: bool,
-    /// Only the tests whose names have one of these in them.
+    /// Run only the tests whose names contain one of these.
     tests: Vec<String>,
 }
 
-/// Builds everything for Windows and runs the tests under Wine. A test that fails is run once more
-/// by itself where its output has Wine's own word that it is Wine's fault, and at most three are:
-/// under Wine, starting a process fails now and then.
+/// Builds everything for Windows and runs the tests under Wine. A failed test is repeated once by
+/// itself if its output shows that Wine is at fault, at most three in a run: under Wine, starting a
+/// process fails now and then.
 ///
 /// # Errors
-/// What is missing, what does not build, which tests fail or are left out, or that it is Wine that
-/// does not work.
+/// A tool is missing, a build fails, tests fail or are left out, or Wine itself does not work.
 pub fn run(windows: &Windows) -> Result<(), TaskError> {
     let compiler = tools::find(windows.system_compiler)?;
-    // Either compiler would make the other build everything again.
+    // Either compiler would make the other rebuild everything.
     let name = if compiler == Compiler::Own { "windows" } else { "windows-system" };
     let target = cargo::root().join("target").join(name);
     let programs = build(compiler, &target)?;
     let built = target.join(TARGET).join("debug");
     let compile = supply(&target, &built)?;
-    // The tests' own words for it, in tests/src/built.rs and tests/src/files.rs.
+    // These variables belong to tests/src/built.rs and tests/src/files.rs.
     let environment = vec![("DROPIN_TEST_BUILT", "1".to_owned()), ("DROPIN_TEST_CC", compile)];
     let wine = Wine::set_up(&target.join("wine"), environment)?;
     let kept = Kept::read()?;
@@ -119,7 +118,7 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
     }
 }
 
-/// Whether something that failed is run once more; says so, and why.
+/// Returns whether a failure is repeated, and prints why.
 fn may_repeat(what: &str, output: &str, repeated: &mut usize) -> bool {
     match repetition::decide(output, *repeated) {
         Decision::Repeat(reason) => {
@@ -135,7 +134,7 @@ fn may_repeat(what: &str, output: &str, repeated: &mut usize) -> bool {
     }
 }
 
-/// Shows what failed, and says whether it is all Wine's fault.
+/// Prints the failures, and returns whether Wine is at fault for all of them.
 fn failed(failures: &[(String, String)]) -> TaskError {
     for (test, output) in failures {
         println!("---- {test}\n{output}");
@@ -149,7 +148,7 @@ fn failed(failures: &[(String, String)]) -> TaskError {
     }
 }
 
-/// Builds what ships, what the tests start, and the tests.
+/// Builds the shipped programs, the programs that the tests start, and the tests.
 fn build(compiler: Compiler, target: &Path) -> Result<Vec<Program>, TaskError> {
     let mut build = compiler.cargo("build", target);
     build.args(["--workspace", "--bins", "--lib"]);
@@ -172,8 +171,8 @@ fn build(compiler: Compiler, target: &Path) -> Result<Vec<Program>, TaskError> {
     Ok(messages.lines().filter_map(Program::of).collect())
 }
 
-/// Puts what Wine lacks beside what was built. Returns what compiles C for the tests, as Wine calls
-/// it.
+/// Adds libraries that Wine lacks to the build output. Returns the tests' C compiler, by its path
+/// under Wine.
 fn supply(target: &Path, built: &Path) -> Result<String, TaskError> {
     let write = |path: &Path, text: &str| {
         fs::write(path, text).map_err(|error| TaskError::Io("write", path.to_owned(), error))

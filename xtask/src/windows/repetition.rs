@@ -1,22 +1,22 @@
-//! Tests that are run once more, since Wine has failed and not they.
+//! Repetition of tests that failed because of Wine.
 
 use super::wine::confession;
 
-/// How many times one run under Wine may run something once more.
+/// How often one run under Wine may repeat something.
 pub const MOST: usize = 3;
 
-/// Whether a failure is run once more.
+/// The decision whether a failure is repeated.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision<'a> {
-    /// It is, since Wine says this.
+    /// It is repeated, since Wine reports this fault.
     Repeat(&'a str),
-    /// Wine says that it is at fault, but has done so too often.
+    /// Wine is at fault, but has been too often.
     TooMany(&'a str),
-    /// Wine does not say that it is at fault.
+    /// Wine is not at fault.
     Fail,
 }
 
-/// Decides by the failure's own output and by how often something was run once more before.
+/// Decides by the failure's own output and by the number of earlier repetitions.
 pub fn decide(output: &str, repeated: usize) -> Decision<'_> {
     match confession(output) {
         None => Decision::Fail,
