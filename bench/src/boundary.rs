@@ -1,4 +1,4 @@
-//! What a request costs, piece by piece: the words of the program `boundary`.
+//! The cost of a request, step by step: the output of the program `boundary`.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -9,13 +9,13 @@ use crate::{
     results::Results,
 };
 
-/// What the file of instructions holds of interest here.
+/// The part of the instructions file that is used here.
 #[derive(Deserialize)]
 struct Kept {
     instructions: BTreeMap<String, f64>,
 }
 
-/// Takes times now, and instructions from the file in which they are kept.
+/// Measures times, and reads instructions from their file.
 pub fn measure(built: &Path, instructions: &Path, results: &mut Results) -> Result<(), BenchError> {
     let program = built.join("boundary");
     let timed = Command::new(&program)

@@ -1,4 +1,4 @@
-//! The load generator: `redis-benchmark`, the one that everybody has.
+//! The load generator: `redis-benchmark`.
 
 use std::{
     fs::File,
@@ -16,43 +16,44 @@ use crate::{
     program::Running,
 };
 
-/// A payload from here on goes by the short form of the report, which does not repeat it.
+/// From this payload size on, the short form of the report is used, which does not repeat the
+/// payload.
 const LONG: usize = 4 << 10;
 
-/// What is asked of a server, how often, and by how many.
+/// A load: the command, the number of requests and the clients.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// Where the server is.
+    /// The server's address.
     pub address: SocketAddr,
-    /// The command and its arguments but for the payload.
+    /// The command and its arguments, without the payload.
     pub command: Vec<String>,
-    /// One more argument of so many bytes.
+    /// Size of an additional argument, in bytes.
     pub payload: Option<usize>,
-    /// How many clients ask at once.
+    /// Number of concurrent clients.
     pub clients: u32,
-    /// How many requests each sends before it waits for the replies.
+    /// Number of requests that each client sends before it waits for the replies.
     pub pipeline: u32,
-    /// How many requests there are in all.
+    /// Total number of requests.
     pub requests: u64,
-    /// The processor that the generator is held to.
+    /// The processor of the generator.
     pub core: Option<usize>,
 }
 
-/// What came of it. Times are in milliseconds.
+/// The result of a load. Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Served {
-    /// Requests in a second.
+    /// Requests per second.
     pub rate: f64,
-    /// Half of the requests took no longer.
+    /// The median latency.
     pub p50: f64,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile of the latency.
     pub p99: f64,
-    /// 999 of 1,000 took no longer; the short form does not tell.
+    /// The 99.9th percentile of the latency; the short form does not have it.
     pub p999: Option<f64>,
 }
 
 impl Load {
-    /// The command line.
+    /// Returns the command line.
     pub fn arguments(&self) -> Vec<String> {
         let mut line: Vec<String> = Vec::new();
         if let Some(core) = self.core {
@@ -78,7 +79,7 @@ impl Load {
         line
     }
 
-    /// Starts it; what it says goes into `said`.
+    /// Starts it; its output goes into `said`.
     pub fn start(&self, said: &File) -> Result<Running, BenchError> {
         let line = self.arguments();
         let (program, arguments) =
@@ -94,7 +95,7 @@ impl Load {
         Ok(running)
     }
 
-    /// Runs it to its end, looking on every now and then.
+    /// Runs it to its end, and calls `look` repeatedly meanwhile.
     pub fn run(&self, limit: Duration, look: &mut dyn FnMut()) -> Result<Served, BenchError> {
         let said = tempfile().map_err(failed("make a file for", "the generator's output"))?;
         let mut running = self.start(&said)?;
@@ -121,7 +122,7 @@ fn read(mut said: File) -> Result<String, BenchError> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Understands the long form of the report.
+/// Parses the long form of the report.
 fn understand(text: &str) -> Option<Served> {
     let mut lines = text.lines().map(str::trim);
     let rate = number(lines.clone().find_map(|line| line.strip_prefix("throughput summary: "))?)?;
@@ -136,7 +137,7 @@ fn understand(text: &str) -> Option<Served> {
     Some(Served { rate, p50, p99, p999 })
 }
 
-/// Understands the short form: the name in quotes, which may hold anything, and then the figures.
+/// Parses the short form: the name in quotes, which may contain anything, and then the figures.
 fn understand_short(text: &str) -> Option<Served> {
     let line = text.lines().rfind(|line| line.starts_with('"'))?;
     let figures: Vec<f64> = line

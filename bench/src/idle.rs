@@ -1,4 +1,4 @@
-//! What sessions cost that do nothing: many come, each asks once, and all stay.
+//! The cost of idle sessions: many clients connect, send one command each, and stay.
 
 use std::{
     io::{Read, Write},
@@ -16,29 +16,29 @@ use crate::{
     server::{Placement, Server, request},
 };
 
-/// A connection or a reply that takes longer has failed.
+/// Time limit of a connection or a reply.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What so many sessions cost that do nothing.
+/// The cost of idle sessions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Idle {
-    /// Whose sessions.
+    /// The server.
     pub contestant: Contestant,
-    /// How many.
+    /// Number of sessions.
     pub sessions: usize,
-    /// The server's memory for each of them, in KiB.
+    /// The server's memory per session, in KiB.
     pub memory: f64,
-    /// The kernel's memory for each of them, for stacks of threads and page tables, in KiB.
+    /// The kernel's memory per session, for stacks of threads and page tables, in KiB.
     pub kernel: f64,
     /// The server's threads.
     pub threads: u64,
-    /// From the first connection to the last reply, for each of them: microseconds.
+    /// Time from the first connection to the last reply, per session, in microseconds.
     pub coming: f64,
-    /// Sessions that came to nothing.
+    /// Number of sessions that failed.
     pub failed: usize,
 }
 
-/// Has so many clients come to a server that has just been started, and looks at what they cost.
+/// Connects this many clients to a new server, and measures their cost.
 pub fn measure(
     contestant: Contestant,
     server: &Server,
@@ -58,7 +58,7 @@ pub fn measure(
     }
     let took = started.elapsed().as_secs_f64();
     let after = (process::proportional_memory(server.id())?, process::kernel_memory()?);
-    // All of them are there still.
+    // All of them still exist.
     failures += clients.iter_mut().filter_map(|client| ask_once(client, &ask).err()).count();
     let threads = process::size(server.id()).threads;
     let each = |before: u64, after: u64| (after as f64 - before as f64) / sessions as f64;

@@ -1,4 +1,4 @@
-//! What was measured on, and what of which version.
+//! The machine and the versions that were measured.
 
 use std::fs;
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{process::number, program::first_line};
 
-/// What was measured on, and what of which version.
+/// The machine and the versions that were measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// The day, in UTC.
     pub day: String,
-    /// Of each thing, its name and what it is.
+    /// Facts: name and value.
     pub facts: Vec<(String, String)>,
 }
 
 impl Machine {
-    /// This one, now.
+    /// Describes this machine now.
     pub fn look() -> Self {
         let said = |program: &str, arguments: &[&str]| {
             first_line(program, arguments).unwrap_or_else(|| "not there".into())

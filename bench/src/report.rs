@@ -185,7 +185,7 @@ fn under_load(text: &mut String, results: &Results, section: Section) -> std::fm
     Ok(())
 }
 
-/// What is compared: rate, p99, CPU.
+/// The compared figures: rate, p99, CPU.
 const RATIOS: [fn(&Sample) -> f64; 3] =
     [|sample| sample.served.rate, |sample| sample.served.p99, |sample| sample.cpu];
 

@@ -1,4 +1,4 @@
-//! A host without its sockets: a table with the benchmark's plugin loaded, and one session.
+//! A host without its sockets: a registry with the benchmark's plugin, and one session.
 
 use std::{
     fmt::Display,
@@ -38,19 +38,19 @@ use crate::error::BoundaryError;
 
 /// A host without its sockets.
 pub struct Fixture {
-    /// The host.
+    /// The host's shared context.
     pub shared: Arc<Shared>,
-    /// Its table: the built-ins and the plugin's commands.
+    /// Its registry: the built-ins and the plugin's commands.
     pub registry: Arc<LiveRegistry>,
-    /// What a client on this machine may do.
+    /// The identity of a client on this machine.
     pub identity: Identity,
     listener: TcpListener,
-    // The plugin may look for its directory until the end.
+    // The plugin may use its directory until the end.
     _folder: TempDir,
 }
 
 impl Fixture {
-    /// Loads the plugin as the host does, but for the probe.
+    /// Loads the plugin as the host does, without the probe.
     pub fn new(plugin: &Path) -> Result<Self, BoundaryError> {
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
@@ -102,7 +102,7 @@ impl Fixture {
         Ok(Self { shared, registry, identity, listener, _folder: folder })
     }
 
-    /// A connection: the session's end of it and the client's.
+    /// Returns a connection: the session's end and the client's.
     pub fn connect(&self) -> Result<(Arc<ClientHandle>, TcpStream), BoundaryError> {
         let address = self.listener.local_addr().map_err(of("connect"))?;
         let client = TcpStream::connect(address).map_err(of("connect"))?;
@@ -112,10 +112,10 @@ impl Fixture {
     }
 }
 
-/// Makes a table of so many commands of the host's own; returns it with names in it, 100 or all.
+/// Creates a registry of this many commands of the host. Also returns names in it, 100 or all.
 ///
-/// `memcmp` takes longer where both addresses together look like the end of a page, which happens
-/// to every eighth pair: many names have nearly the same share of them wherever memory lies.
+/// `memcmp` takes longer where both addresses together look like the end of a page, which holds for
+/// every eighth pair. Many names contain nearly the same share of such pairs at any address.
 pub fn registry_of(count: usize) -> Result<(Registry, Vec<String>), BoundaryError> {
     let name = |number: usize| format!("c{number:05}");
     let usage = Usage::parse("").map_err(of("read a usage line"))?;

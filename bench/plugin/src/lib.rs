@@ -1,4 +1,4 @@
-//! Commands to measure the host with. The Redis module beside this has the same.
+//! Commands for measurements of the host. The Redis module beside this has the same.
 
 use std::{thread, time::Duration};
 
@@ -7,7 +7,7 @@ use plugin_api::{Error, Request, Result, plugin};
 #[path = "../../burn.rs"]
 mod burn;
 
-/// The longest that one call may take, whatever is asked for.
+/// Maximum duration of one call.
 const MOST: Duration = Duration::from_secs(10);
 
 plugin! {
