@@ -1,7 +1,8 @@
-//! The parts of the host that read what others have written.
+//! The host's parsers of foreign data.
 //!
-//! They are the host's own files, included by their paths: building all of the host, and all that it
-//! depends on, with a sanitizer takes minutes. A module that imports another needs it here, too.
+//! They are the host's own files, included by their paths: building all of the host, with its
+//! dependencies, with a sanitizer takes minutes. A module that another one imports must be included
+//! here, too.
 #![allow(dead_code, reason = "the rest of the host uses more of them")]
 
 #[path = "../../host/src/wire/mod.rs"]
