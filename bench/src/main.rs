@@ -146,7 +146,7 @@ fn under_load(
         if started.elapsed() < MOST {
             measured = rounds::measure(&cell, &servers, effort)?;
         } else {
-            measured.failures.push(format!("{cell:?}: no time was left"));
+            measured.failures.push(format!("{cell:?}: skipped for lack of time"));
         }
         println!("{}", measured.one_line());
         results.measured.push(measured);

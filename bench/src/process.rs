@@ -28,7 +28,7 @@ pub fn cpu(process: u32) -> Result<f64, BenchError> {
     });
     ticks
         .map(|ticks| ticks / TICKS)
-        .ok_or_else(|| BenchError::Program(format!("cannot understand {file}")))
+        .ok_or_else(|| BenchError::Program(format!("cannot parse {file}")))
 }
 
 /// Returns threads and resident memory, at low cost.

@@ -48,7 +48,7 @@ impl Results {
             Err(error) => Err(failed("read", file)(error)),
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 let file = file.display();
-                BenchError::Program(format!("cannot understand {file}: {error}; remove it"))
+                BenchError::Program(format!("cannot parse {file}: {error}; remove it"))
             }),
         }
     }

@@ -192,7 +192,7 @@ pub trait Services: Send + Sync + 'static {
     /// Creates the plugin's private directory where it does not exist, and returns its path. Since
     /// 1.1.
     fn data_dir(&self) -> RResult<RString, RString> {
-        RResult::RErr(RString::from("this host gives no directories"))
+        RResult::RErr(RString::from("this host provides no directories"))
     }
 }
 

@@ -90,7 +90,10 @@ fn guests_are_served_beside_hostile_strangers() {
         wait_until("guests are served", LIMIT, || served.load(Ordering::Relaxed) > before + GUESTS);
         stop.store(true, Ordering::Relaxed);
         for (kind, stranger) in joined.into_iter().enumerate() {
-            assert!(stranger.join().unwrap() > 0, "strangers of kind {kind} have done nothing");
+            assert!(
+                stranger.join().unwrap() > 0,
+                "hostile clients of kind {kind} have done nothing"
+            );
         }
         flooded
     });

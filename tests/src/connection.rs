@@ -111,7 +111,7 @@ impl Connection {
             match self.read_more() {
                 Ok(0) => panic!("the host has ended the connection after {}", self.shown()),
                 Ok(_) => {}
-                Err(error) => panic!("nothing more from the host ({error}) after {}", self.shown()),
+                Err(error) => panic!("the host sent nothing more ({error}) after {}", self.shown()),
             }
         }
     }
@@ -144,7 +144,7 @@ impl Connection {
                 Ok(0) => return,
                 Ok(_) => self.received.clear(),
                 Err(error) if error.kind() == ErrorKind::TimedOut => {
-                    panic!("the connection goes on: {error}")
+                    panic!("the connection is still open: {error}")
                 }
                 Err(_) => return,
             }

@@ -53,7 +53,7 @@ impl Load {
                 session.send(&requests);
                 for _ in 0..batch {
                     let reply = session.frame();
-                    assert!(right(&reply), "'{words}' was answered {reply:?}");
+                    assert!(right(&reply), "'{words}' got the reply {reply:?}");
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
             }

@@ -185,7 +185,7 @@ fn text() -> Result<String, TaskError> {
 }
 
 fn malformed(why: &str) -> TaskError {
-    TaskError::Refused(format!("cannot take the numbers of {}: {why}", path().display()))
+    TaskError::Refused(format!("cannot read the numbers in {}: {why}", path().display()))
 }
 
 /// Returns the reasons that leave out more tests than recorded, and with `is_exact` those that
@@ -195,7 +195,9 @@ fn compare(found: &Numbers, kept: &Numbers, is_exact: bool) -> Vec<String> {
     for reason in found.keys().chain(kept.keys()).collect::<BTreeSet<_>>() {
         let [found, kept] = [found, kept].map(|numbers| numbers.get(reason).copied().unwrap_or(0));
         if found > kept {
-            wrong.push(format!("'{reason}' leaves out {found} tests, and may leave out {kept}"));
+            wrong.push(format!(
+                "'{reason}' leaves out {found} tests, but at most {kept} are allowed"
+            ));
         } else if found < kept && is_exact {
             wrong.push(format!("'{reason}' leaves out {found} tests: lower its {kept}"));
         }
@@ -210,7 +212,8 @@ fn lost(ran: &Numbers, kept: &Numbers) -> Vec<String> {
         match (ran.get(program).copied().unwrap_or(0), kept.get(program)) {
             (ran, None) => wrong.push(format!("'{program}' ran {ran} tests and has no number")),
             (ran, Some(kept)) if ran < *kept => {
-                wrong.push(format!("'{program}' ran {ran} tests, and has to run {kept}"));
+                wrong
+                    .push(format!("'{program}' ran {ran} tests, but at least {kept} are required"));
             }
             (ran, Some(kept)) if ran > *kept => {
                 println!("'{program}' ran {ran} tests: raise its {kept} in tests/left-out.toml");

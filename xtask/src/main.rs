@@ -186,10 +186,14 @@ impl fmt::Display for TaskError {
             Self::Refused(why) => out.write_str(why),
             Self::Failed(what) => write!(out, "{what} failed"),
             Self::LeftOut(wrong) => {
-                write!(out, "tests/left-out.toml says otherwise: {}", wrong.join("; "))
+                write!(
+                    out,
+                    "the left-out tests differ from tests/left-out.toml: {}",
+                    wrong.join("; ")
+                )
             }
             Self::Unsound(what) => write!(out, "{what}"),
-            Self::Missing(what, get) => write!(out, "there is no {what}; get it by: {get}"),
+            Self::Missing(what, get) => write!(out, "{what} is missing; install it: {get}"),
         }
     }
 }

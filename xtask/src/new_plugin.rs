@@ -51,7 +51,7 @@ pub fn run(name: &str, debug: bool) -> Result<(), TaskError> {
     println!("made plugins/{name}, a member of the workspace");
     let built = finish(name, debug);
     if built.is_err() {
-        eprintln!("plugins/{name} stays; put it right, then: cargo xtask plugins");
+        eprintln!("plugins/{name} was kept; fix it, then run: cargo xtask plugins");
         return built;
     }
     let (client, host) = (program("client", debug), program("host", debug));
@@ -87,7 +87,7 @@ fn check(name: &str) -> Result<(), TaskError> {
         ));
     }
     if KEPT.contains(&name) || is_keyword(name) {
-        return refuse("is a word that Rust or cargo keep for themselves: choose another".into());
+        return refuse("is reserved by Rust or cargo: choose another".into());
     }
     // - and _ give the same file name of the library.
     let file = |name: &str| name.replace('-', "_");

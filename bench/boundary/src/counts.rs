@@ -94,7 +94,7 @@ fn difference(before: &Counts, now: &Counts) -> Option<String> {
     let (mut grown, mut text) = (false, String::new());
     for (name, count) in &now.instructions {
         let Some(kept) = before.instructions.get(name) else {
-            let _ = write!(text, "\n  {name}: {count}, and the file has no count of it");
+            let _ = write!(text, "\n  {name}: {count}, which has no count in the file");
             continue;
         };
         let order = compare(*kept, *count);
@@ -106,7 +106,7 @@ fn difference(before: &Counts, now: &Counts) -> Option<String> {
     }
     for (name, kept) in &before.instructions {
         if !now.instructions.contains_key(name) {
-            let _ = write!(text, "\n  {name}: {kept} in the file, and there is no such piece");
+            let _ = write!(text, "\n  {name}: {kept} in the file, but no such step exists");
         }
     }
     if text.is_empty() {

@@ -27,11 +27,11 @@ impl fmt::Display for BoundaryError {
             }
             Self::Host(operation, error) => write!(out, "cannot {operation}: {error}"),
             Self::NoValgrind => {
-                out.write_str("there is no valgrind; get it by: apt-get install valgrind")
+                out.write_str("valgrind is missing; install it: apt-get install valgrind")
             }
             Self::Program(what) => out.write_str(what),
             Self::Counts(path, error) => {
-                write!(out, "cannot understand {}: {error}", path.display())
+                write!(out, "cannot parse {}: {error}", path.display())
             }
             Self::Changed(what) => out.write_str(what),
         }

@@ -55,7 +55,7 @@ impl Fixture {
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        let folder = builder.tempdir().map_err(of("make a folder"))?;
+        let folder = builder.tempdir().map_err(of("create a folder"))?;
         let place = folder.path().display().to_string();
         let config =
             Arguments::try_parse_from(["host", "--state-dir", &place, "--plugins", &place])
@@ -67,7 +67,7 @@ impl Fixture {
         let key_file = KeyFile::new(folder.path().to_owned());
         let shared = Arc::new(Shared {
             keyring: Keyring::open(key_file).map_err(of("open the keys"))?,
-            certificate: Certificate::own(folder.path()).map_err(of("make a certificate"))?,
+            certificate: Certificate::own(folder.path()).map_err(of("create a certificate"))?,
             sessions: Sessions::default(),
             client_memory: ClientMemory::new(config.bounds.max_memory_clients),
             metrics: Metrics::default(),

@@ -19,7 +19,7 @@
 //!     name: "beat",
 //!     state: Beat,
 //!     commands: {
-//!         "beats" "" => beats, "How many times the heart has beaten.";
+//!         "beats" "" => beats, "The number of heartbeats so far.";
 //!     }
 //! }
 //!

@@ -17,7 +17,7 @@
 //!     name: "votes",
 //!     state: Votes,
 //!     commands: {
-//!         "vote" "NAME" => vote, "One vote more for NAME; replies how many there are.";
+//!         "vote" "NAME" => vote, "Adds a vote for NAME and replies its total.";
 //!     }
 //! }
 //!

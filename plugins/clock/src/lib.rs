@@ -13,7 +13,7 @@ plugin! {
     commands: {
         "time" "[ZONE]" => time, "The time of day here, or in a ZONE such as Europe/Oslo.";
         "date" "[ZONE]" => date, "The date here, or in a ZONE such as Europe/Oslo.";
-        "uptime" "" => uptime, "For how many seconds the host has been running.";
+        "uptime" "" => uptime, "The seconds since the host was started.";
         "sleep" "MS" => sleep, "Waits MS milliseconds and replies how many it has waited.";
     }
 }

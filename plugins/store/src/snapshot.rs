@@ -55,7 +55,7 @@ impl<'a> Iterator for Records<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let Some(left) = self.left.checked_sub(1) else {
             let beyond = !std::mem::take(&mut self.rest).is_empty();
-            return beyond.then(|| Err(Error::new("the saved state goes on after its end")));
+            return beyond.then(|| Err(Error::new("the saved state has bytes after its end")));
         };
         self.left = left;
         let Some((record, rest)) = Encoded::split(self.rest) else {
@@ -68,7 +68,7 @@ impl<'a> Iterator for Records<'a> {
 }
 
 fn cut_short() -> Error {
-    Error::new("the saved state is cut short")
+    Error::new("the saved state is truncated")
 }
 
 #[cfg(test)]
@@ -173,11 +173,11 @@ mod tests {
         let cases = [
             (b"DROPSTO".to_vec(), "is not that of a store"),
             (one(1, 0, b""), "has version 1, not 2"),
-            (one(VERSION, u64::MAX, &empty), "is cut short"),
-            (one(VERSION, 1, &[0xff; HEAD]), "is cut short"),
-            (one(VERSION, 1, &[0; HEAD - 1]), "is cut short"),
+            (one(VERSION, u64::MAX, &empty), "is truncated"),
+            (one(VERSION, 1, &[0xff; HEAD]), "is truncated"),
+            (one(VERSION, 1, &[0; HEAD - 1]), "is truncated"),
             (one(VERSION, 2, &empty.repeat(2)), "has a key twice"),
-            (one(VERSION, 0, &empty), "goes on after its end"),
+            (one(VERSION, 0, &empty), "has bytes after its end"),
         ];
         for (saved, expected) in cases {
             let restored = read(&saved).and_then(|records| Map::default().replace(records));

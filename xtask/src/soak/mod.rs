@@ -81,7 +81,7 @@ pub fn run(soak: &Soak) -> Result<(), TaskError> {
         gaps(soak, &built, &mut verdict)?;
     }
     if verdict.failures.is_empty() {
-        println!("\nsoak: all that must hold holds");
+        println!("\nsoak: all checks passed");
         return Ok(());
     }
     Err(TaskError::Failed(format!("the soak ({})", verdict.failures.join("; "))))
@@ -122,7 +122,7 @@ fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), Ta
     verdict.exact("private copies left on disk", host.copies()?, 0);
     let status = host.end()?;
     verdict.exact("exit status", status, 0);
-    verdict.exact("files left in the state directory but states", host.leftovers()?, 0);
+    verdict.exact("unexpected files in the state directory", host.leftovers()?, 0);
     Ok(())
 }
 

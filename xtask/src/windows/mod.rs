@@ -80,7 +80,7 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
         if !report.complete {
             wine.check()?;
             println!("{}", report.output);
-            return Err(at_fault(&report.output, format!("{name} did not come to its end; it")));
+            return Err(at_fault(&report.output, format!("{name} did not run to its end; it")));
         }
         report.output.lines().for_each(|line| out.read(line));
         ran.insert(name.clone(), report.passed + report.failed.len());
@@ -123,11 +123,11 @@ fn may_repeat(what: &str, output: &str, repeated: &mut usize) -> bool {
     match repetition::decide(output, *repeated) {
         Decision::Repeat(reason) => {
             *repeated += 1;
-            println!("{what} is repeated ({repeated} of {MOST}), since Wine has said: {reason}");
+            println!("{what} is repeated ({repeated} of {MOST}), since Wine printed: {reason}");
             true
         }
         Decision::TooMany(reason) => {
-            println!("{what} is not repeated, since {MOST} were; Wine has said: {reason}");
+            println!("{what} is not repeated, since {MOST} were; Wine printed: {reason}");
             false
         }
         Decision::Fail => false,
@@ -193,7 +193,7 @@ fn supply(target: &Path, built: &Path) -> Result<String, TaskError> {
 
 fn at_fault(output: &str, what: String) -> TaskError {
     match wine::confession(output) {
-        Some(line) => wine::unsound(&format!("{what} has said: {line}")),
+        Some(line) => wine::unsound(&format!("{what} printed: {line}")),
         None => TaskError::Failed(what),
     }
 }

@@ -63,7 +63,7 @@ impl Wine {
         if ended.success == Some(true) && ended.output.contains("sound") {
             return Ok(());
         }
-        Err(unsound(&format!("`wine cmd /c echo sound` has said: {}", ended.output.trim())))
+        Err(unsound(&format!("`wine cmd /c echo sound` printed: {}", ended.output.trim())))
     }
 
     /// Runs a program to its end, with this time limit.
@@ -142,7 +142,7 @@ impl Drop for Wine {
 
 /// Returns the error for a fault of Wine itself.
 pub fn unsound(what: &str) -> TaskError {
-    TaskError::Unsound(format!("Wine itself misbehaves, which says nothing of Dropin: {what}"))
+    TaskError::Unsound(format!("Wine itself failed, so nothing is known about Dropin: {what}"))
 }
 
 /// Returns the line in the output that shows that Wine is at fault, if there is one.
