@@ -1,4 +1,4 @@
-//! The cost of a request, step by step: the output of the program `boundary`.
+//! The cost of a request, piece by piece: the output of the program `boundary`.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 

@@ -33,7 +33,7 @@ pub enum Section {
     Burning,
     /// The cost of idle sessions.
     Idle,
-    /// The cost of a request, step by step.
+    /// The cost of a request, piece by piece.
     Boundary,
     /// Reloads.
     Reload,

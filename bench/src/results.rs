@@ -23,9 +23,9 @@ pub struct Results {
     pub measured: Vec<Measured>,
     /// The cost of idle sessions.
     pub idle: Vec<Idle>,
-    /// Nanoseconds of each step of a request.
+    /// Nanoseconds of each piece of a request.
     pub pieces: BTreeMap<String, f64>,
-    /// Instructions of each step of a request.
+    /// Instructions of each piece of a request.
     pub instructions: BTreeMap<String, f64>,
     /// The reloads.
     pub reload: Option<Reload>,

@@ -18,7 +18,7 @@ const VALGRIND: (&str, &str) = ("valgrind", "apt-get install valgrind");
 /// How to install what the Redis module is built with.
 const GET_LIBCLANG: &str = "apt-get install libclang-dev";
 
-/// Cargo's arguments for the packages of the main workspace that measure the steps of a request.
+/// Cargo's arguments for the packages of the main workspace that measure the pieces of a request.
 const MEASURED: [&str; 4] = ["--package", "boundary", "--package", "bench-plugin"];
 
 /// The options of the benchmark.

@@ -1,4 +1,4 @@
-//! The instructions of each step, recorded in a file and compared.
+//! The instructions of each piece, recorded in a file and compared.
 
 use std::{
     cmp::Ordering, collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command,
@@ -12,10 +12,10 @@ use crate::{error::BoundaryError, pieces::Piece, valgrind};
 /// The relative tolerance of a count.
 const TOLERANCE: f64 = 0.02;
 
-/// The absolute tolerance of a count: 2 % of a small step would be less than one instruction.
+/// The absolute tolerance of a count: 2 % of a small piece would be less than one instruction.
 const SLACK: f64 = 2.0;
 
-/// How often a step is counted while it seems to have grown.
+/// How often a piece is counted while it seems to have grown.
 const TRIES: usize = 3;
 
 const HEADER: &str = "\
@@ -32,7 +32,7 @@ struct Counts {
     instructions: BTreeMap<String, f64>,
 }
 
-/// Counts the instructions of each step, and compares them with the file or writes it.
+/// Counts the instructions of each piece, and compares them with the file or writes it.
 ///
 /// # Errors
 /// A count differs from the file, the file cannot be read or written, or valgrind cannot count.
@@ -65,7 +65,7 @@ pub fn check(plugin: &Path, file: &Path, bless: bool) -> Result<(), BoundaryErro
     }
 }
 
-/// Counts a step, repeatedly while it seems to have grown or where no count is recorded. The
+/// Counts a piece, repeatedly while it seems to have grown or where no count is recorded. The
 /// address of its memory costs functions of the C library a few instructions, so the smallest count
 /// is the true one.
 fn count(piece: Piece, plugin: &Path, kept: Option<f64>) -> Result<f64, BoundaryError> {
@@ -89,7 +89,7 @@ fn compare(kept: f64, count: f64) -> Ordering {
     }
 }
 
-/// Returns a text about each step whose count differs from the file.
+/// Returns a text about each piece whose count differs from the file.
 fn difference(before: &Counts, now: &Counts) -> Option<String> {
     let (mut grown, mut text) = (false, String::new());
     for (name, count) in &now.instructions {
@@ -106,7 +106,7 @@ fn difference(before: &Counts, now: &Counts) -> Option<String> {
     }
     for (name, kept) in &before.instructions {
         if !now.instructions.contains_key(name) {
-            let _ = write!(text, "\n  {name}: {kept} in the file, but no such step exists");
+            let _ = write!(text, "\n  {name}: {kept} in the file, but no such piece exists");
         }
     }
     if text.is_empty() {

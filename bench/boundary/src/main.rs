@@ -1,4 +1,4 @@
-//! The cost of one request in the host, step by step: instructions and nanoseconds.
+//! The cost of one request in the host, piece by piece: instructions and nanoseconds.
 //!
 //! valgrind counts the instructions. The counts do not depend on the load of the machine, so they
 //! are recorded in a file and compared: `boundary check`. Times are only printed: `boundary time`.
@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{error::BoundaryError, fixture::Fixture, pieces::Piece};
 
-/// Measures the cost of one request in the host, step by step.
+/// Measures the cost of one request in the host, piece by piece.
 #[derive(Parser)]
 #[command(name = "boundary")]
 struct Arguments {
@@ -34,16 +34,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Run one step this many times.
+    /// Run one piece this many times.
     Run {
-        /// The step.
+        /// The piece.
         piece: Piece,
         /// How many times.
         times: u64,
     },
-    /// Print the time of each step, in nanoseconds, as JSON.
+    /// Print the time of each piece, in nanoseconds, as JSON.
     Time,
-    /// Count the instructions of each step and compare them with the file.
+    /// Count the instructions of each piece and compare them with the file.
     Check {
         /// The file with the recorded counts.
         #[arg(long, value_name = "FILE", default_value = "bench/instructions.toml")]

@@ -1,4 +1,4 @@
-//! The steps of a request, each by itself.
+//! The pieces of a request, each by itself.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,7 @@ pub const NOP: &[u8] = b"*1\r\n$3\r\nnop\r\n";
 /// `echo` with 16 bytes, as clients send it.
 const ECHO: &[u8] = b"*2\r\n$4\r\necho\r\n$16\r\n0123456789abcdef\r\n";
 
-/// A step of the host's work on one request.
+/// A piece of the host's work on one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Piece {
     /// Parse `nop` at the start of the received bytes.
@@ -89,7 +89,7 @@ pub fn counted<R>(work: impl FnOnce() -> R) -> R {
     black_box(work())
 }
 
-/// Runs a step this many times. Returns the elapsed time.
+/// Runs a piece this many times. Returns the elapsed time.
 pub fn run(piece: Piece, fixture: &Fixture, times: u64) -> Result<Duration, BoundaryError> {
     let encoder = &mut Encoder::new(Protocol::Resp2);
     Ok(match piece {
@@ -111,7 +111,7 @@ pub fn run(piece: Piece, fixture: &Fixture, times: u64) -> Result<Duration, Boun
     })
 }
 
-/// Returns the time of each step, per request, in nanoseconds: the smallest of several
+/// Returns the time of each piece, per request, in nanoseconds: the smallest of several
 /// measurements, since any disturbance only adds time.
 pub fn time_all(fixture: &Fixture) -> Result<BTreeMap<String, f64>, BoundaryError> {
     let mut all = BTreeMap::new();

@@ -4,7 +4,7 @@ use std::{env, io, panic, path::Path, process::Command, thread};
 
 use crate::{error::BoundaryError, pieces::Piece};
 
-/// Returns the number of instructions of this step per request.
+/// Returns the number of instructions of this piece per request.
 ///
 /// It is the difference between a double and a single run, which excludes one-time work. Another
 /// `try_number` moves the memory.
