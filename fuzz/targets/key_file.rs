@@ -1,7 +1,7 @@
 //! A key file: parsing its output gives the same keys.
 #![no_main]
 
-use dropin_fuzz::access::keys::Keys;
+use dropin_fuzz::keys::Keys;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

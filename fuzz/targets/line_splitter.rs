@@ -5,8 +5,8 @@
 #[allow(dead_code, reason = "the client shows its errors")]
 mod client;
 
-use dropin_fuzz::wire::{Framing, Limits, Parsed, Parser, RequestError};
 use libfuzzer_sys::fuzz_target;
+use protocol::{Framing, Limits, Parsed, Parser, RequestError};
 
 const ROOMY: usize = 1 << 20;
 

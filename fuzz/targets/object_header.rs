@@ -3,7 +3,7 @@
 //! The length comes first, as 64 bits, lowest byte first.
 #![no_main]
 
-use dropin_fuzz::plugins::files::object_header::{is_cut_short, other_kind};
+use dropin_fuzz::files::object_header::{is_cut_short, other_kind};
 use libfuzzer_sys::fuzz_target;
 
 const ELF: &[u8] = b"\x7fELF";

@@ -1,7 +1,7 @@
 //! A probe's report, which hostile code may have written.
 #![no_main]
 
-use dropin_fuzz::plugins::live::probe_report;
+use dropin_fuzz::live::probe_report;
 use libfuzzer_sys::fuzz_target;
 use plugin_api::{Usage, is_command_name};
 

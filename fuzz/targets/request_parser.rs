@@ -3,11 +3,9 @@
 //! The first five bytes choose the limits, the reads and the encoding of the rest; text is fine.
 #![no_main]
 
-use dropin_fuzz::{
-    net::read_buffer::ReadBuffer,
-    wire::{Framing, Limits, Parsed, Parser, RequestError},
-};
+use dropin_fuzz::net::read_buffer::ReadBuffer;
 use libfuzzer_sys::fuzz_target;
+use protocol::{Framing, Limits, Parsed, Parser, RequestError};
 
 /// More than any incomplete header.
 const HEADER: usize = 64;
@@ -154,12 +152,12 @@ fuzz_target!(|data: &[u8]| {
         rest = tail;
         if size % 3 == 0 {
             pieces.parser.shrink();
-            pieces.input.shrink();
+            pieces.read_buffer.shrink();
         }
     }
     assert_eq!(whole.found, pieces.found);
     assert_eq!(whole_goes_on, goes_on);
-    assert!(!goes_on || whole.input.unread() == pieces.input.unread());
+    assert!(!goes_on || whole.read_buffer.unread() == pieces.read_buffer.unread());
 
     let fits = |request: &Vec<Vec<u8>>| {
         request.len() <= 10

@@ -35,7 +35,6 @@ pub use self::{
     units::Share,
     variables::misspelt,
 };
-use crate::platform;
 
 /// The lowest port that the host takes: those below are the system's.
 pub const LOWEST_PORT: u16 = 1024;
@@ -241,6 +240,15 @@ pub enum WatchMode {
     Notify,
     /// By looking.
     Poll,
+}
+
+impl From<WatchMode> for plugin_engine::watch::WatchMode {
+    fn from(mode: WatchMode) -> Self {
+        match mode {
+            WatchMode::Notify => Self::Notify,
+            WatchMode::Poll => Self::Poll,
+        }
+    }
 }
 
 /// How sessions take turns where processors are short.

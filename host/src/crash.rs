@@ -22,10 +22,8 @@ use std::{
 };
 
 #[cfg(unix)]
-pub use self::place::{in_plugin, in_session};
+pub use self::place::in_session;
 use crate::config::LogFormat;
-#[cfg(unix)]
-use crate::platform;
 
 /// The exit status when a plugin has called `exit`: `EX_SOFTWARE` of sysexits(3).
 pub const EXIT_STATUS: i32 = 70;
@@ -67,12 +65,6 @@ pub fn in_session<R>(
     run()
 }
 
-/// Runs code of a plugin that no session has asked for.
-#[cfg(not(unix))]
-pub fn in_plugin<R>(_: &str, _: &'static str, run: impl FnOnce() -> R) -> R {
-    run()
-}
-
 /// From now on the host itself may exit.
 pub fn allow_exit() {
     #[cfg(unix)]
@@ -92,7 +84,7 @@ pub fn report_last(state_dir: &Path) {
     }
 }
 
-/// How the log is written, see [`logging`](crate::telemetry::logging).
+/// How the log is written, see [`logging`](crate::runtime::logging).
 #[cfg(unix)]
 #[derive(Clone, Copy)]
 enum Form {

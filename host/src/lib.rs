@@ -1,22 +1,16 @@
 //! The Dropin host: a command server that is extended by dropping a library into a folder.
 //!
-//! ARCHITECTURE.md, beside the workspace's Cargo.toml, says how it hangs together. Modules import
-//! one way, downwards in this list: `cli`; `serve`; `session`; `plugins`; `commands`; `net`;
-//! `crash`; `runtime`; `telemetry`; `config`; `access`; `wire`; `util`; `platform`.
+//! ARCHITECTURE.md, beside the workspace's Cargo.toml, describes its parts. Modules import one way,
+//! downwards in this list: `cli`; `serve`; `session`; `commands`; `net`; `crash`; `runtime`;
+//! `config`. Below them are the crates `plugin-engine`, `auth`, `protocol`, `telemetry` and `platform`.
 
-pub mod access;
 mod cli;
 pub mod commands;
 pub mod config;
 pub mod crash;
 pub mod net;
-pub mod platform;
-pub mod plugins;
 pub mod runtime;
 pub mod serve;
 pub mod session;
-pub mod telemetry;
-pub mod util;
-pub mod wire;
 
 pub use self::cli::main;

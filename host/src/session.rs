@@ -9,26 +9,27 @@ mod memory;
 mod subscriptions;
 
 pub use self::close_reason::CloseReason;
+use auth::identity::Identity;
+use platform::Waited;
+use plugin_engine::{call::Answer, events::Topic, registry::LiveRegistry};
+use protocol::{Encoder, Framing, Parsed, Parser, Protocol};
+use telemetry::metrics::SessionCounters;
+
 use self::{
     dispatch::{Outlet, answer, refuse, upgrade_protocol},
     memory::note_memory,
     subscriptions::Subscriptions,
 };
 use crate::{
-    access::identity::Identity,
-    commands::registry::{Answer, Flow, LiveRegistry},
+    commands::flow::Flow,
     net::{
         read_buffer::ReadBuffer,
         stream::{TLS_STARTS, Transport},
     },
-    platform::Waited,
     runtime::{
         client_handle::{ClientHandle, Dismissal},
         context::Shared,
-        events::Topic,
     },
-    telemetry::metrics::SessionCounters,
-    wire::{Encoder, Framing, Parsed, Parser, Protocol},
 };
 
 /// However little a reply may take, the host's own errors fit. Bytes.

@@ -1,5 +1,5 @@
-//! The host's gate with the types of the model checker `loom`.
+//! The plugin engine's gate with the types of the model checker `loom`.
 
-#[path = "../../host/src/plugins/live/gate.rs"]
+#[path = "../../crates/plugin-engine/src/live/gate.rs"]
 pub mod gate;
 pub mod sync;

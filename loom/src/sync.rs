@@ -1,4 +1,4 @@
-//! Replaces `host/src/plugins/live/sync.rs`: the same names with loom's types.
+//! Replaces `crates/plugin-engine/src/live/sync.rs`: the same names with loom's types.
 
 use std::{cell::Cell, sync::LockResult, time::Duration};
 

@@ -58,7 +58,9 @@ pub fn build_as_shipped(profile: &str, others: &[&str]) -> Result<(), TaskError>
 /// unit tests with it. Returns the folder of the output.
 pub fn sanitized() -> Result<PathBuf, TaskError> {
     let mut packages = install::packages()?;
-    packages.extend(["--package", "host", "--package", "plugin-api"].map(str::to_owned));
+    for package in ["host", "plugin-api", "dropin-platform", "dropin-plugin-engine"] {
+        packages.extend(["--package".to_owned(), package.to_owned()]);
+    }
     let nightly = |arguments: &[&str]| {
         let target = root().join("target").join("asan");
         let mut cargo = of_its_own();

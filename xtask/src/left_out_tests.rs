@@ -162,7 +162,7 @@ fn malformed_file_is_an_error() {
 /// Returns the reasons in the sources, `ignore = ".."`.
 fn reasons_of_the_sources() -> BTreeSet<String> {
     let mut folders: Vec<PathBuf> =
-        ["client", "host", "plugin-api", "plugins", "templates", "tests"]
+        ["client", "crates", "host", "plugin-api", "plugins", "templates", "tests"]
             .map(|folder| cargo::root().join(folder))
             .into();
     let mut reasons = BTreeSet::new();

@@ -297,7 +297,7 @@ mod tests {
         let tests = |file: &str| covered_by(&format!("{file}:1:2: replace > with <"));
         assert!(tests("host/src/session/close_reason.rs").contains(&"command_watch::"));
         assert!(tests("host/src/net/tls.rs").contains(&"access::tls::"));
-        assert!(tests("host/src/plugins/live/gate.rs").contains(&"reload::"));
+        assert!(tests("crates/plugin-engine/src/live/gate.rs").contains(&"reload::"));
     }
 
     #[test]

@@ -8,30 +8,31 @@ use std::{
     time::{Duration, Instant},
 };
 
+use auth::{certificate::Certificate, identity::Identity, key_file::KeyFile, keyring::Keyring};
 use clap::Parser as _;
 use dropin_host::{
-    access::{certificate::Certificate, identity::Identity, key_file::KeyFile, keyring::Keyring},
-    commands::{
-        builtins,
-        registry::{Command, Flow, LiveRegistry, Registry, Target},
-    },
+    commands::builtins,
     config::Arguments,
-    plugins::{
-        files::{shadow_copy::ShadowDir, trust_policy::TrustPolicy},
-        live::{
-            generation::Generation,
-            host_services::PluginServices,
-            library::{Layout, Library},
-        },
-    },
     runtime::{
         client_handle::ClientHandle, client_memory::ClientMemory, clients::Sessions,
-        context::Shared, plugin_control::PluginControl, shutdown::Shutdown,
+        context::Shared, shutdown::Shutdown,
     },
-    telemetry::metrics::Metrics,
-    util::log_throttle::{LineBudget, Throttle},
 };
-use plugin_api::Usage;
+use plugin_engine::{
+    files::{shadow_copy::ShadowDir, trust_policy::TrustPolicy},
+    live::{
+        generation::Generation,
+        host_services::PluginServices,
+        library::{Layout, Library},
+        manifest::CommandFacts,
+    },
+    plugin_control::PluginControl,
+    registry::{Command, LiveRegistry, Registry, Target},
+};
+use telemetry::{
+    log_throttle::{LineBudget, Throttle},
+    metrics::Metrics,
+};
 use tempfile::TempDir;
 
 use crate::error::BoundaryError;
@@ -62,7 +63,7 @@ impl Fixture {
                 .map_err(of("read the host's flags"))?
                 .serve;
         let (shutdown, _) = Shutdown::new(Duration::from_secs(1), Duration::from_secs(1));
-        let trust_policy = TrustPolicy::for_folder(folder.path(), &config.plugin_trust)
+        let trust_policy = TrustPolicy::for_folder(folder.path(), &(&config.plugin_trust).into())
             .map_err(of("admit plugins"))?;
         let key_file = KeyFile::new(folder.path().to_owned());
         let shared = Arc::new(Shared {
@@ -70,7 +71,7 @@ impl Fixture {
             certificate: Certificate::own(folder.path()).map_err(of("create a certificate"))?,
             sessions: Sessions::default(),
             client_memory: ClientMemory::new(config.bounds.max_memory_clients),
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
             turned_away: Throttle::default(),
             events: Arc::default(),
             plugin_control: PluginControl::new().0,
@@ -116,17 +117,15 @@ impl Fixture {
 ///
 /// `memcmp` takes longer where both addresses together look like the end of a page, which holds for
 /// every eighth pair. Many names contain nearly the same share of such pairs at any address.
-pub fn registry_of(count: usize) -> Result<(Registry, Vec<String>), BoundaryError> {
+pub fn registry_of(count: usize) -> (Registry, Vec<String>) {
     let name = |number: usize| format!("c{number:05}");
-    let usage = Usage::parse("").map_err(of("read a usage line"))?;
     let metrics = Metrics::default();
     let command = |number| {
-        let target = Target::Builtin(|_, _| Flow::Next);
-        let series = metrics.series(None, &name(number));
-        Arc::new(Command::new(&name(number), "", usage.clone(), "", None, series, target))
+        let facts = CommandFacts { name: name(number), ..CommandFacts::default() };
+        Arc::new(Command::new(facts, None, &metrics, Target::Builtin(0)))
     };
     let names = (0..count).step_by((count / 100).max(1)).map(name).collect();
-    Ok((Registry::new((0..count).map(command).collect(), Vec::new()), names))
+    (Registry::new((0..count).map(command).collect(), Vec::new()), names)
 }
 
 pub fn of<E: Display>(operation: &'static str) -> impl Fn(E) -> BoundaryError {

@@ -8,13 +8,11 @@ use std::{
 
 use clap::ValueEnum;
 use dropin_host::{
-    commands::{
-        progress::Progress,
-        registry::{Call, Flow, Target},
-    },
+    commands::{caller::Caller, flow::Flow, progress::Progress},
     net::stream::Transport,
-    wire::{Encoder, Parsed, Parser, Protocol},
 };
+use plugin_engine::{call::Call, registry::Target};
+use protocol::{Encoder, Parsed, Parser, Protocol};
 
 use crate::{
     error::BoundaryError,
@@ -95,9 +93,9 @@ pub fn run(piece: Piece, fixture: &Fixture, times: u64) -> Result<Duration, Boun
     Ok(match piece {
         Piece::ParseNop => parse(fixture, times, NOP)?,
         Piece::ParseEcho => parse(fixture, times, ECHO)?,
-        Piece::LookUp10 => look_up(times, 10)?,
-        Piece::LookUp1000 => look_up(times, 1000)?,
-        Piece::LookUp10000 => look_up(times, 10_000)?,
+        Piece::LookUp10 => look_up(times, 10),
+        Piece::LookUp1000 => look_up(times, 1000),
+        Piece::LookUp10000 => look_up(times, 10_000),
         Piece::EncodeOk => repeat(times, || reply(encoder, Encoder::ok)),
         Piece::EncodeText => {
             repeat(times, || reply(encoder, |reply| reply.text(black_box(b"0123456789abcdef"))))
@@ -146,13 +144,13 @@ fn parse(fixture: &Fixture, times: u64, input: &[u8]) -> Result<Duration, Bounda
     }))
 }
 
-fn look_up(times: u64, commands: usize) -> Result<Duration, BoundaryError> {
-    let (registry, names) = fixture::registry_of(commands)?;
+fn look_up(times: u64, commands: usize) -> Duration {
+    let (registry, names) = fixture::registry_of(commands);
     let mut names = names.iter().cycle();
-    Ok(repeat(times, || {
+    repeat(times, || {
         let name = names.next().map(String::as_bytes).unwrap_or_default();
         black_box(registry.get(black_box(name)));
-    }))
+    })
 }
 
 fn reply(encoder: &mut Encoder, write: impl FnOnce(&mut Encoder)) {
@@ -184,7 +182,8 @@ fn call(
     let encoder = &mut Encoder::new(Protocol::Resp2);
     let (input, spans, session) = (request.bytes, request.spans, &*session);
     let progress = Progress::new(&mut transport, &shared.shutdown, Protocol::Resp2);
-    let call = Call { input, spans, session, identity, registry, shared, progress };
+    let caller = Caller { session, identity, registry, shared, progress };
+    let call = Call { input, spans, context: &caller };
     let function: fn(&Call<'_>, &mut Encoder) -> Flow = |_, reply| {
         reply.ok();
         Flow::Next

@@ -2,20 +2,18 @@
 
 use std::{fmt::Write, path::Path, process::ExitCode, time::Duration};
 
-use crate::{
-    config::PluginTrust,
-    plugins::{
-        files::{shadow_copy::ShadowDir, trust_policy::TrustPolicy},
-        live::{manifest::Manifest, probe},
-        load_error::Refusal,
-        manager::conflicts,
-    },
-    util::program,
+use plugin_engine::{
+    files::{shadow_copy::ShadowDir, trust_policy::TrustPolicy},
+    live::{manifest::Manifest, probe},
+    load_error::Refusal,
+    manager::conflicts,
 };
+
+use crate::{commands::builtins, config::PluginTrust};
 
 /// Probes one library and prints what it offers, or why it would not be loaded.
 pub(crate) fn run(file: &Path, timeout: Duration, trust: &PluginTrust) -> ExitCode {
-    let trust_policy = match TrustPolicy::new(trust) {
+    let trust_policy = match TrustPolicy::new(&trust.into()) {
         Ok(trust_policy) => trust_policy,
         Err(error) => {
             eprintln!("{}: {error}", program::own());
@@ -43,7 +41,7 @@ fn judge(file: &Path, timeout: Duration, trust_policy: &TrustPolicy) -> Result<M
     trust_policy.content(file, shadow.content())?;
     let manifest = probe::probe(shadow.path(), timeout, &|| false)
         .map_err(|refusal| refusal.about(shadow.path(), file))?;
-    conflicts::check(&manifest, "", file, [].into_iter())?;
+    conflicts::check(&manifest, "", file, builtins::is_builtin, [].into_iter())?;
     Ok(manifest)
 }
 

@@ -10,7 +10,7 @@ use std::{
 use clap::Command;
 use clap_complete::Shell;
 
-use crate::{config, util::program};
+use crate::config;
 
 /// What stops a page from being written.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) fn completion(shell: Shell) -> ExitCode {
     // Generators take up hidden subcommands, too.
     let visible = whole.get_subcommands().filter(|below| !below.is_hide_set()).cloned();
     let mut command = Command::new(name)
-        .version(crate::runtime::context::VERSION)
+        .version(plugin_engine::VERSION)
         .args(whole.get_arguments().cloned())
         .subcommands(visible);
     // In what is generated for bash, subcommands of a program whose name has a hyphen are not found

@@ -3,16 +3,16 @@
 
 use std::{fmt, path::PathBuf, process::ExitCode};
 
+use auth::{
+    certificate::Certificate,
+    date,
+    key_file::{KeyFile, KeyFileError},
+    keys::{Key, now},
+};
+
 use crate::{
-    access::{
-        certificate::Certificate,
-        date,
-        key_file::{KeyFile, KeyFileError},
-        keys::{Key, now},
-    },
     config::{KeyAction, StatePlace, state_root},
     runtime::state_dir::StateDirError,
-    util::program,
 };
 
 /// Why a key command did not work.

@@ -8,11 +8,11 @@ mod key;
 
 use std::{env, process::ExitCode};
 
+use plugin_engine::live::probe;
+
 use crate::{
     config::{Action, Resolved},
-    plugins::live::probe,
     serve::{misspelt_variables, serve},
-    util::program,
 };
 
 /// The program: arguments to exit code.

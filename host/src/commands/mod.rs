@@ -1,6 +1,7 @@
-//! Commands: the registry of them, the calls of them, and the built-in ones.
+//! Commands: the built-in ones, and the sessions behind calls of any.
 
 pub mod builtins;
+pub mod caller;
+pub mod flow;
 pub mod progress;
-pub mod registry;
 pub mod running_call;

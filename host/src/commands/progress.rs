@@ -5,11 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    net::stream::Transport,
-    runtime::shutdown::Shutdown,
-    wire::{Encoder, Protocol},
-};
+use protocol::{Encoder, Protocol};
+
+use crate::{net::stream::Transport, runtime::shutdown::Shutdown};
 
 /// More often than this nobody looks.
 const EVERY: Duration = Duration::from_millis(50);

@@ -2,8 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use super::registry::Command;
-use crate::runtime::client_handle::ClientHandle;
+use plugin_engine::{context::Callers, registry::Command};
+
+use crate::runtime::{client_handle::ClientHandle, context::Shared};
 
 /// One call of one session. It costs the session nothing: what tells it apart from the session's
 /// next call is noted for every call anyway.
@@ -33,11 +34,21 @@ impl RunningCall {
         };
         sessions.iter().filter_map(call).collect()
     }
+}
 
-    /// Whether the session still runs this very call.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
+impl plugin_engine::context::RunningCall for RunningCall {
+    fn is_running(&self) -> bool {
         self.session.commands() == self.answered && self.session.running() == self.command
+    }
+}
+
+impl Callers for Shared {
+    fn running_calls(
+        &self,
+        commands: &[Arc<Command>],
+    ) -> Vec<Box<dyn plugin_engine::context::RunningCall>> {
+        let calls = RunningCall::find(&self.sessions.all(), commands);
+        calls.into_iter().map(|call| Box::new(call) as _).collect()
     }
 }
 
@@ -45,25 +56,5 @@ impl fmt::Display for RunningCall {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { session, name, .. } = self;
         write!(out, "'{name}' of session {} from {}", session.id, session.peer)
-    }
-}
-
-#[cfg(test)]
-use crate::commands::registry::{Flow, Target};
-
-#[cfg(test)]
-impl RunningCall {
-    /// A running call of `ping`, and the session that runs it.
-    pub fn begun(session: u64) -> (Self, Arc<ClientHandle>) {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let handle = Arc::new(ClientHandle::new(session, stream.local_addr().unwrap(), stream));
-        let series = crate::telemetry::metrics::Metrics::default().series(None, "ping");
-        let target = Target::Builtin(|_, _| Flow::Next);
-        let ping = Command::new("ping", "", Default::default(), "", None, series, target);
-        let commands = [Arc::new(ping)];
-        handle.note_running(Arc::as_ptr(&commands[0]) as usize);
-        let call = Self::find(&[Arc::clone(&handle)], &commands).pop().unwrap();
-        (call, handle)
     }
 }

@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use auth::trust::Trust;
+
 use super::units::seconds;
-use crate::access::trust::Trust;
 
 /// Who may come in.
 #[derive(Clone, Debug, clap::Args)]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use protocol::Limits;
+
 use super::units::{Share, seconds, share, size};
-use crate::wire::Limits;
 
 /// The longest argument and line, in bytes, and the most arguments of somebody who is not let in
 /// yet; as in Redis.

@@ -11,8 +11,6 @@ use std::{
 use clap::{ArgAction, Command, error::ErrorKind};
 use toml::de::{DeTable, DeValue};
 
-use crate::{platform, util::program};
-
 /// What a settings file says, checked key by key.
 #[derive(Debug, Default)]
 pub(super) struct SettingsFile {

@@ -1,10 +1,11 @@
 //! `host key`: the keys of those who are not trusted for where they are.
 
-use super::place::StatePlace;
-use crate::access::{
+use auth::{
     date::{self, DAY},
     keys::{Role, now},
 };
+
+use super::place::StatePlace;
 
 /// Makes, shows and revokes keys. A running host notices within a second.
 #[derive(Debug, clap::Subcommand)]

@@ -16,3 +16,10 @@ pub struct PluginTrust {
     #[arg(long, value_name = "FILE")]
     pub plugin_key: Option<PathBuf>,
 }
+
+impl From<&PluginTrust> for plugin_engine::trust::PluginTrust {
+    fn from(flags: &PluginTrust) -> Self {
+        let PluginTrust { allow_insecure_plugins, plugin_key } = flags.clone();
+        Self { allow_insecure_plugins, plugin_key }
+    }
+}

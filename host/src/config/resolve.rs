@@ -19,7 +19,6 @@ use super::{
     advice::with_advice,
     file::{FileError, SettingsFile, first_words, keys},
 };
-use crate::{platform, util::program};
 
 /// What the program was asked for, with all settings in it.
 #[derive(Debug)]

@@ -1,8 +1,7 @@
 //! Environment variables that are set and mean nothing, but nearly do.
 
 use clap::Command;
-
-use crate::util::nearest::nearest;
+use protocol::nearest::nearest;
 
 /// How all variables of both programs begin.
 const PREFIX: &str = "DROPIN_";

@@ -23,13 +23,9 @@ use std::{
 };
 
 use libc::{c_int, c_void, sigaction, siginfo_t};
+use plugin_engine::registry::Command;
 
-use super::{
-    EXIT_STATUS, Form,
-    line::Line,
-    place::{self, Place},
-};
-use crate::commands::registry::Command;
+use super::{EXIT_STATUS, Form, line::Line, place};
 
 /// The signals that a fault or an abort sends.
 const FATAL: [(c_int, &str); 7] = [
@@ -283,35 +279,32 @@ fn describe(line: &mut Line, cause: Cause) {
             line.push(") called");
         }
     }
-    match place::here() {
-        Place::Elsewhere => line.push(" in a thread of no session"),
-        Place::Plugin(name, operation) => {
-            // SAFETY: this thread is inside `in_plugin`, which borrows the name until it has taken
-            // the note back.
-            push_name(line, " in plugin '", unsafe { &*name });
-            push_name(line, ", in its '", operation);
-        }
-        Place::Session(entry) => {
-            // SAFETY: this thread is inside `in_session`, which borrows the handle until it has
-            // taken the note back.
-            let entry = unsafe { &*entry };
-            let running = entry.running();
-            // While the host's own code unwinds, the note of the command may be an old one.
-            if running != 0 && !thread::panicking() {
-                // SAFETY: the session has noted the command by its address, and takes the note back
-                // when the worker has returned, until when it holds the registry that owns the
-                // command. This thread is the session's, so that the worker has not returned.
-                let command = unsafe { &*ptr::with_exposed_provenance::<Command>(running) };
-                push_name(line, " in plugin '", command.plugin.as_deref().unwrap_or_default());
-                push_name(line, ", command '", &command.name);
-                line.push(",");
-            } else {
-                line.push(" in no plugin,");
-            }
-            line.push(" session ");
-            line.push_number(entry.id);
-        }
+    if let Some((name, operation)) = plugin_engine::live::place::here() {
+        // SAFETY: this thread is inside `in_plugin`, which borrows the name until it has taken the
+        // note back.
+        push_name(line, " in plugin '", unsafe { &*name });
+        return push_name(line, ", in its '", operation);
     }
+    // SAFETY: this thread is inside `in_session`, which borrows the handle until it has taken the
+    // note back.
+    let Some(session) = (unsafe { place::session().as_ref() }) else {
+        return line.push(" in a thread of no session");
+    };
+    let running = session.running();
+    // While the host's own code unwinds, the note of the command may be an old one.
+    if running != 0 && !thread::panicking() {
+        // SAFETY: the session has noted the command by its address, and takes the note back when the
+        // worker has returned, until when it holds the registry that owns the command. This thread
+        // is the session's, so that the worker has not returned.
+        let command = unsafe { &*ptr::with_exposed_provenance::<Command>(running) };
+        push_name(line, " in plugin '", command.plugin.as_deref().unwrap_or_default());
+        push_name(line, ", command '", &command.name);
+        line.push(",");
+    } else {
+        line.push(" in no plugin,");
+    }
+    line.push(" session ");
+    line.push_number(session.id);
 }
 
 fn push_signal(line: &mut Line, signal: c_int) {

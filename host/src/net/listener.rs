@@ -9,8 +9,6 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::platform;
-
 /// Connections that may wait to be accepted. The system may cap it lower.
 const BACKLOG: i32 = 4096;
 

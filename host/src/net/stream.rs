@@ -7,14 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use platform::{Waited, WakeReceiver};
+use protocol::Encoder;
 use rustls::ServerConfig;
 
 use super::tls::Tls;
 use crate::{
     config::Bounds,
-    platform::{self, Waited, WakeReceiver},
     runtime::{client_handle::ClientHandle, shutdown::Shutdown},
-    wire::Encoder,
 };
 
 /// The first byte of TLS, and of nothing else that a client may send.
@@ -344,7 +344,7 @@ mod tests {
     };
 
     use super::{timeout_tests::reply, *};
-    use crate::access::certificate::Certificate;
+    use auth::certificate::Certificate;
 
     /// Completes a handshake and sends these bytes in the same segment as its last message.
     fn client(stream: &mut TcpStream, roots: RootCertStore, bytes: &[u8]) {

@@ -13,7 +13,6 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::thread_tracker::Event;
-use crate::platform;
 
 /// How long a thread without a session waits for the next.
 const LINGER: Duration = Duration::from_secs(1);

@@ -113,7 +113,7 @@ pub(super) mod tests {
     };
 
     use super::*;
-    use crate::access::certificate::Certificate;
+    use auth::certificate::Certificate;
 
     /// A client that trusts these certificates and has sent nothing yet.
     pub(in crate::net) fn client(roots: RootCertStore) -> ClientConnection {

@@ -9,10 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    access::keys::Key,
-    platform::{self, Hangup, InterruptibleReader},
-};
+use auth::keys::Key;
+use platform::{Hangup, InterruptibleReader};
 
 /// How long after the end of its sending side a client still counts as there.
 const HALF_CLOSED: Duration = Duration::from_secs(1);

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use telemetry::log_throttle::Throttle;
+
 use super::client_handle::ClientHandle;
-use crate::{config::Share, platform, util::log_throttle::Throttle};
+use crate::config::Share;
 
 /// The memory of all sessions' buffers. A session counts only while it takes more than an idle one
 /// keeps, so that a client with short requests and replies never comes here.

@@ -10,11 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use auth::keys::Key;
+
 use super::{
     client_handle::{ClientHandle, Dismissal},
     client_memory::ClientMemory,
 };
-use crate::access::keys::Key;
 
 /// A session that was closed for its memory may take this long to give it back. After that it is in
 /// a worker, and others have to give back instead.
@@ -221,10 +222,8 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::{
-        access::keys::{Keys, Role},
-        config::Share,
-    };
+    use crate::config::Share;
+    use auth::keys::{Keys, Role};
 
     fn stream() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

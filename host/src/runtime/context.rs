@@ -2,19 +2,12 @@
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
-use super::{
-    client_memory::ClientMemory, clients::Sessions, events::EventBus,
-    plugin_control::PluginControl, shutdown::Shutdown,
-};
-use crate::{
-    access::{certificate::Certificate, keyring::Keyring},
-    config::Serve,
-    telemetry::metrics::Metrics,
-    util::log_throttle::Throttle,
-};
+use auth::{certificate::Certificate, keyring::Keyring};
+use plugin_engine::{events::EventBus, plugin_control::PluginControl};
+use telemetry::{log_throttle::Throttle, metrics::Metrics};
 
-/// The version that the host tells.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+use super::{client_memory::ClientMemory, clients::Sessions, shutdown::Shutdown};
+use crate::config::Serve;
 
 /// What all threads of a serving host share. Lives until the last of them has ended.
 pub struct Shared {
@@ -31,7 +24,7 @@ pub struct Shared {
     /// What the log is told of who is not let in.
     pub turned_away: Throttle,
     /// What the host counts.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Whether the host is ending.
     pub shutdown: Arc<Shutdown>,
     /// Where events of plugins are published.

@@ -4,7 +4,6 @@ pub mod client_handle;
 pub mod client_memory;
 pub mod clients;
 pub mod context;
-pub mod events;
-pub mod plugin_control;
+pub mod logging;
 pub mod shutdown;
 pub mod state_dir;

@@ -145,6 +145,20 @@ impl Shutdown {
     }
 }
 
+impl plugin_engine::context::Shutdown for Shutdown {
+    fn is_stopping(&self) -> bool {
+        self.is_stopping()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline()
+    }
+
+    fn is_saving_over(&self) -> bool {
+        self.is_saving_over()
+    }
+}
+
 impl Reason {
     fn notice(&self) -> &'static str {
         match self {

@@ -7,10 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    access::private::{self, PrivateError},
-    platform::durable::{self, RealDisk},
-};
+use auth::private::{self, PrivateError};
+use platform::durable::{self, RealDisk};
 
 /// `<state directory>/<port>`, locked while this lives.
 pub struct StateDir {

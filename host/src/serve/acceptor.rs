@@ -8,12 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use auth::trust::Trust;
 use crossbeam_channel::{Receiver, select, unbounded};
+use platform::ReservedFd;
+use plugin_engine::registry::LiveRegistry;
+use telemetry::log_throttle::Throttle;
 
 use super::sd_notify;
 use crate::{
-    access::trust::Trust,
-    commands::registry::LiveRegistry,
     config::{Scheduling, Serve},
     crash,
     net::{
@@ -21,7 +23,6 @@ use crate::{
         thread_pool::{Pool, Work},
         thread_tracker::Threads,
     },
-    platform::{self, ReservedFd},
     runtime::{
         client_handle::ClientHandle,
         clients::{LimitReached, SessionLimits},
@@ -29,7 +30,6 @@ use crate::{
         shutdown::Reason,
     },
     session::Session,
-    util::log_throttle::Throttle,
 };
 
 /// How long the acceptor rests after the system could not give it a connection.

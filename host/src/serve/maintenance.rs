@@ -9,13 +9,13 @@ use std::{
 };
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use plugin_engine::{
+    live::deadline::{self, Deadline},
+    registry::LiveRegistry,
+};
 
 use super::{sd_notify::Notifier, slow_calls::SlowCalls};
-use crate::{
-    commands::registry::LiveRegistry,
-    plugins::live::deadline::{self, Deadline},
-    runtime::context::Shared,
-};
+use crate::runtime::context::Shared;
 
 /// How soon a change is noticed. The file of the keys is small and looked at, not watched, so that
 /// nothing can be missed.

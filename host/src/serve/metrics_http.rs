@@ -18,14 +18,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use plugin_engine::registry::LiveRegistry;
+
 use self::{
     page::Page,
     request::{Asked, Refused},
 };
 use crate::{
-    commands::registry::LiveRegistry,
     net::listener::{self, ListenError},
-    platform,
     runtime::context::Shared,
 };
 

@@ -17,28 +17,29 @@ use std::{
     time::{Duration, Instant},
 };
 
+use auth::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust};
+use plugin_engine::VERSION;
+use plugin_engine::{
+    files::trust_policy::TrustPolicy, plugin_control::PluginControl, registry::LiveRegistry,
+};
+use telemetry::log_throttle::Throttle;
+
 use self::{
     acceptor::Outcome, maintenance::Maintenance, metrics_http::MetricsServer,
     plugin_thread::PluginThread, start_error::StartError,
 };
 use crate::{
-    access::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust},
-    commands::registry::LiveRegistry,
     config::{self, Logs, Serve},
     crash,
     net::listener::{self, Listeners},
-    platform,
-    plugins::files::trust_policy::TrustPolicy,
     runtime::{
         client_memory::ClientMemory,
         clients::Sessions,
-        context::{Shared, VERSION},
-        plugin_control::PluginControl,
+        context::Shared,
+        logging,
         shutdown::{Reason, Shutdown},
         state_dir::StateDir,
     },
-    telemetry::{logging, metrics::Metrics},
-    util::log_throttle::Throttle,
 };
 
 /// The exit status when the host cannot start.
@@ -129,7 +130,7 @@ pub fn run<B>(
     state_dir.tell(config.port == 0);
     let root = state_dir.path().parent().unwrap_or(state_dir.path());
     let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
-    let trust_policy = TrustPolicy::for_folder(&config.plugins, &config.plugin_trust);
+    let trust_policy = TrustPolicy::for_folder(&config.plugins, &(&config.plugin_trust).into());
     let trust_policy = trust_policy.map_err(StartError::Plugins)?;
     let certificate = match (&config.access.tls_cert, &config.access.tls_key) {
         (Some(certificate), Some(key)) => Certificate::named(certificate, key),
@@ -159,7 +160,7 @@ pub fn run<B>(
         certificate,
         sessions: Sessions::default(),
         turned_away: Throttle::default(),
-        metrics: Metrics::default(),
+        metrics: Arc::default(),
         events: Arc::default(),
         plugin_control,
         shutdown,

@@ -8,19 +8,19 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, bounded};
+use plugin_engine::{
+    context::{EngineContext, Settings},
+    files::trust_policy::TrustPolicy,
+    live::deadline::{self, Deadline},
+    manager::{LAST_UNLOADS, Manager},
+    plugin_control::Message,
+    registry::LiveRegistry,
+    state::saves::Saves,
+    watch::Watch,
+};
 
 use super::{acceptor::Outcome, sd_notify, start_error::StartError};
-use crate::{
-    commands::registry::LiveRegistry,
-    plugins::{
-        files::trust_policy::TrustPolicy,
-        live::deadline::{self, Deadline},
-        manager::{LAST_UNLOADS, Manager},
-        state::saves::Saves,
-        watch::Watch,
-    },
-    runtime::{context::Shared, plugin_control::Message},
-};
+use crate::{commands::builtins, runtime::context::Shared};
 
 /// What the watch of the folder and the manager's own last steps may take.
 const LEAVE: Duration = Duration::from_millis(500);
@@ -50,14 +50,15 @@ impl PluginThread {
         trust_policy: TrustPolicy,
     ) -> Result<Self, StartError> {
         let failed = |what| move |error: io::Error| StartError::System(what, error);
-        let mut manager = Manager::new(Arc::clone(shared), Arc::clone(registry), trust_policy)
+        let mut manager = Manager::new(engine_context(shared), Arc::clone(registry), trust_policy)
             .map_err(failed("make its directory for private copies"))?;
         // Before the folder is loaded, so that no change falls in between.
         let plugin_control = shared.plugin_control.clone();
-        let watch = Watch::start(&shared.config.plugins, shared.config.watch, move |change| {
-            plugin_control.changed(change);
-        })
-        .map_err(failed("start a thread to watch the plugins folder"))?;
+        let watch =
+            Watch::start(&shared.config.plugins, shared.config.watch.into(), move |change| {
+                plugin_control.changed(change);
+            })
+            .map_err(failed("start a thread to watch the plugins folder"))?;
         let (ready, loaded) = bounded::<()>(0);
         let saves = manager.saves();
         let (finished, done) = bounded::<()>(0);
@@ -98,6 +99,27 @@ impl PluginThread {
         }
         overall(outcome, ended, saved)
     }
+}
+
+/// The host, as far as the manager knows it.
+fn engine_context(shared: &Arc<Shared>) -> Arc<EngineContext> {
+    let config = &shared.config;
+    Arc::new(EngineContext {
+        settings: Settings {
+            plugins: config.plugins.clone(),
+            probe_timeout: config.probe_timeout,
+            handover_pause: config.handover_pause,
+            handover_timeout: config.handover_timeout,
+            save_timeout: config.save_timeout,
+        },
+        state_dir: shared.state_dir.clone(),
+        started: shared.started,
+        builtins: builtins::commands(&shared.metrics),
+        metrics: Arc::clone(&shared.metrics),
+        events: Arc::clone(&shared.events),
+        shutdown: Arc::clone(&shared.shutdown) as _,
+        callers: Arc::clone(shared) as _,
+    })
 }
 
 /// How the host has ended: how serving ended, whether the manager has ended, and how many states it

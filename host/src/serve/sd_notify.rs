@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{commands::registry::LiveRegistry, platform, runtime::context::Shared};
+use plugin_engine::registry::LiveRegistry;
+
+use crate::runtime::context::Shared;
 
 /// How often the host tells how it is.
 const STATUS: Duration = Duration::from_secs(5);

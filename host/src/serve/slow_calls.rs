@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    commands::registry::Registry, runtime::client_handle::ClientHandle,
-    util::log_throttle::NamedThrottle,
-};
+use plugin_engine::registry::Registry;
+use telemetry::log_throttle::NamedThrottle;
+
+use crate::runtime::client_handle::ClientHandle;
 
 /// The calls that were under way when they were last looked at, by their sessions.
 #[derive(Default)]

@@ -2,12 +2,10 @@
 
 use std::{fmt, io};
 
-use crate::{
-    access::{certificate::CertificateError, key_file::KeyFileError},
-    net::listener::ListenError,
-    plugins::files::trust_policy::TrustPolicyError,
-    runtime::state_dir::StateDirError,
-};
+use auth::{certificate::CertificateError, key_file::KeyFileError};
+use plugin_engine::files::trust_policy::TrustPolicyError;
+
+use crate::{net::listener::ListenError, runtime::state_dir::StateDirError};
 
 /// Why the host cannot start.
 #[derive(Debug)]

@@ -2,17 +2,18 @@
 
 use std::{sync::Arc, time::Instant};
 
+use auth::identity::{AccessLevel, Identity};
+use plugin_engine::{
+    call::{Answer, Call},
+    registry::{Registry, Target},
+};
+use protocol::{Encoder, Finished, Framing, Protocol, RequestView};
+use telemetry::metrics::SessionCounters;
+
 use crate::{
-    access::identity::{AccessLevel, Identity},
-    commands::{
-        builtins,
-        progress::Progress,
-        registry::{Answer, Call, Flow, Registry, Target},
-    },
+    commands::{builtins, caller::Caller, flow::Flow, progress::Progress},
     net::stream::Transport,
     runtime::{client_handle::ClientHandle, context::Shared},
-    telemetry::metrics::SessionCounters,
-    wire::{Encoder, Finished, Framing, Protocol, RequestView},
 };
 
 /// Where what comes of a request goes.
@@ -71,7 +72,8 @@ pub(super) fn answer(
     } else {
         let (input, spans) = (request.bytes, request.spans);
         let progress = Progress::new(transport, &shared.shutdown, replies.protocol());
-        let call = Call { input, spans, session, identity, registry, shared, progress };
+        let caller = Caller { session, identity, registry, shared, progress };
+        let call = Call { input, spans, context: &caller };
         match &command.target {
             Target::Worker(worker) => {
                 session.note_running(Arc::as_ptr(command) as usize);
@@ -81,12 +83,12 @@ pub(super) fn answer(
                     return (Answer::Retired, Flow::Next);
                 }
             }
-            Target::Builtin(builtin) => {
+            Target::Builtin(number) => {
                 if command.access == AccessLevel::Admin {
                     // So that what tells the counters tells what came before it.
                     counters.flush();
                 }
-                flow = builtin(&call, replies);
+                flow = builtins::run(*number, &call, &caller, replies);
             }
         }
     }

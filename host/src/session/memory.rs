@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use protocol::{Encoder, Parser};
+
 use super::Session;
 use crate::{
     net::read_buffer::ReadBuffer,
     runtime::{client_handle::ClientHandle, context::Shared},
-    wire::{Encoder, Parser},
 };
 
 /// A client that sends nothing for this long has paused.

@@ -1,9 +1,7 @@
 //! What a client follows while it sends nothing.
 
-use crate::{
-    runtime::events::{EventKind, PluginEvent, Subscription, Topic},
-    wire::Encoder,
-};
+use plugin_engine::events::{EventKind, PluginEvent, Subscription, Topic};
+use protocol::Encoder;
 
 /// What a client follows, through one subscription for all topics.
 #[derive(Default)]
@@ -80,7 +78,8 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use super::*;
-    use crate::{runtime::events::EventBus, wire::Protocol};
+    use plugin_engine::events::EventBus;
+    use protocol::Protocol;
 
     #[test]
     fn busy_subscriber_gets_count_of_missed_events() {

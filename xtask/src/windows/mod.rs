@@ -161,6 +161,9 @@ fn build(compiler: Compiler, target: &Path) -> Result<Vec<Program>, TaskError> {
     for package in ["host", "client", "plugin-api", "dropin-tests"] {
         test.args(["--package", package]);
     }
+    for package in ["auth", "platform", "plugin-engine", "program", "protocol", "telemetry"] {
+        test.arg(format!("--package=dropin-{package}"));
+    }
     test.args(install::packages()?);
     let output = test.stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| TaskError::Io("start", "cargo".into(), error))?;

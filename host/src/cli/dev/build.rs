@@ -9,9 +9,8 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use platform::{Group, LIBRARY_EXTENSION, Terminal};
 use serde::Deserialize;
-
-use crate::platform::{Group, LIBRARY_EXTENSION, Terminal};
 
 /// A `cargo build` that is under way. It ends when this drops, with whatever it has started.
 pub(super) struct Build {

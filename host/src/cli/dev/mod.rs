@@ -15,21 +15,13 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use plugin_engine::events::{EventKind, PluginEvent, Subscription};
 
 use self::{
     build::{Build, Built},
     sources::Sources,
 };
-use crate::{
-    config::Dev,
-    platform,
-    runtime::{
-        context::Shared,
-        events::{EventKind, PluginEvent, Subscription},
-    },
-    serve::start_error::StartError,
-    util::program,
-};
+use crate::{config::Dev, runtime::context::Shared, serve::start_error::StartError};
 
 /// How long it must be quiet after a save: editors write in several steps, and people save several
 /// files.

@@ -1,9 +1,7 @@
 //! The error for too few or too many arguments.
 
-use crate::{
-    commands::registry::Command,
-    wire::{Encoder, Protocol, RequestView},
-};
+use plugin_engine::registry::Command;
+use protocol::{Encoder, Protocol, RequestView};
 
 /// A longer command is not repeated in a hint. Bytes.
 const SHOWN: usize = 120;

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{
-    access::identity::{Identity, Refusal},
-    commands::registry::{Call, Flow},
-    wire::Encoder,
-};
+use auth::identity::{Identity, Refusal};
+use plugin_engine::call::Call;
+use protocol::Encoder;
+
+use crate::commands::{caller::Caller, flow::Flow};
 
 /// Worded as Redis words it where no key is set.
 const NO_KEYS: &str = "AUTH <password> called without any password configured for the default \
@@ -20,11 +20,11 @@ const WRONG: &str = "invalid username-password pair or user is disabled.";
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
-pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     let (first, second) = (call.argument(0).unwrap_or_default(), call.argument(1));
     let outcome = match second {
-        Some(key) => login(call, Some(first), key),
-        None => login(call, None, first),
+        Some(key) => login(caller, Some(first), key),
+        None => login(caller, None, first),
     };
     match outcome {
         Ok(identity) => {
@@ -39,12 +39,16 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
 }
 
 /// What the session may do with this key.
-pub(super) fn login(call: &Call<'_>, name: Option<&[u8]>, key: &[u8]) -> Result<Identity, Refusal> {
-    let keyring = &call.shared.keyring;
-    if let Some(refusal) = call.identity.refuse_key() {
+pub(super) fn login(
+    caller: &Caller<'_>,
+    name: Option<&[u8]>,
+    key: &[u8],
+) -> Result<Identity, Refusal> {
+    let keyring = &caller.shared.keyring;
+    if let Some(refusal) = caller.identity.refuse_key() {
         return Err(refusal);
     }
-    if !call.identity.is_stranger() && keyring.is_empty() {
+    if !caller.identity.is_stranger() && keyring.is_empty() {
         return Err(Refusal { kind: "ERR", message: NO_KEYS.into() });
     }
     // Redis clients that were given a password alone send this name.
@@ -57,26 +61,26 @@ pub(super) fn login(call: &Call<'_>, name: Option<&[u8]>, key: &[u8]) -> Result<
     };
     match found {
         Some(key) => {
-            keyring.note_login(call.session.peer, &key);
-            Ok(call.identity.with(key))
+            keyring.note_login(caller.session.peer, &key);
+            Ok(caller.identity.with(key))
         }
         None => {
-            keyring.note_failure(call.session.peer);
-            delay(call);
+            keyring.note_failure(caller.session.peer);
+            delay(caller);
             Err(Refusal { kind: "WRONGPASS", message: WRONG.into() })
         }
     }
 }
 
 /// Holds this session's thread up, but neither the host's end nor that of a client that has gone.
-fn delay(call: &Call<'_>) {
+fn delay(caller: &Caller<'_>) {
     const SLICE: Duration = Duration::from_millis(50);
-    let before = call.session.count_failure().min(16);
+    let before = caller.session.count_failure().min(16);
     let end = Instant::now() + (FIRST_DELAY * (1 << before)).min(LONGEST_DELAY);
     loop {
         let left = end.saturating_duration_since(Instant::now());
-        let over = left.is_zero() || call.shared.shutdown.is_stopping();
-        if over || call.session.wait_until_gone(left.min(SLICE)) {
+        let over = left.is_zero() || caller.shared.shutdown.is_stopping();
+        if over || caller.session.wait_until_gone(left.min(SLICE)) {
             return;
         }
     }

@@ -2,11 +2,13 @@
 
 use std::{fmt::Write, net::SocketAddr, sync::Arc};
 
+use auth::keys::{Key, Role};
+use plugin_engine::call::Call;
+use protocol::Encoder;
+
 use crate::{
-    access::keys::{Key, Role},
-    commands::registry::{Call, Flow},
+    commands::{caller::Caller, flow::Flow},
     runtime::client_handle::{ClientHandle, Dismissal},
-    wire::Encoder,
 };
 
 const BAD_NAME: &str = "Client names cannot contain spaces, newlines or special characters.";
@@ -19,13 +21,13 @@ const LONG_NAME: &str = "Client names cannot be longer than 256 bytes.";
 
 pub(super) const KNOWN: &str = "CANCEL, GETNAME, ID, INFO, KILL, LIST, SETINFO, SETNAME";
 
-pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
-    answer(call, reply);
+pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
+    answer(call, caller, reply);
     Flow::Next
 }
 
-fn answer(call: &Call<'_>, reply: &mut Encoder) {
-    let session = call.session;
+fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
+    let session = caller.session;
     let (subcommand, count) = (call.argument(0).unwrap_or_default(), call.spans.len() - 1);
     match (subcommand.to_ascii_uppercase().as_slice(), count) {
         (b"ID", 1) => reply.integer(i64::try_from(session.id).unwrap_or(i64::MAX)),
@@ -43,15 +45,15 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
             },
             None => reply.error("ERR", BAD_NAME.as_bytes()),
         },
-        (b"SETINFO", 3) => set_info(call, reply),
-        (b"INFO", 1) => reply.text(describe(session, call).as_bytes()),
+        (b"SETINFO", 3) => set_info(call, caller, reply),
+        (b"INFO", 1) => reply.text(describe(session, caller).as_bytes()),
         (b"LIST", 1) => {
-            let sessions = call.visible_sessions();
-            let lines: String = sessions.iter().map(|one| describe(one, call)).collect();
+            let sessions = caller.visible_sessions();
+            let lines: String = sessions.iter().map(|one| describe(one, caller)).collect();
             reply.text(lines.as_bytes());
         }
-        (b"CANCEL", 2) => cancel(call, reply),
-        (b"KILL", 2 | 3) => kill(call, reply),
+        (b"CANCEL", 2) => cancel(call, caller, reply),
+        (b"KILL", 2 | 3) => kill(call, caller, reply),
         (
             b"CANCEL" | b"ID" | b"GETNAME" | b"SETNAME" | b"SETINFO" | b"INFO" | b"KILL" | b"LIST",
             _,
@@ -65,14 +67,14 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) {
 }
 
 /// Has another session's running command end early. 1 says that there was one, as far as it looks.
-fn cancel(call: &Call<'_>, reply: &mut Encoder) {
+fn cancel(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
     let id = call.argument(1).and_then(|id| str::from_utf8(id).ok()?.parse::<u64>().ok());
     let Some(id) = id else {
         return reply.error("ERR", b"a session is named by its number, see CLIENT LIST or HELLO");
     };
-    let session = call.shared.sessions.all().into_iter().find(|session| session.id == id);
+    let session = caller.shared.sessions.all().into_iter().find(|session| session.id == id);
     // A session that may not be known of is none: numbers tell nothing about others.
-    let Some(session) = session.filter(|session| is_within_reach(call, session)) else {
+    let Some(session) = session.filter(|session| is_within_reach(caller, session)) else {
         return reply.error("ERR", format!("there is no session {id}").as_bytes());
     };
     reply.integer(session.cancel_running().into());
@@ -80,8 +82,8 @@ fn cancel(call: &Call<'_>, reply: &mut Encoder) {
 
 /// Ends a session. It is named by its number or its address, as `ip:port`. In the form that Redis has
 /// since 2.8.12, `ID number`, the reply is how many sessions were ended, and the own one is none.
-fn kill(call: &Call<'_>, reply: &mut Encoder) {
-    if !call.identity.is_admin() {
+fn kill(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
+    if !caller.identity.is_admin() {
         return reply.error("NOPERM", b"ending a session takes the role admin");
     }
     let word = |index| call.argument(index).and_then(|word| str::from_utf8(word).ok());
@@ -95,12 +97,12 @@ fn kill(call: &Call<'_>, reply: &mut Encoder) {
         return reply.error("ERR", b"a session is named by its number, see CLIENT LIST or HELLO");
     }
     let is_meant = |one: &Arc<ClientHandle>| id == Some(one.id) || peer == Some(one.peer);
-    let mut sessions = call.shared.sessions.all();
-    sessions.retain(|one| is_meant(one) && !(is_filter && one.id == call.session.id));
+    let mut sessions = caller.shared.sessions.all();
+    sessions.retain(|one| is_meant(one) && !(is_filter && one.id == caller.session.id));
     let is_ended = !sessions.is_empty();
     sessions.retain(|one| one.dismissal() != Some(Dismissal::Killed));
     for session in &sessions {
-        let (by, from) = (call.session.id, session.peer);
+        let (by, from) = (caller.session.id, session.peer);
         log::info!("session {} from {from}: ended by session {by} (client kill)", session.id);
         session.kill();
     }
@@ -117,9 +119,9 @@ fn kill(call: &Call<'_>, reply: &mut Encoder) {
 
 /// Whether this one may cancel what the other runs: as who looks after the host, or with the same
 /// key.
-fn is_within_reach(call: &Call<'_>, session: &ClientHandle) -> bool {
+fn is_within_reach(caller: &Caller<'_>, session: &ClientHandle) -> bool {
     let same_key = |own: &Arc<Key>| session.key().is_some_and(|others| others.name == own.name);
-    call.identity.is_admin() || call.identity.key().is_some_and(same_key)
+    caller.identity.is_admin() || caller.identity.key().is_some_and(same_key)
 }
 
 /// The name, if a session may be called so: visible ASCII, as in Redis, and not long. An empty name
@@ -134,7 +136,7 @@ pub(super) fn check_name(name: &[u8]) -> Result<String, &'static str> {
     Ok(String::from_utf8_lossy(name).into_owned())
 }
 
-fn set_info(call: &Call<'_>, reply: &mut Encoder) {
+fn set_info(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
     let (option, value) =
         (call.argument(1).unwrap_or_default(), call.argument(2).unwrap_or_default());
     let shown = String::from_utf8_lossy(option.get(..128).unwrap_or(option));
@@ -150,9 +152,9 @@ fn set_info(call: &Call<'_>, reply: &mut Encoder) {
         }
     };
     if option.eq_ignore_ascii_case(b"LIB-NAME") {
-        call.session.rename(|names| names.library = value);
+        caller.session.rename(|names| names.library = value);
     } else if option.eq_ignore_ascii_case(b"LIB-VER") {
-        call.session.rename(|names| names.library_version = value);
+        caller.session.rename(|names| names.library_version = value);
     } else {
         return reply.error("ERR", format!("Unrecognized option '{shown}'").as_bytes());
     }
@@ -161,12 +163,12 @@ fn set_info(call: &Call<'_>, reply: &mut Encoder) {
 
 /// A session in one line, in the form that Redis gives it. The role, which Redis does not have, comes
 /// last.
-fn describe(session: &ClientHandle, call: &Call<'_>) -> String {
+fn describe(session: &ClientHandle, caller: &Caller<'_>) -> String {
     let (names, age, idle) = (session.names(), session.age().as_secs(), session.idle().as_secs());
     let key = session.key();
     let role = match &key {
         Some(key) => key.role.name(),
-        None if call.shared.config.access.trust.covers(session.peer.ip()) => Role::Admin.name(),
+        None if caller.shared.config.access.trust.covers(session.peer.ip()) => Role::Admin.name(),
         None => "none",
     };
     let mut line = format!("id={} addr={} name={}", session.id, session.peer, names.session);

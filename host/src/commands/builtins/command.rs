@@ -3,30 +3,28 @@
 use std::collections::HashSet;
 
 use plugin_api::Argument;
+use plugin_engine::{call::Call, events::Topic, registry::Command};
+use protocol::Encoder;
 
 use super::subcommands::{self, Subcommand};
-use crate::{
-    commands::registry::{Call, Command, Flow},
-    runtime::events::Topic,
-    wire::Encoder,
-};
+use crate::commands::{caller::Caller, flow::Flow};
 
 pub(super) const KNOWN: &str = "COUNT, DOCS, INFO, LIST, UNWATCH, WATCH";
 
-pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     let subcommand = call.argument(0).unwrap_or_default();
     if subcommand.eq_ignore_ascii_case(b"watch") {
-        return super::watch(call, Topic::Commands, reply);
+        return super::watch(caller, Topic::Commands, reply);
     }
     if subcommand.eq_ignore_ascii_case(b"unwatch") {
         return super::unwatch(Topic::Commands, reply);
     }
-    answer(call, reply);
+    answer(call, caller, reply);
     Flow::Next
 }
 
-fn answer(call: &Call<'_>, reply: &mut Encoder) {
-    let (registry, identity) = (call.registry, call.identity);
+fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
+    let (registry, identity) = (caller.registry, caller.identity);
     let known =
         |name: &[u8]| registry.get(name).filter(|command| identity.may_run(command.wanted()));
     let subcommand = call.argument(0).unwrap_or_default();

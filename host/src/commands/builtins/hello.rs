@@ -1,14 +1,14 @@
 //! `hello`: chooses the protocol and greets.
 
-use crate::{
-    access::identity::{Identity, Refusal},
-    commands::registry::{Call, Flow},
-    runtime::context::VERSION,
-    wire::{Encoder, Protocol},
-};
+use auth::identity::{Identity, Refusal};
+use plugin_engine::VERSION;
+use plugin_engine::call::Call;
+use protocol::{Encoder, Protocol};
 
-pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
-    match answer(call, reply) {
+use crate::commands::{caller::Caller, flow::Flow};
+
+pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
+    match answer(call, caller, reply) {
         Ok(None) => Flow::Next,
         Ok(Some(identity)) => Flow::Become(Box::new(identity)),
         Err(refusal) => {
@@ -19,7 +19,11 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
 }
 
 /// Greets; nothing is changed where something is refused.
-fn answer(call: &Call<'_>, reply: &mut Encoder) -> Result<Option<Identity>, Refusal> {
+fn answer(
+    call: &Call<'_>,
+    caller: &Caller<'_>,
+    reply: &mut Encoder,
+) -> Result<Option<Identity>, Refusal> {
     let mut arguments = call.arguments();
     let protocol = match arguments.next() {
         None => reply.protocol(),
@@ -50,9 +54,9 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) -> Result<Option<Identity>, Refu
         }
     }
     let identity =
-        login.map(|(name, key)| super::auth::login(call, Some(name), key)).transpose()?;
+        login.map(|(name, key)| super::auth::login(caller, Some(name), key)).transpose()?;
     if let Some(name) = name {
-        call.session.rename(|names| names.session = name);
+        caller.session.rename(|names| names.session = name);
     }
     reply.set_protocol(protocol);
     reply.map(7);
@@ -61,7 +65,7 @@ fn answer(call: &Call<'_>, reply: &mut Encoder) -> Result<Option<Identity>, Refu
     reply.text(b"proto");
     reply.integer(if protocol == Protocol::Resp3 { 3 } else { 2 });
     reply.text(b"id");
-    reply.integer(i64::try_from(call.session.id).unwrap_or(i64::MAX));
+    reply.integer(i64::try_from(caller.session.id).unwrap_or(i64::MAX));
     pair(reply, "mode", "standalone");
     pair(reply, "role", "master");
     reply.text(b"modules");

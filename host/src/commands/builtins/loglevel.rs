@@ -3,18 +3,19 @@
 use std::{sync::LazyLock, time::Instant};
 
 use log::LevelFilter;
+use plugin_engine::call::Call;
+use protocol::Encoder;
+use telemetry::log_throttle::NamedThrottle;
 
 use crate::{
-    commands::registry::{Call, Flow},
-    telemetry::logging,
-    util::log_throttle::NamedThrottle,
-    wire::Encoder,
+    commands::{caller::Caller, flow::Flow},
+    runtime::logging,
 };
 
 /// The log's lines about changes of its level, by the new level.
 static CHANGES: LazyLock<NamedThrottle> = LazyLock::new(NamedThrottle::default);
 
-pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     let Some(wanted) = call.argument(0) else {
         reply.text(name(logging::level()).as_bytes());
         return Flow::Next;
@@ -24,7 +25,7 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         Ok(level) => {
             // On the old level and on the new one, so that it is seen on whichever shows more.
             let tell = || {
-                let peer = call.session.peer;
+                let peer = caller.session.peer;
                 CHANGES.info(level.as_str(), Instant::now(), || {
                     format!("{peer} set the log level to {}", name(level))
                 });

@@ -13,95 +13,160 @@ mod subcommands;
 use std::sync::Arc;
 
 pub use self::arity::wrong_arity;
-use plugin_api::Usage;
-
-use super::registry::{Builtin, Call, Command, Flow, Registry, Target};
-use crate::{
-    access::identity::{AccessLevel, Identity},
-    runtime::{events::Topic, shutdown::Reason},
-    telemetry::metrics::Metrics,
-    wire::{Encoder, Protocol},
+use ::auth::identity::{AccessLevel, Identity};
+use plugin_engine::{
+    call::Call,
+    events::Topic,
+    live::manifest::CommandFacts,
+    registry::{Command, Registry, Target},
 };
+use protocol::{Encoder, Protocol};
+use telemetry::metrics::Metrics;
 
-const ALL: [(&str, &str, AccessLevel, &str, Builtin); 13] = [
-    ("auth", "NAME_OR_KEY [KEY]", AccessLevel::Anyone, "Proves who you are.", auth::run),
-    (
-        "client",
-        "SUBCOMMAND [ARGUMENT..]",
-        AccessLevel::Known,
-        "Shows, names, cancels or ends sessions.",
-        client::run,
-    ),
-    ("close", "", AccessLevel::Anyone, "Ends this session.", close),
-    (
-        "command",
-        "[SUBCOMMAND] [ARGUMENT..]",
-        AccessLevel::Known,
-        "Describes the commands.",
-        command::run,
-    ),
-    (
-        "hello",
-        "[VERSION] [OPTION..]",
-        AccessLevel::Anyone,
-        "Chooses the protocol and greets.",
-        hello::run,
-    ),
-    (
-        "ks",
-        "",
-        AccessLevel::Admin,
-        "Kills the server: tells every client, ends them all, exits.",
-        ks,
-    ),
-    ("loglevel", "[LEVEL]", AccessLevel::Admin, "Tells what is logged, or sets it.", loglevel::run),
-    ("ping", "[MESSAGE]", AccessLevel::Known, "Answers PONG, or the message.", ping),
-    ("plugin", "SUBCOMMAND [NAME] [force]", AccessLevel::Admin, plugin::HELP, plugin::run),
-    ("quit", "", AccessLevel::Anyone, "Ends this session.", close),
-    ("reset", "", AccessLevel::Anyone, "Makes this session as it was at first.", reset),
-    ("select", "INDEX", AccessLevel::Known, "Chooses a database; there is only 0.", select),
-    (
-        "stats",
-        "[COMMANDS]",
-        AccessLevel::Admin,
-        "Tells what the host has counted, or each command's part.",
-        stats::run,
-    ),
+use super::{caller::Caller, flow::Flow};
+use crate::runtime::shutdown::Reason;
+
+/// A command of the host's own: it replies, and returns what the session does next.
+type Run = fn(&Call<'_>, &Caller<'_>, &mut Encoder) -> Flow;
+
+/// A built-in, as it is declared.
+struct Builtin {
+    name: &'static str,
+    usage: &'static str,
+    access: AccessLevel,
+    help: &'static str,
+    run: Run,
+}
+
+/// All of them. To add one, add a row, and a file beside this one where it is more than a few lines.
+const ALL: [Builtin; 13] = [
+    Builtin {
+        name: "auth",
+        usage: "NAME_OR_KEY [KEY]",
+        access: AccessLevel::Anyone,
+        help: "Proves who you are.",
+        run: auth::run,
+    },
+    Builtin {
+        name: "client",
+        usage: "SUBCOMMAND [ARGUMENT..]",
+        access: AccessLevel::Known,
+        help: "Shows, names, cancels or ends sessions.",
+        run: client::run,
+    },
+    Builtin {
+        name: "close",
+        usage: "",
+        access: AccessLevel::Anyone,
+        help: "Ends this session.",
+        run: close,
+    },
+    Builtin {
+        name: "command",
+        usage: "[SUBCOMMAND] [ARGUMENT..]",
+        access: AccessLevel::Known,
+        help: "Describes the commands.",
+        run: command::run,
+    },
+    Builtin {
+        name: "hello",
+        usage: "[VERSION] [OPTION..]",
+        access: AccessLevel::Anyone,
+        help: "Chooses the protocol and greets.",
+        run: hello::run,
+    },
+    Builtin {
+        name: "ks",
+        usage: "",
+        access: AccessLevel::Admin,
+        help: "Kills the server: tells every client, ends them all, exits.",
+        run: ks,
+    },
+    Builtin {
+        name: "loglevel",
+        usage: "[LEVEL]",
+        access: AccessLevel::Admin,
+        help: "Tells what is logged, or sets it.",
+        run: loglevel::run,
+    },
+    Builtin {
+        name: "ping",
+        usage: "[MESSAGE]",
+        access: AccessLevel::Known,
+        help: "Answers PONG, or the message.",
+        run: ping,
+    },
+    Builtin {
+        name: "plugin",
+        usage: "SUBCOMMAND [NAME] [force]",
+        access: AccessLevel::Admin,
+        help: plugin::HELP,
+        run: plugin::run,
+    },
+    Builtin {
+        name: "quit",
+        usage: "",
+        access: AccessLevel::Anyone,
+        help: "Ends this session.",
+        run: close,
+    },
+    Builtin {
+        name: "reset",
+        usage: "",
+        access: AccessLevel::Anyone,
+        help: "Makes this session as it was at first.",
+        run: reset,
+    },
+    Builtin {
+        name: "select",
+        usage: "INDEX",
+        access: AccessLevel::Known,
+        help: "Chooses a database; there is only 0.",
+        run: select,
+    },
+    Builtin {
+        name: "stats",
+        usage: "[COMMANDS]",
+        access: AccessLevel::Admin,
+        help: "Tells what the host has counted, or each command's part.",
+        run: stats::run,
+    },
 ];
 
-/// The built-ins, for the registry.
-#[must_use]
+/// Returns the built-ins, for the registry.
 pub fn commands(metrics: &Metrics) -> Vec<Arc<Command>> {
-    ALL.iter()
-        .map(|(name, usage, access, help, builtin)| {
-            // That every line can be read is for the test below to see to.
-            let arguments = Usage::parse(usage).unwrap_or_default();
-            let target = Target::Builtin(*builtin);
-            let series = metrics.series(None, name);
-            let command = Command::new(name, usage, arguments, help, None, series, target);
-            Arc::new(command.with_access(*access))
-        })
-        .collect()
+    let command = |(number, builtin): (usize, &Builtin)| {
+        let (name, usage) = (builtin.name.to_owned(), builtin.usage.to_owned());
+        let facts = CommandFacts { name, usage, help: builtin.help.to_owned() };
+        let command = Command::new(facts, None, metrics, Target::Builtin(number));
+        Arc::new(command.with_access(builtin.access))
+    };
+    ALL.iter().enumerate().map(command).collect()
 }
 
-/// Whether the host has this name for itself.
-#[must_use]
+/// Returns whether the host has this command name for itself.
 pub fn is_builtin(name: &str) -> bool {
-    ALL.iter().any(|(builtin, ..)| *builtin == name)
+    ALL.iter().any(|builtin| builtin.name == name)
 }
 
-fn close(_: &Call<'_>, reply: &mut Encoder) -> Flow {
+/// Runs the built-in that the registry knows by this number.
+#[inline]
+pub fn run(number: usize, call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
+    (ALL[number].run)(call, caller, reply)
+}
+
+fn close(_: &Call<'_>, _: &Caller<'_>, reply: &mut Encoder) -> Flow {
     reply.ok();
     Flow::Close
 }
 
-fn ks(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+fn ks(_: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     reply.ok();
-    call.shared.shutdown.request(Reason::Client(call.session.peer));
+    caller.shared.shutdown.request(Reason::Client(caller.session.peer));
     Flow::Next
 }
 
-fn ping(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+fn ping(call: &Call<'_>, _: &Caller<'_>, reply: &mut Encoder) -> Flow {
     match call.argument(0) {
         Some(message) => reply.text(message),
         None => reply.status("PONG"),
@@ -109,8 +174,8 @@ fn ping(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     Flow::Next
 }
 
-fn reset(call: &Call<'_>, reply: &mut Encoder) -> Flow {
-    call.session.rename(|names| names.session.clear());
+fn reset(_: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
+    caller.session.rename(|names| names.session.clear());
     if reply.protocol() == Protocol::Resp3 {
         reply.set_protocol(Protocol::Resp2);
     }
@@ -118,7 +183,7 @@ fn reset(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     Flow::Reset
 }
 
-fn select(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+fn select(call: &Call<'_>, _: &Caller<'_>, reply: &mut Encoder) -> Flow {
     match call.argument(0) {
         Some(b"0") => reply.ok(),
         Some(other) if other.iter().all(u8::is_ascii_digit) => {
@@ -130,12 +195,12 @@ fn select(call: &Call<'_>, reply: &mut Encoder) -> Flow {
 }
 
 /// Has the session told of a topic from now on.
-fn watch(call: &Call<'_>, topic: Topic, reply: &mut Encoder) -> Flow {
+fn watch(caller: &Caller<'_>, topic: Topic, reply: &mut Encoder) -> Flow {
     if reply.protocol() != Protocol::Resp3 {
         reply.error("ERR", b"only RESP3 carries what is watched: send HELLO 3 first");
         return Flow::Next;
     }
-    match call.shared.events.subscribe() {
+    match caller.shared.events.subscribe() {
         Ok(subscription) => {
             reply.ok();
             Flow::Subscribe(topic, Some(subscription))
@@ -175,11 +240,13 @@ fn unknown_subcommand(command: &str, subcommand: &[u8], known: &str, reply: &mut
 
 #[cfg(test)]
 mod tests {
+    use plugin_api::Usage;
+
     use super::*;
 
     #[test]
     fn the_usage_line_of_every_builtin_is_understood() {
-        for (name, usage, ..) in ALL {
+        for Builtin { name, usage, .. } in ALL {
             assert!(Usage::parse(usage).is_ok(), "{name} {usage}");
             assert!(plugin_api::is_command_name(name));
         }

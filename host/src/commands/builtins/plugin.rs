@@ -1,20 +1,20 @@
 //! `plugin`: looks after plugins.
 
-use crate::{
-    commands::registry::{Call, Flow},
-    runtime::{
-        events::Topic,
-        plugin_control::{Info, Request, Response},
-    },
-    wire::Encoder,
+use plugin_engine::{
+    call::Call,
+    events::Topic,
+    plugin_control::{Info, Request, Response},
 };
+use protocol::Encoder;
+
+use crate::commands::{caller::Caller, flow::Flow};
 
 pub(super) const HELP: &str =
     "Looks after plugins: info, reload, rollback, disable or enable NAME; watch, unwatch.";
 
 pub(super) const KNOWN: &str = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";
 
-pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     let subcommand = call.argument(0).unwrap_or_default();
     let force = call.argument(2).is_some_and(|word| word.eq_ignore_ascii_case(b"force"));
     let request = match subcommand.to_ascii_uppercase().as_slice() {
@@ -23,7 +23,7 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         b"ROLLBACK" => Request::Rollback { force },
         b"DISABLE" => Request::Disable { force },
         b"ENABLE" => Request::Enable,
-        b"WATCH" => return super::watch(call, Topic::Plugins, reply),
+        b"WATCH" => return super::watch(caller, Topic::Plugins, reply),
         b"UNWATCH" => return super::unwatch(Topic::Plugins, reply),
         _ => {
             super::unknown_subcommand("plugin", subcommand, KNOWN, reply);
@@ -41,7 +41,7 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
         reply.error("ERR", message.as_bytes());
         return Flow::Next;
     };
-    match call.shared.plugin_control.ask(request, &String::from_utf8_lossy(name)) {
+    match caller.shared.plugin_control.ask(request, &String::from_utf8_lossy(name)) {
         Ok(Response::Done(what)) => reply.text(what.as_bytes()),
         Ok(Response::Info(info)) => describe(&info, reply),
         Err(problem) => reply.error("ERR", problem.as_bytes()),

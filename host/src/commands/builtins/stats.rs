@@ -2,22 +2,21 @@
 
 use std::{cmp::Reverse, time::Duration};
 
-use crate::{
-    commands::registry::{Call, Flow},
-    platform,
-    runtime::{context::VERSION, events::EventKind},
-    telemetry::metrics::Reading,
-    wire::Encoder,
-};
+use plugin_engine::VERSION;
+use plugin_engine::{call::Call, events::EventKind};
+use protocol::Encoder;
+use telemetry::metrics::Reading;
+
+use crate::commands::{caller::Caller, flow::Flow};
 
 /// How many commands are shown among the other figures.
 const TOP: usize = 5;
 
-pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
+pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     match call.argument(0) {
-        None => figures(call, reply),
+        None => figures(caller, reply),
         Some(part) if part.eq_ignore_ascii_case(b"commands") => {
-            let busiest = busiest(call);
+            let busiest = busiest(caller);
             reply.list(busiest.len());
             busiest.iter().for_each(|reading| command(reading, reply));
         }
@@ -26,8 +25,8 @@ pub(super) fn run(call: &Call<'_>, reply: &mut Encoder) -> Flow {
     Flow::Next
 }
 
-fn figures(call: &Call<'_>, reply: &mut Encoder) {
-    let (shared, busiest) = (call.shared, busiest(call));
+fn figures(caller: &Caller<'_>, reply: &mut Encoder) {
+    let (shared, busiest) = (caller.shared, busiest(caller));
     let (metrics, told) = (&shared.metrics, |event| shared.events.published(event));
     let system = platform::usage();
     let sum = |count: fn(&Reading) -> u64| busiest.iter().map(count).sum::<u64>();
@@ -42,7 +41,7 @@ fn figures(call: &Call<'_>, reply: &mut Encoder) {
         ("unknown-commands", Some(metrics.unknown.get())),
         ("denied-requests", Some(metrics.denied.get())),
         ("malformed-requests", Some(metrics.malformed.get())),
-        ("plugins", Some(call.registry.plugins(call.identity).len() as u64)),
+        ("plugins", Some(caller.registry.plugins(caller.identity).len() as u64)),
         ("plugins-loaded", Some(told(EventKind::Loaded))),
         ("plugins-reloaded", Some(told(EventKind::Swapped))),
         ("plugins-refused", Some(told(EventKind::Refused))),
@@ -69,8 +68,8 @@ fn figures(call: &Call<'_>, reply: &mut Encoder) {
 }
 
 /// The commands that were called, the most called first.
-fn busiest(call: &Call<'_>) -> Vec<Reading> {
-    let mut all = call.shared.metrics.read();
+fn busiest(caller: &Caller<'_>) -> Vec<Reading> {
+    let mut all = caller.shared.metrics.read();
     all.retain(|reading| reading.calls > 0);
     all.sort_by_key(|reading| Reverse(reading.calls));
     all

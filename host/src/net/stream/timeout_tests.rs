@@ -5,12 +5,11 @@ use std::{
     net::{TcpListener, TcpStream},
 };
 
+use auth::certificate::Certificate;
+use protocol::Protocol;
+
 use super::*;
-use crate::{
-    access::certificate::Certificate,
-    runtime::{client_handle::Dismissal, shutdown::Reason},
-    wire::Protocol,
-};
+use crate::runtime::{client_handle::Dismissal, shutdown::Reason};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use plugin_engine::VERSION;
+use plugin_engine::{events::EventKind, registry::LiveRegistry};
 use prometheus_client::{
     collector::Collector,
     encoding::{
@@ -13,16 +15,9 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry as MetricsRegistry, Unit},
 };
+use telemetry::metrics::{Histogram, Reading};
 
-use crate::{
-    commands::registry::LiveRegistry,
-    platform,
-    runtime::{
-        context::{Shared, VERSION},
-        events::EventKind,
-    },
-    telemetry::metrics::{Histogram, Reading},
-};
+use crate::runtime::context::Shared;
 
 /// What makes the page.
 pub(super) struct Page {

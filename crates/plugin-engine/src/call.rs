@@ -1,0 +1,90 @@
+//! One call of a command, as the worker behind it gets it.
+
+use std::{net::SocketAddr, time::Duration};
+
+use auth::identity::Identity;
+use plugin_api::abi::Span;
+use protocol::Encoder;
+
+use crate::registry::Registry;
+
+/// Answers one command, in whichever way.
+pub trait Worker: Send + Sync {
+    /// Writes one reply, or writes nothing and returns [`Retired`](Answer::Retired).
+    fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer;
+}
+
+/// The result of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The reply is written.
+    Written,
+    /// The worker has been replaced or withdrawn: the caller looks the command up again.
+    Retired,
+}
+
+/// One call: a command with its arguments, and the session that sent it.
+pub struct Call<'a> {
+    /// The bytes that the spans lie in.
+    pub input: &'a [u8],
+    /// The command's name and its arguments.
+    pub spans: &'a [Span],
+    /// The session that waits for the reply.
+    pub context: &'a dyn CallContext,
+}
+
+/// The session behind a call, as far as a worker may know it.
+pub trait CallContext: Sync {
+    /// Returns the session's number.
+    fn session_id(&self) -> u64;
+    /// Returns the client's address.
+    fn peer(&self) -> SocketAddr;
+    /// Returns the name that the client gave its session; empty where it gave none.
+    fn session_name(&self) -> String;
+    /// Returns the identity that the session acts as.
+    fn identity(&self) -> &Identity;
+    /// Returns the registry that the command was found in.
+    fn registry(&self) -> &Registry;
+    /// Waits up to `time` for the call to be cancelled, and returns whether it is: by another
+    /// session, by a client that is gone, or by the host's end.
+    fn wait_for_cancel(&self, time: Duration) -> bool;
+    /// Returns the sessions that this one may know of.
+    fn sessions(&self) -> Vec<SessionFacts>;
+    /// Reports to the client how far the command is; `total` is 0 where it is not known.
+    fn report_progress(&self, done: u64, total: u64, text: &str);
+}
+
+/// A session, as a worker may know it.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    /// Its number.
+    pub id: u64,
+    /// Its client's address.
+    pub peer: SocketAddr,
+    /// The name that its client gave it; empty where it gave none.
+    pub name: String,
+    /// The time since it began.
+    pub age: Duration,
+    /// The time since its last command.
+    pub idle: Duration,
+    /// How many commands it has sent.
+    pub commands: u64,
+}
+
+impl<'a> Call<'a> {
+    /// Returns an argument, counted from 0 without the command's name.
+    #[must_use]
+    pub fn argument(&self, index: usize) -> Option<&'a [u8]> {
+        self.spans.get(index + 1).map(|span| self.slice(*span))
+    }
+
+    /// Returns all arguments.
+    pub fn arguments(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.spans.iter().skip(1).map(|span| self.slice(*span))
+    }
+
+    fn slice(&self, span: Span) -> &'a [u8] {
+        let rest = self.input.get(span.start as usize..).unwrap_or_default();
+        rest.get(..span.length as usize).unwrap_or_default()
+    }
+}

@@ -1,0 +1,72 @@
+//! The plugins folder: which of its files are libraries.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use platform::LIBRARY_EXTENSION;
+
+/// What somebody has who forgot to ask for a library; it is refused with a word, not passed over.
+const ARCHIVE: &str = "rlib";
+
+/// Whether the host takes a file of this path for a library: by its ending, and not hidden.
+#[must_use]
+pub fn is_library(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden
+        && path.extension().is_some_and(|extension| {
+            extension.eq_ignore_ascii_case(LIBRARY_EXTENSION) || extension == ARCHIVE
+        })
+}
+
+/// The libraries that lie directly in the folder, by name.
+///
+/// # Errors
+/// The system's, where the folder cannot be read.
+pub fn libraries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if is_library(&path) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether a file is gone, for all that is known: an error of any other kind than "not found" leaves
+/// that open, and is no reason to withdraw what the file holds.
+#[must_use]
+pub fn is_gone(path: &Path) -> bool {
+    path.try_exists().is_ok_and(|there| !there)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_end_as_the_platforms_do() {
+        let temp = tempfile::tempdir().unwrap();
+        let library = format!("liba.{LIBRARY_EXTENSION}");
+        for name in [&library, "notes.txt", "libb.so.bak", &format!(".{library}"), "text"] {
+            fs::write(temp.path().join(name), b"x").unwrap();
+        }
+        fs::create_dir(temp.path().join("sources")).unwrap();
+        assert_eq!(libraries(temp.path()).unwrap(), [temp.path().join(library)]);
+        assert!(is_library(Path::new("plugins/libx.rlib")), "it is told what it lacks");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_not_found_means_gone() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("liba.so");
+        assert!(is_gone(&file));
+        fs::write(&file, "code").unwrap();
+        assert!(!is_gone(&file));
+        assert!(!is_gone(&file.join("liba.so")), "a file in the way leaves it open");
+    }
+}

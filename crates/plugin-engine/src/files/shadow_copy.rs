@@ -1,0 +1,336 @@
+//! Private copies: the bytes that are probed are the bytes that are loaded.
+//!
+//! A library is never loaded from where it was dropped. The same path can give the loader's old
+//! code, a mapped file that is overwritten is a bus error, and on Windows a loaded file can be
+//! neither replaced nor removed.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use platform::LIBRARY_EXTENSION;
+
+use super::{deferred_delete::DeferredDelete, object_header, trust_policy::TrustPolicy};
+use crate::load_error::Refusal;
+
+/// The largest library that is taken, in bytes. Copying it holds up the manager of all plugins.
+const MOST: u64 = 1 << 30;
+
+/// Where private copies are made; emptied when it is opened and when the host ends.
+pub struct ShadowDir {
+    path: PathBuf,
+    next: AtomicU64,
+    deferred: DeferredDelete,
+}
+
+/// A private copy of a library: a file until it is [`hidden`](Shadow::hide), and for as long as
+/// this lives a content that can be copied again.
+#[derive(Debug)]
+pub struct Shadow {
+    path: PathBuf,
+    hash: blake3::Hash,
+    /// On Unix it keeps the content after the file's name is gone.
+    content: File,
+    deferred: DeferredDelete,
+}
+
+impl ShadowDir {
+    /// Makes the directory, or empties the one that a host left which could not.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(path: PathBuf) -> io::Result<Self> {
+        match platform::retry_while_in_use(|| fs::remove_dir_all(&path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Somebody still has a copy, which is no reason not to serve.
+            Err(error) if platform::is_in_use(&error) => {}
+            removed => removed?,
+        }
+        fs::create_dir_all(&path)?;
+        // The loader wants a path with a separator in it.
+        let path = fs::canonicalize(path)?;
+        let deferred = DeferredDelete::default();
+        for file in fs::read_dir(&path)? {
+            deferred.remove(&file?.path());
+        }
+        Ok(Self { path, next: AtomicU64::new(1), deferred })
+    }
+
+    /// Removes what could not be removed before.
+    pub fn tidy(&self) {
+        self.deferred.clear();
+    }
+
+    /// Copies a library under a name that has never been used.
+    ///
+    /// # Errors
+    /// Where it is not a file, is empty, changes meanwhile, cannot be read or copied, or others
+    /// could have written it.
+    pub fn copy(&self, file: &Path, trust_policy: &TrustPolicy) -> Result<Shadow, Refusal> {
+        let unreadable = |operation| move |error| Refusal::unreadable(operation, &error);
+        // Looked at before it is opened: opening a device may do anything.
+        plain(&fs::metadata(file).map_err(unreadable("look at it"))?)?;
+        let source = match platform::open_complete(file) {
+            // Who writes it is not done.
+            Err(error) if platform::is_in_use(&error) => return Err(Refusal::InUse),
+            opened => opened.map_err(unreadable("open it"))?,
+        };
+        let before = source.metadata().map_err(unreadable("look at it"))?;
+        // By now it may be another.
+        plain(&before)?;
+        trust_policy.file(file, &before)?;
+        if before.len() > MOST {
+            return Err(Refusal::TooLarge { bytes: before.len(), most: MOST });
+        }
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        // No more than that: somebody may add to it faster than it is copied.
+        let shadow = self.write(&source, before.len(), &stem)?;
+        let after = source.metadata().map_err(unreadable("look at it"))?;
+        if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
+            return Err(Refusal::Unsettled);
+        }
+        if after.len() == 0 {
+            return Err(Refusal::NotAFile { what: "an empty file".into() });
+        }
+        let start = shadow.start().map_err(unreadable("read its copy"))?;
+        if let Some(what) = object_header::other_kind(&start) {
+            return Err(Refusal::OtherKind { what });
+        }
+        if object_header::is_cut_short(&start, after.len()) {
+            return Err(Refusal::Truncated);
+        }
+        Ok(shadow)
+    }
+
+    /// Copies a copy, whether it is hidden or not.
+    ///
+    /// # Errors
+    /// Where it cannot be read or copied.
+    pub fn copy_again(&self, shadow: &Shadow) -> Result<Shadow, Refusal> {
+        let stem = shadow.path.file_stem().unwrap_or_default().to_string_lossy();
+        let stem = stem.split('.').next().unwrap_or_default();
+        self.write(&shadow.content, MOST, stem)
+    }
+
+    fn write(&self, source: &File, most: u64, stem: &str) -> Result<Shadow, Refusal> {
+        let (path, target) =
+            self.make(stem).map_err(|error| Refusal::unreadable("copy it", &error))?;
+        let written = write(source, most, target)
+            .and_then(|hash| Ok((hash, platform::retry_while_in_use(|| File::open(&path))?)));
+        match written {
+            Ok((hash, content)) => {
+                Ok(Shadow { path, hash, content, deferred: self.deferred.clone() })
+            }
+            Err(error) => {
+                self.deferred.remove(&path);
+                Err(Refusal::unreadable("copy it", &error))
+            }
+        }
+    }
+
+    /// A file with a name that has never been used, also not for what an earlier host has left.
+    fn make(&self, stem: &str) -> io::Result<(PathBuf, File)> {
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let path = self.path.join(format!("{stem}.{number}.{LIBRARY_EXTENSION}"));
+            match File::options().write(true).create_new(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.map(|file| (path, file)),
+            }
+        }
+    }
+}
+
+impl Drop for ShadowDir {
+    fn drop(&mut self) {
+        // What is left is removed when the next host opens the directory.
+        let _ = platform::retry_while_in_use(|| fs::remove_dir_all(&self.path));
+    }
+}
+
+impl Shadow {
+    /// Where the copy is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The hash of its content.
+    #[must_use]
+    pub fn hash(&self) -> blake3::Hash {
+        self.hash
+    }
+
+    /// Its content, to be read from its start.
+    #[must_use]
+    pub fn content(&self) -> &File {
+        &self.content
+    }
+
+    fn start(&self) -> io::Result<Vec<u8>> {
+        let mut start = Vec::with_capacity(object_header::LENGTH);
+        (&self.content).take(object_header::LENGTH as u64).read_to_end(&mut start)?;
+        Ok(start)
+    }
+
+    /// Takes the file's name away, where the system allows that of a file in use. The content
+    /// stays.
+    pub fn hide(&self) {
+        if cfg!(unix) {
+            // What cannot be removed now goes with the directory.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Drop for Shadow {
+    fn drop(&mut self) {
+        self.deferred.remove(&self.path);
+    }
+}
+
+/// Refuses what is no plain file.
+fn plain(file: &fs::Metadata) -> Result<(), Refusal> {
+    if file.is_file() {
+        return Ok(());
+    }
+    let what = if file.is_dir() { "a directory" } else { "a special file" };
+    Err(Refusal::NotAFile { what: what.into() })
+}
+
+fn write(mut source: &File, most: u64, mut target: File) -> io::Result<blake3::Hash> {
+    source.seek(SeekFrom::Start(0))?;
+    let mut source = source.take(most);
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finalize()),
+            Ok(read) => {
+                hasher.update(&buffer[..read]);
+                target.write_all(&buffer[..read])?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::PluginTrust;
+
+    fn any() -> TrustPolicy {
+        TrustPolicy::new(&PluginTrust { allow_insecure_plugins: true, plugin_key: None }).unwrap()
+    }
+
+    #[test]
+    fn copies_have_names_of_their_own_and_go() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("libx.so");
+        fs::write(&file, b"code").unwrap();
+        let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
+        let (one, two) = (dir.copy(&file, &any()).unwrap(), dir.copy(&file, &any()).unwrap());
+        assert_ne!(one.path(), two.path());
+        assert_eq!((one.hash(), fs::read(one.path()).unwrap()), (two.hash(), b"code".to_vec()));
+        let path = one.path().to_owned();
+        drop(one);
+        assert!(!path.exists() && two.path().exists());
+        let path = two.path().to_owned();
+        drop(dir);
+        assert!(cfg!(windows) || !path.exists());
+        drop(two);
+        assert!(!path.exists());
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_copy_that_somebody_has_goes_later() {
+        use std::os::windows::fs::OpenOptionsExt;
+        use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("x.dll");
+        fs::write(&file, b"code").unwrap();
+        let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
+        let copy = dir.copy(&file, &any()).unwrap();
+        let path = copy.path().to_owned();
+        let searched = File::options().read(true).share_mode(FILE_SHARE_READ).open(&path).unwrap();
+        drop(copy);
+        dir.tidy();
+        assert!(path.exists());
+        drop(searched);
+        dir.tidy();
+        assert!(!path.exists());
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn leftover_copy_in_use_is_skipped() {
+        use std::os::windows::fs::OpenOptionsExt;
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("x.dll");
+        fs::write(&file, b"code").unwrap();
+        let copies = temp.path().join("copies");
+        fs::create_dir(&copies).unwrap();
+        let left = [copies.join("x.1.dll"), copies.join("x.2.dll")];
+        left.iter().for_each(|left| fs::write(left, b"old").unwrap());
+        let held = File::options().read(true).share_mode(0).open(&left[0]).unwrap();
+        let dir = ShadowDir::open(copies).unwrap();
+        assert_eq!(left.each_ref().map(|left| left.exists()), [true, false]);
+        let copy = dir.copy(&file, &any()).unwrap();
+        assert_eq!(fs::read(copy.path()).unwrap(), b"code");
+        drop(held);
+        dir.tidy();
+        assert!(!left[0].exists() && copy.path().exists());
+    }
+
+    #[test]
+    fn a_hidden_copy_can_be_copied_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("libx.so");
+        fs::write(&file, b"code").unwrap();
+        let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
+        let one = dir.copy(&file, &any()).unwrap();
+        one.hide();
+        fs::remove_file(&file).unwrap();
+        for _ in 0..2 {
+            let again = dir.copy_again(&one).unwrap();
+            assert_eq!(fs::read(again.path()).unwrap(), b"code");
+            assert_eq!(again.hash(), one.hash());
+        }
+    }
+
+    // Elsewhere there may have to be as much room.
+    #[cfg(unix)]
+    #[test]
+    fn too_large_library_is_not_copied() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("large.so");
+        File::create(&file).unwrap().set_len(1 << 40).unwrap();
+        let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
+        let refusal = dir.copy(&file, &any()).unwrap_err();
+        assert_eq!(refusal, Refusal::TooLarge { bytes: 1 << 40, most: MOST });
+        assert_eq!(refusal.to_string(), "it has 1099511627776 bytes, and 1073741824 are the most");
+    }
+
+    #[test]
+    fn non_file_is_rejected() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
+        let empty = temp.path().join("empty.so");
+        fs::write(&empty, b"").unwrap();
+        for (path, said) in [
+            (temp.path().to_owned(), "directory"),
+            (empty, "empty"),
+            (temp.path().join("none.so"), "look at"),
+        ] {
+            let refusal = dir.copy(&path, &any()).unwrap_err().to_string();
+            assert!(refusal.contains(said), "{refusal}");
+        }
+        assert_eq!(fs::read_dir(&dir.path).unwrap().count(), 0);
+    }
+}

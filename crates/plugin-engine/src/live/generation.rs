@@ -1,0 +1,156 @@
+//! One loaded version of a plugin.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use protocol::Encoder;
+use telemetry::metrics::Metrics;
+
+use super::{
+    deadline::{self, Deadline, TimedOut},
+    gate::{Gate, Gated, OwnedKeepAlive},
+    library::Live,
+    manifest::Manifest,
+};
+use crate::{
+    call::{Answer, Call, Worker},
+    files::shadow_copy::Shadow,
+    registry::{Command, PluginFacts, Target},
+};
+
+/// One loaded version of a plugin. Registries and batches that run on one hold it, and so does the
+/// manager, which ends it once its last call is over, whoever still holds a reference.
+pub struct Generation {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// How many times a version of this plugin has been loaded, this one included.
+    pub number: u64,
+    /// Its file's name in the plugins folder.
+    pub file: String,
+    // Fields drop in order: the code goes before its private copy.
+    live: Live,
+    shadow: Arc<Shadow>,
+    errors: AtomicU64,
+    /// A `save` is running, or has been given up and has not returned.
+    pub saving: AtomicBool,
+    /// As `saving`, of a `configure`.
+    pub configuring: AtomicBool,
+}
+
+impl Generation {
+    /// A version that has just been loaded.
+    #[must_use]
+    pub fn new(
+        manifest: Manifest,
+        number: u64,
+        file: String,
+        live: Live,
+        shadow: Arc<Shadow>,
+    ) -> Self {
+        Self {
+            manifest,
+            number,
+            file,
+            live,
+            shadow,
+            errors: AtomicU64::new(0),
+            saving: AtomicBool::new(false),
+            configuring: AtomicBool::new(false),
+        }
+    }
+
+    /// The plugin itself.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// The private copy that it was loaded from.
+    #[must_use]
+    pub fn shadow(&self) -> &Arc<Shadow> {
+        &self.shadow
+    }
+
+    /// How many of its calls have been answered.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.live.gate().calls()
+    }
+
+    /// How many of them with an error.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// Has it do something on a thread of its own, as [`deadline::within`]. Its code stays loaded
+    /// until that thread has ended, which the drop of a thread-local may prevent.
+    ///
+    /// # Errors
+    /// Where there is no result in time.
+    pub fn within<T: Send + 'static>(
+        self: &Arc<Self>,
+        deadline: &Deadline<'_>,
+        operation: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TimedOut> {
+        let done =
+            deadline::keeping(OwnedKeepAlive::at(self), deadline, operation, deadline::END, work)?;
+        if !done.ended {
+            log::warn!(
+                "plugin {}: the thread of its `{operation}` has not ended, the drop of a \
+                 thread-local holds it up; the code of generation {} stays loaded until it ends",
+                self.manifest.name,
+                self.number
+            );
+        }
+        Ok(done.result)
+    }
+
+    /// Its commands, for the registry.
+    #[must_use]
+    pub fn commands(self: &Arc<Self>, metrics: &Metrics) -> Vec<Arc<Command>> {
+        let commands = self.manifest.commands.iter().zip(0..).map(|(facts, index)| {
+            let worker = PluginWorker { generation: Arc::clone(self), index };
+            let target = Target::Worker(Box::new(worker));
+            let plugin = Some(self.manifest.name.as_str());
+            Arc::new(Command::new(facts.clone(), plugin, metrics, target))
+        });
+        commands.collect()
+    }
+
+    /// What the registry tells of it.
+    #[must_use]
+    pub fn facts(&self) -> PluginFacts {
+        PluginFacts {
+            name: self.manifest.name.clone(),
+            version: self.manifest.version.clone(),
+            generation: self.number,
+            file: self.file.clone(),
+            commands: self.manifest.command_names(),
+        }
+    }
+}
+
+impl Gated for Generation {
+    fn gate(&self) -> &Gate {
+        self.live.gate()
+    }
+}
+
+struct PluginWorker {
+    generation: Arc<Generation>,
+    index: u32,
+}
+
+impl Worker for PluginWorker {
+    fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer {
+        let answer = self.generation.live.call(self.index, call, reply);
+        if reply.failed() {
+            self.generation.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    }
+}

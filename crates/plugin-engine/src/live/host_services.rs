@@ -1,0 +1,166 @@
+//! What a plugin sees of the host, in the types of the binary contract.
+
+use std::{
+    fmt, fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use abi_stable::std_types::{RErr, ROk, RResult, RStr, RString, RVec};
+use log::{Level, Record};
+use plugin_api::abi::{RawCommand, RawPeer, RawPlugin, RawSession, Services, Session};
+use telemetry::log_throttle::LineBudget;
+
+use crate::{VERSION, call::CallContext, registry::Command};
+
+/// The longest line that a plugin may log, in bytes: what a client has sent may be in it.
+const LONGEST_LINE: usize = 16 << 10;
+
+/// The session behind one call, in the types of the binary contract.
+pub struct ContractSession<'a> {
+    /// The session as the host shows it.
+    pub context: &'a dyn CallContext,
+}
+
+impl Session for ContractSession<'_> {
+    fn id(&self) -> u64 {
+        self.context.session_id()
+    }
+
+    fn peer(&self) -> RawPeer {
+        self.context.peer().into()
+    }
+
+    fn name(&self) -> RString {
+        self.context.session_name().into()
+    }
+
+    fn cancelled(&self) -> bool {
+        self.wait(0)
+    }
+
+    fn wait(&self, millis: u64) -> bool {
+        self.context.wait_for_cancel(Duration::from_millis(millis))
+    }
+
+    fn commands(&self) -> RVec<RawCommand> {
+        let commands = self.context.registry().commands(self.context.identity());
+        commands.into_iter().map(|command| raw_command(command)).collect()
+    }
+
+    fn sessions(&self) -> RVec<RawSession> {
+        let raw = self.context.sessions().into_iter().map(|session| RawSession {
+            id: session.id,
+            peer: session.peer.into(),
+            name: session.name.into(),
+            age_millis: millis(session.age),
+            idle_millis: millis(session.idle),
+            commands: session.commands,
+        });
+        raw.collect()
+    }
+
+    fn plugins(&self) -> RVec<RawPlugin> {
+        let plugins = self.context.registry().plugins(self.context.identity());
+        let plugins = plugins.into_iter().map(|plugin| RawPlugin {
+            name: plugin.name.as_str().into(),
+            version: plugin.version.as_str().into(),
+            generation: plugin.generation,
+            file: plugin.file.as_str().into(),
+            commands: plugin.commands.iter().map(|name| name.as_str().into()).collect(),
+        });
+        plugins.collect()
+    }
+
+    fn progress(&self, done: u64, total: u64, text: RStr<'_>) {
+        self.context.report_progress(done, total, text.as_str());
+    }
+
+    fn key(&self) -> RString {
+        let key = self.context.identity().key();
+        key.map(|key| key.name.as_str().into()).unwrap_or_default()
+    }
+
+    fn role(&self) -> RString {
+        let role = self.context.identity().role();
+        role.map(|role| role.name().into()).unwrap_or_default()
+    }
+}
+
+/// What the host does for one loaded plugin.
+pub struct PluginServices {
+    /// The plugin's name, under which it logs.
+    pub name: String,
+    /// Where its private directory is, or is to be.
+    pub data_dir: PathBuf,
+    /// When the host started.
+    pub started: Instant,
+    /// Bounds its lines, which a client may cause by its calls: a panic is a line.
+    pub lines: LineBudget,
+}
+
+impl Services for PluginServices {
+    fn version(&self) -> RString {
+        VERSION.into()
+    }
+
+    fn uptime_millis(&self) -> u64 {
+        millis(self.started.elapsed())
+    }
+
+    fn log_enabled(&self, level: u32) -> bool {
+        level_of(level) <= log::max_level()
+    }
+
+    fn log(&self, level: u32, _: RStr<'_>, message: RStr<'_>) {
+        let level = level_of(level);
+        let left_out = match level {
+            Level::Debug | Level::Trace => 0,
+            Level::Error | Level::Warn | Level::Info => match self.lines.admit(Instant::now()) {
+                Some(left_out) => left_out,
+                None => return,
+            },
+        };
+        let log = |level: Level, text: fmt::Arguments<'_>| {
+            let mut record = Record::builder();
+            log::logger().log(&record.level(level).target(&self.name).args(text).build());
+        };
+        if left_out > 0 {
+            log(Level::Warn, format_args!("{left_out} lines of this plugin were left out"));
+        }
+        let message = message.as_str();
+        let cut = message.floor_char_boundary(LONGEST_LINE);
+        let rest = if cut < message.len() { " (cut)" } else { "" };
+        log(level, format_args!("{}{rest}", &message[..cut]));
+    }
+
+    fn data_dir(&self) -> RResult<RString, RString> {
+        match fs::create_dir_all(&self.data_dir) {
+            Ok(()) => ROk(self.data_dir.to_string_lossy().into()),
+            Err(error) => RErr(format!("cannot make {}: {error}", self.data_dir.display()).into()),
+        }
+    }
+}
+
+fn raw_command(command: &Command) -> RawCommand {
+    RawCommand {
+        name: command.name.as_str().into(),
+        usage: command.usage.as_str().into(),
+        help: command.help.as_str().into(),
+        plugin: command.plugin.as_deref().unwrap_or_default().into(),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn level_of(level: u32) -> Level {
+    match level {
+        0 | 1 => Level::Error,
+        2 => Level::Warn,
+        3 => Level::Info,
+        4 => Level::Debug,
+        _ => Level::Trace,
+    }
+}

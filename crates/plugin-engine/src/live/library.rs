@@ -1,0 +1,384 @@
+//! Dynamic libraries: the only unsafe code in the host.
+//!
+//! What comes out of a library may be used only while the library is open. Two things see to that:
+//! whatever is plain data is copied here before it leaves, and what is not, the plugin's instance,
+//! stays inside [`Live`], which owns the library too and lets it go last.
+#![allow(unsafe_code, reason = "see above")]
+
+use std::{
+    cell::UnsafeCell,
+    error::Error,
+    mem::ManuallyDrop,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use abi_stable::{
+    StableAbi,
+    abi_stability::abi_checking::check_layout_compatibility,
+    erased_types::TD_Opaque,
+    library::{AbiHeader, AbiHeaderRef, LibHeader, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL},
+    sabi_types::{RMut, RRef},
+    std_types::{RArc, ROption},
+};
+use plugin_api::abi::{
+    API_VERSION, InstanceObject, RawRequest, RootRef, Services, Services_TO, Session_TO, Sink_TO,
+};
+use protocol::Encoder;
+
+use super::{
+    gate::{Gate, Inside},
+    host_services::ContractSession,
+    manifest::Manifest,
+};
+use crate::{
+    call::{Answer, Call},
+    load_error::Refusal,
+};
+
+/// An open plugin library whose root is known to have the expected layout.
+pub struct Library {
+    // Dangles once the handle is closed; both go together.
+    root: RootRef,
+    handle: ManuallyDrop<libloading::Library>,
+    /// It has, or may have, threads that nobody else knows of: never closed.
+    untracked_threads: bool,
+}
+
+/// Whether the layout of the library's types is compared with the host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Compare it. The comparison leaves pointers into the library in tables of the process, so
+    /// that nothing may be compared again once it is closed: only for the probe's process.
+    Check,
+    /// A probe has compared the very same bytes.
+    Approved,
+}
+
+impl Library {
+    /// Opens a library. Its constructors run.
+    ///
+    /// # Errors
+    /// Why it is not taken. With [`Layout::Approved`] the reasons that a probe would find are
+    /// still looked for, but for the layout.
+    pub fn open(path: &Path, layout: Layout) -> Result<Self, Refusal> {
+        // SAFETY: opening runs the library's own constructors, and nothing can prove of them that
+        // they are sound. Who puts a file into the plugins folder vouches for it, and the host
+        // opens only bytes that have been opened in a probe before.
+        let open = || unsafe { open_now(path) };
+        let handle = platform::retry_while_in_use(|| match open() {
+            // The loader's error keeps its code to itself; who wants to read the file is told the same.
+            Err(error) => match platform::open_complete(path) {
+                Err(held) if platform::is_in_use(&held) => Err(held),
+                _ => Ok(Err(error)),
+            },
+            opened => Ok(opened),
+        });
+        let handle = handle
+            .map_err(|_| Refusal::InUse)?
+            .map_err(|error| Refusal::NotALibrary { error: describe(&error, path) })?;
+        // SAFETY: the name is that of a static `LibHeader`, by abi_stable's convention, of which
+        // `AbiHeaderRef` is a pointer to the first field. A library that uses this very unlikely
+        // name for something else breaks this; its header then fails the check of the magic string
+        // below, unless the symbol is smaller than the string.
+        let header: AbiHeaderRef = *unsafe {
+            handle
+                .get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes())
+                .map_err(|_| Refusal::NoPlugin)?
+        };
+        if !header.is_valid() {
+            let show = |header: &AbiHeader| format!("{}.{}", header.abi_major, header.abi_minor);
+            return Err(Refusal::AbiStable { versions: [show(&header), show(&AbiHeader::VALUE)] });
+        }
+        let header = header.upgrade().map_err(|error| Refusal::Layout { report: say(error) })?;
+        check_version(header)?;
+        if layout == Layout::Check {
+            check_layout(header)?;
+        }
+        // SAFETY: the layout of the root module has been compared just above, or by a probe on a
+        // file of the same content.
+        let root = unsafe { header.unchecked_layout::<RootRef>() }
+            .map_err(|error| Refusal::Manifest { problem: error.to_string() })?;
+        let handle = ManuallyDrop::new(handle);
+        let mut library = Self { root, handle, untracked_threads: false };
+        library.untracked_threads = library.manifest().untracked_threads;
+        Ok(library)
+    }
+
+    /// What the plugin says of itself.
+    #[must_use]
+    pub fn manifest(&self) -> Manifest {
+        let raw = self.root.manifest()();
+        Manifest::copy(&raw, self.root.api_version().as_str())
+    }
+
+    /// Makes the plugin's instance.
+    ///
+    /// # Errors
+    /// What the plugin's `create` returns.
+    pub fn create(self, services: impl Services + 'static) -> Result<Live, Refusal> {
+        let services = Services_TO::from_ptr(RArc::new(services), TD_Opaque);
+        match self.root.create()(services).into_result() {
+            Ok(object) => Ok(Live::new(Instance { object, library: self })),
+            // Copied, since the error's memory is the library's.
+            Err(error) => Err(Refusal::Create { error: error.as_str().to_owned() }),
+        }
+    }
+}
+
+impl Drop for Library {
+    fn drop(&mut self) {
+        if !self.untracked_threads {
+            // SAFETY: the field is dropped here alone, once; what points into the library is
+            // `root`, which goes with it, and the instance, which `Instance` drops before.
+            unsafe { ManuallyDrop::drop(&mut self.handle) }
+        }
+    }
+}
+
+/// A plugin's instance together with its library.
+struct Instance {
+    // Fields drop in order: what the plugin made, whose code and memory are the library's, first.
+    object: InstanceObject,
+    library: Library,
+}
+
+/// A living plugin behind its gate. It can be ended, and its library closed, while others still
+/// hold a reference: they find the gate shut.
+pub struct Live {
+    gate: Gate,
+    /// Taken when the plugin is ended.
+    instance: UnsafeCell<Option<Instance>>,
+    /// Its lock makes sure that the plugin is ended once.
+    ended: Mutex<bool>,
+}
+
+// SAFETY: of the fields only the cell is not `Sync` by itself. `inside` reads it under a guard of
+// the gate, or a keep-alive; `end` writes it after `Gate::is_drained`, when neither is out nor ever
+// given again, and under the lock of `ended`. So a read and a write never meet. What is read is
+// shared between threads as `Instance`, and ended by whichever thread, so that it has to be `Sync`
+// and `Send`: `InstanceObject` is by its trait's bounds, `libloading::Library` by its own
+// implementation, and `RootRef` is a pointer to constants.
+unsafe impl Sync for Live where Instance: Send + Sync {}
+
+impl Live {
+    fn new(instance: Instance) -> Self {
+        Self {
+            gate: Gate::default(),
+            instance: UnsafeCell::new(Some(instance)),
+            ended: Mutex::new(false),
+        }
+    }
+
+    /// Drops the plugin's instance, which nobody else has; its library stays open.
+    ///
+    /// # Errors
+    /// Where the plugin has been ended.
+    pub fn into_library(self) -> Result<Library, Refusal> {
+        let instance = self.instance.into_inner();
+        let ended = || Refusal::Create { error: ENDED.into() };
+        let Instance { object, library } = instance.ok_or_else(ended)?;
+        drop(object);
+        Ok(library)
+    }
+
+    /// What every call passes.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Calls a worker; the reply is written. Waits while the gate is closed.
+    pub fn call(&self, command: u32, call: &Call<'_>, reply: &mut Encoder) -> Answer {
+        let Some(guard) = self.gate.enter() else { return Answer::Retired };
+        let Some(instance) = self.inside(&guard) else { return Answer::Retired };
+        let session = ContractSession { context: call.context };
+        let request = RawRequest {
+            input: call.input.into(),
+            spans: call.spans.into(),
+            session: Session_TO::from_ptr(RRef::new(&session), TD_Opaque),
+        };
+        let sink = Sink_TO::from_ptr(RMut::new(reply), TD_Opaque);
+        instance.object.call(command, request, sink);
+        Answer::Written
+    }
+
+    /// Whether the plugin hands its state over.
+    #[must_use]
+    pub fn saves(&self) -> bool {
+        let Some(guard) = self.gate.enter_closed() else { return false };
+        self.inside(&guard).is_some_and(|instance| instance.object.saves())
+    }
+
+    /// The plugin's state, where it hands it over. The gate should be closed.
+    ///
+    /// # Errors
+    /// The plugin's own message.
+    pub fn save(&self) -> Result<Option<Vec<u8>>, String> {
+        let Some(guard) = self.gate.enter_closed() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&guard) else { return Err(ENDED.into()) };
+        match instance.object.save().into_result() {
+            // Copied, since the memory is the library's.
+            Ok(ROption::RSome(state)) => Ok(Some(state.as_slice().to_vec())),
+            Ok(ROption::RNone) => Ok(None),
+            Err(error) => Err(error.as_str().to_owned()),
+        }
+    }
+
+    /// Hands state to the plugin, before its first call.
+    ///
+    /// # Errors
+    /// The plugin's own message.
+    pub fn restore(&self, state: &[u8]) -> Result<(), String> {
+        let Some(guard) = self.gate.enter_closed() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&guard) else { return Err(ENDED.into()) };
+        let restored = instance.object.restore(state.into()).into_result();
+        restored.map_err(|error| error.as_str().to_owned())
+    }
+
+    /// Whether the plugin takes a configuration.
+    #[must_use]
+    pub fn configures(&self) -> bool {
+        let Some(guard) = self.gate.enter_closed() else { return false };
+        self.inside(&guard).is_some_and(|instance| instance.object.configures())
+    }
+
+    /// Hands the plugin the text of its configuration, empty where there is none. The gate may be
+    /// open, and may be closed meanwhile.
+    ///
+    /// # Errors
+    /// The plugin's own message.
+    pub fn configure(&self, text: &str) -> Result<(), String> {
+        // Not as a call: one that never returns would keep a new version from taking over.
+        let Some(keep_alive) = self.gate.keep_alive() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&keep_alive) else { return Err(ENDED.into()) };
+        let configured = instance.object.configure(text.into()).into_result();
+        // Copied, since the error's memory is the library's.
+        configured.map_err(|error| error.as_str().to_owned())
+    }
+
+    /// Stops the plugin's tracked threads and waits for their end.
+    pub fn stop(&self) {
+        let Some(guard) = self.gate.enter_closed() else { return };
+        if let Some(instance) = self.inside(&guard) {
+            instance.object.stop();
+        }
+    }
+
+    /// Ends the plugin and closes its library, if its gate says that all is over; returns whether
+    /// it is ended now. A plugin with untracked threads keeps its code mapped.
+    pub fn end(&self) -> bool {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if *ended {
+            return true;
+        }
+        if !self.gate.is_drained() {
+            return false;
+        }
+        *ended = true;
+        // SAFETY: the gate is drained, so no guard or keep-alive is out and none will be given, and
+        // reads happen under one alone; the lock keeps a second `end` away.
+        let instance = unsafe { (*self.instance.get()).take() };
+        drop(instance);
+        true
+    }
+
+    fn inside<'a>(&'a self, _: &'a impl Inside) -> Option<&'a Instance> {
+        // SAFETY: the guard or keep-alive, which the reference cannot outlive, keeps the gate from
+        // being over, and the cell is written only after that. That it is of this very gate is for
+        // the callers to see to, all of which are in this `impl`.
+        unsafe { (*self.instance.get()).as_ref() }
+    }
+}
+
+/// Only a caller that has held on to an ended plugin is told so.
+const ENDED: &str = "the plugin has been ended";
+
+/// From now on a crash ends this process at once: no window on the screen that somebody would have to
+/// close, and no report to wait for.
+pub fn fall_silently() {
+    #[cfg(windows)]
+    {
+        use windows_sys::Win32::System::Diagnostics::Debug::{
+            SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX, SEM_NOOPENFILEERRORBOX, SetErrorMode,
+        };
+        let mode = SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX;
+        // SAFETY: it takes a number, by value, and sets a setting of the process.
+        unsafe { SetErrorMode(mode) };
+    }
+}
+
+/// Opens a library with everything that it needs bound at once: what is missing must show in the
+/// probe and not at a call.
+///
+/// # Safety
+/// The library's constructors run.
+unsafe fn open_now(path: &Path) -> Result<libloading::Library, libloading::Error> {
+    #[cfg(unix)]
+    {
+        use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+        // SAFETY: passed on to the caller.
+        unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map(Into::into)
+    }
+    #[cfg(not(unix))]
+    // SAFETY: passed on to the caller.
+    unsafe {
+        libloading::Library::new(path)
+    }
+}
+
+/// Compares the layout of the library's types with the host's, all the way down.
+///
+/// abi_stable takes an implementation that has more than the interface asks for. Of a plugin built
+/// for an older minor version it is the host that has more: of what the host gives, the plugin does
+/// not know, and of what the plugin lacks, the method tables tell the host when it asks.
+fn check_layout(header: &LibHeader) -> Result<(), Refusal> {
+    let refuse = |report: String| Err(Refusal::Layout { report });
+    let Some(plugin) = header.layout() else {
+        return refuse("it was built without a description of its types".into());
+    };
+    let (host, minor) = (RootRef::LAYOUT, |version: &str| -> Option<u64> {
+        version.split('.').nth(1)?.parse().ok()
+    });
+    let older = minor(header.version_strings().version.as_str()) < minor(API_VERSION);
+    let (interface, implementation) = if older { (plugin, host) } else { (host, plugin) };
+    match check_layout_compatibility(interface, implementation) {
+        Ok(()) => Ok(()),
+        Err(errors) => refuse(differences(&errors.to_string())),
+    }
+}
+
+/// What differs, out of a report of pages: the errors with what was expected and found.
+fn differences(report: &str) -> String {
+    /// Bytes.
+    const SHOWN: usize = 600;
+    let lines = report.lines().skip_while(|line| !line.trim_start().starts_with("Error:"));
+    let mut text = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+    if text.len() > SHOWN {
+        let cut = (0..=SHOWN).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        text.truncate(cut);
+        text.push_str(" ...");
+    }
+    text
+}
+
+fn check_version(header: &LibHeader) -> Result<(), Refusal> {
+    let plugin = header.version_strings().version.as_str();
+    let major = |version: &str| version.split('.').next().map(str::to_owned);
+    if major(plugin) == major(API_VERSION) {
+        return Ok(());
+    }
+    Err(Refusal::ApiVersion { versions: [plugin.to_owned(), API_VERSION.to_owned()] })
+}
+
+/// A copy of the error's text: the error may point into the library.
+fn say(error: LibraryError) -> String {
+    differences(&format!("Error: {error}"))
+}
+
+/// The loader's own words, which the error keeps in its source. Those of Windows have a gap for the
+/// file's name.
+fn describe(error: &libloading::Error, path: &Path) -> String {
+    let words = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    if cfg!(windows) { words.replace("%1", &path.to_string_lossy()) } else { words }
+}

@@ -1,0 +1,200 @@
+//! The check of a library in a throwaway process.
+//!
+//! Whatever a library does when it is opened, it does first to a child process of the host: the
+//! host's own program, which opens the file, compares its layout, reads its manifest and makes a
+//! trial instance. The report comes back in a file of its own, since what the library prints, and
+//! how it ends the process, is not to be trusted. The report itself is checked too.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    path::Path,
+    process::{Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use platform::{Group, Terminal};
+use telemetry::log_throttle::LineBudget;
+use tempfile::TempDir;
+
+use super::{
+    host_services::PluginServices,
+    library::{self, Layout, Library},
+    manifest::Manifest,
+    probe_report,
+};
+use crate::load_error::Refusal;
+
+/// How long the probe's end is not noticed, at the most.
+const POLL: Duration = Duration::from_micros(500);
+
+/// The stack of the thread that judges a library, in bytes: what a main thread commonly has.
+const STACK: usize = 8 << 20;
+
+/// Probes a library, which should be a private copy: its content must not change before it is
+/// loaded. The probe ends early when `give_up` says so.
+///
+/// # Errors
+/// Why the library must not be loaded.
+pub fn probe(
+    file: &Path,
+    timeout: Duration,
+    give_up: &dyn Fn() -> bool,
+) -> Result<Manifest, Refusal> {
+    let failed = |operation: &'static str| {
+        move |error: std::io::Error| Refusal::probe_failed(operation, &error)
+    };
+    let program = platform::own_program().map_err(failed("find the host's program"))?;
+    let work_dir = WorkDir(tempfile::tempdir().map_err(failed("make a directory"))?);
+    let report = work_dir.0.path().join("report.json");
+    let mut command = Command::new(program);
+    command
+        .arg("probe")
+        .arg(file)
+        .arg(&report)
+        .current_dir(work_dir.0.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let group = Group::spawn(&mut command, Terminal::None).map_err(failed("start"))?;
+    let mut child = Killed(group);
+    if let Some(mut stdin) = child.0.child.stdin.take() {
+        // Where it has ended already, that is what it is judged by.
+        let _ = stdin.write_all(b"\n");
+    }
+    let status = wait(child, timeout, give_up)?;
+    let died = |when| Err(Refusal::Died { how: describe(status, when) });
+    match probe_report::read(&report) {
+        // It has not come to its end as it should: in the host it would take the host with it.
+        Some(Ok(_)) if !status.success() => died("after it was unloaded"),
+        Some(judged) => judged,
+        None if probe_report::is_drafted(&report) => died("when it was unloaded"),
+        None => died("before it was judged"),
+    }
+}
+
+/// The child's side of a probe. Returns whether a report could be written.
+#[must_use]
+pub fn run_child(file: &Path, report: &Path) -> bool {
+    platform::die_with_parent();
+    // The host's word that it will see to this process's end. Without it, it is no more.
+    if !matches!(io::stdin().read(&mut [0]), Ok(1)) {
+        return false;
+    }
+    library::fall_silently();
+    // On a thread of its own, as in the host: only when its thread-locals are gone, which hold it,
+    // does closing the library unload it.
+    let judged = thread::scope(|scope| {
+        let work = || {
+            let (judged, library) = match judge(file, report) {
+                Ok((manifest, library)) => (Ok(manifest), Some(library)),
+                Err(refusal) => (Err(refusal), None),
+            };
+            (probe_report::draft(report, &judged).is_ok(), library)
+        };
+        let thread = thread::Builder::new().name("judge".into()).stack_size(STACK);
+        thread.spawn_scoped(scope, work).ok()?.join().ok()
+    });
+    let Some((true, library)) = judged else { return false };
+    // Its destructors run here. The report counts only if they leave this process alive.
+    drop(library);
+    probe_report::publish(report).is_ok()
+}
+
+/// Opens a library and makes a trial instance, which is gone again afterwards.
+fn judge(file: &Path, report: &Path) -> Result<(Manifest, Library), Refusal> {
+    let library = Library::open(file, Layout::Check)?;
+    let manifest = library.manifest();
+    manifest.check()?;
+    let services = PluginServices {
+        name: manifest.name.clone(),
+        // Lent for the trial: what it makes there goes with the report.
+        data_dir: report.with_file_name("data"),
+        started: Instant::now(),
+        lines: LineBudget::default(),
+    };
+    let live = library.create(services)?;
+    live.stop();
+    // The layout check has left pointers into the library in this process. Nothing uses them any
+    // more: no other library is checked here, and the process ends as soon as this one is closed.
+    Ok((manifest, live.into_library()?))
+}
+
+/// Waits for the child; kills it at the deadline, or when told to give up.
+fn wait(
+    mut child: Killed,
+    timeout: Duration,
+    give_up: &dyn Fn() -> bool,
+) -> Result<ExitStatus, Refusal> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        match child.0.child.try_wait() {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) if give_up() => return Err(Refusal::Stopping),
+            Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
+            Ok(None) => {
+                let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+                return Err(Refusal::TimedOut { millis });
+            }
+            Err(error) => return Err(Refusal::probe_failed("wait", &error)),
+        }
+    }
+}
+
+/// A child that does not outlive its handle.
+struct Killed(Group);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // What it has started goes too.
+        self.0.kill();
+    }
+}
+
+/// The directory that a probe works in.
+struct WorkDir(TempDir);
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        // On Windows a process that is just ending keeps its directory. What stays in spite of all
+        // is the system's to clear.
+        let _ = platform::retry_while_in_use(|| fs::remove_dir_all(self.0.path()));
+    }
+}
+
+/// How the child has ended, and when that was.
+fn describe(status: ExitStatus, when: &str) -> String {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return format!("it crashed with signal {signal} {when}");
+    }
+    match status.code() {
+        // <https://learn.microsoft.com/openspecs/windows_protocols/ms-erref/>: the NTSTATUS of an
+        // error, or of a warning such as a breakpoint.
+        Some(code) if cfg!(windows) && code.cast_unsigned() >= 0x8000_0000 => {
+            format!("it crashed with exception {code:#x} {when}")
+        }
+        Some(code) => format!("it exited with status {code} {when}"),
+        None => format!("it ended {when}"),
+    }
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    use super::*;
+
+    #[test]
+    fn copy_in_use_is_not_blamed_on_library() {
+        let temp = tempfile::tempdir().unwrap();
+        let (file, report) = (temp.path().join("x.1.dll"), temp.path().join("report.json"));
+        fs::write(&file, b"no library").unwrap();
+        let held = fs::File::options().read(true).share_mode(0).open(&file).unwrap();
+        let judge = || judge(&file, &report).map(|_| ());
+        assert_eq!(judge(), Err(Refusal::InUse));
+        drop(held);
+        assert!(matches!(judge(), Err(Refusal::NotALibrary { .. })));
+    }
+}

@@ -1,0 +1,158 @@
+//! What operators ask of the manager.
+
+use std::{path::PathBuf, sync::Arc, time::Instant};
+
+use crossbeam_channel::Sender;
+
+use super::{
+    Manager,
+    candidate::{Asked, Candidate},
+    change::Change,
+    load::{Refused, being_disabled},
+};
+use crate::{
+    files::{folder, shadow_copy::Shadow},
+    live::manifest::Manifest,
+    plugin_control::{ControlResult, Request, Response},
+};
+
+impl Manager {
+    /// Does what is asked and answers, now or when it is done.
+    pub(super) fn handle(&mut self, request: Request, plugin: &str, reply: Sender<ControlResult>) {
+        let forced = match request {
+            Request::Reload { force: true } => Some("reload"),
+            Request::Rollback { force: true } => Some("rollback"),
+            Request::Disable { force: true } => Some("disable"),
+            _ => None,
+        };
+        let reply = match forced {
+            Some(subcommand) => match self.force(plugin, subcommand, reply) {
+                Some(reply) => reply,
+                None => return,
+            },
+            None => reply,
+        };
+        let answer = match request {
+            Request::Reload { .. } | Request::Rollback { .. } if self.is_being_disabled(plugin) => {
+                Err(being_disabled(plugin))
+            }
+            Request::Info => self.info(plugin),
+            Request::Reload { force } => match self.reloadable(plugin) {
+                Ok(path) => return self.load(&path, Asked::by_operator(force, reply)),
+                Err(problem) => Err(problem),
+            },
+            Request::Rollback { force } => match self.code_before(plugin) {
+                Ok((code, manifest)) => {
+                    let asked = Asked::by_operator(force, reply);
+                    return self.roll_back(plugin, code, manifest, asked);
+                }
+                Err(problem) => Err(problem),
+            },
+            Request::Disable { force } if self.slots.contains_key(plugin) => {
+                let asked = Asked::by_operator(force, reply);
+                let change = Change::Withdraw { disable: true, asked };
+                return self.submit(plugin.to_owned(), change);
+            }
+            Request::Enable if self.slots.contains_key(plugin) => match self.enable(plugin) {
+                Some(answer) => answer,
+                None => return self.handle(Request::Reload { force: false }, plugin, reply),
+            },
+            Request::Disable { .. } | Request::Enable => unknown(plugin),
+        };
+        // Best effort: the session that asked may have ended.
+        let _ = reply.send(answer);
+    }
+
+    fn info(&self, plugin: &str) -> ControlResult {
+        let Some(slot) = self.slots.get(plugin) else { return unknown(plugin) };
+        let mut info = slot.info(plugin, &self.retired, &self.states);
+        info.waiting = self.pending.get(plugin).map(|pending| pending.describe());
+        Ok(Response::Info(Box::new(info)))
+    }
+
+    /// The file that is loaded anew for a plugin, or for a file that never became one.
+    fn reloadable(&self, plugin: &str) -> Result<PathBuf, String> {
+        let folder = &self.context.settings.plugins;
+        let path = match self.slots.get(plugin) {
+            Some(slot) if slot.disabled => {
+                return Err(format!("plugin '{plugin}' is disabled; enable it"));
+            }
+            Some(slot) => folder.join(&slot.file),
+            // A file that never became a plugin is known by its own name.
+            None => {
+                let path = folder.join(plugin);
+                let is_inside = path.parent() == Some(&**folder) && folder::is_library(&path);
+                if !is_inside || folder::is_gone(&path) {
+                    return Err(format!("there is no plugin '{plugin}'"));
+                }
+                path
+            }
+        };
+        if folder::is_gone(&path) {
+            return Err(format!("{} is not there", path.display()));
+        }
+        Ok(path)
+    }
+
+    /// Allows a plugin to be served; `None` where its file is to be taken for that.
+    fn enable(&mut self, plugin: &str) -> Option<ControlResult> {
+        let disabling = |other: &str, change: &Change| {
+            other == plugin && matches!(change, Change::Withdraw { disable: true, .. })
+        };
+        let called_off = self.drop_pending(disabling);
+        let is_called_off = called_off.is_some();
+        if let Some(mut asked) = called_off {
+            asked.answer(&Err(format!("plugin '{plugin}' was enabled before it was disabled")));
+        }
+        let slot = self.slots.get_mut(plugin)?;
+        slot.disabled = false;
+        if slot.serving.is_some() {
+            // A new file may have come meanwhile.
+            let path = self.context.settings.plugins.join(&slot.file);
+            self.retries.later(&path, Instant::now());
+        }
+        let serving = match is_called_off {
+            true => format!("plugin '{plugin}' goes on serving, its disabling is called off"),
+            false => format!("plugin '{plugin}' is serving already"),
+        };
+        slot.serving.is_some().then_some(Ok(Response::Done(serving)))
+    }
+
+    /// The code that was served before.
+    fn code_before(&self, plugin: &str) -> Result<(Arc<Shadow>, Manifest), String> {
+        let slot = self.slots.get(plugin).ok_or_else(|| no_plugin(plugin))?;
+        let before = slot
+            .code_before()
+            .ok_or_else(|| format!("plugin '{plugin}' has no generation before this one"))?;
+        if slot.disabled {
+            return Err(format!("plugin '{plugin}' is disabled; enable it"));
+        }
+        Ok(before)
+    }
+
+    /// Puts back the code that was served before.
+    fn roll_back(&mut self, plugin: &str, code: Arc<Shadow>, manifest: Manifest, asked: Asked) {
+        let (started, copy) = (Instant::now(), self.shadows.copy_again(&code));
+        let file = self.slots.get(plugin).map(|slot| slot.file.as_str()).unwrap_or_default();
+        let path = self.context.settings.plugins.join(file);
+        let mut candidate = Candidate { path, shadow: code, started, asked, is_rollback: true };
+        match copy {
+            Ok(copy) => {
+                candidate.shadow = Arc::new(copy);
+                self.submit(plugin.to_owned(), Change::Replace(candidate, manifest));
+            }
+            Err(refusal) => {
+                let took = candidate.started.elapsed();
+                self.refuse(candidate, Refused { plugin: Some(plugin.to_owned()), refusal, took });
+            }
+        }
+    }
+}
+
+fn unknown(plugin: &str) -> ControlResult {
+    Err(no_plugin(plugin))
+}
+
+fn no_plugin(plugin: &str) -> String {
+    format!("there is no plugin '{plugin}'")
+}

@@ -1,0 +1,258 @@
+//! The manager: the one thread that loads, replaces and retires plugins, and publishes the
+//! registry.
+//!
+//! Everything that can fail happens before the registry is swapped; until then the generation
+//! before serves on, with its state.
+
+mod admin;
+mod admit;
+mod candidate;
+mod change;
+mod configuration;
+pub mod conflicts;
+mod drain;
+mod install;
+mod load;
+mod pending;
+mod probes;
+pub mod retired;
+pub mod retries;
+pub mod slot;
+mod state;
+mod withdraw;
+
+pub use self::state::LAST_UNLOADS;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, select};
+
+use self::{
+    candidate::Asked, change::Pending, probes::Probes, retired::Retired, retries::Retries,
+    slot::Slot,
+};
+use super::{
+    files::{folder, shadow_copy::ShadowDir, trust_policy::TrustPolicy},
+    state::{configuration::plugin_of, store::States},
+};
+use crate::{
+    context::EngineContext,
+    plugin_control::{Change, Message},
+    registry::{LiveRegistry, Registry},
+};
+
+/// How long the manager waits for a message before it looks at what lingers.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Loads, replaces and retires plugins.
+pub struct Manager {
+    context: Arc<EngineContext>,
+    registry: Arc<LiveRegistry>,
+    trust_policy: TrustPolicy,
+    states: States,
+    slots: BTreeMap<String, Slot>,
+    files: BTreeMap<PathBuf, Seen>,
+    probes: Probes,
+    /// Changes that wait for calls that run, by plugin.
+    pending: BTreeMap<String, Pending>,
+    retired: Retired,
+    retries: Retries,
+    /// Registries that sessions may still use. Kept, so that none of their threads has to free
+    /// them.
+    replaced: Vec<Arc<Registry>>,
+    // Last: it removes the folder that the copies of all others lie in.
+    shadows: ShadowDir,
+}
+
+/// What became of a file's content.
+struct Seen {
+    hash: blake3::Hash,
+    waits: Waits,
+}
+
+/// What gives a file another chance that has not changed itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Waits {
+    /// Nothing: it was taken, or will never be.
+    No,
+    /// That others go, who have what it claims.
+    ForNames,
+    /// A change of this plugin's configuration, with which it did not start.
+    ForConfiguration(String),
+}
+
+impl Manager {
+    /// A manager of nothing yet.
+    ///
+    /// # Errors
+    /// Where the directory for private copies cannot be made.
+    pub fn new(
+        context: Arc<EngineContext>,
+        registry: Arc<LiveRegistry>,
+        trust_policy: TrustPolicy,
+    ) -> io::Result<Self> {
+        let shadows = ShadowDir::open(context.state_dir.join("copies"))?;
+        let states = States::new(context.state_dir.join("state"));
+        let (slots, files, pending, retired, retries, replaced) = Default::default();
+        let probes = Probes::new(Arc::clone(&context));
+        Ok(Self {
+            context,
+            registry,
+            trust_policy,
+            shadows,
+            states,
+            slots,
+            files,
+            probes,
+            pending,
+            retired,
+            retries,
+            replaced,
+        })
+    }
+
+    /// Loads every library in the folder. What cannot be loaded is logged and passed over. It takes
+    /// as long as the slowest probe.
+    pub fn load_folder(&mut self) {
+        self.publish();
+        self.load_files();
+        // In the order of their names, so that each start ends alike where two claim one name.
+        let mut probed = BTreeMap::new();
+        while self.probes.is_busy() {
+            let Ok((number, result)) = self.probes.reports().recv() else { break };
+            if let Some(candidate) = self.probes.finish(number) {
+                probed.insert(candidate.path.clone(), (candidate, result));
+            }
+        }
+        for (candidate, result) in probed.into_values() {
+            self.judge(candidate, result);
+        }
+    }
+
+    /// Takes every library in the folder, and tries again later where the folder cannot be read.
+    fn load_files(&mut self) {
+        let folder = self.context.settings.plugins.clone();
+        let files = match folder::libraries(&folder) {
+            Ok(files) => files,
+            Err(error) => {
+                let again = self.retries.is_known(&folder);
+                if error.kind() != io::ErrorKind::NotFound {
+                    self.retries.later(&folder, Instant::now());
+                }
+                if !again {
+                    let folder = folder.display();
+                    log::warn!(
+                        "cannot read the plugins folder {folder}: {error}; no plugin until it is there"
+                    );
+                }
+                return;
+            }
+        };
+        self.retries.forget(&folder);
+        if files.is_empty() {
+            log::warn!("no plugin in {}; only the host's own commands", folder.display());
+        }
+        for file in files {
+            self.load(&file, Asked::by_change(false));
+        }
+    }
+
+    /// Works until it is told to end. Returns whether all plugins have ended.
+    pub fn run(mut self, messages: &Receiver<Message>) -> bool {
+        let reports = self.probes.reports();
+        loop {
+            let pauses = [self.retired.pause(), self.pending_pause(), Some(self.retries.pause())];
+            let wait = pauses.into_iter().flatten().fold(IDLE, Duration::min);
+            select! {
+                recv(messages) -> message => match message {
+                    Ok(Message::Changed(change)) => self.settled(&change),
+                    Ok(Message::Request(request, plugin, reply)) => {
+                        self.handle(request, &plugin, reply);
+                    }
+                    Ok(Message::End { unload }) => {
+                        self.probes.end();
+                        // Those who asked are told that the host is ending.
+                        self.pending.clear();
+                        return self.end(unload);
+                    }
+                    Err(_) => return true,
+                },
+                // The manager holds a sender itself.
+                recv(reports) -> report => if let Ok(report) = report {
+                    self.probed(report);
+                },
+                default(wait) => {}
+            }
+            self.tick();
+        }
+    }
+
+    fn settled(&mut self, change: &Change) {
+        let (Change::Ready(path) | Change::Gone(path)) = change;
+        match (plugin_of(path), change) {
+            // Whether it is there is for the reading to find out.
+            (Some(plugin), _) => self.reconfigure(plugin, path),
+            (None, Change::Ready(_)) => self.load(path, Asked::by_change(false)),
+            (None, Change::Gone(_)) => self.gone(path),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.shadows.tidy();
+        self.replaced.retain(|registry| Arc::strong_count(registry) > 1);
+        if self.context.shutdown.is_stopping() {
+            // Those who asked are told so.
+            self.pending.clear();
+        }
+        self.advance_all();
+        for path in self.retries.due(Instant::now()) {
+            if path == self.context.settings.plugins {
+                self.load_files();
+                continue;
+            }
+            match path.try_exists() {
+                Ok(true) => self.settled(&Change::Ready(path)),
+                Ok(false) => self.settled(&Change::Gone(path)),
+                Err(_) => self.retries.later(&path, Instant::now()),
+            }
+        }
+        for over in self.retired.tick(Instant::now(), &self.context.events) {
+            if let Some(slot) = self.slots.get_mut(&over.manifest.name) {
+                slot.counted.0 += over.calls();
+                slot.counted.1 += over.errors();
+            }
+        }
+        let (draining, lingering) = self.retired.totals();
+        self.context.metrics.draining.set(draining);
+        self.context.metrics.lingering.set(lingering);
+    }
+
+    fn served_from(&self, file: &str) -> Option<String> {
+        let served = self
+            .slots
+            .iter()
+            .find(|(_, slot)| slot.generation().is_some_and(|generation| generation.file == file));
+        served.map(|(name, _)| name.clone())
+    }
+
+    fn publish(&mut self) {
+        let mut commands = self.context.builtins.clone();
+        let mut plugins = Vec::new();
+        for serving in self.slots.values().filter_map(|slot| slot.serving.as_ref()) {
+            commands.extend(serving.commands.iter().cloned());
+            plugins.push(serving.generation.facts());
+        }
+        self.replaced.push(self.registry.swap(Arc::new(Registry::new(commands, plugins))));
+        self.context.metrics.tidy();
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

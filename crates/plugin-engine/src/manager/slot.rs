@@ -1,0 +1,110 @@
+//! One plugin by name, whatever generation of it is served, if any.
+
+use std::{sync::Arc, time::Instant};
+
+use telemetry::metrics::Metrics;
+
+use super::retired::Retired;
+use crate::{
+    files::shadow_copy::Shadow,
+    live::{generation::Generation, manifest::Manifest},
+    plugin_control::Info,
+    registry::Command,
+    state::{configuration::AppliedConfig, store::States},
+};
+
+/// One plugin by name. It stays known after its file is gone.
+#[derive(Default)]
+pub struct Slot {
+    /// What is served.
+    pub serving: Option<Serving>,
+    /// The number of the generation that was loaded last.
+    pub number: u64,
+    /// Its file's name in the plugins folder.
+    pub file: String,
+    /// The code that was served before, to roll back to.
+    pub previous: Option<(Arc<Shadow>, Manifest)>,
+    /// The code that was served last, where none is served now.
+    pub withdrawn: Option<(Arc<Shadow>, Manifest)>,
+    /// An operator has switched it off.
+    pub disabled: bool,
+    /// Calls and errors of the generations that are over.
+    pub counted: (u64, u64),
+    /// The size of the state that was handed over last, in bytes.
+    pub state_bytes: Option<u64>,
+    /// How what is served was configured last; `None` where it takes no configuration.
+    pub applied_config: Option<AppliedConfig>,
+    /// What failed last.
+    pub last_failure: Option<(String, Instant)>,
+}
+
+/// A generation that is served, and its commands as they stand in the registry.
+#[derive(Clone)]
+pub struct Serving {
+    /// The generation.
+    pub generation: Arc<Generation>,
+    /// Its commands.
+    pub commands: Vec<Arc<Command>>,
+}
+
+impl Serving {
+    /// Makes a generation's commands.
+    #[must_use]
+    pub fn new(generation: Arc<Generation>, metrics: &Metrics) -> Self {
+        Self { commands: generation.commands(metrics), generation }
+    }
+}
+
+impl Slot {
+    /// What is served, for a look.
+    #[must_use]
+    pub fn generation(&self) -> Option<&Arc<Generation>> {
+        self.serving.as_ref().map(|serving| &serving.generation)
+    }
+
+    /// The code to roll back to: what was served before this, or last where nothing is.
+    #[must_use]
+    pub fn code_before(&self) -> Option<(Arc<Shadow>, Manifest)> {
+        let withdrawn = self.withdrawn.clone().filter(|_| self.serving.is_none());
+        withdrawn.or_else(|| self.previous.clone())
+    }
+
+    /// Tells about it.
+    #[must_use]
+    pub fn info(&self, name: &str, retired: &Retired, states: &States) -> Info {
+        let generation = self.generation();
+        let (draining, lingering) = retired.count(name);
+        let (calls, errors) = self.counted;
+        let code = generation
+            .map(|one| one.shadow())
+            .or_else(|| self.withdrawn.as_ref().map(|(code, _)| code));
+        let status = match (generation, self.disabled) {
+            (Some(_), _) => "serving",
+            (None, true) => "disabled",
+            (None, false) => "withdrawn",
+        };
+        Info {
+            name: name.to_owned(),
+            status,
+            version: generation.map(|one| one.manifest.version.clone()).unwrap_or_default(),
+            file: self.file.clone(),
+            generation: generation.map_or(self.number, |one| one.number),
+            hash: code.map(|code| code.hash().to_hex().to_string()).unwrap_or_default(),
+            commands: generation.map(|one| one.manifest.command_names()).unwrap_or_default(),
+            state_bytes: self.state_bytes.or_else(|| states.size(name)),
+            calls: calls + generation.map_or(0, |one| one.calls()),
+            errors: errors + generation.map_or(0, |one| one.errors()),
+            draining,
+            lingering,
+            configuration: generation
+                .and(self.applied_config.as_ref())
+                .map(|config| config.describe(name)),
+            waiting: None,
+            can_roll_back: self.code_before().is_some(),
+            last_failure: self
+                .last_failure
+                .as_ref()
+                .map(|(what, when)| (what.clone(), when.elapsed().as_secs())),
+        }
+    }
+}

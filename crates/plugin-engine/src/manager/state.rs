@@ -1,0 +1,214 @@
+//! State: handed over, written down, and saved for the last time.
+
+use std::{
+    cell::Cell,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Manager, retired};
+use crate::{
+    live::{deadline::Deadline, generation::Generation},
+    state::{
+        handover::{self, NotQuiesced, Quiesced},
+        parallel,
+        saves::{Saves, Stage},
+    },
+};
+
+/// The least time to unload everything when the host ends.
+pub const LAST_UNLOADS: Duration = Duration::from_secs(2);
+
+/// How long running calls are waited for before a state is saved beside them: they have had the
+/// grace.
+const LAST_CALLS: Duration = Duration::from_secs(1);
+
+/// Longer than any flag.
+const UNBOUNDED: Duration = Duration::from_secs(400 * 86_400);
+
+/// How often the log tells how far a write is, while the host serves.
+const TELL: Duration = Duration::from_secs(5);
+
+/// A state on the disk is restored, or written there, with a second more for each so many bytes.
+const RESTORED_PER_SECOND: u64 = 8 << 20;
+
+impl Manager {
+    /// A generation that keeps state, without running calls; `None` for one that keeps none.
+    pub(super) fn quiesce(
+        &self,
+        generation: Option<&Arc<Generation>>,
+        force: bool,
+    ) -> Result<Option<Quiesced>, NotQuiesced> {
+        let Some(generation) = generation.filter(|one| one.live().saves()) else {
+            return Ok(None);
+        };
+        let give_up = || self.context.shutdown.is_stopping();
+        let pause = Deadline { time: self.context.settings.handover_pause, give_up: &give_up };
+        let quiesced = if force { Quiesced::force } else { Quiesced::begin };
+        quiesced(generation, &pause).map(Some)
+    }
+
+    /// State, from the generation before, or else from the disk. Returns its size in bytes.
+    pub(super) fn hand_over(
+        &self,
+        old: Option<&Quiesced>,
+        new: &Arc<Generation>,
+    ) -> Result<Option<u64>, String> {
+        let (name, give_up) = (&new.manifest.name, || self.context.shutdown.is_stopping());
+        let deadline = self.deadline(&give_up);
+        let state = match old {
+            Some(old) => old.save(&deadline)?,
+            None if new.live().saves() => {
+                self.states.load(name).map_err(|error| error.to_string())?
+            }
+            None => None,
+        };
+        let Some(state) = state else { return Ok(None) };
+        let size = state.len() as u64;
+        if !new.live().saves() {
+            log::warn!("plugin {name}: the new version keeps no state; the old state is on disk");
+            self.keep_state(name, state)?;
+        } else if old.is_some() {
+            handover::restore(new, state, &deadline)?;
+        } else {
+            // Nobody's calls wait for it.
+            let more = Duration::from_secs(size / RESTORED_PER_SECOND);
+            let longer = Deadline { time: deadline.time + more, ..deadline };
+            handover::restore(new, state, &longer).map_err(|problem| {
+                let file = self.states.file(name);
+                let file = file.display();
+                format!("{problem}; the state is in {file}, move it away to start anew")
+            })?;
+        }
+        Ok(Some(size))
+    }
+
+    /// Writes the state of a generation to the disk.
+    pub(super) fn save(&self, quiesced: &Quiesced) -> Result<(), String> {
+        let give_up = || self.context.shutdown.is_stopping();
+        match quiesced.save(&self.deadline(&give_up))? {
+            Some(state) => self.keep_state(&quiesced.generation().manifest.name, state),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a state to the disk while the host serves: callers wait for it, and so does every
+    /// other plugin's change.
+    fn keep_state(&self, plugin: &str, state: Vec<u8>) -> Result<(), String> {
+        let more = Duration::from_secs(state.len() as u64 / RESTORED_PER_SECOND);
+        let time = self.context.settings.handover_timeout + more;
+        self.write_state(plugin, state, time.min(self.save_timeout()))
+    }
+
+    /// Writes a state to the disk, within this time.
+    fn write_state(&self, plugin: &str, state: Vec<u8>, time: Duration) -> Result<(), String> {
+        let shutdown = &self.context.shutdown;
+        let tell_at = Cell::new(Instant::now() + TELL);
+        // Asked again and again while the disk writes.
+        let give_up = || {
+            let now = Instant::now();
+            // Who ends the host tells the same.
+            if now >= tell_at.get() && !shutdown.is_stopping() {
+                tell_at.set(now + TELL);
+                let progress = self.states.saves().describe(now);
+                log::info!("still saving: {}", progress.unwrap_or_else(|| plugin.to_owned()));
+            }
+            shutdown.is_saving_over()
+        };
+        let deadline = Deadline { time, give_up: &give_up };
+        self.states.keep(plugin, state, &deadline)
+    }
+
+    pub(super) fn deadline<'a>(&self, give_up: &'a dyn Fn() -> bool) -> Deadline<'a> {
+        Deadline { time: self.context.settings.handover_timeout, give_up }
+    }
+
+    /// How far the saving of each state is.
+    #[must_use]
+    pub fn saves(&self) -> Arc<Saves> {
+        Arc::clone(self.states.saves())
+    }
+
+    fn save_timeout(&self) -> Duration {
+        let timeout = self.context.settings.save_timeout;
+        if timeout.is_zero() { UNBOUNDED } else { timeout }
+    }
+
+    /// Saves every state; then withdraws and unloads everything, as far as it ends in time. Returns
+    /// whether all of it has ended.
+    pub(super) fn end(mut self, unload: bool) -> bool {
+        let serving: Vec<_> =
+            self.slots.values().filter_map(|slot| slot.generation().cloned()).collect();
+        self.save_all(&serving);
+        if !unload {
+            return true;
+        }
+        self.slots.values_mut().for_each(|slot| slot.serving = None);
+        self.publish();
+        self.retired.extend(serving);
+        let now = Instant::now();
+        let deadline = self.context.shutdown.deadline().unwrap_or(now).max(now + LAST_UNLOADS);
+        while self.retired.is_busy() && Instant::now() < deadline {
+            self.tick();
+            thread::sleep(retired::TICK);
+        }
+        !self.retired.is_busy()
+    }
+
+    /// Saves all states at once, so that one that does not return costs the others nothing.
+    fn save_all(&self, serving: &[Arc<Generation>]) {
+        let failed = AtomicUsize::new(0);
+        let saving: Vec<_> = serving.iter().filter(|one| one.live().saves()).collect();
+        let thread = || thread::Builder::new().name("last save".into());
+        let without_thread = |generation: &&Arc<Generation>, error: &io::Error| {
+            let name = &generation.manifest.name;
+            log::warn!("plugin {name}: its state is saved after the others': no thread ({error})");
+        };
+        parallel::for_each(&saving, thread, without_thread, |generation| {
+            if !self.save_last(generation) {
+                failed.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        self.states.saves().finish(failed.into_inner());
+    }
+
+    /// Saves a state for the last time and says whether it worked. Where a call does not end, the
+    /// state is saved beside that call: there will be no other chance.
+    fn save_last(&self, generation: &Arc<Generation>) -> bool {
+        let name = &generation.manifest.name;
+        let saves = self.states.saves();
+        saves.note(name, Stage::Save);
+        let give_up = || self.context.shutdown.is_saving_over();
+        let quiesced =
+            Quiesced::begin(generation, &Deadline { time: LAST_CALLS, give_up: &give_up });
+        if let Err(problem) = &quiesced {
+            log::warn!("plugin {name}: saved while in use: {problem}");
+        }
+        let deadline = Deadline { time: self.save_timeout(), give_up: &give_up };
+        let saved = handover::save_last(generation, &deadline);
+        let kept = saved.and_then(|state| match state {
+            Some(state) => self.write_state(name, state, self.save_timeout()),
+            None => Ok(()),
+        });
+        if let (Ok(()), Ok(quiesced)) = (&kept, quiesced) {
+            // What a call would change from now on would be acknowledged and lost.
+            quiesced.leave_closed();
+        }
+        if let Err(problem) = &kept {
+            // Not looked at: the disk may hang.
+            let file = self.states.file(name);
+            let file = file.display();
+            log::error!(
+                "plugin {name}: state not saved: {problem}; an earlier state, if there is one, is \
+                 still in {file}"
+            );
+        }
+        saves.done(name);
+        kept.is_ok()
+    }
+}

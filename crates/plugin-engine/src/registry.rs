@@ -1,0 +1,235 @@
+//! The registry: name to worker, immutable, swapped as a whole.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arc_swap::ArcSwap;
+use auth::identity::{AccessLevel, Identity, Wanted};
+use plugin_api::{MAX_NAME, Usage};
+use protocol::nearest::nearest;
+use telemetry::metrics::{Metrics, Series};
+
+use crate::{call::Worker, live::manifest::CommandFacts};
+
+/// The registry that is in force: read without a lock, replaced as a whole.
+pub type LiveRegistry = ArcSwap<Registry>;
+
+/// One version of all that the host answers.
+#[derive(Default)]
+pub struct Registry {
+    commands: HashMap<Box<[u8]>, Arc<Command>, foldhash::fast::FixedState>,
+    plugins: Vec<PluginFacts>,
+}
+
+/// A command in the registry.
+pub struct Command {
+    /// In lower case.
+    pub name: String,
+    /// Its arguments, for people.
+    pub usage: String,
+    /// Its arguments, understood.
+    pub arguments: Usage,
+    /// One sentence for people.
+    pub help: String,
+    /// The plugin that answers it; `None` for a built-in.
+    pub plugin: Option<String>,
+    /// The fewest arguments.
+    pub least: usize,
+    /// The most arguments.
+    pub most: usize,
+    /// Who may run it.
+    pub access: AccessLevel,
+    /// What counts its calls.
+    pub series: Arc<Series>,
+    /// What answers it.
+    pub target: Target,
+}
+
+/// What answers a command.
+pub enum Target {
+    /// The host itself; the number is the host's own.
+    Builtin(usize),
+    /// A worker.
+    Worker(Box<dyn Worker>),
+}
+
+/// What the registry knows of a plugin that it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginFacts {
+    /// Its name.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// How many times a version of it has been loaded, this one included.
+    pub generation: u64,
+    /// Its file's name in the plugins folder.
+    pub file: String,
+    /// Its commands' names, sorted.
+    pub commands: Vec<String>,
+}
+
+impl Command {
+    /// Returns a command with these facts, whose usage line has been checked.
+    #[must_use]
+    pub fn new(
+        facts: CommandFacts,
+        plugin: Option<&str>,
+        metrics: &Metrics,
+        target: Target,
+    ) -> Self {
+        let CommandFacts { name, usage, help } = facts;
+        let arguments = Usage::parse(&usage).unwrap_or_default();
+        Self {
+            series: metrics.series(plugin, &name),
+            name,
+            usage,
+            least: arguments.least(),
+            most: arguments.most().unwrap_or(usize::MAX),
+            arguments,
+            help,
+            plugin: plugin.map(str::to_owned),
+            access: AccessLevel::Listed,
+            target,
+        }
+    }
+
+    /// What somebody wants who sends it.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted<'_> {
+        Wanted { name: &self.name, plugin: self.plugin.as_deref(), access: self.access }
+    }
+
+    /// The same command for others.
+    #[must_use]
+    pub fn with_access(mut self, access: AccessLevel) -> Self {
+        self.access = access;
+        self
+    }
+}
+
+impl Registry {
+    /// A registry of these commands and plugins. Of two commands with one name the later stays;
+    /// that there are none is for the manager to see to.
+    #[must_use]
+    pub fn new(commands: Vec<Arc<Command>>, mut plugins: Vec<PluginFacts>) -> Self {
+        plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        let key = |command: &Command| command.name.as_bytes().into();
+        let commands = commands.into_iter().map(|command| (key(&command), command)).collect();
+        Self { commands, plugins }
+    }
+
+    /// The command of this name, in whatever case.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&Arc<Command>> {
+        // Copied only where it has to be changed: the copy takes longer than the look-up.
+        if !name.iter().any(u8::is_ascii_uppercase) {
+            return self.commands.get(name);
+        }
+        let mut lower = [0; MAX_NAME];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        self.commands.get(&*lower)
+    }
+
+    /// The command that lies at this place in memory.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<&Command> {
+        let mut commands = self.commands.values();
+        commands.find(|command| Arc::as_ptr(command) as usize == place).map(|command| &**command)
+    }
+
+    /// The name that was meant, where there is one near enough that may be run.
+    #[must_use]
+    pub fn nearest(&self, name: &[u8], identity: &Identity) -> Option<&str> {
+        let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= MAX_NAME)?;
+        let commands = self.commands.values();
+        let allowed = commands.filter(|command| identity.may_run(command.wanted()));
+        nearest(&name.to_ascii_lowercase(), allowed.map(|command| command.name.as_str()))
+    }
+
+    /// All commands that may be run, by name.
+    #[must_use]
+    pub fn commands(&self, identity: &Identity) -> Vec<&Arc<Command>> {
+        let all = self.commands.values();
+        let mut commands: Vec<_> =
+            all.filter(|command| identity.may_run(command.wanted())).collect();
+        commands.sort_by(|a, b| a.name.cmp(&b.name));
+        commands
+    }
+
+    /// All plugins that are served, by name.
+    #[must_use]
+    pub fn all_plugins(&self) -> &[PluginFacts] {
+        &self.plugins
+    }
+
+    /// The plugins that are served, by name, with those of their commands that may be run; without
+    /// any of them a plugin is not there.
+    #[must_use]
+    pub fn plugins(&self, identity: &Identity) -> Vec<PluginFacts> {
+        let mut plugins = self.plugins.clone();
+        if identity.is_unrestricted() {
+            return plugins;
+        }
+        for plugin in &mut plugins {
+            plugin.commands.retain(|name| {
+                let command = self.commands.get(name.as_bytes());
+                command.is_some_and(|command| identity.may_run(command.wanted()))
+            });
+        }
+        plugins.retain(|plugin| !plugin.commands.is_empty());
+        plugins
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use auth::trust::Trust;
+
+    fn registry(names: &[&str]) -> Registry {
+        let metrics = Metrics::default();
+        let command = |name: &&str| {
+            let facts = CommandFacts { name: (*name).to_owned(), ..CommandFacts::default() };
+            Arc::new(Command::new(facts, None, &metrics, Target::Builtin(0)))
+        };
+        Registry::new(names.iter().map(command).collect(), Vec::new())
+    }
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        let registry = registry(&["echo", "text.upper"]);
+        for name in ["echo", "ECHO", "eChO", "TEXT.upper"] {
+            assert_eq!(
+                registry.get(name.as_bytes()).map(|command| command.name.as_str()),
+                Some(name.to_ascii_lowercase().as_str())
+            );
+        }
+        let long = [b'e'; MAX_NAME + 1];
+        for name in [&b"ech"[..], b"", b"echoo", b"\xff\xfe", &long] {
+            assert!(registry.get(name).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_is_found_by_its_place() {
+        let registry = registry(&["echo", "text.upper"]);
+        for name in ["echo", "text.upper"] {
+            let place = Arc::as_ptr(registry.get(name.as_bytes()).unwrap()) as usize;
+            assert_eq!(registry.at(place).map(|command| command.name.as_str()), Some(name));
+        }
+        assert!(registry.at(0).is_none());
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let registry = registry(&["echo", "upper", "uptime"]);
+        let free = Identity::of(([127, 0, 0, 1], 1).into(), Trust::All);
+        assert_eq!(registry.nearest(b"ecko", &free), Some("echo"));
+        assert_eq!(registry.nearest(b"ECOH", &free), Some("echo"));
+        assert_eq!(registry.nearest(b"uptmie", &free), Some("uptime"));
+        for name in [&b"xy"[..], b"zzzz", b"", b"\xff\xff\xff\xff"] {
+            assert_eq!(registry.nearest(name, &free), None, "{name:?}");
+        }
+    }
+}

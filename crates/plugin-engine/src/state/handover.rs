@@ -1,0 +1,173 @@
+//! State, from one generation to the next or to the disk.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use crate::live::{
+    deadline::{Deadline, TimedOut},
+    generation::Generation,
+    place,
+};
+
+/// A generation that answers no calls: they wait until this is settled. Dropping it lets them in
+/// again, so that whatever goes wrong in between leaves the generation serving.
+pub struct Quiesced {
+    generation: Arc<Generation>,
+    settled: bool,
+}
+
+/// Why a generation is not quiet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NotQuiesced {
+    /// An earlier `save` of it has not returned: calls would only be held up in vain.
+    Saving,
+    /// A call of the generation with this number outlasted this time.
+    Busy(u64, Duration),
+}
+
+impl Quiesced {
+    /// Holds new calls back and waits for the running ones.
+    ///
+    /// # Errors
+    /// Where one of them outlasts `deadline`, or an earlier `save` is still running; the generation
+    /// serves on.
+    pub fn begin(
+        generation: &Arc<Generation>,
+        deadline: &Deadline<'_>,
+    ) -> Result<Self, NotQuiesced> {
+        if generation.saving.load(Ordering::SeqCst) {
+            return Err(NotQuiesced::Saving);
+        }
+        let expires_at = Instant::now() + deadline.time;
+        if generation.live().gate().close(expires_at, deadline.give_up) {
+            return Ok(Self { generation: Arc::clone(generation), settled: false });
+        }
+        Err(NotQuiesced::Busy(generation.number, deadline.time))
+    }
+
+    /// Holds new calls back, waits for the running ones, and goes on without those that outlast
+    /// `deadline`: what they change from then on is lost.
+    ///
+    /// # Errors
+    /// Where an earlier `save` is still running; the generation serves on.
+    pub fn force(
+        generation: &Arc<Generation>,
+        deadline: &Deadline<'_>,
+    ) -> Result<Self, NotQuiesced> {
+        if generation.saving.load(Ordering::SeqCst) {
+            return Err(NotQuiesced::Saving);
+        }
+        let expires_at = Instant::now() + deadline.time;
+        let _ = generation.live().gate().close_beside_calls(expires_at, deadline.give_up);
+        Ok(Self { generation: Arc::clone(generation), settled: false })
+    }
+
+    /// The generation.
+    #[must_use]
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// The generation's state; `None` where it keeps none.
+    ///
+    /// # Errors
+    /// What the plugin says, or that it took too long.
+    pub fn save(&self, deadline: &Deadline<'_>) -> Result<Option<Vec<u8>>, String> {
+        save(&self.generation, deadline)
+    }
+
+    /// Leaves the gate closed: nothing comes after this generation.
+    pub fn leave_closed(mut self) {
+        self.settled = true;
+    }
+
+    /// Ends it: who waits is sent to the registry, where the work has moved.
+    pub fn retire(mut self) {
+        self.generation.live().gate().retire();
+        self.settled = true;
+    }
+}
+
+impl fmt::Display for NotQuiesced {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Saving => out.write_str("an earlier `save` of it has not returned yet"),
+            Self::Busy(number, time) => {
+                let seconds = time.as_secs_f64();
+                write!(out, "a running call of generation {number} outlasted {seconds} s")
+            }
+        }
+    }
+}
+
+impl Drop for Quiesced {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.generation.live().gate().open();
+        }
+    }
+}
+
+/// A generation's state, whether it is quiet or not; `None` where it keeps none.
+///
+/// # Errors
+/// What the plugin says, or that it took too long.
+pub fn save(
+    generation: &Arc<Generation>,
+    deadline: &Deadline<'_>,
+) -> Result<Option<Vec<u8>>, String> {
+    let saving = Arc::clone(generation);
+    saving.saving.store(true, Ordering::SeqCst);
+    let saved = generation.within(deadline, "save", move || {
+        let saved = run_save(&saving);
+        saving.saving.store(false, Ordering::SeqCst);
+        saved
+    });
+    saved.unwrap_or_else(|lost| {
+        if lost == TimedOut::NoThread {
+            generation.saving.store(false, Ordering::SeqCst);
+        }
+        Err(lost.explain("save", deadline.time))
+    })
+}
+
+/// As [`save`], but without a deadline rather than not at all where the system has no thread for it.
+///
+/// # Errors
+/// What the plugin says, or that it took too long.
+pub fn save_last(
+    generation: &Arc<Generation>,
+    deadline: &Deadline<'_>,
+) -> Result<Option<Vec<u8>>, String> {
+    let saving = Arc::clone(generation);
+    let saved = generation.within(deadline, "save", move || run_save(&saving));
+    saved.unwrap_or_else(|lost| match lost {
+        TimedOut::NoThread => run_save(generation),
+        TimedOut::GivenUp => Err("its `save` has not returned in time".into()),
+        lost => Err(lost.explain("save", deadline.time)),
+    })
+}
+
+fn run_save(generation: &Generation) -> Result<Option<Vec<u8>>, String> {
+    place::in_plugin(&generation.manifest.name, "save", || generation.live().save())
+}
+
+/// Hands state to a generation that has not been called yet.
+///
+/// # Errors
+/// What the plugin says, or that it took too long.
+pub fn restore(
+    generation: &Arc<Generation>,
+    state: Vec<u8>,
+    deadline: &Deadline<'_>,
+) -> Result<(), String> {
+    let restoring = Arc::clone(generation);
+    let restored = generation.within(deadline, "restore", move || {
+        let name = &restoring.manifest.name;
+        place::in_plugin(name, "restore", || restoring.live().restore(&state))
+    });
+    restored.unwrap_or_else(|lost| Err(lost.explain("restore", deadline.time)))
+}

@@ -1,0 +1,154 @@
+//! One state on its way to the disk.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use platform::durable::{self, DRAFT, Disk, Draft};
+
+use super::{
+    file,
+    saves::{Saves, Stage},
+    store::States,
+};
+
+/// So much is written between two looks at whether to give up. Bytes.
+const PIECE: usize = 4 << 20;
+
+/// How long it is tried at most to replace a file that somebody else has (Windows).
+const HELD: Duration = Duration::from_secs(10);
+
+/// How long it is tried at most to keep the file before it.
+const HELD_BEFORE: Duration = Duration::from_secs(1);
+
+/// A state that is being written.
+pub(super) struct Writing {
+    folder: PathBuf,
+    disk: Arc<dyn Disk>,
+    saves: Arc<Saves>,
+    plugin: String,
+    state: Vec<u8>,
+    /// Until when it is tried again where somebody else has a file.
+    held: Instant,
+    /// For how long where somebody else has the file before it.
+    before_held: Duration,
+    /// Nobody waits for it any more, so that nothing may come of it.
+    abandoned: AtomicBool,
+    all: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Writing {
+    /// The plugin must be in the list of those that are written; it leaves when this drops.
+    pub(super) fn new(states: &States, plugin: &str, state: Vec<u8>, time: Duration) -> Self {
+        Self {
+            folder: states.folder.clone(),
+            disk: Arc::clone(&states.disk),
+            saves: Arc::clone(&states.saves),
+            plugin: plugin.to_owned(),
+            state,
+            // Before the time is over, so that there is some for another name.
+            held: Instant::now() + HELD.min(time / 2),
+            before_held: HELD_BEFORE.min(time / 4),
+            abandoned: AtomicBool::new(false),
+            all: Arc::clone(&states.writing),
+        }
+    }
+
+    /// Sees to it that nothing comes of it any more.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::SeqCst);
+    }
+
+    /// Writes the state, keeps the file before and puts the new one in place.
+    pub(super) fn write(&self) -> io::Result<()> {
+        durable::make_folder(&*self.disk, &self.folder)?;
+        let file = self.file("state");
+        let header = file::header(&self.state);
+        let mut draft = Draft::create(&*self.disk, self.file(DRAFT), self.held)?;
+        draft.write(&header)?;
+        let (mut written, total) = (0, self.state.len() as u64);
+        for piece in self.state.chunks(PIECE) {
+            self.check_wanted()?;
+            draft.write(piece)?;
+            written += piece.len() as u64;
+            self.saves.advance(&self.plugin, Stage::Write(written, total));
+        }
+        self.saves.advance(&self.plugin, Stage::Flush);
+        // The name must not reach the disk before the content.
+        draft.flush()?;
+        self.check_wanted()?;
+        if let Err(error) = self.rotate(&file) {
+            let (file, before) = (file.display(), self.file("state.1"));
+            log::warn!("cannot keep {file} as {}: {error}", before.display());
+        }
+        self.check_wanted()?;
+        let new = self.file("state.new");
+        let Err(error) = draft.place(&file, self.held) else {
+            // It is older than what is in place now. Where it stays, this state is kept all the same.
+            if let Err(error) = durable::remove(&new) {
+                log::warn!("cannot remove {}, which is out of date: {error}", new.display());
+            }
+            return Ok(());
+        };
+        // The draft is whole, and all that there is of this state.
+        if !draft.is_placed() && draft.place(&new, self.held).is_ok() {
+            let words = format!("{error}; the state is in {}, move it there", new.display());
+            return Err(io::Error::new(error.kind(), words));
+        }
+        Err(error)
+    }
+
+    /// Keeps the file that is about to be replaced. It has its name all the time, so that a crash at any
+    /// moment leaves a state under it.
+    fn rotate(&self, file: &Path) -> io::Result<()> {
+        if !file.try_exists()? {
+            return Ok(());
+        }
+        let (before, link) = (self.file("state.1"), self.file("state.1.draft"));
+        durable::remove(&link)?;
+        if self.disk.link(file, &link).is_err() {
+            // Some file systems have no second names.
+            fs::copy(file, &link)?;
+        }
+        let deadline = Instant::now() + self.before_held;
+        let renamed =
+            platform::retry_while_in_use_until(deadline, || self.disk.rename(&link, &before));
+        // Where both are the same file already, renaming does nothing.
+        durable::remove(&link)?;
+        renamed
+    }
+
+    fn check_wanted(&self) -> io::Result<()> {
+        if self.abandoned.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+
+    fn file(&self, ending: &str) -> PathBuf {
+        file_in(&self.folder, &self.plugin, ending)
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        lock(&self.all).remove(&self.plugin);
+    }
+}
+
+/// The plugins whose file is written.
+pub(super) fn lock(all: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
+    all.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a plugin's file of this ending lies.
+pub(super) fn file_in(folder: &Path, plugin: &str, ending: &str) -> PathBuf {
+    folder.join(format!("{plugin}.{ending}"))
+}

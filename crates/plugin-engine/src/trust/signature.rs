@@ -1,0 +1,204 @@
+//! Signatures of libraries: minisign's, in a file beside the library.
+
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use minisign_verify::{Error, PublicKey, Signature};
+use serde::{Deserialize, Serialize};
+
+use crate::files::folder::is_library;
+
+/// What a signature's file has behind the library's whole name, without the dot.
+const EXTENSION: &str = "minisig";
+
+/// The longest file that is read for a signature, in bytes. One has about 300.
+const LONGEST: u64 = 16 << 10;
+
+/// The key that libraries must be signed with: its public half.
+#[derive(Clone, Debug)]
+pub struct PluginKey(PublicKey);
+
+/// Why there is no key to verify with.
+#[derive(Debug)]
+pub enum PluginKeyError {
+    /// Its file cannot be read.
+    Io(PathBuf, io::Error),
+    /// The file holds something else.
+    NotAKey(PathBuf),
+}
+
+/// Why a signature does not vouch for a library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BadSignature {
+    /// There is none.
+    Missing {
+        /// The name of the file that it would have.
+        name: String,
+    },
+    /// Somebody has its file open, for the moment.
+    InUse {
+        /// The file's name.
+        name: String,
+    },
+    /// Its file cannot be read or understood.
+    Unreadable {
+        /// The file's name.
+        name: String,
+        /// Why.
+        error: String,
+    },
+    /// The system did not give its file, for a reason that may pass.
+    NoAnswer {
+        /// The file's name.
+        name: String,
+        /// What the system said.
+        error: String,
+    },
+    /// It was made with another key.
+    OtherKey,
+    /// It is of another content.
+    Mismatch,
+}
+
+/// The file with a library's signature.
+#[must_use]
+pub fn signature_of(library: &Path) -> PathBuf {
+    let mut path = library.as_os_str().to_owned();
+    path.push(".");
+    path.push(EXTENSION);
+    path.into()
+}
+
+/// The library that a file would be the signature of, by its name.
+#[must_use]
+pub fn library_of(signature: &Path) -> Option<PathBuf> {
+    let library = signature.with_extension("");
+    let named = signature.extension().is_some_and(|extension| extension == EXTENSION);
+    (named && is_library(&library)).then_some(library)
+}
+
+impl PluginKey {
+    /// Reads a public key as `minisign -G` writes it: a line of comment, a line of base64.
+    ///
+    /// # Errors
+    /// Where it cannot be read or is none.
+    pub fn read(path: &Path) -> Result<Self, PluginKeyError> {
+        let text = fs::read(path).map_err(|error| PluginKeyError::Io(path.to_owned(), error))?;
+        let key = std::str::from_utf8(&text).ok().and_then(|text| PublicKey::decode(text).ok());
+        key.map(Self).ok_or_else(|| PluginKeyError::NotAKey(path.to_owned()))
+    }
+
+    /// Verifies that the signature beside a library is this key's, and of this content.
+    ///
+    /// The content is hashed as it is read. A legacy signature, which needs all of it at once, is
+    /// not taken.
+    ///
+    /// # Errors
+    /// Why the signature does not vouch for it.
+    pub fn verify(&self, library: &Path, mut content: &File) -> Result<(), BadSignature> {
+        let path = signature_of(library);
+        let name = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let unreadable = |error: &dyn fmt::Display| BadSignature::Unreadable {
+            name: name(),
+            error: error.to_string(),
+        };
+        let text = read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => BadSignature::Missing { name: name() },
+            _ if platform::is_in_use(&error) => BadSignature::InUse { name: name() },
+            _ if platform::is_passing(&error) => {
+                BadSignature::NoAnswer { name: name(), error: error.to_string() }
+            }
+            _ => unreadable(&error),
+        })?;
+        let signature = Signature::decode(&text)
+            .map_err(|_| unreadable(&"it is not as `minisign -S` writes it"))?;
+        let mut verifier = self.0.verify_stream(&signature).map_err(|error| match error {
+            Error::UnexpectedKeyId => BadSignature::OtherKey,
+            Error::UnsupportedLegacyMode => {
+                unreadable(&"it is of the legacy kind, sign without -l (an old minisign: with -H)")
+            }
+            error => unreadable(&error),
+        })?;
+        let unread = |error| unreadable(&format_args!("what it is of cannot be read: {error}"));
+        content.seek(SeekFrom::Start(0)).map_err(unread)?;
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match content.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => verifier.update(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(unread(error)),
+            }
+        }
+        verifier.finalize().map_err(|_| BadSignature::Mismatch)
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    platform::open_file(path)?.take(LONGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+impl fmt::Display for PluginKeyError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(path, error) => {
+                write!(out, "cannot read the plugin key {}: {error}", path.display())
+            }
+            Self::NotAKey(path) => write!(
+                out,
+                "{} is no minisign public key; name the .pub file that `minisign -G` writes with \
+                 --plugin-key",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PluginKeyError {}
+
+impl fmt::Display for BadSignature {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { name } => {
+                write!(out, "it has no signature: sign it with minisign and put {name} beside it")
+            }
+            Self::InUse { name } => {
+                write!(out, "another program has its signature {name} open")
+            }
+            Self::Unreadable { name, error } | Self::NoAnswer { name, error } => {
+                write!(out, "its signature {name} cannot be read: {error}")
+            }
+            Self::OtherKey => out.write_str("its signature was not made with the plugin key"),
+            Self::Mismatch => {
+                out.write_str("its signature does not fit its content: sign it again")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BadSignature {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use platform::LIBRARY_EXTENSION;
+
+    #[test]
+    fn signature_path_appends_extension_to_library_name() {
+        let library = PathBuf::from(format!("plugins/libx.{LIBRARY_EXTENSION}"));
+        let signature = signature_of(&library);
+        assert_eq!(signature, Path::new(&format!("plugins/libx.{LIBRARY_EXTENSION}.minisig")));
+        assert_eq!(library_of(&signature), Some(library.clone()));
+        let hidden = format!("plugins/.libx.{LIBRARY_EXTENSION}.minisig");
+        for other in [Path::new("notes.txt.minisig"), &library, Path::new(&hidden)] {
+            assert_eq!(library_of(other), None, "{other:?}");
+        }
+        assert!(!is_library(&signature));
+    }
+}

@@ -1,0 +1,28 @@
+//! The wire: requests in, replies out. Pure: bytes to values and back, no sockets, no clocks.
+//!
+//! - [`Parser`] finds one request at the front of the received bytes, as a plain line or as a RESP
+//!   array of bulk strings, and remembers how far it came when the request is not all there yet.
+//! - [`Encoder`] collects replies as plain lines, RESP2 or RESP3, and guarantees that each reply is
+//!   exactly one well-formed frame, whatever the worker behind it does.
+//!
+//! Both keep their buffers from one request to the next, so that a busy session does not allocate.
+
+mod delivery;
+mod length;
+mod line;
+pub mod nearest;
+mod nesting;
+mod outgoing;
+mod plain;
+mod reply;
+mod request;
+mod request_error;
+mod resp;
+mod sink;
+
+pub use self::reply::{Encoder, Finished, Protocol};
+pub use self::request::{Framing, Limits, Parsed, Parser, RequestView};
+pub use self::request_error::RequestError;
+
+#[cfg(test)]
+mod tests;

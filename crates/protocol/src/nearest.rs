@@ -1,0 +1,13 @@
+//! The name that was probably meant by one that does not exist.
+
+/// Returns the candidate that is nearest to a word; `None` where none is near enough. The shorter the
+/// word, the fewer mistakes it may have.
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let most = match word.len() {
+        0..=2 => return None,
+        3..=5 => 1,
+        _ => 2,
+    };
+    let distances = candidates.map(|candidate| (strsim::osa_distance(word, candidate), candidate));
+    distances.filter(|(distance, _)| *distance <= most).min().map(|(_, nearest)| nearest)
+}

@@ -1,0 +1,20 @@
+//! What a session does after a request.
+
+use auth::identity::Identity;
+use plugin_engine::events::{Subscription, Topic};
+
+/// What a session does after a request.
+pub enum Flow {
+    /// It goes on.
+    Next,
+    /// It goes on, and its subscription to this topic begins, or ends with `None`.
+    Subscribe(Topic, Option<Subscription>),
+    /// It goes on with another identity.
+    Become(Box<Identity>),
+    /// It goes on as it was at first.
+    Reset,
+    /// It ends as asked.
+    Close,
+    /// It ends since the boundaries of its requests are lost.
+    Break,
+}

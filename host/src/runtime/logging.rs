@@ -1,0 +1,145 @@
+//! The host's log, on standard error: a line for each record, whatever is in it.
+
+use std::{
+    fmt::{self, Write as _},
+    io::{self, Write},
+    panic,
+};
+
+use env_logger::{Builder, fmt::Formatter};
+use log::{Level, LevelFilter, Record};
+use serde::Serialize;
+
+use crate::config::LogFormat;
+
+/// Starts logging. Nothing happens where a logger is there already.
+pub fn start(level: LevelFilter, format: LogFormat) {
+    let journal = platform::logs_to_journal();
+    let write = match (format, journal) {
+        (LogFormat::Json, _) => json,
+        (LogFormat::Text, true) => prioritised,
+        (LogFormat::Text, false) => text,
+    };
+    // The level is the `log` crate's own, so that it can change while the host runs.
+    let started = Builder::new().filter_level(LevelFilter::Trace).format(write).try_init();
+    // A test that runs the host in its own process may have set one.
+    if started.is_ok() {
+        set_level(level);
+        if format == LogFormat::Json || journal {
+            panic::set_hook(Box::new(|info| log::error!("{info}")));
+        }
+    }
+}
+
+/// What is logged from now on.
+pub fn set_level(level: LevelFilter) {
+    log::set_max_level(level);
+}
+
+/// What is logged now.
+#[must_use]
+pub fn level() -> LevelFilter {
+    log::max_level()
+}
+
+/// Says why the host cannot start: as a log line where programs read the log, else as a message.
+pub fn cannot_start(format: LogFormat, error: &dyn fmt::Display) {
+    if format == LogFormat::Json || platform::logs_to_journal() {
+        log::error!("{error}");
+    } else {
+        eprintln!("{}: {error}", program::own());
+    }
+}
+
+fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let (style, time) = (out.default_level_style(record.level()), out.timestamp_millis());
+    let (level, target) = (record.level(), target(record));
+    writeln!(out, "{time} {style}{level:<5}{style:#} {target}: {}", Escaped(record.args()))
+}
+
+/// As systemd's journal takes it, see sd-daemon(3).
+fn prioritised(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let priority = match record.level() {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    };
+    writeln!(out, "<{priority}>{}: {}", target(record), Escaped(record.args()))
+}
+
+fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    /// One record.
+    #[derive(Serialize)]
+    struct Line<'a> {
+        time: String,
+        level: &'a str,
+        target: &'a str,
+        message: String,
+    }
+    let line = Line {
+        time: out.timestamp_millis().to_string(),
+        level: name(record.level()),
+        target: target(record),
+        message: record.args().to_string(),
+    };
+    serde_json::to_writer(&mut *out, &line)?;
+    out.write_all(b"\n")
+}
+
+/// The host's own modules are `host` to those who read the log.
+fn target<'a>(record: &Record<'a>) -> &'a str {
+    record.target().strip_prefix("dropin_host").map_or(record.target(), |_| "host")
+}
+
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}
+
+/// A message without control characters: no client and no plugin can forge a line, or talk to the
+/// terminal that shows it.
+struct Escaped<'a>(&'a fmt::Arguments<'a>);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(out), "{}", self.0)
+    }
+}
+
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(place) = rest.find(|one: char| one.is_control() && one != '\t') {
+            let (clean, from) = rest.split_at(place);
+            self.0.write_str(clean)?;
+            let mut characters = from.chars();
+            if let Some(control) = characters.next() {
+                write!(self.0, "{}", control.escape_default())?;
+            }
+            rest = characters.as_str();
+        }
+        self.0.write_str(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_message_is_always_one_line() {
+        let escaped = |text: &str| Escaped(&format_args!("{text}")).to_string();
+        assert_eq!(escaped("plain, Grüße\tand tabs"), "plain, Grüße\tand tabs");
+        assert_eq!(escaped("two\nlines\r\u{1b}[2J"), "two\\nlines\\r\\u{1b}[2J");
+        assert_eq!(escaped("\n\n"), "\\n\\n");
+        assert_eq!(escaped(""), "");
+    }
+}

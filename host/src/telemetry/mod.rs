@@ -1,4 +1,0 @@
-//! The log and the metrics.
-
-pub mod logging;
-pub mod metrics;
