@@ -1,8 +1,9 @@
 //! The Dropin host: a command server that is extended by dropping a library into a folder.
 //!
-//! ARCHITECTURE.md, beside the workspace's Cargo.toml, describes its parts. Modules import one way,
-//! downwards in this list: `cli`; `serve`; `session`; `commands`; `net`; `crash`; `runtime`;
-//! `config`. Below them are the crates `plugin-engine`, `auth`, `protocol`, `telemetry` and `platform`.
+//! ARCHITECTURE.md, beside the workspace's Cargo.toml, describes its parts. Plugins, keys, the
+//! protocol, counters and the operating system are crates of their own, below all of this. Modules
+//! import one way, downwards in this list: `cli`; `serve`; `session`; `commands`; `net`; `crash`;
+//! `runtime`; `config`.
 
 mod cli;
 pub mod commands;

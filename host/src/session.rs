@@ -157,7 +157,9 @@ impl Session {
         if large {
             self.shrink_when_idle();
         }
-        if let Some(reason) = self.push_events()? {
+        if self.subscriptions.subscription().is_some()
+            && let Some(reason) = self.push_events()?
+        {
             return Ok(Some(reason));
         }
         self.receive()
@@ -270,6 +272,7 @@ impl Session {
     }
 
     /// Tells a subscriber what happens, until there is something to read from it.
+    #[cold]
     fn push_events(&mut self) -> io::Result<Option<CloseReason>> {
         let Some(subscription) = self.subscriptions.subscription() else { return Ok(None) };
         // Who follows plugins waits for what may never come, and may look after the host.

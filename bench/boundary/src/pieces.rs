@@ -181,7 +181,7 @@ fn call(
     };
     let encoder = &mut Encoder::new(Protocol::Resp2);
     let (input, spans, session) = (request.bytes, request.spans, &*session);
-    let progress = Progress::new(&mut transport, &shared.shutdown, Protocol::Resp2);
+    let progress = Progress::new(&mut transport, Protocol::Resp2);
     let caller = Caller { session, identity, registry, shared, progress };
     let call = Call { input, spans, context: &caller };
     let function: fn(&Call<'_>, &mut Encoder) -> Flow = |_, reply| {

@@ -53,7 +53,9 @@ impl Outgoing {
         // Every byte moved is paid for by a byte sent, so that a reader who is slow for ever costs
         // neither memory for what he has read nor time for moving the rest again and again.
         let unsent = self.bytes.len() - self.sent;
-        if unsent == 0 || (self.sent >= WORTH_MOVING && self.sent >= unsent) {
+        if unsent == 0 {
+            self.clear();
+        } else if self.sent >= WORTH_MOVING && self.sent >= unsent {
             self.drop_sent();
         }
     }

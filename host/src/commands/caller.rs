@@ -95,6 +95,6 @@ impl CallContext for Caller<'_> {
     }
 
     fn report_progress(&self, done: u64, total: u64, text: &str) {
-        self.progress.tell(done, total, text);
+        self.progress.report(done, total, text, &self.shared.shutdown);
     }
 }

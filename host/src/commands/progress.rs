@@ -18,15 +18,16 @@ const TEXT: usize = 256;
 /// What one command has for telling its client how far it is. The client gets it ahead of all
 /// replies that are not sent yet, those to earlier commands of the same batch included.
 pub struct Progress<'a> {
-    /// Locked by a worker that has something to tell, and by none other: a worker may do so from
+    /// Locked by a worker that has something to report, and by none other: a worker may do so from
     /// threads of its own.
     line: Mutex<Line<'a>>,
+    /// The session's protocol: only RESP3 has a message for progress.
+    protocol: Protocol,
 }
 
 struct Line<'a> {
-    /// `None` where the client cannot be told, or no more.
+    /// `None` once a message could not be sent.
     transport: Option<&'a mut Transport>,
-    shutdown: &'a Shutdown,
     last_report: Option<LastReport>,
 }
 
@@ -39,19 +40,22 @@ struct LastReport {
 impl<'a> Progress<'a> {
     /// For a command that is about to run.
     #[inline]
-    pub fn new(transport: &'a mut Transport, shutdown: &'a Shutdown, protocol: Protocol) -> Self {
-        let transport = (protocol == Protocol::Resp3).then_some(transport);
-        Self { line: Mutex::new(Line { transport, shutdown, last_report: None }) }
+    pub fn new(transport: &'a mut Transport, protocol: Protocol) -> Self {
+        let line = Line { transport: Some(transport), last_report: None };
+        Self { line: Mutex::new(line), protocol }
     }
 
     /// Tells the client, if it can be told and it is not too soon.
-    pub fn tell(&self, done: u64, total: u64, text: &str) {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner).tell(done, total, text);
+    pub fn report(&self, done: u64, total: u64, text: &str, shutdown: &Shutdown) {
+        if self.protocol == Protocol::Resp3 {
+            let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+            line.report(done, total, text, shutdown);
+        }
     }
 }
 
 impl Line<'_> {
-    fn tell(&mut self, done: u64, total: u64, text: &str) {
+    fn report(&mut self, done: u64, total: u64, text: &str, shutdown: &Shutdown) {
         let Some(transport) = &mut self.transport else { return };
         let (when, complete) = (Instant::now(), total > 0 && done >= total);
         let too_soon = self.last_report.as_ref().is_some_and(|last_report| {
@@ -68,7 +72,7 @@ impl Line<'_> {
         self.last_report = Some(LastReport { when, complete });
         let mut push = Encoder::new(Protocol::Resp3);
         push.progress(done, total, &text[..text.floor_char_boundary(TEXT)]);
-        if transport.write(&mut push, self.shutdown).is_err() {
+        if transport.write(&mut push, shutdown).is_err() {
             // Half a push may be on its way: nothing must follow it.
             transport.give_up();
             self.transport = None;

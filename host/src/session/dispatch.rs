@@ -71,7 +71,7 @@ pub(super) fn answer(
         builtins::wrong_arity(command, request, replies);
     } else {
         let (input, spans) = (request.bytes, request.spans);
-        let progress = Progress::new(transport, &shared.shutdown, replies.protocol());
+        let progress = Progress::new(transport, replies.protocol());
         let caller = Caller { session, identity, registry, shared, progress };
         let call = Call { input, spans, context: &caller };
         match &command.target {
