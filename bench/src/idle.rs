@@ -38,6 +38,19 @@ pub struct Idle {
     pub failed: usize,
 }
 
+/// Memory of a server and of the kernel, in KiB.
+struct Memory {
+    server: u64,
+    kernel: u64,
+}
+
+impl Memory {
+    fn of(server: &Server) -> Result<Self, BenchError> {
+        let id = server.id();
+        Ok(Self { server: process::proportional_memory(id)?, kernel: process::kernel_memory()? })
+    }
+}
+
 /// Connects this many clients to a new server, and measures their cost.
 pub fn measure(
     contestant: Contestant,
@@ -46,18 +59,18 @@ pub fn measure(
 ) -> Result<Idle, BenchError> {
     server.place(Placement::Free)?;
     let ask = request(&contestant.command(Ask::Nop));
-    let before = (process::proportional_memory(server.id())?, process::kernel_memory()?);
+    let before = Memory::of(server)?;
     let started = Instant::now();
     let (mut clients, mut failures) = (Vec::with_capacity(sessions), 0);
     for _ in 0..sessions {
         go_on()?;
-        match come(server, &ask) {
+        match connect(server, &ask) {
             Ok(client) => clients.push(client),
             Err(_) => failures += 1,
         }
     }
     let took = started.elapsed().as_secs_f64();
-    let after = (process::proportional_memory(server.id())?, process::kernel_memory()?);
+    let after = Memory::of(server)?;
     // All of them still exist.
     failures += clients.iter_mut().filter_map(|client| ask_once(client, &ask).err()).count();
     let threads = process::size(server.id()).threads;
@@ -65,15 +78,15 @@ pub fn measure(
     Ok(Idle {
         contestant,
         sessions,
-        memory: each(before.0, after.0),
-        kernel: each(before.1, after.1),
+        memory: each(before.server, after.server),
+        kernel: each(before.kernel, after.kernel),
         threads,
         coming: took * 1e6 / sessions as f64,
         failed: failures,
     })
 }
 
-fn come(server: &Server, ask: &[u8]) -> Result<TcpStream, BenchError> {
+fn connect(server: &Server, ask: &[u8]) -> Result<TcpStream, BenchError> {
     let failure = || failed("connect to", "a server");
     let mut client = TcpStream::connect_timeout(&server.address, TIMEOUT).map_err(failure())?;
     client.set_read_timeout(Some(TIMEOUT)).map_err(failure())?;

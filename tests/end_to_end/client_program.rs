@@ -4,6 +4,7 @@ use std::process::Command;
 
 use dropin_tests::{
     Host, LIMIT, Lines, NOTICE, Port, SHIPPED, Setup, built,
+    setup::Ended,
     tool::{self, Running},
     wait_until,
 };
@@ -22,27 +23,26 @@ pub(crate) fn client(started_by: &[&str], arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the client on this machine. Returns its exit status and its two outputs.
-pub(crate) fn run(host: &Host, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+/// Runs the client on this machine. Returns its result.
+pub(crate) fn run(host: &Host, arguments: &[&str], input: &str) -> Ended {
     let port = host.port().to_string();
-    let output =
-        tool::run(&mut client(&[], &[&["--port", &port], arguments].concat()), input.as_bytes());
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+    let mut command = client(&[], &[&["--port", &port], arguments].concat());
+    tool::run(&mut command, input.as_bytes()).into()
 }
 
-pub(crate) fn good(output: &str) -> (Option<i32>, String, String) {
-    (Some(0), output.into(), String::new())
+/// Returns the result of a success with this output.
+pub(crate) fn success(output: &str) -> Ended {
+    Ended { status: Some(0), stdout: output.into(), stderr: String::new() }
 }
 
 #[test]
 fn exit_status_is_success_of_command() {
     let host = Host::start(&SHIPPED);
-    assert_eq!(run(&host, &["s", "echo", "hello"], ""), good("hello\n"));
-    assert_eq!(run(&host, &["s", "echo", "two  words", "-n"], ""), good("two  words -n\n"));
-    assert_eq!(run(&host, &["s", "incr", "n"], ""), good("1\n"));
-    assert_eq!(run(&host, &["s", "--address", "::1", "incr", "n"], ""), good("2\n"));
-    let (status, output, error) = run(&host, &["s", "nonsense"], "");
+    assert_eq!(run(&host, &["s", "echo", "hello"], ""), success("hello\n"));
+    assert_eq!(run(&host, &["s", "echo", "two  words", "-n"], ""), success("two  words -n\n"));
+    assert_eq!(run(&host, &["s", "incr", "n"], ""), success("1\n"));
+    assert_eq!(run(&host, &["s", "--address", "::1", "incr", "n"], ""), success("2\n"));
+    let Ended { status, stdout: output, stderr: error } = run(&host, &["s", "nonsense"], "");
     assert_eq!((status, output.as_str()), (Some(1), ""));
     assert_eq!(error, "error: unknown command 'nonsense'\n");
 }
@@ -51,7 +51,7 @@ fn exit_status_is_success_of_command() {
 fn commands_from_a_pipe_run_in_one_session() {
     let host = Host::start(&SHIPPED);
     let input = "set greeting 'good  morning'\nget greeting\nupper x\ncount 'a b'\nclose\n";
-    let (status, output, error) = run(&host, &["s"], input);
+    let Ended { status, stdout: output, stderr: error } = run(&host, &["s"], input);
     assert_eq!((status, error.as_str()), (Some(0), ""), "{output}");
     assert!(output.contains("good  morning\nX\n"), "{output}");
     assert_eq!(Lines::connect(&host).ask_all("clients").len(), 1);
@@ -62,7 +62,7 @@ fn no_host_is_another_exit_status() {
     let port = Port::hold();
     let mut host = Setup::new().port(port.number()).start();
     assert_eq!(host.ks(), Some(0));
-    let (status, _, error) = run(&host, &["s", "echo", "hello"], "");
+    let Ended { status, stderr: error, .. } = run(&host, &["s", "echo", "hello"], "");
     assert_eq!(status, Some(2), "{error}");
     assert!(error.contains(&format!("cannot connect to 127.0.0.1:{}", port.number())), "{error}");
 }
@@ -70,7 +70,8 @@ fn no_host_is_another_exit_status() {
 #[test]
 fn value_with_spaces_needs_quotes() {
     let host = Host::start(&["store"]);
-    let (status, _, error) = run(&host, &["s", "set", "greeting", "hello", "world"], "");
+    let Ended { status, stderr: error, .. } =
+        run(&host, &["s", "set", "greeting", "hello", "world"], "");
     assert_eq!(status, Some(1));
     assert!(error.ends_with("needs quotes: set greeting \"hello world\"\n"), "{error}");
 }
@@ -78,7 +79,7 @@ fn value_with_spaces_needs_quotes() {
 #[test]
 fn ks_is_replied_to_and_the_notice_shown() {
     let mut host = Host::start(&[]);
-    let (status, output, error) = run(&host, &["s", "ks"], "");
+    let Ended { status, stdout: output, stderr: error } = run(&host, &["s", "ks"], "");
     assert_eq!((status, output.as_str()), (Some(0), "OK\n"));
     assert!(error.contains(NOTICE), "{error}");
     assert_eq!(host.exit(), Some(0));

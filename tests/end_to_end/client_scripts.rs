@@ -5,9 +5,9 @@ use std::{
     process::{Command, Output},
 };
 
-use dropin_tests::{Host, SHIPPED, tool};
+use dropin_tests::{Host, SHIPPED, setup::Ended, tool};
 
-use crate::client_program::{client, good, run};
+use crate::client_program::{client, run, success};
 
 /// Runs a line of bash in which `client` is the client of this host. The last line of its output
 /// has the status of each program of the pipe.
@@ -54,16 +54,17 @@ fn replies_of_plugins_in_every_form() {
         (&["keys"], "(empty)\n", "[]\n", ""),
     ] {
         for (form, expected) in [("--raw", raw), ("--json", json), ("--csv", csv)] {
-            assert_eq!(run(&host, &[&["s", form], arguments].concat(), ""), good(expected));
+            assert_eq!(run(&host, &[&["s", form], arguments].concat(), ""), success(expected));
         }
     }
-    let (status, listed, _) = run(&host, &["s", "--csv", "plugins"], "");
+    let Ended { status, stdout: listed, .. } = run(&host, &["s", "--csv", "plugins"], "");
     assert_eq!(status, Some(0));
     assert!(listed.starts_with("name,version,generation,file,commands\nclock,"), "{listed}");
     assert_eq!(listed.lines().count(), 1 + SHIPPED.len(), "{listed}");
     let json = run(&host, &["s", "--json", "nonsense"], "");
     let document = "{\"error\":{\"kind\":\"ERR\",\"message\":\"unknown command 'nonsense'\"}}\n";
-    assert_eq!(json, (Some(1), document.into(), String::new()));
+    let failed = Ended { status: Some(1), stdout: document.into(), stderr: String::new() };
+    assert_eq!(json, failed);
 }
 
 #[test]
@@ -82,7 +83,8 @@ fn pipes_on_both_sides() {
 #[test]
 fn repetitions_are_one_session() {
     let host = Host::start(&SHIPPED);
-    let (status, output, error) = run(&host, &["s", "-r", "3", "whoami"], "");
+    let Ended { status, stdout: output, stderr: error } =
+        run(&host, &["s", "-r", "3", "whoami"], "");
     assert_eq!((status, error.as_str()), (Some(0), ""), "{output}");
     let lines: Vec<_> = output.lines().collect();
     let once = lines.len() / 3;
@@ -94,7 +96,8 @@ fn repetitions_are_one_session() {
 #[test]
 fn latency_is_measured_over_the_hosts_own_ping() {
     let host = Host::start(&[]);
-    let (status, output, error) = run(&host, &["s", "--latency", "-r", "50", "-i", "0"], "");
+    let Ended { status, stdout: output, stderr: error } =
+        run(&host, &["s", "--latency", "-r", "50", "-i", "0"], "");
     assert_eq!((status, error.as_str()), (Some(0), ""));
     // Wine takes longer.
     let start = if cfg!(windows) { "50 pings, ms:  min " } else { "50 pings, ms:  min 0." };
@@ -105,9 +108,9 @@ fn latency_is_measured_over_the_hosts_own_ping() {
 fn leaving_at_once_reads_sensibly() {
     let host = Host::start(&[]);
     for word in ["exit", "close", "quit"] {
-        let (status, output, error) = run(&host, &["s", word], "");
+        let Ended { status, stdout: output, stderr: error } = run(&host, &["s", word], "");
         assert_eq!((status, output.as_str()), (Some(0), ""), "{error}");
         assert!(error.contains(&format!("all that '{word}' does")), "{error}");
-        assert_eq!(run(&host, &["s", "-q", word], ""), good(""));
+        assert_eq!(run(&host, &["s", "-q", word], ""), success(""));
     }
 }

@@ -151,13 +151,13 @@ impl Terminal {
         }
     }
 
-    /// Waits for the program's end, checks that it restores the terminal's mode, and returns the
-    /// exit status and the last screen.
+    /// Waits for the program's end, checks that it restores the terminal's mode, and returns its
+    /// result.
     ///
     /// # Panics
     /// The program does not end within the limit, or leaves the terminal in another mode.
     #[track_caller]
-    pub fn finish(mut self) -> (Option<i32>, String) {
+    pub fn finish(mut self) -> Finished {
         let mut watch = Stopwatch::start();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
@@ -170,8 +170,15 @@ impl Terminal {
         }
         let modes = tcgetattr(&self.slave).expect("a terminal has modes").local_modes;
         assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG));
-        (status.code(), self.screen())
+        Finished { status: status.code(), screen: self.screen() }
     }
+}
+
+/// The result of a program in a terminal.
+pub struct Finished {
+    pub status: Option<i32>,
+    /// The last screen.
+    pub screen: String,
 }
 
 impl Drop for Terminal {

@@ -10,6 +10,7 @@ use dropin_tests::{
     cable::Cable,
     files,
     keys::{add_key, key_command},
+    setup::Ended,
     wait_until,
 };
 
@@ -91,11 +92,12 @@ fn revoked_key_ends_only_its_sessions() {
     let host = wary(&[]);
     let (mut alice, mut bob) = (holder(&host, "alice", &[]), holder(&host, "bob", &[]));
     assert_eq!(alice.ask(&["echo", "x"]), "x".into());
-    assert!(key_command(host.state_dir(), &["revoke", "alice"]).0);
+    assert_eq!(key_command(host.state_dir(), &["revoke", "alice"]).status, Some(0));
     assert_eq!(alice.end(), [Frame::error(FAREWELL)]);
     assert_eq!(bob.ask(&["echo", "x"]), "x".into());
     let again = key_command(host.state_dir(), &["revoke", "alice"]);
-    assert!(!again.0 && again.2.contains("there is no key 'alice'"), "{again:?}");
+    assert_eq!(again.status, Some(1), "{again:?}");
+    assert!(again.stderr.contains("there is no key 'alice'"), "{again:?}");
 }
 
 #[test]
@@ -107,7 +109,7 @@ fn expired_key_ends_sessions_and_is_rejected() {
     set_expiry(&host, 1000);
     assert!(alice.end().last().is_some_and(|last| matches!(last, Frame::Error(_))));
     assert_eq!(Resp::connect(&host).ask(&["AUTH", &key]), Frame::error(WRONGPASS));
-    let (_, list, _) = key_command(host.state_dir(), &["list"]);
+    let list = key_command(host.state_dir(), &["list"]).stdout;
     assert!(list.contains("expired 1970-01-01"), "{list}");
 }
 
@@ -169,7 +171,7 @@ fn keys_count_and_end_within_a_second() {
             is_in
         });
         known.push(made.elapsed());
-        assert!(key_command(host.state_dir(), &["revoke", name]).0);
+        assert_eq!(key_command(host.state_dir(), &["revoke", name]).status, Some(0));
         let gone = Instant::now();
         assert_eq!(client.end(), [Frame::error(FAREWELL)]);
         revoked.push(gone.elapsed());
@@ -185,8 +187,9 @@ fn key_is_shown_once_and_stored_as_hash() {
     let host = wary(&[]);
     let key = add_key(&host, "alice", &["--role", "admin", "--commands", "text.*", "get"]);
     assert_eq!(key.len(), 64);
-    let (worked, list, _) = key_command(host.state_dir(), &["list"]);
-    assert!(worked && list.starts_with("alice  admin  commands: text.* get  made "), "{list}");
+    let Ended { status, stdout: list, .. } = key_command(host.state_dir(), &["list"]);
+    assert_eq!(status, Some(0));
+    assert!(list.starts_with("alice  admin  commands: text.* get  made "), "{list}");
     let kept = fs::read_to_string(host.state_dir().join("keys.toml")).unwrap();
     assert!(!kept.contains(&key) && !list.contains(&key));
     for (arguments, said) in [
@@ -197,8 +200,10 @@ fn key_is_shown_once_and_stored_as_hash() {
         (&["add", "x", "--expires", "0"], "a day to come"),
         (&["add", "x", "--role", "king"], "invalid value"),
     ] {
-        let (worked, key, error) = key_command(host.state_dir(), arguments);
-        assert!(!worked && key.is_empty() && error.contains(said), "{arguments:?}: {error}");
+        let refused = key_command(host.state_dir(), arguments);
+        assert_ne!(refused.status, Some(0), "{arguments:?}: {refused:?}");
+        assert!(refused.stdout.is_empty(), "{arguments:?}: {refused:?}");
+        assert!(refused.stderr.contains(said), "{arguments:?}: {refused:?}");
     }
 }
 
@@ -214,11 +219,11 @@ fn state_directory_open_to_others_is_rejected() {
     let ended = Setup::new().state_dir(state.path()).run();
     assert_eq!(ended.status, Some(1));
     assert!(ended.stderr.contains("chmod go= "), "{ended:?}");
-    assert!(!key_command(state.path(), &["add", "alice"]).0);
+    assert_eq!(key_command(state.path(), &["add", "alice"]).status, Some(1));
     set(0o700);
     let host = Setup::new().state_dir(state.path()).start();
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
-    assert!(key_command(state.path(), &["add", "alice"]).0);
+    assert_eq!(key_command(state.path(), &["add", "alice"]).status, Some(0));
 }
 
 #[test]
@@ -249,8 +254,9 @@ fn broken_key_file_is_reported_and_changes_nothing() {
     files::write(&path, "[[key]]\nname = 7\n");
     host.wait_for_log("the keys from before stay in force");
     assert_eq!(alice.ask(&["echo", "x"]), "x".into());
-    let (worked, _, error) = key_command(host.state_dir(), &["list"]);
-    assert!(!worked && error.contains("cannot be understood"), "{error}");
+    let refused = key_command(host.state_dir(), &["list"]);
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("cannot be understood"), "{refused:?}");
 }
 
 #[test]

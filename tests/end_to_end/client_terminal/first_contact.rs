@@ -1,6 +1,10 @@
 //! A host that the client contacts for the first time, over TLS, with a user at the terminal.
 
-use dropin_tests::{Setup, open_metrics::Page, terminal::Terminal};
+use dropin_tests::{
+    Setup,
+    open_metrics::Page,
+    terminal::{Finished, Terminal},
+};
 
 use super::{Person, client};
 
@@ -23,7 +27,7 @@ fn first_contact_asks_once_before_sending() {
         terminal.sees("Please answer yes or no.");
         terminal.press(format!("{answer}\r"));
         if answer == "no" {
-            let (status, screen) = terminal.finish();
+            let Finished { status, screen } = terminal.finish();
             assert_eq!(status, Some(2), "{screen}");
             assert!(screen.replace('\n', "").contains("was not confirmed"), "{screen}");
             // By then the host has read everything that the client sent.
@@ -32,7 +36,7 @@ fn first_contact_asks_once_before_sending() {
         } else {
             terminal.sees_last(&format!("dropin 127.0.0.1:{} admin> ", host.port()));
             terminal.press("\x04");
-            assert_eq!(terminal.finish().0, Some(0));
+            assert_eq!(terminal.finish().status, Some(0));
             assert!(commands() > 0.0);
         }
     }

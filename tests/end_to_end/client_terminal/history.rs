@@ -2,7 +2,11 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use dropin_tests::{Host, terminal::Terminal, tool};
+use dropin_tests::{
+    Host,
+    terminal::{Finished, Terminal},
+    tool,
+};
 
 use super::{Person, client};
 
@@ -21,7 +25,7 @@ fn history_has_earlier_lines_but_no_secrets() {
     person.runs(" echo not kept", "not kept");
     let home = person.home;
     person.terminal.press("\x04");
-    assert_eq!(person.terminal.finish().0, Some(0));
+    assert_eq!(person.terminal.finish().status, Some(0));
     let file = home.path().join(".local/state/dropin/client_history");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let folder = fs::metadata(file.parent().unwrap()).unwrap();
@@ -56,7 +60,7 @@ fn unwritable_history_warns_and_disabled_history_stays_empty() {
     person.runs("echo x", "x");
     let home = person.home;
     person.terminal.press("\x04");
-    assert_eq!(person.terminal.finish().0, Some(0));
+    assert_eq!(person.terminal.finish().status, Some(0));
     command.env("DROPIN_HISTORY", "");
     let mut person = Person::with(&host, home, &command, "admin");
     person.runs("echo x", "x");
@@ -138,7 +142,7 @@ fn only_typed_dangerous_command_asks_for_confirmation() {
     person.terminal.press("\r");
     person.terminal.sees_that("a question", |screen| screen.matches("go on?").count() == 3);
     person.terminal.press("y\r");
-    let (status, screen) = person.terminal.finish();
+    let Finished { status, screen } = person.terminal.finish();
     assert_eq!(status, Some(0), "{screen}");
     assert!(screen.contains("notice: the server is shutting down"), "{screen}");
     assert_eq!(host.exit(), Some(0));
@@ -147,6 +151,6 @@ fn only_typed_dangerous_command_asks_for_confirmation() {
     let home = tempfile::tempdir().unwrap();
     let mut command = client(&host, home.path(), &[]);
     command.arg("ks");
-    assert_eq!(Terminal::start(&command).finish().0, Some(0));
+    assert_eq!(Terminal::start(&command).finish().status, Some(0));
     assert_eq!(host.exit(), Some(0));
 }

@@ -77,6 +77,6 @@ impl Person {
             last.starts_with("dropin ") && last.ends_with('>')
         });
         self.terminal.press("\x04");
-        assert_eq!(self.terminal.finish().0, Some(0));
+        assert_eq!(self.terminal.finish().status, Some(0));
     }
 }

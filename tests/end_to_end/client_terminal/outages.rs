@@ -1,6 +1,9 @@
 //! Outages: a host that ends, orderly or not, and comes back.
 
-use dropin_tests::{Host, Lines, NOTICE, Port, RESTART_NOTICE, Setup, terminal::Terminal};
+use dropin_tests::{
+    Host, Lines, NOTICE, Port, RESTART_NOTICE, Setup,
+    terminal::{Finished, Terminal},
+};
 
 use super::{Person, client};
 
@@ -16,7 +19,7 @@ fn notice_keeps_line_and_ends_client_orderly() {
     let mut person = Person::at(&host);
     person.types("upper half a li");
     assert_eq!(Lines::connect(&host).ask("ks"), "OK");
-    let (status, screen) = person.terminal.finish();
+    let Finished { status, screen } = person.terminal.finish();
     assert_eq!(status, Some(0), "{screen}");
     assert!(screen.contains(&format!("notice: {NOTICE}\n")), "{screen}");
     let line = format!("{}upper half a li", person.prompt);
@@ -53,7 +56,7 @@ fn client_reconnects_and_keeps_line() {
     drop(host);
     person.terminal.sees_last(&down);
     person.terminal.press("\x04");
-    assert_eq!(person.terminal.finish().0, Some(2));
+    assert_eq!(person.terminal.finish().status, Some(2));
 }
 
 #[test]
@@ -74,7 +77,7 @@ fn client_reconnects_after_orderly_restart() {
     person.terminal.sees("\nA WORD\n");
     // The final shutdown ends the client, also after a restart.
     assert_eq!(Lines::connect(&host).ask("ks"), "OK");
-    assert_eq!(person.terminal.finish().0, Some(0));
+    assert_eq!(person.terminal.finish().status, Some(0));
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn client_without_login_is_rejected_once() {
     let host = Setup::new().flags(&["--trust", "none", "--login-timeout", "0.5"]).start();
     let home = tempfile::tempdir().unwrap();
     let command = client(&host, home.path(), &[]);
-    let (status, screen) = Terminal::start(&command).finish();
+    let Finished { status, screen } = Terminal::start(&command).finish();
     assert_eq!(status, Some(2), "{screen}");
     assert!(screen.contains("no login within 0.5 s"), "{screen}");
     assert!(screen.contains("start the client again to reconnect"), "{screen}");
@@ -117,7 +120,7 @@ fn client_without_reconnect_stays_disconnected() {
     let command = client(&host, home.path(), &["--no-reconnect"]);
     let person = Person::with(&host, home, &command, "admin");
     host.kill();
-    let (status, screen) = person.terminal.finish();
+    let Finished { status, screen } = person.terminal.finish();
     assert_eq!(status, Some(2), "{screen}");
     assert!(screen.contains("start the client again to reconnect"), "{screen}");
 }

@@ -40,7 +40,7 @@ fn only_long_reply_uses_pager() {
     person.runs("echo short", "short");
     let home = person.home;
     person.terminal.press("\x04");
-    assert_eq!(person.terminal.finish().0, Some(0));
+    assert_eq!(person.terminal.finish().status, Some(0));
 
     let mut command = client(&host, home.path(), &[]);
     command.env("PAGER", "sed 's/^/paged: /'");
@@ -51,7 +51,7 @@ fn only_long_reply_uses_pager() {
     person.runs("echo short", "short");
     let home = person.home;
     person.terminal.press("\x04");
-    assert_eq!(person.terminal.finish().0, Some(0));
+    assert_eq!(person.terminal.finish().status, Some(0));
 
     // A pager that is missing, or disabled, loses no reply.
     for pager in ["no-such-pager", ""] {
@@ -85,7 +85,7 @@ fn no_color_turns_colours_off() {
     person.terminal.sees_last(&person.prompt.clone());
     let home = person.home;
     person.terminal.press("\x04");
-    assert_eq!(person.terminal.finish().0, Some(0));
+    assert_eq!(person.terminal.finish().status, Some(0));
     let mut command = client(&host, home.path(), &[]);
     command.env("NO_COLOR", "1");
     let mut person = Person::with(&host, home, &command, "admin");

@@ -94,8 +94,16 @@ fn stats_counts_what_drains() {
     counted([0, 0]);
 }
 
-/// Returns how often the manager's thread has waited, and its processor time in clock ticks.
-fn effort(host: &Host) -> (u64, u64) {
+/// The effort of the manager's thread so far.
+#[derive(Debug)]
+struct Effort {
+    waits: u64,
+    /// Processor time, in clock ticks.
+    ticks: u64,
+}
+
+/// Returns the effort of the manager's thread so far.
+fn effort(host: &Host) -> Effort {
     let task = |id| format!("/proc/{}/task/{id}", host.pid());
     let is_manager = |id: &u32| {
         fs::read_to_string(task(*id) + "/comm").is_ok_and(|name| name.trim_end() == "manager")
@@ -107,7 +115,7 @@ fn effort(host: &Host) -> (u64, u64) {
     // Behind the name come the state and ten numbers, then the times in user and system mode.
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
-    (waits.unwrap().trim().parse().unwrap(), ticks)
+    Effort { waits: waits.unwrap().trim().parse().unwrap(), ticks }
 }
 
 #[test]
@@ -132,8 +140,8 @@ fn long_call_costs_the_manager_little() {
     wait_until("a second has passed", LIMIT, || begun.elapsed() > SECOND);
     let (after, seconds) = (effort(&host), begun.elapsed().as_secs_f64());
     // It polls ten times a second, and a second has a hundred ticks.
-    assert!((after.0 - before.0) as f64 <= 50.0 * seconds, "{before:?} {after:?}");
-    assert!((after.1 - before.1) as f64 <= 10.0 * seconds, "{before:?} {after:?}");
+    assert!((after.waits - before.waits) as f64 <= 50.0 * seconds, "{before:?} {after:?}");
+    assert!((after.ticks - before.ticks) as f64 <= 10.0 * seconds, "{before:?} {after:?}");
 }
 
 #[test]
