@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
-use dropin_tests::{Host, LIMIT, Lines, Setup, setup::run_host, system::quiet_port, wait_for};
+use dropin_tests::{Host, LIMIT, Lines, Setup, setup::run_host, system::unused_port, wait_for};
 
 #[test]
 fn one_port_serves_ipv4_and_ipv6_at_once() {
     let host = Host::start(&["server"]);
     let unspecified = |text: &str| SocketAddr::new(text.parse().unwrap(), host.port());
     assert_eq!(host.addresses(), [unspecified("::"), unspecified("0.0.0.0")]);
-    let (mut four, mut six) = (Lines::to(host.v4()), Lines::to(host.v6()));
+    let (mut four, mut six) = (Lines::connect_to(host.v4()), Lines::connect_to(host.v6()));
     assert_eq!(four.ask_all("whoami")[..2], peer(&four));
     assert_eq!(six.ask_all("whoami")[..2], peer(&six));
     assert_eq!(four.ask_all("clients").len(), 2);
@@ -19,8 +19,8 @@ fn one_port_serves_ipv4_and_ipv6_at_once() {
 fn bind_serves_the_named_addresses_and_no_other() {
     let host = Setup::new().flags(&["--bind", "127.0.0.1", "--bind", "::1"]).start();
     assert_eq!(host.addresses(), [host.v4(), host.v6()]);
-    assert_eq!(Lines::to(host.v4()).ask("ping"), "PONG");
-    assert_eq!(Lines::to(host.v6()).ask("ping"), "PONG");
+    assert_eq!(Lines::connect_to(host.v4()).ask("ping"), "PONG");
+    assert_eq!(Lines::connect_to(host.v6()).ask("ping"), "PONG");
     let elsewhere = (Ipv4Addr::new(127, 0, 0, 2), host.port()).into();
     assert!(TcpStream::connect_timeout(&elsewhere, LIMIT).is_err());
 }
@@ -54,7 +54,7 @@ fn invalid_port_is_a_clear_error() {
 
 #[test]
 fn port_in_use_is_error_in_both_families() {
-    let used = quiet_port();
+    let used = unused_port();
     for ip in ["0.0.0.0", "::"] {
         let taken = SocketAddr::new(ip.parse::<IpAddr>().unwrap(), used);
         // A process that another test started may have held the last one for a moment.
@@ -68,7 +68,7 @@ fn port_in_use_is_error_in_both_families() {
 
 #[test]
 fn second_host_on_port_is_rejected() {
-    let first = Setup::new().port(quiet_port()).start();
+    let first = Setup::new().port(unused_port()).start();
     let mut client = Lines::connect(&first);
     let ended = Setup::new().port(first.port()).run();
     assert_eq!(ended.status, Some(1));
@@ -90,11 +90,11 @@ fn nobody_else_can_take_the_port() {
 
 #[test]
 fn port_is_free_once_host_has_ended() {
-    let port = quiet_port();
+    let port = unused_port();
     for _ in 0..3 {
         let mut host = Setup::new().port(port).start();
         // The host ends these first, so that its own side lingers in the system.
-        let mut clients = [Lines::to(host.v4()), Lines::to(host.v6())];
+        let mut clients = [Lines::connect_to(host.v4()), Lines::connect_to(host.v6())];
         assert!(clients.iter_mut().all(|client| client.ask("ping") == "PONG"));
         assert_eq!(host.ks(), Some(0));
         // Closing with unread input resets the connection, and nothing lingers.

@@ -183,7 +183,7 @@ fn error_arrives_while_client_still_sends() {
 fn truncated_request_gets_no_reply() {
     let host = Host::start(&["store"]);
     for bytes in ["*", "*2\r\n", "*2\r\n$4\r\nin", "*2\r\n$4\r\nincr\r\n$1\r\nn", "incr n"] {
-        let mut client = Connection::to(host.v4());
+        let mut client = Connection::connect(host.v4());
         client.send(bytes);
         client.end_sending();
         assert_eq!(client.rest(), b"", "{bytes:?}");
@@ -203,7 +203,7 @@ fn input_of_other_protocols_is_harmless() {
     let last = "error: this is no web server, the connection is closed";
     assert_eq!(http.end(), ["error: unknown command 'GET'", last]);
     for bytes in [&[0; 4096][..], &[0xff; 4096], b"\x16\x03\x01\x02\x00\x01\x00\x01", b"%1\r\n~2"] {
-        let mut client = Connection::to(host.v4());
+        let mut client = Connection::connect(host.v4());
         client.send(bytes);
         client.end_sending();
         client.wait_for_end();

@@ -113,7 +113,7 @@ fn a_client_that_is_killed_leaves_nothing_behind() {
 fn three_connection_types_are_notified_of_end() {
     use dropin_tests::cable::{self, Cable};
 
-    let cable = Cable::lay();
+    let cable = Cable::create();
     let mut host = Setup::new()
         .default_port()
         .flags(&["--trust", "lan"])
@@ -129,7 +129,7 @@ fn three_connection_types_are_notified_of_end() {
         Running::start(&mut client(&cable.client_end(), &[&far[..], &["l"]].concat())),
         Running::start(&mut client(&cable.client_end(), &[&far[..], &["i"]].concat())),
     ];
-    let mut observer = Lines::over(cable.connect_locally(host.v4()));
+    let mut observer = Lines::from_connection(cable.connect_locally(host.v4()));
     for (number, client) in clients.iter_mut().enumerate() {
         client.type_in(&format!("client setname number-{number}\n"));
     }

@@ -28,7 +28,7 @@ fn bash(host: &Host, line: &str) -> Output {
 }
 
 #[track_caller]
-fn gives(host: &Host, line: &str, expected: &str) {
+fn assert_output(host: &Host, line: &str, expected: &str) {
     let output = bash(host, line);
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{line}: {output:?}");
     assert!(output.stderr.is_empty(), "{line}: {output:?}");
@@ -71,13 +71,13 @@ fn replies_of_plugins_in_every_form() {
 #[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
 fn pipes_on_both_sides() {
     let host = Host::start(&SHIPPED);
-    gives(&host, "printf 'a\\nb\\n' | client s -x set page | cat", "OK\n0 0 0\n");
-    gives(&host, "client s --json get page", "\"a\\nb\\n\"\n0\n");
-    gives(&host, "client s -r 3 incr n | head -1", "1\n0 0\n");
-    gives(&host, "client s -r -1 incr n | head -2 | wc -l", "2\n0 0 0\n");
-    gives(&host, "client s -f <(printf 'set a 1\\nget a\\n') | tail -1", "1\n0 0\n");
-    gives(&host, "client s -q nonsense 2>/dev/null | cat", "1 0\n");
-    gives(&host, "client s --timeout 0.1 sleep 60000 2>/dev/null", "2\n");
+    assert_output(&host, "printf 'a\\nb\\n' | client s -x set page | cat", "OK\n0 0 0\n");
+    assert_output(&host, "client s --json get page", "\"a\\nb\\n\"\n0\n");
+    assert_output(&host, "client s -r 3 incr n | head -1", "1\n0 0\n");
+    assert_output(&host, "client s -r -1 incr n | head -2 | wc -l", "2\n0 0 0\n");
+    assert_output(&host, "client s -f <(printf 'set a 1\\nget a\\n') | tail -1", "1\n0 0\n");
+    assert_output(&host, "client s -q nonsense 2>/dev/null | cat", "1 0\n");
+    assert_output(&host, "client s --timeout 0.1 sleep 60000 2>/dev/null", "2\n");
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn is_silent(output: &Output) {
 }
 
 /// Writes a file into a folder of its own, for a tool that needs one.
-fn kept(bytes: &[u8]) -> tempfile::NamedTempFile {
+fn temporary_file(bytes: &[u8]) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
     file
@@ -91,7 +91,7 @@ fn bash_completes_a_client_of_another_name() {
 #[test]
 #[cfg_attr(not(tool = "zsh"), ignore = "needs zsh")]
 fn zsh_takes_its_script() {
-    let script = kept(&printed(&["completion", "zsh"]));
+    let script = temporary_file(&printed(&["completion", "zsh"]));
     is_silent(&tool::run(Command::new("zsh").arg("-n").arg(script.path()), b""));
     let line = "autoload -Uz compinit; compinit -u -D; source \"$1\"; print -- $_comps[client]";
     let output =
@@ -103,7 +103,7 @@ fn zsh_takes_its_script() {
 #[test]
 #[cfg_attr(not(tool = "fish"), ignore = "needs fish")]
 fn fish_completes_places() {
-    let script = kept(&printed(&["completion", "fish"]));
+    let script = temporary_file(&printed(&["completion", "fish"]));
     let line = "source $argv[1]; complete -C 'client ho'; complete -C 'client s --laten'";
     let home = tempfile::tempdir().unwrap();
     let mut fish = Command::new("fish");

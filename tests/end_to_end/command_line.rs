@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dropin_tests::{Lines, Setup, built, setup::run_host, system::quiet_port};
+use dropin_tests::{Lines, Setup, built, setup::run_host, system::unused_port};
 
 #[test]
 fn help_explains_every_flag() {
@@ -63,7 +63,7 @@ fn wrong_usage_has_own_exit_status() {
 
 #[test]
 fn flags_override_environment() {
-    let (one, other) = (quiet_port(), quiet_port());
+    let (one, other) = (unused_port(), unused_port());
     let host = Setup::new().default_port().variable("DROPIN_PORT", &one.to_string()).start();
     assert_eq!(host.port(), one);
     let host = Setup::new().port(other).variable("DROPIN_PORT", "80").start();
@@ -91,7 +91,7 @@ fn the_log_level_is_a_flag() {
 
 #[test]
 fn two_hosts_cannot_share_state_directory() {
-    let (root, port) = (tempfile::tempdir().unwrap(), quiet_port());
+    let (root, port) = (tempfile::tempdir().unwrap(), unused_port());
     let share = |port, ip| {
         Setup::new().port(port).flags(&["--bind", ip]).state_dir(&root.path().join("state"))
     };
@@ -102,13 +102,13 @@ fn two_hosts_cannot_share_state_directory() {
     let said = format!("another host is using the state directory {}; end it", part.display());
     assert!(ended.stderr.contains(&said), "{ended:?}");
     // Under another port it has a part of its own.
-    assert_eq!(share(quiet_port(), "::1").start().ks(), Some(0));
+    assert_eq!(share(unused_port(), "::1").start().ks(), Some(0));
     assert_eq!(Lines::connect(&first).ask("ping"), "PONG");
 }
 
 #[test]
 fn killed_host_releases_its_state_directory() {
-    let (root, port) = (tempfile::tempdir().unwrap(), quiet_port());
+    let (root, port) = (tempfile::tempdir().unwrap(), unused_port());
     let start =
         || Setup::new().plugins(&["text"]).port(port).state_dir(&root.path().join("state")).start();
     let copies = root.path().join("state").join(port.to_string()).join("copies");

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::process::ExitStatusExt as _, path::PathBuf};
 
-use dropin_tests::{Host, Lines, Setup, system::quiet_port};
+use dropin_tests::{Host, Lines, Setup, system::unused_port};
 
 const TRAP: i32 = 5;
 const ABORT: i32 = 6;
@@ -109,7 +109,7 @@ fn crash_line_fits_a_log_in_json() {
 #[test]
 fn next_start_logs_a_crash_once() {
     let state = tempfile::tempdir().unwrap();
-    let port = quiet_port();
+    let port = unused_port();
     let start = || {
         let state = state.path().join("state");
         Setup::new().plugins(&["crashes"]).state_dir(&state).port(port).start()

@@ -20,10 +20,10 @@ impl Client {
     fn connect(host: &Host, number: usize) -> Self {
         let address = if number.is_multiple_of(2) { host.v4() } else { host.v6() };
         match number % 3 {
-            0 => Self::Lines(Lines::to(address)),
-            1 => Self::Resp2(Resp::to(address)),
+            0 => Self::Lines(Lines::connect_to(address)),
+            1 => Self::Resp2(Resp::connect_to(address)),
             _ => {
-                let mut client = Resp::to(address);
+                let mut client = Resp::connect_to(address);
                 assert!(matches!(client.ask(&["HELLO", "3"]), Frame::Map(_)));
                 Self::Resp3(client)
             }
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// Checks for the pending error, the notice, and nothing more.
-    fn assert_owed_and_told(self) {
+    fn assert_error_and_notice(self) {
         match self {
             Self::Lines(mut client) => {
                 assert_eq!(client.end(), ["error: CANCELLED lingered no longer", NOTICE]);
@@ -121,7 +121,7 @@ fn ks_answers_remaining_clients_when_half_reset() {
         scope.spawn(|| asker.say("ks"));
     });
     assert_eq!(asker.end(), ["OK", NOTICE]);
-    staying.into_iter().for_each(Client::assert_owed_and_told);
+    staying.into_iter().for_each(Client::assert_error_and_notice);
     assert_eq!(host.exit(), Some(0));
     assert!(!host.log().contains("panicked"));
 }

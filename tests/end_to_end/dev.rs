@@ -6,7 +6,7 @@ use dropin_tests::{
     LIMIT, Lines, Setup,
     setup::run_host,
     wait_for, wait_until,
-    workspace::{self, Alone},
+    workspace::{self, ExclusiveBuild},
 };
 use tempfile::TempDir;
 
@@ -48,7 +48,7 @@ fn tally(tally: &Tally, _: &Request) -> String {
 "#;
 
 /// Returns a crate of this name, its code, and exclusive use of the folder in which it is built.
-fn a_crate(name: &str) -> (TempDir, String, Alone) {
+fn new_crate(name: &str) -> (TempDir, String, ExclusiveBuild) {
     let folder = tempfile::tempdir().unwrap();
     workspace::from_template(folder.path(), name);
     let code = TALLY.replace("NAME", name);
@@ -57,7 +57,7 @@ fn a_crate(name: &str) -> (TempDir, String, Alone) {
     let built = workspace::cargo(folder.path(), &["build"]);
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     // From here on waits have a limit, so no other build may delay this test's.
-    (folder, code, workspace::alone())
+    (folder, code, workspace::exclusive_build())
 }
 
 fn save(folder: &Path, code: &str) {
@@ -67,7 +67,7 @@ fn save(folder: &Path, code: &str) {
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn saved_source_is_served_unless_build_fails() {
-    let (folder, code, _alone) = a_crate("tally");
+    let (folder, code, _alone) = new_crate("tally");
     let mut host = Setup::new().develop(folder.path()).start();
     let line = host.wait_for_log("dev: plugin tally, generation 1, serves, ");
     assert!(line.ends_with(" s after the start"), "{line}");
@@ -111,7 +111,7 @@ fn saved_source_is_served_unless_build_fails() {
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn named_plugins_folder_is_used_and_kept() {
-    let (folder, _, _alone) = a_crate("tally-kept");
+    let (folder, _, _alone) = new_crate("tally-kept");
     let plugins = folder.path().join("dropped");
     let flags = ["--plugins", plugins.to_str().unwrap()];
     let mut host = Setup::new().develop(folder.path()).flags(&flags).start();
@@ -129,7 +129,7 @@ fn named_plugins_folder_is_used_and_kept() {
 #[cfg(target_os = "linux")]
 #[test]
 fn cargo_ends_with_the_host() {
-    let (folder, _, _alone) = a_crate("tally-slow");
+    let (folder, _, _alone) = new_crate("tally-slow");
     let marker = folder.path().join("builds");
     let script = format!(
         "fn main() {{
@@ -154,7 +154,7 @@ fn cargo_ends_with_the_host() {
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn crate_without_library_gets_a_clear_error() {
-    let (folder, code, _alone) = a_crate("tally-lib");
+    let (folder, code, _alone) = new_crate("tally-lib");
     let manifest = folder.path().join("Cargo.toml");
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replace("crate-type = [\"cdylib\"]", "")).unwrap();

@@ -46,7 +46,7 @@ fn out_of_files_host_recovers_when_clients_leave() {
     wait_until("they are gone", LIMIT, || first.ask_all("client list").len() == 1);
     // Over either family, whichever comes first.
     for address in [host.v4(), host.v6(), host.v4()] {
-        assert_eq!(Lines::to(address).ask("echo 'served again'"), "served again");
+        assert_eq!(Lines::connect_to(address).ask("echo 'served again'"), "served again");
     }
     assert_eq!(first.ask("echo 'all the time'"), "all the time");
 }

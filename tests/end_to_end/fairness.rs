@@ -9,7 +9,7 @@ fn long_key(number: usize) -> String {
 
 /// Returns a host whose store has many such keys, and a pattern that matches each of them almost to
 /// its end.
-fn crowded(keys: usize) -> (Host, String) {
+fn host_with_keys(keys: usize) -> (Host, String) {
     let host = Host::start(&["store"]);
     let mut client = Resp::connect(&host);
     for number in 0..keys {
@@ -20,7 +20,7 @@ fn crowded(keys: usize) -> (Host, String) {
 
 #[test]
 fn long_keys_command_blocks_nobody_and_is_cancelled() {
-    let (host, pattern) = crowded(8);
+    let (host, pattern) = host_with_keys(8);
     let (mut client, mut other) = (Resp::connect(&host), Resp::connect(&host));
     let id = client.ask(&["CLIENT", "ID"]).as_integer().to_string();
     client.say(&["keys", &pattern]);
@@ -38,7 +38,7 @@ fn long_keys_command_blocks_nobody_and_is_cancelled() {
 
 #[test]
 fn store_is_replaced_during_long_keys_command() {
-    let (mut host, pattern) = crowded(2);
+    let (mut host, pattern) = host_with_keys(2);
     let mut client = Resp::connect(&host);
     // Half as long as the keys: comparing the two at every position would take minutes.
     client.say(&["keys", &format!("*{}b", "a".repeat(500_000))]);

@@ -13,7 +13,7 @@ fn host(flags: &[&str]) -> Host {
 /// Returns the host's replies to these segments, up to the end of the connection.
 #[track_caller]
 fn answer(host: &Host, segments: &[&str]) -> String {
-    let mut client = Connection::to(host.v4());
+    let mut client = Connection::connect(host.v4());
     for (index, segment) in segments.iter().enumerate() {
         if index > 0 {
             // The host has read the earlier segment: it is counted as an unfinished request.
@@ -67,7 +67,7 @@ fn an_unfinished_request_ends_the_session() {
     finished.send("*1\r\n$4\r\nPI");
     let started = Instant::now();
     let clients = ["ech", "ping\necho half", "*2\r\n$4\r\necho\r\n$1000000\r\nxx"].map(|bytes| {
-        let mut client = Connection::to(host.v4());
+        let mut client = Connection::connect(host.v4());
         client.send(bytes);
         (client, bytes)
     });
@@ -127,9 +127,9 @@ fn docs_tell_of_each_command_once() {
     assert_eq!((info.items().len(), &info.items()[0]), (3, &info.items()[2]));
 }
 
-fn evicted(host: &Host) -> String {
+fn disconnected_client(host: &Host) -> String {
     let stats = Lines::connect(host).ask_all("stats");
-    stats.into_iter().find(|line| line.starts_with("sessions-evicted: ")).unwrap()
+    stats.into_iter().find(|line| line.starts_with("sessions-disconnected_client: ")).unwrap()
 }
 
 #[test]
@@ -150,7 +150,9 @@ fn the_session_with_most_memory_is_closed() {
                      connection is closed";
         assert_eq!(large.end(), [Frame::error(error)]);
     }
-    wait_until("it is counted", LIMIT, || evicted(&host) == "sessions-evicted: 1");
+    wait_until("it is counted", LIMIT, || {
+        disconnected_client(&host) == "sessions-disconnected_client: 1"
+    });
     assert!(host.log().contains("closed, as its requests and replies took most"));
     assert_eq!(small.ask("ping"), "PONG");
     middle.send(format!("{half}\r\n"));
@@ -168,11 +170,13 @@ fn client_that_never_reads_frees_memory() {
     // 8 MiB of unread replies, in a buffer of at least 8 MiB, twice.
     let words: Vec<&str> = std::iter::once("echo").chain(std::iter::repeat_n(&*value, 7)).collect();
     let request = dropin_tests::resp::encode(&words);
-    let mut clients = [0; 2].map(|_| Connection::to(host.v4()));
+    let mut clients = [0; 2].map(|_| Connection::connect(host.v4()));
     for client in &mut clients {
         client.send(&request);
     }
-    wait_until("one is closed", LIMIT, || evicted(&host) != "sessions-evicted: 0");
+    wait_until("one is closed", LIMIT, || {
+        disconnected_client(&host) != "sessions-disconnected_client: 0"
+    });
     wait_until("its session ends", LIMIT, || {
         let list = Lines::connect(&host).ask_all("client list");
         clients.iter().any(|client| {

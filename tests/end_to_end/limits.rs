@@ -2,13 +2,13 @@
 
 use dropin_tests::{Frame, Host, Lines, Resp, Setup};
 
-fn limited(flags: &[&str]) -> Host {
+fn host_with_limits(flags: &[&str]) -> Host {
     Setup::new().plugins(&["text"]).flags(flags).start()
 }
 
 #[test]
 fn too_long_line_ends_session_with_error() {
-    let host = limited(&["--max-argument", "64"]);
+    let host = host_with_limits(&["--max-argument", "64"]);
     let longest = format!("echo {}", "x".repeat(59));
     assert_eq!(Lines::connect(&host).ask(&longest), "x".repeat(59));
     assert_eq!(Lines::connect(&host).ask(&format!("{longest}\r")), "x".repeat(59));
@@ -21,7 +21,7 @@ fn too_long_line_ends_session_with_error() {
 
 #[test]
 fn too_long_argument_ends_session_at_its_header() {
-    let host = limited(&["--max-argument", "64"]);
+    let host = host_with_limits(&["--max-argument", "64"]);
     let mut client = Resp::connect(&host);
     assert_eq!(client.ask(&["echo", &"x".repeat(64)]), Frame::text("x".repeat(64)));
     client.send("*2\r\n$4\r\necho\r\n$65\r\n");
@@ -30,7 +30,7 @@ fn too_long_argument_ends_session_at_its_header() {
 
 #[test]
 fn the_limit_is_a_megabyte_by_default() {
-    let host = limited(&[]);
+    let host = host_with_limits(&[]);
     let mut client = Resp::connect(&host);
     let value = vec![b'x'; 1 << 20];
     assert_eq!(client.ask(&[b"echo", &value[..]]), Frame::text(&value));
@@ -43,7 +43,7 @@ fn the_limit_is_a_megabyte_by_default() {
 
 #[test]
 fn too_many_line_arguments_are_rejected_without_close() {
-    let host = limited(&["--max-arguments", "4"]);
+    let host = host_with_limits(&["--max-arguments", "4"]);
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("echo a b c"), "a b c");
     assert_eq!(client.ask("echo a b c d"), "error: too many arguments");
@@ -53,7 +53,7 @@ fn too_many_line_arguments_are_rejected_without_close() {
 
 #[test]
 fn too_many_array_arguments_end_session() {
-    let host = limited(&["--max-arguments", "4"]);
+    let host = host_with_limits(&["--max-arguments", "4"]);
     let mut client = Resp::connect(&host);
     assert_eq!(client.ask(&["echo", "a", "b", "c"]), "a b c".into());
     client.send("*5\r\n$4\r\necho\r\n");
@@ -62,7 +62,7 @@ fn too_many_array_arguments_end_session() {
 
 #[test]
 fn a_request_over_the_limit_ends_the_session() {
-    let host = limited(&["--max-request", "200"]);
+    let host = host_with_limits(&["--max-request", "200"]);
     let mut client = Resp::connect(&host);
     let half = "x".repeat(80);
     assert_eq!(client.ask(&["echo", &half, &half]), Frame::text(format!("{half} {half}")));

@@ -6,7 +6,7 @@ use dropin_tests::{Lines, Setup, built::library_name, setup::run_host, workspace
 use tempfile::TempDir;
 
 /// Fills in the template, with a change to one of its files.
-fn a_crate(name: &str, file: &str, change: impl FnOnce(String) -> String) -> TempDir {
+fn new_crate(name: &str, file: &str, change: impl FnOnce(String) -> String) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     workspace::from_template(folder.path(), name);
     let path = folder.path().join(file);
@@ -29,7 +29,7 @@ fn builds(folder: &Path, arguments: &[&str], works: bool) -> String {
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn profile_with_panic_abort_does_not_build() {
     let abort = "\n[profile.dev]\npanic = \"abort\"\n";
-    let folder = a_crate("aborting", "Cargo.toml", |text| text + abort);
+    let folder = new_crate("aborting", "Cargo.toml", |text| text + abort);
     let said = builds(folder.path(), &["check"], false);
     let word = "error: a plugin must be built with `panic = \"unwind\"`, or its panics end the host: \
                 remove `panic = \"abort\"` from the profile in Cargo.toml";
@@ -40,7 +40,7 @@ fn profile_with_panic_abort_does_not_build() {
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn wrong_crate_type_is_rejected_with_right_one() {
     let lacks = |text: String| text.replace("crate-type = [\"cdylib\"]", "");
-    let folder = a_crate("untyped", "Cargo.toml", lacks);
+    let folder = new_crate("untyped", "Cargo.toml", lacks);
     builds(folder.path(), &["build"], true);
     let archive = workspace::target().join("debug").join("libuntyped.rlib");
     let word = "it is an archive for the compiler, not a library that a host can load: put \
@@ -62,7 +62,7 @@ fn wrong_crate_type_is_rejected_with_right_one() {
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn library_without_export_gets_a_clear_error() {
-    let folder = a_crate("unexported", "src/lib.rs", |_| "pub fn nothing() {}\n".into());
+    let folder = new_crate("unexported", "src/lib.rs", |_| "pub fn nothing() {}\n".into());
     builds(folder.path(), &["build"], true);
     let library = fs::read(workspace::target().join("debug").join(library_name("unexported")));
     let host = Setup::new().file(&library_name("unexported"), &library.unwrap()).start();
@@ -75,7 +75,7 @@ fn library_without_export_gets_a_clear_error() {
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
 fn function_of_wrong_signature_does_not_build() {
     let state = |text: String| text.replace("commands: {", "state: Kept,\n    commands: {");
-    let folder = a_crate("unfit", "src/lib.rs", |text| {
+    let folder = new_crate("unfit", "src/lib.rs", |text| {
         state(text).replace("fn hello", "struct Kept;\n\nfn hello")
     });
     let said = builds(folder.path(), &["build"], false);
@@ -94,7 +94,7 @@ fn invalid_names_and_usages_are_reported_with_rule() {
         ),
         ("twofold", ["\"twofold.mean\"", "\"twofold.hello\""], "the command 'twofold.hello' twice"),
     ] {
-        let folder = a_crate(name, "src/lib.rs", |text| text.replacen(change[0], change[1], 1));
+        let folder = new_crate(name, "src/lib.rs", |text| text.replacen(change[0], change[1], 1));
         builds(folder.path(), &["build"], true);
         let library = workspace::target().join("debug").join(library_name(name));
         let check = ["check", library.to_str().unwrap(), "--allow-insecure-plugins"];

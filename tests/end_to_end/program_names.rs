@@ -4,7 +4,7 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use dropin_tests::{Host, built, setup::of_its_own, tool};
+use dropin_tests::{Host, built, setup::hide_user_settings, tool};
 use tempfile::TempDir;
 
 /// Installs both programs as the package does, in a folder of their own.
@@ -28,7 +28,7 @@ fn installed() -> (TempDir, PathBuf, PathBuf) {
 fn said(program: &PathBuf, folder: &TempDir, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder.path());
-    of_its_own(&mut command, folder.path());
+    hide_user_settings(&mut command, folder.path());
     let output = tool::run(&mut command, b"");
     let text = |bytes| String::from_utf8(bytes).unwrap();
     text(output.stdout) + &text(output.stderr)

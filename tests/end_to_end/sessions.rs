@@ -10,7 +10,7 @@ use dropin_tests::{
 #[test]
 fn clients_lists_every_session_by_ip_and_port() {
     let host = Host::start(&["server"]);
-    let (mut four, six) = (Lines::to(host.v4()), Lines::to(host.v6()));
+    let (mut four, six) = (Lines::connect_to(host.v4()), Lines::connect_to(host.v6()));
     assert_eq!(four.ask("client setname kim"), "OK");
     wait_until("both are listed", LIMIT, || four.ask_all("clients").len() == 2);
     let listed = four.ask_all("clients");
@@ -43,7 +43,7 @@ fn clients_is_a_list_of_maps_in_resp3() {
 #[test]
 fn client_list_tells_the_same_as_redis_does() {
     let host = Host::start(&[]);
-    let (mut one, mut other) = (Resp::to(host.v6()), Resp::connect(&host));
+    let (mut one, mut other) = (Resp::connect_to(host.v6()), Resp::connect(&host));
     assert_eq!(other.ask(&["CLIENT", "SETNAME", "ash"]), Frame::ok());
     assert_eq!(other.ask(&["CLIENT", "SETINFO", "lib-name", "own"]), Frame::ok());
     assert_eq!(other.ask(&["CLIENT", "SETINFO", "LIB-VER", "1.2"]), Frame::ok());

@@ -74,7 +74,7 @@ fn plugins_lists_what_is_loaded() {
 #[test]
 fn server_commands_show_version_and_session() {
     let host = Host::start(&["server"]);
-    let mut client = Resp::to(host.v6());
+    let mut client = Resp::connect_to(host.v6());
     client.ask(&["HELLO", "3", "SETNAME", "toni"]);
     assert_eq!(client.ask(&["version"]), env!("CARGO_PKG_VERSION").into());
     let whoami = client.ask(&["whoami"]);

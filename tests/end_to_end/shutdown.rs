@@ -18,7 +18,7 @@ fn notice2(notice: &str) -> Frame {
 
 /// Returns one client of each protocol, each with a served session.
 fn one_of_each(host: &Host) -> (Lines, Resp, Resp) {
-    let (mut lines, mut resp2) = (Lines::to(host.v6()), Resp::connect(host));
+    let (mut lines, mut resp2) = (Lines::connect_to(host.v6()), Resp::connect(host));
     assert_eq!(lines.ask("ping"), "PONG");
     assert_eq!(resp2.ask(&["PING"]), Frame::Status("PONG".into()));
     (lines, resp2, Resp::connect3(host))
@@ -26,12 +26,12 @@ fn one_of_each(host: &Host) -> (Lines, Resp, Resp) {
 
 /// Checks that all three get the notice, and then nothing more.
 #[track_caller]
-fn assert_told(others: (Lines, Resp, Resp)) {
-    assert_told_of(others, NOTICE);
+fn assert_shutdown_notice(others: (Lines, Resp, Resp)) {
+    assert_notice(others, NOTICE);
 }
 
 #[track_caller]
-fn assert_told_of((mut lines, mut resp2, mut resp3): (Lines, Resp, Resp), notice: &str) {
+fn assert_notice((mut lines, mut resp2, mut resp3): (Lines, Resp, Resp), notice: &str) {
     assert_eq!(lines.end(), [notice]);
     assert_eq!(resp2.end(), [notice2(notice)]);
     assert_eq!(resp3.end(), [push(notice)]);
@@ -44,7 +44,7 @@ fn ks_from_line_session_notifies_every_client() {
     let mut asker = Lines::connect(&host);
     asker.say("ks");
     assert_eq!(asker.end(), ["OK", NOTICE]);
-    assert_told(others);
+    assert_shutdown_notice(others);
     assert_eq!(host.exit(), Some(0));
 }
 
@@ -55,7 +55,7 @@ fn ks_from_resp2_session_notifies_every_client() {
     let mut asker = Resp::connect(&host);
     asker.say(&["KS"]);
     assert_eq!(asker.end(), [Frame::ok(), notice2(NOTICE)]);
-    assert_told(others);
+    assert_shutdown_notice(others);
     assert_eq!(host.exit(), Some(0));
 }
 
@@ -66,7 +66,7 @@ fn ks_from_resp3_session_notifies_every_client() {
     let mut asker = Resp::connect3(&host);
     asker.say(&["ks"]);
     assert_eq!(asker.end(), [Frame::ok(), push(NOTICE)]);
-    assert_told(others);
+    assert_shutdown_notice(others);
     assert_eq!(host.exit(), Some(0));
 }
 
@@ -119,7 +119,7 @@ fn signal_shuts_down_with_restart_notice() {
         host.wait_for_log("lingering for");
         signal(&host);
         assert_eq!(busy.end(), ["error: CANCELLED lingered no longer", RESTART_NOTICE]);
-        assert_told_of(others, RESTART_NOTICE);
+        assert_notice(others, RESTART_NOTICE);
         assert_eq!(host.exit(), Some(0));
         assert!(host.logged("shutting down: the system asked for it").is_some());
     }
@@ -135,7 +135,7 @@ fn worker_beyond_grace_only_changes_exit_status() {
     let asked = Instant::now();
     let mut asker = Lines::connect(&host);
     assert_eq!(asker.ask("ks"), "OK");
-    assert_told(others);
+    assert_shutdown_notice(others);
     assert!(!host.has_ended(), "the others need not wait for the grace to be over");
     assert_eq!(host.exit(), Some(3));
     assert!(asked.elapsed() >= Duration::from_secs(2), "the grace was {:?}", asked.elapsed());
@@ -152,7 +152,7 @@ fn worker_within_grace_is_waited_for() {
     busy.say(&format!("hold '{}'", released.display()));
     host.wait_for_log("holding for");
     assert_eq!(Lines::connect(&host).ask("ks"), "OK");
-    assert_told(others);
+    assert_shutdown_notice(others);
     assert!(!host.has_ended(), "the worker still runs");
     fs::write(released, "").unwrap();
     assert_eq!(busy.end(), ["held", NOTICE]);
@@ -160,7 +160,7 @@ fn worker_within_grace_is_waited_for() {
 }
 
 /// Repeats the request a second after the first: an earlier repetition counts as the same request.
-pub(crate) fn insist(host: &mut Host) {
+pub(crate) fn request_again(host: &mut Host) {
     let asked = Instant::now();
     dropin_tests::wait_until("a second is over", LIMIT, || {
         asked.elapsed() >= Duration::from_secs(1)
@@ -178,7 +178,7 @@ fn a_second_signal_ends_the_host_at_once() {
     host.wait_for_log("blocking for");
     host.interrupt();
     host.wait_for_log("shutting down");
-    insist(&mut host);
+    request_again(&mut host);
     assert_eq!(host.exit(), Some(3));
     host.wait_for_log("asked to end a second time");
 }

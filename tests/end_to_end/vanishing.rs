@@ -28,14 +28,14 @@ impl Observer {
         }
     }
 
-    fn lists(&mut self, peer: SocketAddr) -> bool {
+    fn is_listed(&mut self, peer: SocketAddr) -> bool {
         let entry = format!(" addr={peer} ");
         self.client.ask_all("client list").iter().any(|line| line.contains(&entry))
     }
 
     #[track_caller]
     fn wait_until_listed(&mut self, peer: SocketAddr) {
-        wait_until("the client is listed", LIMIT, || self.lists(peer));
+        wait_until("the client is listed", LIMIT, || self.is_listed(peer));
     }
 
     /// No entry, no thread, no socket; and this session has not noticed.
@@ -55,7 +55,7 @@ fn a_client_that_is_reset_while_idle() {
     let mut observer = Observer::of(Host::start(&[]));
     let mut client = Lines::connect(&observer.host);
     assert_eq!(client.ask("ping"), "PONG");
-    assert!(observer.lists(client.local()));
+    assert!(observer.is_listed(client.local()));
     client.into_connection().reset();
     observer.assert_alone();
 }
@@ -64,7 +64,7 @@ fn a_client_that_is_reset_while_idle() {
 fn client_reset_within_a_request() {
     let mut observer = Observer::of(Host::start(&[]));
     for bytes in ["*2\r\n$4\r\nec", "echo half a li"] {
-        let mut client = Connection::to(observer.host.v4());
+        let mut client = Connection::connect(observer.host.v4());
         client.send(bytes);
         observer.wait_until_listed(client.local());
         client.reset();

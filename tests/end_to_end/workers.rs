@@ -87,7 +87,7 @@ fn a_reply_may_be_deep_but_not_endless() {
 #[test]
 fn worker_sees_session_and_arguments() {
     let host = Host::start(&["facts", "text"]);
-    let mut client = Resp::to(host.v6());
+    let mut client = Resp::connect_to(host.v6());
     client.ask(&["HELLO", "3", "SETNAME", "sam"]);
     let id = client.ask(&["CLIENT", "ID"]);
     let facts = client.ask(&["Facts", "a b", ""]);

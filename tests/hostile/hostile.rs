@@ -25,25 +25,25 @@ const EACH: usize = 10;
 
 /// The target of the hostile clients, and the flag that stops them.
 #[derive(Clone)]
-pub struct Strangers {
+pub struct Attackers {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
 }
 
 /// All kinds except the flood.
-pub const KINDS: [fn(Strangers) -> usize; 6] =
-    [slow_writers, silent, never_readers, resetters, babblers, oversized];
+pub const KINDS: [fn(Attackers) -> usize; 6] =
+    [slow_writers, silent, never_readers, resetters, garbage_senders, oversized];
 
-impl Strangers {
+impl Attackers {
     pub fn new(address: SocketAddr, stop: &Arc<AtomicBool>) -> Self {
         Self { address, stop: Arc::clone(stop) }
     }
 
-    fn go_on(&self) -> bool {
+    fn is_running(&self) -> bool {
         !self.stop.load(Ordering::Relaxed)
     }
 
-    fn come(&self) -> Option<TcpStream> {
+    fn connect(&self) -> Option<TcpStream> {
         let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(2)).ok()?;
         stream.set_write_timeout(Some(Duration::from_millis(200))).ok()?;
         stream.set_read_timeout(Some(Duration::from_millis(200))).ok()?;
@@ -51,13 +51,17 @@ impl Strangers {
     }
 
     /// Runs several clients, each of which connects again when it is disconnected.
-    fn each(&self, mut act: impl FnMut(&mut TcpStream, usize) -> bool, pause: Duration) -> usize {
+    fn run_each(
+        &self,
+        mut act: impl FnMut(&mut TcpStream, usize) -> bool,
+        pause: Duration,
+    ) -> usize {
         let mut streams: Vec<Option<TcpStream>> = (0..EACH).map(|_| None).collect();
         let mut turns = 0;
-        while self.go_on() {
+        while self.is_running() {
             for place in &mut streams {
                 let Some(stream) = place else {
-                    *place = self.come();
+                    *place = self.connect();
                     continue;
                 };
                 turns += 1;
@@ -72,10 +76,10 @@ impl Strangers {
 }
 
 /// Sends a byte a second, of commands, of RESP and of TLS.
-fn slow_writers(strangers: Strangers) -> usize {
+fn slow_writers(attackers: Attackers) -> usize {
     let texts = [&b"ping one two three four five"[..], b"*2\r\n$4\r\nping\r\n$9999\r\nabcdefgh"];
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on and on";
-    strangers.each(
+    attackers.run_each(
         |stream, turn| {
             let text = [texts[0], texts[1], hello][turn % 3];
             stream.write_all(&text[turn / EACH % text.len()..][..1]).is_ok()
@@ -85,23 +89,23 @@ fn slow_writers(strangers: Strangers) -> usize {
 }
 
 /// Connects and sends nothing.
-fn silent(strangers: Strangers) -> usize {
-    strangers.each(|stream, _| stream.read(&mut [0; 512]).is_ok_and(|read| read > 0), SLOW)
+fn silent(attackers: Attackers) -> usize {
+    attackers.run_each(|stream, _| stream.read(&mut [0; 512]).is_ok_and(|read| read > 0), SLOW)
 }
 
 /// Requests much and reads nothing.
-fn never_readers(strangers: Strangers) -> usize {
+fn never_readers(attackers: Attackers) -> usize {
     let requests = b"ping\r\n".repeat(1_000);
-    strangers.each(|stream, _| stream.write_all(&requests).is_ok(), TICK)
+    attackers.run_each(|stream, _| stream.write_all(&requests).is_ok(), TICK)
 }
 
 /// Resets connections in the middle of a request.
-fn resetters(strangers: Strangers) -> usize {
+fn resetters(attackers: Attackers) -> usize {
     let beginnings =
         [&b""[..], b"pin", b"*1\r\n$4\r\npi", b"ping\r\nping", b"\x16\x03\x01\x02\x00\x01", b"\n"];
     let mut turns = 0;
-    while strangers.go_on() {
-        let Some(mut stream) = strangers.come() else { continue };
+    while attackers.is_running() {
+        let Some(mut stream) = attackers.connect() else { continue };
         // A client that was already disconnected has nothing left to do.
         let _ = stream.write_all(beginnings[turns % beginnings.len()]);
         reset(&stream);
@@ -112,7 +116,7 @@ fn resetters(strangers: Strangers) -> usize {
 }
 
 /// Sends bytes of no protocol, or begins TLS with garbage.
-fn babblers(strangers: Strangers) -> usize {
+fn garbage_senders(attackers: Attackers) -> usize {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = move || {
         random ^= random << 13;
@@ -120,7 +124,7 @@ fn babblers(strangers: Strangers) -> usize {
         random ^= random << 17;
         random.to_le_bytes()
     };
-    strangers.each(
+    attackers.run_each(
         |stream, turn| {
             let mut bytes: Vec<u8> = (0..64).flat_map(|_| next()).collect();
             if turn % 2 == 0 {
@@ -133,7 +137,7 @@ fn babblers(strangers: Strangers) -> usize {
 }
 
 /// Announces, or sends, more than the limits allow.
-fn oversized(strangers: Strangers) -> usize {
+fn oversized(attackers: Attackers) -> usize {
     let line = vec![b'x'; 4 << 20];
     let many = [b"*1000000\r\n".to_vec(), b"$1\r\nx\r\n".repeat(100_000)].concat();
     let requests = [
@@ -144,7 +148,7 @@ fn oversized(strangers: Strangers) -> usize {
         &line,
         &many,
     ];
-    strangers.each(
+    attackers.run_each(
         |stream, turn| {
             stream.write_all(requests[turn % requests.len()]).is_ok()
                 && stream.read(&mut [0; 512]).is_ok_and(|read| read > 0)
@@ -155,9 +159,10 @@ fn oversized(strangers: Strangers) -> usize {
 
 /// Opens as many connections as possible, up to the rate, and resets each at once. Returns their
 /// number.
-pub fn flood(strangers: Strangers) -> u32 {
+pub fn flood(attackers: Attackers) -> u32 {
     thread::scope(|scope| {
-        let flooders: Vec<_> = (0..FLOODERS).map(|_| scope.spawn(|| pour(&strangers))).collect();
+        let flooders: Vec<_> =
+            (0..FLOODERS).map(|_| scope.spawn(|| send_flood(&attackers))).collect();
         flooders
             .into_iter()
             .map(|flooder| flooder.join().expect("a flooder fails at nothing"))
@@ -165,12 +170,12 @@ pub fn flood(strangers: Strangers) -> u32 {
     })
 }
 
-fn pour(strangers: &Strangers) -> u32 {
+fn send_flood(attackers: &Attackers) -> u32 {
     let (started, mut tried, mut made) = (Instant::now(), 0, 0);
-    while strangers.go_on() && started.elapsed() < FLOOD {
+    while attackers.is_running() && started.elapsed() < FLOOD {
         let due = (started.elapsed().as_secs_f64() * RATE / f64::from(FLOODERS)) as u32;
         while tried < due && started.elapsed() < FLOOD {
-            if let Some(stream) = strangers.come() {
+            if let Some(stream) = attackers.connect() {
                 reset(&stream);
                 made += 1;
             }

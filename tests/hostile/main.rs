@@ -20,21 +20,21 @@ use dropin_tests::{
     cable::{Cable, HOST},
     system, wait_until,
 };
-use hostile::{KINDS, Strangers, flood};
+use hostile::{Attackers, KINDS, flood};
 
 /// Number of well-behaved sessions.
-const GUESTS: usize = 20;
+const SESSIONS: usize = 20;
 
 /// The smallest number of connections that counts as a flood; an idle machine makes more than
 /// twenty times as many.
 const LEAST: u32 = 2_000;
 
 /// Pause between two requests of a well-behaved session, which leaves the processor to the others.
-const BREATH: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Runs a well-behaved session until it is stopped: every request must succeed.
-fn behave(connection: Connection, number: usize, stop: &AtomicBool, served: &AtomicUsize) {
-    let mut client = Resp::over(connection);
+fn run_session(connection: Connection, number: usize, stop: &AtomicBool, served: &AtomicUsize) {
+    let mut client = Resp::from_connection(connection);
     let key = format!("guest-{number}");
     let mut turns = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -43,7 +43,7 @@ fn behave(connection: Connection, number: usize, stop: &AtomicBool, served: &Ato
         let text = format!("{key} {turns}");
         assert_eq!(client.ask(&["echo", &text]), Frame::text(&text));
         served.fetch_add(1, Ordering::Relaxed);
-        thread::park_timeout(BREATH);
+        thread::park_timeout(PAUSE);
     }
 }
 
@@ -62,32 +62,34 @@ fn renegotiate(cable: &Cable, host: &Host) {
     not(all(tool = "openssl", tool = "ip", right = "namespaces")),
     ignore = "needs openssl, ip and network namespaces"
 )]
-fn guests_are_served_beside_hostile_strangers() {
-    let cable = Cable::lay();
+fn sessions_are_served_beside_attackers() {
+    let cable = Cable::create();
     let flags = ["--login-timeout", "4", "--write-timeout", "3"];
     let setup = Setup::new().plugins(&["text", "store"]).log_level("info").flags(&flags);
     let mut host = setup.started_by(&cable.host_end()).start();
     let (stop, served) = (Arc::<AtomicBool>::default(), AtomicUsize::new(0));
-    let guests: Vec<_> = (0..GUESTS).map(|_| cable.connect_locally(host.v4())).collect();
+    let guests: Vec<_> = (0..SESSIONS).map(|_| cable.connect_locally(host.v4())).collect();
     let flooded = thread::scope(|scope| {
         for (number, guest) in guests.into_iter().enumerate() {
             let (stop, served) = (&stop, &served);
             scope.spawn(move || {
-                let ended = AtEnd(stop);
-                behave(guest, number, stop, served);
+                let ended = StopOnDrop(stop);
+                run_session(guest, number, stop, served);
                 drop(ended);
             });
         }
         let address = (HOST.parse::<std::net::IpAddr>().unwrap(), host.port()).into();
-        let strangers = Strangers::new(address, &stop);
+        let attackers = Attackers::new(address, &stop);
         let joined: Vec<_> =
-            KINDS.iter().map(|kind| cable.at_client_end(strangers.clone(), *kind)).collect();
+            KINDS.iter().map(|kind| cable.at_client_end(attackers.clone(), *kind)).collect();
         let before = served.load(Ordering::Relaxed);
-        let flooded = cable.at_client_end(strangers.clone(), flood);
+        let flooded = cable.at_client_end(attackers.clone(), flood);
         renegotiate(&cable, &host);
         cable.vanish(host.port());
         let flooded = flooded.join().unwrap();
-        wait_until("guests are served", LIMIT, || served.load(Ordering::Relaxed) > before + GUESTS);
+        wait_until("guests are served", LIMIT, || {
+            served.load(Ordering::Relaxed) > before + SESSIONS
+        });
         stop.store(true, Ordering::Relaxed);
         for (kind, stranger) in joined.into_iter().enumerate() {
             assert!(
@@ -100,20 +102,20 @@ fn guests_are_served_beside_hostile_strangers() {
     let served = served.load(Ordering::Relaxed);
     assert!(flooded >= LEAST, "only {flooded} connections in the flood");
     println!("{flooded} connections in the flood, {} requests of guests served", 2 * served);
-    assert!(served > GUESTS, "the guests were hardly served");
+    assert!(served > SESSIONS, "the guests were hardly served");
     wait_until("nobody is left", LIMIT, || system::session_threads(host.pid()) == 0);
     let lines = host.log().lines().count();
     assert!(lines < 200, "{lines} lines in the log:\n{}", host.log());
     assert!(!host.log().contains("panicked"));
-    let mut guest = Resp::over(cable.connect_locally(host.v4()));
+    let mut guest = Resp::from_connection(cable.connect_locally(host.v4()));
     assert_eq!(guest.ask(&["ks"]), Frame::ok());
     assert_eq!(host.exit(), Some(0));
 }
 
 /// Stops all clients when one session fails, so that the test ends.
-struct AtEnd<'a>(&'a AtomicBool);
+struct StopOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for AtEnd<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }

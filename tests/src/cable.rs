@@ -29,7 +29,7 @@ impl Cable {
     /// # Panics
     /// `ip` or network namespaces are not available.
     #[must_use]
-    pub fn lay() -> Self {
+    pub fn create() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("dropin-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let cable = Self { host: format!("{name}-host"), client: format!("{name}-client") };
@@ -138,7 +138,7 @@ impl Cable {
             TcpStream::connect_timeout(&address, LIMIT).expect("somebody listens")
         };
         let stream = thread::scope(|scope| scope.spawn(connect).join());
-        Connection::over(stream.expect("the connection is there"))
+        Connection::from_stream(stream.expect("the connection is there"))
     }
 
     fn space(name: &str) -> File {

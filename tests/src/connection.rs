@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::wait::{LIMIT, Stopwatch};
+use crate::wait::{LIMIT, WaitTimer};
 
 /// How long one read of the socket blocks, so that the overall limit can be checked. On Windows a
 /// socket must not be used after a read that timed out.
@@ -29,9 +29,9 @@ impl Connection {
     /// Nothing listens there.
     #[must_use]
     #[track_caller]
-    pub fn to(address: SocketAddr) -> Self {
+    pub fn connect(address: SocketAddr) -> Self {
         match TcpStream::connect_timeout(&address, LIMIT) {
-            Ok(stream) => Self::over(stream),
+            Ok(stream) => Self::from_stream(stream),
             Err(error) => panic!("cannot connect to {address}: {error}"),
         }
     }
@@ -41,7 +41,7 @@ impl Connection {
     /// # Panics
     /// The connection is closed.
     #[must_use]
-    pub fn over(stream: TcpStream) -> Self {
+    pub fn from_stream(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("the connection is there");
         stream.set_read_timeout(Some(STEP)).expect("a limit can be set");
         stream.set_write_timeout(Some(LIMIT)).expect("a limit can be set");
@@ -162,11 +162,11 @@ impl Connection {
     #[track_caller]
     fn read_within_limit(&self, room: &mut [u8]) -> io::Result<usize> {
         const WHAT: &str = "the host sends something";
-        let mut watch = Stopwatch::start();
+        let mut watch = WaitTimer::start();
         loop {
             match (&self.stream).read(room) {
                 Err(error) if error.kind() == STEP_OVER => {
-                    if let Some(over) = watch.over(WHAT, LIMIT) {
+                    if let Some(over) = watch.timeout(WHAT, LIMIT) {
                         return Err(io::Error::new(ErrorKind::TimedOut, over));
                     }
                 }

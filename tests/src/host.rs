@@ -153,7 +153,7 @@ impl Host {
     #[track_caller]
     pub fn ks(&mut self) -> Option<i32> {
         let ipv4 = self.addresses.iter().any(SocketAddr::is_ipv4);
-        let mut client = Lines::to(if ipv4 { self.v4() } else { self.v6() });
+        let mut client = Lines::connect_to(if ipv4 { self.v4() } else { self.v6() });
         assert_eq!(client.ask("ks"), "OK");
         self.exit()
     }

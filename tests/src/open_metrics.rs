@@ -32,7 +32,7 @@ impl Page {
         let said = host.stdout();
         let line = said.lines().find_map(|line| line.strip_prefix("metrics http://"));
         let address = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where");
-        let mut client = Connection::to(address.parse().expect("an address"));
+        let mut client = Connection::connect(address.parse().expect("an address"));
         client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let answer = String::from_utf8(client.rest()).expect("it is text");
         Self::read(answer.split_once("\r\n\r\n").expect("a head and a body").1)

@@ -26,7 +26,7 @@ const ROOM: usize = 24;
 /// # Panics
 /// The library is not built.
 #[must_use]
-pub fn slim(package: &str) -> Vec<u8> {
+pub fn stripped(package: &str) -> Vec<u8> {
     let cut = |bytes: &mut Vec<u8>| {
         if cfg!(target_os = "linux") {
             bytes.truncate(files::mapped(bytes));
@@ -44,7 +44,7 @@ pub fn slim(package: &str) -> Vec<u8> {
 /// The fixture has no mark, or the mark is too long.
 #[must_use]
 pub fn marked(package: &str, mark: &str) -> Vec<u8> {
-    let mut bytes = slim(package);
+    let mut bytes = stripped(package);
     let found = bytes.windows(MARK.len()).position(|window| window == MARK);
     let start = found.expect("the fixture has a mark") + MARK.len();
     let mark = format!("{mark:ROOM$}");
@@ -56,7 +56,7 @@ pub fn marked(package: &str, mark: &str) -> Vec<u8> {
 /// Returns the same library as a different file: the loader ignores bytes behind its end.
 #[must_use]
 pub fn variant(package: &str, number: usize) -> Vec<u8> {
-    let mut bytes = slim(package);
+    let mut bytes = stripped(package);
     bytes.extend_from_slice(format!("variant {number}").as_bytes());
     bytes
 }
@@ -158,7 +158,7 @@ impl Host {
     /// Waits until the host has processed every earlier change in the plugins folder: this changes
     /// a package's library and waits for that change, which comes after them.
     #[track_caller]
-    pub fn settle(&self, package: &str, number: usize) {
+    pub fn process_changes(&self, package: &str, number: usize) {
         let news = format!("plugin {package}: generation ");
         let taken = |line: &&str| {
             line.contains(&news) && (line.contains(" swapped") || line.contains(" loaded"))
@@ -188,7 +188,7 @@ impl Host {
     /// Runs a function while the host is stopped, so that the host sees only the final result.
     #[cfg(unix)]
     #[track_caller]
-    pub fn behind_its_back(&self, act: impl FnOnce()) {
+    pub fn while_stopped(&self, act: impl FnOnce()) {
         self.signal(rustix::process::Signal::STOP);
         act();
         self.signal(rustix::process::Signal::CONT);

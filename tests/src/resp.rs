@@ -15,7 +15,7 @@ impl Resp {
     #[must_use]
     #[track_caller]
     pub fn connect(host: &Host) -> Self {
-        Self::to(host.v4())
+        Self::connect_to(host.v4())
     }
 
     /// Connects over IPv4 and sends `HELLO 3`.
@@ -30,13 +30,13 @@ impl Resp {
     /// Connects.
     #[must_use]
     #[track_caller]
-    pub fn to(address: SocketAddr) -> Self {
-        Self(Connection::to(address))
+    pub fn connect_to(address: SocketAddr) -> Self {
+        Self(Connection::connect(address))
     }
 
     /// Wraps an open connection.
     #[must_use]
-    pub fn over(connection: Connection) -> Self {
+    pub fn from_connection(connection: Connection) -> Self {
         Self(connection)
     }
 

@@ -223,7 +223,7 @@ impl Setup {
             command.args(["--port", &self.port]);
         }
         command.args(["--log-level", &self.log_level]).args(&self.flags);
-        of_its_own(&mut command, self.folder.path());
+        hide_user_settings(&mut command, self.folder.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         (spawn_into(&mut command, self.folder.path()), format!("{command:?}"))
     }
@@ -252,12 +252,12 @@ pub fn run_host_by(starter: &[&str], arguments: &[&str]) -> Ended {
     let mut words = starter.iter().map(OsStr::new).chain([host.as_os_str()]);
     let mut command = Command::new(words.next().expect("there is the host at least"));
     command.args(words).args(arguments).current_dir(folder.path());
-    of_its_own(&mut command, folder.path());
+    hide_user_settings(&mut command, folder.path());
     ended(spawn_into(&mut command, folder.path()), folder.path())
 }
 
 /// Hides the settings of this machine's user from a host.
-pub fn of_its_own(command: &mut Command, folder: &Path) {
+pub fn hide_user_settings(command: &mut Command, folder: &Path) {
     let inherited = std::env::vars_os().map(|(name, _)| name);
     for name in inherited.filter(|name| name.to_string_lossy().starts_with("DROPIN_")) {
         command.env_remove(name);

@@ -106,7 +106,7 @@ mod tests {
     use std::{sync::Mutex, time::Duration};
 
     use super::{STOPPED, run_state};
-    use crate::{Host, LIMIT, wait::Stopwatch, wait_until};
+    use crate::{Host, LIMIT, wait::WaitTimer, wait_until};
 
     static SHOWN: Mutex<String> = Mutex::new(String::new());
 
@@ -117,9 +117,9 @@ mod tests {
         let show = |text: &str| SHOWN.lock().unwrap().push_str(text);
         let shown = || SHOWN.lock().unwrap().clone();
         let pid = host.pid();
-        host.behind_its_back(|| {
+        host.while_stopped(|| {
             wait_until("it is stopped", LIMIT, || run_state(pid) == Some(STOPPED));
-            let watch = Stopwatch::showing_after(Duration::ZERO, show);
+            let watch = WaitTimer::showing_after(Duration::ZERO, show);
             watch.wait_for("it is shown", LIMIT, || (!shown().is_empty()).then_some(()));
         });
         let shown = shown();

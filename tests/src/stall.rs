@@ -34,22 +34,22 @@ impl Stopwatch {
     }
 
     /// Discards the time since these readings.
-    pub fn set_back(&mut self, (waited, stalled): (Duration, Duration)) {
+    pub fn discard(&mut self, (waited, stalled): (Duration, Duration)) {
         let now = Instant::now();
         self.started = now.checked_sub(waited).unwrap_or(now);
         self.stalled = total().saturating_sub(stalled);
     }
 
     /// Returns how much longer the wait may last within this limit; zero once it is over.
-    pub fn left(&self, limit: Duration) -> Duration {
+    pub fn remaining(&self, limit: Duration) -> Duration {
         let (waited, stalled) = self.read();
-        left(waited, stalled, limit)
+        remaining(waited, stalled, limit)
     }
 }
 
 /// Returns the rest of a limit. Time in which the machine stood still does not count, up to a
 /// bound.
-pub fn left(waited: Duration, stalled: Duration, limit: Duration) -> Duration {
+pub fn remaining(waited: Duration, stalled: Duration, limit: Duration) -> Duration {
     limit.saturating_sub(waited.saturating_sub(stalled)).min((limit * CAP).saturating_sub(waited))
 }
 

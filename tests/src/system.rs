@@ -203,7 +203,7 @@ pub fn sockets(pid: u32) -> usize {
 /// # Panics
 /// No port is free.
 #[must_use]
-pub fn quiet_port() -> u16 {
+pub fn unused_port() -> u16 {
     use std::{
         net::{Ipv4Addr, TcpStream},
         process,

@@ -14,7 +14,7 @@ use rustix::{
     termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 
-use crate::wait::{LIMIT, Stopwatch};
+use crate::wait::{LIMIT, WaitTimer};
 
 const ROWS: u16 = 24;
 const COLUMNS: u16 = 100;
@@ -104,7 +104,7 @@ impl Terminal {
     /// The program does not, within the limit.
     #[track_caller]
     pub fn writes_more_than(&mut self, bytes: usize) {
-        let mut watch = Stopwatch::start();
+        let mut watch = WaitTimer::start();
         while self.written.len() <= bytes {
             self.look(&mut watch, "something more is written");
         }
@@ -134,15 +134,15 @@ impl Terminal {
     /// It does not, within the limit.
     #[track_caller]
     pub fn sees_that(&mut self, what: &str, condition: impl Fn(&str) -> bool) {
-        let mut watch = Stopwatch::start();
+        let mut watch = WaitTimer::start();
         while !condition(&self.screen()) {
             self.look(&mut watch, &format!("the screen shows {what:?}"));
         }
     }
 
     #[track_caller]
-    fn look(&mut self, watch: &mut Stopwatch, what: &str) {
-        if let Some(over) = watch.over(what, LIMIT) {
+    fn look(&mut self, watch: &mut WaitTimer, what: &str) {
+        if let Some(over) = watch.timeout(what, LIMIT) {
             panic!("{over}:\n{}", self.screen());
         }
         if let Ok(bytes) = self.output.recv_timeout(LOOK) {
@@ -158,7 +158,7 @@ impl Terminal {
     /// The program does not end within the limit, or leaves the terminal in another mode.
     #[track_caller]
     pub fn finish(mut self) -> Finished {
-        let mut watch = Stopwatch::start();
+        let mut watch = WaitTimer::start();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 break status;

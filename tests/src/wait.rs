@@ -44,18 +44,18 @@ pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bo
 /// There is no value within the limit.
 #[track_caller]
 pub fn wait_for<T>(what: &str, limit: Duration, look: impl FnMut() -> Option<T>) -> T {
-    Stopwatch::start().wait_for(what, limit, look)
+    WaitTimer::start().wait_for(what, limit, look)
 }
 
 /// The duration of one wait, and how much of it the machine itself stood still.
-pub(crate) struct Stopwatch {
+pub(crate) struct WaitTimer {
     time: stall::Stopwatch,
     /// Time after which the stacks are shown; `None` once they have been.
     stacks_after: Option<Duration>,
     show: fn(&str),
 }
 
-impl Stopwatch {
+impl WaitTimer {
     /// Starts the measurement of a wait.
     pub(crate) fn start() -> Self {
         Self::showing_after(STACKS_AFTER, show)
@@ -79,7 +79,7 @@ impl Stopwatch {
                 self.report(what);
                 return found;
             }
-            if let Some(over) = self.over(what, limit) {
+            if let Some(over) = self.timeout(what, limit) {
                 panic!("{over}");
             }
             thread::sleep(pause);
@@ -90,14 +90,14 @@ impl Stopwatch {
     /// Returns a message once the wait has lasted for its limit. A long wait has the stacks shown,
     /// once; the time that this takes does not count.
     #[track_caller]
-    pub(crate) fn over(&mut self, what: &str, limit: Duration) -> Option<String> {
+    pub(crate) fn timeout(&mut self, what: &str, limit: Duration) -> Option<String> {
         let (waited, stalled) = self.time.read();
         if self.stacks_after.is_some_and(|after| waited >= after) {
             self.stacks_after = None;
             self.show_stacks(what);
-            self.time.set_back((waited, stalled));
+            self.time.discard((waited, stalled));
         }
-        self.time.left(limit).is_zero().then(|| {
+        self.time.remaining(limit).is_zero().then(|| {
             format!(
                 "waited {waited:.1?} in vain (the machine itself stood still for {stalled:.1?} of \
                  it): {what}"
@@ -147,7 +147,7 @@ mod tests {
     fn a_stall_of_the_machine_does_not_count() {
         let left = |waited, stalled| {
             let [waited, stalled] = [waited, stalled].map(Duration::from_secs);
-            stall::left(waited, stalled, LIMIT).as_secs()
+            stall::remaining(waited, stalled, LIMIT).as_secs()
         };
         assert_eq!((left(0, 0), left(29, 0), left(30, 0), left(31, 0)), (30, 1, 0, 0));
         assert_eq!((left(59, 30), left(60, 30), left(60, 31)), (1, 0, 1));

@@ -25,7 +25,7 @@ pub fn root() -> PathBuf {
 #[cfg(unix)]
 pub struct Checkout {
     folder: PathBuf,
-    _alone: Alone,
+    _alone: ExclusiveBuild,
 }
 
 #[cfg(unix)]
@@ -38,7 +38,7 @@ impl Checkout {
     /// The workspace cannot be copied.
     #[must_use]
     pub fn copy(plugins: &Path) -> Self {
-        let alone = alone();
+        let exclusive_build = exclusive_build();
         // Not inside the target folder: cargo would treat the files as its own output.
         let to = target().with_file_name("authors-workspace");
         match fs::remove_dir_all(&to) {
@@ -58,7 +58,7 @@ impl Checkout {
                 }
             });
         }
-        Self { folder: to, _alone: alone }
+        Self { folder: to, _alone: exclusive_build }
     }
 
     /// Returns its folder.
@@ -113,12 +113,12 @@ pub fn cargo(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = built::cargo();
     command.args(arguments).current_dir(folder);
     command.envs(VARIABLES).env("CARGO_TARGET_DIR", target());
-    let _alone = alone();
+    let _alone = exclusive_build();
     command.output().expect("cargo can be started")
 }
 
 /// Exclusive use of [`target`] across processes, until it is dropped.
-pub struct Alone {
+pub struct ExclusiveBuild {
     _lock: File,
 }
 
@@ -128,13 +128,13 @@ pub struct Alone {
 /// # Panics
 /// The file system has no locks.
 #[must_use]
-pub fn alone() -> Alone {
+pub fn exclusive_build() -> ExclusiveBuild {
     let path = target().with_extension("lock");
     let lock = File::create(path).expect("a file can be written");
     lock.lock().expect("a file can be locked");
     static SEEDED: OnceLock<()> = OnceLock::new();
     SEEDED.get_or_init(|| seed(&built::output(), &target().join("debug")));
-    Alone { _lock: lock }
+    ExclusiveBuild { _lock: lock }
 }
 
 /// Returns the folder in which an author's crates are built, separate from the programs that the

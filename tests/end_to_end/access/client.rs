@@ -39,11 +39,11 @@ fn settings(text: &str) -> tempfile::TempDir {
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn key_logs_in_and_host_is_pinned() {
-    let cable = Cable::lay();
+    let cable = Cable::create();
     let host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
     let key = add_key(&host, "alice", &[]);
     wait_until("the host knows the key", LIMIT, || {
-        let mut near = Lines::over(cable.connect_locally(host.v4()));
+        let mut near = Lines::from_connection(cable.connect_locally(host.v4()));
         near.ask(&format!("auth {key}")) == "OK"
     });
     let folder = settings(&format!("[internet]\nkey = \"{key}\"\n"));
@@ -99,7 +99,7 @@ fn changed_fingerprint_is_rejected_before_sending() {
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn client_trusts_named_certificate_file() {
-    let cable = Cable::lay();
+    let cable = Cable::create();
     let host = Setup::new().plugins(&["text"]).flags(&["--trust", "lan"]);
     let host = host.started_by(&cable.host_end()).start();
     let (folder, file) = (settings(""), host.state_dir().join("tls-cert.pem"));

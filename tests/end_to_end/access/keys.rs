@@ -14,7 +14,7 @@ use dropin_tests::{
     wait_until,
 };
 
-use super::{NOAUTH, WRONGPASS, holder, wary};
+use super::{NOAUTH, WRONGPASS, holder, untrusting_host};
 
 /// Time within which a change of the keys takes effect.
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ const FAREWELL: &str = "NOAUTH the key of this session is revoked or has expired
 
 #[test]
 fn key_is_accepted_in_every_client_form() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     drop(holder(&host, "first", &[]));
     let key = add_key(&host, "alice", &[]);
     wait_until("the host knows the key", LIMIT, || {
@@ -53,7 +53,7 @@ fn key_is_accepted_in_every_client_form() {
 
 #[test]
 fn wrong_key_is_rejected_and_never_logged() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     drop(holder(&host, "bob", &[]));
     let key = add_key(&host, "alice", &[]);
     let (other, short) = ("f".repeat(64), &key[1..]);
@@ -89,7 +89,7 @@ fn wrong_key_is_rejected_and_never_logged() {
 
 #[test]
 fn revoked_key_ends_only_its_sessions() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let (mut alice, mut bob) = (holder(&host, "alice", &[]), holder(&host, "bob", &[]));
     assert_eq!(alice.ask(&["echo", "x"]), "x".into());
     assert_eq!(key_command(host.state_dir(), &["revoke", "alice"]).status, Some(0));
@@ -102,7 +102,7 @@ fn revoked_key_ends_only_its_sessions() {
 
 #[test]
 fn expired_key_ends_sessions_and_is_rejected() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let key = add_key(&host, "alice", &["--expires", "1"]);
     let mut alice = Resp::connect(&host);
     wait_until("the host knows the key", LIMIT, || alice.ask(&["AUTH", &key]) == Frame::ok());
@@ -125,7 +125,7 @@ fn set_expiry(host: &Host, end: u64) {
 }
 
 /// Returns a session with a key of alice that expires soon, the time of its expiry, and the key.
-fn holder_until(host: &Host) -> (Resp, u64, String) {
+fn session_until_expiry(host: &Host) -> (Resp, u64, String) {
     let key = add_key(host, "alice", &["--expires", "1"]);
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     // Longer where the machine is too slow to log in before the expiry.
@@ -145,8 +145,8 @@ fn holder_until(host: &Host) -> (Resp, u64, String) {
 
 #[test]
 fn key_that_expires_ends_open_session() {
-    let host = wary(&[]);
-    let (mut alice, end, key) = holder_until(&host);
+    let host = untrusting_host(&[]);
+    let (mut alice, end, key) = session_until_expiry(&host);
     // From here on the file is not changed.
     assert_eq!(alice.end(), [Frame::error(FAREWELL)]);
     assert!(SystemTime::now() >= UNIX_EPOCH + Duration::from_secs(end), "not before its time");
@@ -155,7 +155,7 @@ fn key_that_expires_ends_open_session() {
 
 #[test]
 fn keys_count_and_end_within_a_second() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let (mut known, mut revoked) = (Vec::new(), Vec::new());
     // The fastest of a few: a busy machine may stand still during one.
     for name in ["a", "b", "c"] {
@@ -184,7 +184,7 @@ fn keys_count_and_end_within_a_second() {
 
 #[test]
 fn key_is_shown_once_and_stored_as_hash() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let key = add_key(&host, "alice", &["--role", "admin", "--commands", "text.*", "get"]);
     assert_eq!(key.len(), 64);
     let Ended { status, stdout: list, .. } = key_command(host.state_dir(), &["list"]);
@@ -229,14 +229,14 @@ fn state_directory_open_to_others_is_rejected() {
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn remote_plain_connection_cannot_send_key() {
-    let cable = Cable::lay();
+    let cable = Cable::create();
     let host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
     let key = add_key(&host, "alice", &["--role", "admin"]);
     wait_until("the host knows the key", LIMIT, || {
-        let mut near = Lines::over(cable.connect_locally(host.v4()));
+        let mut near = Lines::from_connection(cable.connect_locally(host.v4()));
         near.ask(&format!("auth alice {key}")) == "OK"
     });
-    let mut far = Resp::over(cable.connect(host.port()));
+    let mut far = Resp::from_connection(cable.connect(host.port()));
     for words in [&["AUTH", &key][..], &["HELLO", "3", "AUTH", "alice", &key]] {
         let Frame::Error(answer) = far.ask(words) else { panic!("{words:?} let in") };
         assert!(answer.starts_with("ERR a key is accepted over TLS only"), "{answer}");
@@ -248,7 +248,7 @@ fn remote_plain_connection_cannot_send_key() {
 
 #[test]
 fn broken_key_file_is_reported_and_changes_nothing() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let mut alice = holder(&host, "alice", &[]);
     let path = host.state_dir().join("keys.toml");
     files::write(&path, "[[key]]\nname = 7\n");

@@ -24,7 +24,7 @@ fn is_there(host: &Host) -> bool {
 const WRONGPASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
 /// Starts a host that trusts no address, not even this machine's.
-fn wary(flags: &[&str]) -> Host {
+fn untrusting_host(flags: &[&str]) -> Host {
     Setup::new()
         .plugins(&["server", "store", "text"])
         .flags(&["--trust", "none"])

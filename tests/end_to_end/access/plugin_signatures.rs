@@ -61,7 +61,7 @@ impl Signer {
 }
 
 fn marked_text() -> Vec<u8> {
-    dropin_tests::reload::slim("text")
+    dropin_tests::reload::stripped("text")
 }
 
 fn signature_name(package: &str) -> String {

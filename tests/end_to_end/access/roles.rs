@@ -2,7 +2,7 @@
 
 use dropin_tests::{Frame, Resp, Setup, keys::add_key};
 
-use super::{holder, login, wary};
+use super::{holder, login, untrusting_host};
 
 fn refusal(client: &mut Resp, words: &[&str]) -> String {
     match client.ask(words) {
@@ -18,7 +18,7 @@ fn texts(frame: &Frame) -> Vec<String> {
 
 #[test]
 fn looking_after_the_host_takes_an_admin() {
-    let mut host = wary(&[]);
+    let mut host = untrusting_host(&[]);
     let mut alice = holder(&host, "alice", &[]);
     for (words, name) in [
         (&["ks"][..], "ks"),
@@ -42,7 +42,7 @@ fn looking_after_the_host_takes_an_admin() {
 
 #[test]
 fn whoami_tells_the_key_and_its_role() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     for (name, flags, role) in [("alice", &[][..], "user"), ("boss", &["--role", "admin"], "admin")]
     {
         let answer = holder(&host, name, flags).ask(&["whoami"]);
@@ -53,7 +53,7 @@ fn whoami_tells_the_key_and_its_role() {
 
 #[test]
 fn user_sees_itself_and_admin_sees_everybody() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let (mut alice, mut boss) =
         (holder(&host, "alice", &[]), holder(&host, "boss", &["--role", "admin"]));
     let count = |client: &mut Resp| {
@@ -70,7 +70,7 @@ fn user_sees_itself_and_admin_sees_everybody() {
 
 #[test]
 fn restricted_key_runs_only_its_commands() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let mut some = holder(&host, "some", &["--commands", "text.*", "get"]);
     assert_eq!(some.ask(&["echo", "x"]), "x".into());
     assert_eq!(some.ask(&["UPPER", "x"]), "X".into());
@@ -90,7 +90,7 @@ fn restricted_key_runs_only_its_commands() {
 
 #[test]
 fn session_sees_only_commands_it_may_run() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let mut some = holder(&host, "some", &["--commands", "store.get", "help"]);
     let listed = texts(&some.ask(&["COMMAND", "LIST"]));
     let housekeeping =

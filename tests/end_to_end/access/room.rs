@@ -10,29 +10,31 @@ fn host(flags: &[&str]) -> Host {
 }
 
 /// Returns sessions, each of which has had a reply.
-fn guests(host: &Host, count: usize) -> Vec<Lines> {
-    let mut guests: Vec<_> = (0..count).map(|_| Lines::connect(host)).collect();
-    guests.iter_mut().for_each(|guest| assert!(is_in(&guest.ask("ping"))));
-    guests
+fn open_sessions(host: &Host, count: usize) -> Vec<Lines> {
+    let mut open_sessions: Vec<_> = (0..count).map(|_| Lines::connect(host)).collect();
+    open_sessions.iter_mut().for_each(|guest| assert!(is_session_reply(&guest.ask("ping"))));
+    open_sessions
 }
 
 #[track_caller]
-fn room_again(host: &Host) {
-    wait_until("there is room again", LIMIT, || is_in(&Lines::connect(host).said_first("ping")));
+fn assert_session_served(host: &Host) {
+    wait_until("there is room again", LIMIT, || {
+        is_session_reply(&Lines::connect(host).first_line("ping"))
+    });
 }
 
 /// Returns whether this is a session's reply, to a trusted client or a stranger.
-fn is_in(answer: &str) -> bool {
+fn is_session_reply(answer: &str) -> bool {
     answer == "PONG" || answer.starts_with(&format!("error: {}", super::NOAUTH))
 }
 
 /// Reads the first line from the host, for a client that may be rejected before it sends anything.
-trait SaidFirst {
-    fn said_first(&mut self, line: &str) -> String;
+trait FirstLine {
+    fn first_line(&mut self, line: &str) -> String;
 }
 
-impl SaidFirst for Lines {
-    fn said_first(&mut self, line: &str) -> String {
+impl FirstLine for Lines {
+    fn first_line(&mut self, line: &str) -> String {
         // If it has been rejected already, its bytes are lost.
         let _ = std::io::Write::write_all(&mut self.stream(), format!("{line}\n").as_bytes());
         self.line()
@@ -42,46 +44,51 @@ impl SaidFirst for Lines {
 #[test]
 fn session_over_limit_is_rejected_with_error() {
     let host = host(&["--max-sessions", "3"]);
-    let mut guests = guests(&host, 3);
+    let mut open_sessions = open_sessions(&host, 3);
     for _ in 0..30 {
         assert_eq!(Lines::connect(&host).end(), ["-ERR max number of clients reached"]);
     }
-    guests.iter_mut().for_each(|guest| assert_eq!(guest.ask("echo in"), "in"));
+    open_sessions.iter_mut().for_each(|guest| assert_eq!(guest.ask("echo in"), "in"));
     let told = host.log().matches("there are 3 sessions already (--max-sessions)").count();
     assert!((1..=5).contains(&told), "{told} lines for 30 that were turned away");
-    drop(guests.pop());
-    room_again(&host);
+    drop(open_sessions.pop());
+    assert_session_served(&host);
 }
 
 #[test]
 fn sessions_per_untrusted_address_are_limited() {
     let trusted = host(&["--max-sessions-per-address", "2"]);
-    guests(&trusted, 5);
+    open_sessions(&trusted, 5);
     let host = host(&["--max-sessions-per-address", "2", "--trust", "none"]);
-    let mut guests = guests(&host, 2);
+    let mut open_sessions = open_sessions(&host, 2);
     let refused = ["-ERR max number of clients from your address reached"];
     assert_eq!(Lines::connect(&host).end(), refused);
-    assert!(is_in(&Lines::to(host.v6()).ask("ping")), "that is another address");
-    guests.iter_mut().for_each(|guest| assert!(is_in(&guest.ask("ping"))));
+    assert!(is_session_reply(&Lines::connect_to(host.v6()).ask("ping")), "that is another address");
+    open_sessions.iter_mut().for_each(|guest| assert!(is_session_reply(&guest.ask("ping"))));
     host.wait_for_log("2 sessions are from there (--max-sessions-per-address)");
-    drop(guests.pop());
-    room_again(&host);
+    drop(open_sessions.pop());
+    assert_session_served(&host);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn trusted_client_connects_despite_many_strangers() {
-    let cable = dropin_tests::cable::Cable::lay();
+    let cable = dropin_tests::cable::Cable::create();
     let setup = Setup::new().flags(&["--max-sessions", "10"]).started_by(&cable.host_end());
     let host = setup.start();
-    let mut strangers: Vec<_> = (0..9).map(|_| Lines::over(cable.connect(host.port()))).collect();
-    strangers.iter_mut().for_each(|stranger| assert!(is_in(&stranger.ask("ping"))));
+    let mut strangers: Vec<_> =
+        (0..9).map(|_| Lines::from_connection(cable.connect(host.port()))).collect();
+    strangers.iter_mut().for_each(|stranger| assert!(is_session_reply(&stranger.ask("ping"))));
     let refused = ["-ERR max number of clients reached"];
-    assert_eq!(Lines::over(cable.connect(host.port())).end(), refused);
-    let mut trusted = Lines::over(cable.connect_locally(host.v4()));
+    assert_eq!(Lines::from_connection(cable.connect(host.port())).end(), refused);
+    let mut trusted = Lines::from_connection(cable.connect_locally(host.v4()));
     assert_eq!(trusted.ask("ping"), "PONG");
-    assert_eq!(Lines::over(cable.connect_locally(host.v4())).end(), refused, "now it is full");
+    assert_eq!(
+        Lines::from_connection(cable.connect_locally(host.v4())).end(),
+        refused,
+        "now it is full"
+    );
 }
 
 #[test]
@@ -98,7 +105,7 @@ fn idle_session_is_closed_unless_it_subscribes() {
     let (started, mut asked) = (Instant::now(), Instant::now());
     while started.elapsed() < Duration::from_millis(800) {
         let before = std::mem::replace(&mut asked, Instant::now());
-        let answer = busy.said_first("ping");
+        let answer = busy.first_line("ping");
         if answer != "PONG" {
             assert_eq!(answer, format!("error: {said}"));
             // If the machine stood still for that long, this session was silent too.
@@ -148,7 +155,7 @@ fn replies_beyond_backlog_are_sent_within_batch() {
 #[test]
 fn trusted_client_must_finish_tls_handshake() {
     let host = host(&["--login-timeout", "0.4"]);
-    let mut client = Connection::to(host.v4());
+    let mut client = Connection::connect(host.v4());
     client.send(b"\x16\x03\x01");
     client.wait_for_end();
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
@@ -191,7 +198,7 @@ fn out_of_threads_host_rejects_newcomers_and_recovers() {
     let said = "-ERR the server is out of threads, try later";
     wait_until("the host is out of threads", LIMIT, || {
         let mut client = Lines::connect(&host);
-        let answer = client.said_first("ping");
+        let answer = client.first_line("ping");
         assert!(answer == "PONG" || answer.trim_end() == said, "{answer}");
         clients.push(client);
         answer != "PONG"
@@ -201,6 +208,6 @@ fn out_of_threads_host_rejects_newcomers_and_recovers() {
     assert_eq!(clients[1].ask("echo 'still served'"), "still served");
     host.wait_for_log("turned away: no thread for it");
     clients.truncate(3);
-    room_again(&host);
+    assert_session_served(&host);
     assert_eq!(clients[0].ask("echo 'all the time'"), "all the time");
 }

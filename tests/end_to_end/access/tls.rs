@@ -14,7 +14,7 @@ use dropin_tests::{
     tool, wait_until,
 };
 
-use super::wary;
+use super::untrusting_host;
 
 /// Sends lines over TLS and returns the replies; `openssl` must agree with the fingerprint.
 fn openssl(started_by: &[&str], host: &Host, address: &str, flags: &[&str], input: &str) -> Output {
@@ -78,7 +78,7 @@ fn large_reply_and_pipeline_are_complete_over_tls() {
 #[test]
 #[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn redis_cli_logs_in_over_tls() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let key = add_key(&host, "alice", &[]);
     let redis = |words: &[&str]| {
         let mut command = Command::new("redis-cli");
@@ -98,13 +98,13 @@ fn redis_cli_logs_in_over_tls() {
     ignore = "needs openssl, ip and network namespaces"
 )]
 fn remote_client_with_key_ends_host_over_tls() {
-    let cable = Cable::lay();
+    let cable = Cable::create();
     let mut host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
     let (user, admin) =
         (add_key(&host, "alice", &[]), add_key(&host, "boss", &["--role", "admin"]));
     let far = |input: String| text(&openssl(&cable.client_end(), &host, HOST, &[], &input));
     wait_until("the host knows the keys", LIMIT, || {
-        let mut near = Lines::over(cable.connect_locally(host.v4()));
+        let mut near = Lines::from_connection(cable.connect_locally(host.v4()));
         near.ask(&format!("auth boss {admin}")) == "OK"
     });
     let answers = far("echo x\nclose\n".into());
@@ -142,11 +142,11 @@ fn trusted_tls_client_may_stay_silent() {
 
 #[test]
 fn malformed_tls_harms_nobody() {
-    let host = wary(&["--login-timeout", "0.5"]);
+    let host = untrusting_host(&["--login-timeout", "0.5"]);
     for garbage in
         [&b"\x16"[..], b"\x16\x03\x01\x02\x00", b"\x16garbage of some length", &[0x16; 5000]]
     {
-        let mut client = dropin_tests::Connection::to(host.v4());
+        let mut client = dropin_tests::Connection::connect(host.v4());
         client.send(garbage);
         client.wait_for_end();
     }

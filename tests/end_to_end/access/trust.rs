@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use dropin_tests::{Connection, Frame, Lines, Resp, Setup, cable::Cable};
 
-use super::{NOAUTH, is_there, wary};
+use super::{NOAUTH, is_there, untrusting_host};
 
 /// Returns whether a client at the other end of a cable, and one at this end, may run a command.
-fn let_in(flags: &[&str]) -> (bool, bool) {
-    let cable = Cable::lay();
+fn can_run_from(flags: &[&str]) -> (bool, bool) {
+    let cable = Cable::create();
     let host = Setup::new().plugins(&["text"]).flags(flags).started_by(&cable.host_end()).start();
     let answers = [cable.connect(host.port()), cable.connect_locally(host.v4())].map(|client| {
-        let answer = Lines::over(client).ask("echo in");
+        let answer = Lines::from_connection(client).ask("echo in");
         assert!(answer == "in" || answer.starts_with(&format!("error: {NOAUTH}")), "{answer}");
         answer == "in"
     });
@@ -22,7 +22,7 @@ fn let_in(flags: &[&str]) -> (bool, bool) {
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn only_this_machine_is_trusted_by_default() {
     for flags in [&[][..], &["--trust", "loopback"]] {
-        let answers = let_in(flags);
+        let answers = can_run_from(flags);
         assert_eq!(answers, (false, true), "{flags:?}");
     }
 }
@@ -33,14 +33,14 @@ fn trust_covers_local_network_everybody_or_nobody() {
     for (level, expected) in
         [("lan", (true, true)), ("all", (true, true)), ("none", (false, false))]
     {
-        let answers = let_in(&["--trust", level]);
+        let answers = can_run_from(&["--trust", level]);
         assert_eq!(answers, expected, "{level}");
     }
 }
 
 #[test]
 fn stranger_cannot_end_host_in_any_protocol() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let mut lines = Lines::connect(&host);
     assert!(lines.ask("ks").starts_with(&format!("error: {NOAUTH}Send AUTH NAME KEY; ")));
     for words in [&["HELLO", "2"][..], &["HELLO", "3"]] {
@@ -69,7 +69,7 @@ fn stranger_cannot_end_host_in_any_protocol() {
 
 #[test]
 fn a_stranger_may_greet_and_go() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     for end in ["close", "quit"] {
         let mut client = Resp::connect(&host);
         assert!(matches!(client.ask(&["HELLO", "3"]), Frame::Map(_)));
@@ -81,7 +81,7 @@ fn a_stranger_may_greet_and_go() {
 
 #[test]
 fn a_stranger_may_ask_for_little() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let text = "x".repeat(16 << 10);
     for understood in [&["ping"; 10][..], &["ping", &text]] {
         let Frame::Error(answer) = Resp::connect(&host).ask(understood) else { panic!("let in") };
@@ -105,7 +105,7 @@ fn a_stranger_may_ask_for_little() {
 
 #[test]
 fn stranger_without_login_gets_error_and_is_closed() {
-    let host = wary(&["--login-timeout", "0.3"]);
+    let host = untrusting_host(&["--login-timeout", "0.3"]);
     let started = Instant::now();
     let farewell = "NOAUTH no login within 0.3 s, the connection is closed";
     assert_eq!(Lines::connect(&host).end(), [format!("error: {farewell}")]);
@@ -127,7 +127,7 @@ fn stranger_without_login_gets_error_and_is_closed() {
 
 #[test]
 fn reset_and_wrong_key_extend_no_deadline() {
-    let host = wary(&["--login-timeout", "0.5"]);
+    let host = untrusting_host(&["--login-timeout", "0.5"]);
     let farewell = "error: NOAUTH no login within 0.5 s, the connection is closed";
     let mut client = Lines::connect(&host);
     while client.ask("reset") != farewell {}
@@ -166,7 +166,7 @@ fn trusted_client_has_no_login_timeout() {
     let mut trusted = Lines::connect(&host);
     assert_eq!(trusted.ask("ping"), "PONG");
     // A client that begins TLS has the same time, and this one began later.
-    let mut later = Connection::to(host.v4());
+    let mut later = Connection::connect(host.v4());
     later.send(b"\x16\x03\x01");
     later.wait_for_end();
     // The host answers received commands before it closes a late session.

@@ -4,13 +4,13 @@ use std::{fs, path::Path};
 
 use dropin_tests::{
     built, files,
-    reload::{marked, slim},
+    reload::{marked, stripped},
 };
 
 /// A file that must be rejected.
 pub(super) struct Bad {
     /// Returns its content.
-    pub what: fn() -> What,
+    pub what: fn() -> Entry,
     /// The possible reasons.
     pub why: &'static [&'static str],
     /// True if the file is bad on its own, without other plugins.
@@ -20,7 +20,7 @@ pub(super) struct Bad {
 }
 
 /// A directory entry in the place of a library.
-pub(super) enum What {
+pub(super) enum Entry {
     Bytes(Vec<u8>),
     Directory,
     /// A file without read permission.
@@ -29,7 +29,7 @@ pub(super) enum What {
     Pipe,
 }
 
-impl What {
+impl Entry {
     /// Creates it at this path, and replaces any entry there.
     pub fn put(&self, path: &Path) {
         let beside = path.with_file_name(".beside");
@@ -83,34 +83,34 @@ const ABORTED: &str =
 const BAD_REPORT: &str = "its probe left a report that cannot be one: ";
 const NO_PLUGIN: &[&str] = &["it exports no plugin: it needs plugin_api's `plugin!`"];
 
-const fn bad(what: fn() -> What, why: &'static [&'static str]) -> Bad {
+const fn bad(what: fn() -> Entry, why: &'static [&'static str]) -> Bad {
     Bad { what, why, alone: true, hangs: false }
 }
 
-const fn hangs(what: fn() -> What) -> Bad {
+const fn hangs(what: fn() -> Entry) -> Bad {
     let why = &["it did not finish within 2 s of being probed"];
     Bad { what, why, alone: true, hangs: true }
 }
 
-fn bytes(bytes: impl Into<Vec<u8>>) -> What {
-    What::Bytes(bytes.into())
+fn bytes(bytes: impl Into<Vec<u8>>) -> Entry {
+    Entry::Bytes(bytes.into())
 }
 
 /// Compiles a library that runs this code when it is opened.
-fn constructor(code: &str) -> What {
+fn constructor(code: &str) -> Entry {
     c(&format!("__attribute__((constructor)) static void run(void) {{ {code} }}"))
 }
 
 /// Compiles a library that writes its own probe report and ends the probe. C and Rust quote this
 /// text in the same way.
-fn forged(report: &str) -> What {
+fn forged(report: &str) -> Entry {
     constructor(&format!(
         "char *text = {report:?}; if (write(creat(\"report.json\", 0600), text, strlen(text))) {{}} \
          _exit(0);"
     ))
 }
 
-fn c(code: &str) -> What {
+fn c(code: &str) -> Entry {
     // For ftruncate64.
     let large = "#define _LARGEFILE64_SOURCE\n".to_owned();
     let includes = ["fcntl", "signal", "stdlib", "string", "sys/stat", "unistd"]
@@ -118,26 +118,26 @@ fn c(code: &str) -> What {
     bytes(files::compile_c(&(large + &includes.concat() + code)))
 }
 
-fn package(name: &str) -> What {
-    bytes(slim(name))
+fn package(name: &str) -> Entry {
+    bytes(stripped(name))
 }
 
 /// Returns the beginning of a library as a linker has written it.
-fn cut(length: impl FnOnce(&[u8]) -> usize) -> What {
+fn cut(length: impl FnOnce(&[u8]) -> usize) -> Entry {
     bytes(files::altered("clock", |bytes| bytes.truncate(length(bytes))))
 }
 
-fn altered(alter: impl FnOnce(&mut Vec<u8>)) -> What {
-    let mut library = slim("clock");
+fn altered(alter: impl FnOnce(&mut Vec<u8>)) -> Entry {
+    let mut library = stripped("clock");
     alter(&mut library);
     bytes(library)
 }
 
 pub(super) const TEXT: Bad = bad(|| bytes("colour is a command\n"), &[LOADER]);
 pub(super) const EMPTY: Bad = bad(|| bytes(""), &["it is an empty file, not a library"]);
-pub(super) const DIRECTORY: Bad = bad(|| What::Directory, &["it is a directory, not a library"]);
-pub(super) const PIPE: Bad = bad(|| What::Pipe, &["it is a special file, not a library"]);
-pub(super) const SECRET: Bad = bad(|| What::Secret(slim("clock")), &["cannot open it: "]);
+pub(super) const DIRECTORY: Bad = bad(|| Entry::Directory, &["it is a directory, not a library"]);
+pub(super) const PIPE: Bad = bad(|| Entry::Pipe, &["it is a special file, not a library"]);
+pub(super) const SECRET: Bad = bad(|| Entry::Secret(stripped("clock")), &["cannot open it: "]);
 pub(super) const HALF: Bad = bad(|| cut(|bytes| files::mapped(bytes) / 2), &[BEGINNING]);
 pub(super) const FIRST_BYTES: Bad = bad(|| cut(|_| 100), &[BEGINNING]);
 // The loader would accept it, since only debug information is missing. Still it is incomplete.
@@ -171,7 +171,7 @@ pub(super) const WRONG_MAGIC: Bad = bad(
 // A header whose start is valid and whose pointers are not: only a separate process can detect it.
 pub(super) const HOLLOW_HEADER: Bad = bad(
     || {
-        let library = slim("clock");
+        let library = stripped("clock");
         let start = library.windows(MAGIC.len()).position(|bytes| bytes == MAGIC).unwrap();
         let header: String = library[start..start + 40].iter().map(|b| format!("{b},")).collect();
         c(&format!("char _1as_0lib_1header_0root_bmodule_bloader[512] = {{{header}}};"))

@@ -13,9 +13,9 @@ use dropin_tests::{
 };
 
 #[cfg(unix)]
-use super::folder::heeding_permissions;
+use super::folder::with_file_permissions;
 use super::{
-    bad_bytes::{self, Bad, What, name},
+    bad_bytes::{self, Bad, Entry, name},
     host_with, replace, with_version,
 };
 
@@ -130,10 +130,10 @@ fn setup(bad: &Bad) -> Setup {
 }
 
 /// Returns the command that starts a host for this file; empty for the host itself.
-fn starter(what: &What) -> &'static [&'static str] {
+fn starter(what: &Entry) -> &'static [&'static str] {
     match what {
         #[cfg(unix)]
-        What::Secret(_) => heeding_permissions(),
+        Entry::Secret(_) => with_file_permissions(),
         _ => &[],
     }
 }
@@ -250,7 +250,7 @@ fn own_threads(host: &Host) -> Vec<String> {
 #[test]
 fn create_failure_after_probe_keeps_old_code() {
     let host = host_with("chameleon", "1");
-    host.place("careful", &dropin_tests::reload::slim("late-failure"));
+    host.place("careful", &dropin_tests::reload::stripped("late-failure"));
     host.wait_for_answer("careful", "steady");
     fs::write(host.own_dir().join("data/late-failure/stone"), "").unwrap();
     host.place("careful", &dropin_tests::reload::variant("late-failure", 1));

@@ -36,7 +36,7 @@ fn configuration(host: &Host) -> String {
 
 /// Checks that the last file was rejected for this reason, and that the word is still `one`.
 #[track_caller]
-fn old_values_stay(host: &Host, why: &str) {
+fn assert_old_values(host: &Host, why: &str) {
     let line = host.wait_for_log(why);
     assert!(line.contains(" ERROR "), "{line}");
     assert!(line.contains("plugin setting: generation 1 refused, setting.toml ("), "{line}");
@@ -108,15 +108,15 @@ fn bad_configuration_keeps_old_values() {
         ("wrong = 'panics'", "'configure' panicked: a word too many"),
     ] {
         put(&host, text);
-        old_values_stay(&host, why);
+        assert_old_values(&host, why);
         let said = configuration(&host);
         let start = said.starts_with("setting.toml refused ");
         assert!(start && said.contains(why), "{said}");
     }
     files::write(file(&host), b"word = '\xff'");
-    old_values_stay(&host, "it is not UTF-8: byte 8 begins no character");
+    assert_old_values(&host, "it is not UTF-8: byte 8 begins no character");
     files::write(file(&host), "#".repeat((1 << 20) + 1));
-    old_values_stay(&host, "it is longer than 1048576 bytes");
+    assert_old_values(&host, "it is longer than 1048576 bytes");
     put(&host, "word = 'two'");
     host.wait_for_answer("setting", "two");
     assert_eq!(host.figure("setting", "generation"), 1);
@@ -132,7 +132,7 @@ fn locked_configuration_is_applied_when_released() {
     let held = || fs::File::options().write(true).truncate(true).share_mode(0).open(file(&host));
     let mut held = wait_for("nobody reads the file", LIMIT, || held().ok());
     held.write_all(b"word = 'two'").unwrap();
-    old_values_stay(&host, "cannot open it: ");
+    assert_old_values(&host, "cannot open it: ");
     drop(held);
     host.wait_for_answer("setting", "two");
 }
@@ -147,7 +147,7 @@ fn configuration_writable_by_others_is_rejected() {
     fs::set_permissions(&beside, PermissionsExt::from_mode(0o664)).unwrap();
     files::rename(&beside, file(&host));
     let run = format!("run: chmod go-w {}", file(&host).display());
-    old_values_stay(&host, &run);
+    assert_old_values(&host, &run);
     fs::set_permissions(file(&host), PermissionsExt::from_mode(0o644)).unwrap();
     host.wait_for_answer("setting", "two");
 }
@@ -161,7 +161,7 @@ fn a_configure_that_hangs_harms_nobody() {
     assert!(line.ends_with("; which values are in force is not known"), "{line}");
     assert_eq!(Lines::connect(&host).ask("setting"), "one");
     put(&host, "word = 'two'");
-    old_values_stay(&host, "an earlier `configure` of it has not returned yet");
+    assert_old_values(&host, "an earlier `configure` of it has not returned yet");
     // A new version starts with the current file; the old one is never unloaded.
     replace(&host, "setting", "2");
     host.wait_for_answer("setting.version", "2");

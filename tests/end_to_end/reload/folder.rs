@@ -30,7 +30,7 @@ fn removed_folder_is_served_again_on_return() {
 fn replaced_folder_is_served() {
     let host = host_with("chameleon", "1");
     for mark in ["2", "3"] {
-        host.settle("text", 1);
+        host.process_changes("text", 1);
         replace_folder(&host, "chameleon", &marked("chameleon", mark));
         host.wait_for_answer("colour", mark);
         host.wait_until_unknown("echo");
@@ -88,7 +88,7 @@ fn repointed_folder_link_is_followed() {
 
 /// The plugins folder is reached through a link, which is then replaced by one that leads nowhere.
 #[cfg(unix)]
-fn outlasts_an_outage(mode: &str, spoil: fn(&std::path::Path)) {
+fn survives_outage(mode: &str, spoil: fn(&std::path::Path)) {
     use std::os::unix::fs::symlink;
     let temp = tempfile::tempdir().unwrap();
     let [real, link] = ["real", "link"].map(|name| temp.path().join(name));
@@ -122,13 +122,13 @@ fn outlasts_an_outage(mode: &str, spoil: fn(&std::path::Path)) {
 #[cfg(unix)]
 #[test]
 fn a_folder_behind_looping_links_loses_no_plugin() {
-    outlasts_an_outage("notify", |link| std::os::unix::fs::symlink(link, link).unwrap());
+    survives_outage("notify", |link| std::os::unix::fs::symlink(link, link).unwrap());
 }
 
 #[cfg(unix)]
 #[test]
 fn an_unreachable_polled_folder_loses_no_plugin() {
-    outlasts_an_outage("poll", |link| fs::write(link, "a file").unwrap());
+    survives_outage("poll", |link| fs::write(link, "a file").unwrap());
 }
 
 #[test]
@@ -163,14 +163,14 @@ fn file_without_library_name_is_never_opened() {
     let below = host.plugins_folder().join("below");
     fs::create_dir(&below).unwrap();
     fs::write(below.join(library_name("keeper")), &bytes).unwrap();
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert!(Lines::connect(&host).ask("kept").starts_with("error: unknown command"));
     assert!(!host.log().contains("refused"), "{}", host.log());
 }
 
 /// Returns the command that starts a host without root's override of file permissions.
 #[cfg(unix)]
-pub(super) fn heeding_permissions() -> &'static [&'static str] {
+pub(super) fn with_file_permissions() -> &'static [&'static str] {
     let is_root = rustix::process::geteuid().is_root();
     if is_root { &["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] } else { &[] }
 }
@@ -184,7 +184,7 @@ fn a_file_that_becomes_readable_is_served() {
     let library = setup.plugins_folder().join(library_name("chameleon"));
     let allow = |mode| fs::set_permissions(&library, fs::Permissions::from_mode(mode)).unwrap();
     allow(0o000);
-    let host = setup.started_by(heeding_permissions()).start();
+    let host = setup.started_by(with_file_permissions()).start();
     let line = host.wait_for_log(&format!("refused {}", library_name("chameleon")));
     assert!(line.contains("cannot open it: "), "{line}");
     assert!(Lines::connect(&host).ask("colour").starts_with("error: unknown command"));

@@ -4,7 +4,7 @@ use std::{fs, io::Read};
 
 use dropin_tests::{
     Lines, files,
-    reload::{slim, variant},
+    reload::{stripped, variant},
 };
 
 use super::{host_with, replace, setup};
@@ -27,7 +27,7 @@ fn store_keeps_keys_through_reload_and_return() {
     }
     files::remove(host.library("store"));
     host.wait_until_unknown("get x");
-    host.place("store", &slim("store"));
+    host.place("store", &stripped("store"));
     host.wait_for_answer("get key-7", "value-7");
     all_there();
 }
@@ -48,7 +48,7 @@ fn last_change_before_swap_is_handed_over() {
 fn state_waits_while_stateless_version_serves() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
-    host.place("keeper", &slim("keeper-forgets"));
+    host.place("keeper", &stripped("keeper-forgets"));
     host.wait_for_answer("kept", "what was it?");
     let line = host.wait_for_log("the new version keeps no state; the old state is on disk");
     assert!(line.contains(" WARN "), "{line}");
@@ -64,7 +64,7 @@ fn state_waits_while_stateless_version_serves() {
 #[test]
 fn stateless_plugin_may_start_keeping_state() {
     let host = setup().plugins(&["text"]).start();
-    host.place("keeper", &slim("keeper-forgets"));
+    host.place("keeper", &stripped("keeper-forgets"));
     host.wait_for_answer("kept", "what was it?");
     replace(&host, "keeper", "1");
     host.wait_for_answer("kept", "");

@@ -43,7 +43,7 @@ fn recovers(host: &Host) {
 
 /// Replaces a good keeper, under load, by one whose `restore` fails.
 #[track_caller]
-fn restore_goes_wrong(mark: &str, why: &str) {
+fn assert_restore_failure(mark: &str, why: &str) {
     let host = keeper("1");
     let load = Load::new()
         .client(&host, &["keeper.version"], 1, |reply| *reply == "1".into())
@@ -57,22 +57,22 @@ fn restore_goes_wrong(mark: &str, why: &str) {
 
 #[test]
 fn a_restore_that_fails() {
-    restore_goes_wrong("2 restore-fails", "restore has no ink");
+    assert_restore_failure("2 restore-fails", "restore has no ink");
 }
 
 #[test]
 fn a_restore_that_panics() {
-    restore_goes_wrong("2 restore-panics", "'restore' panicked: restore broke its pen");
+    assert_restore_failure("2 restore-panics", "'restore' panicked: restore broke its pen");
 }
 
 #[test]
 fn a_restore_that_hangs() {
-    restore_goes_wrong("2 restore-hangs", "its `restore` took longer than 1 s");
+    assert_restore_failure("2 restore-hangs", "its `restore` took longer than 1 s");
 }
 
 /// Replaces a keeper whose `save` fails.
 #[track_caller]
-fn save_goes_wrong(mark: &str, why: &str) -> Host {
+fn assert_save_failure(mark: &str, why: &str) -> Host {
     let host = keeper(mark);
     let load = Load::new()
         .client(&host, &["keeper.version"], 1, |reply| *reply == "1".into())
@@ -86,17 +86,17 @@ fn save_goes_wrong(mark: &str, why: &str) -> Host {
 
 #[test]
 fn a_save_that_fails() {
-    save_goes_wrong("1 save-fails", "save has no ink");
+    assert_save_failure("1 save-fails", "save has no ink");
 }
 
 #[test]
 fn a_save_that_panics() {
-    save_goes_wrong("1 save-panics", "'save' panicked: save broke its pen");
+    assert_save_failure("1 save-panics", "'save' panicked: save broke its pen");
 }
 
 #[test]
 fn a_save_that_hangs() {
-    let mut host = save_goes_wrong("1 save-hangs", "its `save` took longer than 1 s");
+    let mut host = assert_save_failure("1 save-hangs", "its `save` took longer than 1 s");
     let said = Lines::connect(&host).ask("plugin reload keeper");
     assert!(said.ends_with("an earlier `save` of it has not returned yet"), "{said}");
     assert_eq!(host.ks(), Some(4), "the host ends all the same");

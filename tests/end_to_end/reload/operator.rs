@@ -126,7 +126,7 @@ fn repeated_rollback_alternates_and_keeps_state() {
         assert_eq!(client.ask("kept"), "pearls");
     }
     // It lasts only while the file is the same.
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(client.ask("keeper.version"), "1");
     replace(&host, "keeper", "3");
     host.wait_for_answer("keeper.version", "3");

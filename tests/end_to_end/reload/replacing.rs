@@ -108,7 +108,7 @@ fn last_change_of_burst_wins() {
     let versions: Vec<_> = (2..=21).map(|n| marked("chameleon", &n.to_string())).collect();
     versions.iter().for_each(|bytes| host.place("chameleon", bytes));
     host.wait_for_answer("colour", "21");
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(Lines::connect(&host).ask("colour"), "21");
     assert!(!host.log().contains("refused"), "{}", host.log());
 }
@@ -120,14 +120,14 @@ fn touched_identical_file_is_not_reloaded() {
     let touched = || host.log().matches("was touched but is the same").count();
     // A rename, a rewrite in place, and a change of the modification time only.
     replace(&host, "chameleon", "1");
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     files::write(&library, marked("chameleon", "1"));
-    host.settle("text", 2);
+    host.process_changes("text", 2);
     let open = || fs::File::options().append(true).open(&library).ok();
     let file = wait_for("it can be opened", LIMIT, open);
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
     drop(file);
-    host.settle("text", 3);
+    host.process_changes("text", 3);
     assert!(touched() >= 3, "{}", host.log());
     assert_eq!(host.figure("chameleon", "generation"), 1);
     // The hash is remembered per content: another one is loaded, and the first one again.
@@ -149,7 +149,7 @@ fn rights_that_return_load_nothing_anew() {
     host.wait_for_log("plugin chameleon: refused ");
     set(0o755);
     host.wait_for_log("was touched but is the same");
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(host.figure("chameleon", "generation"), 1);
 }
 

@@ -6,21 +6,21 @@ use dropin_tests::{
     Host, LIMIT, Lines, Setup,
     built::library_name,
     reload::{marked, variant},
-    system::quiet_port,
+    system::unused_port,
     wait_until,
 };
 
 use super::{setup, with_version};
 
 /// Successive hosts, on one port and with one state directory.
-pub(super) struct Succession {
+pub(super) struct SuccessiveHosts {
     port: u16,
     state: tempfile::TempDir,
 }
 
-impl Succession {
+impl SuccessiveHosts {
     pub(super) fn new() -> Self {
-        Self { port: quiet_port(), state: tempfile::tempdir().unwrap() }
+        Self { port: unused_port(), state: tempfile::tempdir().unwrap() }
     }
 
     pub(super) fn setup(&self) -> Setup {
@@ -66,7 +66,7 @@ fn fill(host: &Host) {
 }
 
 #[track_caller]
-fn all_there(host: &Host) {
+fn assert_all_keys(host: &Host) {
     let mut client = Lines::connect(host);
     client.send((0..500).map(|n| format!("get key-{n}\n")).collect::<String>());
     (0..500).for_each(|n| assert_eq!(client.line(), format!("value-{n}")));
@@ -74,24 +74,24 @@ fn all_there(host: &Host) {
 }
 
 #[track_caller]
-fn the_store_survives(end: impl FnOnce(&mut Host) -> Option<i32>) {
-    let succession = Succession::new();
+fn assert_store_survives(end: impl FnOnce(&mut Host) -> Option<i32>) {
+    let succession = SuccessiveHosts::new();
     let mut host = succession.store();
     fill(&host);
     assert_eq!(end(&mut host), Some(0));
     drop(host);
-    all_there(&succession.store());
+    assert_all_keys(&succession.store());
 }
 
 #[test]
 fn store_keeps_keys_over_restart_by_ks() {
-    the_store_survives(Host::ks);
+    assert_store_survives(Host::ks);
 }
 
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn store_keeps_keys_over_restart_by_sigterm() {
-    the_store_survives(|host| {
+    assert_store_survives(|host| {
         host.terminate();
         host.exit()
     });
@@ -100,7 +100,7 @@ fn store_keeps_keys_over_restart_by_sigterm() {
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn store_keeps_keys_over_restart_by_sigint() {
-    the_store_survives(|host| {
+    assert_store_survives(|host| {
         host.interrupt();
         host.exit()
     });
@@ -109,7 +109,7 @@ fn store_keeps_keys_over_restart_by_sigint() {
 #[cfg(unix)]
 #[test]
 fn store_survives_signals_sent_together() {
-    the_store_survives(|host| {
+    assert_store_survives(|host| {
         host.terminate();
         host.interrupt();
         host.hang_up();
@@ -121,7 +121,7 @@ fn store_survives_signals_sent_together() {
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
 fn store_keeps_keys_beside_endless_worker() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     let mut host = succession.setup().plugins(&["store", "busy"]).start();
     fill(&host);
     let mut busy = Lines::connect(&host);
@@ -130,28 +130,28 @@ fn store_keeps_keys_beside_endless_worker() {
     host.terminate();
     assert_eq!(host.exit(), Some(3));
     drop(host);
-    all_there(&succession.store());
+    assert_all_keys(&succession.store());
 }
 
 #[test]
 fn store_keeps_keys_when_replaced_or_disabled() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     let mut host = succession.store();
     fill(&host);
     host.place("store", &variant("store", 1));
     host.wait_for_log("plugin store: generation 2 swapped, ");
     assert_eq!(host.ks(), Some(0));
     let mut host = succession.store();
-    all_there(&host);
+    assert_all_keys(&host);
     assert_eq!(Lines::connect(&host).ask("plugin disable store"), "plugin 'store' is disabled");
     assert_eq!(host.ks(), Some(0));
-    all_there(&succession.store());
+    assert_all_keys(&succession.store());
 }
 
 #[cfg(unix)]
 #[test]
 fn killed_host_leaves_last_saved_state() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     let mut host = succession.keeper("1");
     assert_eq!(Lines::connect(&host).ask("keep one"), "OK");
     assert_eq!(host.ks(), Some(0));
@@ -165,7 +165,7 @@ fn killed_host_leaves_last_saved_state() {
 
 #[test]
 fn half_written_state_of_crash_is_ignored() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     let mut host = succession.keeper("1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     assert_eq!(host.ks(), Some(0));
@@ -179,7 +179,7 @@ fn half_written_state_of_crash_is_ignored() {
 
 #[test]
 fn unrestorable_state_is_left_untouched() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     let mut host = succession.store();
     fill(&host);
     assert_eq!(host.ks(), Some(0));
@@ -197,12 +197,12 @@ fn unrestorable_state_is_left_untouched() {
     assert_eq!(host.ks(), Some(0));
     assert_eq!(fs::read(&file).unwrap(), broken, "nothing is written over what may be mended");
     fs::write(&file, &saved).unwrap();
-    all_there(&succession.store());
+    assert_all_keys(&succession.store());
 }
 
 #[test]
 fn restore_from_disk_has_a_deadline() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     let mut host = succession.keeper("1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     assert_eq!(host.ks(), Some(0));
@@ -216,7 +216,7 @@ fn restore_from_disk_has_a_deadline() {
 
 #[test]
 fn repaired_state_is_restored_while_running() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     let file = succession.file("keeper.state");
     make_private(file.parent().unwrap());
     fs::write(&file, b"\xff\xfe").unwrap();
@@ -231,7 +231,7 @@ fn repaired_state_is_restored_while_running() {
 #[test]
 fn failed_final_save_keeps_last_saved_state() {
     for mark in ["2 save-fails", "2 save-panics"] {
-        let succession = Succession::new();
+        let succession = SuccessiveHosts::new();
         let mut host = succession.keeper("1");
         assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
         assert_eq!(host.ks(), Some(0));
@@ -248,7 +248,7 @@ fn failed_final_save_keeps_last_saved_state() {
 
 #[test]
 fn leftovers_of_killed_host_are_removed() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     let host = succession.store();
     let copies = host.own_dir().join("copies");
     drop(host);
@@ -258,9 +258,9 @@ fn leftovers_of_killed_host_are_removed() {
     // A file that is being checked has a copy for a moment.
     wait_until("nothing is left of it", LIMIT, || host.unused_copies().is_empty());
     assert_eq!(host.ks(), Some(0));
-    assert!(left(&copies).is_empty(), "{:?}", left(&copies));
+    assert!(left_entries(&copies).is_empty(), "{:?}", left_entries(&copies));
 }
 
-fn left(folder: &Path) -> Vec<fs::DirEntry> {
+fn left_entries(folder: &Path) -> Vec<fs::DirEntry> {
     fs::read_dir(folder).map(|entries| entries.flatten().collect()).unwrap_or_default()
 }

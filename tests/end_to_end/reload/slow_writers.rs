@@ -29,7 +29,7 @@ fn write_slowly(host: &Host, path: &Path, mut holds: impl FnMut()) {
     // The last piece is written, but the file is not closed yet.
     while writer.write() || started.elapsed() < LONG {
         settled += 1;
-        host.settle("text", settled);
+        host.process_changes("text", settled);
         holds();
     }
     assert!(!host.log().contains("refused"), "{}", host.log());
@@ -65,7 +65,7 @@ fn recreated_folder_loads_library_on_close() {
     let identity = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&folder).unwrap());
     let first = identity();
     // Repeated until the new folder has the inode number of the old one, as on many file systems.
-    host.behind_its_back(|| {
+    host.while_stopped(|| {
         for _ in 0..50 {
             std::fs::remove_dir_all(&folder).unwrap();
             std::fs::create_dir(&folder).unwrap();
@@ -75,7 +75,7 @@ fn recreated_folder_loads_library_on_close() {
         }
     });
     host.wait_until_unknown("colour");
-    host.settle("text", 100);
+    host.process_changes("text", 100);
     let mut client = Lines::connect(&host);
     write_slowly(&host, &host.library("chameleon"), || {
         assert_eq!(client.ask("colour"), "error: unknown command 'colour'");

@@ -51,7 +51,7 @@ fn endless_tracked_thread_keeps_only_its_code() {
     host.wait_for_log("plugin tracked: generation 3 unloaded, ");
     assert_eq!(host.logged("plugin tracked: generation 1 unloaded, "), None);
     assert_eq!(host.figure("tracked", "draining"), 1);
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
     fs::write(&stop, "").unwrap();
     host.wait_for_log("plugin tracked: generation 1 unloaded, ");
@@ -88,7 +88,7 @@ fn plugin_with_untracked_threads_is_never_unloaded() {
     files::remove(host.library("untracked"));
     host.wait_until_unknown("untracked");
     host.wait_for_log("plugin untracked: generation 4 lingering, ");
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(host.mapped("untracked").len(), 4);
     assert_count(&host, "clockwork", 4);
     assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
@@ -115,7 +115,7 @@ fn thread_local_keeps_code_until_thread_ends() {
     assert_eq!(host.figure("local", "lingering"), 2);
     // One of the threads is enough to keep both.
     drop(sessions.drain(1..));
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(sessions[0].ask("local.touch"), "1");
     assert_eq!(host.mapped("local").len(), 3);
     assert_eq!(host.logged("plugin local: generation 1 unloaded, "), None);
@@ -124,7 +124,7 @@ fn thread_local_keeps_code_until_thread_ends() {
     let mut number = 1;
     wait_until("the code is gone", LIMIT, || {
         number += 1;
-        host.settle("text", number);
+        host.process_changes("text", number);
         host.mapped("local").len() == 1
     });
     host.wait_for_log("plugin local: generation 1 unloaded, ");

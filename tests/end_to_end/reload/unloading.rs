@@ -9,7 +9,7 @@ use std::{
 
 use dropin_tests::{
     Frame, Host, LIMIT, Lines, Load, Resp, files,
-    reload::{slim, variant},
+    reload::{stripped, variant},
     system::thread_ids,
     wait_until,
 };
@@ -149,8 +149,8 @@ fn host_leaves_only_state_files() {
     let mut host = setup().plugins(&["store", "text"]).start();
     assert_eq!(Lines::connect(&host).ask("set key value"), "OK");
     for number in 1..4 {
-        host.settle("store", number);
-        host.settle("text", number);
+        host.process_changes("store", number);
+        host.process_changes("text", number);
     }
     host.place("bad", b"no library at all");
     host.wait_for_log("refused");
@@ -184,7 +184,7 @@ fn held(host: &Host) -> Held {
 #[test]
 fn two_hundred_reloads_leave_nothing_behind() {
     let host = setup().plugins(&["store", "text"]).start();
-    host.place("store", &slim("store"));
+    host.place("store", &stripped("store"));
     host.wait_for_log("plugin store: generation 2 swapped, ");
     let load = Load::new()
         .client(&host, &["echo", "hello"], 1, |reply| *reply == "hello".into())

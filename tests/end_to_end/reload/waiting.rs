@@ -48,7 +48,7 @@ fn replacement_waits_with_callers_served() {
     let mut client = Lines::connect(&host);
     (0..100).for_each(|_| assert_eq!(client.ask("keeper.version"), "1"));
     // Other plugins are replaced meanwhile.
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(client.ask("keep shells"), "OK");
     assert_eq!(host.logged(" ERROR "), None);
     assert_eq!(host.logged(" force` does not wait"), None, "it has not waited for long");
@@ -260,7 +260,7 @@ fn waiting_disable_outlives_new_file() {
     let mut client = Lines::connect(&host);
     assert!(client.ask("plugin disable keeper").contains(": its disabling waits "));
     replace(&host, "keeper", "2");
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     let said = client.ask("plugin reload keeper");
     assert_eq!(said, "error: plugin 'keeper' is about to be disabled; enable it first");
     fs::write(&gate, "").unwrap();

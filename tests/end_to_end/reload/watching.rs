@@ -12,29 +12,42 @@ fn watcher(host: &Host) -> Resp {
     client
 }
 
-/// Returns the content of one push: the event, the plugin, its generation and more.
+/// The content of a push.
+struct Event {
+    name: String,
+    plugin: String,
+    generation: String,
+    detail: String,
+}
+
+/// Returns the next event.
 #[track_caller]
-fn news(client: &mut Resp) -> (String, String, String, String) {
+fn next_event(client: &mut Resp) -> Event {
     match client.frame() {
         Frame::Push(items) => match items.as_slice() {
             [kind, event, plugin, generation, detail] => {
                 assert_eq!(kind.as_str(), "plugin");
                 let text = |item: &Frame| item.as_str().to_owned();
-                (text(event), text(plugin), text(generation), text(detail))
+                Event {
+                    name: text(event),
+                    plugin: text(plugin),
+                    generation: text(generation),
+                    detail: text(detail),
+                }
             }
-            other => panic!("not news of a plugin: {other:?}"),
+            other => panic!("not an event of a plugin: {other:?}"),
         },
         other => panic!("not a push: {other:?}"),
     }
 }
 
-/// Checks the next event.
+/// Checks the next events.
 #[track_caller]
-fn told(client: &mut Resp, expected: &[(&str, &str)]) {
-    for (event, generation) in expected {
-        let (told, plugin, number, _) = news(client);
-        let told = (told.as_str(), plugin.as_str(), number.as_str());
-        assert_eq!(told, (*event, "chameleon", *generation));
+fn assert_events(client: &mut Resp, expected: &[(&str, &str)]) {
+    for (name, generation) in expected {
+        let event = next_event(client);
+        let found = (event.name.as_str(), event.plugin.as_str(), event.generation.as_str());
+        assert_eq!(found, (*name, "chameleon", *generation));
     }
 }
 
@@ -43,22 +56,22 @@ fn every_event_is_pushed_with_plugin_and_generation() {
     let host = setup().plugins(&["text"]).start();
     let (mut one, mut other) = (watcher(&host), watcher(&host));
     replace(&host, "chameleon", "1");
-    told(&mut one, &[("loaded", "1")]);
-    told(&mut other, &[("loaded", "1")]);
+    assert_events(&mut one, &[("loaded", "1")]);
+    assert_events(&mut other, &[("loaded", "1")]);
     replace(&host, "chameleon", "2");
     let swap = [("swapped", "2"), ("drained", "1"), ("unloaded", "1")];
-    told(&mut one, &swap);
-    told(&mut other, &swap);
+    assert_events(&mut one, &swap);
+    assert_events(&mut other, &swap);
     host.place("chameleon", b"no library at all");
     for client in [&mut one, &mut other] {
-        let (event, plugin, _, detail) = news(client);
-        assert_eq!((event.as_str(), plugin.as_str()), ("refused", "chameleon"));
+        let Event { name, plugin, detail, .. } = next_event(client);
+        assert_eq!((name.as_str(), plugin.as_str()), ("refused", "chameleon"));
         assert!(detail.starts_with("the system's loader does not take it: "), "{detail}");
     }
     files::remove(host.library("chameleon"));
     let end = [("withdrawn", "2"), ("drained", "2"), ("unloaded", "2")];
-    told(&mut one, &end);
-    told(&mut other, &end);
+    assert_events(&mut one, &end);
+    assert_events(&mut other, &end);
 }
 
 #[test]
@@ -68,13 +81,13 @@ fn operator_actions_are_pushed() {
     host.wait_for_log("plugin chameleon: generation 1 unloaded, ");
     let (mut client, mut operator) = (watcher(&host), Lines::connect(&host));
     assert!(operator.ask("plugin rollback chameleon").contains("generation 3"));
-    told(&mut client, &[("swapped", "3"), ("drained", "2"), ("unloaded", "2")]);
+    assert_events(&mut client, &[("swapped", "3"), ("drained", "2"), ("unloaded", "2")]);
     assert!(operator.ask("plugin reload chameleon").contains("generation 4"));
-    told(&mut client, &[("swapped", "4"), ("drained", "3"), ("unloaded", "3")]);
+    assert_events(&mut client, &[("swapped", "4"), ("drained", "3"), ("unloaded", "3")]);
     assert!(operator.ask("plugin disable chameleon").contains("disabled"));
-    told(&mut client, &[("withdrawn", "4"), ("drained", "4"), ("unloaded", "4")]);
+    assert_events(&mut client, &[("withdrawn", "4"), ("drained", "4"), ("unloaded", "4")]);
     assert!(operator.ask("plugin enable chameleon").contains("generation 5"));
-    told(&mut client, &[("loaded", "5")]);
+    assert_events(&mut client, &[("loaded", "5")]);
 }
 
 #[test]
@@ -127,10 +140,10 @@ fn only_resp3_carries_it() {
 
 /// Runs a function, and checks that this session gets no event.
 #[track_caller]
-fn not_told(host: &Host, client: &mut Resp) {
+fn assert_no_event(host: &Host, client: &mut Resp) {
     let mut other = watcher(host);
     replace(host, "chameleon", "next");
-    told(&mut other, &[("swapped", "2"), ("drained", "1"), ("unloaded", "1")]);
+    assert_events(&mut other, &[("swapped", "2"), ("drained", "1"), ("unloaded", "1")]);
     assert_eq!(client.ask(&["ping", "nothing"]), "nothing".into());
 }
 
@@ -139,7 +152,7 @@ fn unwatch_ends_it() {
     let host = host_with("chameleon", "1");
     let mut client = watcher(&host);
     assert_eq!(client.ask(&["plugin", "unwatch"]), Frame::ok());
-    not_told(&host, &mut client);
+    assert_no_event(&host, &mut client);
     // Without a subscription this is no error either.
     assert_eq!(client.ask(&["plugin", "unwatch"]), Frame::ok());
 }
@@ -149,7 +162,7 @@ fn reset_ends_it() {
     let host = host_with("chameleon", "1");
     let mut client = watcher(&host);
     assert_eq!(client.ask(&["reset"]), Frame::Status("RESET".into()));
-    not_told(&host, &mut client);
+    assert_no_event(&host, &mut client);
 }
 
 #[test]
@@ -157,7 +170,7 @@ fn switch_to_resp2_stops_push_messages() {
     let host = host_with("chameleon", "1");
     let mut client = watcher(&host);
     assert!(client.ask(&["HELLO", "2"]).get("proto") == Some(&2.into()));
-    not_told(&host, &mut client);
+    assert_no_event(&host, &mut client);
 }
 
 #[test]
@@ -166,7 +179,7 @@ fn to_watch_twice_is_to_watch_once() {
     let mut client = watcher(&host);
     assert_eq!(client.ask(&["plugin", "watch"]), Frame::ok());
     replace(&host, "chameleon", "2");
-    told(&mut client, &[("swapped", "2"), ("drained", "1"), ("unloaded", "1")]);
+    assert_events(&mut client, &[("swapped", "2"), ("drained", "1"), ("unloaded", "1")]);
     assert_eq!(client.ask(&["ping", "nothing"]), "nothing".into());
 }
 
@@ -201,14 +214,14 @@ fn subscriber_that_never_reads_blocks_nobody() {
         let (new, old) = (number.to_string(), (number - 1).to_string());
         let said = operator.ask("plugin reload chameleon");
         assert!(said.contains(&format!("generation {new}")), "{said}");
-        told(&mut reader, &[("swapped", &new), ("drained", &old), ("unloaded", &old)]);
+        assert_events(&mut reader, &[("swapped", &new), ("drained", &old), ("unloaded", &old)]);
     }
     for mut client in silent {
         for _ in 0..LARGE {
             assert!(client.frame() == Frame::text(&large));
         }
         for number in 0..KEPT {
-            let (event, _, generation, _) = news(&mut client);
+            let Event { name: event, generation, .. } = next_event(&mut client);
             let expected = ["swapped", "drained", "unloaded"][number % 3];
             let swapped = number / 3 + 2 - usize::from(number % 3 > 0);
             assert_eq!((event.as_str(), generation), (expected, swapped.to_string()));

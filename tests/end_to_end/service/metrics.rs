@@ -12,7 +12,7 @@ fn host(plugins: &[&str]) -> Host {
 }
 
 /// Returns the address of a host's metrics, from its log.
-fn place(host: &Host) -> SocketAddr {
+fn metrics_address(host: &Host) -> SocketAddr {
     let said = host.stdout();
     let line = said.lines().find_map(|line| line.strip_prefix("metrics http://"));
     let address = line.and_then(|line| line.strip_suffix("/metrics"));
@@ -22,7 +22,7 @@ fn place(host: &Host) -> SocketAddr {
 /// Returns the response to an HTTP request: status line and headers, and the body.
 #[track_caller]
 fn http(host: &Host, request: &str) -> (String, String) {
-    let mut client = Connection::to(place(host));
+    let mut client = Connection::connect(metrics_address(host));
     client.send(request);
     let answer = String::from_utf8(client.rest()).expect("it is text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
@@ -48,18 +48,28 @@ fn of(command: &str) -> Vec<(&str, &str)> {
     }
 }
 
-/// Returns calls, errors and timed calls of a command.
-fn counted(page: &Page, command: &str) -> (f64, f64, f64) {
+/// The counts of a command on a page.
+#[derive(Debug, PartialEq)]
+struct Counts {
+    calls: f64,
+    errors: f64,
+    timed: f64,
+}
+
+fn counts(page: &Page, command: &str) -> Counts {
     let get = |name: &str| page.get(name, &of(command)).unwrap_or(0.0);
-    let timed = get("dropin_command_duration_seconds_count");
-    (get("dropin_command_calls_total"), get("dropin_command_errors_total"), timed)
+    Counts {
+        calls: get("dropin_command_calls_total"),
+        errors: get("dropin_command_errors_total"),
+        timed: get("dropin_command_duration_seconds_count"),
+    }
 }
 
 #[test]
 fn metrics_count_calls_and_errors() {
     let host = host(&["text", "facts"]);
     let before = scrape(&host);
-    assert_eq!(counted(&before, "text.echo"), (0.0, 0.0, 0.0));
+    assert_eq!(counts(&before, "text.echo"), Counts { calls: 0.0, errors: 0.0, timed: 0.0 });
     let mut client = Lines::connect(&host);
     for _ in 0..3 {
         assert_eq!(client.ask("echo x"), "x");
@@ -70,11 +80,11 @@ fn metrics_count_calls_and_errors() {
     assert!(client.ask("echo 'open").starts_with("error: "));
     assert_eq!(client.ask("ping"), "PONG");
     let page = scrape(&host);
-    assert_eq!(counted(&page, "text.echo"), (3.0, 0.0, 3.0));
-    assert_eq!(counted(&page, "facts.fail"), (1.0, 1.0, 1.0));
-    assert_eq!(counted(&page, "text.upper"), (1.0, 1.0, 1.0));
-    assert_eq!(counted(&page, "ping"), (1.0, 0.0, 1.0));
-    assert_eq!(counted(&page, "nonsense"), (0.0, 0.0, 0.0));
+    assert_eq!(counts(&page, "text.echo"), Counts { calls: 3.0, errors: 0.0, timed: 3.0 });
+    assert_eq!(counts(&page, "facts.fail"), Counts { calls: 1.0, errors: 1.0, timed: 1.0 });
+    assert_eq!(counts(&page, "text.upper"), Counts { calls: 1.0, errors: 1.0, timed: 1.0 });
+    assert_eq!(counts(&page, "ping"), Counts { calls: 1.0, errors: 0.0, timed: 1.0 });
+    assert_eq!(counts(&page, "nonsense"), Counts { calls: 0.0, errors: 0.0, timed: 0.0 });
     let rejected = |reason| page.get("dropin_requests_rejected_total", &[("reason", reason)]);
     assert_eq!(rejected("unknown"), Some(1.0));
     assert_eq!(rejected("malformed"), Some(1.0));
@@ -105,7 +115,8 @@ fn counts_survive_a_reload_which_is_counted_itself() {
         host.wait_for_log(&format!("generation {round} drained"));
         assert_eq!(client.ask("echo x"), "x");
         let page = scrape(&host);
-        assert_eq!(counted(&page, "text.echo"), (f64::from(2 * round), 0.0, f64::from(2 * round)));
+        let calls = f64::from(2 * round);
+        assert_eq!(counts(&page, "text.echo"), Counts { calls, errors: 0.0, timed: calls });
         let event = |name| page.get("dropin_plugin_events_total", &[("event", name)]);
         assert_eq!(event("swapped"), Some(f64::from(round)));
         let labels = [("plugin", "text"), ("version", env!("CARGO_PKG_VERSION"))];
@@ -121,7 +132,7 @@ fn counts_survive_a_reload_which_is_counted_itself() {
     host.place("text", &variant("text", 9));
     host.wait_for_log("generation 5 loaded");
     assert_eq!(client.ask("echo x"), "x");
-    assert_eq!(counted(&scrape(&host), "text.echo").0, 7.0);
+    assert_eq!(counts(&scrape(&host), "text.echo").calls, 7.0);
 }
 
 #[test]
@@ -150,12 +161,13 @@ fn metrics_lose_no_call_among_many_sessions() {
         }
     });
     let (page, all) = (scrape(&host), (SESSIONS * BATCHES * 8) as f64);
-    assert_eq!(counted(&page, "ping").0, 2.0 * all);
-    assert_eq!(counted(&page, "text.echo"), (2.0 * all, all, counted(&page, "text.echo").2));
+    assert_eq!(counts(&page, "ping").calls, 2.0 * all);
+    let echo = counts(&page, "text.echo");
+    assert_eq!((echo.calls, echo.errors), (2.0 * all, all));
     for command in
         ["text.upper", "text.lower", "text.reverse", "text.count", "select", "command", "client"]
     {
-        let (calls, errors, timed) = counted(&page, command);
+        let Counts { calls, errors, timed } = counts(&page, command);
         assert_eq!((calls, errors), (all, 0.0), "{command}");
         assert!(timed <= calls, "{command}");
     }
@@ -169,7 +181,7 @@ fn metrics_lose_no_call_among_many_sessions() {
 fn metrics_page_is_read_only_and_never_blocked() {
     let mut host = host(&[]);
     // A silent connection is closed soon.
-    let silent = Connection::to(place(&host));
+    let silent = Connection::connect(metrics_address(&host));
     let (head, body) = http(&host, "HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.is_empty(), "{head}");
     for (request, status) in [
@@ -183,7 +195,7 @@ fn metrics_page_is_read_only_and_never_blocked() {
     }
     let (head, _) = http(&host, &format!("GET /metrics HTTP/1.1\r\nA: {}", "a".repeat(8192)));
     assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
-    let waiting = Connection::to(place(&host));
+    let waiting = Connection::connect(metrics_address(&host));
     assert_eq!(host.ks(), Some(0));
     drop((silent, waiting));
 }
@@ -191,10 +203,11 @@ fn metrics_page_is_read_only_and_never_blocked() {
 #[test]
 fn unusable_metrics_address_is_a_clear_error() {
     let other = host(&[]);
-    let taken = place(&other).to_string();
+    let taken = metrics_address(&other).to_string();
     let ended = Setup::new().flags(&["--metrics", &taken]).run();
     assert_eq!(ended.status, Some(1));
-    let said = format!("cannot serve on {taken}: port {} is in use; ", place(&other).port());
+    let said =
+        format!("cannot serve on {taken}: port {} is in use; ", metrics_address(&other).port());
     assert!(ended.stderr.contains(&said) && ended.stderr.contains("--metrics"), "{ended:?}");
     let quiet = Host::start(&[]);
     assert!(!quiet.stdout().contains("metrics"), "without the flag there are none");

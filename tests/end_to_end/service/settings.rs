@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use dropin_tests::{Ended, Lines, Setup, system::quiet_port};
+use dropin_tests::{Ended, Lines, Setup, system::unused_port};
 use tempfile::tempdir;
 
 use super::host_in;
@@ -47,7 +47,7 @@ pub(super) fn settings(ended: &Ended) -> BTreeMap<String, (String, String)> {
 }
 
 /// Returns a value as the command line and the environment have it.
-fn bare(value: &str) -> String {
+fn unquoted(value: &str) -> String {
     value.trim_matches(['[', ']']).trim_matches('"').to_owned()
 }
 
@@ -98,7 +98,7 @@ fn every_setting_works_from_all_three_sources() {
         name => format!("DROPIN_{}", name.replace('-', "_").to_ascii_uppercase()),
     };
     let variables: Vec<(String, String)> =
-        samples.iter().map(|(name, value)| (variable(name), bare(value))).collect();
+        samples.iter().map(|(name, value)| (variable(name), unquoted(value))).collect();
     let variables: Vec<(&str, &str)> =
         variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let said = host_in(folder.path(), &["config"], &variables);
@@ -113,7 +113,7 @@ fn every_setting_works_from_all_three_sources() {
         .iter()
         .map(|(name, value)| match value.as_str() {
             "true" => format!("--{name}"),
-            value => format!("--{name}={}", bare(value)),
+            value => format!("--{name}={}", unquoted(value)),
         })
         .collect();
     let mut arguments = vec!["config"];
@@ -157,7 +157,7 @@ fn named_file_replaces_file_of_user_directory() {
 
 #[test]
 fn file_applies_to_host_keys_and_check() {
-    let port = quiet_port();
+    let port = unused_port();
     let folder = tempdir().unwrap();
     let file = folder.path().join("h.toml");
     let state = folder.path().join("kept");

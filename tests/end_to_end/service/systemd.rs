@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use dropin_tests::{Host, LIMIT, Lines, Setup, system::quiet_port, wait_for, wait_until};
+use dropin_tests::{Host, LIMIT, Lines, Setup, system::unused_port, wait_for, wait_until};
 use rustix::io::{FdFlags, fcntl_setfd};
 use tempfile::tempdir;
 
@@ -119,7 +119,7 @@ fn passed_socket_is_served_and_left_listening() {
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
     assert_eq!(host.ks(), Some(0));
     // A client that connects between two hosts waits, and the next host serves it.
-    let mut early = Lines::to(address);
+    let mut early = Lines::connect_to(address);
     early.say("ping");
     let mut next = start_with(&listener, &[]);
     assert_eq!(early.line(), "PONG");
@@ -134,7 +134,7 @@ fn dual_stack_socket_shows_ipv4_clients_as_ipv4() {
     let port = listener.local_addr().unwrap().port();
     let host = start_with(&listener, &[]);
     // Trusted, since it is on this machine, and shown with its own address.
-    let mut client = Lines::to(SocketAddr::from(([127, 0, 0, 1], port)));
+    let mut client = Lines::connect_to(SocketAddr::from(([127, 0, 0, 1], port)));
     let said = client.ask("client info");
     assert!(said.contains("addr=127.0.0.1:"), "{said}");
     drop(host);
@@ -155,7 +155,7 @@ fn passed_descriptor_must_be_a_listening_socket() {
 #[test]
 #[cfg_attr(not(tool = "systemd-socket-activate"), ignore = "needs systemd-socket-activate")]
 fn socket_activation_starts_host_with_first_client() {
-    let address = SocketAddr::from(([127, 0, 0, 1], quiet_port()));
+    let address = SocketAddr::from(([127, 0, 0, 1], unused_port()));
     let text = address.to_string();
     let first = thread::spawn(move || {
         let mut stream = None;
@@ -163,7 +163,8 @@ fn socket_activation_starts_host_with_first_client() {
             stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok();
             stream.is_some()
         });
-        Lines::over(dropin_tests::Connection::over(stream.unwrap())).ask("echo first")
+        Lines::from_connection(dropin_tests::Connection::from_stream(stream.unwrap()))
+            .ask("echo first")
     });
     let setup = Setup::new().plugins(&["text"]);
     let mut host = setup.started_by(&["systemd-socket-activate", "-l", &text]).start();
