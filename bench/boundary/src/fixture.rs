@@ -37,6 +37,9 @@ use tempfile::TempDir;
 
 use crate::error::BoundaryError;
 
+/// The plugin's `nop`, as clients send it.
+pub const NOP: &[u8] = b"*1\r\n$3\r\nnop\r\n";
+
 /// A host without its sockets.
 pub struct Fixture {
     /// The host's shared context.

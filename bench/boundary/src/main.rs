@@ -3,6 +3,7 @@
 //! valgrind counts the instructions. The counts do not depend on the load of the machine, so they
 //! are recorded in a file and compared: `boundary check`. Times are only printed: `boundary time`.
 
+mod counted;
 mod counts;
 mod error;
 mod fixture;

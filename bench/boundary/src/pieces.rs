@@ -15,13 +15,12 @@ use plugin_engine::{call::Call, registry::Target};
 use protocol::{Encoder, Parsed, Parser, Protocol};
 
 use crate::{
+    counted::counted,
     error::BoundaryError,
-    fixture::{self, Fixture, of},
+    fixture::{self, Fixture, NOP, of},
     served,
 };
 
-/// `nop`, as clients send it.
-pub const NOP: &[u8] = b"*1\r\n$3\r\nnop\r\n";
 /// `echo` with 16 bytes, as clients send it.
 const ECHO: &[u8] = b"*2\r\n$4\r\necho\r\n$16\r\n0123456789abcdef\r\n";
 
@@ -78,13 +77,6 @@ impl Piece {
             _ => 20_000,
         }
     }
-}
-
-/// Runs the counted work: valgrind counts everything below this function, in this thread.
-#[inline(never)]
-pub fn counted<R>(work: impl FnOnce() -> R) -> R {
-    // Work in the same frame after the call prevents a tail call.
-    black_box(work())
 }
 
 /// Runs a piece this many times. Returns the elapsed time.

@@ -11,9 +11,9 @@ use std::{
 use dropin_host::session::Session;
 
 use crate::{
+    counted::counted,
     error::BoundaryError,
-    fixture::{Fixture, of},
-    pieces::{NOP, counted},
+    fixture::{Fixture, NOP, of},
 };
 
 /// The reply to `nop`.
