@@ -10,6 +10,8 @@ use std::{
     sync::OnceLock,
 };
 
+use crate::package_variables;
+
 /// Returns the folder of cargo's output in the profile of this test.
 ///
 /// # Panics
@@ -51,18 +53,11 @@ pub fn library_name(package: &str) -> String {
     format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"))
 }
 
-/// Cargo, without the variables that tell of a package, as an outer cargo sets them: the crate
-/// `ring` depends on them, and would be built anew with all that use it.
+/// Returns cargo, without the variables that name a package.
 #[must_use]
 pub fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        let of_package = text == "OUT_DIR" || text.starts_with("CARGO_PKG_");
-        if of_package || text.starts_with("CARGO_MANIFEST_") {
-            cargo.env_remove(&name);
-        }
-    }
+    package_variables::hide(&mut cargo);
     cargo
 }
 

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod lines;
 pub mod load;
 pub mod open_metrics;
+mod package_variables;
 pub mod port;
 pub mod reload;
 pub mod resp;

@@ -41,15 +41,15 @@ impl Stopwatch {
     }
 
     /// Returns how much longer the wait may last within this limit; zero once it is over.
-    pub fn remaining(&self, limit: Duration) -> Duration {
+    pub fn left(&self, limit: Duration) -> Duration {
         let (waited, stalled) = self.read();
-        remaining(waited, stalled, limit)
+        left(waited, stalled, limit)
     }
 }
 
 /// Returns the rest of a limit. Time in which the machine stood still does not count, up to a
 /// bound.
-pub fn remaining(waited: Duration, stalled: Duration, limit: Duration) -> Duration {
+pub fn left(waited: Duration, stalled: Duration, limit: Duration) -> Duration {
     limit.saturating_sub(waited.saturating_sub(stalled)).min((limit * CAP).saturating_sub(waited))
 }
 

@@ -97,7 +97,7 @@ impl WaitTimer {
             self.show_stacks(what);
             self.time.discard((waited, stalled));
         }
-        self.time.remaining(limit).is_zero().then(|| {
+        self.time.left(limit).is_zero().then(|| {
             format!(
                 "waited {waited:.1?} in vain (the machine itself stood still for {stalled:.1?} of \
                  it): {what}"
@@ -147,7 +147,7 @@ mod tests {
     fn a_stall_of_the_machine_does_not_count() {
         let left = |waited, stalled| {
             let [waited, stalled] = [waited, stalled].map(Duration::from_secs);
-            stall::remaining(waited, stalled, LIMIT).as_secs()
+            stall::left(waited, stalled, LIMIT).as_secs()
         };
         assert_eq!((left(0, 0), left(29, 0), left(30, 0), left(31, 0)), (30, 1, 0, 0));
         assert_eq!((left(59, 30), left(60, 30), left(60, 31)), (1, 0, 1));

@@ -3,33 +3,18 @@
 use std::{
     env,
     path::{Path, PathBuf},
-    process::{Command, ExitCode, ExitStatus},
+    process::{Command, ExitCode},
 };
 
 use crate::{
-    TaskError, install,
+    TaskError,
     left_out::{Kept, LeftOut},
-    tee,
+    package_variables, tee, workspace,
 };
-
-/// Returns the workspace's folder.
-pub fn root() -> PathBuf {
-    // Cargo's variable at run time: the checkout may have been moved since xtask was built.
-    let package = env::var_os("CARGO_MANIFEST_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    package.parent().map(PathBuf::from).unwrap_or(package)
-}
-
-/// Returns cargo's target folder.
-pub fn target() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    root().join(target)
-}
-
-/// Returns the folder of cargo's output in this profile.
-pub fn output(profile: &str) -> PathBuf {
-    target().join(profile)
-}
+pub use crate::{
+    program::succeed,
+    workspace::{output, root, target},
+};
 
 /// Runs `cargo build`.
 pub fn build(arguments: &[&str]) -> Result<(), TaskError> {
@@ -45,7 +30,7 @@ pub fn build_shipped(profile: &str) -> Result<(), TaskError> {
 
 /// Builds the selected packages beside the shipped ones, with the features of the latter.
 pub fn build_as_shipped(profile: &str, others: &[&str]) -> Result<(), TaskError> {
-    let mut arguments = install::packages()?;
+    let mut arguments = workspace::shipped_packages()?;
     arguments.extend(["--package", "host", "--package", "client"].map(str::to_owned));
     if profile == "release" {
         arguments.push("--release".into());
@@ -57,7 +42,7 @@ pub fn build_as_shipped(profile: &str, others: &[&str]) -> Result<(), TaskError>
 /// Builds host and plugins with the address sanitizer, by the nightly toolchain, and runs their
 /// unit tests with it. Returns the folder of the output.
 pub fn sanitized() -> Result<PathBuf, TaskError> {
-    let mut packages = install::packages()?;
+    let mut packages = workspace::shipped_packages()?;
     for package in ["host", "plugin-api", "dropin-platform", "dropin-plugin-engine"] {
         packages.extend(["--package".to_owned(), package.to_owned()]);
     }
@@ -96,25 +81,9 @@ pub fn of_its_own() -> Command {
     for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTDOC"] {
         cargo.env_remove(variable);
     }
-    hide_package(&mut cargo);
+    package_variables::hide(&mut cargo);
     cargo.current_dir(root());
     cargo
-}
-
-/// Removes from a command's environment the variables that name the package of this task.
-///
-/// The build script of ring reads some of them. Without this it would run again, and everything
-/// that uses ring would be rebuilt, whenever cargo is started by a task after it was started by a
-/// shell, or vice versa.
-fn hide_package(cargo: &mut Command) {
-    for (variable, _) in env::vars_os() {
-        let name = variable.to_string_lossy();
-        let prefixed = name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_");
-        // Tests have one, and they start tasks.
-        if prefixed || name == "OUT_DIR" {
-            cargo.env_remove(&variable);
-        }
-    }
 }
 
 /// The plugins import the sanitizer's functions from the host, which therefore has to export them.
@@ -199,31 +168,9 @@ fn host_flags(flags: &[String]) -> Vec<&str> {
 /// Returns cargo in the workspace's folder, by the toolchain that runs this task.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    hide_package(&mut cargo);
+    package_variables::hide(&mut cargo);
     cargo.current_dir(root());
     cargo
-}
-
-/// Runs a program, which must succeed.
-pub fn succeed(command: &mut Command) -> Result<(), TaskError> {
-    let status = command.status();
-    let status = status.map_err(|error| TaskError::Io("start", program(command), error))?;
-    check(command, status)
-}
-
-/// Fails if the program of this command has failed.
-pub fn check(command: &Command, status: ExitStatus) -> Result<(), TaskError> {
-    if status.success() {
-        return Ok(());
-    }
-    let name = program(command).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let arguments: Vec<_> = command.get_args().map(|part| part.to_string_lossy()).collect();
-    Err(TaskError::Failed(format!("{name} {}", arguments.join(" "))))
-}
-
-/// Returns the program of a command.
-pub fn program(command: &Command) -> PathBuf {
-    PathBuf::from(command.get_program())
 }
 
 #[cfg(test)]

@@ -6,39 +6,18 @@ use std::{
     path::Path,
 };
 
-use crate::{TaskError, cargo};
+use crate::{TaskError, workspace};
 
-/// Returns the names of the shipped plugins, which are the packages in `plugins/`.
-pub fn shipped() -> Result<Vec<String>, TaskError> {
-    let folder = cargo::root().join("plugins");
-    let failed = |error| TaskError::Io("read", folder.clone(), error);
-    let mut names = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') && entry.path().join("Cargo.toml").is_file() {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// Returns cargo's arguments that select them.
-pub fn packages() -> Result<Vec<String>, TaskError> {
-    Ok(shipped()?.into_iter().flat_map(|name| ["--package".to_owned(), name]).collect())
-}
-
-/// Installs them from the profile's output into `./plugins`.
+/// Installs the shipped plugins from the profile's output into `./plugins`.
 pub fn plugins(profile: &str) -> Result<(), TaskError> {
-    shipped()?.iter().try_for_each(|name| plugin(name, profile))
+    workspace::shipped_plugins()?.iter().try_for_each(|name| plugin(name, profile))
 }
 
 /// Installs one of them.
 pub fn plugin(name: &str, profile: &str) -> Result<(), TaskError> {
     let file = library(name);
-    let folder = cargo::root().join("plugins");
-    install(&cargo::output(profile).join(&file), &folder, &file)?;
+    let folder = workspace::root().join("plugins");
+    install(&workspace::output(profile).join(&file), &folder, &file)?;
     println!("installed plugins/{file}");
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::{
 
 use toml_edit::DocumentMut;
 
-use crate::{TaskError, cargo};
+use crate::{TaskError, workspace};
 
 /// The reason of a test whose reason the output omits, as with `--quiet`.
 const UNNAMED: &str = "no reason in the output";
@@ -177,7 +177,7 @@ fn with_wine(text: &str, out: &Numbers, ran: &Numbers) -> Result<String, String>
 }
 
 fn path() -> PathBuf {
-    cargo::root().join("tests").join("left-out.toml")
+    workspace::root().join("tests").join("left-out.toml")
 }
 
 fn text() -> Result<String, TaskError> {

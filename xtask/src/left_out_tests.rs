@@ -163,7 +163,7 @@ fn malformed_file_is_an_error() {
 fn reasons_of_the_sources() -> BTreeSet<String> {
     let mut folders: Vec<PathBuf> =
         ["client", "crates", "host", "plugin-api", "plugins", "templates", "tests"]
-            .map(|folder| cargo::root().join(folder))
+            .map(|folder| workspace::root().join(folder))
             .into();
     let mut reasons = BTreeSet::new();
     while let Some(folder) = folders.pop() {

@@ -9,9 +9,13 @@ mod left_out;
 mod mutants;
 mod new_plugin;
 mod package_docs;
+#[path = "../../tests/src/package_variables.rs"]
+mod package_variables;
+mod program;
 mod soak;
 mod tee;
 mod windows;
+mod workspace;
 
 use std::{fmt, io, path::PathBuf, process::ExitCode};
 

@@ -8,7 +8,7 @@ use std::{
 
 use toml_edit::{DocumentMut, Value};
 
-use crate::{TaskError, cargo, install};
+use crate::{TaskError, cargo, install, workspace};
 
 /// The template's placeholders for the plugin's name and for the path of `plugin-api`.
 const PLACES: [(&str, Place); 2] =
@@ -91,7 +91,7 @@ fn check(name: &str) -> Result<(), TaskError> {
     }
     // - and _ give the same file name of the library.
     let file = |name: &str| name.replace('-', "_");
-    let taken = install::shipped()?.into_iter().find(|taken| file(taken) == file(name));
+    let taken = workspace::shipped_plugins()?.into_iter().find(|taken| file(taken) == file(name));
     if let Some(taken) = taken {
         return refuse(format!("is taken: there is plugins/{taken}"));
     }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{TaskError, cargo};
+use crate::{TaskError, program};
 
 /// Time of silence after a program's end after which its output counts as read: a child of its own
 /// may still have the pipe open.
@@ -20,7 +20,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// The program cannot be started or fails, or its output cannot be passed on.
 pub fn succeed(command: &mut Command, mut hear: impl FnMut(&str)) -> Result<(), TaskError> {
     let failed = |operation, command: &Command| {
-        let program = cargo::program(command);
+        let program = program::path(command);
         move |error| TaskError::Io(operation, program, error)
     };
     let child = command.stdout(Stdio::piped()).spawn();
@@ -55,7 +55,7 @@ pub fn succeed(command: &mut Command, mut hear: impl FnMut(&str)) -> Result<(), 
         }
     }
     let status = child.wait().map_err(failed("wait for", command))?;
-    cargo::check(command, status)
+    program::check(command, status)
 }
 
 #[cfg(all(test, unix))]

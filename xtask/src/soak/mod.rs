@@ -18,7 +18,7 @@ use self::{
     load::{Load, Probe},
     served::Served,
 };
-use crate::{TaskError, cargo, install};
+use crate::{TaskError, cargo, workspace};
 
 /// Number of keys in the store while its gap is measured.
 const KEYS: usize = 100_000;
@@ -55,7 +55,7 @@ pub struct Soak {
 impl Soak {
     /// Returns the names of the host's plugins.
     fn plugins(&self) -> Result<Vec<String>, TaskError> {
-        let mut plugins = install::shipped()?;
+        let mut plugins = workspace::shipped_plugins()?;
         plugins.retain(|name| !self.without.contains(name));
         Ok(plugins)
     }

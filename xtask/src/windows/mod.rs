@@ -14,8 +14,9 @@ use self::{
     wine::Wine,
 };
 use crate::{
-    TaskError, cargo, install,
+    TaskError, cargo,
     left_out::{self, Kept, LeftOut, Numbers},
+    workspace,
 };
 
 /// Tests that Wine 8 cannot run: its pdh.dll ends a process that asks for the processor's usage.
@@ -164,7 +165,7 @@ fn build(compiler: Compiler, target: &Path) -> Result<Vec<Program>, TaskError> {
     for package in ["auth", "platform", "plugin-engine", "program", "protocol", "telemetry"] {
         test.arg(format!("--package=dropin-{package}"));
     }
-    test.args(install::packages()?);
+    test.args(workspace::shipped_packages()?);
     let output = test.stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| TaskError::Io("start", "cargo".into(), error))?;
     if !output.status.success() {
