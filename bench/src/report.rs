@@ -15,23 +15,28 @@ use crate::{
 const HEAD: &str = "\
 # Benchmarks
 
-The host, which has a thread for each client and takes its commands from plugins that can be replaced while it runs,
-measured beside Redis, which has one event loop. All are driven by `redis-benchmark` over loopback, and all answer the same
-commands: the host by a plugin, Redis by a module, which are in `bench/`.
-
-This page is written by `cargo xtask bench`, but for the remarks, which are kept in `bench/remarks.md`. To repeat it:
+Figures of the host beside Redis, and the reasons where the host is behind. For people who want to
+know how fast it is before they use it, or who change its hot path. To repeat the measurement:
 
 ```sh
 apt-get install redis-server redis-tools util-linux python3 valgrind libclang-dev
 cargo xtask bench
 ```
 
-Each server has its turn in every round. A figure is the median of the rounds, with the least and the most of them in
-parentheses. Ratios are taken within one round, the host's plugin to Redis's module, and the median is of those. CPU per
-request is the processor time of all the server's threads, in user space and in the kernel, over the number of requests; the
-clients' coming and going is in it. The generator is one thread: where it is the bottleneck, CPU per request is what to look at.
-*Free* means that the system places all threads; *apart* that the server is held to one processor and the generator to another, as
-if it were on another machine.
+The host has a thread for each client and takes its commands from plugins that can be replaced while
+it runs. Redis has one event loop. Both answer the same commands, the host by a plugin and Redis by
+a module, which are in `bench/`. `redis-benchmark` drives both over loopback.
+
+`cargo xtask bench` writes this page, except the remarks, which are in `bench/remarks.md`.
+
+- Each server has its turn in every round. A figure is the median of the rounds, with the lowest and
+  the highest in parentheses. Ratios are computed within one round, the host's plugin to Redis's
+  module; the median is of those.
+- CPU per request is the processor time of all threads of the server, in user space and in the
+  kernel, divided by the number of requests. It includes connecting and disconnecting.
+- The generator is one thread. If it is the bottleneck, compare CPU per request.
+- *Free* means that the system places all threads. *Apart* means that the server is held to one
+  processor and the generator to another, as if it were on another machine.
 ";
 
 /// Writes the report and its plots.
@@ -81,7 +86,7 @@ fn compose(
 }
 
 fn machines(text: &mut String, results: &Results) -> std::fmt::Result {
-    writeln!(text, "\n## What was measured, and where\n")?;
+    writeln!(text, "\n## Machine\n")?;
     let mut told = Vec::new();
     for taken in results.taken.values() {
         if told.contains(&taken) {

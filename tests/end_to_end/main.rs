@@ -8,6 +8,8 @@
 mod access;
 mod addresses;
 mod bad_input;
+#[cfg(unix)]
+mod book;
 mod builtins;
 mod cancelling;
 mod check_command;

@@ -100,11 +100,9 @@ fn documented_messages_occur_in_the_sources() {
         .flat_map(|folder| sources(folder))
         .map(|path| quoted(&code(&path)))
         .collect();
-    let page = fs::read_to_string(root().join("README.md")).unwrap();
-    let table = page.split("\n## Troubleshooting\n").nth(1).expect("there is the chapter");
-    let rows = table.lines().skip_while(|line| !line.starts_with("| `"));
+    let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
     let mut count = 0;
-    for row in rows.take_while(|line| line.starts_with("| ")) {
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
         let messages = row.split(" | ").next().unwrap();
         for message in messages.split('`').skip(1).step_by(2) {
             count += 1;

@@ -35,7 +35,7 @@ pub struct Bench {
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// The report; plots and figures are in a folder beside it.
-    #[arg(long, value_name = "FILE", default_value = "docs/BENCHMARKS.md")]
+    #[arg(long, value_name = "FILE", default_value = "docs/benchmarks.md")]
     out: PathBuf,
 }
 

@@ -31,7 +31,7 @@ pub fn build() -> Result<PathBuf, TaskError> {
         write_pages(program, installed, &pages)?;
     }
     for (name, text) in package_docs::all()? {
-        write(&pages.join("docs").join(name), &text)?;
+        write(&pages.join("documents").join(name), &text)?;
     }
     let service = cargo::root().join("packaging").join(SERVICE);
     let text =

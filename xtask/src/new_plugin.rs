@@ -61,7 +61,7 @@ A running host takes it now. Else start one:  cargo xtask run
 Try it:      {client} s {name}.hello world
 Change it:   plugins/{name}/src/lib.rs, then: cargo xtask plugins
              or serve it beside that, built anew at every save: {host} dev plugins/{name} --port 5001
-Read on:     docs/PLUGINS.md, and: cargo doc -p plugin-api --open"
+Read on:     docs/plugins.md, and: cargo doc -p plugin-api --open"
     );
     Ok(())
 }

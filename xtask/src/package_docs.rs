@@ -1,6 +1,9 @@
 //! The documents of the Debian package, with the names that the programs have there.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{TaskError, cargo};
 
@@ -11,28 +14,54 @@ pub const PROGRAMS: [(&str, &str); 2] = [("host", "dropin-host"), ("client", "dr
 /// The documents beside the folder `docs`.
 const PAGES: [&str; 3] = ["README.md", "CHANGELOG.md", "SECURITY.md"];
 
-/// Returns all documents of the package: names and texts.
-pub fn all() -> Result<Vec<(String, String)>, TaskError> {
+/// Returns all documents of the package: paths from the checkout's root, and texts.
+pub fn all() -> Result<Vec<(PathBuf, String)>, TaskError> {
     let root = cargo::root();
-    let folder = root.join("docs");
-    let failed = |error| TaskError::Io("read", folder.clone(), error);
+    let read = |path: &Path| {
+        fs::read_to_string(path).map_err(|error| TaskError::Io("read", path.to_owned(), error))
+    };
     let mut paths: Vec<_> = PAGES.iter().map(|name| root.join(name)).collect();
-    for entry in fs::read_dir(&folder).map_err(failed)? {
-        paths.push(entry.map_err(failed)?.path());
+    let mut folders = vec![root.join("docs")];
+    while let Some(folder) = folders.pop() {
+        let failed = |error| TaskError::Io("read", folder.clone(), error);
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md")
+                && !path.ends_with("SUMMARY.md")
+            {
+                paths.push(path);
+            }
+        }
     }
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     let mut documents = Vec::new();
     for path in paths {
-        let text = fs::read_to_string(&path)
-            .map_err(|error| TaskError::Io("read", path.clone(), error))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        documents.push((name, as_installed(&text)));
+        let mut text = read(&path)?;
+        // A page of the book that includes one at the top of the checkout.
+        if let Some((before, rest)) = text.split_once("{{#include ")
+            && let Some((included, after)) = rest.split_once("}}")
+            && let Some(folder) = path.parent()
+        {
+            let (file, anchor) = included.split_once(':').unwrap_or((included, ""));
+            let whole = read(&folder.join(file))?;
+            text = format!("{before}{}{after}", anchored(&whole, anchor));
+        }
+        let name = path.strip_prefix(&root).unwrap_or(&path);
+        documents.push((name.to_owned(), as_installed(&text)));
     }
     Ok(documents)
 }
 
+/// Returns the part of a page between the marks of this anchor, or all of it without them.
+fn anchored<'a>(page: &'a str, anchor: &str) -> &'a str {
+    let begin = format!("<!-- ANCHOR: {anchor} -->");
+    let part = page.split_once(&begin).map_or(page, |(_, part)| part);
+    part.split_once(&format!("<!-- ANCHOR_END: {anchor} -->")).map_or(part, |(part, _)| part)
+}
+
 /// Returns a Markdown document for a machine on which the package is installed: commands have their
-/// names there, and all documents are in one folder.
+/// names there. Documents keep their folders, so that links between them work.
 pub fn as_installed(text: &str) -> String {
     let mut is_code = false;
     let mut installed = String::new();
@@ -55,7 +84,7 @@ pub fn as_installed(text: &str) -> String {
 
 /// Converts a line of prose, in which commands stand between backticks.
 fn prose(line: &str) -> String {
-    let mut line = line.replace("](docs/", "](").replace("](../", "](");
+    let mut line = line.to_owned();
     for (built, installed) in PROGRAMS {
         for (before, after) in [("`", " "), ("`", "`"), ("(", " ")] {
             let (from, to) =
@@ -118,7 +147,7 @@ mod tests {
             ),
             ("the host (client side) of `client.toml`", "the host (client side) of `client.toml`"),
             ("`source <(client completion bash)`", "`source <(dropin completion bash)`"),
-            ("[settings](docs/OPERATING.md#settings)", "[settings](OPERATING.md#settings)"),
+            ("[settings](docs/operate.md#settings)", "[settings](docs/operate.md#settings)"),
             ("## Try: `host dev`", "## Try: `host dev`"),
             ("host and client", "host and client"),
             ("```\n$ client s\n```", "```\n$ dropin s\n```"),
@@ -135,6 +164,17 @@ mod tests {
     }
 
     #[test]
+    fn documents_keep_their_folders() {
+        let names: Vec<_> = all().unwrap().into_iter().map(|(name, _)| name).collect();
+        for name in ["README.md", "docs/README.md", "docs/internals/systems.md"] {
+            assert!(names.contains(&name.into()), "{name} is missing: {names:?}");
+        }
+        for (name, text) in all().unwrap() {
+            assert!(!text.contains("{{#"), "{} is a page of the book", name.display());
+        }
+    }
+
+    #[test]
     fn package_documents_name_only_installed_programs() {
         let documents = all().unwrap();
         assert!(documents.len() > PAGES.len());
@@ -143,7 +183,7 @@ mod tests {
                 for wrong in [format!("`{built} "), format!("$ {built} "), format!("<({built} ")] {
                     let lines = text.lines().filter(|line| !line.starts_with('#'));
                     let left: Vec<_> = lines.filter(|line| line.contains(&wrong)).collect();
-                    assert!(left.is_empty(), "{name}: {left:?}");
+                    assert!(left.is_empty(), "{}: {left:?}", name.display());
                 }
             }
         }

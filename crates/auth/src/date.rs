@@ -1,44 +1,29 @@
 //! Days of the calendar, in UTC.
 
+use jiff::{Span, civil::Date};
+
 /// The seconds of a day.
 pub const DAY: u64 = 86_400;
 
-/// When a day such as `2027-01-31` begins, in seconds since 1970; `None` where it is no such day.
+/// The first day of 1970, from which times count.
+const EPOCH: Date = Date::constant(1970, 1, 1);
+
+/// Returns when a day such as `2027-01-31` begins, in seconds since 1970; `None` where it is no day
+/// from 1970 to 9999.
 #[must_use]
 pub fn parse(text: &str) -> Option<u64> {
-    let mut parts = text.splitn(3, '-').map(|part| {
-        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| part.parse::<u64>().ok()).flatten()
-    });
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let start = days(year, month, day) * DAY;
-    // The 31st of a month of 30 days comes out as another day.
-    (show(start) == format!("{year:04}-{month:02}-{day:02}")).then_some(start)
+    let day = Date::strptime("%Y-%m-%d", text).ok()?;
+    let days = EPOCH.until(day).ok()?.get_days();
+    u64::try_from(days).ok().map(|days| days * DAY)
 }
 
-/// The day on which a time falls.
+/// Returns the day on which a time falls, as [`parse`] reads it; the calendar's last day where the
+/// time is later.
 #[must_use]
 pub fn show(seconds: u64) -> String {
-    let (mut year, mut left) = (1970, seconds / DAY);
-    while left >= days(year + 1, 1, 1) - days(year, 1, 1) {
-        left -= days(year + 1, 1, 1) - days(year, 1, 1);
-        year += 1;
-    }
-    let start = days(year, 1, 1);
-    let month = (1..=12).rev().find(|month| days(year, *month, 1) - start <= left).unwrap_or(1);
-    let day = left + start - days(year, month, 1) + 1;
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
-/// Days from the first of 1970, by counting years from March on, so that leap days come last.
-fn days(year: u64, month: u64, day: u64) -> u64 {
-    /// Days from the first of March of the year 0 to the first of 1970.
-    const EPOCH: u64 = 719_468;
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - EPOCH
+    let days = i64::try_from(seconds / DAY).unwrap_or(i64::MAX);
+    let days = Span::new().try_days(days).ok();
+    days.and_then(|days| EPOCH.checked_add(days).ok()).unwrap_or(Date::MAX).to_string()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::{ArgAction, Command, error::ErrorKind};
+use protocol::nearest::nearest;
 use toml::de::{DeTable, DeValue};
 
 /// What a settings file says, checked key by key.
@@ -156,14 +157,9 @@ pub(super) fn first_words(error: &clap::Error) -> String {
 }
 
 fn unknown(command: &Command, key: &str) -> String {
-    let nearest = keys(command)
-        .map(|(long, _)| {
-            (strsim::osa_distance(&key.to_ascii_lowercase().replace('_', "-"), long), long)
-        })
-        .min()
-        .filter(|(distance, _)| *distance <= 2 + key.len() / 8);
-    match nearest {
-        Some((_, nearest)) => format!("unknown key '{key}', did you mean '{nearest}'?"),
+    let written = key.to_ascii_lowercase().replace('_', "-");
+    match nearest(&written, keys(command).map(|(long, _)| long)) {
+        Some(nearest) => format!("unknown key '{key}', did you mean '{nearest}'?"),
         None => format!(
             "unknown key '{key}'; the keys are the flags that `{} --help` lists",
             program::own()

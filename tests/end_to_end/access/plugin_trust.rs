@@ -233,7 +233,7 @@ fn check_judges_the_file_as_the_host_does() {
 #[test]
 fn documented_installing_works_under_umask_002() {
     let workspace = dropin_tests::workspace::root();
-    let page = fs::read_to_string(workspace.join("docs/PLUGINS.md")).unwrap();
+    let page = fs::read_to_string(workspace.join("docs/plugins.md")).unwrap();
     let (_, steps) = page.split_once("cargo build --release\n").unwrap();
     let (steps, _) = steps.split_once("```").unwrap();
     assert_eq!(steps.matches("libshout.so").count(), 3, "{steps}");

@@ -1,6 +1,8 @@
 //! What the first bytes of a file, those of ELF and PE files above all, tell before the loader is
 //! asked.
 
+use object::{LittleEndian, U32, elf, pe, pod};
+
 /// As many of the first bytes are looked at: PE files have their table of sections in there.
 pub const LENGTH: usize = 4096;
 
@@ -19,49 +21,43 @@ pub fn is_cut_short(start: &[u8], length: u64) -> bool {
 }
 
 /// The table of sections comes last in what linkers write.
-///
-/// Offsets: `Elf64_Ehdr` in the System V ABI.
 fn is_elf_cut_short(start: &[u8], length: u64) -> bool {
-    let Some(header) = start.first_chunk::<64>() else { return true };
-    if !header.starts_with(b"\x7fELF\x02\x01") {
+    let Some(header) = elf_header(start) else { return true };
+    let ident = &header.e_ident;
+    if (ident.class, ident.data) != (elf::ELFCLASS64, elf::ELFDATA2LSB) {
         return false;
     }
-    let Some(sections_at) = header[0x28..].first_chunk() else { return false };
-    let sections_at = u64::from_le_bytes(*sections_at);
-    let size = u64::from(u16::from_le_bytes([header[0x3a], header[0x3b]]));
-    let count = u64::from(u16::from_le_bytes([header[0x3c], header[0x3d]]));
-    sections_at.checked_add(size * count).is_none_or(|end| end > length)
+    let entry = u64::from(header.e_shentsize.get(LittleEndian));
+    let table = entry * u64::from(header.e_shnum.get(LittleEndian));
+    let end = header.e_shoff.get(LittleEndian).checked_add(table);
+    end.is_none_or(|end| end > length)
 }
 
-/// Where the last section and the symbols of a PE file end, in bytes; `None` where its headers do.
-///
-/// Offsets: <https://learn.microsoft.com/windows/win32/debug/pe-format>.
+fn elf_header(start: &[u8]) -> Option<&elf::FileHeader64<LittleEndian>> {
+    let (header, _) = pod::from_bytes::<elf::FileHeader64<LittleEndian>>(start).ok()?;
+    (header.e_ident.magic == elf::ELFMAG).then_some(header)
+}
+
+/// Returns where the last section and the symbols of a PE file end, in bytes; `None` where the file
+/// ends within its headers.
 fn pe_end(start: &[u8]) -> Option<u64> {
-    /// Bytes.
-    const SYMBOL: u64 = 18;
-    let header = pe_header(start)?;
-    let (count, optional) = (short(header, 6)?, short(header, 20)?);
-    let (symbols_at, symbols) = (long(header, 12)?, long(header, 16)?);
-    let table = header.get(24 + usize::from(optional)..)?;
-    let mut end = symbols_at + symbols * SYMBOL;
-    for section in 0..usize::from(count) {
-        let section = table.get(section * 40..)?;
-        end = end.max(long(section, 20)? + long(section, 16)?);
-    }
-    Some(end)
+    let (header, rest) = pe_header(start)?;
+    let table = rest.get(usize::from(header.size_of_optional_header.get(LittleEndian))..)?;
+    let count = usize::from(header.number_of_sections.get(LittleEndian));
+    let (sections, _) = pod::slice_from_bytes::<pe::ImageSectionHeader>(table, count).ok()?;
+    let at = |place: U32<LittleEndian>| u64::from(place.get(LittleEndian));
+    let symbols = at(header.number_of_symbols) * pe::IMAGE_SIZEOF_SYMBOL as u64;
+    let ends = sections
+        .iter()
+        .map(|section| at(section.pointer_to_raw_data) + at(section.size_of_raw_data));
+    ends.chain([at(header.pointer_to_symbol_table) + symbols]).max()
 }
 
-fn pe_header(start: &[u8]) -> Option<&[u8]> {
-    let header = start.get(usize::try_from(long(start, 0x3c)?).ok()?..)?;
-    header.starts_with(b"PE\0\0").then_some(header)
-}
-
-fn short(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..)?.first_chunk().map(|two| u16::from_le_bytes(*two))
-}
-
-fn long(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().map(|four| u32::from_le_bytes(*four).into())
+/// Returns the header of a PE file, and what follows it.
+fn pe_header(start: &[u8]) -> Option<(&pe::ImageFileHeader, &[u8])> {
+    let (dos, _) = pod::from_bytes::<pe::ImageDosHeader>(start).ok()?;
+    let at = usize::try_from(dos.e_lfanew.get(LittleEndian)).ok()?;
+    pod::from_bytes(start.get(at..)?.strip_prefix(b"PE\0\0")?).ok()
 }
 
 /// What a file that begins like this is, and what to do, where it is a library but not one for this
@@ -96,19 +92,19 @@ pub fn other_kind(start: &[u8]) -> Option<String> {
 /// Whether it is for another kind of processor than this program. The loader of Linux says of such a
 /// file that it is not there.
 fn is_for_another_machine(start: &[u8]) -> bool {
-    let (elf, pe) = if cfg!(target_arch = "x86_64") {
-        (62, 0x8664)
+    let (own_elf, own_pe) = if cfg!(target_arch = "x86_64") {
+        (elf::EM_X86_64, pe::IMAGE_FILE_MACHINE_AMD64)
     } else if cfg!(target_arch = "aarch64") {
-        (183, 0xaa64)
+        (elf::EM_AARCH64, pe::IMAGE_FILE_MACHINE_ARM64)
     } else {
         return false;
     };
-    let found = if start.starts_with(b"\x7fELF") {
-        short(start, 0x12).map(|machine| machine != elf)
-    } else {
-        pe_header(start).and_then(|header| short(header, 4)).map(|machine| machine != pe)
-    };
-    found.unwrap_or(false)
+    match elf_header(start) {
+        Some(header) => header.e_machine.get(LittleEndian) != own_elf,
+        None => {
+            pe_header(start).is_some_and(|(header, _)| header.machine.get(LittleEndian) != own_pe)
+        }
+    }
 }
 
 #[cfg(test)]
