@@ -41,7 +41,7 @@ pub struct Load {
 
 /// The result of a load. Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Served {
+pub struct LoadResult {
     /// Requests per second.
     pub rate: f64,
     /// The median latency.
@@ -96,12 +96,12 @@ impl Load {
     }
 
     /// Runs it to its end, and calls `look` repeatedly meanwhile.
-    pub fn run(&self, limit: Duration, look: &mut dyn FnMut()) -> Result<Served, BenchError> {
+    pub fn run(&self, limit: Duration, look: &mut dyn FnMut()) -> Result<LoadResult, BenchError> {
         let said = tempfile().map_err(failed("make a file for", "the generator's output"))?;
         let mut running = self.start(&said)?;
         let status = running.wait(limit, look)?;
         let text = read(said)?;
-        let served = if self.is_long() { understand_short(&text) } else { understand(&text) };
+        let served = if self.is_long() { parse_short_form(&text) } else { parse_long_form(&text) };
         served.filter(|_| status.success()).ok_or_else(|| {
             let shown: String = text.chars().take(400).collect();
             BenchError::Program(format!("{}: {status}: {shown}", self.arguments().join(" ")))
@@ -123,7 +123,7 @@ fn read(mut said: File) -> Result<String, BenchError> {
 }
 
 /// Parses the long form of the report.
-fn understand(text: &str) -> Option<Served> {
+fn parse_long_form(text: &str) -> Option<LoadResult> {
     let mut lines = text.lines().map(str::trim);
     let rate = number(lines.clone().find_map(|line| line.strip_prefix("throughput summary: "))?)?;
     let p999 = lines.clone().find_map(|line| {
@@ -134,11 +134,11 @@ fn understand(text: &str) -> Option<Served> {
     lines.find(|line| line.starts_with("latency summary"))?;
     let figures: Vec<f64> = lines.nth(1)?.split_whitespace().filter_map(number).collect();
     let [_, _, p50, _, p99, _] = figures[..] else { return None };
-    Some(Served { rate, p50, p99, p999 })
+    Some(LoadResult { rate, p50, p99, p999 })
 }
 
 /// Parses the short form: the name in quotes, which may contain anything, and then the figures.
-fn understand_short(text: &str) -> Option<Served> {
+fn parse_short_form(text: &str) -> Option<LoadResult> {
     let line = text.lines().rfind(|line| line.starts_with('"'))?;
     let figures: Vec<f64> = line
         .rsplit(',')
@@ -146,7 +146,7 @@ fn understand_short(text: &str) -> Option<Served> {
         .filter_map(|figure| figure.trim_matches('"').parse().ok())
         .collect();
     let [_, p99, _, p50, _, _, rate] = figures[..] else { return None };
-    Some(Served { rate, p50, p99, p999: None })
+    Some(LoadResult { rate, p50, p99, p999: None })
 }
 
 fn number(text: &str) -> Option<f64> {
@@ -179,20 +179,20 @@ Summary:
 
     #[test]
     fn both_forms_are_understood() {
-        let served = Served { rate: 56947.61, p50: 0.455, p99: 0.895, p999: Some(4.799) };
-        assert_eq!(understand(LONG_FORM), Some(served));
+        let served = LoadResult { rate: 56947.61, p50: 0.455, p99: 0.895, p999: Some(4.799) };
+        assert_eq!(parse_long_form(LONG_FORM), Some(served));
         let short = "\"test\",\"rps\",\"avg_latency_ms\",\"min_latency_ms\",\"p50_latency_ms\",\
                      \"p95_latency_ms\",\"p99_latency_ms\",\"max_latency_ms\"\n\
                      \"echo x,x\",\"1086.50\",\"0.399\",\"0.232\",\"0.351\",\"0.647\",\"0.735\",\"1.127\"\n";
-        let served = Served { rate: 1086.5, p50: 0.351, p99: 0.735, p999: None };
-        assert_eq!(understand_short(short), Some(served));
+        let served = LoadResult { rate: 1086.5, p50: 0.351, p99: 0.735, p999: None };
+        assert_eq!(parse_short_form(short), Some(served));
     }
 
     #[test]
     fn truncated_output_is_no_report() {
         for cut in [0, 100, 300, 600] {
-            assert_eq!(understand(&LONG_FORM[..cut]), None, "{cut}");
+            assert_eq!(parse_long_form(&LONG_FORM[..cut]), None, "{cut}");
         }
-        assert_eq!(understand_short("\"echo\",\"1086.50\"\n"), None);
+        assert_eq!(parse_short_form("\"echo\",\"1086.50\"\n"), None);
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     error::{BenchError, failed},
     plan::{Ask, Contestant},
     process,
-    program::go_on,
+    program::check_interrupted,
     server::{Placement, Server, request},
 };
 
@@ -57,13 +57,13 @@ pub fn measure(
     server: &Server,
     sessions: usize,
 ) -> Result<Idle, BenchError> {
-    server.place(Placement::Free)?;
+    server.pin(Placement::Free)?;
     let ask = request(&contestant.command(Ask::Nop));
     let before = Memory::of(server)?;
     let started = Instant::now();
     let (mut clients, mut failures) = (Vec::with_capacity(sessions), 0);
     for _ in 0..sessions {
-        go_on()?;
+        check_interrupted()?;
         match connect(server, &ask) {
             Ok(client) => clients.push(client),
             Err(_) => failures += 1,
@@ -72,7 +72,7 @@ pub fn measure(
     let took = started.elapsed().as_secs_f64();
     let after = Memory::of(server)?;
     // All of them still exist.
-    failures += clients.iter_mut().filter_map(|client| ask_once(client, &ask).err()).count();
+    failures += clients.iter_mut().filter_map(|client| send_command(client, &ask).err()).count();
     let threads = process::size(server.id()).threads;
     let each = |before: u64, after: u64| (after as f64 - before as f64) / sessions as f64;
     Ok(Idle {
@@ -91,11 +91,11 @@ fn connect(server: &Server, ask: &[u8]) -> Result<TcpStream, BenchError> {
     let mut client = TcpStream::connect_timeout(&server.address, TIMEOUT).map_err(failure())?;
     client.set_read_timeout(Some(TIMEOUT)).map_err(failure())?;
     client.set_nodelay(true).map_err(failure())?;
-    ask_once(&mut client, ask)?;
+    send_command(&mut client, ask)?;
     Ok(client)
 }
 
-fn ask_once(client: &mut TcpStream, ask: &[u8]) -> Result<(), BenchError> {
+fn send_command(client: &mut TcpStream, ask: &[u8]) -> Result<(), BenchError> {
     let mut reply = [0; 5];
     client.write_all(ask).map_err(failed("ask", "a server"))?;
     client.read_exact(&mut reply).map_err(failed("hear from", "a server"))?;

@@ -98,7 +98,7 @@ fn run(arguments: &Arguments) -> Result<(), BenchError> {
         built: arguments.built.clone(),
         original: bench.join("original.py"),
     };
-    let machine = Machine::look();
+    let machine = Machine::current();
     for section in Section::value_variants() {
         if !arguments.only.is_empty() && !arguments.only.contains(section) {
             continue;
@@ -137,12 +137,12 @@ fn under_load(
     let mut servers = Servers::new();
     for contestant in cells.iter().flat_map(|cell| &cell.contestants) {
         let program = contestant.program();
-        if !servers.contains_key(&program) && program.is_there() {
+        if !servers.contains_key(&program) && program.is_installed() {
             servers.insert(program, Server::start(program, places)?);
         }
     }
     for cell in cells {
-        let mut measured = rounds::Measured::nothing_of(&cell);
+        let mut measured = rounds::Measured::without_results(&cell);
         if started.elapsed() < MOST {
             measured = rounds::measure(&cell, &servers, effort)?;
         } else {

@@ -24,7 +24,7 @@ pub fn end_on_signals() -> Result<(), BenchError> {
 }
 
 /// Fails once the benchmark has been interrupted.
-pub fn go_on() -> Result<(), BenchError> {
+pub fn check_interrupted() -> Result<(), BenchError> {
     if STOPPED.load(Ordering::SeqCst) { Err(BenchError::Stopped) } else { Ok(()) }
 }
 
@@ -60,7 +60,7 @@ impl Running {
     ) -> Result<ExitStatus, BenchError> {
         let started = Instant::now();
         loop {
-            go_on()?;
+            check_interrupted()?;
             if let Some(status) = self.ended()? {
                 return Ok(status);
             }

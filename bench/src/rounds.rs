@@ -11,10 +11,10 @@ use tempfile::tempfile;
 
 use crate::{
     error::{BenchError, failed},
-    generator::{Load, Served},
+    generator::{Load, LoadResult},
     plan::{Ask, BLOCKED, Cell, Contestant},
     process,
-    program::go_on,
+    program::check_interrupted,
     server::{Program, Server},
     statistics::{short, spread},
 };
@@ -32,7 +32,7 @@ pub struct Effort {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Sample {
     /// The clients' figures.
-    pub served: Served,
+    pub served: LoadResult,
     /// Processor time of the server's threads per request, in microseconds. It includes connecting
     /// and disconnecting.
     pub cpu: f64,
@@ -57,7 +57,7 @@ pub struct Measured {
 
 impl Measured {
     /// Returns a cell without results.
-    pub fn nothing_of(cell: &Cell) -> Self {
+    pub fn without_results(cell: &Cell) -> Self {
         Self {
             cell: cell.clone(),
             samples: BTreeMap::new(),
@@ -95,7 +95,7 @@ const LEAST_EACH: u64 = 10;
 
 /// Measures a cell.
 pub fn measure(cell: &Cell, servers: &Servers, effort: Effort) -> Result<Measured, BenchError> {
-    let mut measured = Measured::nothing_of(cell);
+    let mut measured = Measured::without_results(cell);
     let mut turns: Vec<(Contestant, &Server, u64)> = Vec::new();
     for contestant in &cell.contestants {
         let Some(server) = servers.get(&contestant.program()) else { continue };
@@ -156,9 +156,9 @@ fn sample(
     server: &Server,
     requests: u64,
 ) -> Result<(Sample, String), BenchError> {
-    go_on()?;
-    server.quiet()?;
-    server.place(cell.placement)?;
+    check_interrupted()?;
+    server.wait_until_idle()?;
+    server.pin(cell.placement)?;
     let load = Load {
         address: server.address,
         command: contestant.command(cell.ask),

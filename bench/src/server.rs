@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::{
     error::{BenchError, failed},
     process,
-    program::{Running, first_line, go_on},
+    program::{Running, check_interrupted, first_line},
 };
 
 /// Time limit of a server's start, and of a reply.
@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// A server that takes no processor time for this long is idle.
 const LULL: Duration = Duration::from_millis(40);
 
-/// How often pinning a server to its processors is retried while its threads change.
+/// Attempts to pin a server to its processors while its threads change.
 const TRIES: usize = 50;
 
 /// Maximum number of concurrent clients.
@@ -97,7 +97,7 @@ impl Placement {
 
 impl Program {
     /// Returns whether it is installed; all but Valkey must be.
-    pub fn is_there(self) -> bool {
+    pub fn is_installed(self) -> bool {
         self != Self::Valkey || first_line("valkey-server", &["--version"]).is_some()
     }
 }
@@ -139,13 +139,13 @@ impl Server {
         let mut running = Running::start(&mut command)?;
         let port = match port {
             Some(port) => Some(port),
-            None => port_said(&mut running)?,
+            None => read_port(&mut running)?,
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or_default()));
         let server = Self { address, running, folder };
         let started = Instant::now();
         while let Err(error) = server.ask(&["ping".to_owned()]) {
-            go_on()?;
+            check_interrupted()?;
             if started.elapsed() > TIMEOUT {
                 let log = fs::read_to_string(&log_file).unwrap_or_default();
                 return Err(BenchError::Program(format!(
@@ -179,7 +179,7 @@ impl Server {
     }
 
     /// Pins it to its processors. Threads inherit the pinning of the thread that starts them.
-    pub fn place(&self, placement: Placement) -> Result<(), BenchError> {
+    pub fn pin(&self, placement: Placement) -> Result<(), BenchError> {
         let all = thread::available_parallelism().map_or(1, usize::from);
         let cores = match placement {
             Placement::Free => format!("0-{}", all - 1),
@@ -200,11 +200,11 @@ impl Server {
     }
 
     /// Waits until it is idle: the end of earlier sessions takes time, too.
-    pub fn quiet(&self) -> Result<(), BenchError> {
+    pub fn wait_until_idle(&self) -> Result<(), BenchError> {
         let started = Instant::now();
         let mut before = process::cpu(self.id())?;
         while started.elapsed() < TIMEOUT {
-            go_on()?;
+            check_interrupted()?;
             thread::sleep(LULL);
             let now = process::cpu(self.id())?;
             if now <= before {
@@ -274,7 +274,7 @@ fn library(places: &Places, name: &str) -> PathBuf {
 }
 
 /// Returns the number at the end of the first line of a server's output.
-fn port_said(running: &mut Running) -> Result<Option<u16>, BenchError> {
+fn read_port(running: &mut Running) -> Result<Option<u16>, BenchError> {
     let Some(out) = running.child().stdout.take() else { return Ok(None) };
     let (mut line, mut out) = (String::new(), BufReader::new(out));
     out.read_line(&mut line).map_err(failed("hear from", Path::new("a server")))?;

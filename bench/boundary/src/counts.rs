@@ -15,7 +15,7 @@ const TOLERANCE: f64 = 0.02;
 /// The absolute tolerance of a count: 2 % of a small piece would be less than one instruction.
 const SLACK: f64 = 2.0;
 
-/// How often a piece is counted while it seems to have grown.
+/// Number of counts of a piece that seems to have grown.
 const TRIES: usize = 3;
 
 const HEADER: &str = "\

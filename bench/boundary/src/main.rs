@@ -39,7 +39,7 @@ enum Action {
     Run {
         /// The piece.
         piece: Piece,
-        /// How many times.
+        /// The number of runs.
         times: u64,
     },
     /// Print the time of each piece, in nanoseconds, as JSON.
