@@ -15,7 +15,7 @@ const PROGRAMS: [(&str, &str); 5] = [
 
 const VALGRIND: (&str, &str) = ("valgrind", "apt-get install valgrind");
 
-/// How to install what the Redis module is built with.
+/// The command that installs what the Redis module is built with.
 const GET_LIBCLANG: &str = "apt-get install libclang-dev";
 
 /// Cargo's arguments for the packages of the main workspace that measure the pieces of a request.

@@ -48,7 +48,7 @@ pub fn sanitized() -> Result<PathBuf, TaskError> {
     }
     let nightly = |arguments: &[&str]| {
         let target = root().join("target").join("asan");
-        let mut cargo = of_its_own();
+        let mut cargo = toolchain_cargo();
         cargo
             .arg("+nightly")
             .args(arguments)
@@ -75,7 +75,7 @@ pub fn deb(folder: &Path) -> Result<PathBuf, TaskError> {
 }
 
 /// Returns cargo in the workspace's folder, by the toolchain that its arguments name.
-pub fn of_its_own() -> Command {
+pub fn toolchain_cargo() -> Command {
     let mut cargo = Command::new("cargo");
     // Else these would select the toolchain that runs this task.
     for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTDOC"] {
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn cargo_inherits_no_package_variables() {
-        for command in [cargo(), of_its_own()] {
+        for command in [cargo(), toolchain_cargo()] {
             for variable in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
                 assert!(env::var_os(variable).is_some(), "cargo sets {variable} for a test");
                 let removed = command.get_envs().any(|change| change == (variable.as_ref(), None));

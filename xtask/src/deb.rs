@@ -41,7 +41,7 @@ pub fn build() -> Result<PathBuf, TaskError> {
 }
 
 /// Installs, upgrades, removes and purges the package in an overlay that is discarded.
-pub fn try_out(package: &Path) -> Result<(), TaskError> {
+pub fn test_installation(package: &Path) -> Result<(), TaskError> {
     cargo::succeed(Command::new(cargo::root().join("packaging").join("try.sh")).arg(package))
 }
 
@@ -50,13 +50,13 @@ fn write_pages(program: &str, installed: &str, pages: &Path) -> Result<(), TaskE
     let man = pages.join("man");
     if program == "host" {
         // With a page for each of its subcommands.
-        said(&program_file, &["man".as_ref(), "--to".as_ref(), man.as_os_str()])?;
+        output_of(&program_file, &["man".as_ref(), "--to".as_ref(), man.as_os_str()])?;
     } else {
-        let page = said(&program_file, &["man".as_ref()])?;
+        let page = output_of(&program_file, &["man".as_ref()])?;
         write(&man.join(format!("{installed}.1")), &page)?;
     }
     for (shell, before, after) in SHELLS {
-        let script = said(&program_file, &["completion".as_ref(), shell.as_ref()])?;
+        let script = output_of(&program_file, &["completion".as_ref(), shell.as_ref()])?;
         let path = pages.join(shell).join(format!("{before}{installed}{after}"));
         write(&path, &script)?;
     }
@@ -73,7 +73,7 @@ fn named(program: &str, installed: &str, pages: &Path) -> Result<PathBuf, TaskEr
 }
 
 /// Returns the output of a program.
-fn said(program: &Path, arguments: &[&OsStr]) -> Result<String, TaskError> {
+fn output_of(program: &Path, arguments: &[&OsStr]) -> Result<String, TaskError> {
     let output = Command::new(program).args(arguments).output();
     let output = output.map_err(|error| TaskError::Io("start", program.to_owned(), error))?;
     if output.status.success() {

@@ -32,7 +32,7 @@ pub struct Fuzz {
 /// A target has found something, or a program is missing.
 pub fn run(fuzz: &Fuzz) -> Result<(), TaskError> {
     for (asked, get) in NEEDED {
-        let answer = cargo::of_its_own().args(asked).output();
+        let answer = cargo::toolchain_cargo().args(asked).output();
         if !answer.is_ok_and(|answer| answer.status.success()) {
             return Err(TaskError::Missing(format!("`cargo {}`", asked[0]), get));
         }
@@ -109,7 +109,7 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Tas
 
 /// Returns `cargo fuzz`, by the nightly toolchain.
 fn program(folder: &Path, task: &str) -> Command {
-    let mut program = cargo::of_its_own();
+    let mut program = cargo::toolchain_cargo();
     // Output with other flags has a folder of its own.
     program.env_remove("CARGO_TARGET_DIR");
     program.args(["+nightly", "fuzz", task, "--fuzz-dir"]).arg(folder);

@@ -139,7 +139,7 @@ impl Kept {
     /// The reasons and programs whose numbers differ from the recorded ones.
     pub fn judge_wine(&self, out: &LeftOut, ran: &Numbers) -> Result<(), TaskError> {
         let mut wrong = compare(&out.numbers(), &self.wine, true);
-        wrong.extend(lost(ran, &self.wine_ran));
+        wrong.extend(missing_runs(ran, &self.wine_ran));
         refuse(wrong)
     }
 
@@ -206,7 +206,7 @@ fn compare(found: &Numbers, kept: &Numbers, is_exact: bool) -> Vec<String> {
 }
 
 /// Returns the programs that have run fewer tests than recorded.
-fn lost(ran: &Numbers, kept: &Numbers) -> Vec<String> {
+fn missing_runs(ran: &Numbers, kept: &Numbers) -> Vec<String> {
     let mut wrong = Vec::new();
     for program in ran.keys().chain(kept.keys()).collect::<BTreeSet<_>>() {
         match (ran.get(program).copied().unwrap_or(0), kept.get(program)) {

@@ -134,7 +134,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             let package = deb::build()?;
             println!("built {}", package.display());
             if is_tried {
-                deb::try_out(&package)?;
+                deb::test_installation(&package)?;
             }
         }
         Task::NewPlugin { name, debug } => new_plugin::run(&name, debug)?,

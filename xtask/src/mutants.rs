@@ -11,7 +11,7 @@ use std::{
 
 use crate::{TaskError, cargo};
 
-/// How to install `cargo mutants`.
+/// The command that installs `cargo mutants`.
 const INSTALL: &str = "cargo install cargo-mutants --locked";
 
 /// Time limits for the build of a mutant, its unit tests and its end-to-end tests, in seconds. The

@@ -16,7 +16,7 @@ use std::{
 use self::{
     figures::Figures,
     load::{Load, Probe},
-    served::Served,
+    served::{Retired, Served},
 };
 use crate::{TaskError, cargo, workspace};
 
@@ -100,11 +100,11 @@ fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), Ta
             taken.add(host.reload(plugin)?);
         }
         if reload + 1 == WARM.min(soak.reloads) {
-            host.drained(&RELOADED)?;
+            host.wait_until_drained(&RELOADED)?;
             warm = Some(host.memory()?);
         }
     }
-    host.drained(&RELOADED)?;
+    host.wait_until_drained(&RELOADED)?;
     let end = host.memory()?;
     let done = load.stop();
     let seconds = started.elapsed().as_secs_f64();
@@ -117,7 +117,7 @@ fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), Ta
     let growth = (end as f64 / warm as f64 - 1.0) * 100.0;
     println!("resident memory         {warm} kB after {WARM}, {end} kB at the end: {growth:+.1} %");
     verdict.holds("memory within 5 %", growth <= 5.0);
-    let (draining, lingering) = host.retired(&RELOADED)?;
+    let Retired { draining, lingering } = host.retired(&RELOADED)?;
     println!("retired, not unloaded   {draining} draining, {lingering} lingering");
     verdict.exact("private copies left on disk", host.copies()?, 0);
     let status = host.end()?;

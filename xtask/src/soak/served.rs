@@ -34,6 +34,13 @@ pub struct Served {
     built: PathBuf,
 }
 
+/// The numbers of generations that are not unloaded.
+#[derive(Default)]
+pub struct Retired {
+    pub draining: i64,
+    pub lingering: i64,
+}
+
 impl Served {
     /// Starts the host that has been built there, with these plugins.
     pub fn start(built: &Path, names: Vec<String>) -> Result<Self, TaskError> {
@@ -151,20 +158,20 @@ impl Served {
             .unwrap_or_default())
     }
 
-    /// Returns the numbers of generations that are not unloaded: draining and lingering.
-    pub fn retired(&mut self, plugins: &[&str]) -> Result<(i64, i64), TaskError> {
-        let mut sum = (0, 0);
+    /// Returns the numbers of generations that are not unloaded.
+    pub fn retired(&mut self, plugins: &[&str]) -> Result<Retired, TaskError> {
+        let mut sum = Retired::default();
         for plugin in plugins {
-            sum.0 += self.fact(plugin, "draining")?;
-            sum.1 += self.fact(plugin, "lingering")?;
+            sum.draining += self.fact(plugin, "draining")?;
+            sum.lingering += self.fact(plugin, "lingering")?;
         }
         Ok(sum)
     }
 
     /// Waits until no generation of these plugins is draining: its code would count as memory.
-    pub fn drained(&mut self, plugins: &[&str]) -> Result<(), TaskError> {
+    pub fn wait_until_drained(&mut self, plugins: &[&str]) -> Result<(), TaskError> {
         let waits = Stopwatch::start();
-        while self.retired(plugins)?.0 > 0 {
+        while self.retired(plugins)?.draining > 0 {
             if waits.left(TIMEOUT).is_zero() {
                 return Err(TaskError::Failed("draining what was replaced".into()));
             }

@@ -72,7 +72,7 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
         arguments.extend(windows.tests.iter().map(String::as_str));
         let mut report = program.run(&wine, &arguments, LONGEST[0])?;
         let name = &program.name;
-        if !report.complete && may_repeat(name, &report.output, &mut repeated) {
+        if !report.complete && is_repeated(name, &report.output, &mut repeated) {
             wine.restart()?;
             report = program.run(&wine, &arguments, LONGEST[0])?;
         }
@@ -81,13 +81,13 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
         if !report.complete {
             wine.check()?;
             println!("{}", report.output);
-            return Err(at_fault(&report.output, format!("{name} did not run to its end; it")));
+            return Err(error_of(&report.output, format!("{name} did not run to its end; it")));
         }
         report.output.lines().for_each(|line| out.read(line));
         ran.insert(name.clone(), report.passed + report.failed.len());
         for test in &report.failed {
-            let mut output = report.said(test);
-            if may_repeat(test, &output, &mut repeated) {
+            let mut output = report.output_of(test);
+            if is_repeated(test, &output, &mut repeated) {
                 wine.restart()?;
                 let again = program.run(&wine, &["--exact", test], LONGEST[1])?;
                 if again.complete && again.passed == 1 {
@@ -120,7 +120,7 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
 }
 
 /// Returns whether a failure is repeated, and prints why.
-fn may_repeat(what: &str, output: &str, repeated: &mut usize) -> bool {
+fn is_repeated(what: &str, output: &str, repeated: &mut usize) -> bool {
     match repetition::decide(output, *repeated) {
         Decision::Repeat(reason) => {
             *repeated += 1;
@@ -135,16 +135,16 @@ fn may_repeat(what: &str, output: &str, repeated: &mut usize) -> bool {
     }
 }
 
-/// Prints the failures, and returns whether Wine is at fault for all of them.
+/// Prints the failures, and returns their error: a fault of Wine if it is at fault for all of them.
 fn failed(failures: &[(String, String)]) -> TaskError {
     for (test, output) in failures {
         println!("---- {test}\n{output}");
     }
     let names: Vec<_> = failures.iter().map(|(test, _)| test.as_str()).collect();
     let said = format!("under Wine {}", names.join(", "));
-    let all_confess = failures.iter().all(|(_, output)| wine::confession(output).is_some());
+    let all_at_fault = failures.iter().all(|(_, output)| wine::fault_line(output).is_some());
     match failures.first() {
-        Some((_, first)) if all_confess => at_fault(first, said),
+        Some((_, first)) if all_at_fault => error_of(first, said),
         _ => TaskError::Failed(said),
     }
 }
@@ -195,9 +195,9 @@ fn supply(target: &Path, built: &Path) -> Result<String, TaskError> {
     Ok(wine::path(&compile))
 }
 
-fn at_fault(output: &str, what: String) -> TaskError {
-    match wine::confession(output) {
-        Some(line) => wine::unsound(&format!("{what} printed: {line}")),
+fn error_of(output: &str, what: String) -> TaskError {
+    match wine::fault_line(output) {
+        Some(line) => wine::fault_error(&format!("{what} printed: {line}")),
         None => TaskError::Failed(what),
     }
 }

@@ -76,7 +76,7 @@ impl Report {
     }
 
     /// Returns the output of a failed test.
-    pub fn said(&self, test: &str) -> String {
+    pub fn output_of(&self, test: &str) -> String {
         let head = format!("---- {test} stdout ----");
         let is_head = |line: &&str| line.trim_end() == head;
         let is_end = |line: &&str| {
@@ -122,11 +122,11 @@ test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out
         let report = Report::new(OUTPUT.into(), Some(false));
         assert_eq!((report.passed, report.complete), (1, true));
         assert_eq!(report.failed, ["a::fails", "a::fails_too"]);
-        assert!(report.said("a::fails").contains("assertion failed: one"));
-        assert!(!report.said("a::fails").contains("os error 1359"));
-        assert!(report.said("a::fails_too").contains("os error 1359"));
-        assert!(!report.said("a::fails_too").contains("a::fails"), "that is the list of them");
-        assert_eq!(report.said("a::works"), "");
+        assert!(report.output_of("a::fails").contains("assertion failed: one"));
+        assert!(!report.output_of("a::fails").contains("os error 1359"));
+        assert!(report.output_of("a::fails_too").contains("os error 1359"));
+        assert!(!report.output_of("a::fails_too").contains("a::fails"), "that is the list of them");
+        assert_eq!(report.output_of("a::works"), "");
     }
 
     #[test]

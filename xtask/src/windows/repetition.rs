@@ -1,8 +1,8 @@
 //! Repetition of tests that failed because of Wine.
 
-use super::wine::confession;
+use super::wine::fault_line;
 
-/// How often one run under Wine may repeat something.
+/// Number of repetitions that one run under Wine allows.
 pub const MOST: usize = 3;
 
 /// The decision whether a failure is repeated.
@@ -18,7 +18,7 @@ pub enum Decision<'a> {
 
 /// Decides by the failure's own output and by the number of earlier repetitions.
 pub fn decide(output: &str, repeated: usize) -> Decision<'_> {
-    match confession(output) {
+    match fault_line(output) {
         None => Decision::Fail,
         Some(reason) if repeated < MOST => Decision::Repeat(reason),
         Some(reason) => Decision::TooMany(reason),
@@ -32,14 +32,14 @@ mod tests {
     const FAULT: &str = "cannot start the probe: Internal error. (os error 1359)";
 
     #[test]
-    fn failure_is_repeated_where_wine_confesses() {
+    fn failure_is_repeated_if_wine_is_at_fault() {
         let output = format!("thread 'a' panicked at b.rs:1:1:\n{FAULT}\nnote: run with");
         assert_eq!(decide(&output, 0), Decision::Repeat(FAULT));
         assert_eq!(decide(&output, MOST - 1), Decision::Repeat(FAULT));
     }
 
     #[test]
-    fn failure_without_confession_is_not_repeated() {
+    fn failure_without_fault_of_wine_is_not_repeated() {
         let output = "thread 'a' panicked at b.rs:1:1:\nassertion failed: (os error 13590)";
         assert_eq!(decide(output, 0), Decision::Fail);
         assert_eq!(decide("", 0), Decision::Fail);

@@ -63,7 +63,7 @@ impl Wine {
         if ended.success == Some(true) && ended.output.contains("sound") {
             return Ok(());
         }
-        Err(unsound(&format!("`wine cmd /c echo sound` printed: {}", ended.output.trim())))
+        Err(fault_error(&format!("`wine cmd /c echo sound` printed: {}", ended.output.trim())))
     }
 
     /// Runs a program to its end, with this time limit.
@@ -141,12 +141,12 @@ impl Drop for Wine {
 }
 
 /// Returns the error for a fault of Wine itself.
-pub fn unsound(what: &str) -> TaskError {
+pub fn fault_error(what: &str) -> TaskError {
     TaskError::Unsound(format!("Wine itself failed, so nothing is known about Dropin: {what}"))
 }
 
 /// Returns the line in the output that shows that Wine is at fault, if there is one.
-pub fn confession(output: &str) -> Option<&str> {
+pub fn fault_line(output: &str) -> Option<&str> {
     output.lines().find(|line| SIGNATURES.iter().any(|word| line.contains(word)))
 }
 
