@@ -41,7 +41,7 @@ pub struct PluginInfo {
     pub name: String,
     /// The plugin's own version.
     pub version: String,
-    /// How many versions of the plugin have been loaded, including this one.
+    /// Number of loaded versions of the plugin so far, including this one.
     pub generation: u64,
     /// The library's file name in the plugins folder.
     pub file: String,

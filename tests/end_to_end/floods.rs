@@ -127,9 +127,9 @@ fn docs_tell_of_each_command_once() {
     assert_eq!((info.items().len(), &info.items()[0]), (3, &info.items()[2]));
 }
 
-fn disconnected_client(host: &Host) -> String {
+fn evicted_line(host: &Host) -> String {
     let stats = Lines::connect(host).ask_all("stats");
-    stats.into_iter().find(|line| line.starts_with("sessions-disconnected_client: ")).unwrap()
+    stats.into_iter().find(|line| line.starts_with("sessions-evicted: ")).unwrap()
 }
 
 #[test]
@@ -150,9 +150,7 @@ fn the_session_with_most_memory_is_closed() {
                      connection is closed";
         assert_eq!(large.end(), [Frame::error(error)]);
     }
-    wait_until("it is counted", LIMIT, || {
-        disconnected_client(&host) == "sessions-disconnected_client: 1"
-    });
+    wait_until("it is counted", LIMIT, || evicted_line(&host) == "sessions-evicted: 1");
     assert!(host.log().contains("closed, as its requests and replies took most"));
     assert_eq!(small.ask("ping"), "PONG");
     middle.send(format!("{half}\r\n"));
@@ -174,9 +172,7 @@ fn client_that_never_reads_frees_memory() {
     for client in &mut clients {
         client.send(&request);
     }
-    wait_until("one is closed", LIMIT, || {
-        disconnected_client(&host) != "sessions-disconnected_client: 0"
-    });
+    wait_until("one is closed", LIMIT, || evicted_line(&host) != "sessions-evicted: 0");
     wait_until("its session ends", LIMIT, || {
         let list = Lines::connect(&host).ask_all("client list");
         clients.iter().any(|client| {

@@ -8,7 +8,7 @@ use std::{
 
 use crate::wait::{LIMIT, WaitTimer};
 
-/// How long one read of the socket blocks, so that the overall limit can be checked. On Windows a
+/// Time limit of one read of the socket, so that the overall limit can be checked. On Windows a
 /// socket must not be used after a read that timed out.
 const STEP: Duration = if cfg!(windows) { LIMIT } else { Duration::from_secs(1) };
 

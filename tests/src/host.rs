@@ -19,7 +19,7 @@ use crate::{
     wait::{LIMIT, wait_for, wait_until},
 };
 
-/// How much of a log is shown when a test fails, in bytes.
+/// Length of the log's end that a failed test shows, in bytes.
 const SHOWN: usize = 20_000;
 
 /// A running host, with a folder of its own. Dropping it ends the host.

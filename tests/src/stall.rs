@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the meter sleeps between two measurements.
+/// Sleep of the meter between two measurements.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A sleep that is late by less than this is usual on a busy machine.
 const USUAL: Duration = Duration::from_millis(50);
 
-/// How many times its limit a wait may last in total, even if the machine stands still.
+/// Factor of a limit that a wait may last in total, even if the machine stands still.
 const CAP: u32 = 4;
 
 /// The duration of one wait, and how much of it the machine itself stood still.

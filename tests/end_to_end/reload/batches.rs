@@ -14,7 +14,7 @@ use super::{host_with, replace};
 /// second.
 const TIMEOUT: Duration = Duration::from_millis(700);
 
-/// How often a test is repeated if the machine was too slow for that.
+/// Attempts of a test on a machine that is too slow for that.
 const TRIES: usize = 20;
 
 /// Sends a first command that waits for the gate file, and `colour` many times, in one batch.
