@@ -165,6 +165,32 @@ impl<S: State> Plugin<S> {
     }
 }
 
+/// Starts a plugin, runs one command and drops the plugin: for commands that need no earlier call.
+///
+/// ```
+/// # use plugin_api::{Request, plugin};
+/// # plugin! { commands: { "twice" "NUMBER" => twice, "Doubles."; } }
+/// # fn twice(request: &Request) -> plugin_api::Result<i64> { Ok(request.integer(0)? * 2) }
+/// use plugin_api::testing::call_once;
+///
+/// assert_eq!(call_once(&PLUGIN, "twice", &["21"]), Ok(42.into()));
+/// assert!(call_once(&PLUGIN, "twice", &["x"]).is_err());
+/// assert!(call_once(&PLUGIN, "twice", &[]).is_err());
+/// ```
+///
+/// # Errors
+/// As [`Plugin::start`] and [`Plugin::call`].
+///
+/// # Panics
+/// As [`Plugin::call`].
+pub fn call_once<S: State>(
+    definition: &'static Definition<S>,
+    command: &str,
+    arguments: &[&str],
+) -> Result<Value> {
+    Plugin::start(definition)?.call(command, arguments)
+}
+
 fn add(input: &mut Vec<u8>, spans: &mut Vec<Span>, argument: &[u8]) {
     let place = |length| u32::try_from(length).unwrap_or(u32::MAX);
     spans.push(Span { start: place(input.len()), length: place(argument.len()) });

@@ -132,13 +132,16 @@ mod tests {
     use std::thread;
 
     use jiff::civil;
-    use plugin_api::{Value, testing::Plugin};
+    use plugin_api::{
+        Value,
+        testing::{Plugin, call_once},
+    };
 
     use super::*;
 
     /// Returns the command's reply as text.
     fn text(command: &str, arguments: &[&str]) -> String {
-        match Plugin::start(&PLUGIN).unwrap().call(command, arguments) {
+        match call_once(&PLUGIN, command, arguments) {
             Ok(Value::Text(text)) => String::from_utf8(text).unwrap(),
             other => panic!("{command}: {other:?}"),
         }
@@ -215,7 +218,7 @@ mod tests {
     #[test]
     fn uptime_is_the_hosts() {
         // The fake host of a test has just started.
-        let uptime = Plugin::start(&PLUGIN).unwrap().call("uptime", &[]);
+        let uptime = call_once(&PLUGIN, "uptime", &[]);
         assert!(matches!(uptime, Ok(Value::Integer(0..60))), "{uptime:?}");
     }
 

@@ -107,14 +107,9 @@ fn loaded(plugin: PluginInfo) -> Value {
 mod tests {
     use std::time::Duration;
 
-    use plugin_api::testing::Plugin;
+    use plugin_api::testing::{Plugin, call_once};
 
     use super::*;
-
-    /// Returns the command's reply to these arguments.
-    fn reply(command: &str, arguments: &[&str]) -> Result<Value> {
-        Plugin::start(&PLUGIN).unwrap().call(command, arguments)
-    }
 
     #[test]
     fn help_lists_the_commands_by_name() {
@@ -126,7 +121,7 @@ mod tests {
             "  version         The version of the host.",
             "  whoami          Tells how the host knows you.",
         ]);
-        assert_eq!(reply("help", &[]), Ok(expected));
+        assert_eq!(call_once(&PLUGIN, "help", &[]), Ok(expected));
     }
 
     #[test]
@@ -166,7 +161,7 @@ mod tests {
             ("help", "Lists the commands, or explains one.".into()),
             ("plugin", "server".into()),
         ]);
-        assert_eq!(reply("help", &["HELP"]), Ok(expected));
+        assert_eq!(call_once(&PLUGIN, "help", &["HELP"]), Ok(expected));
     }
 
     #[test]
@@ -187,7 +182,7 @@ mod tests {
 
     #[test]
     fn help_for_unknown_command_is_an_error() {
-        let error = reply("help", &["nonsense"]).unwrap_err();
+        let error = call_once(&PLUGIN, "help", &["nonsense"]).unwrap_err();
         assert_eq!(error.to_string(), "ERR unknown command 'nonsense'");
         assert!(Plugin::start(&PLUGIN).unwrap().call_bytes("help", &[b"\xff"]).is_err());
     }
@@ -212,7 +207,7 @@ mod tests {
         ]);
         assert_eq!(client(session), expected);
 
-        let Ok(Value::List(clients)) = reply("clients", &[]) else { panic!() };
+        let Ok(Value::List(clients)) = call_once(&PLUGIN, "clients", &[]) else { panic!() };
         assert_eq!(clients.len(), 1, "a test has one session");
     }
 
@@ -233,7 +228,7 @@ mod tests {
             ("commands", Value::list(["echo", "upper"])),
         ]);
         assert_eq!(loaded(plugin), expected);
-        assert!(matches!(reply("plugins", &[]), Ok(Value::List(_))));
+        assert!(matches!(call_once(&PLUGIN, "plugins", &[]), Ok(Value::List(_))));
     }
 
     #[test]
@@ -246,15 +241,15 @@ mod tests {
             ("key", Value::Null),
             ("role", "admin".into()),
         ]);
-        assert_eq!(reply("whoami", &[]), Ok(expected));
-        assert_eq!(reply("version", &[]), Ok("0.0.0".into()));
+        assert_eq!(call_once(&PLUGIN, "whoami", &[]), Ok(expected));
+        assert_eq!(call_once(&PLUGIN, "version", &[]), Ok("0.0.0".into()));
     }
 
     #[test]
     fn only_help_takes_an_argument() {
         for command in ["clients", "plugins", "whoami", "version"] {
-            assert!(reply(command, &["x"]).is_err(), "{command}");
+            assert!(call_once(&PLUGIN, command, &["x"]).is_err(), "{command}");
         }
-        assert!(reply("help", &["help", "help"]).is_err());
+        assert!(call_once(&PLUGIN, "help", &["help", "help"]).is_err());
     }
 }

@@ -96,13 +96,13 @@ fn rounded(value: f32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use plugin_api::testing::Plugin;
+    use plugin_api::testing::{Plugin, call_once};
 
     use super::*;
 
     /// Returns the command's reply.
     fn reply(command: &str) -> Value {
-        Plugin::start(&PLUGIN).unwrap().call(command, &[]).unwrap()
+        call_once(&PLUGIN, command, &[]).unwrap()
     }
 
     /// Returns the map as names and values.
@@ -205,7 +205,7 @@ mod tests {
     #[cfg(windows)]
     #[test]
     fn load_is_not_for_windows() {
-        let error = Plugin::start(&PLUGIN).unwrap().call("load", &[]).unwrap_err();
+        let error = call_once(&PLUGIN, "load", &[]).unwrap_err();
         assert_eq!(error.kind(), "UNSUPPORTED");
     }
 

@@ -60,14 +60,9 @@ fn count(request: &Request) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use plugin_api::testing::Plugin;
+    use plugin_api::testing::{Plugin, call_once};
 
     use super::*;
-
-    /// Returns the command's reply to these arguments.
-    fn reply(command: &str, arguments: &[&str]) -> Result<Value> {
-        Plugin::start(&PLUGIN).unwrap().call(command, arguments)
-    }
 
     #[test]
     fn echo_replies_every_byte_as_it_came() {
@@ -80,15 +75,18 @@ mod tests {
 
     #[test]
     fn letters_change_case_in_every_script() {
-        assert_eq!(reply("upper", &["straße", "ñandú", "1"]), Ok("STRASSE ÑANDÚ 1".into()));
-        assert_eq!(reply("lower", &["ÅNGSTRÖM", "ΟΔΟΣ"]), Ok("ångström οδος".into()));
+        assert_eq!(
+            call_once(&PLUGIN, "upper", &["straße", "ñandú", "1"]),
+            Ok("STRASSE ÑANDÚ 1".into())
+        );
+        assert_eq!(call_once(&PLUGIN, "lower", &["ÅNGSTRÖM", "ΟΔΟΣ"]), Ok("ångström οδος".into()));
     }
 
     #[test]
     fn reverse_keeps_what_belongs_together() {
-        assert_eq!(reply("reverse", &["ab", "c"]), Ok("c ba".into()));
-        assert_eq!(reply("reverse", &["cafe\u{301}s"]), Ok("se\u{301}fac".into()));
-        assert_eq!(reply("reverse", &["🇳🇴👩‍🚀!"]), Ok("!👩‍🚀🇳🇴".into()));
+        assert_eq!(call_once(&PLUGIN, "reverse", &["ab", "c"]), Ok("c ba".into()));
+        assert_eq!(call_once(&PLUGIN, "reverse", &["cafe\u{301}s"]), Ok("se\u{301}fac".into()));
+        assert_eq!(call_once(&PLUGIN, "reverse", &["🇳🇴👩‍🚀!"]), Ok("!👩‍🚀🇳🇴".into()));
     }
 
     #[test]
@@ -100,9 +98,9 @@ mod tests {
                 ("bytes", bytes.into()),
             ]))
         };
-        assert_eq!(reply("count", &["one", "two"]), counts(7, 2, 7));
-        assert_eq!(reply("count", &["  e\u{301}\n👩‍🚀 "]), counts(6, 2, 18));
-        assert_eq!(reply("count", &[""]), counts(0, 0, 0));
+        assert_eq!(call_once(&PLUGIN, "count", &["one", "two"]), counts(7, 2, 7));
+        assert_eq!(call_once(&PLUGIN, "count", &["  e\u{301}\n👩‍🚀 "]), counts(6, 2, 18));
+        assert_eq!(call_once(&PLUGIN, "count", &[""]), counts(0, 0, 0));
     }
 
     #[test]
@@ -117,7 +115,7 @@ mod tests {
     #[test]
     fn every_command_wants_a_text() {
         for command in ["echo", "upper", "lower", "reverse", "count"] {
-            assert!(reply(command, &[]).is_err(), "{command}");
+            assert!(call_once(&PLUGIN, command, &[]).is_err(), "{command}");
         }
     }
 
