@@ -128,3 +128,18 @@ fn table_of_contents_lists_every_page_once() {
     let pages = pages_of_the_book().into_iter().filter(|path| *path != contents);
     assert_eq!(listed, pages.collect());
 }
+
+/// Examples that are a part of a plugin that ships are compiled there; the others are documentation
+/// tests of this package.
+#[test]
+fn excerpts_are_lines_of_shipped_plugins() {
+    let page = fs::read_to_string(root().join("docs/plugins.md")).unwrap();
+    let plugin = fs::read_to_string(root().join("plugins/clock/src/lib.rs")).unwrap();
+    let excerpts: Vec<&str> = page.split("\n```rust,ignore\n").skip(1).collect();
+    assert_eq!(excerpts.len(), 1, "an example that is not compiled has its plugin here");
+    let mut rest = plugin.lines().map(str::trim);
+    let code = excerpts[0].split("\n```").next().unwrap().lines().map(str::trim);
+    for line in code.filter(|line| !line.is_empty() && !line.starts_with("//")) {
+        assert!(rest.any(|one| one == line), "the plugin has no '{line}'");
+    }
+}

@@ -46,3 +46,12 @@ pub const RESTART_NOTICE: &str = "the server is stopping, perhaps for a restart"
 
 /// The shipped plugins.
 pub const SHIPPED: [&str; 5] = ["clock", "server", "store", "system", "text"];
+
+/// The pages whose examples in Rust are compiled as documentation tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/plugins.md")]
+    struct Plugins;
+}
