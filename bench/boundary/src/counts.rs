@@ -20,8 +20,8 @@ const TRIES: usize = 3;
 
 const HEADER: &str = "\
 # Instructions for one request, piece by piece, as valgrind counts them. `cargo xtask instructions`
-# fails where a count is more than 2 % above or below the one here, so that no loss and no gain goes
-# unnoticed; `cargo xtask instructions --bless` writes this file.
+# fails if a count is more than 2 % above or below the one here, so that every change is noticed;
+# `cargo xtask instructions --bless` writes this file.
 ";
 
 /// The content of the file.
