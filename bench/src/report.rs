@@ -87,12 +87,12 @@ fn compose(
 
 fn machines(text: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(text, "\n## Machine\n")?;
-    let mut told = Vec::new();
+    let mut shown = Vec::new();
     for taken in results.taken.values() {
-        if told.contains(&taken) {
+        if shown.contains(&taken) {
             continue;
         }
-        told.push(taken);
+        shown.push(taken);
         let parts: Vec<String> = results
             .taken
             .iter()

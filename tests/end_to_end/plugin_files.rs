@@ -248,9 +248,9 @@ fn probe_without_host_does_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.json");
     let library = built::library("text");
-    let [library, told] = [&library, &report].map(|path| path.to_str().unwrap());
+    let [library, report_path] = [&library, &report].map(|path| path.to_str().unwrap());
     // Its input would allow it, and is empty here.
-    assert_eq!(run_host(&["probe", library, told]).status, Some(1));
+    assert_eq!(run_host(&["probe", library, report_path]).status, Some(1));
     assert!(!report.exists());
 }
 

@@ -27,7 +27,7 @@ fn clock_tells_the_time() {
     assert!(slept >= 20, "{slept}");
     let uptime = |client: &mut Lines| client.ask("uptime").parse::<u64>().unwrap();
     let first = uptime(&mut client);
-    wait_until("the host grows older", LIMIT, || uptime(&mut client) > first);
+    wait_until("the uptime grows", LIMIT, || uptime(&mut client) > first);
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn nobody_is_let_in_while_the_host_ends() {
     assert_eq!(asker.end(), ["OK", NOTICE]);
     for address in [host.v4(), host.v6()] {
         // A client that connected just before is ended at once; later ones cannot connect.
-        dropin_tests::wait_until("the door is shut", LIMIT, || {
+        dropin_tests::wait_until("the host accepts no more clients", LIMIT, || {
             TcpStream::connect_timeout(&address, LIMIT).is_err()
         });
     }

@@ -69,7 +69,7 @@ fn tell(child: &Child, source: &str) {
     std::fs::write(&program, crate::files::compile_program(source)).expect("room for a program");
     let mut tell = std::process::Command::new(program);
     let status = tell.arg(child.id().to_string()).status().expect("it can be started");
-    assert!(status.success(), "the child cannot be told: {status}");
+    assert!(status.success(), "the child cannot be notified: {status}");
 }
 
 /// Types Ctrl-C at the console of another process.
@@ -97,11 +97,11 @@ int main(int count, char **arguments) {
     HMODULE library = GetModuleHandleA("kernelbase.dll");
     LPTHREAD_START_ROUTINE routine = (void *)GetProcAddress(library, "CtrlRoutine");
     if (!process || !routine) return 10;
-    HANDLE told = CreateRemoteThread(process, NULL, 0, routine, (void *)CTRL_CLOSE_EVENT, 0, NULL);
-    if (!told) return 11;
+    HANDLE handler = CreateRemoteThread(process, NULL, 0, routine, (void *)CTRL_CLOSE_EVENT, 0, NULL);
+    if (!handler) return 11;
     DWORD returned = 0;
-    DWORD waited = WaitForSingleObject(told, 5000);
-    GetExitCodeThread(told, &returned);
+    DWORD waited = WaitForSingleObject(handler, 5000);
+    GetExitCodeThread(handler, &returned);
     /* 1 is what the routine returns: of a process that has ended it is the process's status. */
     if (waited == WAIT_TIMEOUT || returned == 1) TerminateProcess(process, STATUS_CONTROL_C_EXIT);
     return 0;

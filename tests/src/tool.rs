@@ -82,7 +82,9 @@ impl Running {
     /// The tool does not end.
     pub fn kill(mut self) {
         self.0.kill().expect("the tool can be killed");
-        wait_until("the tool is dead", LIMIT, || self.0.try_wait().is_ok_and(|end| end.is_some()));
+        wait_until("the tool has ended", LIMIT, || {
+            self.0.try_wait().is_ok_and(|end| end.is_some())
+        });
     }
 }
 

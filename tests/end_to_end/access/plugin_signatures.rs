@@ -177,7 +177,7 @@ fn library_serves_on_when_its_signature_goes() {
     let looks = || host.log().matches(&touched).count();
     let before = looks();
     files::remove(host.plugins_folder().join(signature_name("chameleon")));
-    wait_until("the host has looked at it", LIMIT, || looks() > before);
+    wait_until("the host has checked it", LIMIT, || looks() > before);
     assert_eq!(Lines::connect(&host).ask("colour"), "1");
     assert_eq!(host.figure("chameleon", "generation"), 1);
 }

@@ -18,7 +18,7 @@ fn open_sessions(host: &Host, count: usize) -> Vec<Lines> {
 
 #[track_caller]
 fn assert_session_served(host: &Host) {
-    wait_until("there is room again", LIMIT, || {
+    wait_until("a session can connect again", LIMIT, || {
         is_session_reply(&Lines::connect(host).first_line("ping"))
     });
 }
@@ -49,8 +49,8 @@ fn session_over_limit_is_rejected_with_error() {
         assert_eq!(Lines::connect(&host).end(), ["-ERR max number of clients reached"]);
     }
     open_sessions.iter_mut().for_each(|guest| assert_eq!(guest.ask("echo in"), "in"));
-    let told = host.log().matches("there are 3 sessions already (--max-sessions)").count();
-    assert!((1..=5).contains(&told), "{told} lines for 30 that were turned away");
+    let count = host.log().matches("there are 3 sessions already (--max-sessions)").count();
+    assert!((1..=5).contains(&count), "{count} lines for 30 that were turned away");
     drop(open_sessions.pop());
     assert_session_served(&host);
 }
@@ -137,8 +137,8 @@ fn slow_call_is_logged_once() {
         host.wait_for_log(&format!("'{command}' has been running for "));
         later
     });
-    let told = host.log().matches("'linger' has been running for ").count();
-    assert_eq!(told, 1, "{}", host.log());
+    let count = host.log().matches("'linger' has been running for ").count();
+    assert_eq!(count, 1, "{}", host.log());
 }
 
 #[test]

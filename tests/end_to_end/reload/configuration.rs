@@ -42,7 +42,7 @@ fn assert_old_values(host: &Host, why: &str) {
     assert!(line.contains("plugin setting: generation 1 refused, setting.toml ("), "{line}");
     assert!(line.ends_with("; the old values stay in force"), "{line}");
     assert_eq!(Lines::connect(host).ask("setting"), "one");
-    wait_until("the failure is told", LIMIT, || {
+    wait_until("the failure is reported", LIMIT, || {
         let info = host.info("setting");
         let failure = info.get("last-failure");
         matches!(failure, Some(Frame::Text(text)) if String::from_utf8_lossy(text).contains(why))
@@ -245,12 +245,12 @@ fn subscribers_get_configuration_events() {
     let mut watcher = Resp::connect3(&host);
     assert_eq!(watcher.ask(&["plugin", "watch"]), Frame::ok());
     put(&host, "word = 'two'");
-    let told = |words: [&str; 5]| Frame::Push(words.map(Into::into).to_vec());
+    let event = |words: [&str; 5]| Frame::Push(words.map(Into::into).to_vec());
     let said = "its new configuration is in force";
-    assert_eq!(watcher.frame(), told(["plugin", "configured", "setting", "1", said]));
+    assert_eq!(watcher.frame(), event(["plugin", "configured", "setting", "1", said]));
     put(&host, "wrong = 'fails'");
     let said = "its configuration: the word is out of order; the old values stay in force";
-    assert_eq!(watcher.frame(), told(["plugin", "refused", "setting", "1", said]));
+    assert_eq!(watcher.frame(), event(["plugin", "refused", "setting", "1", said]));
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn survives_outage(mode: &str, spoil: fn(&std::path::Path)) {
         assert!(line.contains(" WARN "), "{line}");
         let started = std::time::Instant::now();
         // A file that is gone is unloaded much sooner.
-        wait_until("the host has looked again", LIMIT, || started.elapsed().as_millis() > 500);
+        wait_until("the host has checked again", LIMIT, || started.elapsed().as_millis() > 500);
         assert_eq!(Lines::connect(&host).ask("colour").len(), 1, "it is served on");
         fs::remove_file(&link).unwrap();
         symlink(&real, &link).unwrap();

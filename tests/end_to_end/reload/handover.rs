@@ -124,8 +124,9 @@ fn pause_is_shown_in_milliseconds() {
     let host = host_with("keeper", "1 save-slow");
     replace(&host, "keeper", "2");
     let line = host.wait_for_log("plugin keeper: generation 2 swapped, ");
-    let told = line.split_once("; paused for ").and_then(|(_, told)| told.strip_suffix(" ms"));
-    let paused: f64 = told.unwrap().parse().unwrap();
+    let duration =
+        line.split_once("; paused for ").and_then(|(_, duration)| duration.strip_suffix(" ms"));
+    let paused: f64 = duration.unwrap().parse().unwrap();
     // The fixture's `save` takes 2600 ms.
     assert!(paused >= 2600.0, "{line}");
 }

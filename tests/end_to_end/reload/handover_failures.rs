@@ -20,7 +20,7 @@ fn serves_on(host: &Host, why: &str) {
     let why = format!("its state could not be handed over: {why}");
     let line = host.wait_for_log(&why);
     assert!(line.contains(" ERROR ") && line.contains("plugin keeper: refused "), "{line}");
-    wait_until("the failure is told", LIMIT, || {
+    wait_until("the failure is reported", LIMIT, || {
         let info = host.info("keeper");
         let failure = info.get("last-failure");
         matches!(failure, Some(Frame::Text(text)) if String::from_utf8_lossy(text).contains(&why))

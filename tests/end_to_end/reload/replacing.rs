@@ -25,8 +25,8 @@ fn library_renamed_over_another_is_served() {
     assert_eq!(client.ask("colour"), "2", "a session that was there before sees it too");
     assert_eq!(host.figure("chameleon", "generation"), 2);
     let line = host.wait_for_log("plugin chameleon: generation 2 swapped, ");
-    let told = format!("generation 2 swapped, {} (", library_name("chameleon"));
-    assert!(line.contains(&told) && line.contains(" ms): "), "{line}");
+    let expected = format!("generation 2 swapped, {} (", library_name("chameleon"));
+    assert!(line.contains(&expected) && line.contains(" ms): "), "{line}");
     assert!(line.contains("in place of generation 1"), "{line}");
 }
 

@@ -74,8 +74,8 @@ fn plugin_with_untracked_threads_is_never_unloaded() {
     for number in 2..5_u32 {
         replace(&host, "untracked", &number.to_string());
         host.wait_for_answer("untracked", &number.to_string());
-        let told = format!("plugin untracked: generation {} lingering, ", number - 1);
-        let line = host.wait_for_log(&told);
+        let expected = format!("plugin untracked: generation {} lingering, ", number - 1);
+        let line = host.wait_for_log(&expected);
         assert!(line.contains(" WARN ") && line.contains("it has threads of its own"), "{line}");
         assert_eq!(host.figure("untracked", "lingering"), i64::from(number) - 1);
         assert_count(&host, "clockwork", number as usize);

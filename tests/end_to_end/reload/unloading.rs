@@ -41,8 +41,8 @@ fn old_code_is_unmapped_and_copy_removed() {
 
 /// Returns an event's duration in milliseconds, from its line of the log.
 fn took(line: &str) -> f64 {
-    let told = line.rsplit_once(" (").and_then(|(_, told)| told.strip_suffix(" ms)"));
-    told.unwrap().parse().unwrap()
+    let duration = line.rsplit_once(" (").and_then(|(_, duration)| duration.strip_suffix(" ms)"));
+    duration.unwrap().parse().unwrap()
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn long_call_costs_the_manager_little() {
     });
     let begun = Instant::now();
     // For one second the manager polls often.
-    wait_until("that is a while ago", LIMIT, || begun.elapsed() > SECOND * 3 / 2);
+    wait_until("a while has passed", LIMIT, || begun.elapsed() > SECOND * 3 / 2);
     let (begun, before) = (Instant::now(), effort(&host));
     wait_until("a second has passed", LIMIT, || begun.elapsed() > SECOND);
     let (after, seconds) = (effort(&host), begun.elapsed().as_secs_f64());

@@ -27,11 +27,10 @@ impl NotifySocket {
     #[track_caller]
     fn next(&self) -> String {
         let mut buffer = [0; 4096];
-        let length =
-            wait_for("systemd is told something", LIMIT, || match self.0.recv(&mut buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-                received => Some(received.unwrap()),
-            });
+        let length = wait_for("systemd gets a message", LIMIT, || match self.0.recv(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            received => Some(received.unwrap()),
+        });
         String::from_utf8(buffer[..length].to_vec()).unwrap().trim_end().to_owned()
     }
 
@@ -46,25 +45,25 @@ impl NotifySocket {
 fn systemd_gets_ready_status_watchdog_and_stopping() {
     let folder = tempdir().unwrap();
     let socket = folder.path().join("notify");
-    let told = NotifySocket::at(&socket);
+    let systemd = NotifySocket::at(&socket);
     let mut host = Setup::new()
         .plugins(&["text", "store"])
         .variable("NOTIFY_SOCKET", socket.to_str().unwrap())
         .variable("WATCHDOG_USEC", "400000")
         .start();
     // It is ready only when its plugins are loaded.
-    assert_eq!(told.next(), "READY=1\nSTATUS=plugins: 2, sessions: 0, calls so far: 0");
+    assert_eq!(systemd.next(), "READY=1\nSTATUS=plugins: 2, sessions: 0, calls so far: 0");
     for _ in 0..3 {
-        told.wait_for("WATCHDOG=1");
+        systemd.wait_for("WATCHDOG=1");
     }
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("echo x"), "x");
     assert_eq!(
-        told.wait_for("STATUS=plugins: 2, sessions: 1"),
+        systemd.wait_for("STATUS=plugins: 2, sessions: 1"),
         "STATUS=plugins: 2, sessions: 1, calls so far: 1"
     );
     host.terminate();
-    told.wait_for("STOPPING=1\nSTATUS=shutting down");
+    systemd.wait_for("STOPPING=1\nSTATUS=shutting down");
     assert_eq!(host.exit(), Some(0));
 }
 
@@ -72,7 +71,7 @@ fn systemd_gets_ready_status_watchdog_and_stopping() {
 fn systemd_timeout_is_extended_while_saving() {
     let folder = tempdir().unwrap();
     let socket = folder.path().join("notify");
-    let told = NotifySocket::at(&socket);
+    let systemd = NotifySocket::at(&socket);
     let keeper = dropin_tests::reload::marked("keeper", "1 save-hangs");
     let mut host = Setup::new()
         .file(&dropin_tests::built::library_name("keeper"), &keeper)
@@ -82,7 +81,7 @@ fn systemd_timeout_is_extended_while_saving() {
     host.terminate();
     let status = "STATUS=plugin keeper: in `save` (for ";
     wait_until("it asks for more time", LIMIT, || {
-        let said = told.next();
+        let said = systemd.next();
         said.starts_with("EXTEND_TIMEOUT_USEC=30000000\n") && said.contains(status)
     });
     assert_eq!(host.exit(), Some(4));
