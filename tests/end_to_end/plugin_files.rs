@@ -249,7 +249,7 @@ fn probe_without_host_does_nothing() {
     let report = folder.path().join("report.json");
     let library = built::library("text");
     let [library, report_path] = [&library, &report].map(|path| path.to_str().unwrap());
-    // Its input would allow it, and is empty here.
+    // A host allows the probe by its input, which is empty here.
     assert_eq!(run_host(&["probe", library, report_path]).status, Some(1));
     assert!(!report.exists());
 }
