@@ -32,6 +32,21 @@ const TOOLS: [&str; 20] = [
     "zsh",
 ];
 
+/// Redis clients in other languages, as `cfg(library = "..")`, with a command for each that succeeds if it is installed.
+const LIBRARIES: [(&str, &[&str]); 11] = [
+    ("eredis", &["erl", "-noshell", "-eval", "{module, _} = code:load_file(eredis), halt()."]),
+    ("hiredis", &["cc", "-E", "-include", "hiredis/hiredis.h", "-x", "c", "/dev/null"]),
+    ("ioredis", &["node", "-e", "require('ioredis')"]),
+    ("node-redis", &["node", "-e", "require('redis')"]),
+    ("perl-redis", &["perl", "-MRedis", "-e", "1"]),
+    ("phpredis", &["php", "-r", "exit(class_exists('Redis') ? 0 : 1);"]),
+    ("predis", &["php", "-r", "require 'Predis/Autoloader.php';"]),
+    ("redis-lua", &["lua5.1", "-e", "require('redis')"]),
+    ("redis-py", &["python3", "-c", "import redis"]),
+    ("redis-rb", &["ruby", "-e", "require 'redis'"]),
+    ("valkey-py", &["python3", "-c", "import valkey"]),
+];
+
 /// Other requirements of tests, as `cfg(right = "..")`: a second Rust compiler beside the one that
 /// builds this, network namespaces, root, and file permissions that apply to the user who runs the
 /// tests.
@@ -40,6 +55,8 @@ const RIGHTS: [&str; 4] = ["compiler", "namespaces", "root", "permissions"];
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(tool, values({}))", quoted(&TOOLS));
     println!("cargo::rustc-check-cfg=cfg(right, values({}))", quoted(&RIGHTS));
+    let libraries = LIBRARIES.map(|(name, _)| name);
+    println!("cargo::rustc-check-cfg=cfg(library, values({}))", quoted(&libraries));
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=PATH");
     println!("cargo::rerun-if-env-changed=DROPIN_TEST_ALL");
@@ -51,6 +68,18 @@ fn main() {
             println!("cargo::rustc-cfg=tool=\"{tool}\"");
         } else {
             missing.push(tool);
+        }
+    }
+    let clients = clients_folder();
+    println!("cargo::rustc-env=REDIS_CLIENTS={}", clients.display());
+    if clients.is_dir() {
+        println!("cargo::rerun-if-changed={}", clients.display());
+    }
+    for (library, proof) in LIBRARIES {
+        if is_native && (is_strict || has_library(&clients, proof)) {
+            println!("cargo::rustc-cfg=library=\"{library}\"");
+        } else {
+            missing.push(library);
         }
     }
     for right in RIGHTS {
@@ -87,6 +116,21 @@ fn find(tool: &str) -> Option<PathBuf> {
     let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     let name = Path::new(tool).with_extension(env::consts::EXE_EXTENSION);
     env::split_paths(&path).chain(sbin).map(|folder| folder.join(&name)).find(|file| file.is_file())
+}
+
+/// The folder of those that `tests/end_to_end/redis_clients/install` does not have from the system.
+fn clients_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join("target").join("redis-clients")
+}
+
+/// Whether a program finds a library.
+fn has_library(clients: &Path, proof: &[&str]) -> bool {
+    let Some((program, arguments)) = proof.split_first() else { return false };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env("PYTHONPATH", clients.join("python"));
+    command.env("NODE_PATH", clients.join("node_modules"));
+    command.status().is_ok_and(|status| status.success())
 }
 
 fn has_right(right: &str) -> bool {

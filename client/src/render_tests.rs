@@ -79,7 +79,7 @@ fn lists_of_maps_are_tables_for_people_and_lines_for_programs() {
 fn a_terminal_gets_no_control_characters() {
     let bytes = b"a\x1b[2Jb\r\n\tc\x07\x7f\xc2\x9b1m\xff\xc3\xa9";
     let value = Reply::Text(bytes.as_slice().into());
-    assert_eq!(shown(&value, true), "a\\x1b[2Jb\\r\n\tc\\x07\\x7f\\x9b1m\\xffé\n");
+    assert_eq!(shown(&value, true), "a\\x1b[2Jb\r\n\tc\\x07\\x7f\\x9b1m\\xffé\n");
     let mut out = Vec::new();
     reply(&mut out, &value, false).unwrap();
     assert_eq!(out, [bytes.as_slice(), b"\n"].concat());
@@ -104,4 +104,10 @@ fn pushes_name_their_kind() {
     out.clear();
     push(&mut out, &[text("plugin"), text("missed"), text("44")], Escape::Controls).unwrap();
     assert_eq!(out, b"plugin: missed, 44\n");
+}
+
+#[test]
+fn a_line_end_of_redis_is_one_on_a_terminal() {
+    assert_eq!(shown(&text("a\r\nb\r\n"), true), "a\r\nb\r\n");
+    assert_eq!(shown(&text("a\rb\r"), true), "a\\rb\\r\n");
 }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 pub enum Escape {
     /// Everything: a file or a program reads it.
     Nothing,
-    /// All but control characters, which a terminal would obey; newline and tab stay.
+    /// All but control characters, which a terminal would obey; line ends and tab stay.
     Controls,
     /// All but control characters, newline and tab among them: one line stays one line.
     AllControls,
@@ -75,7 +75,8 @@ pub fn clean(out: &mut dyn Write, bytes: &[u8], escape: Escape) -> io::Result<()
         let text = chunk.valid();
         let mut written = 0;
         for (index, character) in text.char_indices().filter(|(_, c)| c.is_control()) {
-            if escape == Escape::Controls && matches!(character, '\n' | '\t') {
+            let is_line_end = character == '\n' || text[index..].starts_with("\r\n");
+            if escape == Escape::Controls && (is_line_end || character == '\t') {
                 continue;
             }
             out.write_all(&text.as_bytes()[written..index])?;

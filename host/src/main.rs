@@ -1,4 +1,4 @@
-//! Arguments to run to exit code, and nothing else.
+//! The host's entry point. All code is in the library, so that tests can reach it.
 
 use std::process::ExitCode;
 

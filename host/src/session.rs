@@ -1,4 +1,4 @@
-//! One client: read, parse, look up, call, write. The only hot path.
+//! A client's session: read, parse, look up, call, write. This is the host's only hot path.
 
 use std::{io, sync::Arc, time::Instant};
 
@@ -16,7 +16,7 @@ use protocol::{Encoder, Framing, Parsed, Parser, Protocol};
 use telemetry::metrics::SessionCounters;
 
 use self::{
-    dispatch::{Outlet, answer, refuse, upgrade_protocol},
+    dispatch::{Outlet, answer, is_ping_of_redis, refuse, upgrade_protocol},
     memory::note_memory,
     subscriptions::Subscriptions,
 };
@@ -32,12 +32,12 @@ use crate::{
     },
 };
 
-/// However little a reply may take, the host's own errors fit. Bytes.
+/// The smallest reply limit in force, in bytes: the host's own errors fit into it.
 const SMALLEST_BOUND: usize = 1 << 10;
 
 const EMPTY: &[u8] = b"empty command, try 'help'";
 
-/// One client's session, on its own thread.
+/// A client's session, which runs on its own thread.
 pub struct Session {
     shared: Arc<Shared>,
     registry: Arc<LiveRegistry>,
@@ -48,16 +48,13 @@ pub struct Session {
     parser: Parser,
     replies: Encoder,
     counters: SessionCounters,
-    /// What the client is told of unasked.
+    /// The topics whose events the client gets.
     subscriptions: Subscriptions,
 }
 
 impl Session {
-    /// A session on a connection that has just come in. It is boxed to keep the thread's stack within two
-    /// pages, which is most of what an idle session takes.
-    ///
-    /// # Errors
-    /// The system's, where the connection is already gone.
+    /// Makes a session on a new connection. Fails if the connection is already gone. The session is
+    /// boxed to keep the thread's stack, the largest part of an idle session, within two pages.
     pub fn new(
         shared: Arc<Shared>,
         registry: Arc<LiveRegistry>,
@@ -86,7 +83,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Serves the client until one of the two, or the host, has enough.
+    /// Serves the client until the session ends, and returns the reason.
     pub fn run(&mut self) -> CloseReason {
         let reason = self.serve().unwrap_or_else(CloseReason::Lost);
         if matches!(reason, CloseReason::Shutdown) {
@@ -119,8 +116,8 @@ impl Session {
         }
     }
 
-    /// Answers what has come, and waits for more.
-    // A part of the loop above, not a call in it.
+    /// Answers the requests that were received, and waits for more input.
+    // Inlined into its loops: it is part of the hot path.
     #[inline(always)]
     fn turn(&mut self) -> io::Result<Option<CloseReason>> {
         let flow = self.answer_batch();
@@ -146,7 +143,7 @@ impl Session {
             Flow::Break => return Ok(Some(CloseReason::BrokenProtocol)),
         }
         if self.handle.is_dismissed() {
-            return Ok(Some(self.dismissed()));
+            return Ok(Some(self.close_dismissed()));
         }
         if self.transport.is_late() {
             return Ok(Some(self.evict(CloseReason::NoLogin)));
@@ -165,10 +162,10 @@ impl Session {
         self.receive()
     }
 
-    /// Waits for more from the client, or for the session's end.
+    /// Waits for more input, and returns the reason if the session ends instead.
     fn receive(&mut self) -> io::Result<Option<CloseReason>> {
-        // The host's end shuts the reading side, so this read returns what the client had sent
-        // before, and then 0.
+        // At shutdown the host closes the reading side, so this read returns the rest of the input
+        // and then 0.
         let read = match self.read_buffer.fill(|room| self.transport.read(room)) {
             Err(_) if self.transport.is_late() => {
                 return Ok(Some(self.evict(CloseReason::NoLogin)));
@@ -179,7 +176,7 @@ impl Session {
             read => read?,
         };
         if self.handle.is_dismissed() {
-            return Ok(Some(self.dismissed()));
+            return Ok(Some(self.close_dismissed()));
         }
         let shutdown = &self.shared.shutdown;
         if read == 0 && !shutdown.is_stopping() {
@@ -188,8 +185,8 @@ impl Session {
         Ok((read == 0 || shutdown.is_overrun()).then_some(CloseReason::Shutdown))
     }
 
-    /// Answers every complete request in the input, all on one registry. The registry is let go
-    /// before the next read: a session that waits for its client holds no plugin back.
+    /// Answers every complete request in the input, all on one registry. The registry is released
+    /// before the next read, so that a waiting session does not delay the unloading of a plugin.
     fn answer_batch(&mut self) -> io::Result<Flow> {
         if self.read_buffer.is_empty() {
             return Ok(Flow::Next);
@@ -218,7 +215,13 @@ impl Session {
                 }
                 Parsed::Request { framing, consumed } => {
                     upgrade_protocol(replies, framing);
-                    let request = parser.request(read_buffer.unread());
+                    let unread = read_buffer.unread();
+                    let is_ping = replies.protocol() == Protocol::Lines
+                        && unread.get(..consumed).is_some_and(is_ping_of_redis);
+                    if is_ping {
+                        replies.set_protocol(Protocol::Resp2);
+                    }
+                    let request = parser.request(unread);
                     let flow = loop {
                         let outlet = Outlet { replies, transport, counters };
                         match answer(shared, handle, identity, &registry, &request, outlet) {
@@ -226,9 +229,12 @@ impl Session {
                             (Answer::Retired, _) => registry = live_registry.load(),
                         }
                     };
+                    if is_ping {
+                        replies.set_protocol(Protocol::Lines);
+                    }
                     (consumed, flow)
                 }
-                // Redis passes over blank lines; a person at a terminal gets a word.
+                // Redis ignores blank lines. A person at a terminal gets an error with a hint.
                 Parsed::Empty { framing: Framing::Line, consumed }
                     if replies.protocol() == Protocol::Lines =>
                 {
@@ -261,8 +267,7 @@ impl Session {
             if !matches!(flow, Flow::Next) || read_buffer.is_empty() || stop {
                 return Ok(flow);
             }
-            // So that a client that sends without reading holds no more memory than this and one
-            // reply.
+            // A client that sends without reading takes at most this limit and one reply.
             if replies.len() > shared.config.bounds.max_backlog {
                 counters.flush();
                 note_memory(shared, handle, read_buffer, parser, replies);
@@ -271,18 +276,18 @@ impl Session {
         }
     }
 
-    /// Tells a subscriber what happens, until there is something to read from it.
+    /// Pushes events to a subscriber until there is input from it.
     #[cold]
     fn push_events(&mut self) -> io::Result<Option<CloseReason>> {
         let Some(subscription) = self.subscriptions.subscription() else { return Ok(None) };
-        // Who follows plugins waits for what may never come, and may look after the host.
-        let heard = (!self.subscriptions.plugins()).then(Instant::now);
+        // No idle timeout for subscribers of plugin events, which may be rare: they are admins.
+        let last_input = (!self.subscriptions.plugins()).then(Instant::now);
         loop {
             self.subscriptions.push(&mut self.replies);
             if !self.replies.is_empty() {
                 self.transport.write(&mut self.replies, &self.shared.shutdown)?;
             }
-            match self.transport.wait_for_input(subscription.wake_receiver(), heard) {
+            match self.transport.wait_for_input(subscription.wake_receiver(), last_input) {
                 Waited::Input => return Ok(None),
                 Waited::Woken => {}
                 Waited::TimedOut => return Ok(Some(self.evict(CloseReason::Idle))),
@@ -290,22 +295,22 @@ impl Session {
         }
     }
 
-    /// What the client may do before it has shown a key.
+    /// Returns the client's identity before it logs in.
     fn initial_identity(&self) -> Identity {
         Identity::of(self.handle.peer, self.shared.config.access.trust)
             .over_tls(self.transport.is_secure())
     }
 
-    /// Somebody else from now on, as far as rights go.
+    /// Gives the session another identity, and applies its rights and limits.
     fn set_identity(&mut self, identity: Identity) -> io::Result<()> {
         self.identity = identity;
         if !self.identity.is_admin() {
-            // What happens to plugins is for those who look after the host.
+            // Plugin events are for admins only.
             self.subscriptions.change(Topic::Plugins, None);
         }
         let key = self.identity.key().cloned();
         self.handle.hold(key.clone());
-        // The key may have gone just before the handle had it.
+        // The key may have been revoked just before the handle held it.
         if key.is_some_and(|key| !self.shared.keyring.holds(&key)) {
             self.handle.dismiss();
         }
@@ -316,7 +321,7 @@ impl Session {
         let config = &self.shared.config;
         if self.identity.is_stranger() {
             self.parser.set_limits(config.bounds.stranger_limits());
-            // A stranger that becomes one again, by `RESET`, gets no more time.
+            // A session that becomes a stranger again, by `RESET`, keeps its first deadline.
             let end = self.transport.deadline();
             let end = end.unwrap_or_else(|| Instant::now() + config.access.login_timeout);
             self.transport.wait_until(Some(end))
@@ -326,8 +331,8 @@ impl Session {
         }
     }
 
-    /// The end that the host has decided on.
-    fn dismissed(&mut self) -> CloseReason {
+    /// Ends a session that the host has dismissed, and returns the reason.
+    fn close_dismissed(&mut self) -> CloseReason {
         let reason = match self.handle.dismissal() {
             Some(Dismissal::Memory) => CloseReason::TooLarge,
             Some(Dismissal::Unfinished) => CloseReason::Unfinished,
@@ -337,7 +342,7 @@ impl Session {
         if self.read_buffer.unread().first() == Some(&b'*') {
             upgrade_protocol(&mut self.replies, Framing::Resp);
         }
-        // Before the error, which a client may be slow to read.
+        // Memory is freed before the error is written, since the client may read it slowly.
         self.read_buffer = ReadBuffer::default();
         self.parser.shrink();
         self.replies.shrink();
@@ -345,7 +350,7 @@ impl Session {
         self.evict(reason)
     }
 
-    /// The error reply to a client that the host does not serve any longer.
+    /// Writes the error reply for a session that the host ends, if there is one.
     fn evict(&mut self, reason: CloseReason) -> CloseReason {
         if let Some((kind, message)) = reason.error_reply(&self.shared.config) {
             self.replies.begin();

@@ -120,7 +120,7 @@ fn plugin_that_makes_no_sense_is_an_error() {
     let mut client = Lines::connect(&host);
     let known = "'plugin' has: DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";
     let usage = "wrong number of arguments for 'plugin|info' command, usage: plugin info NAME";
-    let resp3 = "only RESP3 carries what is watched: send HELLO 3 first";
+    let resp3 = "watching takes RESP3: send HELLO 3 first";
     assert_eq!(client.ask("plugin dance"), format!("error: unknown subcommand 'dance', {known}"));
     assert_eq!(client.ask("plugin info"), format!("error: {usage}"));
     assert_eq!(client.ask("plugin watch"), format!("error: {resp3}"));

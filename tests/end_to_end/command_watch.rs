@@ -85,7 +85,7 @@ fn every_role_may_subscribe_and_learns_its_role() {
 #[test]
 fn protocols_without_pushes_cannot_watch() {
     let host = Host::start(&[]);
-    let error = Frame::error("ERR only RESP3 carries what is watched: send HELLO 3 first");
+    let error = Frame::error("ERR watching takes RESP3: send HELLO 3 first");
     assert_eq!(Resp::connect(&host).ask(&["command", "watch"]), error);
 }
 

@@ -151,7 +151,7 @@ fn the_session_with_most_memory_is_closed() {
         assert_eq!(large.end(), [Frame::error(error)]);
     }
     wait_until("it is counted", LIMIT, || evicted_line(&host) == "sessions-evicted: 1");
-    assert!(host.log().contains("closed, as its requests and replies took most"));
+    assert!(host.log().contains("closed, its requests and replies took the most memory"));
     assert_eq!(small.ask("ping"), "PONG");
     middle.send(format!("{half}\r\n"));
     assert_eq!(middle.frame(), Frame::text(half.repeat(2)));

@@ -29,6 +29,7 @@ mod exhaustion;
 mod fairness;
 mod floods;
 mod half_open;
+mod info;
 mod limits;
 mod lines;
 mod mistakes;

@@ -1,6 +1,6 @@
 //! The Redis protocol, versions 2 and 3.
 
-use dropin_tests::{Frame, Host, Resp, resp::encode};
+use dropin_tests::{Frame, Host, Resp, Setup, resp::encode};
 
 fn kinds(map: Frame, float: Frame, truth: Frame) -> Frame {
     Frame::List(vec![
@@ -70,6 +70,27 @@ fn lines_after_an_array_get_resp_replies() {
     assert_eq!(client.ask(&["PING"]), Frame::Status("PONG".into()));
     assert_eq!(client.ask_raw("echo inline\r\n"), "inline".into());
     assert_eq!(client.ask_raw("nonsense\n"), Frame::error("ERR unknown command 'nonsense'"));
+}
+
+#[test]
+fn ping_line_of_redis_program_gets_resp_reply() {
+    let host = Host::start(&[]);
+    let mut client = Resp::connect(&host);
+    let pong = Frame::Status("PONG".into());
+    for _ in 0..2 {
+        assert_eq!(client.ask_raw("PING\r\n"), pong);
+        client.send("PING\nping\r\nPING \r\nPING x\r\n");
+        let expected = b"PONG\nPONG\nPONG\nx\n";
+        client.take(|bytes| (bytes == expected).then_some(((), expected.len())));
+    }
+    client.send("PING\r\nPING\r\n");
+    assert_eq!([client.frame(), client.frame()], [pong.clone(), pong.clone()]);
+    assert_eq!(client.ask(&["PING"]), pong);
+    assert_eq!(client.ask_raw("ping\n"), pong);
+    assert_eq!(client.ask_raw("PING\r\n"), pong);
+    let host = Setup::new().flags(&["--trust", "none"]).start();
+    let error = Resp::connect(&host).ask_raw("PING\r\n");
+    assert!(matches!(&error, Frame::Error(message) if message.starts_with("NOAUTH ")), "{error:?}");
 }
 
 #[test]

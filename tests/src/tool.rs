@@ -5,11 +5,11 @@
 
 use std::{
     io::{Read, Write},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
 };
 
-use crate::wait::{LIMIT, wait_until};
+use crate::wait::{LIMIT, wait_for, wait_until};
 
 /// Runs a tool to its end, with this input.
 ///
@@ -62,9 +62,18 @@ impl Running {
     /// # Panics
     /// The tool does not end.
     #[must_use]
-    pub fn finish(mut self) -> String {
-        wait_until("the tool has ended", LIMIT, || {
-            self.0.try_wait().is_ok_and(|end| end.is_some())
+    pub fn finish(self) -> String {
+        self.end().1
+    }
+
+    /// Waits for its end, and returns its status and all that it has said.
+    ///
+    /// # Panics
+    /// Where it does not end.
+    #[must_use]
+    pub fn end(mut self) -> (ExitStatus, String) {
+        let status = wait_for("the tool has ended", LIMIT, || {
+            self.0.try_wait().expect("its status can be asked for")
         });
         let mut said = String::new();
         for pipe in [
@@ -73,7 +82,7 @@ impl Running {
         ] {
             pipe.expect("its output is a pipe").read_to_string(&mut said).expect("it is text");
         }
-        said
+        (status, said)
     }
 
     /// Kills the tool, as the system does when it has no memory left.

@@ -1,4 +1,4 @@
-//! What the host proves itself with over TLS.
+//! The host's certificate for TLS.
 
 use std::{
     fmt, fs, io,
@@ -14,81 +14,81 @@ use rustls::{
 
 use super::private::{self, PrivateError};
 
-/// In the state directory. The certificate is no secret: clients may be given a copy.
+/// The certificate's file in the state directory. It is no secret: clients may have a copy.
 const CERTIFICATE: &str = "tls-cert.pem";
 const KEY: &str = "tls-key.pem";
 const LOCK: &str = "tls.lock";
 
-/// Names in a certificate that the host makes. Clients go by its fingerprint, not by these.
+/// The names in a certificate that the host makes. Clients check its fingerprint, not these.
 const NAMES: [&str; 4] = ["dropin", "localhost", "127.0.0.1", "::1"];
 
-/// What the host proves itself with over TLS.
+/// The host's certificate for TLS.
 pub struct Certificate {
-    /// For each connection.
+    /// The configuration of each TLS connection.
     pub config: Arc<ServerConfig>,
-    /// The certificate's SHA-256, for people to compare.
+    /// The certificate's fingerprint, which people compare: `SHA256:` and hexadecimal digits.
     pub fingerprint: String,
 }
 
-/// Why there is no TLS.
+/// The reason for which the certificate cannot be used.
 #[derive(Debug)]
 pub enum CertificateError {
     /// The state directory or a file in it is not private.
     Private(PrivateError),
     /// A file cannot be read.
     Read(PathBuf, io::Error),
-    /// A file does not hold what it should.
+    /// A file's content is wrong: its path, and the problem.
     Bad(PathBuf, String),
-    /// Certificate and key cannot be used.
+    /// The certificate and the key cannot be used for TLS, or do not match.
     Unfit(rustls::Error),
-    /// No certificate can be made.
+    /// A certificate cannot be made.
     Make(String),
 }
 
 impl Certificate {
-    /// The host's own, which is made where there is none yet.
+    /// Reads the host's own certificate from its state directory. It is made if there is none.
     ///
     /// # Errors
-    /// Where it cannot be read or made.
+    /// It cannot be read, made or used, or other users have access to its files.
     pub fn own(folder: &Path) -> Result<Self, CertificateError> {
         private::directory(folder).map_err(CertificateError::Private)?;
-        // Two hosts may share the directory. Given back when the file closes.
+        // Two hosts may share the directory. Released when the file closes.
         let _lock = private::lock(&folder.join(LOCK)).map_err(CertificateError::Private)?;
         let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
         for draft in [&certificate, &key].map(|path| durable::draft_of(path)) {
-            // A crash has left it; a key must not lie about.
+            // A crash may have left a draft, which may hold a key.
             if let Err(error) = durable::remove(&draft) {
                 log::warn!("cannot remove {}: {error}", draft.display());
             }
         }
         let read = |path: &Path| private::read(path).map_err(CertificateError::Private);
         let is_empty = |text: Option<String>| text.is_some_and(|text| text.is_empty());
-        // A crash could leave an empty one, in versions that did not flush it.
+        // Versions that did not flush the files could leave empty ones after a crash.
         if read(&certificate)?.is_none_or(|text| text.is_empty()) || is_empty(read(&key)?) {
-            make(&certificate, &key)?;
+            make_files(&certificate, &key)?;
         }
         Self::named(&certificate, &key)
     }
 
-    /// The fingerprint of the certificate in a file.
+    /// Returns the fingerprint of the first certificate in a file.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// The file cannot be read, or holds no certificate.
     pub fn fingerprint_of(file: &Path) -> Result<String, CertificateError> {
-        chain(file).map(|(_, fingerprint)| fingerprint)
+        read_chain(file).map(|(_, fingerprint)| fingerprint)
     }
 
-    /// One that the owner has.
+    /// Reads a certificate and its key from named files.
     ///
     /// # Errors
-    /// Where it cannot be used, or others can read the key.
+    /// They cannot be read or used, or other users have access to the key.
     pub fn named(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let (chain, fingerprint) = chain(certificate)?;
+        let (chain, fingerprint) = read_chain(certificate)?;
         let secret = private::read(key)
             .map_err(CertificateError::Private)?
-            .ok_or_else(|| bad(key, "the file is missing"))?;
+            .ok_or_else(|| bad_file(key, "the file is missing"))?;
         let secret = PrivateKeyDer::from_pem_slice(secret.as_bytes())
-            .map_err(|error| bad(key, &error.to_string()))?;
+            .map_err(|error| bad_file(key, &error.to_string()))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -98,35 +98,35 @@ impl Certificate {
     }
 }
 
-/// The certificates in a file, and the fingerprint of the first, which is the host's.
-fn chain(file: &Path) -> Result<(Vec<CertificateDer<'static>>, String), CertificateError> {
+/// Returns the certificates in a file, and the fingerprint of the first, which is the host's.
+fn read_chain(file: &Path) -> Result<(Vec<CertificateDer<'static>>, String), CertificateError> {
     let text = fs::read(file).map_err(|error| CertificateError::Read(file.into(), error))?;
     let chain = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| bad(file, &error.to_string()))?;
-    let first = chain.first().ok_or_else(|| bad(file, "there is no certificate in it"))?;
+        .map_err(|error| bad_file(file, &error.to_string()))?;
+    let first = chain.first().ok_or_else(|| bad_file(file, "there is no certificate in it"))?;
     let fingerprint = fingerprint(first);
     Ok((chain, fingerprint))
 }
 
-fn bad(path: &Path, what: &str) -> CertificateError {
+fn bad_file(path: &Path, what: &str) -> CertificateError {
     CertificateError::Bad(path.into(), what.into())
 }
 
-fn make(certificate: &Path, key: &Path) -> Result<(), CertificateError> {
+fn make_files(certificate: &Path, key: &Path) -> Result<(), CertificateError> {
     let failed = |error: rcgen::Error| CertificateError::Make(error.to_string());
     let pair = rcgen::KeyPair::generate().map_err(failed)?;
-    let mut wish =
+    let mut params =
         rcgen::CertificateParams::new(NAMES.map(str::to_owned).to_vec()).map_err(failed)?;
-    wish.distinguished_name = rcgen::DistinguishedName::new();
-    wish.distinguished_name.push(rcgen::DnType::CommonName, "dropin");
-    let made = wish.self_signed(&pair).map_err(failed)?;
-    // The key first: a certificate without one would be no use.
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "dropin");
+    let made = params.self_signed(&pair).map_err(failed)?;
+    // The key is written first: a certificate without its key cannot be used.
     private::write(key, &pair.serialize_pem()).map_err(CertificateError::Private)?;
     private::write(certificate, &made.pem()).map_err(CertificateError::Private)
 }
 
-/// `SHA256:` and the digest in hexadecimal digits, with colons, as other tools show it.
+/// Returns `SHA256:` and the digest in hexadecimal digits, with colons, as other tools show it.
 fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
     let bytes: Vec<_> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
@@ -141,13 +141,13 @@ impl fmt::Display for CertificateError {
             Self::Bad(path, what) => {
                 write!(
                     out,
-                    "{} cannot be used for TLS: {what}; give PEM files with --tls-cert and \
-                     --tls-key, or remove {CERTIFICATE} and {KEY} from the state directory to have \
-                     them made anew",
+                    "cannot use {} for TLS: {what}; name PEM files with --tls-cert and --tls-key, \
+                     or remove {CERTIFICATE} and {KEY} from the state directory to have new ones \
+                     made",
                     path.display()
                 )
             }
-            Self::Unfit(error) => write!(out, "certificate and key cannot be used: {error}"),
+            Self::Unfit(error) => write!(out, "cannot use the TLS certificate and key: {error}"),
             Self::Make(error) => write!(out, "cannot make a certificate: {error}"),
         }
     }

@@ -1,4 +1,4 @@
-//! Days of the calendar, in UTC.
+//! Dates of the calendar, in UTC.
 
 use jiff::{Span, civil::Date};
 
@@ -8,8 +8,8 @@ pub const DAY: u64 = 86_400;
 /// The first day of 1970, from which times count.
 const EPOCH: Date = Date::constant(1970, 1, 1);
 
-/// Returns when a day such as `2027-01-31` begins, in seconds since 1970; `None` where it is no day
-/// from 1970 to 9999.
+/// Parses a date such as `2027-01-31`, and returns its start in seconds since 1970; `None` if there
+/// is no such date from 1970 to 9999.
 #[must_use]
 pub fn parse(text: &str) -> Option<u64> {
     let day = Date::strptime("%Y-%m-%d", text).ok()?;
@@ -17,8 +17,8 @@ pub fn parse(text: &str) -> Option<u64> {
     u64::try_from(days).ok().map(|days| days * DAY)
 }
 
-/// Returns the day on which a time falls, as [`parse`] reads it; the calendar's last day where the
-/// time is later.
+/// Formats the date of a time in seconds since 1970, as [`parse`] reads it; a later time than the
+/// calendar's end has its last date.
 #[must_use]
 pub fn show(seconds: u64) -> String {
     let days = i64::try_from(seconds / DAY).unwrap_or(i64::MAX);

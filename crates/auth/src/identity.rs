@@ -1,4 +1,4 @@
-//! What one session may do.
+//! The identity of a session, which decides which commands it may run.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -7,147 +7,151 @@ use super::{
     trust::{Distance, Trust, distance},
 };
 
-/// Who may run a command.
+/// The level that a command requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessLevel {
-    /// Everybody: it is part of coming in or of going.
+    /// Any client: the command belongs to logging in or to leaving.
     Anyone,
-    /// Everybody who is let in.
+    /// A client that is trusted or has logged in.
     Known,
-    /// Who is let in and whose key does not leave it out.
+    /// A client that is trusted, or whose key's patterns match the command.
     Listed,
-    /// Who looks after the host.
+    /// An admin. A key's patterns must match the command, too.
     Admin,
 }
 
-/// A command that somebody wants to run.
+/// A command that a session wants to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// Its name.
+    /// The command's name.
     pub name: &'a str,
-    /// The plugin that answers it.
+    /// The command's plugin; `None` for a built-in.
     pub plugin: Option<&'a str>,
-    /// Who may run it.
+    /// The level that it requires.
     pub access: AccessLevel,
 }
 
-/// What one session may do.
+/// The identity of a session.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// It may do everything; then nothing else is looked at.
+    /// True if it may run every command. Then no other check is made.
     unrestricted: bool,
-    who: Who,
-    /// What it sends cannot be read on the way.
+    principal: Principal,
+    /// True if nobody on the way can read its input: it uses TLS or comes from this machine.
     secret: bool,
 }
 
 #[derive(Clone, Debug)]
-enum Who {
-    /// Nobody knows yet.
+enum Principal {
+    /// It has not logged in.
     Stranger,
-    /// Trusted for where it is.
+    /// It is trusted by its address.
     Trusted,
-    /// Let in by a key.
+    /// It has logged in with this key.
     Holder(Arc<Key>),
 }
 
-/// Why something is refused.
+/// The error for a command or a key that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Its kind, as in Redis.
+    /// The error's kind, as in Redis.
     pub kind: &'static str,
-    /// What to do about it.
+    /// The error's message: the cause, and the remedy.
     pub message: String,
 }
 
 impl Identity {
-    /// What a client from there may do before it has shown a key.
+    /// Returns the identity of a client at this address before it logs in.
     #[must_use]
     pub fn of(peer: SocketAddr, trust: Trust) -> Self {
         let unrestricted = trust.covers(peer.ip());
-        // What stays on this machine is read by nobody on the way.
+        // Nobody on the way can read data that stays on this machine.
         let secret = distance(peer.ip()) == Distance::Loopback;
-        Self { unrestricted, who: if unrestricted { Who::Trusted } else { Who::Stranger }, secret }
+        Self {
+            unrestricted,
+            principal: if unrestricted { Principal::Trusted } else { Principal::Stranger },
+            secret,
+        }
     }
 
-    /// The same over TLS.
+    /// Returns the same identity, over TLS if `tls` is true.
     #[must_use]
     pub fn over_tls(self, tls: bool) -> Self {
         Self { secret: self.secret || tls, ..self }
     }
 
-    /// What the same client may do with this key.
+    /// Returns the identity of the same client after a login with this key.
     #[must_use]
     pub fn with(&self, key: Arc<Key>) -> Self {
         let unrestricted = key.role == Role::Admin && key.commands.is_empty();
-        Self { unrestricted, who: Who::Holder(key), ..*self }
+        Self { unrestricted, principal: Principal::Holder(key), ..*self }
     }
 
-    /// Whether it may do everything.
+    /// Returns whether it may run every command.
     #[must_use]
     #[inline]
     pub fn is_unrestricted(&self) -> bool {
         self.unrestricted
     }
 
-    /// Whether it still has to say who it is.
+    /// Returns whether it is not trusted and has not logged in.
     #[must_use]
     pub fn is_stranger(&self) -> bool {
-        matches!(self.who, Who::Stranger)
+        matches!(self.principal, Principal::Stranger)
     }
 
-    /// Its role; a client that is trusted for where it is has that of an admin.
+    /// Returns its role; `None` for a stranger. A client that is trusted by address is an admin.
     #[must_use]
     pub fn role(&self) -> Option<Role> {
-        match &self.who {
-            Who::Stranger => None,
-            Who::Trusted => Some(Role::Admin),
-            Who::Holder(key) => Some(key.role),
+        match &self.principal {
+            Principal::Stranger => None,
+            Principal::Trusted => Some(Role::Admin),
+            Principal::Holder(key) => Some(key.role),
         }
     }
 
-    /// Whether it may look after the host and see the other sessions.
+    /// Returns whether it may manage the host and see the other sessions.
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.role() == Some(Role::Admin)
     }
 
-    /// The key that let it in.
+    /// Returns the key that it logged in with.
     #[must_use]
     pub fn key(&self) -> Option<&Arc<Key>> {
-        match &self.who {
-            Who::Holder(key) => Some(key),
-            Who::Stranger | Who::Trusted => None,
+        match &self.principal {
+            Principal::Holder(key) => Some(key),
+            Principal::Stranger | Principal::Trusted => None,
         }
     }
 
-    /// Whether it may run this command.
+    /// Returns whether it may run this command.
     #[must_use]
     pub fn may_run(&self, wanted: Wanted<'_>) -> bool {
-        match (&self.who, wanted.access) {
-            (Who::Trusted, _) | (_, AccessLevel::Anyone) => true,
-            (Who::Stranger, _) => false,
-            (Who::Holder(_), AccessLevel::Known) => true,
-            (Who::Holder(key), AccessLevel::Listed) => key.lists(wanted.name, wanted.plugin),
-            (Who::Holder(key), AccessLevel::Admin) => {
+        match (&self.principal, wanted.access) {
+            (Principal::Trusted, _) | (_, AccessLevel::Anyone) => true,
+            (Principal::Stranger, _) => false,
+            (Principal::Holder(_), AccessLevel::Known) => true,
+            (Principal::Holder(key), AccessLevel::Listed) => key.lists(wanted.name, wanted.plugin),
+            (Principal::Holder(key), AccessLevel::Admin) => {
                 key.role == Role::Admin && key.lists(wanted.name, wanted.plugin)
             }
         }
     }
 
-    /// Why it may not run this command, if it may not. `None` stands for a command that there is
-    /// not: that is told only to those who are let in.
+    /// Returns the error if it may not run this command. `None` as the argument is a command that
+    /// does not exist: only a stranger gets an error for it, which does not reveal that.
     #[must_use]
     pub fn refuse(&self, wanted: Option<Wanted<'_>>) -> Option<Refusal> {
-        match (&self.who, wanted) {
-            (Who::Trusted | Who::Holder(_), None) => None,
+        match (&self.principal, wanted) {
+            (Principal::Trusted | Principal::Holder(_), None) => None,
             (_, Some(wanted)) if self.may_run(wanted) => None,
-            (Who::Holder(key), Some(wanted)) => Some(not_for(key, wanted)),
-            (Who::Stranger | Who::Trusted, _) => Some(self.unknown()),
+            (Principal::Holder(key), Some(wanted)) => Some(deny(key, wanted)),
+            (Principal::Stranger | Principal::Trusted, _) => Some(self.require_login()),
         }
     }
 
-    /// Why it may not show a key, if it may not.
+    /// Returns the error if it may not send a key, because others could read it on the way.
     #[must_use]
     pub fn refuse_key(&self) -> Option<Refusal> {
         let message = "a key is accepted over TLS only, since others can read this connection: \
@@ -155,7 +159,7 @@ impl Identity {
         (!self.secret).then(|| Refusal { kind: "ERR", message: message.into() })
     }
 
-    fn unknown(&self) -> Refusal {
+    fn require_login(&self) -> Refusal {
         let todo = if self.secret {
             "Send AUTH NAME KEY"
         } else {
@@ -169,7 +173,7 @@ impl Identity {
     }
 }
 
-fn not_for(key: &Key, wanted: Wanted<'_>) -> Refusal {
+fn deny(key: &Key, wanted: Wanted<'_>) -> Refusal {
     let Wanted { name, access, .. } = wanted;
     let why = if access == AccessLevel::Admin && key.role != Role::Admin {
         "it takes a key with the role admin".into()

@@ -1,4 +1,4 @@
-//! The file that keeps the keys.
+//! The key file in the state directory.
 
 use std::{
     fmt,
@@ -12,39 +12,39 @@ use super::{
 
 /// The file's name in the state directory.
 const NAME: &str = "keys.toml";
-/// What is locked while the file is changed.
+/// The name of the file that is locked while the key file is changed.
 const LOCK: &str = "keys.lock";
 
-/// Where the keys are kept.
+/// The key file of a state directory.
 #[derive(Clone, Debug)]
 pub struct KeyFile {
     folder: PathBuf,
 }
 
-/// Why keys cannot be read or changed.
+/// The reason for which the keys cannot be read or changed.
 #[derive(Debug)]
 pub enum KeyFileError {
-    /// The directory or file is not private, or the system refused it.
+    /// The directory or a file is not private, or cannot be accessed.
     Private(PrivateError),
-    /// The file cannot be understood.
+    /// The file cannot be parsed.
     Bad(PathBuf, toml::de::Error),
-    /// The keys cannot be written as text.
+    /// The keys cannot be formatted.
     Unwritable(toml::ser::Error),
-    /// The change is refused.
+    /// The change itself failed.
     Key(KeyError),
 }
 
 impl KeyFile {
-    /// The keys in this state directory.
+    /// Returns the key file of this state directory, which need not exist.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 
-    /// Reads the keys; there are none where there is no file.
+    /// Reads the keys. There are none if the file does not exist.
     ///
     /// # Errors
-    /// Where others can look into it, or it cannot be read.
+    /// The file cannot be read or parsed, or other users have access to it.
     pub fn read(&self) -> Result<Keys, KeyFileError> {
         let path = self.path();
         match private::read(&path).map_err(KeyFileError::Private)? {
@@ -53,16 +53,16 @@ impl KeyFile {
         }
     }
 
-    /// Changes the keys, one who does so at a time.
+    /// Changes the keys, under a lock that excludes other processes.
     ///
     /// # Errors
-    /// As [`read`](Self::read), and where the change is refused or cannot be written.
+    /// As [`read`](Self::read); the change itself fails; the file cannot be locked or written.
     pub fn change<T>(
         &self,
         change: impl FnOnce(&mut Keys) -> Result<T, KeyError>,
     ) -> Result<T, KeyFileError> {
         private::directory(&self.folder).map_err(KeyFileError::Private)?;
-        // Given back when the file closes.
+        // Released when the file closes.
         let _lock = private::lock(&self.folder.join(LOCK)).map_err(KeyFileError::Private)?;
         let mut keys = self.read()?;
         let done = change(&mut keys).map_err(KeyFileError::Key)?;
@@ -71,7 +71,7 @@ impl KeyFile {
         Ok(done)
     }
 
-    /// The state directory.
+    /// Returns the state directory.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -86,14 +86,14 @@ impl fmt::Display for KeyFileError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Private(error) => error.fmt(out),
-            // Not the line itself, which the whole message shows.
+            // Only the message: the full error would show the line, which may hold a hash.
             Self::Bad(path, error) => write!(
                 out,
-                "{} cannot be understood: {}; correct it, or remove it and make the keys anew",
+                "cannot parse {}: {}; correct the file, or remove it and add new keys",
                 path.display(),
                 error.message().trim().replace('\n', ", ")
             ),
-            Self::Unwritable(error) => write!(out, "the keys cannot be written: {error}"),
+            Self::Unwritable(error) => write!(out, "cannot format the keys: {error}"),
             Self::Key(error) => error.fmt(out),
         }
     }

@@ -1,4 +1,4 @@
-//! The keys that are valid now.
+//! The keyring, which has the keys that are valid now.
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ use super::{
     keys::{Key, Keys},
 };
 
-/// The keys that are valid now: read without a lock, replaced as a whole.
+/// The valid keys. They are read without a lock and replaced as a whole.
 pub struct Keyring {
     file: KeyFile,
     keys: ArcSwap<Keys>,
@@ -30,7 +30,7 @@ impl Keyring {
     /// Reads the keys.
     ///
     /// # Errors
-    /// Where they cannot be read.
+    /// As [`KeyFile::read`].
     pub fn open(file: KeyFile) -> Result<Self, KeyFileError> {
         let keys = ArcSwap::from_pointee(file.read()?);
         let (failed, unreadable) = (Throttle::default(), Throttle::default());
@@ -38,46 +38,45 @@ impl Keyring {
         Ok(Self { file, keys, failures, failed, logins, unreadable })
     }
 
-    /// Reads the keys again. Where that cannot be done those from before stay, and the log says
-    /// why.
+    /// Reads the keys again. On an error the keys stay as they are, and the error is logged.
     pub fn refresh(&self) {
         match self.file.read() {
             Ok(keys) if keys != **self.keys.load() => {
-                log::info!("keys: {} after a change", keys.list().len());
+                log::info!("key file changed: {} key(s)", keys.list().len());
                 self.keys.store(Arc::new(keys));
             }
             Ok(_) => {}
             Err(error) => self
                 .unreadable
-                .warn(Instant::now(), || format!("the keys from before stay in force: {error}")),
+                .warn(Instant::now(), || format!("the previous keys stay in force: {error}")),
         }
     }
 
-    /// Whether there are no keys at all.
+    /// Returns whether there are no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.load().list().is_empty()
     }
 
-    /// The key of this text, and of this name where one is given.
+    /// Returns the valid key of this text, and of this name if there is one.
     #[must_use]
     pub fn find(&self, name: Option<&str>, text: &[u8]) -> Option<Arc<Key>> {
         self.keys.load().find(name, text).cloned().map(Arc::new)
     }
 
-    /// Whether a key is valid still.
+    /// Returns whether a key is still valid.
     #[must_use]
     pub fn holds(&self, key: &Key) -> bool {
         self.keys.load().holds(key)
     }
 
-    /// Notes that a client has logged in. A key's logins are logged once a second at most.
+    /// Logs that a client has logged in, for each key at most once a second.
     pub fn note_login(&self, peer: std::net::SocketAddr, key: &Key) {
         self.logins.info(&key.name, Instant::now(), || format!("{peer} logged in as {}", key.name));
     }
 
-    /// Notes a key that is none. Neither it nor its name is logged: the name may be the key, typed
-    /// in the wrong place.
+    /// Counts and logs a failed login. Neither the key nor its name is logged: the name may be the
+    /// key, typed in the wrong place.
     pub fn note_failure(&self, peer: std::net::SocketAddr) {
         let count = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         self.failed.warn(Instant::now(), || {

@@ -1,7 +1,7 @@
-//! Keys: who may come in from where trust does not reach, and what they may run.
+//! The keys of clients that are not trusted by their address.
 //!
-//! A key is 256 random bits, shown once when it is made; the file keeps a hash of it. A key that is
-//! that long cannot be guessed, so that a plain cryptographic hash is as good as a slow one.
+//! A key is 256 random bits, shown only once, when it is made. The file keeps a hash of it. A key
+//! of that length cannot be guessed, so a plain cryptographic hash is as good as a slow one.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,18 +15,18 @@ const LENGTH: usize = 32;
 /// The longest name of a key, in bytes.
 const MAX_NAME: usize = 64;
 
-/// What the holder of a key may do.
+/// The role of a key's holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Run plugins' commands.
+    /// May run plugins' commands.
     User,
-    /// Also look after the host: `ks`, `plugin`, `stats`, `loglevel`, `clients` of others.
+    /// May also manage the host: `ks`, `plugin`, `stats`, `loglevel`, and other sessions.
     Admin,
 }
 
 impl Role {
-    /// The role's name, for people and clients.
+    /// Returns the role's name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -36,20 +36,20 @@ impl Role {
     }
 }
 
-/// One key, as the file keeps it.
+/// A key, as the file keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
-    /// What it is called; there is one of a name.
+    /// The key's name, which is unique.
     pub name: String,
-    /// What its holder may do.
+    /// The role of its holder.
     pub role: Role,
-    /// Which commands it may run, by patterns; all where there is none.
+    /// The patterns of the commands that it may run; empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
-    /// When it was made, in seconds since 1970.
+    /// The time at which it was made, in seconds since 1970.
     pub created: u64,
-    /// When it stops to be valid, in seconds since 1970; never where it does not say.
+    /// The time at which it expires, in seconds since 1970; `None` for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
     /// The BLAKE3 hash of the key's text, in hexadecimal digits.
@@ -64,31 +64,31 @@ pub struct Keys {
     list: Vec<Key>,
 }
 
-/// Why a key cannot be made.
+/// The reason for which a key cannot be added or revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// The name is not one.
+    /// The name is not valid.
     BadName(String),
-    /// The pattern is not one.
+    /// The pattern is not valid.
     BadPattern(String),
-    /// There is none of that name.
+    /// There is no key of that name.
     Missing(String),
-    /// There is one of that name.
+    /// There is a key of that name.
     Exists(String),
-    /// The system has no random numbers to give.
+    /// The system's random number generator failed.
     NoRandom(String),
 }
 
 impl Keys {
-    /// Reads a key file's text.
+    /// Parses a key file's text.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
+    /// The text is not TOML, or has a missing, unknown or invalid field.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
     }
 
-    /// Writes a key file's text.
+    /// Formats a key file's text.
     ///
     /// # Errors
     /// Never for keys that were made or parsed here.
@@ -96,16 +96,16 @@ impl Keys {
         toml::to_string(self)
     }
 
-    /// The keys, in the order in which they were made.
+    /// Returns the keys, in the order in which they were made.
     #[must_use]
     pub fn list(&self) -> &[Key] {
         &self.list
     }
 
-    /// Makes a key and gives its text, which is nowhere else.
+    /// Adds a key, and returns its text, which is stored nowhere.
     ///
     /// # Errors
-    /// Where the name is taken or not one.
+    /// The name exists or is not valid, a pattern is not valid, or there are no random numbers.
     pub fn add(
         &mut self,
         name: &str,
@@ -131,24 +131,24 @@ impl Keys {
         Ok(text)
     }
 
-    /// Takes a key away.
+    /// Removes a key.
     ///
     /// # Errors
-    /// Where there is none of that name.
+    /// There is no key of that name.
     pub fn revoke(&mut self, name: &str) -> Result<(), KeyError> {
         let before = self.list.len();
         self.list.retain(|key| key.name != name);
         if self.list.len() < before { Ok(()) } else { Err(KeyError::Missing(name.to_owned())) }
     }
 
-    /// The valid key of this text, and of this name where one is given. Every key is compared,
-    /// each in constant time, so that the time tells nothing of which one was nearly right.
+    /// Returns the valid key of this text, and of this name if there is one. Every key is compared,
+    /// each in constant time, so that the time does not reveal which one was nearly right.
     #[must_use]
     pub fn find(&self, name: Option<&str>, text: &[u8]) -> Option<&Key> {
         let (hash, now) = (blake3::hash(text), now());
         let mut found = None;
         for key in &self.list {
-            let same = key.matches(&hash) && name.is_none_or(|name| name == key.name);
+            let same = key.has_hash(&hash) && name.is_none_or(|name| name == key.name);
             if same && key.is_valid(now) {
                 found = Some(key);
             }
@@ -156,7 +156,7 @@ impl Keys {
         found
     }
 
-    /// Whether this very key is there still, unchanged and valid.
+    /// Returns whether this key still exists, is unchanged, and is valid.
     #[must_use]
     pub fn holds(&self, key: &Key) -> bool {
         key.is_valid(now()) && self.list.contains(key)
@@ -164,26 +164,26 @@ impl Keys {
 }
 
 impl Key {
-    /// Whether it has not expired at this time, in seconds since 1970.
+    /// Returns whether it has not expired at this time, in seconds since 1970.
     #[must_use]
     pub fn is_valid(&self, now: u64) -> bool {
         self.expires.is_none_or(|end| now < end)
     }
 
-    /// Whether its patterns let it run this command.
+    /// Returns whether its patterns match this command, or it has none.
     #[must_use]
     pub fn lists(&self, name: &str, plugin: Option<&str>) -> bool {
         self.commands.is_empty()
             || self.commands.iter().any(|pattern| pattern::covers(pattern, name, plugin))
     }
 
-    fn matches(&self, hash: &blake3::Hash) -> bool {
-        // Two hashes are compared in constant time. What cannot be read matches nothing.
+    fn has_hash(&self, hash: &blake3::Hash) -> bool {
+        // Hashes compare in constant time. A hash that cannot be parsed matches nothing.
         blake3::Hash::from_hex(&self.hash).is_ok_and(|own| own == *hash)
     }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 #[must_use]
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
@@ -199,17 +199,17 @@ impl std::fmt::Display for KeyError {
         match self {
             Self::BadName(name) => write!(
                 out,
-                "'{}' is no name for a key: 1 to {MAX_NAME} of letters, digits and - _ . @",
+                "'{}' is not a valid key name: use 1 to {MAX_NAME} of letters, digits and - _ . @",
                 name.escape_debug()
             ),
             Self::BadPattern(text) => write!(
                 out,
-                "'{}' is no pattern of commands: give names such as get, plugin.name or plugin.*",
+                "'{}' is not a valid pattern: use names such as get, plugin.name or plugin.*",
                 text.escape_debug()
             ),
             Self::Missing(name) => write!(
                 out,
-                "there is no key '{}'; `{} key list` shows those that there are",
+                "there is no key '{}'; `{} key list` shows all keys",
                 name.escape_debug(),
                 program::own()
             ),
@@ -217,7 +217,7 @@ impl std::fmt::Display for KeyError {
                 out,
                 "there is a key '{name}' already; revoke it first, or choose another name"
             ),
-            Self::NoRandom(error) => write!(out, "the system gives no random numbers: {error}"),
+            Self::NoRandom(error) => write!(out, "cannot generate a key: {error}"),
         }
     }
 }

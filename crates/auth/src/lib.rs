@@ -1,4 +1,6 @@
-//! Who may come in, and what they may run. Knows neither sockets nor commands.
+//! Access control: keys, roles, command patterns, trust by address, and the TLS certificate.
+//!
+//! This crate depends on neither sockets nor commands.
 
 pub mod certificate;
 pub mod date;

@@ -1,25 +1,26 @@
-//! Patterns of commands that a key may run.
+//! The patterns that name the commands that a key may run.
 
 use plugin_api::MAX_NAME;
 
-/// Whether this can be a pattern: characters of names, `*` for any of them, `?` for one.
+/// Returns whether the text is a pattern: characters of names, `*` for any number of them, `?` for
+/// one.
 #[must_use]
 pub fn is_pattern(text: &str) -> bool {
     let legal = |c: u8| c.is_ascii_alphanumeric() || b"-_.:*?".contains(&c);
     (1..=2 * MAX_NAME).contains(&text.len()) && text.bytes().all(legal)
 }
 
-/// Whether a pattern means this command, by its name or by `plugin.name`.
+/// Returns whether a pattern matches this command, by its name or by `plugin.name`.
 #[must_use]
 pub fn covers(pattern: &str, name: &str, plugin: Option<&str>) -> bool {
     let pattern = pattern.as_bytes();
-    matches(pattern, name.as_bytes())
-        || plugin.is_some_and(|plugin| matches(pattern, format!("{plugin}.{name}").as_bytes()))
+    is_match(pattern, name.as_bytes())
+        || plugin.is_some_and(|plugin| is_match(pattern, format!("{plugin}.{name}").as_bytes()))
 }
 
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
+fn is_match(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
-    // Where the last star was, and how much of the text it has taken.
+    // The positions of the last star in the pattern, and of the end of its match in the text.
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {

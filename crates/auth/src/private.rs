@@ -1,4 +1,4 @@
-//! Directories and files that nobody else may look into.
+//! Private directories and files, to which other users have no access.
 
 use std::{
     fmt, fs, io,
@@ -7,36 +7,36 @@ use std::{
 
 use platform::durable;
 
-/// Why something is not private.
+/// The reason for which a directory or file cannot be used as private.
 #[derive(Debug)]
 pub enum PrivateError {
-    /// Others may look into it or write it.
+    /// Other users have access: the path, and their mode bits.
     Open(PathBuf, u32),
-    /// It is somebody else's.
+    /// It belongs to another user.
     Foreign(PathBuf),
-    /// The system refused something.
+    /// A system call failed: the operation, the path and the cause.
     Io(&'static str, PathBuf, io::Error),
 }
 
-/// Makes a directory that is this user's alone, or sees that it is.
+/// Makes a private directory, or checks that an existing one is private.
 ///
 /// # Errors
-/// Where it is not, or cannot be made.
+/// It cannot be made, belongs to another user, or other users have access to it.
 pub fn directory(path: &Path) -> Result<(), PrivateError> {
     platform::make_private_dir(path)
         .map_err(|error| PrivateError::Io("make", path.to_owned(), error))?;
-    check(path)
+    check_private(path)
 }
 
-/// Reads a file that is this user's alone; `None` where there is none.
+/// Reads a private file. Returns `None` if it does not exist.
 ///
 /// # Errors
-/// Where others can read it too, or it cannot be read.
+/// It cannot be read, belongs to another user, or other users have access to it.
 pub fn read(path: &Path) -> Result<Option<String>, PrivateError> {
     if matches!(fs::metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound) {
         return Ok(None);
     }
-    check(path)?;
+    check_private(path)?;
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -44,20 +44,20 @@ pub fn read(path: &Path) -> Result<Option<String>, PrivateError> {
     }
 }
 
-/// Replaces a file by one that is this user's alone. It is never there in part, and once this returns
-/// it is there after a power cut.
+/// Replaces a file with a private one, atomically. After a successful return the new file survives
+/// a power cut.
 ///
 /// # Errors
-/// The folder cannot be written, or the disk is full or fails; the file before is still there.
+/// The folder cannot be written, or the disk is full or fails. The previous file then stays.
 pub fn write(path: &Path, text: &str) -> Result<(), PrivateError> {
     durable::replace(path, text.as_bytes())
         .map_err(|error| PrivateError::Io("write", path.to_owned(), error))
 }
 
-/// Locks a file, which is made where there is none, until what is returned is dropped.
+/// Locks a file, which is made if it does not exist. The lock lasts until the returned file drops.
 ///
 /// # Errors
-/// The system's.
+/// The file cannot be made, opened or locked.
 pub fn lock(path: &Path) -> Result<fs::File, PrivateError> {
     let failed = |error| PrivateError::Io("lock", path.to_owned(), error);
     let file =
@@ -66,9 +66,9 @@ pub fn lock(path: &Path) -> Result<fs::File, PrivateError> {
     Ok(file)
 }
 
-fn check(path: &Path) -> Result<(), PrivateError> {
+fn check_private(path: &Path) -> Result<(), PrivateError> {
     let data =
-        fs::metadata(path).map_err(|error| PrivateError::Io("look at", path.to_owned(), error))?;
+        fs::metadata(path).map_err(|error| PrivateError::Io("access", path.to_owned(), error))?;
     if !platform::is_own(&data) {
         return Err(PrivateError::Foreign(path.to_owned()));
     }

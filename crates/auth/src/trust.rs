@@ -1,21 +1,21 @@
-//! Trust by where a peer is.
+//! Trust in clients by their address.
 
 use std::net::IpAddr;
 
-/// Whose word is enough without a key.
+/// The clients that need no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Trust {
-    /// Nobody's.
+    /// No client.
     None,
-    /// This machine's.
+    /// Clients on this machine.
     Loopback,
-    /// This machine's and the local network's: private and link-local addresses.
+    /// Clients on this machine and on the local network: private and link-local addresses.
     Lan,
-    /// Everybody's.
+    /// All clients.
     All,
 }
 
-/// How far away a peer is.
+/// The distance of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Distance {
     /// On this machine.
@@ -27,7 +27,7 @@ pub enum Distance {
 }
 
 impl Trust {
-    /// Whether a peer at this address needs no key.
+    /// Returns whether a peer at this address needs no key.
     #[must_use]
     pub fn covers(self, peer: IpAddr) -> bool {
         match self {
@@ -39,7 +39,7 @@ impl Trust {
     }
 }
 
-/// How far away an address is. An IPv4 address inside an IPv6 one counts as what it is.
+/// Returns the distance of an address. An IPv4-mapped IPv6 address counts as IPv4.
 #[must_use]
 pub fn distance(peer: IpAddr) -> Distance {
     let (loopback, lan) = match peer.to_canonical() {

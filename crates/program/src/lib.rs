@@ -1,4 +1,4 @@
-//! The names of the two programs, as they are typed here.
+//! The names of the two programs on this machine.
 //!
 //! A package can install both by other names: Debian's calls the host `dropin-host` and the client
 //! `dropin`. Help and messages name the commands that work on this machine.
@@ -7,35 +7,35 @@ use std::{ffi::OsString, path::Path, sync::OnceLock};
 
 use clap::Command;
 
-/// The program's name where it was built.
+/// The host's name in a build.
 const HOST: &str = "host";
-/// The client's name where it was built.
+/// The client's name in a build.
 const CLIENT: &str = "client";
-/// The two names in a package, which installs the programs together.
+/// The host's and the client's name in a package, which installs both.
 const PACKAGED: [&str; 2] = ["dropin-host", "dropin"];
 
 static OWN: OnceLock<String> = OnceLock::new();
 
-/// Notes the first word of the command line, by which the program was started.
+/// Records the first word of the command line, the name by which the program was started.
 pub fn started_by(word: Option<OsString>) {
     let stem = word.as_deref().map(Path::new).and_then(Path::file_stem);
     let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
-    // A second start is not possible; the first name stays.
+    // A second call has no effect: the first name stays.
     let _ = OWN.set(stem.filter(|stem| !stem.is_empty()).unwrap_or_else(|| HOST.to_owned()));
 }
 
-/// The name that this program was started by.
+/// Returns the name that this program was started by.
 pub fn own() -> &'static str {
     OWN.get().map_or(HOST, String::as_str)
 }
 
-/// The name of the client that belongs to the host of this name.
+/// Returns the name of the client that belongs to the host of this name.
 fn client_of(own: &str) -> &'static str {
     if own == PACKAGED[0] { PACKAGED[1] } else { CLIENT }
 }
 
-/// A text with these names in the commands that it quotes: those behind a backtick or as the name of a
-/// file in a quoted command, and at the beginning of a line.
+/// Replaces the programs' names in the commands of a text: behind a backtick, as a file's name in a
+/// quoted command, and at the beginning of a line.
 pub fn spelled(text: &str) -> String {
     spelled_for(text, own())
 }
@@ -56,7 +56,7 @@ fn spelled_for(text: &str, own: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A definition of the command line with these names in its help.
+/// Replaces the programs' names in the help of a command line's definition.
 pub fn spelled_in(command: Command) -> Command {
     let mut command = command.mut_args(|argument| {
         let help = argument.get_help().map(|help| spelled(&help.to_string()));

@@ -1,4 +1,4 @@
-//! From the encoder to the client: what is ready to send, and what goes out unasked.
+//! The encoder's side towards the client: bytes to send, notices and pushes.
 
 use super::{
     reply::{Encoder, Protocol},
@@ -6,7 +6,7 @@ use super::{
 };
 
 impl Encoder {
-    /// Tells the client something it did not ask for. Goes ahead of a reply that is not finished.
+    /// Adds a notice, which is no reply. It goes ahead of a reply that is not finished.
     pub fn notice(&mut self, text: &str) {
         let (protocol, start) = (self.protocol(), self.out.bytes.len());
         let out = &mut self.out.bytes;
@@ -21,8 +21,8 @@ impl Encoder {
         self.out.approve_last(self.out.bytes.len() - start);
     }
 
-    /// A RESP3 push of bulk strings, ahead of a reply that is not finished. The other protocols have
-    /// none, and a push of nothing is none.
+    /// Adds a RESP3 push of bulk strings, ahead of a reply that is not finished. Does nothing in
+    /// the other protocols and without items.
     pub fn push(&mut self, items: &[&[u8]]) {
         if self.protocol() != Protocol::Resp3 || items.is_empty() {
             return;
@@ -32,7 +32,7 @@ impl Encoder {
         self.out.approve_last(self.out.bytes.len() - start);
     }
 
-    /// A RESP3 push that tells how far a command is: `progress DONE TOTAL TEXT`.
+    /// Adds a RESP3 push with a command's progress: `progress DONE TOTAL TEXT`.
     pub fn progress(&mut self, done: u64, total: u64, text: &str) {
         let (start, out) = (self.out.bytes.len(), &mut self.out.bytes);
         resp::header(out, b'>', 4);
@@ -44,17 +44,17 @@ impl Encoder {
         self.out.approve_last(self.out.bytes.len() - start);
     }
 
-    /// Bytes to send: finished replies, notices and pushes.
+    /// Returns the bytes to send: finished replies, notices and pushes.
     pub fn pending(&self) -> &[u8] {
         self.out.pending()
     }
 
-    /// Whether there is nothing to send.
+    /// Returns whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.pending().is_empty()
     }
 
-    /// How many bytes there are to send.
+    /// Returns the number of bytes to send.
     pub fn len(&self) -> usize {
         self.pending().len()
     }
@@ -64,24 +64,24 @@ impl Encoder {
         self.out.advance(n);
     }
 
-    /// Drops everything, a reply that is not finished included.
+    /// Drops everything, with a reply that is not finished.
     pub fn clear(&mut self) {
         self.open = false;
         self.nesting.stop();
         self.out.clear();
     }
 
-    /// Whether there is memory above that cap.
+    /// Returns whether there is memory that [`shrink`](Self::shrink) would free.
     pub fn is_large(&self) -> bool {
         self.out.is_large()
     }
 
-    /// Bytes of memory that replies take.
+    /// Returns the bytes of memory that replies take.
     pub fn held(&self) -> usize {
         self.out.held()
     }
 
-    /// Gives back memory above a small cap. For an idle session.
+    /// Frees memory above 16 KiB, for an idle session.
     pub fn shrink(&mut self) {
         self.out.shrink();
     }

@@ -1,26 +1,27 @@
-//! The decimal number that ends a RESP header line, as in `*2\r\n` and `$5\r\n`.
+//! The parser of the decimal number in a RESP header line, as in `*2\r\n` and `$5\r\n`.
 
-/// Digits after which a number that has not ended is given up. Redis waits for 64 KiB; no number of
-/// more than 20 digits can be accepted anyway.
+/// The most digits of a number that has not ended. Redis waits for 64 KiB, but no number of more
+/// than 20 digits can be accepted anyway.
 const MOST_DIGITS: usize = 32;
 
-/// What the bytes after `*` or `$` say.
+/// The outcome of parsing the bytes after `*` or `$`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
-    /// So far good, but the CRLF is not there yet.
+    /// Valid so far, but the CRLF has not arrived.
     Incomplete,
-    /// The number, and how many bytes it took, CRLF included.
+    /// A number, and the bytes that it took, with its CRLF.
     Known { value: u64, negative: bool, taken: usize },
-    /// Not a number: no continuation could make it one.
+    /// Not a number, whatever follows.
     Invalid,
-    /// Digits beyond measure.
+    /// More than [`MOST_DIGITS`] digits.
     TooLong,
 }
 
 impl Length {
-    /// Reads a number with its CRLF at the front of `input`. Strict, as Redis is: no leading zeros,
-    /// no plus sign, no spaces, no `-0`. Every error is found at its very byte, so that the answer
-    /// cannot depend on how much of the line has come. A number too large for `u64` is `u64::MAX`.
+    /// Parses a number with its CRLF at the front of `input`. As in Redis, leading zeros, a plus
+    /// sign, spaces and `-0` are invalid. An error is found at its very byte, so that the result
+    /// does not depend on how much of the line has arrived. A number too large for `u64` is
+    /// `u64::MAX`.
     #[inline(always)]
     pub(super) fn read(input: &[u8]) -> Self {
         // Nearly all headers are one of these two; they need no loop.

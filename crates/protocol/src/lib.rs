@@ -1,9 +1,9 @@
-//! The wire: requests in, replies out. Pure: bytes to values and back, no sockets, no clocks.
+//! The wire protocols: requests and replies as bytes. This crate uses no sockets and no clocks.
 //!
 //! - [`Parser`] finds one request at the front of the received bytes, as a plain line or as a RESP
-//!   array of bulk strings, and remembers how far it came when the request is not all there yet.
+//!   array of bulk strings, and remembers its position in an incomplete request.
 //! - [`Encoder`] collects replies as plain lines, RESP2 or RESP3, and guarantees that each reply is
-//!   exactly one well-formed frame, whatever the worker behind it does.
+//!   exactly one well-formed frame, even if the worker writes a wrong number of items.
 //!
 //! Both keep their buffers from one request to the next, so that a busy session does not allocate.
 

@@ -1,9 +1,11 @@
-//! A plain line as words, quoted as in a shell.
+//! The parser of plain lines, which splits a line into words with quotes as in a shell.
 
-use super::{request::Span, request_error::RequestError};
+use plugin_api::abi::Span;
+
+use super::request_error::RequestError;
 use memchr::memchr;
 
-/// What a byte outside quotes means to a line.
+/// The class of a byte outside quotes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Word,
@@ -23,8 +25,8 @@ const CLASSES: [Class; 256] = {
     classes
 };
 
-/// Splits `line`, which has no newline, into at most `most` words. Answers whether the words lie in
-/// `scratch`, because there was something to unquote; otherwise they lie in `line` itself.
+/// Splits `line`, which has no newline, into at most `most` words. Returns true if the words lie in
+/// `scratch`, because the line had quotes or backslashes; otherwise they lie in `line`.
 ///
 /// A line must be shorter than 4 GiB, the reach of a [`Span`].
 pub(super) fn split(
@@ -57,7 +59,7 @@ pub(super) fn split(
     }
 }
 
-/// As `split`, for a line with quotes or backslashes.
+/// Splits a line with quotes or backslashes into words in `scratch`.
 fn unquote(
     line: &[u8],
     most: usize,
@@ -86,7 +88,7 @@ fn unquote(
     }
 }
 
-/// A NUL byte is the worse news, so it goes before the count.
+/// Returns the error for too many words. A NUL byte in the line takes precedence.
 fn too_many(line: &[u8]) -> RequestError {
     match memchr(0, line) {
         Some(_) => RequestError::NulByte,
@@ -94,13 +96,13 @@ fn too_many(line: &[u8]) -> RequestError {
     }
 }
 
-/// Appends the word at the front of `rest` to `scratch`; answers what follows it.
+/// Appends the word at the front of `rest` to `scratch`, and returns the bytes behind it.
 fn unquote_word<'a>(mut rest: &'a [u8], scratch: &mut Vec<u8>) -> Result<&'a [u8], RequestError> {
     loop {
         rest = match rest {
             [] | [b' ' | b'\t', ..] => return Ok(rest),
-            [b'"', tail @ ..] => return double_quoted(tail, scratch),
-            [b'\'', tail @ ..] => return single_quoted(tail, scratch),
+            [b'"', tail @ ..] => return unquote_double(tail, scratch),
+            [b'\'', tail @ ..] => return unquote_single(tail, scratch),
             // A backslash that ends the line has nothing to escape and stands for itself.
             [b'\\', byte, tail @ ..] | [byte, tail @ ..] => {
                 scratch.push(*byte);
@@ -110,15 +112,15 @@ fn unquote_word<'a>(mut rest: &'a [u8], scratch: &mut Vec<u8>) -> Result<&'a [u8
     }
 }
 
-fn double_quoted<'a>(mut rest: &'a [u8], scratch: &mut Vec<u8>) -> Result<&'a [u8], RequestError> {
+fn unquote_double<'a>(mut rest: &'a [u8], scratch: &mut Vec<u8>) -> Result<&'a [u8], RequestError> {
     loop {
         rest = match rest {
             [] => return Err(RequestError::UnbalancedQuotes),
-            [b'"', tail @ ..] => return closed(tail),
+            [b'"', tail @ ..] => return check_closed(tail),
             [b'\\', b'x', high, low, tail @ ..]
                 if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
             {
-                scratch.push(nibble(*high) << 4 | nibble(*low));
+                scratch.push(hex_value(*high) << 4 | hex_value(*low));
                 tail
             }
             [b'\\', byte, tail @ ..] => {
@@ -140,11 +142,11 @@ fn double_quoted<'a>(mut rest: &'a [u8], scratch: &mut Vec<u8>) -> Result<&'a [u
     }
 }
 
-fn single_quoted<'a>(mut rest: &'a [u8], scratch: &mut Vec<u8>) -> Result<&'a [u8], RequestError> {
+fn unquote_single<'a>(mut rest: &'a [u8], scratch: &mut Vec<u8>) -> Result<&'a [u8], RequestError> {
     loop {
         rest = match rest {
             [] => return Err(RequestError::UnbalancedQuotes),
-            [b'\'', tail @ ..] => return closed(tail),
+            [b'\'', tail @ ..] => return check_closed(tail),
             [b'\\', byte @ b'\'', tail @ ..] | [byte, tail @ ..] => {
                 scratch.push(*byte);
                 tail
@@ -153,16 +155,16 @@ fn single_quoted<'a>(mut rest: &'a [u8], scratch: &mut Vec<u8>) -> Result<&'a [u
     }
 }
 
-/// What may follow a closing quote: a blank, or the end of the line.
-fn closed(rest: &[u8]) -> Result<&[u8], RequestError> {
+/// Checks that a closing quote is followed by a blank or the end of the line.
+fn check_closed(rest: &[u8]) -> Result<&[u8], RequestError> {
     match rest {
         [] | [b' ' | b'\t', ..] => Ok(rest),
         _ => Err(RequestError::UnbalancedQuotes),
     }
 }
 
-/// The value of a byte known to be a hexadecimal digit.
-fn nibble(digit: u8) -> u8 {
+/// Returns the value of a byte that is known to be a hexadecimal digit.
+fn hex_value(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',
         _ => (digit | 0x20).wrapping_sub(b'a' - 10),

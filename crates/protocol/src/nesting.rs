@@ -1,15 +1,15 @@
-//! How deep in lists and maps a reply is, and how much each of them still lacks.
+//! The nesting of lists and maps in a reply, and the items that each of them still needs.
 
-/// Lists and maps that may be open at once.
+/// The most lists and maps that may be open at once.
 const DEEPEST: usize = 64;
 
-/// One open list or map.
+/// An open list or map.
 #[derive(Clone, Copy, Debug)]
 struct Level {
     map: bool,
-    /// Whether nothing has been written in it.
+    /// True if nothing has been written in it.
     fresh: bool,
-    /// Items to come; in a map, keys and values each count.
+    /// The number of missing items; in a map, keys and values each count.
     owed: usize,
 }
 
@@ -20,14 +20,14 @@ pub(super) struct Nesting {
     wanting: bool,
 }
 
-/// What stands between the last item and the next one.
+/// The separator between the last item and the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Joint {
-    /// Nothing: the next item is the first of its kind, or starts a line.
+    /// None: the next item is the first one, or starts a line.
     Start,
-    /// The next item follows another.
+    /// A comma: the next item follows another.
     Next,
-    /// The next item is the value to the key just written.
+    /// A colon: the next item is the value of the key just written.
     Value,
 }
 
@@ -44,17 +44,17 @@ impl Nesting {
         self.wanting = false;
     }
 
-    /// Whether another item is wanted.
+    /// Returns whether another item is wanted.
     pub(super) fn wanting(&self) -> bool {
         self.wanting
     }
 
-    /// Open lists and maps.
+    /// Returns the number of open lists and maps.
     pub(super) fn depth(&self) -> usize {
         self.levels.len()
     }
 
-    /// How the next item is joined to what stands before it.
+    /// Returns the separator before the next item.
     pub(super) fn joint(&self) -> Joint {
         match self.levels.last() {
             Some(level) if level.map && level.owed % 2 == 1 => Joint::Value,
@@ -63,13 +63,13 @@ impl Nesting {
         }
     }
 
-    /// Whether one more list or map may be opened.
+    /// Returns whether one more list or map may be opened.
     pub(super) fn has_room(&self) -> bool {
         self.levels.len() < DEEPEST
     }
 
-    /// Opens a list of `owed` items, or a map of `owed` keys and values. Not for an empty one, which
-    /// is an item like any other.
+    /// Opens a list of `owed` items, or a map of `owed` keys and values. An empty one is written as
+    /// an ordinary item and not opened.
     pub(super) fn open(&mut self, map: bool, owed: usize) {
         self.levels.push(Level { map, fresh: true, owed });
     }
@@ -80,7 +80,7 @@ impl Nesting {
         self.wanting = false;
     }
 
-    /// Counts an item, and every list and map that it completes. Answers whether a line of a plain
+    /// Counts an item, and every list and map that it completes. Returns whether a line of a plain
     /// reply ends with it.
     pub(super) fn count(&mut self) -> bool {
         let mut line_ends = self.levels.is_empty();

@@ -1,11 +1,11 @@
-//! Bytes on their way to the client.
+//! The buffer of bytes that are sent to the client.
 
-/// Sent bytes at the front that are worth moving the rest for.
+/// The number of sent bytes at the front from which on the rest is moved.
 const WORTH_MOVING: usize = 64 * 1024;
-/// Bytes of room that are kept while the session idles.
+/// The capacity that an idle session keeps, in bytes.
 const KEPT: usize = 16 * 1024;
 
-/// A buffer of three parts: sent, ready to send, and a draft that may still be taken back.
+/// A buffer of three parts: sent, ready to send, and a draft that may still be dropped.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     /// All three parts. Writing appends to the draft.
@@ -15,17 +15,17 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// What may be sent.
+    /// Returns the bytes that are ready to send.
     pub(super) fn pending(&self) -> &[u8] {
         self.bytes.get(self.sent..self.ready).unwrap_or_default()
     }
 
-    /// Where in `bytes` the draft starts.
+    /// Returns the draft's offset in `bytes`.
     pub(super) fn draft_start(&self) -> usize {
         self.ready
     }
 
-    /// Bytes of the draft.
+    /// Returns the draft's length in bytes.
     pub(super) fn draft_len(&self) -> usize {
         self.bytes.len() - self.ready
     }
@@ -47,11 +47,11 @@ impl Outgoing {
         self.ready += length;
     }
 
-    /// Notes that the first `count` pending bytes were sent.
+    /// Marks the first `count` pending bytes as sent.
     pub(super) fn advance(&mut self, count: usize) {
         self.sent = self.sent.saturating_add(count).min(self.ready);
-        // Every byte moved is paid for by a byte sent, so that a reader who is slow for ever costs
-        // neither memory for what he has read nor time for moving the rest again and again.
+        // At least as many bytes are sent as are moved. So a slow reader costs neither memory for
+        // the bytes that it has read nor quadratic time.
         let unsent = self.bytes.len() - self.sent;
         if unsent == 0 {
             self.clear();
@@ -64,12 +64,12 @@ impl Outgoing {
         self.bytes.capacity() > KEPT
     }
 
-    /// Bytes of memory.
+    /// Returns the capacity in bytes.
     pub(super) fn held(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Gives back memory above a small cap.
+    /// Frees the memory above [`KEPT`].
     pub(super) fn shrink(&mut self) {
         if self.bytes.capacity() > KEPT {
             self.drop_sent();

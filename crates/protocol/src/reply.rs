@@ -1,4 +1,4 @@
-//! Replies as bytes.
+//! The encoder of replies.
 
 use super::{
     nesting::{Joint, Nesting},
@@ -6,7 +6,7 @@ use super::{
     plain, resp,
 };
 
-/// How a session wants its replies.
+/// The protocol of a session's replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// Text for people.
@@ -17,7 +17,7 @@ pub enum Protocol {
     Resp3,
 }
 
-/// How a reply ended.
+/// The outcome of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finished {
     /// The reply is whole.
@@ -30,7 +30,7 @@ pub enum Finished {
     TooLarge,
 }
 
-/// Why a reply cannot be sent as it was written.
+/// The fault of a reply that cannot be sent as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
@@ -40,31 +40,31 @@ enum Fault {
     TooLarge,
 }
 
-/// Collects the replies of one session until they are sent.
+/// An encoder of one session's replies, which it collects until they are sent.
 ///
-/// A reply is what is written between [`begin`](Self::begin) and [`finish`](Self::finish): one item.
-/// A list of n items wants n more behind it, a map of n pairs wants n times a key and a value. What
-/// goes beyond is not written and spoils the reply, and so does what is larger than [`bound`](Self::bound)
-/// allows: of such a reply nothing is kept, however long the worker goes on writing. Nothing of a reply is pending before it is
-/// finished; outside a reply, items are not written.
+/// A reply is one item, written between [`begin`](Self::begin) and [`finish`](Self::finish). A list
+/// of n items takes n more items behind it, a map of n pairs takes n times a key and a value. A
+/// further item is not written and spoils the reply. A reply that exceeds [`bound`](Self::bound) is
+/// dropped, with everything that the worker still writes. No part of a reply is pending before it
+/// is finished. Outside a reply, items are not written.
 #[derive(Debug)]
 pub struct Encoder {
     pub(super) out: Outgoing,
     protocol: Protocol,
     pub(super) nesting: Nesting,
-    /// Whether a reply has begun and is not finished.
+    /// True if a reply has begun and is not finished.
     pub(super) open: bool,
     fault: Fault,
     /// The largest reply, in bytes.
     most: usize,
-    /// Whether the reply's top-level item is an error.
+    /// True if the reply's top-level item is an error.
     error: bool,
-    /// Where in the draft the current line of a plain reply starts.
+    /// The offset in the draft at which the current line of a plain reply starts.
     line: usize,
 }
 
 impl Encoder {
-    /// An encoder that has nothing to send.
+    /// Makes an encoder that has nothing to send.
     pub fn new(protocol: Protocol) -> Self {
         Self {
             out: Outgoing::default(),
@@ -83,24 +83,24 @@ impl Encoder {
         self.most = most;
     }
 
-    /// What replies are written in.
+    /// Returns the protocol of the replies.
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// Writes in `protocol` from now on. Not for the middle of a reply, which must be in one.
+    /// Changes the protocol. Must not be called in the middle of a reply.
     pub fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
     }
 
-    /// Starts a reply. One that was not finished is thrown away.
+    /// Starts a reply. An unfinished one is dropped.
     #[inline]
     pub fn begin(&mut self) {
         self.open = true;
         self.reset();
     }
 
-    /// Throws away what this reply has written so far, and starts it anew.
+    /// Drops the items of this reply, and starts it again.
     #[inline]
     pub fn reset(&mut self) {
         self.out.drop_draft();
@@ -110,15 +110,15 @@ impl Encoder {
         }
     }
 
-    /// Ends the reply. If its items do not add up, or are too large, it becomes an error instead.
-    /// Without a reply to end, nothing is written and the answer is [`Finished::Malformed`].
+    /// Ends the reply. If its items do not add up, or are too large, it becomes an error. Outside a
+    /// reply, nothing is written, and the result is [`Finished::Malformed`].
     #[inline]
     pub fn finish(&mut self) -> Finished {
         if !self.open {
             return Finished::Malformed;
         }
         let finished = if self.fault != Fault::None || self.nesting.wanting() {
-            self.replace()
+            self.replace_with_error()
         } else if self.error {
             Finished::Error
         } else {
@@ -129,12 +129,12 @@ impl Encoder {
         finished
     }
 
-    /// Puts an error in the place of a reply that cannot be sent.
+    /// Replaces a reply that cannot be sent with an error.
     #[cold]
-    fn replace(&mut self) -> Finished {
+    fn replace_with_error(&mut self) -> Finished {
         let (fault, most) = (self.fault, self.most);
         self.reset();
-        // The error itself is sent however little is allowed.
+        // The error itself ignores the limit.
         self.most = usize::MAX;
         let finished = if fault == Fault::TooLarge {
             let message = format!("reply larger than {most} bytes (--max-reply)");
@@ -148,15 +148,15 @@ impl Encoder {
         finished
     }
 
-    /// Whether the reply, as far as it is written, is an error.
+    /// Returns whether the reply is an error so far.
     #[inline]
     pub fn failed(&self) -> bool {
         self.error
     }
 
-    /// The reply that says that all went well.
+    /// Writes the reply `OK`.
     pub fn ok(&mut self) {
-        self.item(|out, protocol| {
+        self.write_item(|out, protocol| {
             out.extend_from_slice(match protocol {
                 Protocol::Lines => b"OK",
                 Protocol::Resp2 | Protocol::Resp3 => b"+OK\r\n",
@@ -164,10 +164,10 @@ impl Encoder {
         });
     }
 
-    /// A short word for people and programs, such as `PONG`. Its line ends are left out.
+    /// Writes a status, a short word such as `PONG`. Line ends are left out.
     #[inline]
     pub fn status(&mut self, text: &str) {
-        self.item(|out, protocol| match protocol {
+        self.write_item(|out, protocol| match protocol {
             Protocol::Lines => resp::stripped(out, text.as_bytes()),
             Protocol::Resp2 | Protocol::Resp3 => {
                 out.push(b'+');
@@ -177,21 +177,21 @@ impl Encoder {
         });
     }
 
-    /// Bytes of any kind.
+    /// Writes a text of arbitrary bytes.
     #[inline]
     pub fn text(&mut self, bytes: &[u8]) {
         if bytes.len() > self.most {
             return self.discard();
         }
-        self.item(|out, protocol| match protocol {
+        self.write_item(|out, protocol| match protocol {
             Protocol::Lines => out.extend_from_slice(bytes),
             Protocol::Resp2 | Protocol::Resp3 => resp::bulk(out, bytes),
         });
     }
 
-    /// An integer.
+    /// Writes an integer.
     pub fn integer(&mut self, value: i64) {
-        self.item(|out, protocol| match protocol {
+        self.write_item(|out, protocol| match protocol {
             Protocol::Lines => {
                 out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
             }
@@ -199,9 +199,9 @@ impl Encoder {
         });
     }
 
-    /// A float, in the fewest digits that read back as the same one; or `inf`, `-inf`, `nan`.
+    /// Writes a float, in the fewest digits that parse as the same one; or `inf`, `-inf`, `nan`.
     pub fn float(&mut self, value: f64) {
-        self.item(|out, protocol| {
+        self.write_item(|out, protocol| {
             resp::with_float(value, |text| match protocol {
                 Protocol::Lines => out.extend_from_slice(text),
                 Protocol::Resp2 => resp::bulk(out, text),
@@ -214,9 +214,9 @@ impl Encoder {
         });
     }
 
-    /// True or false; 1 or 0 in RESP2.
+    /// Writes a boolean, in RESP2 as 1 or 0.
     pub fn boolean(&mut self, value: bool) {
-        self.item(|out, protocol| {
+        self.write_item(|out, protocol| {
             out.extend_from_slice(match (protocol, value) {
                 (Protocol::Lines, true) => b"true",
                 (Protocol::Lines, false) => b"false",
@@ -228,9 +228,9 @@ impl Encoder {
         });
     }
 
-    /// The absence of a value.
+    /// Writes the absence of a value.
     pub fn null(&mut self) {
-        self.item(|out, protocol| {
+        self.write_item(|out, protocol| {
             out.extend_from_slice(match protocol {
                 Protocol::Lines => b"(null)",
                 Protocol::Resp2 => b"$-1\r\n",
@@ -241,35 +241,35 @@ impl Encoder {
 
     /// Opens a list; its `length` items come next.
     pub fn list(&mut self, length: usize) {
-        self.collection(false, length, Some(length));
+        self.open_collection(false, length, Some(length));
     }
 
     /// Opens a map; its `pairs` keys come next, each with its value.
     pub fn map(&mut self, pairs: usize) {
-        self.collection(true, pairs, pairs.checked_mul(2));
+        self.open_collection(true, pairs, pairs.checked_mul(2));
     }
 
-    /// An error. `kind` is a word such as `ERR`, and is `ERR` if empty; line ends become spaces.
+    /// Writes an error. An empty `kind` becomes `ERR`; line ends become spaces.
     pub fn error(&mut self, kind: &str, message: &[u8]) {
         if message.len() > self.most {
             return self.discard();
         }
         let kind = if kind.is_empty() { "ERR" } else { kind };
         let whole_reply = self.nesting.wanting() && self.nesting.depth() == 0;
-        self.item(|out, protocol| match protocol {
+        self.write_item(|out, protocol| match protocol {
             Protocol::Lines => plain::error(out, kind, message),
             Protocol::Resp2 | Protocol::Resp3 => resp::error(out, kind, message),
         });
         self.error |= whole_reply;
     }
 
-    fn collection(&mut self, map: bool, count: usize, items: Option<usize>) {
+    fn open_collection(&mut self, map: bool, count: usize, items: Option<usize>) {
         let (Some(items), true) = (items, self.nesting.has_room()) else {
             return self.spoil();
         };
         if items == 0 {
             let nested = self.nesting.depth() > 0;
-            return self.item(|out, protocol| match protocol {
+            return self.write_item(|out, protocol| match protocol {
                 Protocol::Lines if nested => out.extend_from_slice(b"(empty)"),
                 Protocol::Lines => {}
                 Protocol::Resp3 if map => out.extend_from_slice(b"%0\r\n"),
@@ -289,12 +289,12 @@ impl Encoder {
 
     /// Writes one item that is complete in itself.
     #[inline]
-    fn item(&mut self, write: impl FnOnce(&mut Vec<u8>, Protocol)) {
+    fn write_item(&mut self, write: impl FnOnce(&mut Vec<u8>, Protocol)) {
         if !self.admit() {
             return;
         }
         write(&mut self.out.bytes, self.protocol);
-        // An item that is a reply by itself has been looked at before it was written.
+        // The size of an item that is the whole reply was checked before it was written.
         let line_ends = if self.nesting.depth() == 0 {
             self.nesting.stop_wanting();
             true
@@ -310,7 +310,7 @@ impl Encoder {
         }
     }
 
-    /// Lets another item in if one is wanted, and joins it to the one before.
+    /// Returns whether another item is wanted, and writes the separator before it.
     #[inline]
     fn admit(&mut self) -> bool {
         if !self.nesting.wanting() {
@@ -335,7 +335,7 @@ impl Encoder {
         self.nesting.stop();
     }
 
-    /// Drops a reply that is too large, and its memory, and takes no more of it.
+    /// Drops a reply that is too large, frees its memory, and ignores further items.
     #[cold]
     fn discard(&mut self) {
         if self.fault == Fault::None {

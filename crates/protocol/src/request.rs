@@ -1,26 +1,26 @@
-//! One request at the front of the received bytes.
+//! The parser of requests.
 
 use super::{length::Length, line, request_error::RequestError};
 use memchr::memchr;
 pub(super) use plugin_api::abi::Span;
 
-/// How much room a parser keeps while its session idles: arguments, and bytes of unquoted line.
+/// The capacity that a parser keeps while its session is idle: spans, and bytes of scratch.
 const KEPT_SPANS: usize = 64;
 const KEPT_SCRATCH: usize = 4096;
 
-/// How much one request may ask for. Values above `u32::MAX` count as `u32::MAX`.
+/// The limits of one request. Values above `u32::MAX` count as `u32::MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one argument, and of one plain line without its line end.
+    /// The most bytes of one argument, and of one plain line without its line end.
     pub argument: usize,
-    /// Arguments of one request, the command name included.
+    /// The most arguments of one request, with the command's name.
     pub arguments: usize,
-    /// Bytes of a whole RESP request, framing included.
+    /// The most bytes of a whole RESP request, with its framing.
     pub request: usize,
 }
 
 impl Limits {
-    /// A span reaches 4 GiB far.
+    /// Caps the limits at the reach of a [`Span`], 4 GiB.
     fn within_reach(self) -> Self {
         let reach = u32::MAX as usize;
         Self {
@@ -31,7 +31,7 @@ impl Limits {
     }
 }
 
-/// How a request is written.
+/// The form of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// A line of words.
@@ -40,18 +40,19 @@ pub enum Framing {
     Resp,
 }
 
-/// What the front of the received bytes is. `consumed` counts the bytes to drop from it.
+/// The outcome of parsing the front of the received bytes. `consumed` is the number of bytes to
+/// drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// Not a whole request yet: come again with more bytes behind the same ones.
+    /// No whole request yet: parse again with more bytes behind the same ones.
     Incomplete,
-    /// A request; [`Parser::request`] has its pieces.
+    /// A request, whose parts [`Parser::request`] returns.
     Request { framing: Framing, consumed: usize },
-    /// A blank line or an array of no arguments, which gets no reply.
+    /// A blank line or an empty array, which gets no reply.
     Empty { framing: Framing, consumed: usize },
-    /// This request is refused; what follows it is understood.
+    /// A request that is refused; the bytes behind it can be parsed.
     Invalid { framing: Framing, consumed: usize, error: RequestError },
-    /// Nobody knows where the next request starts: tell the error, then end the session.
+    /// A request whose end is unknown: the session sends the error and ends.
     Broken { framing: Framing, error: RequestError },
 }
 
@@ -59,31 +60,31 @@ pub enum Parsed {
 #[derive(Debug)]
 pub struct Parser {
     limits: Limits,
-    /// Bytes of the unfinished request that need not be looked at again; 0 before its first look.
+    /// The number of bytes of the unfinished request that are parsed; 0 before the first attempt.
     at: usize,
-    /// Arguments of the unfinished array that are still to come.
+    /// The number of arguments of the unfinished array that have not been parsed.
     owed: usize,
-    /// Bytes of the argument at `at`, once its header is read.
+    /// The length of the argument at `at`, once its header is parsed.
     bulk: Option<usize>,
     spans: Vec<Span>,
     scratch: Vec<u8>,
-    /// Whether `spans` index `scratch` and not the input.
+    /// True if `spans` index `scratch` and not the input.
     unquoted: bool,
 }
 
 impl Parser {
-    /// A parser that holds requests to `limits`.
+    /// Makes a parser with these limits.
     pub fn new(limits: Limits) -> Self {
         let (limits, spans, scratch) = (limits.within_reach(), Vec::new(), Vec::new());
         Self { limits, at: 0, owed: 0, bulk: None, spans, scratch, unquoted: false }
     }
 
-    /// Holds the requests that come from now on to other limits.
+    /// Changes the limits, for all further requests.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits.within_reach();
     }
 
-    /// Looks at `input`, the received bytes that no request has consumed yet.
+    /// Parses the request at the front of `input`, the received bytes that no request has consumed.
     ///
     /// After [`Parsed::Incomplete`] the next `input` must start with the same bytes; they are not
     /// scanned again. The outcome does not depend on how the bytes were cut into reads.
@@ -94,8 +95,8 @@ impl Parser {
         }
         let parsed = match input.first() {
             None => return Parsed::Incomplete,
-            Some(b'*') => self.array(input),
-            Some(_) => self.line(input),
+            Some(b'*') => self.parse_array(input),
+            Some(_) => self.parse_line(input),
         };
         if parsed != Parsed::Incomplete {
             self.at = 0;
@@ -104,14 +105,14 @@ impl Parser {
         parsed
     }
 
-    /// The pieces of the request that [`parse`](Self::parse) just found in this same `input`.
+    /// Returns the parts of the request that [`parse`](Self::parse) has just found in `input`.
     pub fn request<'a>(&'a self, input: &'a [u8]) -> RequestView<'a> {
         let bytes = if self.unquoted { &self.scratch } else { input };
         RequestView { bytes, spans: &self.spans }
     }
 
-    /// Gives back memory above a small cap. For an idle session: it forgets the last request, but
-    /// not what it knows of an unfinished one.
+    /// Frees memory, for an idle session. It drops the last request, but keeps the progress of an
+    /// unfinished one.
     pub fn shrink(&mut self) {
         self.scratch.clear();
         self.scratch.shrink_to(KEPT_SCRATCH);
@@ -121,20 +122,20 @@ impl Parser {
         self.spans.shrink_to(KEPT_SPANS);
     }
 
-    /// Bytes of memory that an unfinished or the last request takes beside the input.
+    /// Returns the bytes of memory that an unfinished or the last request takes beside the input.
     pub fn held(&self) -> usize {
         self.spans.capacity() * size_of::<Span>() + self.scratch.capacity()
     }
 
-    /// What is allocated: spans, and bytes of scratch.
+    /// Returns the capacity of the spans, and of the scratch in bytes.
     #[cfg(test)]
     pub(super) fn room(&self) -> (usize, usize) {
         (self.spans.capacity(), self.scratch.capacity())
     }
 
-    fn array(&mut self, input: &[u8]) -> Parsed {
+    fn parse_array(&mut self, input: &[u8]) -> Parsed {
         let framing = Framing::Resp;
-        match self.bulks(input) {
+        match self.parse_bulks(input) {
             Ok(None) => Parsed::Incomplete,
             Ok(Some(consumed)) if self.spans.is_empty() => Parsed::Empty { framing, consumed },
             Ok(Some(consumed)) => Parsed::Request { framing, consumed },
@@ -142,10 +143,10 @@ impl Parser {
         }
     }
 
-    /// Collects an array's arguments: where it ends, or `None` when the rest is yet to come.
-    fn bulks(&mut self, input: &[u8]) -> Result<Option<usize>, RequestError> {
+    /// Parses an array's arguments. Returns the array's end, or `None` if it is incomplete.
+    fn parse_bulks(&mut self, input: &[u8]) -> Result<Option<usize>, RequestError> {
         if self.at == 0 {
-            match self.array_header(input)? {
+            match self.parse_array_header(input)? {
                 None => return Ok(None),
                 Some((at, owed)) => (self.at, self.owed) = (at, owed),
             }
@@ -153,7 +154,7 @@ impl Parser {
         while self.owed > 0 {
             let length = match self.bulk {
                 Some(length) => length,
-                None => match self.bulk_header(input)? {
+                None => match self.parse_bulk_header(input)? {
                     None => return Ok(None),
                     Some((at, length)) => {
                         self.at = at;
@@ -175,10 +176,10 @@ impl Parser {
         Ok(Some(self.at))
     }
 
-    /// Reads `*N`: where the first argument starts, and how many there are.
-    // Else the compiler's mind changes with whatever else is compiled beside it.
+    /// Parses `*N`. Returns the offset of the first argument, and the number of arguments.
+    // Inlined explicitly: otherwise the compiler's decision varies with unrelated code.
     #[inline(always)]
-    fn array_header(&self, input: &[u8]) -> Result<Option<(usize, usize)>, RequestError> {
+    fn parse_array_header(&self, input: &[u8]) -> Result<Option<(usize, usize)>, RequestError> {
         match Length::read(input.get(1..).unwrap_or_default()) {
             Length::Incomplete => Ok(None),
             Length::Known { value, negative: true, taken } if value <= 1 << 63 => {
@@ -194,9 +195,9 @@ impl Parser {
         }
     }
 
-    /// Reads `$N` at `self.at`: where the argument's bytes start, and how many there are.
+    /// Parses `$N` at `self.at`. Returns the offset of the argument's bytes, and their number.
     #[inline(always)]
-    fn bulk_header(&self, input: &[u8]) -> Result<Option<(usize, usize)>, RequestError> {
+    fn parse_bulk_header(&self, input: &[u8]) -> Result<Option<(usize, usize)>, RequestError> {
         let digits = match input.get(self.at..) {
             None | Some([]) => return Ok(None),
             Some([b'$', b'-', ..]) => return Err(RequestError::BulkLength),
@@ -217,14 +218,14 @@ impl Parser {
         }
     }
 
-    fn line(&mut self, input: &[u8]) -> Parsed {
+    fn parse_line(&mut self, input: &[u8]) -> Parsed {
         let framing = Framing::Line;
         let most = self.limits.argument;
         let too_big = Parsed::Broken { framing, error: RequestError::LineTooBig };
         let unseen = input.get(self.at..).unwrap_or_default();
         let Some(found) = memchr(b'\n', unseen) else {
             self.at = input.len();
-            // One byte too many may yet be the CR of the line end, which does not count.
+            // One byte above the limit may be the CR of the line end, which does not count.
             return match input.get(most..) {
                 None | Some([] | [b'\r']) => Parsed::Incomplete,
                 Some(_) => too_big,
@@ -248,27 +249,27 @@ impl Parser {
     }
 }
 
-/// The pieces of one request, without a copy.
+/// The parts of one request, without a copy.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestView<'a> {
-    /// What the spans index.
+    /// The bytes that the spans index.
     pub bytes: &'a [u8],
     /// The command's name, then its arguments.
     pub spans: &'a [Span],
 }
 
 impl<'a> RequestView<'a> {
-    /// The command's name, as the client wrote it.
+    /// Returns the command's name, as the client wrote it.
     pub fn name(&self) -> &'a [u8] {
         self.get(0).unwrap_or_default()
     }
 
-    /// The arguments behind the name.
+    /// Returns the spans of the arguments behind the name.
     pub fn arguments(&self) -> &'a [Span] {
         self.spans.get(1..).unwrap_or_default()
     }
 
-    /// Piece `index`; 0 is the name.
+    /// Returns the part at `index`; 0 is the name.
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
         let span = self.spans.get(index)?;
         self.bytes.get(span.start as usize..)?.get(..span.length as usize)

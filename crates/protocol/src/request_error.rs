@@ -1,19 +1,20 @@
-//! Why a request is refused.
+//! The error of a request that is refused.
 
 use std::fmt;
 
-/// Why a request is refused. Its message has no `ERR ` in front; the error kind is always `ERR`.
+/// The reason for which a request is refused. The error's kind is always `ERR`, which the message
+/// does not contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError {
     /// The number after `*` is not an integer, or more than the arguments allowed.
     MultibulkLength,
-    /// The number after `*` goes on and on.
+    /// The number after `*` has too many digits.
     MultibulkCountTooLong,
     /// This byte stands where an argument's `$` belongs.
     ExpectedBulk(u8),
     /// The number after `$` is not an integer, is negative, or is more than the bytes allowed.
     BulkLength,
-    /// The number after `$` goes on and on.
+    /// The number after `$` has too many digits.
     BulkCountTooLong,
     /// An argument's bytes are not followed by CRLF.
     BulkEnd,
@@ -40,7 +41,7 @@ impl RequestError {
         }
     }
 
-    /// The message, up to the byte that only `ExpectedBulk` shows.
+    /// Returns the message, without the byte at its end that only `ExpectedBulk` has.
     fn text(&self) -> &'static str {
         match self {
             Self::MultibulkLength => "Protocol error: invalid multibulk length",
@@ -68,7 +69,7 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// A byte as people can read it: itself, or `\x00`; and how many of the four bytes that takes.
+/// Returns a byte as printable text, itself or `\x00`, and the number of bytes that are used.
 fn printable(byte: u8) -> ([u8; 4], usize) {
     if byte == b' ' || byte.is_ascii_graphic() {
         return ([byte, 0, 0, 0], 1);

@@ -1,8 +1,9 @@
-//! The pieces of RESP2 and RESP3.
+//! The parts of RESP2 and RESP3.
 
 use memchr::memchr2;
 
-/// `<mark><number>\r\n`: an integer, or what opens an array, a map, a push or a bulk string.
+/// Appends `<mark><number>\r\n`: an integer, or the header of an array, a map, a push or a bulk
+/// string.
 #[inline]
 pub(super) fn header(out: &mut Vec<u8>, mark: u8, number: impl itoa::Integer) {
     out.push(mark);
@@ -10,17 +11,17 @@ pub(super) fn header(out: &mut Vec<u8>, mark: u8, number: impl itoa::Integer) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A bulk string.
+/// Appends a bulk string.
 #[inline]
 pub(super) fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
-    // Room for the longest header and both line ends.
+    // 25 bytes for the longest header and both line ends.
     out.reserve(bytes.len() + 25);
     header(out, b'$', bytes.len());
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
 }
 
-/// A RESP3 push of bulk strings.
+/// Appends a RESP3 push of bulk strings.
 pub(super) fn push(out: &mut Vec<u8>, items: &[&[u8]]) {
     header(out, b'>', items.len());
     for item in items {
@@ -28,7 +29,7 @@ pub(super) fn push(out: &mut Vec<u8>, items: &[&[u8]]) {
     }
 }
 
-/// A simple error.
+/// Appends a simple error.
 pub(super) fn error(out: &mut Vec<u8>, kind: &str, message: &[u8]) {
     out.push(b'-');
     spaced(out, kind.as_bytes());
@@ -61,7 +62,7 @@ pub(super) fn stripped(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Hands `write` the shortest decimal text that reads back as `value`; 3 is `3` and not `3.0`.
+/// Calls `write` with the shortest decimal text that parses as `value`; 3 is `3` and not `3.0`.
 pub(super) fn with_float(value: f64, write: impl FnOnce(&[u8])) {
     if value.is_nan() {
         return write(b"nan");

@@ -1,4 +1,4 @@
-//! Writes replies for plugins: the encoder as the binary contract's [`Sink`].
+//! The encoder as a [`Sink`] of the binary contract, through which plugins write replies.
 
 use abi_stable::std_types::{RSlice, RStr};
 use plugin_api::abi::Sink;

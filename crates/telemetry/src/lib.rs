@@ -1,4 +1,4 @@
-//! Counters of what a host does, and bounds for log lines that a client can cause.
+//! The host's counters, and throttles for log lines that clients can cause.
 
 pub mod log_throttle;
 pub mod metrics;

@@ -1,4 +1,4 @@
-//! Log lines that a client can cause, so few that they cannot fill a disk.
+//! Throttles for log lines that clients can cause, so that these cannot fill a disk.
 
 use std::{
     collections::HashMap,
@@ -8,23 +8,23 @@ use std::{
 
 use log::Level;
 
-/// Between two lines of one kind.
+/// The least time between two lines of one kind.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// One kind of line: at most one a second.
+/// A throttle for one kind of line: at most one line a second.
 #[derive(Debug, Default)]
 pub struct Throttle {
     state: Mutex<(Option<Instant>, u64)>,
 }
 
 impl Throttle {
-    /// Logs a warning, unless one of this kind has just been logged. What is left out is counted
-    /// and told with the next one.
+    /// Logs a warning, unless a line of this kind was logged within the last second. The next line
+    /// has the number of those that were left out.
     pub fn warn(&self, now: Instant, line: impl FnOnce() -> String) {
         self.log(Level::Warn, now, line);
     }
 
-    /// As [`warn`](Self::warn), for what is nothing to worry about.
+    /// Does the same as [`warn`](Self::warn), at the level info.
     pub fn info(&self, now: Instant, line: impl FnOnce() -> String) {
         self.log(Level::Info, now, line);
     }
@@ -35,7 +35,7 @@ impl Throttle {
         }
     }
 
-    /// Whether one more may be logged, and how many were left out since the last.
+    /// Returns how many lines were left out since the last one, if one more may be logged.
     fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.0.is_some_and(|last| now.saturating_duration_since(last) < PAUSE) {
@@ -48,20 +48,20 @@ impl Throttle {
     }
 }
 
-/// The same kind of line about several things, each of which has its own second: what one of them
-/// causes hides no line about another. For names that clients cannot make up.
+/// A throttle for one kind of line about several names, at most one line a second for each name.
+/// The names must not be chosen by clients: they are never removed.
 #[derive(Debug, Default)]
 pub struct NamedThrottle {
     kinds: Mutex<HashMap<String, Throttle>>,
 }
 
 impl NamedThrottle {
-    /// As [`Throttle::info`], about `name`.
+    /// Does the same as [`Throttle::info`], for the lines about `name`.
     pub fn info(&self, name: &str, now: Instant, line: impl FnOnce() -> String) {
         self.log(Level::Info, name, now, line);
     }
 
-    /// As [`Throttle::warn`], about `name`.
+    /// Does the same as [`Throttle::warn`], for the lines about `name`.
     pub fn warn(&self, name: &str, now: Instant, line: impl FnOnce() -> String) {
         self.log(Level::Warn, name, now, line);
     }
@@ -81,13 +81,14 @@ impl NamedThrottle {
     }
 }
 
-/// Bounds lines of many kinds from one source: so many at once, and so many a second in the long run.
+/// A budget for lines of all kinds from one source: 500 lines at once, and 100 a second in the long
+/// run.
 #[derive(Debug)]
 pub struct LineBudget {
     state: Mutex<Credit>,
 }
 
-/// Lines that a source may log now, and what it has not been let.
+/// The state of a budget.
 #[derive(Debug)]
 struct Credit {
     lines: u64,
@@ -95,9 +96,9 @@ struct Credit {
     left_out: u64,
 }
 
-/// Lines that a [`LineBudget`] lets through at once.
+/// The lines that a [`LineBudget`] admits at once.
 const AT_ONCE: u64 = 500;
-/// Lines a second that it lets through in the long run.
+/// The lines a second that a [`LineBudget`] admits in the long run.
 const A_SECOND: u64 = 100;
 
 impl Default for LineBudget {
@@ -107,7 +108,7 @@ impl Default for LineBudget {
 }
 
 impl LineBudget {
-    /// Whether one more may be logged, and how many were left out since the last.
+    /// Returns how many lines were left out since the last one, if one more may be logged.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let since = *state.since.get_or_insert(now);
@@ -128,7 +129,7 @@ impl LineBudget {
 fn write(level: Level, left_out: u64, line: &str) {
     match left_out {
         0 => log::log!(level, "{line}"),
-        more => log::log!(level, "{line} (and {more} more of the kind before)"),
+        more => log::log!(level, "{line} ({more} similar lines left out before)"),
     }
 }
 

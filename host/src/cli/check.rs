@@ -1,4 +1,4 @@
-//! `host check FILE`: a probe for people.
+//! The subcommand `host check FILE`, which probes one plugin library and prints the outcome.
 
 use std::{fmt::Write, path::Path, process::ExitCode, time::Duration};
 
@@ -11,7 +11,7 @@ use plugin_engine::{
 
 use crate::{commands::builtins, config::PluginTrust};
 
-/// Probes one library and prints what it offers, or why it would not be loaded.
+/// Probes one library and prints its commands, or the reason for which the host would refuse it.
 pub(crate) fn run(file: &Path, timeout: Duration, trust: &PluginTrust) -> ExitCode {
     let trust_policy = match TrustPolicy::new(&trust.into()) {
         Ok(trust_policy) => trust_policy,
@@ -20,7 +20,7 @@ pub(crate) fn run(file: &Path, timeout: Duration, trust: &PluginTrust) -> ExitCo
             return ExitCode::FAILURE;
         }
     };
-    match judge(file, timeout, &trust_policy) {
+    match probe_file(file, timeout, &trust_policy) {
         Ok(manifest) => {
             print!("{}", describe(&manifest));
             ExitCode::SUCCESS
@@ -32,7 +32,11 @@ pub(crate) fn run(file: &Path, timeout: Duration, trust: &PluginTrust) -> ExitCo
     }
 }
 
-fn judge(file: &Path, timeout: Duration, trust_policy: &TrustPolicy) -> Result<Manifest, Refusal> {
+fn probe_file(
+    file: &Path,
+    timeout: Duration,
+    trust_policy: &TrustPolicy,
+) -> Result<Manifest, Refusal> {
     let work_dir = tempfile::tempdir()
         .map_err(|error| Refusal::probe_failed("make a directory for its copy", &error))?;
     let shadows = ShadowDir::open(work_dir.path().join("copies"))

@@ -1,12 +1,11 @@
-//! `host config`: the settings in force, and where each comes from.
+//! The subcommand `host config`, which prints the settings in force and the origin of each.
 
 use std::{fmt::Write, path::Path};
 
 use crate::config::Setting;
 
-/// The settings as a settings file: what is not set is a comment, and so is where a value is from.
-/// Where no state directory is set, the one in force is `state_root`.
-#[must_use]
+/// Formats the settings as a settings file. Unset settings and the origins of values are comments.
+/// `state_root` is the state directory in force if `--state-dir` is not set.
 pub(crate) fn describe(settings: &[Setting], state_root: Option<&Path>) -> String {
     let in_force = |setting: &Setting| {
         let mut setting = setting.clone();
@@ -17,7 +16,7 @@ pub(crate) fn describe(settings: &[Setting], state_root: Option<&Path>) -> Strin
     };
     let settings: Vec<Setting> = settings.iter().map(in_force).collect();
     let lines: Vec<(String, &Setting)> =
-        settings.iter().map(|setting| (line(setting), setting)).collect();
+        settings.iter().map(|setting| (format_line(setting), setting)).collect();
     let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or_default();
     let mut text = String::new();
     for (line, setting) in lines {
@@ -27,20 +26,20 @@ pub(crate) fn describe(settings: &[Setting], state_root: Option<&Path>) -> Strin
     text
 }
 
-fn line(Setting { name, values, is_list, .. }: &Setting) -> String {
+fn format_line(Setting { name, values, is_list, .. }: &Setting) -> String {
     match values.as_deref() {
         None => format!("# {name} is not set"),
         Some(values) if *is_list => {
-            let values: Vec<String> = values.iter().map(|value| literal(value)).collect();
+            let values: Vec<String> = values.iter().map(|value| format_value(value)).collect();
             format!("{name} = [{}]", values.join(", "))
         }
-        Some([value]) => format!("{name} = {}", literal(value)),
-        Some(values) => format!("{name} = {}", literal(&values.join(" "))),
+        Some([value]) => format!("{name} = {}", format_value(value)),
+        Some(values) => format!("{name} = {}", format_value(&values.join(" "))),
     }
 }
 
-/// As TOML has it: a number or a switch as it is, everything else in quotes.
-fn literal(value: &str) -> String {
+/// Formats a value as TOML: a number or a boolean as it is, anything else as a string.
+fn format_value(value: &str) -> String {
     let plain = value.parse::<i64>().is_ok_and(|number| number.to_string() == value)
         || value == "true"
         || value == "false";

@@ -1,5 +1,5 @@
-//! `host key`: makes, shows and revokes keys. `host fingerprint`: shows what the host proves itself
-//! with.
+//! The subcommands `host key`, which adds, lists and revokes keys, and `host fingerprint`, which
+//! prints the fingerprint of the host's certificate.
 
 use std::{fmt, path::PathBuf, process::ExitCode};
 
@@ -15,15 +15,15 @@ use crate::{
     runtime::state_dir::StateDirError,
 };
 
-/// Why a key command did not work.
+/// An error of a key command.
 enum Failure {
     Keys(KeyFileError),
     StateDir(StateDirError),
 }
 
-/// Does what was asked for.
+/// Runs `host key`, and returns the exit code.
 pub(crate) fn run(action: KeyAction) -> ExitCode {
-    match attempt(action) {
+    match run_action(action) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{}: {failure}", program::own());
@@ -32,27 +32,28 @@ pub(crate) fn run(action: KeyAction) -> ExitCode {
     }
 }
 
-fn attempt(action: KeyAction) -> Result<(), Failure> {
+fn run_action(action: KeyAction) -> Result<(), Failure> {
     match action {
         KeyAction::Add { name, role, commands, expires, place } => {
-            let key = open(place)?.change(|keys| keys.add(&name, role, commands, expires))?;
+            let key =
+                open_key_file(place)?.change(|keys| keys.add(&name, role, commands, expires))?;
             eprintln!("The key of {name}, shown this once:");
             println!("{key}");
         }
         KeyAction::List { place } => {
-            for key in open(place)?.read()?.list() {
-                println!("{}", describe(key));
+            for key in open_key_file(place)?.read()?.list() {
+                println!("{}", format_key(key));
             }
         }
         KeyAction::Revoke { name, place } => {
-            open(place)?.change(|keys| keys.revoke(&name))?;
+            open_key_file(place)?.change(|keys| keys.revoke(&name))?;
             println!("The key of {name} is revoked.");
         }
     }
     Ok(())
 }
 
-/// `host fingerprint`.
+/// Runs `host fingerprint`, and returns the exit code.
 pub(crate) fn fingerprint(certificate: Option<PathBuf>, place: StatePlace) -> ExitCode {
     let fingerprint = match (certificate, state_root(place.state_dir)) {
         (Some(file), _) => Certificate::fingerprint_of(&file),
@@ -74,18 +75,18 @@ pub(crate) fn fingerprint(certificate: Option<PathBuf>, place: StatePlace) -> Ex
     }
 }
 
-fn open(place: StatePlace) -> Result<KeyFile, Failure> {
+fn open_key_file(place: StatePlace) -> Result<KeyFile, Failure> {
     let root = state_root(place.state_dir).ok_or(Failure::StateDir(StateDirError::Unknown))?;
     Ok(KeyFile::new(root))
 }
 
-fn describe(key: &Key) -> String {
+fn format_key(key: &Key) -> String {
     let role = key.role.name();
     let commands = if key.commands.is_empty() { "*".into() } else { key.commands.join(" ") };
     let expires = match key.expires {
         None => "does not expire".into(),
         Some(end) if end <= now() => format!("expired {}", date::show(end)),
-        // The last second of its last day, where it was given a day.
+        // The end is exclusive, so the second before it lies on the key's last day.
         Some(end) => format!("expires {}", date::show(end - 1)),
     };
     let made = date::show(key.created);

@@ -1,4 +1,4 @@
-//! The program: its command line, and the tasks that are not serving.
+//! The program's command line, and its subcommands.
 
 mod check;
 mod config;
@@ -15,8 +15,7 @@ use crate::{
     serve::{misspelt_variables, serve},
 };
 
-/// The program: arguments to exit code.
-#[must_use]
+/// Runs the program with this process's arguments, and returns its exit code.
 pub fn main() -> ExitCode {
     program::started_by(env::args_os().next());
     let Resolved { arguments, settings } = match crate::config::resolve(env::args_os()) {

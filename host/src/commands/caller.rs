@@ -1,4 +1,4 @@
-//! The session behind a call, and the host around it: what built-ins see beside the call.
+//! The context of a call: the session behind it, and the host.
 
 use std::{
     net::SocketAddr,
@@ -15,10 +15,10 @@ use plugin_engine::{
 use super::progress::Progress;
 use crate::runtime::{client_handle::ClientHandle, context::Shared};
 
-/// How long a worker's wait goes on before the host's own state is checked again.
+/// The interval at which a waiting worker checks for shutdown and cancellation.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// The session behind a call, and the host around it.
+/// The context of a call: the session behind it, and the host.
 pub struct Caller<'a> {
     /// The session.
     pub session: &'a ClientHandle,
@@ -33,7 +33,7 @@ pub struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    /// Returns the sessions that this one may know of: all for an admin, else itself.
+    /// Returns the sessions that this one may see: all for an admin, else itself.
     pub fn visible_sessions(&self) -> Vec<Arc<ClientHandle>> {
         let mut sessions = self.shared.sessions.all();
         if !self.identity.is_admin() {

@@ -1,9 +1,9 @@
-//! What a session does after a request.
+//! The next step of a session after a request.
 
 use auth::identity::Identity;
 use plugin_engine::events::{Subscription, Topic};
 
-/// What a session does after a request.
+/// The next step of a session after a request.
 pub enum Flow {
     /// It goes on.
     Next,
@@ -11,7 +11,7 @@ pub enum Flow {
     Subscribe(Topic, Option<Subscription>),
     /// It goes on with another identity.
     Become(Box<Identity>),
-    /// It goes on as it was at first.
+    /// It goes on in its initial state.
     Reset,
     /// It ends as asked.
     Close,

@@ -1,4 +1,4 @@
-//! Commands: the built-in ones, and the sessions behind calls of any.
+//! Commands: the built-in ones, and the sessions that call any.
 
 pub mod builtins;
 pub mod caller;

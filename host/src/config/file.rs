@@ -1,4 +1,4 @@
-//! The settings file: flags' names as keys.
+//! The settings file, whose keys are the names of flags.
 
 use std::{
     fmt,
@@ -12,32 +12,32 @@ use clap::{ArgAction, Command, error::ErrorKind};
 use protocol::nearest::nearest;
 use toml::de::{DeTable, DeValue};
 
-/// What a settings file says, checked key by key.
+/// The entries of a settings file, each of which is valid alone.
 #[derive(Debug, Default)]
 pub(super) struct SettingsFile {
     path: PathBuf,
     entries: Vec<Entry>,
 }
 
-/// One key of the file.
+/// An entry of the file.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// The flag's long name.
     pub(super) key: String,
-    /// Counted from 1.
+    /// The line's number, from 1.
     pub(super) line: usize,
-    /// The flag as words of a command line; none where a switch is off.
+    /// The flag as words of a command line; empty for a switch that is off.
     pub(super) words: Vec<String>,
 }
 
-/// Why a settings file cannot be used.
+/// The reason for which a settings file cannot be used.
 #[derive(Debug)]
 pub enum FileError {
-    /// It cannot be read.
+    /// The file cannot be read.
     Read(PathBuf, io::Error),
-    /// Other users could have changed it: path, how, and what to do.
+    /// Other users can change the file: its path, and the problem with its remedy.
     Insecure(PathBuf, String),
-    /// A line of it is wrong: path, line, what is wrong.
+    /// A line is wrong: the path, the line's number, and the problem.
     Line(PathBuf, usize, String),
 }
 
@@ -46,19 +46,19 @@ impl SettingsFile {
     pub(super) fn read(path: &Path, command: &Command) -> Result<Self, FileError> {
         let failed = |error| FileError::Read(path.to_owned(), error);
         let mut file = platform::open_file(path).map_err(failed)?;
-        // Who can write to it chooses whose plugins the host runs.
+        // Anyone who can write to the file can choose the plugins that the host runs.
         check_rights(path, &file.metadata().map_err(failed)?)?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(failed)?;
         Self::parse(path, &text, command)
     }
 
-    /// Where it is.
+    /// Returns the file's path; empty if there is no file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it says of a flag.
+    /// Returns the entry of a flag.
     pub(super) fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
@@ -76,8 +76,8 @@ impl SettingsFile {
         let mut entries = Vec::new();
         for (key, value) in table.into_inner() {
             let (span, key) = (key.span(), key.into_inner().into_owned());
-            let entry = words(command, &key, value.get_ref())
-                .and_then(|words| check(command, &words).map(|()| words));
+            let entry = to_words(command, &key, value.get_ref())
+                .and_then(|words| check_words(command, &words).map(|()| words));
             match entry {
                 Ok(words) => {
                     let (line, _) = wrong(span, String::new());
@@ -104,7 +104,7 @@ fn check_rights(path: &Path, opened: &Metadata) -> Result<(), FileError> {
     Ok(())
 }
 
-/// The flags of a command that a settings file may hold: all but those about the program itself.
+/// Returns the flags that a settings file may set: all but `help`, `version` and `config`.
 pub(super) fn keys(command: &Command) -> impl Iterator<Item = (&str, &clap::Arg)> {
     command
         .get_arguments()
@@ -112,21 +112,21 @@ pub(super) fn keys(command: &Command) -> impl Iterator<Item = (&str, &clap::Arg)
         .filter(|(long, _)| !["help", "version", "config"].contains(long))
 }
 
-/// A key and its value as words of a command line.
-fn words(command: &Command, key: &str, value: &DeValue<'_>) -> Result<Vec<String>, String> {
+/// Converts a key and its value into words of a command line.
+fn to_words(command: &Command, key: &str, value: &DeValue<'_>) -> Result<Vec<String>, String> {
     let Some((_, argument)) = keys(command).find(|(long, _)| *long == key) else {
-        return Err(unknown(command, key));
+        return Err(describe_unknown(command, key));
     };
     let one = |value: &DeValue<'_>| {
-        scalar(value)
+        scalar_text(value)
             .map(|text| format!("--{key}={text}"))
-            .ok_or_else(|| format!("'{key}' takes text or a number, and this is {}", kind(value)))
+            .ok_or_else(|| format!("'{key}' takes text or a number, not {}", describe_kind(value)))
     };
     match (argument.get_action(), value) {
         (ArgAction::SetTrue, DeValue::Boolean(true)) => Ok(vec![format!("--{key}")]),
         (ArgAction::SetTrue, DeValue::Boolean(false)) => Ok(Vec::new()),
         (ArgAction::SetTrue, _) => {
-            Err(format!("'{key}' takes true or false, and this is {}", kind(value)))
+            Err(format!("'{key}' takes true or false, not {}", describe_kind(value)))
         }
         (ArgAction::Append, DeValue::Array(values)) => {
             values.iter().map(|value| one(value.get_ref())).collect()
@@ -135,12 +135,12 @@ fn words(command: &Command, key: &str, value: &DeValue<'_>) -> Result<Vec<String
     }
 }
 
-/// Whether the command line would take these words, in its own words if not.
-fn check(command: &Command, words: &[String]) -> Result<(), String> {
+/// Checks that the command line accepts these words, and returns its error if not.
+fn check_words(command: &Command, words: &[String]) -> Result<(), String> {
     let name = command.get_name().to_owned();
     let all = std::iter::once(&name).chain(words);
     match command.clone().try_get_matches_from(all) {
-        // What it wants besides may come from elsewhere.
+        // Other arguments that it requires may come from elsewhere.
         Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => {
             Err(first_words(&error))
         }
@@ -148,7 +148,7 @@ fn check(command: &Command, words: &[String]) -> Result<(), String> {
     }
 }
 
-/// The problem, without the advice that follows it.
+/// Returns an error's problem, without the usage and tips that follow it.
 pub(super) fn first_words(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
@@ -156,7 +156,7 @@ pub(super) fn first_words(error: &clap::Error) -> String {
     problem.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-fn unknown(command: &Command, key: &str) -> String {
+fn describe_unknown(command: &Command, key: &str) -> String {
     let written = key.to_ascii_lowercase().replace('_', "-");
     match nearest(&written, keys(command).map(|(long, _)| long)) {
         Some(nearest) => format!("unknown key '{key}', did you mean '{nearest}'?"),
@@ -167,7 +167,7 @@ fn unknown(command: &Command, key: &str) -> String {
     }
 }
 
-fn scalar(value: &DeValue<'_>) -> Option<String> {
+fn scalar_text(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.clone().into_owned()),
         DeValue::Integer(number) => {
@@ -182,7 +182,7 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-fn kind(value: &DeValue<'_>) -> &'static str {
+fn describe_kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "text",
         DeValue::Integer(_) | DeValue::Float(_) => "a number",
@@ -268,17 +268,14 @@ mod tests {
                 "host.toml:1: invalid value 'some' for '--trust <WHOM>' [possible values: none, \
                  loopback, lan, all]",
             ),
-            ("port = [1]", "host.toml:1: 'port' takes text or a number, and this is a list"),
-            (
-                "port = true",
-                "host.toml:1: 'port' takes text or a number, and this is true or false",
-            ),
-            ("bind = [[1]]", "host.toml:1: 'bind' takes text or a number, and this is a list"),
+            ("port = [1]", "host.toml:1: 'port' takes text or a number, not a list"),
+            ("port = true", "host.toml:1: 'port' takes text or a number, not true or false"),
+            ("bind = [[1]]", "host.toml:1: 'bind' takes text or a number, not a list"),
             (
                 "allow-insecure-plugins = 1",
-                "host.toml:1: 'allow-insecure-plugins' takes true or false, and this is a number",
+                "host.toml:1: 'allow-insecure-plugins' takes true or false, not a number",
             ),
-            ("[port]\nx = 1", "host.toml:1: 'port' takes text or a number, and this is a table"),
+            ("[port]\nx = 1", "host.toml:1: 'port' takes text or a number, not a table"),
             ("port = 5000\n\nport = 5001", "host.toml:3: duplicate key"),
             ("\n\nport 5000", "host.toml:3: "),
         ] {

@@ -1,4 +1,4 @@
-//! `host key`: the keys of those who are not trusted for where they are.
+//! The flags of `host key`, which manages the keys of clients that are not trusted by address.
 
 use auth::{
     date::{self, DAY},
@@ -7,44 +7,46 @@ use auth::{
 
 use super::place::StatePlace;
 
-/// Makes, shows and revokes keys. A running host notices within a second.
+/// Add, list and revoke keys. A running host applies the change within a second.
 #[derive(Debug, clap::Subcommand)]
 pub enum KeyAction {
-    /// Make a key. It is shown this once; the host keeps only its hash.
+    /// Add a key. It is shown only once; the host keeps a hash of it.
     Add {
-        /// What to call it: whose it is, say.
+        /// The key's name, such as its owner's name.
         name: String,
-        /// `user` runs plugins' commands; `admin` also ks, plugin, and the clients of others.
+        /// The role: `user` runs plugins' commands; `admin` also manages the host, with commands
+        /// such as ks, plugin and stats, and sees and ends all sessions.
         #[arg(long, value_enum, default_value_t = Role::User)]
         role: Role,
-        /// The commands that it may run, by name, `plugin.name` or `plugin.*`; all without this.
+        /// The commands that the key may run, as `name`, `plugin.name` or `plugin.*`. Default: all.
         #[arg(long, value_name = "PATTERN", num_args = 1..)]
         commands: Vec<String>,
-        /// How many days it is valid, or until the end of which day (2027-01-31, UTC).
-        #[arg(long, value_name = "DAYS|DATE", value_parser = expiry)]
+        /// The number of days for which the key is valid, or its last day (2027-01-31, UTC).
+        /// Default: it does not expire.
+        #[arg(long, value_name = "DAYS|DATE", value_parser = parse_expiry)]
         expires: Option<u64>,
-        /// Where the keys are kept.
+        /// The directory of the key file.
         #[command(flatten)]
         place: StatePlace,
     },
-    /// Show the keys' names and what they are for.
+    /// List the keys: name, role, commands, and when each was made and expires.
     List {
-        /// Where the keys are kept.
+        /// The directory of the key file.
         #[command(flatten)]
         place: StatePlace,
     },
-    /// Revoke a key; its sessions end.
+    /// Revoke a key, which ends its sessions.
     Revoke {
-        /// Its name.
+        /// The key's name.
         name: String,
-        /// Where the keys are kept.
+        /// The directory of the key file.
         #[command(flatten)]
         place: StatePlace,
     },
 }
 
-fn expiry(text: &str) -> Result<u64, String> {
-    /// A century: what is longer is a slip.
+fn parse_expiry(text: &str) -> Result<u64, String> {
+    /// The longest validity, a century: a longer one is taken for a mistake.
     const MOST: u64 = 36_525;
     let end = match text.parse::<u64>() {
         Ok(days) if (1..=MOST).contains(&days) => Some(now() + days * DAY),

@@ -1,18 +1,18 @@
-//! The flags that say which libraries are taken.
+//! The flags that control which libraries are accepted.
 
 use std::path::PathBuf;
 
-/// Which libraries are taken.
+/// The rules for which libraries are accepted.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = super::PLUGINS)]
 pub struct PluginTrust {
-    /// Take libraries also where other users can write to them or to the plugins folder, or own
-    /// them: whoever can do that can run code as the host.
+    /// Accept libraries that other users own or can write to, and a plugins folder that they can
+    /// write to. Anyone who can write there can run code as the host.
     #[arg(long)]
     pub allow_insecure_plugins: bool,
 
-    /// Take only libraries that are signed with the key whose public half is in this file, as
-    /// `minisign -G` writes it. The signature of `libx.so` is beside it: `libx.so.minisig`.
+    /// Accept only libraries that are signed with the key whose public half is in this file, as
+    /// `minisign -G` writes it. The signature of `libx.so` is `libx.so.minisig` beside it.
     #[arg(long, value_name = "FILE")]
     pub plugin_key: Option<PathBuf>,
 }

@@ -1,8 +1,8 @@
-//! Where each setting comes from: flag, then environment, then settings file, then default.
+//! The resolution of settings: flag, then environment, then settings file, then default.
 //!
-//! All of it is made from the command line's own definition, so that a new flag has its key in the
-//! file and its variable without another line. What the file says becomes words of the command
-//! line, which is then read once more: that way it means the same and is refused in the same words.
+//! Keys and variables are derived from the command line's definition, so a new flag has both
+//! without more code. Entries of the file become words of the command line, which is then parsed
+//! once more: so they have the same meaning and the same errors.
 
 use std::{
     ffi::OsString,
@@ -20,68 +20,64 @@ use super::{
     file::{FileError, SettingsFile, first_words, keys},
 };
 
-/// What the program was asked for, with all settings in it.
+/// The parsed command line, with all settings resolved.
 #[derive(Debug)]
 pub struct Resolved {
-    /// What was asked for.
+    /// The arguments.
     pub arguments: Arguments,
-    /// The settings that play a part in it, in the order of the help.
+    /// The settings of the subcommand that runs, in the order of the help.
     pub settings: Vec<Setting>,
 }
 
-/// A flag's value and where it comes from.
+/// A flag's value, and its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// The flag's long name.
     pub name: String,
-    /// What it is set to; `None` where it is not set and has no default.
+    /// The values; `None` if the flag is not set and has no default.
     pub values: Option<Vec<String>>,
-    /// Whether it can be given more than once.
+    /// True if the flag may be repeated.
     pub is_list: bool,
-    /// Where the value comes from.
+    /// The origin of the value.
     pub origin: Origin,
 }
 
-/// Where a value comes from.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The command line.
     Flag,
     /// The environment variable of this name.
     Environment(String),
-    /// This line of this settings file.
+    /// A line of a settings file: its path, and the line's number from 1.
     File(PathBuf, usize),
-    /// Nobody has said anything.
+    /// The flag's default.
     Default,
 }
 
-/// Why there is nothing to run.
+/// The reason for which there is nothing to run.
 #[derive(Debug)]
 pub enum ResolveError {
-    /// The command line or a variable is wrong, or help was asked for.
+    /// The command line or a variable is wrong, or help was requested.
     Usage(clap::Error),
     /// The settings file is wrong.
     File(FileError),
-    /// Settings that are right by themselves do not go together with others: the file, the problem.
+    /// Settings that are valid alone conflict with others: the file's path, and the problem.
     Together(PathBuf, String),
 }
 
-/// The command line's definition. Every flag of a serving host has an environment variable.
-#[must_use]
+/// Returns the command line's definition. Every flag of a serving host has a variable.
 pub fn command() -> Command {
     let root = program::spelled_in(Arguments::command()).name(program::own());
     let names: Vec<String> = keys(&root).map(|(long, _)| long.to_owned()).collect();
     with_variables(root, &names).mut_subcommand("dev", Dev::keep_apart)
 }
 
-/// Reads the command line, the environment and the settings file.
-///
-/// # Errors
-/// What is wrong with them. A call for help is one, too.
+/// Resolves the command line, the environment and the settings file.
 pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, ResolveError> {
     let words: Vec<OsString> = words.into_iter().collect();
     let command = command();
-    let first = first_look(&command, &words).map_err(|error| match error {
+    let first = parse_without_file(&command, &words).map_err(|error| match error {
         ResolveError::Usage(error) => ResolveError::Usage(with_advice(error, &words)),
         other => other,
     })?;
@@ -89,7 +85,7 @@ pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, Re
     let said = path.iter().try_fold(&first, |found, name| found.subcommand_matches(name));
     let said = said.unwrap_or(&first);
     let file = if leaf.get_arguments().any(|argument| argument.get_id() == "config") {
-        settings_file(said, &command)?
+        read_settings_file(said, &command)?
     } else {
         SettingsFile::default()
     };
@@ -97,12 +93,12 @@ pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, Re
     let from_file = || {
         keys(leaf)
             .filter(|(long, argument)| {
-                known.contains(long) && !is_said(said, argument.get_id().as_str())
+                known.contains(long) && !is_set(said, argument.get_id().as_str())
             })
             .filter_map(|(long, _)| file.get(long))
     };
     let mut all = words.clone();
-    // Subcommands come first, since flags conflict with them.
+    // The file's words go behind the subcommands' names, since flags before them conflict.
     let place = (1 + path.len()).min(all.len());
     let more = from_file().flat_map(|entry| entry.words.iter().map(OsString::from));
     all.splice(place..place, more);
@@ -126,10 +122,10 @@ pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, Re
     Ok(Resolved { arguments, settings: settings.unwrap_or_default() })
 }
 
-/// What the command line and the environment say by themselves.
-fn first_look(command: &Command, words: &[OsString]) -> Result<ArgMatches, ResolveError> {
+/// Parses the command line and the environment without the settings file.
+fn parse_without_file(command: &Command, words: &[OsString]) -> Result<ArgMatches, ResolveError> {
     match command.clone().try_get_matches_from(words) {
-        // What is missing may be in the file.
+        // A missing argument may be in the file.
         Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
             let lenient = command.clone().ignore_errors(true);
             lenient.try_get_matches_from(words).map_err(ResolveError::Usage)
@@ -138,7 +134,7 @@ fn first_look(command: &Command, words: &[OsString]) -> Result<ArgMatches, Resol
     }
 }
 
-/// The subcommand that is to run, by its names from the first, and its definition.
+/// Returns the names that lead to the subcommand that runs, and its definition.
 fn leaf<'a>(command: &'a Command, matches: &ArgMatches) -> (Vec<String>, &'a Command) {
     let (mut names, mut leaf, mut matches) = (Vec::new(), command, matches);
     while let Some((name, below)) = matches.subcommand() {
@@ -149,7 +145,7 @@ fn leaf<'a>(command: &'a Command, matches: &ArgMatches) -> (Vec<String>, &'a Com
     (names, leaf)
 }
 
-fn settings_file(said: &ArgMatches, command: &Command) -> Result<SettingsFile, ResolveError> {
+fn read_settings_file(said: &ArgMatches, command: &Command) -> Result<SettingsFile, ResolveError> {
     let named = said.try_get_one::<PathBuf>("config").ok().flatten();
     let read = |path: &Path| SettingsFile::read(path, command);
     match named {
@@ -169,8 +165,8 @@ fn settings_file(said: &ArgMatches, command: &Command) -> Result<SettingsFile, R
     .map_err(ResolveError::File)
 }
 
-/// Whether the command line or the environment sets it.
-fn is_said(matches: &ArgMatches, id: &str) -> bool {
+/// Returns whether the command line or the environment sets the argument.
+fn is_set(matches: &ArgMatches, id: &str) -> bool {
     let source = matches.try_contains_id(id).ok().and_then(|_| matches.value_source(id));
     matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
 }
@@ -201,7 +197,7 @@ fn setting(
     }
 }
 
-/// Gives a variable to each of these flags that has none, here and in subcommands.
+/// Gives a variable to each of these flags that has none, also in subcommands.
 fn with_variables(command: Command, names: &[String]) -> Command {
     command
         .mut_args(|argument| match argument.get_long() {
@@ -215,7 +211,7 @@ fn with_variables(command: Command, names: &[String]) -> Command {
 }
 
 impl ResolveError {
-    /// Says why, and ends the program: with 0 where help was asked for, else with 2.
+    /// Prints the error or the help, and ends the program: with 0 after help, else with 2.
     pub fn exit(&self) -> ! {
         match self {
             Self::Usage(error) => error.exit(),

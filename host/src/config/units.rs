@@ -1,11 +1,11 @@
-//! Times and sizes on the command line.
+//! The parsers of times and sizes on the command line.
 
 use std::time::Duration;
 
-/// The longest time that a flag may name: a day over which a clock's sum cannot run over.
+/// The longest time that a flag may name, in seconds: a sum with the clock's time cannot overflow.
 const LONGEST: f64 = 366.0 * 86_400.0;
 
-/// A time in seconds.
+/// Parses a time in seconds, at most a year.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=LONGEST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
@@ -13,18 +13,18 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The largest size that a flag may name: places in a request are 32-bit numbers.
+/// The largest size that a flag may name, in bytes: offsets in a request are 32-bit numbers.
 const LARGEST: u64 = 1 << 31;
 
-/// A number of bytes.
+/// Parses a number of bytes, from 1 to 2 GiB.
 pub(super) fn size(text: &str) -> Result<usize, String> {
-    bytes(text)
+    parse_bytes(text)
         .filter(|bytes| (1..=LARGEST).contains(bytes))
         .and_then(|bytes| usize::try_from(bytes).ok())
         .ok_or_else(|| "a size is a number of bytes, at most 2G, such as 4096, 64K or 1M".into())
 }
 
-fn bytes(text: &str) -> Option<u64> {
+fn parse_bytes(text: &str) -> Option<u64> {
     let (digits, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
@@ -34,18 +34,18 @@ fn bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit))
 }
 
-/// An amount of memory, or a share of what there is.
+/// An amount of memory, absolute or as a share of the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
     /// Bytes.
     Bytes(u64),
-    /// Hundredths of all of it.
+    /// Percent of the whole.
     Percent(u8),
 }
 
 impl Share {
-    /// It in bytes, of this much in all; `None` where it is no limit, or all of it is unknown.
-    #[must_use]
+    /// Returns the amount in bytes, if the whole is `all` bytes. `None` stands for no limit: the
+    /// amount is 0, or a share of an unknown whole.
     pub fn of(self, all: Option<u64>) -> Option<usize> {
         let bytes = match self {
             Self::Bytes(bytes) => bytes,
@@ -55,11 +55,11 @@ impl Share {
     }
 }
 
-/// A number of bytes, without an upper limit, or percents; 0 is allowed.
+/// Parses a number of bytes, without an upper limit, or a percentage. 0 is allowed.
 pub(super) fn share(text: &str) -> Result<Share, String> {
     let share = match text.strip_suffix('%') {
         Some(number) => number.parse().ok().filter(|percent| *percent <= 100).map(Share::Percent),
-        None => bytes(text).map(Share::Bytes),
+        None => parse_bytes(text).map(Share::Bytes),
     };
     share.ok_or_else(|| "an amount of memory is a size such as 512M or 2G, or 25%".into())
 }

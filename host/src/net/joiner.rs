@@ -1,7 +1,7 @@
-//! Threads at their end, joined by other threads.
+//! The joiner: threads that join the sessions' threads at their end.
 //!
 //! A session's thread may have a plugin's thread-local, whose drop may block for ever, and
-//! `JoinHandle::is_finished` is true before that. So the server itself joins none.
+//! `JoinHandle::is_finished` is true before that. So the server's own thread joins none of them.
 
 use std::{
     io,
@@ -15,74 +15,71 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-/// How long a thread may take to end before others are joined without waiting for it.
+/// The time that a thread may take to end before another thread joins the others.
 const STALL: Duration = Duration::from_secs(1);
 
-/// Joins threads that are at their end.
+/// The queue of threads at their end, and the threads that join them.
 pub(crate) struct Joiner {
     queue: Sender<JoinHandle<()>>,
     waiting: Receiver<JoinHandle<()>>,
     sent: u64,
     joined: Arc<AtomicU64>,
-    /// How many had been joined, and when that last changed.
+    /// The number of joined threads, and the time of its last change.
     progress: (u64, Instant),
-    /// The log has told that it does not go on.
-    told: bool,
+    /// True if the present stall has been logged.
+    is_reported: bool,
 }
 
 impl Joiner {
     /// Starts the first thread that joins others.
-    ///
-    /// # Errors
-    /// The system's, where it has no more threads.
     pub(crate) fn start() -> io::Result<Self> {
         let (queue, waiting) = unbounded();
         let joined = Arc::default();
         let progress = (0, Instant::now());
-        let joiner = Self { queue, waiting, sent: 0, joined, progress, told: false };
+        let joiner = Self { queue, waiting, sent: 0, joined, progress, is_reported: false };
         joiner.add_thread()?;
         Ok(joiner)
     }
 
-    /// Has a thread joined that is at its end.
+    /// Queues a thread that is at its end.
     pub(crate) fn join(&mut self, thread: JoinHandle<()>) {
         if self.left() == 0 {
             self.progress.1 = Instant::now();
         }
         self.sent += 1;
-        // It is received as long as this lives.
+        // Never fails: `self` holds a receiver.
         let _ = self.queue.send(thread);
     }
 
-    /// How many have not been joined.
+    /// Returns the number of queued threads that have not been joined.
     pub(crate) fn left(&self) -> usize {
         let left = self.sent - self.joined.load(Ordering::SeqCst);
         usize::try_from(left).unwrap_or(usize::MAX)
     }
 
-    /// Whether a thread has held up the joining for long.
+    /// Returns whether no thread has been joined for [`STALL`] or longer.
     pub(crate) fn is_stalled(&self) -> bool {
         self.progress.1.elapsed() >= STALL
     }
 
-    /// Sees that one thread that does not end does not keep the others from being joined.
+    /// Starts another joining thread if a thread that does not end blocks the queue.
     pub(crate) fn look(&mut self) {
         let joined = self.joined.load(Ordering::SeqCst);
         if joined != self.progress.0 {
             self.progress = (joined, Instant::now());
-            self.told = false;
+            self.is_reported = false;
         }
         if self.left() == 0 || !self.is_stalled() {
             return;
         }
-        if !std::mem::replace(&mut self.told, true) {
+        if !std::mem::replace(&mut self.is_reported, true) {
             log::warn!(
-                "{} thread(s) of sessions do not end: the drop of a plugin's thread-local holds \
-                 them up",
+                "{} thread(s) of sessions do not end: the drop of a plugin's thread-local blocks \
+                 them",
                 self.left()
             );
         }
-        // Where there is no thread for it, it is tried again.
+        // If the thread cannot be started, the next call tries again.
         if !self.waiting.is_empty() && self.add_thread().is_ok() {
             self.progress.1 = Instant::now();
         }
@@ -102,7 +99,7 @@ impl Joiner {
     }
 }
 
-// On Windows the system itself lets no other thread begin or end while one drops its thread-locals.
+// On Windows the system lets no other thread begin or end while one drops its thread-locals.
 #[cfg(all(test, unix))]
 mod tests {
     use std::{cell::RefCell, sync::mpsc};

@@ -1,4 +1,4 @@
-//! Bound listeners, on all addresses or on named ones.
+//! The listeners: sockets bound on all addresses or on named ones.
 
 use std::{
     fmt, io,
@@ -9,21 +9,28 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections that may wait to be accepted. The system may cap it lower.
+/// The number of connections that may wait to be accepted. The system may cap it lower.
 const BACKLOG: i32 = 4096;
 
-/// How often another free port is tried where one is free for IPv6 but not for IPv4.
+/// The number of further free ports to try while a port is free for IPv6 but not for IPv4.
 const TRIES: usize = 16;
 
-/// What the host listens on.
+/// The sockets that the host listens on.
 pub struct Listeners {
-    /// Bound sockets.
+    /// The bound sockets.
     pub sockets: Vec<TcpListener>,
-    /// They belong to the service manager, which goes on listening after this host.
+    /// True if the sockets belong to the service manager, which keeps them after this host.
     pub inherited: bool,
 }
 
-/// An address that cannot be served on.
+impl Listeners {
+    /// Returns the address of each socket, with the port that the system chose.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.sockets.iter().map(TcpListener::local_addr).collect()
+    }
+}
+
+/// The error of an address that cannot be listened on.
 #[derive(Debug)]
 pub struct ListenError {
     address: SocketAddr,
@@ -31,11 +38,9 @@ pub struct ListenError {
     error: io::Error,
 }
 
-/// Binds `port` on `addresses`, or on all addresses of both families where there are none given.
-/// Port 0 is any free one, the same on every address.
-///
-/// # Errors
-/// Where an address cannot be bound. On all addresses, a missing IPv6 is not an error.
+/// Binds `port` on `addresses`, or on all addresses of both families if `addresses` is empty.
+/// Port 0 is any free one, the same on every address. Without addresses, a missing IPv6 is no
+/// error.
 pub fn listen(addresses: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, ListenError> {
     let all = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
     let (addresses, optional_v6) =
@@ -53,8 +58,8 @@ pub fn listen(addresses: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, Liste
     })
 }
 
-/// Tries for a moment, on Windows: there a port that was this program's alone is free again only
-/// when every client of the host before has closed its side, too.
+/// Binds a port. On Windows it retries for 2 s: an exclusive port of an earlier host is free only
+/// when every client of that host has closed its side, too.
 /// <https://learn.microsoft.com/windows/win32/winsock/using-so-reuseaddr-and-so-exclusiveaddruse>
 fn wait_for_port<T>(
     port: u16,
@@ -77,10 +82,7 @@ fn wait_for_port<T>(
     }
 }
 
-/// Binds one address that a flag gives; `[::]` is of both families.
-///
-/// # Errors
-/// Where it cannot be bound.
+/// Binds one address that a flag names; `[::]` serves both families.
 pub(crate) fn listen_at(
     address: SocketAddr,
     flag: &'static str,
@@ -99,14 +101,14 @@ fn listen_once(
     let mut port = port;
     for ip in addresses {
         let address = SocketAddr::new(*ip, port);
-        // Each family has its own listener, so that a peer is shown as what it is.
+        // Each family has its own listener, so that IPv4 peers have IPv4 addresses.
         match bind(address, true) {
             Ok(listener) => {
                 port = listener.local_addr().map_or(port, |bound| bound.port());
                 listeners.push(listener);
             }
             Err(error) if optional_v6 && ip.is_ipv6() && !platform::is_taken(&error) => {
-                log::warn!("serving on IPv4 alone: this system has no IPv6 ({error})");
+                log::warn!("serving on IPv4 only: cannot use IPv6: {error}");
             }
             Err(error) => return Err(ListenError { address, flag: "--port", error }),
         }
@@ -114,7 +116,7 @@ fn listen_once(
     Ok(listeners)
 }
 
-/// Listens at an address that is this process's alone.
+/// Listens on an address that no other process can bind.
 fn bind(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() && only_v6 {

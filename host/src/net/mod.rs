@@ -1,4 +1,4 @@
-//! Connections: listeners, streams, what was read from them, and sessions' threads.
+//! The network: listeners, streams, read buffers, and the sessions' threads.
 
 mod joiner;
 pub mod listener;

@@ -1,20 +1,20 @@
-//! What a client has sent and the session has not answered yet.
+//! The read buffer: bytes that a client has sent and the session has not answered yet.
 
 use std::io;
 
-/// A session's first buffer: enough for a client that sends one short request at a time. Bytes.
+/// The initial size in bytes: enough for a client that sends one short request at a time.
 const FIRST: usize = 1 << 10;
 
-/// What a session keeps while it is idle, at the most. Bytes.
+/// The largest size that an idle session keeps, in bytes.
 const SMALL: usize = 4 << 10;
 
-/// Bytes in, requests out at the front. The memory is reused; it grows to what a request needs and
-/// is given back when the session is idle.
+/// A buffer that is filled at the end and consumed at the front. It grows to the size that a
+/// request needs, and shrinks when the session is idle.
 pub struct ReadBuffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
-    /// The last read has left no room: with more, it might have been the only one.
+    /// True if the last read filled the buffer. A larger buffer might save a read.
     filled: bool,
 }
 
@@ -25,19 +25,17 @@ impl Default for ReadBuffer {
 }
 
 impl ReadBuffer {
-    /// What has not been consumed.
-    #[must_use]
+    /// Returns the bytes that have not been consumed.
     pub fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
-    /// Whether everything has been consumed.
-    #[must_use]
+    /// Returns whether everything has been consumed.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Takes bytes off the front.
+    /// Removes bytes from the front; at most those that are there.
     pub fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
         if self.is_empty() {
@@ -45,17 +43,14 @@ impl ReadBuffer {
         }
     }
 
-    /// Takes everything.
+    /// Removes all bytes, and returns them.
     pub fn take(&mut self) -> Vec<u8> {
         let bytes = self.unread().to_vec();
         self.consume(bytes.len());
         bytes
     }
 
-    /// Reads once, into what room there is or can be made. Returns how much was read.
-    ///
-    /// # Errors
-    /// What `read` returns.
+    /// Reads once, and returns the number of bytes. Fails only if `read` does.
     pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         if self.filled {
             self.make_room();
@@ -77,20 +72,18 @@ impl ReadBuffer {
         }
     }
 
-    /// Whether it holds more memory than an idle session keeps.
-    #[must_use]
+    /// Returns whether the buffer is larger than an idle session keeps.
     pub fn is_large(&self) -> bool {
         self.bytes.len() > SMALL
     }
 
-    /// Bytes of memory that it takes, what the next read will add included.
-    #[must_use]
+    /// Returns the buffer's size in bytes, with the growth at the next read.
     pub fn held(&self) -> usize {
         let grows = self.filled && self.end - self.start == self.bytes.len();
         if grows { self.bytes.capacity() * 2 } else { self.bytes.capacity() }
     }
 
-    /// Gives memory back that an idle session does not need.
+    /// Frees the memory that an idle session does not need.
     pub fn shrink(&mut self) {
         if self.is_empty() && self.bytes.len() > SMALL {
             self.bytes.truncate(SMALL);

@@ -1,4 +1,4 @@
-//! A client's connection, plain or over TLS: reads that wait, writes that do not wait for ever.
+//! A client's connection, plain or over TLS. Reads may wait for ever; writes time out.
 
 use std::{
     io::{self, Read, Write},
@@ -17,30 +17,27 @@ use crate::{
     runtime::{client_handle::ClientHandle, shutdown::Shutdown},
 };
 
-/// The first byte of TLS, and of nothing else that a client may send.
+/// The first byte of TLS. No request starts with it.
 pub const TLS_STARTS: u8 = 0x16;
 
-/// How long one write may block before deadlines are looked at.
+/// The longest time that one write blocks before deadlines are checked.
 const WRITE_SLICE: Duration = Duration::from_millis(250);
 
-/// The session's end of its connection.
+/// The session's side of its connection.
 pub struct Transport {
     handle: Arc<ClientHandle>,
     write_timeout: Duration,
-    /// How long the client may send nothing.
+    /// The longest time without input; `None` without a limit.
     idle_timeout: Option<Duration>,
-    /// How long the client has got for its login, while it has none.
+    /// The deadline of the login; `None` once the client needs none.
     deadline: Option<Instant>,
-    /// The same for agreeing on keys.
+    /// The deadline of the TLS handshake; `None` outside a handshake.
     handshake: Option<Instant>,
     tls: Option<Box<Tls>>,
 }
 
 impl Transport {
-    /// Sets the socket up.
-    ///
-    /// # Errors
-    /// The system's, where the connection is already gone.
+    /// Configures the socket. Fails if the connection is already gone.
     pub fn new(handle: Arc<ClientHandle>, bounds: &Bounds) -> io::Result<Self> {
         let &Bounds { keepalive, write_timeout, idle_timeout, .. } = bounds;
         platform::prepare(&handle.stream, keepalive, write_timeout)?;
@@ -53,10 +50,8 @@ impl Transport {
         Ok(Self { handle, write_timeout, idle_timeout, deadline, handshake, tls })
     }
 
-    /// Goes on over TLS, which starts with these bytes, and must be agreed on by `deadline`.
-    ///
-    /// # Errors
-    /// Where the settings do not allow for it.
+    /// Switches to TLS. `received` are its first bytes; the handshake must end by `deadline`. Fails
+    /// if the TLS configuration cannot be used.
     pub fn secure(
         &mut self,
         config: Arc<ServerConfig>,
@@ -68,23 +63,20 @@ impl Transport {
         Ok(())
     }
 
-    /// Whether nobody on the way can read along.
-    #[must_use]
+    /// Returns whether the connection uses TLS.
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// Has reads and writes fail from then on; `None` lets them wait for ever again.
-    ///
-    /// # Errors
-    /// The system's, where the connection is already gone.
+    /// Sets the login deadline, after which reads and writes fail; `None` removes it. Fails if the
+    /// connection is already gone.
     pub fn wait_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         let before = self.due();
         self.deadline = deadline;
-        self.wait_freely(before)
+        self.restore_timeout(before)
     }
 
-    fn wait_freely(&self, before: Option<Instant>) -> io::Result<()> {
+    fn restore_timeout(&self, before: Option<Instant>) -> io::Result<()> {
         if before.is_some() && self.due().is_none() {
             self.handle.reader.bound(&self.handle.stream, self.idle_timeout)?;
         }
@@ -95,30 +87,26 @@ impl Transport {
         self.deadline.into_iter().chain(self.handshake).min()
     }
 
-    /// Whether a read that ran out of time did so since the client sends nothing.
-    #[must_use]
+    /// Returns whether a read that timed out did so because of the idle timeout.
     pub fn is_idle(&self) -> bool {
         self.idle_timeout.is_some() && self.due().is_none()
     }
 
-    /// When the time for the login is over, where there is such a time.
-    #[must_use]
+    /// Returns the login deadline, if there is one.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Whether the time for the login has come and gone.
-    #[must_use]
+    /// Returns whether the login deadline has passed.
     pub fn is_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Waits for bytes. 0 means that the client, or the host's end, has closed this side.
+    /// Waits for input, and returns the number of bytes. 0 means that the client, or the host at
+    /// shutdown, has closed this direction.
     ///
-    /// # Errors
-    /// The system's: the connection is gone. [`io::ErrorKind::TimedOut`] where it is late or the
-    /// client has sent nothing for too long,
-    /// [`io::ErrorKind::InvalidData`] where the client does not keep to TLS.
+    /// Fails with [`io::ErrorKind::TimedOut`] after the login deadline or the idle timeout, with
+    /// [`io::ErrorKind::InvalidData`] if the client violates TLS, or if the connection is gone.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(mut tls) = self.tls.take() else { return self.receive(buffer) };
         let read = self.read_tls(&mut tls, buffer);
@@ -129,13 +117,13 @@ impl Transport {
     fn read_tls(&mut self, tls: &mut Tls, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = tls.read(buffer);
-            // The handshake's answers, or the alert that says what was wrong.
+            // The handshake's messages, or the alert after an error.
             let sent = self.flush(tls, None);
-            // Before every return: the first request may arrive together with the handshake's end.
+            // Before every return, since the first request may arrive with the handshake's end.
             if self.handshake.is_some() && !tls.is_handshaking() {
                 let before = self.due();
                 self.handshake = None;
-                self.wait_freely(before)?;
+                self.restore_timeout(before)?;
             }
             if let Some(count) = read? {
                 return Ok(count);
@@ -168,11 +156,11 @@ impl Transport {
         }
     }
 
-    /// Writes all that `replies` holds.
+    /// Writes everything that is pending in `replies`.
     ///
-    /// # Errors
-    /// The system's; [`io::ErrorKind::TimedOut`] where the client has read nothing for too long, or
-    /// the host is ending and does not wait for it any more.
+    /// Fails with [`io::ErrorKind::TimedOut`] after the write timeout or the login deadline, if the
+    /// session is evicted, or if the host no longer waits for clients; else if the connection is
+    /// gone.
     pub fn write(&mut self, replies: &mut Encoder, shutdown: &Shutdown) -> io::Result<()> {
         if let Some(mut tls) = self.tls.take() {
             let written = self.write_tls(&mut tls, replies, shutdown);
@@ -188,9 +176,9 @@ impl Transport {
                     replies.advance(written);
                     blocked_since = None;
                 }
-                Err(error) => self.bear(error, &mut blocked_since)?,
+                Err(error) => self.check_timeout(error, &mut blocked_since)?,
             }
-            // A client that reads slowly is no better at the host's end than one that does not.
+            // At shutdown a slow reader gets no more time than a client that reads nothing.
             if !replies.is_empty() && (shutdown.is_overrun() || self.handle.is_evicted()) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
@@ -212,14 +200,14 @@ impl Transport {
         Ok(())
     }
 
-    /// Sends what TLS has to send.
+    /// Sends the pending TLS records.
     fn flush(&self, tls: &mut Tls, shutdown: Option<&Shutdown>) -> io::Result<()> {
         let mut blocked_since: Option<Instant> = None;
         while tls.wants_write() {
             match tls.send(Outgoing(&self.handle.stream)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(_) => blocked_since = None,
-                Err(error) => self.bear(error, &mut blocked_since)?,
+                Err(error) => self.check_timeout(error, &mut blocked_since)?,
             }
             let over = |shutdown: &Shutdown| shutdown.is_overrun() || self.handle.is_evicted();
             if tls.wants_write() && shutdown.is_some_and(over) {
@@ -229,8 +217,13 @@ impl Transport {
         Ok(())
     }
 
-    /// Bears with a client that does not read, for a while.
-    fn bear(&self, error: io::Error, blocked_since: &mut Option<Instant>) -> io::Result<()> {
+    /// Returns `Ok` if a write that failed may be tried again: it only blocked, and no timeout has
+    /// passed.
+    fn check_timeout(
+        &self,
+        error: io::Error,
+        blocked_since: &mut Option<Instant>,
+    ) -> io::Result<()> {
         if error.kind() == io::ErrorKind::Interrupted {
             return Ok(());
         }
@@ -246,47 +239,45 @@ impl Transport {
         Ok(())
     }
 
-    /// Waits up to `time` for something to read, and says whether there is.
-    #[must_use]
+    /// Waits up to `time` for input, and returns whether there is any.
     pub fn wait_readable(&mut self, time: Duration) -> bool {
         self.has_input() || self.handle.reader.wait_readable(&self.handle.stream, time)
     }
 
-    /// Waits for something to read or for the waker; for a client that has been heard at `heard` at
-    /// most for as long as it may send nothing.
-    #[must_use]
+    /// Waits for input or for the waker. With `last_input`, the time of the client's last input,
+    /// the wait ends after the idle timeout.
     pub fn wait_for_input(
         &mut self,
         wake_receiver: &WakeReceiver,
-        heard: Option<Instant>,
+        last_input: Option<Instant>,
     ) -> Waited {
         if self.has_input() {
             return Waited::Input;
         }
-        let silent = |heard: Instant| Some(self.idle_timeout?.saturating_sub(heard.elapsed()));
-        let left = heard.and_then(silent);
+        let silent =
+            |last_input: Instant| Some(self.idle_timeout?.saturating_sub(last_input.elapsed()));
+        let left = last_input.and_then(silent);
         self.handle.reader.wait_for_input(&self.handle.stream, wake_receiver, left)
     }
 
-    /// What TLS has taken from the socket already, the socket does not show.
+    /// Returns whether TLS holds input that it has already read from the socket.
     fn has_input(&mut self) -> bool {
         self.tls.as_mut().is_some_and(|tls| tls.has_input())
     }
 
-    /// Whether the client takes a little at once.
-    #[must_use]
+    /// Returns whether a small write would not block.
     pub fn is_writable(&self) -> bool {
         platform::is_writable(&self.handle.stream)
     }
 
-    /// Ends the connection at once, whatever is on its way.
+    /// Ends the connection at once; data in transit may be lost.
     pub fn give_up(&self) {
-        // A failure means that it is gone already.
+        // A failure means that the connection is already gone.
         let _ = self.handle.stream.shutdown(Side::Both);
     }
 
-    /// Ends the connection so that the client reads all that was written: a close with unread
-    /// input would send a reset, which can overtake the last bytes.
+    /// Ends the connection so that the client can read everything that was written. A close with
+    /// unread input would send a reset, which can overtake the last bytes.
     pub fn finish(&mut self) {
         if let Some(mut tls) = self.tls.take() {
             tls.end();
@@ -308,7 +299,7 @@ impl Transport {
     }
 }
 
-/// Writes as the platform does it.
+/// A writer on the socket that uses the platform's write.
 struct Outgoing<'a>(&'a TcpStream);
 
 impl Write for Outgoing<'_> {
@@ -316,7 +307,7 @@ impl Write for Outgoing<'_> {
         platform::write(self.0, bytes, WRITE_SLICE)
     }
 
-    /// Several records in one go.
+    /// Writes several records with one system call.
     #[cfg(not(windows))]
     fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
         self.0.write_vectored(pieces)
@@ -346,7 +337,7 @@ mod tests {
     use super::{timeout_tests::reply, *};
     use auth::certificate::Certificate;
 
-    /// Completes a handshake and sends these bytes in the same segment as its last message.
+    /// Completes a handshake, and sends these bytes in the same segment as its last message.
     fn client(stream: &mut TcpStream, roots: RootCertStore, bytes: &[u8]) {
         let mut tls = crate::net::tls::tests::client(roots);
         tls.writer().write_all(bytes).unwrap();
@@ -363,7 +354,7 @@ mod tests {
         }
     }
 
-    /// A transport that agrees on keys with a client, which sends this and reads nothing more.
+    /// Returns a TLS transport and its client, which sends these bytes and reads nothing more.
     fn secured(bytes: &'static [u8]) -> (Transport, thread::JoinHandle<TcpStream>) {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");

@@ -1,4 +1,5 @@
-//! Threads for sessions: started where one is needed, and kept a little for the next.
+//! The thread pool of sessions. A thread is started when none is idle, and kept for a short time
+//! after its session.
 
 use std::{
     io,
@@ -14,27 +15,27 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::thread_tracker::Event;
 
-/// How long a thread without a session waits for the next.
+/// The time that an idle thread waits for the next session.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A thread takes no further session at this age. What a plugin has left on it, a thread-local, keeps
-/// the plugin's library in memory until the thread ends.
+/// The age at which a thread takes no further session. A plugin's thread-local on it keeps the
+/// plugin's library in memory until the thread ends.
 const AGE: Duration = Duration::from_secs(10);
 
-/// So many threads wait for a session at the most.
+/// The most threads that wait for a session.
 const SPARE: usize = 32;
 
 /// A session from its start to its end.
 pub(crate) struct Work {
-    /// What the thread is called meanwhile.
+    /// The thread's name while it runs the session.
     pub name: String,
-    /// What it does.
+    /// The session.
     pub run: Box<dyn FnOnce() + Send>,
 }
 
-/// Threads for sessions. When it drops, those that have none end.
+/// The threads of sessions. Dropping it ends the idle ones.
 pub(crate) struct Pool {
-    /// Has no room: what is sent is taken by a thread that waits, or not at all.
+    /// A channel without a buffer: only a waiting thread can receive.
     work: Sender<Work>,
     waiting: Receiver<Work>,
     spare: Arc<AtomicUsize>,
@@ -43,19 +44,16 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// No thread yet. `events` is told of each.
+    /// Makes a pool without threads. It sends an event for each thread's start and end.
     pub(crate) fn new(events: Sender<Event>) -> Self {
         let (work, waiting) = bounded(0);
         let (spare, started) = Default::default();
         Self { work, waiting, spare, started, events }
     }
 
-    /// Runs this on a thread that waits, or else on a new one.
-    ///
-    /// # Errors
-    /// The system's, where it has no more threads.
+    /// Runs a session on a waiting thread, or else on a new one. Fails if that cannot be started.
     pub(crate) fn run(&self, work: Work) -> io::Result<()> {
-        // A failure means that none waits, or none any more.
+        // A failure means that no thread waits.
         let Err(refused) = self.work.try_send(work) else { return Ok(()) };
         let mut work = refused.into_inner();
         let number = self.started.fetch_add(1, Ordering::Relaxed);
@@ -67,7 +65,7 @@ impl Pool {
             loop {
                 platform::name_thread(&work.name);
                 (work.run)();
-                match next(&waiting, &spare, start) {
+                match next_work(&waiting, &spare, start) {
                     Some(next) => work = next,
                     None => return,
                 }
@@ -77,14 +75,14 @@ impl Pool {
             Ok(thread) => (Event::Started(number, thread), Ok(())),
             Err(error) => (Event::NeverStarted(number), Err(error)),
         };
-        // The server outlives its acceptors.
+        // Never fails: the receiver outlives the acceptors.
         let _ = self.events.send(event.0);
         event.1
     }
 }
 
-/// The next session for a thread that has lost its own, where it should wait and one comes in time.
-fn next(waiting: &Receiver<Work>, spare: &AtomicUsize, start: Instant) -> Option<Work> {
+/// Waits for the next session of a thread. Returns `None` if the thread should end.
+fn next_work(waiting: &Receiver<Work>, spare: &AtomicUsize, start: Instant) -> Option<Work> {
     if start.elapsed() >= AGE {
         return None;
     }
@@ -97,7 +95,7 @@ fn next(waiting: &Receiver<Work>, spare: &AtomicUsize, start: Instant) -> Option
     next.flatten()
 }
 
-/// Tells of a thread's end, in whatever way it comes.
+/// A guard that sends [`Event::Ended`] when it drops, even after a panic.
 struct Ending {
     number: u64,
     events: Sender<Event>,
@@ -105,7 +103,7 @@ struct Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        // Nobody listens where the server has given this thread up.
+        // The receiver is gone if the server ended without this thread.
         let _ = self.events.send(Event::Ended(self.number));
     }
 }
@@ -116,10 +114,10 @@ mod tests {
 
     /// Runs something on the pool and returns the thread that it ran on.
     fn thread_of(pool: &Pool) -> thread::ThreadId {
-        let (tell, told) = bounded(1);
-        let run = Box::new(move || tell.send(thread::current().id()).unwrap());
+        let (sender, receiver) = bounded(1);
+        let run = Box::new(move || sender.send(thread::current().id()).unwrap());
         pool.run(Work { name: "work".into(), run }).unwrap();
-        told.recv_timeout(Duration::from_secs(60)).unwrap()
+        receiver.recv_timeout(Duration::from_secs(60)).unwrap()
     }
 
     #[test]
@@ -135,7 +133,7 @@ mod tests {
                 thread::yield_now();
             }
         }
-        // One that is counted may be about to wait, or have waited for too long: then another is
+        // A thread that is counted as spare may not wait yet, or no longer. Then another one is
         // started.
         let started = pool.started.load(Ordering::Relaxed);
         assert!(started < ROUNDS / 2, "{started} threads for {ROUNDS} sessions, one at a time");
@@ -145,7 +143,7 @@ mod tests {
             threads.note(Some(event));
         }
         while threads.left() > 0 {
-            // It never comes where the last one has just ended.
+            // The channel never fires if the last thread has just been joined.
             let _ = threads.tick().recv_timeout(Duration::from_millis(10));
             threads.reap();
         }

@@ -1,4 +1,4 @@
-//! The sessions' threads: counted, and joined as they end.
+//! The tracker of the sessions' threads: it counts them, and has them joined as they end.
 
 use std::{
     collections::HashMap,
@@ -11,41 +11,38 @@ use crossbeam_channel::{Receiver, after, never};
 
 use super::joiner::Joiner;
 
-/// How often threads that are just about to end are looked at again.
+/// The poll interval for threads that are about to end.
 const TICK: Duration = Duration::from_millis(2);
 
-/// How often, when one of them does not end.
+/// The poll interval while one of them does not end.
 const LONG_TICK: Duration = Duration::from_millis(200);
 
-/// What the pool and its threads tell the server.
+/// An event that the pool or one of its threads sends to the server.
 pub(crate) enum Event {
     /// The thread of this number has started.
     Started(u64, JoinHandle<()>),
-    /// The thread is at its end but for what the system does last.
+    /// The thread has ended, except for its thread-locals and the system's last steps.
     Ended(u64),
-    /// The system had no thread for this number, which has ended all the same.
+    /// The thread of this number could not be started. `Ended` is sent for it, too.
     NeverStarted(u64),
 }
 
-/// The sessions' threads, each joined as soon as it has ended.
+/// The sessions' threads that have not been joined.
 pub(crate) struct Threads {
     running: HashMap<u64, JoinHandle<()>>,
     ending: Joiner,
-    /// Ended before the acceptor's word of their start came through, or never started.
+    /// Threads whose `Ended` has arrived before `Started` or `NeverStarted`.
     early: Vec<u64>,
 }
 
 impl Threads {
-    /// None yet.
-    ///
-    /// # Errors
-    /// Where there is no thread to join them on.
+    /// Starts the joiner. Fails if its thread cannot be started.
     pub(crate) fn new() -> io::Result<Self> {
         let (running, early) = Default::default();
         Ok(Self { running, ending: Joiner::start()?, early })
     }
 
-    /// Takes note of what happened.
+    /// Applies an event.
     pub(crate) fn note(&mut self, event: Option<Event>) {
         match event {
             Some(Event::Started(id, thread)) => {
@@ -69,12 +66,12 @@ impl Threads {
         self.reap();
     }
 
-    /// Sees that those that end are joined.
+    /// Has the joiner check for a blocked queue.
     pub(crate) fn reap(&mut self) {
         self.ending.look();
     }
 
-    /// When to look again at threads that are just about to end.
+    /// Returns a channel that fires when [`reap`](Self::reap) is due.
     pub(crate) fn tick(&self) -> Receiver<Instant> {
         match self.ending.left() {
             0 => never(),
@@ -82,7 +79,7 @@ impl Threads {
         }
     }
 
-    /// How many have not been joined.
+    /// Returns the number of threads that have not been joined.
     pub(crate) fn left(&self) -> usize {
         self.running.len() + self.ending.left()
     }

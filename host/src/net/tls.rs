@@ -1,4 +1,4 @@
-//! TLS on a connection: bytes in and out, without the socket.
+//! TLS on a connection, without the socket.
 
 use std::{
     io::{self, Read, Write},
@@ -7,40 +7,36 @@ use std::{
 
 use rustls::{ServerConfig, ServerConnection};
 
-/// How much is read from the socket at once. Bytes.
+/// The bytes that are read from the socket at once.
 const CHUNK: usize = 16 << 10;
 
-/// One connection's TLS.
+/// The TLS state of a connection.
 pub struct Tls {
     connection: ServerConnection,
-    /// What came from the socket; up to `start` it has been taken in.
+    /// Bytes from the socket, of which those before `start` have been decrypted.
     cipher: Vec<u8>,
     start: usize,
 }
 
 impl Tls {
-    /// TLS that starts with these bytes, which the client has sent already.
-    ///
-    /// # Errors
-    /// Where the settings do not allow for it.
+    /// Starts TLS. `received` are its first bytes from the client. Fails if the configuration is
+    /// unusable.
     pub fn new(config: Arc<ServerConfig>, received: &[u8]) -> io::Result<Self> {
         let connection = ServerConnection::new(config).map_err(io::Error::other)?;
         Ok(Self { connection, cipher: received.to_vec(), start: 0 })
     }
 
-    /// Reads what is there in plain. `None`: nothing is, and more has to come from the socket.
-    ///
-    /// # Errors
-    /// Where the client does not keep to TLS.
+    /// Reads decrypted bytes. Returns `None` if more input from the socket is needed. Fails if the
+    /// client violates TLS.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
             match self.connection.reader().read(buffer) {
-                // An end without a farewell is one all the same: requests say where they end.
+                // An end without `close_notify` is accepted: requests carry their own lengths.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Some(0)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read.map(Some),
             }
-            // What is taken in here always has room, since nothing is left to be read.
+            // `read_tls` always has room here, since no plaintext is left to read.
             let Some(mut bytes) = self.cipher.get(self.start..).filter(|rest| !rest.is_empty())
             else {
                 return Ok(None);
@@ -52,10 +48,7 @@ impl Tls {
         }
     }
 
-    /// Takes bytes from the socket. Returns how many came.
-    ///
-    /// # Errors
-    /// What `read` returns.
+    /// Fills the input from the socket, and returns the number of bytes. Fails only if `read` does.
     pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         self.start = 0;
         self.cipher.resize(CHUNK, 0);
@@ -64,42 +57,34 @@ impl Tls {
         count
     }
 
-    /// Whether both sides still agree on keys.
-    #[must_use]
+    /// Returns whether the handshake is still running.
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
     }
 
-    /// Whether the client has sent something that was not read yet.
+    /// Returns whether there is input that has not been read.
     pub fn has_input(&mut self) -> bool {
         let plain = self.connection.process_new_packets();
         self.start < self.cipher.len()
             || plain.is_ok_and(|state| state.plaintext_bytes_to_read() > 0)
     }
 
-    /// Takes plain bytes to be sent. Returns how many it took.
-    ///
-    /// # Errors
-    /// Where the connection cannot send any more.
+    /// Encrypts bytes, and returns how many. Fails if the connection can send no more.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.connection.writer().write(bytes)
     }
 
-    /// Whether there is something to be sent.
-    #[must_use]
+    /// Returns whether there are records to send.
     pub fn wants_write(&self) -> bool {
         self.connection.wants_write()
     }
 
-    /// Sends some of it.
-    ///
-    /// # Errors
-    /// The socket's.
+    /// Sends records, and returns the number of bytes. Fails only if the socket does.
     pub fn send(&mut self, mut socket: impl Write) -> io::Result<usize> {
         self.connection.write_tls(&mut socket)
     }
 
-    /// Says that nothing more will come.
+    /// Announces the end of the connection with `close_notify`.
     pub fn end(&mut self) {
         self.connection.send_close_notify();
     }
@@ -115,7 +100,7 @@ pub(super) mod tests {
     use super::*;
     use auth::certificate::Certificate;
 
-    /// A client that trusts these certificates and has sent nothing yet.
+    /// Returns a client that trusts these certificates and has sent nothing yet.
     pub(in crate::net) fn client(roots: RootCertStore) -> ClientConnection {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
@@ -158,7 +143,7 @@ pub(super) mod tests {
         assert_eq!(server.read(&mut [0; 16]).unwrap(), None);
         assert!(server.is_handshaking() && !server.has_input());
         answer(&mut server, &mut client);
-        // Longer than what is taken in at once.
+        // Longer than one TLS read.
         let (first, second) = ([b'x'; 5], [b'y'; 8000]);
         client.writer().write_all(&first).unwrap();
         client.writer().write_all(&second).unwrap();

@@ -1,4 +1,4 @@
-//! What others may know of a session, and what they may ask of it.
+//! The handle of a session, by which other threads read its state and end it.
 
 use std::{
     net::{Shutdown, SocketAddr, TcpStream},
@@ -12,79 +12,78 @@ use std::{
 use auth::keys::Key;
 use platform::{Hangup, InterruptibleReader};
 
-/// How long after the end of its sending side a client still counts as there.
+/// The time for which a client that has ended its sending side still counts as connected.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
 
-/// What others may know of a session.
+/// The handle of a session, which other threads share.
 pub struct ClientHandle {
-    /// Its number, from 1, never used twice while the host runs.
+    /// The session's number, from 1. It is never reused while the host runs.
     pub id: u64,
-    /// Where its client is.
+    /// The client's address.
     pub peer: SocketAddr,
-    /// The connection; also held by the session, which closes it by ending.
+    /// The connection. The session holds it too, and closes it at its end.
     pub stream: TcpStream,
-    /// Its receiving side.
+    /// The connection's receiving side.
     pub reader: InterruptibleReader,
     started: Instant,
     /// Milliseconds after `started`.
     last_active: AtomicU64,
     commands: AtomicU64,
-    /// The place in memory of the command that is being run; 0 while there is none.
+    /// The address in memory of the running command; 0 for none.
     running: AtomicUsize,
-    /// The number of the command that is to end early; 0 for none.
+    /// The number of the command that is cancelled; 0 for none.
     cancelled: AtomicU64,
     names: Mutex<Names>,
-    /// The key that let it in.
+    /// The key that the session logged in with.
     key: Mutex<Option<Arc<Key>>>,
     /// A [`Dismissal`]; 0 for none.
     dismissed: AtomicU8,
-    /// Milliseconds after `started` at which it was dismissed.
+    /// The time of the dismissal, in milliseconds after `started`.
     dismissed_at: AtomicU64,
-    /// Bytes that its requests and replies take, where that is more than an idle session keeps.
+    /// The bytes that its requests and replies take; 0 if no more than an idle session keeps.
     memory: AtomicUsize,
-    /// One more than the milliseconds after `started` at which an unfinished request began; 0 for
-    /// none.
+    /// The time at which an unfinished request began, in milliseconds after `started`, plus 1; 0
+    /// for none.
     unfinished: AtomicU64,
-    /// How many commands had been answered then; with any more the request is finished.
+    /// The number of commands answered by then. A higher number means that the request is finished.
     unfinished_after: AtomicU64,
-    /// When its bytes that came last were looked at, as `last_active` had it.
+    /// The value of `last_active` when its latest bytes were parsed.
     unfinished_seen: AtomicU64,
     failures: AtomicU32,
-    /// When the client was first seen to have ended its sending side.
+    /// The time at which the client was first seen to have ended its sending side.
     half_closed: OnceLock<Instant>,
 }
 
-/// Why the host ends a session.
+/// The reason for which the host ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Dismissal {
     /// Its key is no longer valid.
     Key = 1,
-    /// It takes the most memory, and all sessions together take too much.
+    /// All sessions together take too much memory, and this one takes the most.
     Memory,
-    /// It has not finished a request in time.
+    /// A request was not finished in time.
     Unfinished,
-    /// An admin has asked for it.
+    /// An admin ended it with `CLIENT KILL`.
     Killed,
 }
 
-/// The reasons that do not wait for a client that does not read.
+/// The reasons for which the session does not wait for a client that does not read.
 const AT_ONCE: [u8; 2] = [Dismissal::Memory as u8, Dismissal::Killed as u8];
 
-/// What a client calls itself and its library.
+/// The names that a client has given its session and its library.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// By `CLIENT SETNAME`; empty where it gave none.
+    /// From `CLIENT SETNAME`; empty for none.
     pub session: String,
-    /// By `CLIENT SETINFO LIB-NAME`.
+    /// From `CLIENT SETINFO LIB-NAME`.
     pub library: String,
-    /// By `CLIENT SETINFO LIB-VER`.
+    /// From `CLIENT SETINFO LIB-VER`.
     pub library_version: String,
 }
 
 impl ClientHandle {
-    /// A client that has just come.
-    #[must_use]
+    /// Makes the handle of a new client.
     pub fn new(id: u64, peer: SocketAddr, stream: TcpStream) -> Self {
         Self {
             id,
@@ -109,61 +108,54 @@ impl ClientHandle {
         }
     }
 
-    /// Since the client connected.
-    #[must_use]
+    /// Returns the time since the client connected.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Since its last command.
-    #[must_use]
+    /// Returns the time since the client's last input.
     pub fn idle(&self) -> Duration {
         let last = Duration::from_millis(self.last_active.load(Ordering::Relaxed));
         self.age().saturating_sub(last)
     }
 
-    /// How many commands it has sent.
-    #[must_use]
+    /// Returns the number of answered commands.
     pub fn commands(&self) -> u64 {
         self.commands.load(Ordering::Relaxed)
     }
 
-    /// What the client calls itself.
-    #[must_use]
+    /// Returns the names that the client has given.
     pub fn names(&self) -> Names {
         self.lock_names().clone()
     }
 
-    /// Changes what the client calls itself.
+    /// Changes the names.
     pub fn rename(&self, change: impl FnOnce(&mut Names)) {
         change(&mut self.lock_names());
     }
 
-    /// Notes one more command. Called by the session's own thread alone, so that a plain store
-    /// does what would else be a locked addition.
+    /// Counts an answered command. Only the session's own thread calls this, so a plain store is
+    /// enough, and no atomic addition is needed.
     pub fn count_command(&self) {
         self.commands.store(self.commands.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
-    /// Notes that a command is being run now, by its place in memory, or with 0 that none is.
+    /// Records the running command by its address in memory; 0 for none.
     pub fn note_running(&self, command: usize) {
         self.running.store(command, Ordering::Relaxed);
     }
 
-    /// What [`note_running`](Self::note_running) has noted last.
-    #[must_use]
+    /// Returns the value of the last [`note_running`](Self::note_running).
     pub fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Has the command that is being run end early, as far as its worker looks; says whether there
-    /// is one.
+    /// Cancels the running command, and returns whether there is one. It ends early if its worker
+    /// checks for cancellation.
     ///
-    /// The command is meant by its number, so that one which ends meanwhile takes nothing over to
-    /// the next.
-    #[must_use]
+    /// The command's number is cancelled, so that the next command is not if this one ends first.
     pub fn cancel_running(&self) -> bool {
-        // Who sees that a command is counted sees that it does not run any more.
+        // `Acquire`: a thread that sees the new count also sees that the command no longer runs.
         let number = self.commands.load(Ordering::Acquire) + 1;
         if self.running() == 0 {
             return false;
@@ -172,13 +164,12 @@ impl ClientHandle {
         true
     }
 
-    /// Whether the command that is being run is to end early.
-    #[must_use]
+    /// Returns whether the running command is cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed) == self.commands() + 1
     }
 
-    /// Notes that the client is active now.
+    /// Records that the client is active now.
     pub fn touch(&self, now: Instant) {
         let age = now.saturating_duration_since(self.started);
         let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
@@ -189,11 +180,10 @@ impl ClientHandle {
         u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Waits up to `time` for the client to be gone, and says whether it is.
+    /// Waits up to `time` for the client to be gone, and returns whether it is.
     ///
-    /// A client that was killed and one that has only sent all it wants to (`nc -N`) look the same:
-    /// both have ended their sending side. So that counts, but not at once.
-    #[must_use]
+    /// A client that was killed and one that only ended its sending side (`nc -N`) look the same.
+    /// So an ended sending side counts as gone, but only after 1 s.
     pub fn wait_until_gone(&self, time: Duration) -> bool {
         if let Some(since) = self.half_closed.get() {
             return platform::wait_for_hangup(&self.stream, time, true) == Hangup::Full
@@ -209,23 +199,23 @@ impl ClientHandle {
         }
     }
 
-    /// Notes which key has let it in.
+    /// Records the key that the session logged in with; `None` for none.
     pub fn hold(&self, key: Option<Arc<Key>>) {
         *self.lock_key() = key;
     }
 
-    /// Wakes its session where it waits for its client, of which it hears no more than what has come.
+    /// Shuts the connection's reading side, which wakes a session that waits for input. Input that
+    /// has arrived can still be read.
     pub fn interrupt(&self) {
         self.reader.end(&self.stream);
     }
 
-    /// Has its session end, since its key is no longer valid.
+    /// Ends the session because its key is no longer valid.
     pub fn dismiss(&self) {
         self.dismiss_for(Dismissal::Key);
     }
 
-    /// Has its session end. The first reason counts, but one that is not to wait for the client comes
-    /// before one that does.
+    /// Ends the session. The first reason counts, but `Memory` and `Killed` replace the others.
     pub fn dismiss_for(&self, why: Dismissal) {
         if !self.is_dismissed() {
             self.dismissed_at.store(self.age_millis(), Ordering::SeqCst);
@@ -240,57 +230,52 @@ impl ClientHandle {
         self.interrupt();
     }
 
-    /// Whether its session is to end.
-    #[must_use]
+    /// Returns whether the session is to end.
     #[inline]
     pub fn is_dismissed(&self) -> bool {
         self.dismissed.load(Ordering::Relaxed) != 0
     }
 
-    /// Ends its session at once: what it runs is cancelled, and its client sees the end even where
-    /// the worker goes on.
+    /// Ends the session at once: cancels its command, and closes the connection even if the worker
+    /// goes on.
     pub fn kill(&self) {
         self.dismiss_for(Dismissal::Killed);
         if self.cancel_running() {
-            // A failure means that the connection is gone already.
+            // A failure means that the connection is already gone.
             let _ = self.stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// Whether its session is to end without waiting for a client that does not read.
-    #[must_use]
+    /// Returns whether the session is to end without waiting for a client that does not read.
     pub fn is_evicted(&self) -> bool {
         AT_ONCE.contains(&self.dismissed.load(Ordering::Relaxed))
     }
 
-    /// Why its session is to end, if it is.
-    #[must_use]
+    /// Returns the reason for which the session is to end; `None` if it is not.
     pub fn dismissal(&self) -> Option<Dismissal> {
         [Dismissal::Key, Dismissal::Memory, Dismissal::Unfinished, Dismissal::Killed]
             .into_iter()
             .find(|why| *why as u8 == self.dismissed.load(Ordering::SeqCst))
     }
 
-    /// Since it was dismissed; `None` where it was not.
-    #[must_use]
+    /// Returns the time since the dismissal; `None` if there was none.
     pub fn dismissed_for(&self) -> Option<Duration> {
         let at = Duration::from_millis(self.dismissed_at.load(Ordering::SeqCst));
         self.is_dismissed().then(|| self.age().saturating_sub(at))
     }
 
-    /// Notes how many bytes its requests and replies take; returns what was noted before.
+    /// Records how many bytes its requests and replies take, and returns the previous number.
     pub fn note_memory(&self, bytes: usize) -> usize {
         self.memory.swap(bytes, Ordering::Relaxed)
     }
 
-    /// What [`note_memory`](Self::note_memory) has noted last.
-    #[must_use]
+    /// Returns the value of the last [`note_memory`](Self::note_memory).
     pub fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed)
     }
 
-    /// Notes that a request has begun and is not finished, unless that has been noted of this one.
-    /// Called by the session's own thread alone.
+    /// Records that a request has begun and is not finished; the first call for a request counts.
+    /// Only the session's own thread calls this.
     #[cold]
     pub fn note_unfinished(&self) {
         let (answered, now) = (self.commands(), self.last_active.load(Ordering::Relaxed));
@@ -298,22 +283,20 @@ impl ClientHandle {
         let noted = self.unfinished.load(Ordering::Relaxed) != 0
             && self.unfinished_after.load(Ordering::Relaxed) == answered;
         if !noted {
-            // In this order: nobody takes the time of one request for that of another.
+            // In this order, so that no reader pairs this request with the time of another.
             self.unfinished.store(0, Ordering::Relaxed);
             self.unfinished_after.store(answered, Ordering::Release);
-            // Not the time of the batch, which may have begun with a long command.
+            // Not the batch's start: the batch may have begun with a long command.
             self.unfinished.store(self.age_millis() + 1, Ordering::Release);
         }
     }
 
-    /// Notes that what had begun is finished and was no command.
+    /// Records that the unfinished request is finished and was no command.
     pub fn note_finished(&self) {
         self.unfinished.store(0, Ordering::Relaxed);
     }
 
-    /// For how long the session has waited for the rest of a request; `None` where it waits for
-    /// none, or the rest has come.
-    #[must_use]
+    /// Returns how long the session has waited for the rest of a request; `None` if it does not.
     pub fn unfinished_for(&self) -> Option<Duration> {
         let noted = self.unfinished.load(Ordering::Acquire);
         let since = noted.checked_sub(1)?;
@@ -325,13 +308,12 @@ impl ClientHandle {
         waits.then(|| self.age().saturating_sub(Duration::from_millis(since)))
     }
 
-    /// Notes one more wrong key, and says how many there were before.
+    /// Counts a wrong key, and returns the number before.
     pub fn count_failure(&self) -> u32 {
         self.failures.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The key that has let it in.
-    #[must_use]
+    /// Returns the key that the session logged in with.
     pub fn key(&self) -> Option<Arc<Key>> {
         self.lock_key().clone()
     }

@@ -1,4 +1,4 @@
-//! How much memory the requests and replies of all sessions take, and how much they may.
+//! The memory that the requests and replies of all sessions take, and its limit.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,19 +8,18 @@ use super::client_handle::ClientHandle;
 use crate::config::Share;
 
 /// The memory of all sessions' buffers. A session counts only while it takes more than an idle one
-/// keeps, so that a client with short requests and replies never comes here.
+/// keeps, so that a client with short requests and replies costs nothing here.
 #[derive(Debug)]
 pub struct ClientMemory {
-    /// `usize::MAX` where there is none.
+    /// In bytes; `usize::MAX` without a limit.
     limit: usize,
     used: AtomicUsize,
-    /// The log's lines about closed sessions.
+    /// Limits the log lines about closed sessions.
     pub closed: Throttle,
 }
 
 impl ClientMemory {
-    /// With this limit. The machine's memory is looked at once.
-    #[must_use]
+    /// Makes a count with this limit. A limit in percent uses the machine's memory at this moment.
     pub fn new(limit: Share) -> Self {
         let all = match limit {
             Share::Bytes(_) => None,
@@ -30,19 +29,17 @@ impl ClientMemory {
         Self { limit, used: AtomicUsize::new(0), closed: Throttle::default() }
     }
 
-    /// The limit, in bytes; `usize::MAX` where there is none.
-    #[must_use]
+    /// Returns the limit in bytes; `usize::MAX` without one.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// What all sessions take, in bytes.
-    #[must_use]
+    /// Returns the memory that all sessions take, in bytes.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Notes what a session takes from now on. Returns whether all sessions together take too much.
+    /// Records how many bytes a session takes. Returns whether this raised the sum above the limit.
     pub fn note(&self, handle: &ClientHandle, bytes: usize) -> bool {
         let before = handle.note_memory(bytes);
         if bytes <= before {

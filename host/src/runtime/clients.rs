@@ -1,4 +1,4 @@
-//! Who is connected, by `(ip, port)`.
+//! The live sessions, by their peer's `(ip, port)`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,15 +17,15 @@ use super::{
     client_memory::ClientMemory,
 };
 
-/// A session that was closed for its memory may take this long to give it back. After that it is in
-/// a worker, and others have to give back instead.
+/// The time in which a session that was closed for its memory is expected to free it. After that
+/// it is in a worker, and other sessions are closed instead.
 const FREEING: Duration = Duration::from_secs(1);
 
-/// A session that takes less is not closed for its memory. Bytes.
+/// The bytes below which a session is not closed for its memory.
 const SMALLEST: usize = 64 << 10;
 
-/// The live sessions. Its lock is taken when a client comes or goes and when somebody looks, never
-/// for a request.
+/// The live sessions. The lock is taken when a client connects or leaves and when the list is
+/// read, never for a request.
 #[derive(Default)]
 pub struct Sessions {
     list: Mutex<List>,
@@ -34,39 +34,36 @@ pub struct Sessions {
 
 #[derive(Default)]
 struct List {
-    /// The number tells apart one client's connections to two addresses of this host, whose peer
-    /// may be the same.
+    /// The key has the session's number, since a client's connections to two addresses of this
+    /// host may have the same peer.
     live: BTreeMap<(SocketAddr, u64), Arc<ClientHandle>>,
-    /// How many there are from each address.
+    /// The number of sessions from each address.
     from: HashMap<IpAddr, usize>,
     closed: bool,
 }
 
-/// How many sessions there may be.
+/// The limits for a new session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// In all.
+    /// The most sessions in all.
     pub total: usize,
-    /// From the newcomer's address; `None` where that is not counted.
+    /// The most sessions from the client's address; `None` without a limit.
     pub per_address: Option<usize>,
 }
 
-/// Why a newcomer is not let in.
+/// The reason for which a new client is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitReached {
     /// The host is ending.
     Ending,
-    /// There are this many already.
+    /// There already are this many sessions.
     Total(usize),
-    /// There are this many already from its address.
+    /// There already are this many sessions from its address.
     PerAddress(usize),
 }
 
 impl Sessions {
-    /// Enters a new client, if there is room for it.
-    ///
-    /// # Errors
-    /// Why there is none, and its connection.
+    /// Adds a new client, or returns the limit that was reached, and the connection.
     pub fn enter(
         &self,
         stream: TcpStream,
@@ -74,7 +71,7 @@ impl Sessions {
         limits: SessionLimits,
     ) -> Result<Arc<ClientHandle>, (LimitReached, TcpStream)> {
         let mut list = self.list();
-        let here = list.from.get(&place(peer)).copied().unwrap_or_default();
+        let here = list.from.get(&counted_address(peer)).copied().unwrap_or_default();
         let refusal = if list.closed {
             Some(LimitReached::Ending)
         } else if list.live.len() >= limits.total {
@@ -88,15 +85,15 @@ impl Sessions {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
         let handle = Arc::new(ClientHandle::new(id, peer, stream));
         list.live.insert((peer, id), Arc::clone(&handle));
-        list.from.insert(place(peer), here + 1);
+        list.from.insert(counted_address(peer), here + 1);
         Ok(handle)
     }
 
-    /// Takes a client off the list.
+    /// Removes a client.
     pub fn leave(&self, handle: &ClientHandle) {
         let mut list = self.list();
         if list.live.remove(&(handle.peer, handle.id)).is_some() {
-            let place = place(handle.peer);
+            let place = counted_address(handle.peer);
             match list.from.get_mut(&place) {
                 Some(here) if *here > 1 => *here -= 1,
                 _ => {
@@ -106,39 +103,35 @@ impl Sessions {
         }
     }
 
-    /// The live sessions, by address.
-    #[must_use]
+    /// Returns the live sessions, in the order of their addresses.
     pub fn all(&self) -> Vec<Arc<ClientHandle>> {
         self.list().live.values().cloned().collect()
     }
 
-    /// How many there have been so far.
-    #[must_use]
+    /// Returns the number of sessions since the host started.
     pub fn started(&self) -> u64 {
         self.next_id.load(Ordering::Relaxed)
     }
 
-    /// How many there are.
-    #[must_use]
+    /// Returns the number of live sessions.
     pub fn len(&self) -> usize {
         self.list().live.len()
     }
 
-    /// Whether there are none.
-    #[must_use]
+    /// Returns whether there is no live session.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Lets nobody in any more, and wakes every session that waits for its client. What a client
-    /// has already sent can still be read.
+    /// Rejects new clients from now on, and wakes every session that waits for input. Input that
+    /// has arrived can still be read.
     pub fn close(&self) {
         let mut list = self.list();
         list.closed = true;
         list.live.values().for_each(|handle| handle.interrupt());
     }
 
-    /// Ends the sessions whose key is not valid any more.
+    /// Ends the sessions whose key is no longer valid.
     pub fn dismiss_unless(&self, valid: impl Fn(&Key) -> bool) {
         let mut ended: BTreeMap<String, usize> = BTreeMap::new();
         for handle in self.all() {
@@ -151,7 +144,7 @@ impl Sessions {
             }
         }
         for (key, count) in ended {
-            log::info!("key {key}: no longer valid, {count} session(s) with it ended");
+            log::info!("key {key}: no longer valid, {count} session(s) ended");
         }
     }
 
@@ -165,8 +158,8 @@ impl Sessions {
         }
     }
 
-    /// Ends sessions until the others take no more memory than allowed, those that take most first.
-    /// Returns how many.
+    /// Ends sessions, the largest first, until the others are within the memory limit. Returns how
+    /// many were ended.
     pub fn dismiss_largest(&self, memory: &ClientMemory) -> usize {
         let (mut freeing, mut candidates) = (0_usize, Vec::new());
         let list = self.list();
@@ -181,19 +174,21 @@ impl Sessions {
         }
         candidates.sort_unstable_by_key(|(bytes, handle)| (*bytes, handle.id));
         let (used, limit) = (memory.used(), memory.limit());
-        // However much is about to be given back, twice the limit is never exceeded.
+        // Memory that is about to be freed counts up to the limit, so the sum stays below twice the
+        // limit.
         let mut excess = used.saturating_sub(freeing.min(limit)).saturating_sub(limit);
         let mut ended = 0;
         while excess > 0
             && let Some((bytes, handle)) = candidates.pop()
         {
             handle.dismiss_for(Dismissal::Memory);
-            // A worker that looks ends early; what is in it is given back only then.
+            // The memory is freed when the worker returns, which cancellation may bring forward.
             let _ = handle.cancel_running();
             memory.closed.warn(Instant::now(), || {
                 format!(
-                    "session {} from {}: closed, as its requests and replies took most, {bytes} of \
-                     {used} bytes of all sessions; {limit} are allowed (--max-memory-clients)",
+                    "session {} from {}: closed, its requests and replies took the most memory, \
+                     {bytes} of {used} bytes of all sessions; the limit is {limit} \
+                     (--max-memory-clients)",
                     handle.id, handle.peer
                 )
             });
@@ -208,9 +203,9 @@ impl Sessions {
     }
 }
 
-/// Where a peer is, for counting: an IPv4 address, or an IPv6 network, since whoever has one such
-/// address commonly has all 2^64 of its network.
-fn place(peer: SocketAddr) -> IpAddr {
+/// Returns the address under which a peer is counted: its IPv4 address, or its IPv6 network (/64),
+/// since the owner of one such address commonly has all 2^64 of the network.
+fn counted_address(peer: SocketAddr) -> IpAddr {
     match peer.ip().to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         v4 => v4,
@@ -331,7 +326,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_place() {
-        let place = |peer: &str| place(peer.parse().unwrap());
+        let place = |peer: &str| counted_address(peer.parse().unwrap());
         assert_eq!(place("[2001:db8::1]:1"), place("[2001:db8::ffff:0:0:9]:2"));
         assert_ne!(place("[2001:db8::1]:1"), place("[2001:db8:0:1::1]:1"));
         assert_eq!(place("[::ffff:10.0.0.1]:1"), place("10.0.0.1:9"));

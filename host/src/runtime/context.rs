@@ -1,4 +1,4 @@
-//! What all threads of a serving host share.
+//! The context that all threads of a serving host share.
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
@@ -9,30 +9,30 @@ use telemetry::{log_throttle::Throttle, metrics::Metrics};
 use super::{client_memory::ClientMemory, clients::Sessions, shutdown::Shutdown};
 use crate::config::Serve;
 
-/// What all threads of a serving host share. Lives until the last of them has ended.
+/// The context that all threads of a serving host share. It lives until the last of them ends.
 pub struct Shared {
     /// The flags.
     pub config: Serve,
-    /// The keys that let in.
+    /// The valid keys.
     pub keyring: Keyring,
-    /// What the host proves itself with over TLS.
+    /// The host's certificate for TLS.
     pub certificate: Certificate,
-    /// Who is connected.
+    /// The live sessions.
     pub sessions: Sessions,
-    /// How much memory the sessions' requests and replies take.
+    /// The memory that the sessions' requests and replies take.
     pub client_memory: ClientMemory,
-    /// What the log is told of who is not let in.
+    /// Limits the log lines about rejected clients.
     pub turned_away: Throttle,
-    /// What the host counts.
+    /// The host's counters.
     pub metrics: Arc<Metrics>,
-    /// Whether the host is ending.
+    /// The stop flag and its deadlines.
     pub shutdown: Arc<Shutdown>,
-    /// Where events of plugins are published.
+    /// The bus on which plugin events are published.
     pub events: Arc<EventBus>,
-    /// Where the manager of plugins is told.
+    /// The channel to the plugin manager.
     pub plugin_control: PluginControl,
-    /// When the host started.
+    /// The time of the host's start.
     pub started: Instant,
-    /// The directory that this host has to itself while it runs.
+    /// The directory that this host has locked while it runs.
     pub state_dir: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! The host's log, on standard error: a line for each record, whatever is in it.
+//! The host's log on standard error, exactly one line for each record.
 
 use std::{
     fmt::{self, Write as _},
@@ -12,13 +12,13 @@ use serde::Serialize;
 
 use crate::config::LogFormat;
 
-/// Starts logging. Nothing happens where a logger is there already.
+/// Starts logging. Does nothing if the process already has a logger.
 pub fn start(level: LevelFilter, format: LogFormat) {
     let journal = platform::logs_to_journal();
     let write = match (format, journal) {
-        (LogFormat::Json, _) => json,
-        (LogFormat::Text, true) => prioritised,
-        (LogFormat::Text, false) => text,
+        (LogFormat::Json, _) => write_json,
+        (LogFormat::Text, true) => write_prioritised,
+        (LogFormat::Text, false) => write_text,
     };
     // The level is the `log` crate's own, so that it can change while the host runs.
     let started = Builder::new().filter_level(LevelFilter::Trace).format(write).try_init();
@@ -31,18 +31,17 @@ pub fn start(level: LevelFilter, format: LogFormat) {
     }
 }
 
-/// What is logged from now on.
+/// Sets the log level.
 pub fn set_level(level: LevelFilter) {
     log::set_max_level(level);
 }
 
-/// What is logged now.
-#[must_use]
+/// Returns the log level.
 pub fn level() -> LevelFilter {
     log::max_level()
 }
 
-/// Says why the host cannot start: as a log line where programs read the log, else as a message.
+/// Reports an error of the start: as a log line if programs read the log, else as a message.
 pub fn cannot_start(format: LogFormat, error: &dyn fmt::Display) {
     if format == LogFormat::Json || platform::logs_to_journal() {
         log::error!("{error}");
@@ -51,14 +50,14 @@ pub fn cannot_start(format: LogFormat, error: &dyn fmt::Display) {
     }
 }
 
-fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+fn write_text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let (style, time) = (out.default_level_style(record.level()), out.timestamp_millis());
     let (level, target) = (record.level(), target(record));
     writeln!(out, "{time} {style}{level:<5}{style:#} {target}: {}", Escaped(record.args()))
 }
 
-/// As systemd's journal takes it, see sd-daemon(3).
-fn prioritised(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+/// Writes a record with its priority, for systemd's journal; see sd-daemon(3).
+fn write_prioritised(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let priority = match record.level() {
         Level::Error => 3,
         Level::Warn => 4,
@@ -68,8 +67,8 @@ fn prioritised(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     writeln!(out, "<{priority}>{}: {}", target(record), Escaped(record.args()))
 }
 
-fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    /// One record.
+fn write_json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    /// A record as a JSON object.
     #[derive(Serialize)]
     struct Line<'a> {
         time: String,
@@ -79,7 +78,7 @@ fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     }
     let line = Line {
         time: out.timestamp_millis().to_string(),
-        level: name(record.level()),
+        level: level_name(record.level()),
         target: target(record),
         message: record.args().to_string(),
     };
@@ -87,12 +86,15 @@ fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// The host's own modules are `host` to those who read the log.
+/// Returns the record's target; `host` for all modules of the host's crates. The name of a plugin
+/// has no colon.
 fn target<'a>(record: &Record<'a>) -> &'a str {
-    record.target().strip_prefix("dropin_host").map_or(record.target(), |_| "host")
+    let target = record.target();
+    let is_own = target.starts_with("dropin_") && target.contains("::");
+    if is_own || target == "dropin_host" { "host" } else { target }
 }
 
-fn name(level: Level) -> &'static str {
+fn level_name(level: Level) -> &'static str {
     match level {
         Level::Error => "error",
         Level::Warn => "warn",
@@ -102,8 +104,8 @@ fn name(level: Level) -> &'static str {
     }
 }
 
-/// A message without control characters: no client and no plugin can forge a line, or talk to the
-/// terminal that shows it.
+/// A message with its control characters escaped, so that no client and no plugin can forge a line
+/// or send sequences to the reader's terminal.
 struct Escaped<'a>(&'a fmt::Arguments<'a>);
 
 impl fmt::Display for Escaped<'_> {
@@ -141,5 +143,14 @@ mod tests {
         assert_eq!(escaped("two\nlines\r\u{1b}[2J"), "two\\nlines\\r\\u{1b}[2J");
         assert_eq!(escaped("\n\n"), "\\n\\n");
         assert_eq!(escaped(""), "");
+    }
+
+    #[test]
+    fn own_crates_log_as_host() {
+        let target = |target| self::target(&Record::builder().target(target).build());
+        assert_eq!(target("dropin_host"), "host");
+        assert_eq!(target("dropin_plugin_engine::manager::load"), "host");
+        assert_eq!(target("dropin_plugin"), "dropin_plugin", "a plugin of this name");
+        assert_eq!(target("text"), "text");
     }
 }

@@ -1,4 +1,4 @@
-//! What all threads of a running host share.
+//! The state that all threads of a running host share.
 
 pub mod client_handle;
 pub mod client_memory;

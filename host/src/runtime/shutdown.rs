@@ -1,4 +1,4 @@
-//! The host's end: one flag that every thread sees, and the times that it is bound by.
+//! The host's shutdown: one flag that every thread sees, and its deadlines.
 
 use std::{
     fmt,
@@ -11,49 +11,48 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-/// The notice to every client when one of them has ended the host: nobody starts it again by itself.
+/// The notice to every client after `ks`: the host is not started again by itself.
 pub const FOR_GOOD: &str = "the server is shutting down";
 
-/// The notice to every client when the system has ended the host. A restart looks the same. The
-/// client's prompt knows these words and connects again.
+/// The notice to every client when the system ends the host, perhaps for a restart. The client's
+/// prompt recognizes this text and reconnects.
 pub const FOR_NOW: &str = "the server is stopping, perhaps for a restart";
 
-/// The part of the system's limit that is for saving states.
+/// The part of the system's limit that is reserved for saving states and for the steps after it.
 const SAVING: Duration = Duration::from_secs(3);
 
-/// The part of that which is for what comes after saving.
+/// The part of [`SAVING`] that is reserved for the steps after saving.
 const AFTER_SAVING: Duration = Duration::from_millis(500);
 
-/// Why the host ends.
+/// The reason for which the host ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// A client sent `ks`.
     Client(std::net::SocketAddr),
     /// The system asked, by a signal or a closed console.
     System {
-        /// How long it waits before it kills the host; `None`: as long as it takes.
+        /// The time after which the system kills the host; `None` without a limit.
         limit: Option<Duration>,
     },
 }
 
-/// The stop flag and its deadline. It is set once and never taken back.
+/// The stop flag and its deadlines. The flag is set once and never cleared.
 pub struct Shutdown {
     stopping: AtomicBool,
-    /// When it was set first, and what clients are told of it.
+    /// The time at which it was set, and the notice for the clients.
     since: OnceLock<(Instant, &'static str)>,
-    /// In milliseconds from then. It only ever gets shorter.
+    /// In milliseconds from that time. It never gets longer.
     grace: AtomicU64,
-    /// How long saving may take; zero: as long as it takes.
+    /// The longest time that saving may take; zero without a limit.
     save_timeout: Duration,
     saving_since: OnceLock<Instant>,
-    /// When saving must be over, in milliseconds from `since`; `u64::MAX` where the system waits.
+    /// The system's deadline of saving, in milliseconds from `since`; `u64::MAX` for none.
     saved_by: AtomicU64,
     wake: Sender<Reason>,
 }
 
 impl Shutdown {
-    /// The flag, and where its first setting is heard.
-    #[must_use]
+    /// Makes the flag, and the channel that receives the first reason.
     pub fn new(grace: Duration, save_timeout: Duration) -> (Self, Receiver<Reason>) {
         let (wake, woken) = bounded(1);
         let shutdown = Self {
@@ -68,8 +67,8 @@ impl Shutdown {
         (shutdown, woken)
     }
 
-    /// Asks the host to end. Returns false where it was already ending; it may then have less time
-    /// than it had.
+    /// Asks the host to end. Returns false if it was already ending; its deadlines may then get
+    /// shorter.
     pub fn request(&self, reason: Reason) -> bool {
         let (since, _) = *self.since.get_or_init(|| (Instant::now(), reason.notice()));
         if let Reason::System { limit: Some(limit) } = reason {
@@ -81,44 +80,40 @@ impl Shutdown {
         if self.stopping.swap(true, Ordering::SeqCst) {
             return false;
         }
-        // The channel holds the one message there is, unless nobody listens any more.
+        // The channel has room for this one message. The receiver may be gone.
         let _ = self.wake.try_send(reason);
         true
     }
 
-    /// Whether the host is ending.
-    #[must_use]
+    /// Returns whether the host is ending.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// The notice to every client. The first reason decides.
-    #[must_use]
+    /// Returns the notice to every client. The first reason decides.
     pub fn notice(&self) -> &'static str {
         self.since.get().map_or(FOR_NOW, |(_, notice)| notice)
     }
 
-    /// When running workers are given up. `None` while the host is not ending.
-    #[must_use]
+    /// Returns the time at which the host stops waiting for running workers. `None` while the host
+    /// is not ending.
     pub fn deadline(&self) -> Option<Instant> {
         self.since.get().map(|(since, _)| *since + self.grace())
     }
 
-    /// When a client that still sends, or does not read, is given up: half way to the
-    /// [`deadline`](Self::deadline), so that it never costs an orderly end.
-    #[must_use]
+    /// Returns the time at which the host stops waiting for clients that still send or do not read:
+    /// after half of the grace, so that they never prevent an orderly end.
     pub fn client_deadline(&self) -> Option<Instant> {
         self.since.get().map(|(since, _)| *since + self.grace() / 2)
     }
 
-    /// Notes that the sessions have ended and the saving of states begins.
+    /// Records that the sessions have ended and the saving of states begins.
     pub fn begin_saving(&self) {
         self.saving_since.get_or_init(Instant::now);
     }
 
-    /// When states that are not saved yet are given up: after the time that saving may take, or
-    /// before the system kills the host. `None` while nothing limits it.
-    #[must_use]
+    /// Returns the time at which saving stops: after the save timeout, or before the system kills
+    /// the host. States that are not saved by then are lost. `None` without a limit.
     pub fn save_deadline(&self) -> Option<Instant> {
         let bounded = self.saving_since.get().filter(|_| !self.save_timeout.is_zero());
         let own = bounded.map(|since| *since + self.save_timeout);
@@ -128,8 +123,7 @@ impl Shutdown {
         own.into_iter().chain(systems).min()
     }
 
-    /// Whether states that are not saved yet are given up.
-    #[must_use]
+    /// Returns whether the save deadline has passed.
     pub fn is_saving_over(&self) -> bool {
         self.save_deadline().is_some_and(|end| Instant::now() >= end)
     }
@@ -138,8 +132,7 @@ impl Shutdown {
         Duration::from_millis(self.grace.load(Ordering::SeqCst))
     }
 
-    /// Whether the host is ending and clients have had their time.
-    #[must_use]
+    /// Returns whether the host is ending and the client deadline has passed.
     pub fn is_overrun(&self) -> bool {
         self.is_stopping() && self.client_deadline().is_some_and(|end| Instant::now() >= end)
     }

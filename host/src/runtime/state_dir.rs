@@ -1,4 +1,4 @@
-//! The directory that one running host has to itself.
+//! The state directory, which one running host locks.
 
 use std::{
     fmt,
@@ -10,32 +10,29 @@ use std::{
 use auth::private::{self, PrivateError};
 use platform::durable::{self, RealDisk};
 
-/// `<state directory>/<port>`, locked while this lives.
+/// The directory `<state directory>/<port>`, locked while this lives.
 pub struct StateDir {
     path: PathBuf,
     is_new: bool,
-    // The lock goes when the file closes, however the process ends.
+    // The system releases the lock when the file closes, even after a crash.
     _lock: File,
 }
 
-/// Why there is no state directory to work in.
+/// The reason for which the state directory cannot be used.
 #[derive(Debug)]
 pub enum StateDirError {
-    /// The user has none, and none was named.
+    /// The user has no state directory, and none was named.
     Unknown,
-    /// Another host has it.
+    /// Another host has locked it.
     Taken(PathBuf),
-    /// It is not this user's alone.
+    /// It is not private to this user.
     Private(PrivateError),
-    /// The system refused it.
+    /// A system call failed: the operation, the path and the cause.
     Io(&'static str, PathBuf, io::Error),
 }
 
 impl StateDir {
-    /// Makes the directory and locks it.
-    ///
-    /// # Errors
-    /// Where it cannot be made or another host holds it.
+    /// Makes the directory and locks it. Fails if another host holds the lock.
     pub fn lock(root: Option<PathBuf>, port: u16) -> Result<Self, StateDirError> {
         let root = root.ok_or(StateDirError::Unknown)?;
         private::directory(&root).map_err(StateDirError::Private)?;
@@ -57,14 +54,13 @@ impl StateDir {
         }
     }
 
-    /// Where it is.
-    #[must_use]
+    /// Returns the directory's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Logs where state lies, and where more of it lies that this host does not use. `any_port`: the
-    /// port was not chosen.
+    /// Logs the directory and, if it is new, the directories of other ports with saved state.
+    /// `any_port` says that the port is 0.
     pub fn tell(&self, any_port: bool) {
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         log::info!("state is kept in {}", path.display());
@@ -84,7 +80,7 @@ impl StateDir {
         }
     }
 
-    /// The folders of other ports in which plugins have saved state.
+    /// Returns the directories of other ports in which plugins have saved state.
     fn others_with_state(&self) -> Vec<PathBuf> {
         let own = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();

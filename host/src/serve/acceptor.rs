@@ -1,4 +1,4 @@
-//! Accepts clients and starts their threads.
+//! The acceptors: they accept clients and start the sessions' threads.
 
 use std::{
     io::{self, Read, Write},
@@ -32,43 +32,42 @@ use crate::{
     session::Session,
 };
 
-/// How long the acceptor rests after the system could not give it a connection.
-const REST: Duration = Duration::from_millis(50);
+/// The acceptor's pause after a failed accept, and the limit of sending an error to a client that
+/// is rejected.
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a wait lasts before a look at the flag of the host's end and its deadline: of the
-/// acceptor of a listener that was passed, and at the end of sessions.
-const LOOK: Duration = Duration::from_millis(250);
+/// The poll interval for shutdown: of an inherited listener's acceptor for the flag, and while
+/// sessions end for the deadline.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How serving ended.
+/// The outcome of serving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every thread has been joined.
+    /// Every thread was joined.
     Orderly,
-    /// This many threads still ran a worker when the grace was over.
+    /// This many threads still ran a worker at the end of the grace.
     Stuck(usize),
-    /// Not every state was saved, or it is not known, and this many threads still ran.
+    /// Not every state is known to be saved, and this many threads still ran.
     Unsaved(usize),
 }
 
-/// Serves until the host is asked to end, then ends every session and joins every thread.
-///
-/// # Errors
-/// Where there is no thread to accept clients with.
+/// Serves until the host is asked to end, then ends every session and joins every thread. Fails
+/// if the acceptors' threads cannot be started.
 pub fn serve(
     shared: &Arc<Shared>,
     registry: &Arc<LiveRegistry>,
     listeners: Listeners,
     stop: &Receiver<Reason>,
 ) -> io::Result<Outcome> {
-    // Kept to the end: a channel without senders is never silent.
+    // Kept to the end: a receiver without senders is always ready.
     let (events, happened) = unbounded();
     let Listeners { sockets, inherited } = listeners;
     if inherited {
-        // Others go on using them, so that they cannot be shut down to wake an acceptor.
+        // Other processes keep using these sockets: they cannot be shut down to wake an acceptor.
         sockets.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
     }
     let listeners: Vec<Arc<TcpListener>> = sockets.into_iter().map(Arc::new).collect();
-    // The acceptors' alone: threads without a session end with them.
+    // Only the acceptors hold the pool, so its idle threads end with the last acceptor.
     let pool = Arc::new(Pool::new(events.clone()));
     let mut threads = Threads::new()?;
     let acceptors = listeners.iter().map(|listener| {
@@ -109,15 +108,15 @@ pub fn serve(
         happened.try_iter().for_each(|event| threads.note(Some(event)));
         let deadline = shared.shutdown.deadline().unwrap_or_else(Instant::now);
         let left = deadline.saturating_duration_since(Instant::now());
-        // No acceptor is left, so that every start has been noted by now.
+        // No acceptor is left, so every started thread has been counted.
         if threads.left() == 0 || left.is_zero() {
             break;
         }
         select! {
             recv(happened) -> event => threads.note(event.ok()),
             recv(threads.tick()) -> _ => threads.reap(),
-            // It may have come nearer.
-            default(left.min(LOOK)) => {}
+            // The deadline may move closer meanwhile.
+            default(left.min(POLL_INTERVAL)) => {}
         }
     }
     Ok(match threads.left() {
@@ -127,11 +126,11 @@ pub fn serve(
 }
 
 fn accept(shared: &Arc<Shared>, registry: &Arc<LiveRegistry>, listener: &TcpListener, pool: &Pool) {
-    // Sessions take over the class of who starts them.
+    // The sessions' threads inherit this thread's scheduling class.
     if shared.config.scheduling == Scheduling::Batch
         && let Err(error) = platform::set_batch_scheduling()
     {
-        log::debug!("sessions run in the usual scheduling class: {error}");
+        log::debug!("cannot set batch scheduling: {error}; sessions run in the normal class");
     }
     let mut reserved_fd = ReservedFd::take();
     let failures = Throttle::default();
@@ -142,12 +141,12 @@ fn accept(shared: &Arc<Shared>, registry: &Arc<LiveRegistry>, listener: &TcpList
         }
         let error = match accepted {
             Ok((stream, peer)) => {
-                start(shared, registry, stream, peer, pool);
+                start_session(shared, registry, stream, peer, pool);
                 continue;
             }
-            // Only one that was passed does not wait.
+            // Only an inherited listener is non-blocking.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                platform::wait_for_client(listener, LOOK);
+                platform::wait_for_client(listener, POLL_INTERVAL);
                 continue;
             }
             Err(error) => error,
@@ -159,88 +158,89 @@ fn accept(shared: &Arc<Shared>, registry: &Arc<LiveRegistry>, listener: &TcpList
             None
         };
         match lent {
-            // Others may have left while this waited for a client: then there is room for it.
+            // Other sessions may have ended meanwhile: then the client can be served.
             Some(Ok((stream, peer))) if reserved_fd.restock() => {
-                start(shared, registry, stream, peer, pool);
+                start_session(shared, registry, stream, peer, pool);
             }
             Some(Ok((stream, _))) => {
-                turn_away(shared, &stream, "the server is out of file descriptors, try later");
+                reject(shared, &stream, "the server is out of file descriptors, try later");
                 drop(stream);
                 reserved_fd.restock();
             }
             Some(Err(_)) => {}
-            None => thread::sleep(REST),
+            None => thread::sleep(PAUSE),
         }
     }
 }
 
-/// Tells a client that there is no room for it.
-fn turn_away(shared: &Shared, mut stream: &TcpStream, why: &str) {
+/// Sends an error to a client that is not served, and ends the connection's sending side.
+fn reject(shared: &Shared, mut stream: &TcpStream, why: &str) {
     shared.metrics.turned_away.count();
-    // Who does not take the word goes without it.
-    let _ = stream.set_write_timeout(Some(REST));
+    // Best effort: the client may already be gone.
+    let _ = stream.set_write_timeout(Some(PAUSE));
     let _ = stream.write_all(format!("-ERR {why}\r\n").as_bytes());
     let _ = stream.shutdown(Side::Write);
-    // A close with unread input would send a reset, which can overtake the word.
+    // A close with unread input would send a reset, which can overtake the error.
     let _ = stream.set_nonblocking(true);
     let _ = stream.read(&mut [0; 4096]);
 }
 
-/// Says why there is no room for a newcomer, to itself and to the log.
-fn refuse(shared: &Shared, stream: &TcpStream, peer: SocketAddr, why: LimitReached) {
-    let (said, logged) = match why {
+/// Rejects a client because of a session limit, and logs the reason. Sends nothing while the host
+/// is ending.
+fn reject_over_limit(shared: &Shared, stream: &TcpStream, peer: SocketAddr, why: LimitReached) {
+    let (sent, logged) = match why {
         LimitReached::Ending => return,
-        // Worded as Redis words it.
+        // The wording is Redis's.
         LimitReached::Total(most) => (
             "max number of clients reached",
             format!("there are {most} sessions already (--max-sessions)"),
         ),
         LimitReached::PerAddress(most) => (
             "max number of clients from your address reached",
-            format!("{most} sessions are from there (--max-sessions-per-address)"),
+            format!("there are {most} sessions from its address (--max-sessions-per-address)"),
         ),
     };
-    turn_away(shared, stream, said);
-    shared.turned_away.warn(Instant::now(), || format!("{peer} turned away: {logged}"));
+    reject(shared, stream, sent);
+    shared.turned_away.warn(Instant::now(), || format!("{peer} rejected: {logged}"));
 }
 
-fn start(
+fn start_session(
     shared: &Arc<Shared>,
     registry: &Arc<LiveRegistry>,
     stream: TcpStream,
     mut peer: SocketAddr,
     pool: &Pool,
 ) {
-    // A socket of the service manager's may take IPv4 clients in the clothes of IPv6.
+    // An inherited IPv6 socket may accept IPv4 clients under IPv4-mapped addresses.
     peer.set_ip(peer.ip().to_canonical());
     let Serve { bounds, access, .. } = &shared.config;
     let trusted = access.trust.covers(peer.ip());
     let per_address = (!trusted).then_some(bounds.max_sessions_per_address as usize);
     let total = bounds.max_sessions as usize;
-    // However many strangers come, who looks after the host gets in.
-    let kept = if trusted || access.trust == Trust::None { 0 } else { total / 10 };
-    let limits = SessionLimits { total: total - kept, per_address };
+    // A tenth is reserved for trusted clients, so that an admin can always connect.
+    let reserved = if trusted || access.trust == Trust::None { 0 } else { total / 10 };
+    let limits = SessionLimits { total: total - reserved, per_address };
     let handle = match shared.sessions.enter(stream, peer, limits) {
         Ok(handle) => handle,
-        Err((why, stream)) => return refuse(shared, &stream, peer, why),
+        Err((why, stream)) => return reject_over_limit(shared, &stream, peer, why),
     };
-    let leaving = Leaving {
+    let registered = Registered {
         shared: Arc::clone(shared),
         registry: Arc::clone(registry),
         handle: Arc::clone(&handle),
     };
     let name = format!("session {}", handle.id);
-    let run = Box::new(move || run(&leaving));
+    let run = Box::new(move || run_session(&registered));
     if let Err(error) = pool.run(Work { name, run }) {
-        turn_away(shared, &handle.stream, "the server is out of threads, try later");
+        reject(shared, &handle.stream, "the server is out of threads, try later");
         shared
             .turned_away
-            .warn(Instant::now(), || format!("{peer} turned away: no thread for it ({error})"));
+            .warn(Instant::now(), || format!("{peer} rejected: cannot start a thread: {error}"));
     }
 }
 
-fn run(leaving: &Leaving) {
-    let Leaving { shared, registry, handle, .. } = leaving;
+fn run_session(registered: &Registered) {
+    let Registered { shared, registry, handle, .. } = registered;
     let (id, peer) = (handle.id, handle.peer);
     log::debug!("session {id} from {peer} started");
     match Session::new(Arc::clone(shared), Arc::clone(registry), Arc::clone(handle)) {
@@ -248,18 +248,18 @@ fn run(leaving: &Leaving) {
             let reason = crash::in_session(handle, || session.run());
             log::debug!("session {id} from {peer} ended: {reason}");
         }
-        Err(error) => log::debug!("session {id} from {peer} was gone at once: {error}"),
+        Err(error) => log::debug!("session {id} from {peer} not started: {error}"),
     }
 }
 
-/// Takes the client off the list when its session ends, in whatever way.
-struct Leaving {
+/// A client's entry in the list of sessions. Dropping it removes the entry, even after a panic.
+struct Registered {
     shared: Arc<Shared>,
     registry: Arc<LiveRegistry>,
     handle: Arc<ClientHandle>,
 }
 
-impl Drop for Leaving {
+impl Drop for Registered {
     fn drop(&mut self) {
         self.shared.client_memory.note(&self.handle, 0);
         self.shared.sessions.leave(&self.handle);

@@ -1,5 +1,5 @@
-//! Looks at the sessions now and then: ends those whose key is no more and those that do not finish a
-//! request, tells of slow calls.
+//! The maintenance thread. It reads the key file again, ends sessions whose key is not valid any
+//! more or whose request is not finished in time, and logs slow calls.
 
 use std::{
     io,
@@ -17,21 +17,20 @@ use plugin_engine::{
 use super::{sd_notify::Notifier, slow_calls::SlowCalls};
 use crate::runtime::context::Shared;
 
-/// How soon a change is noticed. The file of the keys is small and looked at, not watched, so that
-/// nothing can be missed.
+/// The interval between two rounds. The key file is small, so it is polled and not watched.
 const TICK: Duration = Duration::from_millis(400);
 
-/// How long the thread may take to end.
-const LEAVE: Duration = Duration::from_millis(500);
+/// The longest wait for the thread to end.
+const END_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The thread that looks after the sessions.
+/// The maintenance thread.
 pub(crate) struct Maintenance {
     thread: JoinHandle<()>,
     stop: Sender<()>,
 }
 
 impl Maintenance {
-    /// Starts it.
+    /// Starts the thread.
     pub(crate) fn start(shared: &Arc<Shared>, registry: &Arc<LiveRegistry>) -> io::Result<Self> {
         let (stop, stopped) = bounded::<()>(0);
         let (shared, registry) = (Arc::clone(shared), Arc::clone(registry));
@@ -56,14 +55,14 @@ impl Maintenance {
         Ok(Self { thread, stop })
     }
 
-    /// Ends it. Where it reads the keys from a file system that does not answer, it is left behind.
+    /// Ends the thread. If it hangs in a file system that does not answer, it is left running.
     pub(crate) fn end(self) {
         drop(self.stop);
-        let (thread, deadline) = (self.thread, Deadline { time: LEAVE, give_up: &|| false });
+        let (thread, deadline) = (self.thread, Deadline { time: END_TIMEOUT, give_up: &|| false });
         match deadline::within(&deadline, "end maintenance", move || thread.join().is_err()) {
             Ok(false) => {}
-            Ok(true) => log::error!("the thread that looks after the sessions panicked"),
-            Err(_) => log::warn!("the thread that looks after the sessions has not ended"),
+            Ok(true) => log::error!("the maintenance thread panicked"),
+            Err(_) => log::warn!("the maintenance thread did not end in time"),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The metrics page: `http://ADDR/metrics`, for Prometheus and whatever else reads OpenMetrics.
+//! The metrics page, `http://ADDR/metrics`, for Prometheus and other readers of OpenMetrics.
 //!
-//! One thread answers one scrape at a time, each within a second: nobody who connects costs more than
-//! that. It is all the HTTP that there is, so `httparse` and a few lines serve it better than a
-//! server with threads and no deadlines.
+//! One thread answers one scrape at a time, each within a second, which bounds the cost of clients.
+//! The page is the host's only HTTP, so it uses `httparse` and no HTTP server with threads of its
+//! own and no deadlines.
 
 mod page;
 mod request;
@@ -29,11 +29,11 @@ use crate::{
     runtime::context::Shared,
 };
 
-/// How long a scrape may take in all.
+/// The longest time that one scrape may take.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the thread rests after the system could not give it a connection.
-const REST: Duration = Duration::from_millis(50);
+/// The pause after a failed accept.
+const PAUSE: Duration = Duration::from_millis(50);
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -46,12 +46,12 @@ pub(crate) struct MetricsServer {
 }
 
 impl MetricsServer {
-    /// Where the metrics will be served.
+    /// Binds the address that the metrics will be served on.
     pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
         listener::listen_at(address, "--metrics")
     }
 
-    /// Starts serving.
+    /// Starts the thread.
     pub(crate) fn start(
         listener: TcpListener,
         shared: &Arc<Shared>,
@@ -60,22 +60,22 @@ impl MetricsServer {
         let page = Page::new(shared, registry);
         let listener = Arc::new(listener);
         let stop = Arc::new(AtomicBool::new(false));
-        let (its, stopped) = (Arc::clone(&listener), Arc::clone(&stop));
+        let (socket, stopped) = (Arc::clone(&listener), Arc::clone(&stop));
         let thread = thread::Builder::new().name("metrics".into()).spawn(move || {
             loop {
-                let accepted = its.accept();
+                let accepted = socket.accept();
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
                 match accepted {
                     Ok((stream, peer)) => {
                         if let Err(error) = answer(&stream, &page) {
-                            log::debug!("the metrics did not reach {peer}: {error}");
+                            log::debug!("cannot send the metrics to {peer}: {error}");
                         }
                     }
                     Err(error) => {
-                        log::debug!("cannot accept who asks for metrics: {error}");
-                        thread::sleep(REST);
+                        log::debug!("cannot accept a client of the metrics page: {error}");
+                        thread::sleep(PAUSE);
                     }
                 }
             }
@@ -83,12 +83,12 @@ impl MetricsServer {
         Ok(Self { listener, stop, thread })
     }
 
-    /// Ends it.
+    /// Ends the thread.
     pub(crate) fn end(self) {
         self.stop.store(true, Ordering::SeqCst);
         platform::wake_listener(&self.listener);
         if self.thread.join().is_err() {
-            log::error!("the thread that serves the metrics panicked");
+            log::error!("the metrics thread panicked");
         }
     }
 }
@@ -120,11 +120,11 @@ fn answer(stream: &TcpStream, page: &Page) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads what is asked for.
+/// Reads and parses the request.
 fn read(mut stream: &TcpStream, deadline: Instant) -> io::Result<Result<Asked, Refused>> {
     let (mut buffer, mut length) = ([0; request::LONGEST], 0);
     loop {
-        stream.set_read_timeout(Some(left(deadline)?))?;
+        stream.set_read_timeout(Some(remaining(deadline)?))?;
         let room = buffer.get_mut(length..).unwrap_or_default();
         let read = stream.read(room)?;
         length += read;
@@ -139,7 +139,7 @@ fn read(mut stream: &TcpStream, deadline: Instant) -> io::Result<Result<Asked, R
 
 fn write(mut stream: &TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
     while !bytes.is_empty() {
-        stream.set_write_timeout(Some(left(deadline)?))?;
+        stream.set_write_timeout(Some(remaining(deadline)?))?;
         match stream.write(bytes)? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
             written => bytes = bytes.get(written..).unwrap_or_default(),
@@ -148,7 +148,7 @@ fn write(mut stream: &TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Res
     Ok(())
 }
 
-fn left(deadline: Instant) -> io::Result<Duration> {
+fn remaining(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }

@@ -1,4 +1,4 @@
-//! Serving: from flags to listeners, and to an orderly end.
+//! Serving: starts the host as the flags say, and ends it in order.
 
 pub mod acceptor;
 mod maintenance;
@@ -11,16 +11,16 @@ pub(crate) mod start_error;
 use std::{
     env,
     io::{self, Write},
-    net::TcpListener,
+    net::SocketAddr,
     process::{self, ExitCode},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use auth::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust};
-use plugin_engine::VERSION;
 use plugin_engine::{
-    files::trust_policy::TrustPolicy, plugin_control::PluginControl, registry::LiveRegistry,
+    VERSION, files::trust_policy::TrustPolicy, plugin_control::PluginControl,
+    registry::LiveRegistry,
 };
 use telemetry::log_throttle::Throttle;
 
@@ -44,15 +44,15 @@ use crate::{
 
 /// The exit status when the host cannot start.
 const FAILED: u8 = 1;
-/// How many files a host opens besides one for each session, with plenty of plugins. One that is busy
-/// with probes needs a few more for a moment.
+/// The files that a host with many plugins opens besides one for each session. Probes need a few
+/// more while they run.
 const OTHER_FILES: u64 = 64;
 /// The exit status when a worker outlasted the grace, or a second signal ended the host.
 const STUCK: i32 = 3;
-/// The exit status when the state of a plugin was not saved, whatever else happened.
+/// The exit status when the state of a plugin was not saved. It overrides the others.
 const UNSAVED: i32 = 4;
 
-/// Serves as these flags say, with something beside it, to exit code.
+/// Serves as these flags say, and returns the exit code. `beside` is passed on to [`run`].
 pub(crate) fn serve<B>(
     config: Serve,
     beside: impl FnOnce(&Shared) -> Result<B, StartError>,
@@ -62,10 +62,10 @@ pub(crate) fn serve<B>(
     misspelt_variables().iter().for_each(|warning| log::warn!("{warning}"));
     platform::raise_descriptor_limit();
     warn_of_few_descriptors(config.bounds.max_sessions);
-    let run = listeners(&config).and_then(|listeners| run(config, listeners, beside));
+    let run = open_listeners(&config).and_then(|listeners| run(config, listeners, beside));
     match run {
         Ok(Outcome::Orderly) => ExitCode::SUCCESS,
-        // Threads still run in plugins; to return would pull the code from under them.
+        // Threads still run plugins' code, which returning from `main` would unload.
         Ok(Outcome::Stuck(_)) => process::exit(STUCK),
         Ok(Outcome::Unsaved(_)) => process::exit(UNSAVED),
         Err(error) => {
@@ -75,12 +75,12 @@ pub(crate) fn serve<B>(
     }
 }
 
-/// What to say about environment variables that are probably misspelt.
+/// Returns a warning for each environment variable that is probably misspelt.
 pub(crate) fn misspelt_variables() -> Vec<String> {
     config::misspelt(env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }
 
-/// Warns where the system lets the host open fewer files than its sessions may need.
+/// Logs a warning if the limit of open files is below what the sessions may need.
 fn warn_of_few_descriptors(sessions: u32) {
     let needed = u64::from(sessions) + OTHER_FILES;
     if let Some(limit) = platform::descriptor_limit().filter(|limit| *limit < needed) {
@@ -91,85 +91,43 @@ fn warn_of_few_descriptors(sessions: u32) {
     }
 }
 
-/// The service manager's sockets where it has passed some, else those of the flags.
-fn listeners(config: &Serve) -> Result<Listeners, StartError> {
+/// Returns the sockets that the service manager has passed, or else binds those of the flags.
+fn open_listeners(config: &Serve) -> Result<Listeners, StartError> {
     let inherited = platform::inherited_listeners()
         .map_err(|error| StartError::System("use the service manager's sockets", error))?;
     if !inherited.is_empty() {
-        log::info!("serving the service manager's sockets, whatever --bind and --port say");
+        log::info!("serving the service manager's sockets: --bind and --port are ignored");
         return Ok(Listeners { sockets: inherited, inherited: true });
     }
     let sockets = listener::listen(&config.bind, config.port).map_err(StartError::Listen)?;
     Ok(Listeners { sockets, inherited: false })
 }
 
-/// Serves on these listeners until the host is asked to end. What is `beside` it is made before
-/// anybody is served, and dropped when the last session has ended.
-///
-/// # Errors
-/// Why the host cannot start.
+/// Serves on these listeners until the host is asked to end. Fails if the host cannot start.
+/// `beside` runs before the first client is served; its value is dropped after the last session.
 pub fn run<B>(
     config: Serve,
     listeners: Listeners,
     beside: impl FnOnce(&Shared) -> Result<B, StartError>,
 ) -> Result<Outcome, StartError> {
-    let started = Instant::now();
     let addresses = listeners
-        .sockets
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<io::Result<Vec<_>>>()
-        .map_err(|error| StartError::System("ask where it listens", error))?;
+        .addresses()
+        .map_err(|error| StartError::System("read a listener's address", error))?;
     let metrics_listener =
         config.metrics.map(MetricsServer::listen).transpose().map_err(StartError::Listen)?;
-    let port = addresses.first().map_or(config.port, std::net::SocketAddr::port);
-    let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
-    crash::report_last(state_dir.path());
-    let _watch = crash::Watch::start(state_dir.path(), config.logs.log_format)
-        .map_err(|error| StartError::System("watch for crashes", error))?;
-    state_dir.tell(config.port == 0);
-    let root = state_dir.path().parent().unwrap_or(state_dir.path());
-    let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
-    let trust_policy = TrustPolicy::for_folder(&config.plugins, &(&config.plugin_trust).into());
-    let trust_policy = trust_policy.map_err(StartError::Plugins)?;
-    let certificate = match (&config.access.tls_cert, &config.access.tls_key) {
-        (Some(certificate), Some(key)) => Certificate::named(certificate, key),
-        _ => Certificate::own(root),
-    };
-    let certificate = certificate.map_err(StartError::Certificate)?;
-    if config.access.trust == Trust::All {
-        log::warn!("--trust all: whoever reaches the port can run every command, ks included");
-    }
-    if config.plugin_trust.allow_insecure_plugins {
-        log::warn!(
-            "--allow-insecure-plugins: whoever can write to the plugins folder or a library in it \
-             can run code as the host"
-        );
-    }
-    platform::own_program()
-        .map_err(|error| StartError::System("find its own program, to probe with", error))?;
+    let metrics_at = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let port = addresses.first().map_or(config.port, SocketAddr::port);
+    let (state_dir, _crash_reports) = open_state_dir(&config, port)?;
+    let trust_policy = TrustPolicy::for_folder(&config.plugins, &(&config.plugin_trust).into())
+        .map_err(StartError::Plugins)?;
     let (shutdown, stop) = Shutdown::new(config.grace, config.save_timeout);
-    let shutdown = Arc::new(shutdown);
-    handle_signals(&shutdown)?;
     let (plugin_control, requests) = PluginControl::new();
-    let client_memory = ClientMemory::new(config.bounds.max_memory_clients);
-    let shared = Arc::new(Shared {
-        client_memory,
-        config,
-        keyring,
-        certificate,
-        sessions: Sessions::default(),
-        turned_away: Throttle::default(),
-        metrics: Arc::default(),
-        events: Arc::default(),
-        plugin_control,
-        shutdown,
-        started,
-        state_dir: state_dir.path().to_owned(),
-    });
+    let shared = Arc::new(share(config, &state_dir, shutdown, plugin_control)?);
+    warn_of_open_access(&shared.config);
+    handle_signals(&shared.shutdown)?;
+
     let registry = Arc::new(LiveRegistry::default());
     let plugin_thread = PluginThread::start(&shared, &registry, requests, trust_policy)?;
-
     let beside = match beside(&shared) {
         Ok(beside) => beside,
         Err(error) => {
@@ -178,28 +136,16 @@ pub fn run<B>(
         }
     };
     let maintenance = Maintenance::start(&shared, &registry)
-        .map_err(|error| StartError::System("start a thread to look after the sessions", error))?;
-
-    let metrics_at = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        .map_err(|error| StartError::System("start the maintenance thread", error))?;
     let metrics_server = metrics_listener
         .map(|listener| MetricsServer::start(listener, &shared, &registry))
         .transpose()
-        .map_err(|error| StartError::System("start a thread to serve the metrics", error))?;
-
-    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    // Nobody need read it: a host whose output is closed serves all the same.
-    let _ = writeln!(
-        io::stdout(),
-        "dropin {VERSION} listening on {}\nfingerprint {}",
-        addresses.join(" and "),
-        shared.certificate.fingerprint
-    );
-    if let Some(address) = metrics_at {
-        let _ = writeln!(io::stdout(), "metrics http://{address}/metrics");
-    }
+        .map_err(|error| StartError::System("start the metrics thread", error))?;
+    announce(&addresses, &shared.certificate.fingerprint, metrics_at);
     sd_notify::ready(&shared, &registry);
+
     let outcome = acceptor::serve(&shared, &registry, listeners, &stop)
-        .map_err(|error| StartError::System("start a thread to accept clients", error))?;
+        .map_err(|error| StartError::System("start an acceptor thread", error))?;
     maintenance.end();
     if let Some(metrics_server) = metrics_server {
         metrics_server.end();
@@ -207,9 +153,81 @@ pub fn run<B>(
     drop(beside);
     let outcome = plugin_thread.end(&shared, outcome);
     if outcome != Outcome::Orderly {
-        // Or this might be the last reference to a plugin, whose end may take for ever.
+        // Never dropped: this may be the last reference to a plugin, whose drop may block for ever.
         std::mem::forget(Arc::clone(&registry));
     }
+    log_outcome(outcome);
+    Ok(outcome)
+}
+
+/// Locks the state directory, logs the crash of the last run, and reports crashes of this one for
+/// as long as the returned watch lives.
+fn open_state_dir(config: &Serve, port: u16) -> Result<(StateDir, crash::Watch), StartError> {
+    let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
+    crash::report_last(state_dir.path());
+    let watch = crash::Watch::start(state_dir.path(), config.logs.log_format)
+        .map_err(|error| StartError::System("set up crash reports", error))?;
+    state_dir.tell(config.port == 0);
+    Ok((state_dir, watch))
+}
+
+/// Opens the keys and the certificate, and returns what all threads of the host share.
+fn share(
+    config: Serve,
+    state_dir: &StateDir,
+    shutdown: Shutdown,
+    plugin_control: PluginControl,
+) -> Result<Shared, StartError> {
+    let root = state_dir.path().parent().unwrap_or(state_dir.path());
+    let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
+    let certificate = match (&config.access.tls_cert, &config.access.tls_key) {
+        (Some(certificate), Some(key)) => Certificate::named(certificate, key),
+        _ => Certificate::own(root),
+    };
+    // Probes start this very program, also after its file has been replaced.
+    platform::own_program()
+        .map_err(|error| StartError::System("find the host's program file for probes", error))?;
+    Ok(Shared {
+        client_memory: ClientMemory::new(config.bounds.max_memory_clients),
+        keyring,
+        certificate: certificate.map_err(StartError::Certificate)?,
+        sessions: Sessions::default(),
+        turned_away: Throttle::default(),
+        metrics: Arc::default(),
+        events: Arc::default(),
+        plugin_control,
+        shutdown: Arc::new(shutdown),
+        started: Instant::now(),
+        state_dir: state_dir.path().to_owned(),
+        config,
+    })
+}
+
+fn warn_of_open_access(config: &Serve) {
+    if config.access.trust == Trust::All {
+        log::warn!("--trust all: anyone who can connect can run every command, including ks");
+    }
+    if config.plugin_trust.allow_insecure_plugins {
+        log::warn!(
+            "--allow-insecure-plugins: anyone who can write to the plugins folder or a library in \
+             it can run code as the host"
+        );
+    }
+}
+
+/// Prints where the host serves, and the fingerprint of its certificate. Best effort: a host whose
+/// standard output is closed still serves.
+fn announce(addresses: &[SocketAddr], fingerprint: &str, metrics_at: Option<SocketAddr>) {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let addresses = addresses.join(" and ");
+    let mut out = io::stdout();
+    let _ = writeln!(out, "dropin {VERSION} listening on {addresses}\nfingerprint {fingerprint}");
+    if let Some(address) = metrics_at {
+        let _ = writeln!(out, "metrics http://{address}/metrics");
+    }
+}
+
+fn log_outcome(outcome: Outcome) {
     match outcome {
         Outcome::Orderly => log::info!("ended"),
         Outcome::Stuck(threads) => {
@@ -222,29 +240,26 @@ pub fn run<B>(
             log::error!("ended without the state of every plugin saved, see above");
         }
     }
-    Ok(outcome)
 }
 
-/// A signal that comes again sooner is the same request: `timeout`, a closed terminal and service
-/// managers send several at once, to a process and to its group.
+/// The time within which a further signal counts as the same request: `timeout`, a closed terminal
+/// and service managers send several at once, to a process and to its group.
 const REPEATED: Duration = Duration::from_secs(1);
 
-/// Ends the host in order at the first SIGINT, SIGTERM or closed console, at once at one that follows
-/// after [`REPEATED`].
+/// Ends the host in order at the first SIGINT, SIGTERM or closed console. A further signal after
+/// [`REPEATED`] ends it at once.
 fn handle_signals(shutdown: &Arc<Shutdown>) -> Result<(), StartError> {
     let shutdown = Arc::clone(shutdown);
     let mut first = None;
     platform::when_asked_to_end(move |signal| {
         shutdown.request(Reason::System { limit: signal.limit });
         let since = *first.get_or_insert_with(Instant::now);
-        // To close the console after a Ctrl-C is no wish to lose state.
+        // Closing the console after a Ctrl-C is no request to end at once, which loses state.
         if signal.can_insist && since.elapsed() >= REPEATED {
-            log::error!(
-                "asked to end a second time: ending at once, without what was not saved yet"
-            );
+            log::error!("asked to end a second time: ended at once, unsaved states are lost");
             crash::allow_exit();
             process::exit(STUCK);
         }
     })
-    .map_err(|error| StartError::System("listen for signals", error))
+    .map_err(|error| StartError::System("set up signal handling", error))
 }

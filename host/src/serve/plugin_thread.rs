@@ -1,4 +1,4 @@
-//! The manager's thread and the watch that feeds it.
+//! The plugin manager's thread, and the folder watch that sends it changes.
 
 use std::{
     io,
@@ -22,17 +22,17 @@ use plugin_engine::{
 use super::{acceptor::Outcome, sd_notify, start_error::StartError};
 use crate::{commands::builtins, runtime::context::Shared};
 
-/// What the watch of the folder and the manager's own last steps may take.
-const LEAVE: Duration = Duration::from_millis(500);
+/// The longest wait for the folder watch to end, and for the manager's last steps.
+const END_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How often it is looked how far the last saves are.
+/// The poll interval for the progress of the last saves.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How often the log tells how far they are, the first time excepted.
-const TELL: Duration = Duration::from_secs(5);
-const TELL_FIRST: Duration = Duration::from_secs(1);
+/// The interval between log lines about the progress of the last saves, and the delay of the first.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+const FIRST_REPORT: Duration = Duration::from_secs(1);
 
-/// The manager's thread and the watch that feeds it.
+/// The plugin manager's thread, and the folder watch that sends it changes.
 pub(crate) struct PluginThread {
     watch: Watch,
     /// Returns whether all plugins have ended.
@@ -42,7 +42,7 @@ pub(crate) struct PluginThread {
 }
 
 impl PluginThread {
-    /// Starts both; returns when the folder has been loaded.
+    /// Starts the watch and the thread, and returns when the folder has been loaded.
     pub(crate) fn start(
         shared: &Arc<Shared>,
         registry: &Arc<LiveRegistry>,
@@ -51,57 +51,57 @@ impl PluginThread {
     ) -> Result<Self, StartError> {
         let failed = |what| move |error: io::Error| StartError::System(what, error);
         let mut manager = Manager::new(engine_context(shared), Arc::clone(registry), trust_policy)
-            .map_err(failed("make its directory for private copies"))?;
-        // Before the folder is loaded, so that no change falls in between.
+            .map_err(failed("make the directory for private copies"))?;
+        // The watch starts before the folder is loaded, so that no change is missed in between.
         let plugin_control = shared.plugin_control.clone();
         let watch =
             Watch::start(&shared.config.plugins, shared.config.watch.into(), move |change| {
                 plugin_control.changed(change);
             })
-            .map_err(failed("start a thread to watch the plugins folder"))?;
+            .map_err(failed("start the thread that watches the plugins folder"))?;
         let (ready, loaded) = bounded::<()>(0);
         let saves = manager.saves();
         let (finished, done) = bounded::<()>(0);
         let thread = thread::Builder::new()
             .name("manager".into())
             .spawn(move || {
-                // Both are told by being dropped, so that a panic tells as well.
+                // Dropping a sender is the signal, so that a panic signals too.
                 let _finished = finished;
                 manager.load_folder();
                 drop(ready);
                 manager.run(&requests)
             })
             .map_err(failed("start the manager's thread"))?;
-        // An error is the word that is waited for.
+        // The error of a disconnected channel is the signal.
         let _ = loaded.recv();
         Ok(Self { watch, thread, done, saves })
     }
 
-    /// Saves states and, where no worker runs any more, unloads everything.
+    /// Saves the plugins' states and, if no worker runs any more, unloads the plugins.
     pub(crate) fn end(self, shared: &Shared, outcome: Outcome) -> Outcome {
         shared.shutdown.begin_saving();
         shared.plugin_control.end(outcome == Outcome::Orderly);
-        // A folder on a network that hangs must not hold the end up.
-        let (watch, time) = (self.watch, LEAVE);
+        // A hanging network file system must not delay the host's end.
+        let (watch, time) = (self.watch, END_TIMEOUT);
         let unwatch = Deadline { time, give_up: &|| false };
         let _ = deadline::within(&unwatch, "unwatch", move || drop(watch));
-        let ended = wait_for(&self.done, &self.saves, shared)
+        let ended = wait_for_end(&self.done, &self.saves, shared)
             && self.thread.join().unwrap_or_else(|_| {
-                log::error!("the manager of plugins panicked");
+                log::error!("the plugin manager panicked");
                 false
             });
         let saved = self.saves.failed_last();
         if saved.is_none() {
-            // It panicked, or something that has no deadline hangs.
+            // The manager panicked, or hangs in an operation without a deadline.
             let what = self.saves.describe(Instant::now());
             let what = what.unwrap_or_else(|| "of every plugin".into());
             log::error!("states not saved, since the manager did not finish: {what}");
         }
-        overall(outcome, ended, saved)
+        combine(outcome, ended, saved)
     }
 }
 
-/// The host, as far as the manager knows it.
+/// Makes the part of the host's context that the plugin engine uses.
 fn engine_context(shared: &Arc<Shared>) -> Arc<EngineContext> {
     let config = &shared.config;
     Arc::new(EngineContext {
@@ -122,9 +122,9 @@ fn engine_context(shared: &Arc<Shared>) -> Arc<EngineContext> {
     })
 }
 
-/// How the host has ended: how serving ended, whether the manager has ended, and how many states it
-/// could not save, where it came so far.
-fn overall(serving: Outcome, ended: bool, failed: Option<usize>) -> Outcome {
+/// Returns the host's outcome, from the outcome of serving, whether the manager has ended, and the
+/// number of states that were not saved (`None` if the manager did not finish saving).
+fn combine(serving: Outcome, ended: bool, failed: Option<usize>) -> Outcome {
     let stuck = match serving {
         Outcome::Orderly => 0,
         Outcome::Stuck(threads) | Outcome::Unsaved(threads) => threads,
@@ -136,12 +136,12 @@ fn overall(serving: Outcome, ended: bool, failed: Option<usize>) -> Outcome {
     }
 }
 
-/// Waits until the manager has ended, and tells how far it is; returns false where it has not in time.
-fn wait_for(done: &Receiver<()>, saves: &Saves, shared: &Shared) -> bool {
-    let mut tell_at = Instant::now() + TELL_FIRST;
+/// Waits until the manager has ended, and reports its progress. Returns false after a timeout.
+fn wait_for_end(done: &Receiver<()>, saves: &Saves, shared: &Shared) -> bool {
+    let mut report_at = Instant::now() + FIRST_REPORT;
     let mut saved = None;
     loop {
-        // An error of the kind `Disconnected` is the word that is waited for.
+        // The error `Disconnected` is the signal.
         if done.recv_timeout(TICK).is_err_and(|error| error.is_disconnected()) {
             return true;
         }
@@ -153,15 +153,15 @@ fn wait_for(done: &Receiver<()>, saves: &Saves, shared: &Shared) -> bool {
             Some(saved) => Some(shared.shutdown.deadline().unwrap_or(saved).max(saved)),
             None => shared.shutdown.save_deadline(),
         };
-        if end.is_some_and(|end| now >= end + LAST_UNLOADS + LEAVE) {
+        if end.is_some_and(|end| now >= end + LAST_UNLOADS + END_TIMEOUT) {
             return false;
         }
         let progress = saves.describe(now);
         let why = progress.as_deref().unwrap_or("plugins are being unloaded");
         sd_notify::still_stopping(why);
-        if progress.is_some() && now >= tell_at {
+        if progress.is_some() && now >= report_at {
             log::info!("still saving: {why}");
-            tell_at = now + TELL;
+            report_at = now + REPORT_INTERVAL;
         }
     }
 }
@@ -173,15 +173,15 @@ mod tests {
     #[test]
     fn only_what_is_saved_ends_in_order() {
         let (orderly, stuck) = (Outcome::Orderly, Outcome::Stuck(2));
-        assert_eq!(overall(orderly, true, Some(0)), Outcome::Orderly);
-        assert_eq!(overall(orderly, false, Some(0)), Outcome::Stuck(1));
-        assert_eq!(overall(stuck, true, Some(0)), Outcome::Stuck(2));
+        assert_eq!(combine(orderly, true, Some(0)), Outcome::Orderly);
+        assert_eq!(combine(orderly, false, Some(0)), Outcome::Stuck(1));
+        assert_eq!(combine(stuck, true, Some(0)), Outcome::Stuck(2));
         for ended in [true, false] {
             let threads = usize::from(!ended);
-            // The second is a manager that panicked or hangs.
+            // `None` stands for a manager that panicked or hangs.
             for failed in [Some(1), None] {
-                assert_eq!(overall(orderly, ended, failed), Outcome::Unsaved(threads));
-                assert_eq!(overall(stuck, ended, failed), Outcome::Unsaved(2 + threads));
+                assert_eq!(combine(orderly, ended, failed), Outcome::Unsaved(threads));
+                assert_eq!(combine(stuck, ended, failed), Outcome::Unsaved(2 + threads));
             }
         }
     }

@@ -1,7 +1,8 @@
-//! The service manager that has started the host, if one has: systemd, or what speaks as it does.
+//! Notifications to the service manager that has started the host: systemd, or one that implements
+//! sd_notify(3).
 //!
-//! It is told when the host serves, how it is, that it is alive, and when it ends; sd_notify(3).
-//! Without one nothing is said, and nothing depends on being heard.
+//! They report that the host serves, its status, that it is alive, and that it ends. Without a
+//! service manager nothing is sent. Nothing depends on their arrival.
 
 use std::time::{Duration, Instant};
 
@@ -9,23 +10,23 @@ use plugin_engine::registry::LiveRegistry;
 
 use crate::runtime::context::Shared;
 
-/// How often the host tells how it is.
+/// The interval between two status notifications.
 const STATUS: Duration = Duration::from_secs(5);
 
-/// The host serves: its plugins are loaded, and clients can connect.
+/// Reports that the host serves: its plugins are loaded, and clients can connect.
 pub fn ready(shared: &Shared, registry: &LiveRegistry) {
     platform::tell_service_manager(&format!("READY=1\nSTATUS={}", status(shared, registry)));
 }
 
-/// The host has begun to end.
+/// Reports that the host has begun to end.
 pub fn stopping() {
     platform::tell_service_manager("STOPPING=1\nSTATUS=shutting down");
 }
 
-/// For how long the host asks at a time, when its end takes long. It asks again long before.
+/// The time that one request extends the unit's stop timeout by. Requests repeat well before that.
 const EXTENSION: Duration = Duration::from_secs(30);
 
-/// The end takes long, for this reason: it is alive, and wants more time than the unit gives it.
+/// Reports that the host is still ending, for this reason, and asks for more time.
 pub fn still_stopping(why: &str) {
     let extension = EXTENSION.as_micros();
     platform::tell_service_manager(&format!(
@@ -33,35 +34,33 @@ pub fn still_stopping(why: &str) {
     ));
 }
 
-/// What is told again and again.
+/// The notifications that repeat: alive, status, and the extension of the stop timeout.
 pub struct Notifier {
-    /// How often the manager wants to hear something; else it takes the host for hung.
+    /// The watchdog's timeout, after which the service manager takes the host for hung.
     watchdog: Option<Duration>,
-    /// Somebody listens.
-    heard: bool,
+    /// True if there is a service manager.
+    is_active: bool,
     alive: Option<Instant>,
     extended: Option<Instant>,
     status: Option<(Instant, String)>,
 }
 
 impl Notifier {
-    /// As the manager wants it.
-    #[must_use]
+    /// Reads the service manager's wishes from the environment.
     pub fn new() -> Self {
-        let (watchdog, heard) = (platform::watchdog(), platform::has_service_manager());
-        Self { watchdog, heard, alive: None, extended: None, status: None }
+        let (watchdog, is_active) = (platform::watchdog(), platform::has_service_manager());
+        Self { watchdog, is_active, alive: None, extended: None, status: None }
     }
 
-    /// How often [`notify`](Self::notify) is wanted: as usual, or more often for the watchdog, with
-    /// time for one that comes late.
-    #[must_use]
+    /// Returns the interval for calling [`notify`](Self::notify): `usual`, or a quarter of the
+    /// watchdog's timeout if that is shorter.
     pub fn interval(&self, usual: Duration) -> Duration {
         self.watchdog.map_or(usual, |watchdog| usual.min(watchdog / 4))
     }
 
-    /// Tells what is due.
+    /// Sends the notifications that are due.
     pub fn notify(&mut self, now: Instant, shared: &Shared, registry: &LiveRegistry) {
-        if !self.heard {
+        if !self.is_active {
             return;
         }
         let due = |last: Option<Instant>, pause| {
@@ -92,7 +91,7 @@ impl Default for Notifier {
     }
 }
 
-/// In a few figures, as `systemctl status` shows it.
+/// Formats the status line that `systemctl status` shows.
 fn status(shared: &Shared, registry: &LiveRegistry) -> String {
     let registry = registry.load();
     let (plugins, sessions) = (registry.all_plugins().len(), shared.sessions.len());

@@ -1,4 +1,4 @@
-//! Tells the log of commands that run for long.
+//! Log lines about calls that run for longer than a limit.
 
 use std::{
     collections::HashMap,
@@ -11,27 +11,27 @@ use telemetry::log_throttle::NamedThrottle;
 
 use crate::runtime::client_handle::ClientHandle;
 
-/// The calls that were under way when they were last looked at, by their sessions.
+/// The calls that ran at the last check, by session number.
 #[derive(Default)]
 pub(crate) struct SlowCalls {
     calls: HashMap<u64, Running>,
-    /// A command's lines: clients may have many sessions run it.
+    /// Limits the lines of each command: many sessions may run it.
     lines: NamedThrottle,
 }
 
-/// One call.
+/// A running call.
 struct Running {
-    /// Its command's place in memory, which is nobody else's while it runs.
+    /// The command's address in memory, which identifies it while it runs.
     command: usize,
-    /// How many commands its session had answered before.
+    /// The number of commands that the session had answered before.
     answered: u64,
     since: Instant,
-    told: bool,
+    reported: bool,
 }
 
 impl SlowCalls {
-    /// Looks at the sessions and tells of each call, once, that has run for longer than `limit`, as
-    /// far as it was seen. How long it really runs may be more by the time since the last look.
+    /// Logs each call, once, that has run for `limit` or longer since it was first seen. The real
+    /// time may be longer, by at most the interval between two checks.
     pub(crate) fn check(
         &mut self,
         sessions: &[Arc<ClientHandle>],
@@ -50,12 +50,12 @@ impl SlowCalls {
                 command,
                 answered,
                 since: now,
-                told: false,
+                reported: false,
             });
             let ran = now.saturating_duration_since(call.since);
-            if ran >= limit && !call.told {
-                call.told = true;
-                // One that is not in the registry is of a version that was replaced meanwhile.
+            if ran >= limit && !call.reported {
+                call.reported = true;
+                // A command that is not in the registry belongs to a version that was replaced.
                 let name =
                     registry.at(command).map_or("a replaced command", |command| &command.name);
                 self.lines.warn(name, now, || {

@@ -1,4 +1,4 @@
-//! Why a host cannot start.
+//! The errors of a host's start.
 
 use std::{fmt, io};
 
@@ -7,20 +7,20 @@ use plugin_engine::files::trust_policy::TrustPolicyError;
 
 use crate::{net::listener::ListenError, runtime::state_dir::StateDirError};
 
-/// Why the host cannot start.
+/// An error for which the host cannot start.
 #[derive(Debug)]
 pub enum StartError {
-    /// An address cannot be served on.
+    /// The host cannot listen on an address.
     Listen(ListenError),
-    /// There is no state directory to work in.
+    /// The state directory cannot be used.
     StateDir(StateDirError),
-    /// The keys cannot be read.
+    /// The key file cannot be read.
     Keys(KeyFileError),
-    /// No plugin can be admitted.
+    /// The plugin trust policy cannot be set up.
     Plugins(TrustPolicyError),
-    /// There is no certificate for TLS.
+    /// The certificate for TLS cannot be read or made.
     Certificate(CertificateError),
-    /// The system refused something.
+    /// A system call failed: the operation, and the cause.
     System(&'static str, io::Error),
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for StartError {
             Self::Keys(error) => error.fmt(out),
             Self::Plugins(error) => error.fmt(out),
             Self::Certificate(error) => error.fmt(out),
-            Self::System(operation, error) => write!(out, "the host cannot {operation}: {error}"),
+            Self::System(operation, error) => write!(out, "cannot {operation}: {error}"),
         }
     }
 }

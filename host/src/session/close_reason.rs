@@ -1,10 +1,10 @@
-//! How a session ended.
+//! The reasons for which a session ends.
 
 use std::{fmt, io};
 
 use crate::config::Serve;
 
-/// How a session ended.
+/// The reason for which a session ended.
 #[derive(Debug)]
 pub enum CloseReason {
     /// The client closed its side.
@@ -19,21 +19,20 @@ pub enum CloseReason {
     Idle,
     /// The client's key is no longer valid.
     Dismissed,
-    /// The client's requests and replies took the most memory, and all sessions' too much.
+    /// All sessions together took too much memory, and this one took the most.
     TooLarge,
     /// The client did not finish a request in time.
     Unfinished,
-    /// An admin has asked for it.
+    /// An admin ended the session with `CLIENT KILL`.
     Killed,
-    /// What the client sent could not be understood.
+    /// The client sent bytes that are no valid request.
     BrokenProtocol,
     /// The connection failed, or the client did not read its replies in time.
     Lost(io::Error),
 }
 
 impl CloseReason {
-    /// What the client is told of it, as kind and message, where that is an error.
-    #[must_use]
+    /// Returns the error that the client gets, as kind and message; `None` if it gets none.
     pub fn error_reply(&self, config: &Serve) -> Option<(&'static str, String)> {
         let login = config.access.login_timeout.as_secs_f64();
         let idle = config.bounds.idle_timeout.as_secs_f64();

@@ -1,4 +1,4 @@
-//! One request's answer: one reply, whatever happens.
+//! The dispatch of a request to its command. Each request gets exactly one reply.
 
 use std::{sync::Arc, time::Instant};
 
@@ -16,16 +16,16 @@ use crate::{
     runtime::{client_handle::ClientHandle, context::Shared},
 };
 
-/// Where what comes of a request goes.
+/// The outputs of a request: replies, early messages and counters.
 pub(super) struct Outlet<'a> {
     pub(super) replies: &'a mut Encoder,
-    /// For what a worker tells before it replies.
+    /// Sends progress messages before the worker replies.
     pub(super) transport: &'a mut Transport,
     pub(super) counters: &'a mut SessionCounters,
 }
 
-/// Answers one request: one reply, whatever happens.
-// It has one caller, whose variables it takes nearly all.
+/// Answers one request with exactly one reply.
+// Inlined: its one caller passes nearly all its variables.
 #[inline(always)]
 pub(super) fn answer(
     shared: &Shared,
@@ -53,7 +53,7 @@ pub(super) fn answer(
         let flow = if is_http(request.name()) {
             replies.error("ERR", b"this is no web server, the connection is closed");
             shared.turned_away.warn(Instant::now(), || {
-                format!("{} sent an HTTP request, perhaps by order of a web page", session.peer)
+                format!("{} sent an HTTP request, perhaps from a web page", session.peer)
             });
             Flow::Break
         } else {
@@ -85,7 +85,7 @@ pub(super) fn answer(
             }
             Target::Builtin(number) => {
                 if command.access == AccessLevel::Admin {
-                    // So that what tells the counters tells what came before it.
+                    // A built-in that reports the counters must see the calls before it.
                     counters.flush();
                 }
                 flow = builtins::run(*number, &call, &caller, replies);
@@ -98,8 +98,8 @@ pub(super) fn answer(
     (Answer::Written, flow)
 }
 
-/// Whether this is how HTTP begins, as in Redis: the body of a request that a web page has a browser
-/// on a trusted machine send must never be taken for commands.
+/// Returns whether the name starts HTTP, as in Redis: a web page can have a browser on a trusted
+/// machine send a request, whose body must never be run as commands.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
@@ -111,7 +111,14 @@ pub(super) fn upgrade_protocol(replies: &mut Encoder, framing: Framing) {
     }
 }
 
-/// An error that answers no command.
+/// Returns whether Redis programs expect a RESP reply to this line, whatever the session has sent
+/// before: `redis-benchmark` and health checks send it as a connection's first bytes.
+pub(super) fn is_ping_of_redis(line: &[u8]) -> bool {
+    // People seldom type it in capitals with a CR, and only its own reply is in RESP.
+    line == b"PING\r\n"
+}
+
+/// Writes an error reply to a request that reached no command.
 pub(super) fn refuse(replies: &mut Encoder, write_message: impl FnOnce(&mut Vec<u8>)) {
     let mut message = Vec::new();
     write_message(&mut message);

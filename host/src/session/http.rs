@@ -1,4 +1,4 @@
-//! Recognizes HTTP at the start of a session, so that nothing of it is run as a command.
+//! The detection of HTTP at the start of a session, so that nothing of it is run as a command.
 //!
 //! A web page can have a browser on a trusted machine send a request whose method, path and body
 //! the page chooses. The browser always writes the request line first, and ends it in its version.
@@ -9,7 +9,7 @@ use memchr::memchr;
 
 use super::{CloseReason, Session};
 
-/// The response to HTTP.
+/// The response to an HTTP request.
 const RESPONSE: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 Content-Type: text/plain; charset=utf-8\r\n\
 Content-Length: 91\r\n\
@@ -18,13 +18,13 @@ Connection: close\r\n\
 This port takes commands of a Dropin host, as lines or in the Redis protocol, and no HTTP.\n";
 
 impl Session {
-    /// Takes turns until it is known that the client has not sent HTTP. Nothing but blank lines is
-    /// answered before that.
+    /// Runs turns until the first line shows whether the client sent HTTP. Before that, only blank
+    /// lines are answered.
     #[inline(never)]
     pub(super) fn first_turns(&mut self) -> io::Result<Option<CloseReason>> {
         let mut detector = Detector::default();
         loop {
-            match detector.look(self.read_buffer.unread()) {
+            match detector.detect(self.read_buffer.unread()) {
                 Start::Undecided => {}
                 Start::Http => return Ok(Some(self.refuse_http())),
                 Start::Commands => return Ok(None),
@@ -35,12 +35,12 @@ impl Session {
         }
     }
 
-    /// Answers an HTTP request, of which nothing is run.
+    /// Rejects an HTTP request, of which nothing is run.
     #[cold]
     fn refuse_http(&mut self) -> CloseReason {
         self.shared.metrics.malformed.count();
         self.shared.turned_away.warn(Instant::now(), || {
-            format!("{} sent an HTTP request, perhaps by order of a web page", self.handle.peer)
+            format!("{} sent an HTTP request, perhaps from a web page", self.handle.peer)
         });
         self.replies.begin();
         self.replies.text(RESPONSE);
@@ -49,10 +49,10 @@ impl Session {
     }
 }
 
-/// What the first bytes of a session are.
+/// The kind of a session's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
-    /// Nothing but blank lines and an unfinished line so far.
+    /// Only blank lines and an unfinished line so far.
     Undecided,
     /// An HTTP request.
     Http,
@@ -60,28 +60,28 @@ enum Start {
     Commands,
 }
 
-/// Finds out what a session starts with.
+/// The detector of a session's first bytes.
 #[derive(Debug, Default)]
 struct Detector {
-    /// Bytes of an unfinished line that have no line end in them.
+    /// The number of input bytes that have been searched for a line end without success.
     seen: usize,
 }
 
 impl Detector {
-    /// Says what a session starts with. `input` is all that no request has consumed yet, and no
-    /// request but blank lines has been consumed before. Bytes are not searched twice.
-    fn look(&mut self, input: &[u8]) -> Start {
+    /// Returns the kind of the session's first bytes. `input` is everything that no request has
+    /// consumed; before it only blank lines were consumed. No byte is searched twice.
+    fn detect(&mut self, input: &[u8]) -> Start {
         let unseen = input.get(self.seen..).unwrap_or(input);
         if memchr(b'\n', unseen).is_none() {
             self.seen = input.len();
             return Start::Undecided;
         }
         self.seen = 0;
-        start(input)
+        classify(input)
     }
 }
 
-fn start(input: &[u8]) -> Start {
+fn classify(input: &[u8]) -> Start {
     let input = input.trim_ascii_start();
     if input.first() == Some(&b'*') {
         return Start::Commands;
@@ -93,7 +93,7 @@ fn start(input: &[u8]) -> Start {
     }
 }
 
-/// Whether the last of several words is an HTTP version.
+/// Returns whether the line has several words and the last one is an HTTP version.
 fn is_request_line(line: &[u8]) -> bool {
     let line = line.trim_ascii_end();
     let Some(space) = line.iter().rposition(u8::is_ascii_whitespace) else { return false };
@@ -119,7 +119,7 @@ mod tests {
             b"post /x http/1.1\r\nshutdown\r\n",
             b"GET /x HTTP/3\n",
         ] {
-            assert_eq!(start(line), Start::Http, "{}", line.escape_ascii());
+            assert_eq!(classify(line), Start::Http, "{}", line.escape_ascii());
         }
     }
 
@@ -134,7 +134,7 @@ mod tests {
             b"get HTTP/x\n",
             b"ping\nGET / HTTP/1.1\r\n",
         ] {
-            assert_eq!(start(line), Start::Commands, "{}", line.escape_ascii());
+            assert_eq!(classify(line), Start::Commands, "{}", line.escape_ascii());
         }
     }
 
@@ -143,9 +143,9 @@ mod tests {
         let line = b"\r\nGET / HTTP/1.1\r\n";
         let mut detector = Detector::default();
         for length in 0..line.len() - 1 {
-            assert_eq!(detector.look(&line[..length]), Start::Undecided, "{length}");
+            assert_eq!(detector.detect(&line[..length]), Start::Undecided, "{length}");
         }
-        assert_eq!(detector.look(line), Start::Http);
+        assert_eq!(detector.detect(line), Start::Http);
     }
 
     #[test]

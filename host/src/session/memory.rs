@@ -1,4 +1,4 @@
-//! The memory that a session's requests and replies take.
+//! The accounting of the memory that a session's requests and replies take.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use crate::{
     runtime::{client_handle::ClientHandle, context::Shared},
 };
 
-/// A client that sends nothing for this long has paused.
+/// The time without input after which a client counts as paused.
 const IDLE: Duration = Duration::from_millis(100);
 
 impl Session {
-    /// Notes how much memory the session takes, and has those closed that take most where all
-    /// sessions take too much.
+    /// Records how much memory the session takes. If all sessions together take too much, the
+    /// largest ones are closed.
     #[cold]
     pub(super) fn note_memory(&mut self) {
         note_memory(&self.shared, &self.handle, &self.read_buffer, &self.parser, &self.replies);
     }
 
-    /// Gives memory back that a large request or reply has taken, once the client pauses; a busy
-    /// session keeps it, so that it allocates nothing.
+    /// Frees the memory of a large request or reply once the client pauses. A busy session keeps
+    /// it, which saves allocations.
     #[cold]
     pub(super) fn shrink_when_idle(&mut self) {
         if self.read_buffer.is_empty() && !self.transport.wait_readable(IDLE) {
@@ -34,7 +34,7 @@ impl Session {
     }
 }
 
-/// As the method, for a session that is in parts.
+/// Does the same as the method, for a session whose fields are borrowed separately.
 #[cold]
 pub(super) fn note_memory(
     shared: &Shared,

@@ -1,9 +1,9 @@
-//! What a client follows while it sends nothing.
+//! The topics that a client has subscribed to.
 
 use plugin_engine::events::{EventKind, PluginEvent, Subscription, Topic};
 use protocol::Encoder;
 
-/// What a client follows, through one subscription for all topics.
+/// The topics that a client has subscribed to, through one subscription for all of them.
 #[derive(Default)]
 pub(super) struct Subscriptions {
     /// Present while there is a topic.
@@ -13,30 +13,30 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Starts to follow a topic, or ends it where nothing is given to follow it through.
+    /// Subscribes to a topic, or unsubscribes from it if `subscription` is `None`.
     pub(super) fn change(&mut self, topic: Topic, subscription: Option<Subscription>) {
         match topic {
             Topic::Plugins => self.plugins = subscription.is_some(),
             Topic::Commands => self.commands = subscription.is_some(),
         }
-        // The first one stays: it may hold events that are not pushed yet.
+        // The first subscription stays: it may hold events that are not pushed yet.
         self.subscription = self.subscription.take().or(subscription);
         if !self.plugins && !self.commands {
             self.subscription = None;
         }
     }
 
-    /// What it is followed through, if anything is.
+    /// Returns the subscription; `None` if the client has subscribed to no topic.
     pub(super) fn subscription(&self) -> Option<&Subscription> {
         self.subscription.as_ref()
     }
 
-    /// Whether it is told all that happens to plugins.
+    /// Returns whether the client has subscribed to plugin events.
     pub(super) fn plugins(&self) -> bool {
         self.plugins
     }
 
-    /// Writes what has happened since this was last asked.
+    /// Writes a push for each event since the last call.
     pub(super) fn push(&self, replies: &mut Encoder) {
         let Some(subscription) = &self.subscription else { return };
         let mut changed = false;
@@ -44,25 +44,25 @@ impl Subscriptions {
             changed |=
                 matches!(event.kind, EventKind::Loaded | EventKind::Swapped | EventKind::Withdrawn);
             if self.plugins {
-                plugin(&event, replies);
+                push_plugin_event(&event, replies);
             }
         }
         let missed = subscription.missed();
         if missed > 0 {
-            // They may have been about the commands.
+            // The missed events may have changed the commands.
             changed = true;
             if self.plugins {
                 replies.push(&[b"plugin", b"missed", missed.to_string().as_bytes()]);
             }
         }
-        // Once for all of them: the client looks at the registry as it is then.
+        // One push for all events: the client reads the current commands anyway.
         if changed && self.commands {
             replies.push(&[b"commands", b"changed"]);
         }
     }
 }
 
-fn plugin(event: &PluginEvent, replies: &mut Encoder) {
+fn push_plugin_event(event: &PluginEvent, replies: &mut Encoder) {
     let generation = event.generation.to_string();
     replies.push(&[
         b"plugin",

@@ -194,8 +194,8 @@ fn key_is_shown_once_and_stored_as_hash() {
     assert!(!kept.contains(&key) && !list.contains(&key));
     for (arguments, said) in [
         (&["add", "alice"][..], "there is a key 'alice' already"),
-        (&["add", "a b"], "is no name for a key"),
-        (&["add", "x", "--commands", "a b"], "is no pattern of commands"),
+        (&["add", "a b"], "is not a valid key name"),
+        (&["add", "x", "--commands", "a b"], "is not a valid pattern"),
         (&["add", "x", "--expires", "2001-01-01"], "a day to come"),
         (&["add", "x", "--expires", "0"], "a day to come"),
         (&["add", "x", "--role", "king"], "invalid value"),
@@ -252,11 +252,11 @@ fn broken_key_file_is_reported_and_changes_nothing() {
     let mut alice = holder(&host, "alice", &[]);
     let path = host.state_dir().join("keys.toml");
     files::write(&path, "[[key]]\nname = 7\n");
-    host.wait_for_log("the keys from before stay in force");
+    host.wait_for_log("the previous keys stay in force");
     assert_eq!(alice.ask(&["echo", "x"]), "x".into());
     let refused = key_command(host.state_dir(), &["list"]);
     assert_eq!(refused.status, Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("cannot be understood"), "{refused:?}");
+    assert!(refused.stderr.contains("cannot parse "), "{refused:?}");
 }
 
 #[test]

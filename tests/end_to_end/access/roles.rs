@@ -69,6 +69,26 @@ fn user_sees_itself_and_admin_sees_everybody() {
 }
 
 #[test]
+fn info_shows_only_what_the_key_allows() {
+    let host = untrusting_host(&[]);
+    let mut boss = holder(&host, "boss", &["--role", "admin"]);
+    let mut some = holder(&host, "some", &["--commands", "text.echo"]);
+    let _ = (some.ask(&["echo", "x"]), boss.ask(&["upper", "x"]), boss.ask(&["stats"]));
+    let info = |client: &mut Resp| client.ask(&["INFO", "all"]).as_str().to_owned();
+    let (all, few) = (info(&mut boss), info(&mut some));
+    for always in ["redis_version:", "loading:0", "role:master", "cmdstat_echo:calls=1,"] {
+        assert!(all.contains(always) && few.contains(always), "{always}: {all} {few}");
+    }
+    for seldom in ["process_id:", "uptime_", "connected_", "total_", "cmdstat_upper:"] {
+        assert!(all.contains(seldom), "{seldom}: {all}");
+        let few = few.replace("connected_slaves", "");
+        assert!(!few.contains(seldom), "{seldom}: {few}");
+    }
+    assert!(all.contains("cmdstat_stats:") && !few.contains("cmdstat_stats:"), "{few}");
+    assert!(refusal(&mut Resp::connect(&host), &["INFO"]).starts_with("NOAUTH "));
+}
+
+#[test]
 fn restricted_key_runs_only_its_commands() {
     let host = untrusting_host(&[]);
     let mut some = holder(&host, "some", &["--commands", "text.*", "get"]);
@@ -94,17 +114,17 @@ fn session_sees_only_commands_it_may_run() {
     let mut some = holder(&host, "some", &["--commands", "store.get", "help"]);
     let listed = texts(&some.ask(&["COMMAND", "LIST"]));
     let housekeeping =
-        ["auth", "client", "close", "command", "hello", "ping", "quit", "reset", "select"];
+        ["auth", "client", "close", "command", "hello", "info", "ping", "quit", "reset", "select"];
     let mut expected: Vec<_> = housekeeping.iter().copied().chain(["get", "help"]).collect();
     expected.sort_unstable();
     assert_eq!(listed, expected);
-    assert_eq!(some.ask(&["COMMAND", "COUNT"]), Frame::Integer(11));
+    assert_eq!(some.ask(&["COMMAND", "COUNT"]), Frame::Integer(12));
     let count = |frame: Frame| match frame {
         Frame::List(items) => items.len(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(count(some.ask(&["COMMAND"])), 11);
-    assert_eq!(count(some.ask(&["COMMAND", "DOCS"])), 22);
+    assert_eq!(count(some.ask(&["COMMAND"])), 12);
+    assert_eq!(count(some.ask(&["COMMAND", "DOCS"])), 24);
     assert_eq!(count(some.ask(&["COMMAND", "DOCS", "set", "ks"])), 0);
     assert_eq!(some.ask(&["COMMAND", "INFO", "set"]), Frame::List(vec![Frame::Null]));
     let mut few = holder(&host, "few", &["--commands", "store.get", "plugins"]);

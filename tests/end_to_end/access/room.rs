@@ -65,7 +65,7 @@ fn sessions_per_untrusted_address_are_limited() {
     assert_eq!(Lines::connect(&host).end(), refused);
     assert!(is_session_reply(&Lines::connect_to(host.v6()).ask("ping")), "that is another address");
     open_sessions.iter_mut().for_each(|guest| assert!(is_session_reply(&guest.ask("ping"))));
-    host.wait_for_log("2 sessions are from there (--max-sessions-per-address)");
+    host.wait_for_log("there are 2 sessions from its address (--max-sessions-per-address)");
     drop(open_sessions.pop());
     assert_session_served(&host);
 }
@@ -206,7 +206,7 @@ fn out_of_threads_host_rejects_newcomers_and_recovers() {
     assert_eq!(Lines::connect(&host).line().trim_end(), said);
     assert_eq!(clients[0].ask("echo 'still served'"), "still served");
     assert_eq!(clients[1].ask("echo 'still served'"), "still served");
-    host.wait_for_log("turned away: no thread for it");
+    host.wait_for_log("rejected: cannot start a thread");
     clients.truncate(3);
     assert_session_served(&host);
     assert_eq!(clients[0].ask("echo 'all the time'"), "all the time");

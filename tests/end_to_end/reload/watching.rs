@@ -127,7 +127,7 @@ fn subscriber_can_still_send_commands() {
 #[test]
 fn only_resp3_carries_it() {
     let host = host_with("chameleon", "1");
-    let why = "only RESP3 carries what is watched: send HELLO 3 first";
+    let why = "watching takes RESP3: send HELLO 3 first";
     let mut lines = Lines::connect(&host);
     assert_eq!(lines.ask("plugin watch"), format!("error: {why}"));
     let mut client = Resp::connect(&host);

@@ -136,7 +136,7 @@ fn log_level_can_be_changed_while_running() {
     assert!(host.logged("set the log level to error").is_some());
     assert_eq!(
         client.ask("loglevel loud"),
-        "error: unknown log level 'loud', there are: off, error, warn, info, debug, trace"
+        "error: unknown log level 'loud', use one of: off, error, warn, info, debug, trace"
     );
     assert_eq!(client.ask("loglevel"), "error");
 }

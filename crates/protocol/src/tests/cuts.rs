@@ -1,4 +1,4 @@
-//! Properties of the parser: it survives everything, and reads do not matter.
+//! Properties of the parser: it accepts any input, and the sizes of reads do not change the result.
 
 use super::{LIMITS, Outcome, feed, request};
 use crate::{Framing, Limits, Parser};
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use redis_protocol::resp2::encode;
 use redis_protocol::resp2::types::{OwnedFrame, Resp2Frame};
 
-/// Pieces that make requests, near misses and limits likely.
+/// Parts that make requests, near misses and limits likely.
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
     let known: &[&[u8]] = &[
         b"*1\r\n",
@@ -56,7 +56,7 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// `stream` cut into reads of the given sizes, over and over.
+/// Cuts `stream` into reads of the given sizes, which repeat.
 fn cut<'a>(stream: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
     let mut sizes = sizes.iter().cycle();
     let mut rest = stream;
@@ -95,7 +95,7 @@ proptest! {
 
     #[test]
     fn any_input_may_follow_any_other(inputs in vec(stream(), 1..10)) {
-        // A careless caller: not the same bytes again, no session between.
+        // A wrong use: one parser gets unrelated inputs.
         let mut parser = Parser::new(LIMITS);
         for input in &inputs {
             parser.parse(input);

@@ -1,4 +1,4 @@
-//! Notices, pushes, and sending.
+//! Tests of notices, pushes, and sending.
 
 use crate::{Encoder, Protocol};
 use Protocol::{Lines, Resp2, Resp3};
@@ -55,7 +55,7 @@ fn partial_writes_lose_nothing() {
         let text = vec![round as u8; (round % 700) as usize];
         encoder.begin();
         encoder.text(&text);
-        // Sending goes on while a reply is being written, and may not touch it.
+        // Sending continues while a reply is written, and must not change it.
         let part = encoder.len().min((round % 411) as usize);
         sent.extend_from_slice(&encoder.pending()[..part]);
         encoder.advance(part);

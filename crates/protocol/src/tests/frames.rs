@@ -1,11 +1,11 @@
-//! Properties of the encoder: each reply is one frame, and the frame that was meant.
+//! Properties of the encoder: each reply is exactly one frame, with the intended value.
 
 use crate::{Encoder, Finished, Protocol};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use redis_protocol::{resp2, resp3};
 
-/// A reply as it is meant.
+/// The intended value of a reply.
 #[derive(Clone, Debug)]
 enum Value {
     Ok,
@@ -90,7 +90,7 @@ impl Value {
         }
     }
 
-    /// As a plain reply: the items of the outermost list or map, one a line.
+    /// Formats the value as a plain reply: the items of the outermost list or map, one a line.
     fn lines(&self) -> Vec<u8> {
         let lines: Vec<Vec<u8>> = match self {
             Self::List(items) if !items.is_empty() => items.iter().map(Self::inline).collect(),
@@ -156,7 +156,7 @@ fn scalar() -> impl Strategy<Value = Value> {
 
 fn value() -> impl Strategy<Value = Value> {
     scalar().prop_recursive(5, 40, 6, |inner| {
-        // Keys differ, for in another implementation a map has each but once.
+        // The keys differ, since the other implementation's map has each key only once.
         let keys = btree_map(vec(any::<u8>(), 0..4), inner.clone(), 0..5);
         let pairs =
             keys.prop_map(|map| map.into_iter().map(|(k, v)| (Value::Text(k), v)).collect());
@@ -164,7 +164,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// One call of a worker that does not count.
+/// A call of a worker that does not count its items.
 #[derive(Clone, Debug)]
 enum Call {
     Scalar(Value),
@@ -184,7 +184,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     prop_oneof![4 => vec(call.clone(), 0..12), 1 => vec(call, 0..200)]
 }
 
-/// The length of the one well-formed RESP frame at the front, read by the book.
+/// Returns the length of the well-formed RESP frame at the front.
 fn frame_length(bytes: &[u8]) -> Option<usize> {
     let (mut at, mut owed) = (0, 1usize);
     while owed > 0 {

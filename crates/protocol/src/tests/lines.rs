@@ -1,4 +1,4 @@
-//! Plain lines.
+//! Tests of plain lines.
 
 use super::{LIMITS, Outcome, feed, message, outcomes, request};
 use crate::{Framing, Parsed, Parser, RequestError};
@@ -10,7 +10,7 @@ fn words(line: &str, expected: &[&[u8]]) {
     assert_eq!(outcomes(format!("{line}\r\n").as_bytes()), [request(LINE, expected)], "{line}");
 }
 
-/// Checks that `line` is refused with `text` and that the next line is understood.
+/// Checks that `line` is refused with `text`, and that the next line is parsed.
 fn refused(line: &[u8], text: &str) {
     let mut input = line.to_vec();
     input.extend(b"\nPING\n");

@@ -1,5 +1,5 @@
-//! What the wire promises, held against examples, against arbitrary input and against another
-//! implementation of RESP.
+//! Tests of the protocols with examples, with arbitrary input, and against another implementation
+//! of RESP.
 
 mod cuts;
 mod delivery;
@@ -11,10 +11,10 @@ mod requests;
 
 use super::{Framing, Limits, Parsed, Parser, RequestError};
 
-/// Small enough that a test can reach every one of them.
+/// Limits that are small enough for tests to reach each of them.
 const LIMITS: Limits = Limits { argument: 40, arguments: 5, request: 120 };
 
-/// An outcome with its arguments, free of positions.
+/// An outcome with its arguments, without positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
     Request(Framing, Vec<Vec<u8>>),
@@ -23,7 +23,7 @@ enum Outcome {
     Broken(Framing, RequestError),
 }
 
-/// Feeds `reads` to `parser` as a session does; answers the outcomes and the bytes left over.
+/// Feeds `reads` to `parser` as a session does. Returns the outcomes, and the bytes left over.
 fn feed<'a>(
     parser: &mut Parser,
     reads: impl IntoIterator<Item = &'a [u8]>,
@@ -60,7 +60,7 @@ fn feed<'a>(
     (outcomes, buffer)
 }
 
-/// The outcomes of `input`, of which nothing may be left over.
+/// Returns the outcomes of `input`, and checks that no bytes are left over.
 fn outcomes(input: &[u8]) -> Vec<Outcome> {
     let (outcomes, rest) = feed(&mut Parser::new(LIMITS), [input]);
     assert_eq!(rest, b"", "left over");

@@ -1,4 +1,4 @@
-//! Replies for people.
+//! Tests of plain replies.
 
 use super::replies::reply;
 use crate::{Encoder, Finished, Protocol};

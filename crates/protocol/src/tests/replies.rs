@@ -1,9 +1,9 @@
-//! RESP replies, and what holds for replies of every kind.
+//! Tests of RESP replies, and of properties of all replies.
 
 use crate::{Encoder, Finished, Protocol};
 use Protocol::{Lines, Resp2, Resp3};
 
-/// The bytes of one reply, and how it ended.
+/// Returns the bytes of one reply, and its outcome.
 pub(super) fn reply(protocol: Protocol, write: impl FnOnce(&mut Encoder)) -> (String, Finished) {
     let mut encoder = Encoder::new(protocol);
     encoder.begin();

@@ -1,11 +1,11 @@
-//! RESP requests.
+//! Tests of RESP requests.
 
 use super::{LIMITS, Outcome, feed, message, outcomes, request};
 use crate::{Framing, Limits, Parsed, Parser, RequestError};
 
 const RESP: Framing = Framing::Resp;
 
-/// Checks that `input` breaks the framing with `text`, and at its very last byte.
+/// Checks that `input` breaks the framing with `text`, and does so at its last byte.
 fn breaks(input: &[u8], text: &str) {
     let error = |input| match Parser::new(LIMITS).parse(input) {
         Parsed::Broken { framing: RESP, error } => Some(message(error)),

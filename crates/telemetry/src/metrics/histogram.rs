@@ -1,11 +1,11 @@
-//! Times in buckets whose bounds double.
+//! A histogram of times, in buckets whose bounds double.
 
 use std::time::Duration;
 
-/// Buckets: up to 1 µs, 2 µs, 4 µs and so on to 67 s, and one for what takes longer.
+/// The number of buckets: up to 1 µs, 2 µs, 4 µs and so on to 67 s, and one for longer times.
 pub(super) const BUCKETS: usize = 28;
 
-/// How many times fell into which bucket, and their sum.
+/// The number of times in each bucket, and their sum.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     pub(super) counts: [u64; BUCKETS],
@@ -13,39 +13,34 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// How many times there are.
-    #[must_use]
+    /// Returns the number of times.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// Their sum.
-    #[must_use]
+    /// Returns the sum of the times.
     pub fn sum(&self) -> Duration {
         Duration::from_nanos(self.nanos)
     }
 
-    /// Their mean; zero where there are none.
-    #[must_use]
+    /// Returns the mean of the times; zero without times.
     pub fn mean(&self) -> Duration {
         Duration::from_nanos(self.nanos.checked_div(self.count()).unwrap_or_default())
     }
 
-    /// Each bucket's upper bound in seconds, the last without end, and how many are in it alone.
-    #[must_use]
+    /// Returns each bucket's upper bound in seconds (the last is infinite) and its own count.
     pub fn buckets(&self) -> Vec<(f64, u64)> {
         (0..BUCKETS).map(bound).zip(self.counts).collect()
     }
 
-    /// The time below which this part of all times is (0.99, say), as far as buckets tell; zero where
-    /// there are none.
-    #[must_use]
+    /// Returns an estimate of the time below which this part of all times lies, such as 0.99; zero
+    /// without times.
     pub fn quantile(&self, part: f64) -> Duration {
         let wanted = part * self.count() as f64;
         let mut below = 0;
         for (index, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             if (below + count) as f64 >= wanted {
-                // As if the times were spread evenly over the bucket.
+                // The times are assumed to be spread evenly over the bucket.
                 let low = index.checked_sub(1).map_or(0.0, bound);
                 let high = if index + 1 == BUCKETS { low } else { bound(index) };
                 let share = (wanted - below as f64) / *count as f64;
@@ -57,14 +52,14 @@ impl Histogram {
     }
 }
 
-/// The bucket that a time of so many nanoseconds falls into.
+/// Returns the index of the bucket of a time in nanoseconds.
 #[inline]
 pub(super) fn bucket(nanos: u64) -> usize {
     let micros = nanos.saturating_sub(1) / 1000;
     ((u64::BITS - micros.leading_zeros()) as usize).min(BUCKETS - 1)
 }
 
-/// A bucket's upper bound in seconds.
+/// Returns a bucket's upper bound in seconds.
 fn bound(index: usize) -> f64 {
     if index + 1 == BUCKETS { f64::INFINITY } else { (1_u64 << index) as f64 / 1e6 }
 }

@@ -1,9 +1,9 @@
-//! What the host counts: for each command its calls, errors and times, and who came and was refused.
+//! The host's counters: calls, errors and times of each command, rejected clients and requests.
 //!
-//! A session counts for itself and adds to the common counters when a batch is over, on a stripe of
-//! them that it shares with few others: no lock, and seldom a cache line that another thread writes.
-//! The counters belong to a plugin's and a command's names, not to code, so that they survive a
-//! reload and nothing of an unloaded library is left in them.
+//! A session counts locally, and adds to the common counters at the end of a batch. It adds to one
+//! of several stripes: this takes no lock, and threads seldom write to the same cache line.
+//! Counters belong to the names of a plugin and a command, not to code, so that they survive a
+//! reload and hold no pointer into an unloaded library.
 
 mod histogram;
 mod series;
@@ -24,36 +24,36 @@ pub use self::{
     session_counters::SessionCounters,
 };
 
-/// Beyond this many series those of commands that are gone are forgotten.
+/// The number of series above which those of removed commands are dropped.
 const MOST: usize = 1024;
 
-/// Counters by plugin and command.
+/// The series by plugin and command.
 type ByName = BTreeMap<(Option<String>, String), Arc<Series>>;
 
-/// What the host counts while it runs.
+/// The host's counters since its start.
 #[derive(Debug)]
 pub struct Metrics {
     series: Mutex<ByName>,
     next: AtomicU32,
     started: SystemTime,
-    /// Clients that there was no room for.
+    /// Clients that were rejected for lack of sessions, threads or file descriptors.
     pub turned_away: Counter,
-    /// Sessions that were closed for the memory that they took.
+    /// Sessions that were closed for their memory.
     pub evicted: Counter,
-    /// Requests for commands that there are not.
+    /// Requests for commands that do not exist.
     pub unknown: Counter,
     /// Requests that the client's identity does not allow.
     pub denied: Counter,
-    /// Requests that could not be understood.
+    /// Requests that could not be parsed.
     pub malformed: Counter,
-    /// Generations that are no longer served and not unloaded: still running calls, or about to be
+    /// Generations that are replaced and not unloaded yet: they still run calls, or are about to be
     /// unloaded.
     pub draining: Counter,
-    /// Generations that have ended and whose code is still mapped.
+    /// Generations that have ended but whose code is still mapped.
     pub lingering: Counter,
 }
 
-/// A number that many threads may change, each seldom.
+/// A counter for events that are rare on each thread.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -75,9 +75,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The counters of a plugin's command, or of a built-in where there is no plugin; the same for
-    /// the same names.
-    #[must_use]
+    /// Returns the counters of a plugin's command, or of a built-in if `plugin` is `None`. Equal
+    /// names share their counters.
     pub fn series(&self, plugin: Option<&str>, command: &str) -> Arc<Series> {
         let names = (plugin.map(str::to_owned), command.to_owned());
         let mut all = self.all();
@@ -90,8 +89,8 @@ impl Metrics {
         series
     }
 
-    /// Forgets series that nobody uses any more, where there are too many: plugins with ever new
-    /// names must not fill the memory.
+    /// Drops unused series if there are more than 1024, so that plugins with ever new names cannot
+    /// fill the memory.
     pub fn tidy(&self) {
         let mut all = self.all();
         if all.len() > MOST {
@@ -99,15 +98,13 @@ impl Metrics {
         }
     }
 
-    /// All counters as they are now, by name.
-    #[must_use]
+    /// Returns the values of all series, in the order of their names.
     pub fn read(&self) -> Vec<Reading> {
         let all: Vec<Arc<Series>> = self.all().values().cloned().collect();
         all.iter().map(|series| series.read()).collect()
     }
 
-    /// When the host started, since 1970.
-    #[must_use]
+    /// Returns the time of the host's start since 1970.
     pub fn started(&self) -> Duration {
         self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
@@ -118,23 +115,22 @@ impl Metrics {
 }
 
 impl Counter {
-    /// Counts one more.
+    /// Adds 1.
     pub fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts so many more.
+    /// Adds a number.
     pub fn add(&self, count: usize) {
         self.0.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// Replaces the number.
+    /// Replaces the value.
     pub fn set(&self, value: usize) {
         self.0.store(value as u64, Ordering::Relaxed);
     }
 
-    /// The number.
-    #[must_use]
+    /// Returns the value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -1,23 +1,23 @@
-//! One command's counters.
+//! A series: the counters of one command.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::histogram::{BUCKETS, Histogram, bucket};
 
-/// Sessions beyond this many share a stripe with another, which costs speed and nothing else.
+/// The number of stripes. More sessions than that share stripes, which costs only speed.
 pub(super) const STRIPES: usize = 16;
 
-/// One command's counters, striped by session.
+/// The counters of one command, striped by session.
 #[derive(Debug)]
 pub struct Series {
     plugin: Option<String>,
     command: String,
-    /// Its place in a session's own counters.
+    /// The series' number, by which a session's local counters find their slot.
     pub(super) number: u32,
     stripes: Box<[Stripe; STRIPES]>,
 }
 
-/// Alone on its cache lines, of which processors fetch two at a time.
+/// A stripe of the counters. It has cache lines of its own; processors fetch two at a time.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Stripe {
@@ -27,18 +27,18 @@ struct Stripe {
     buckets: [AtomicU64; BUCKETS],
 }
 
-/// One command's counters at one moment.
+/// The values of one command's counters at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// The plugin that answers it; `None` for a built-in.
+    /// The command's plugin; `None` for a built-in.
     pub plugin: Option<String>,
-    /// Its name.
+    /// The command's name.
     pub command: String,
-    /// How many calls have been answered.
+    /// The number of answered calls.
     pub calls: u64,
-    /// How many of them with an error.
+    /// The number of calls that were answered with an error.
     pub errors: u64,
-    /// How long those took that were timed: all but most of a pipelined batch.
+    /// The durations of the timed calls: all except most of a pipelined batch.
     pub times: Histogram,
 }
 
@@ -52,7 +52,7 @@ impl Series {
         }
     }
 
-    /// Adds calls, and how many of them have failed.
+    /// Adds a number of calls, and the number of those that failed.
     pub(super) fn add(&self, stripe: usize, calls: u64, errors: u64) {
         let stripe = &self.stripes[stripe % STRIPES];
         stripe.calls.fetch_add(calls, Ordering::Relaxed);
@@ -61,19 +61,18 @@ impl Series {
         }
     }
 
-    /// Adds how long one call took.
+    /// Adds the duration of one call.
     pub(super) fn time(&self, stripe: usize, nanos: u64) {
         let stripe = &self.stripes[stripe % STRIPES];
         stripe.buckets[bucket(nanos)].fetch_add(1, Ordering::Relaxed);
         stripe.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// The counters now.
-    #[must_use]
+    /// Returns the current values.
     pub fn read(&self) -> Reading {
         let (mut calls, mut errors, mut times) = (0, 0, Histogram::default());
         for stripe in self.stripes.iter() {
-            // What counts errors and times adds to the calls at the latest at the same time.
+            // Errors are read before calls, since a session adds to the calls first.
             errors += stripe.errors.load(Ordering::Relaxed);
             calls += stripe.calls.load(Ordering::Relaxed);
             times.nanos += stripe.nanos.load(Ordering::Relaxed);

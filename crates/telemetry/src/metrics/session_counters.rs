@@ -1,27 +1,28 @@
-//! What one session counts for itself until a batch is over.
+//! The local counters of a session, until the end of a batch.
 
 use std::{sync::Arc, time::Instant};
 
 use super::series::{STRIPES, Series};
 
-/// Commands that are counted side by side; a batch that uses more adds up more often.
+/// The number of commands that are counted locally at the same time. A batch with more commands
+/// adds to the common counters more often.
 const SLOTS: usize = 8;
 
-/// In a batch the first command is timed and then every so-many-th: a look at the clock takes about as
+/// The interval of timed commands in a batch, from the first on: reading the clock takes about as
 /// long as a fast command.
 const TIMED: u32 = 32;
 
-/// One session's counters. What they hold is added to the common ones by [`flush`](Self::flush), and
-/// when this drops.
+/// The local counters of a session. [`flush`](Self::flush) and the drop add them to the common
+/// ones.
 #[derive(Debug)]
 pub struct SessionCounters {
     stripe: usize,
     slots: [Slot; SLOTS],
-    /// Which slots hold something; a bit each.
+    /// The slots that hold counts, one bit each.
     used: u8,
-    /// How many more commands are not timed.
+    /// The number of commands until the next timed one.
     untimed: u32,
-    /// When the command that is timed began.
+    /// The start of the command that is timed.
     began: Option<Instant>,
 }
 
@@ -33,8 +34,7 @@ struct Slot {
 }
 
 impl SessionCounters {
-    /// The counters of the session of this number.
-    #[must_use]
+    /// Makes the counters of the session of this number.
     pub fn new(session: u64) -> Self {
         Self {
             stripe: (session % STRIPES as u64) as usize,
@@ -45,38 +45,38 @@ impl SessionCounters {
         }
     }
 
-    /// A batch begins now.
+    /// Notes that a batch begins now.
     pub fn begin_batch(&mut self, now: Instant) {
         (self.untimed, self.began) = (0, Some(now));
     }
 
-    /// A command begins, perhaps for the second time: it is timed from the first.
+    /// Notes that a command begins. If it begins twice, it is timed from the first time.
     #[inline]
     pub fn begin(&mut self) {
         if self.untimed == 0 {
-            self.start();
+            self.start_timer();
         }
     }
 
-    /// A command has been answered.
+    /// Counts an answered command.
     #[inline]
     pub fn count(&mut self, series: &Arc<Series>, failed: bool) {
         let place = series.number as usize % SLOTS;
         if self.slots[place].series.as_ref().is_none_or(|known| !Arc::ptr_eq(known, series)) {
-            self.turn_to(place, series);
+            self.assign_slot(place, series);
         }
         let slot = &mut self.slots[place];
         slot.calls += 1;
         slot.errors += u64::from(failed);
         self.used |= 1 << place;
         if self.untimed == 0 {
-            self.time(series);
+            self.record_time(series);
         } else {
             self.untimed -= 1;
         }
     }
 
-    /// Adds all to the common counters.
+    /// Adds all counts to the common counters.
     pub fn flush(&mut self) {
         while self.used != 0 {
             let place = self.used.trailing_zeros() as usize;
@@ -86,12 +86,12 @@ impl SessionCounters {
     }
 
     #[cold]
-    fn start(&mut self) {
+    fn start_timer(&mut self) {
         self.began.get_or_insert_with(Instant::now);
     }
 
     #[cold]
-    fn time(&mut self, series: &Series) {
+    fn record_time(&mut self, series: &Series) {
         if let Some(began) = self.began.take() {
             let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
             series.time(self.stripe, nanos);
@@ -100,7 +100,7 @@ impl SessionCounters {
     }
 
     #[cold]
-    fn turn_to(&mut self, place: usize, series: &Arc<Series>) {
+    fn assign_slot(&mut self, place: usize, series: &Arc<Series>) {
         let slot = &mut self.slots[place];
         slot.flush(self.stripe);
         slot.series = Some(Arc::clone(series));
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn counts_are_exact_across_sessions_and_commands() {
         let metrics = Metrics::default();
-        // More commands than slots, so that they push each other out.
+        // More commands than slots, so that they replace each other.
         let all: Vec<_> =
             (0..3 * SLOTS).map(|n| metrics.series(None, &format!("c{n:02}"))).collect();
         thread::scope(|scope| {
@@ -154,7 +154,7 @@ mod tests {
         let read = metrics.read();
         assert!(read.iter().all(|one| one.calls == 800), "{read:?}");
         assert_eq!(read.iter().map(|one| one.errors).sum::<u64>(), 8 * 480);
-        // Two in each of the 37 full batches, and one in the last, which has 32.
+        // Two calls in each of the 37 full batches are timed, and one in the last, which has 32.
         assert_eq!(read.iter().map(|one| one.times.count()).sum::<u64>(), 8 * (37 * 2 + 1));
     }
 
@@ -165,7 +165,7 @@ mod tests {
         let mut counters = SessionCounters::new(1);
         let before = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
         counters.begin_batch(before);
-        // A command that was sent elsewhere begins again, and counts once.
+        // A command whose generation was retired begins again, and counts once.
         counters.begin();
         counters.begin();
         counters.count(&series, false);

@@ -1,4 +1,4 @@
-//! One run of `cargo build`, and the library that it makes.
+//! A run of `cargo build`, and the library that it makes.
 
 use std::{
     io::{self, BufRead, BufReader, Read},
@@ -12,30 +12,30 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use platform::{Group, LIBRARY_EXTENSION, Terminal};
 use serde::Deserialize;
 
-/// A `cargo build` that is under way. It ends when this drops, with whatever it has started.
+/// A running `cargo build`. Dropping it ends cargo and every process that cargo has started.
 pub(super) struct Build {
     cargo: Group,
-    /// Ends with cargo's word that it is done, or with its output.
+    /// Ends at cargo's message that the build is finished, or at the end of cargo's output.
     reader: Option<JoinHandle<()>>,
     found: Receiver<Option<PathBuf>>,
     started: Instant,
 }
 
-/// What came of it.
+/// The outcome of a build.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Built {
-    /// The package's library is there.
+    /// The path of the package's library.
     Library(PathBuf),
-    /// The package builds, but gives no library that a host can load.
+    /// The build succeeded, but made no library that a host can load.
     NoLibrary,
-    /// It does not build; cargo has said why.
+    /// The build failed; cargo has printed the reason.
     Failed,
 }
 
-/// How long the end of a given up build's output is waited for.
-const PARTING: Duration = Duration::from_secs(1);
+/// The longest wait for the end of a cancelled build's output.
+const OUTPUT_END_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What cargo says of something that it has built, as far as it matters here.
+/// The fields of cargo's JSON message about a build artifact that are used here.
 #[derive(Deserialize)]
 struct Message {
     #[serde(default)]
@@ -55,7 +55,7 @@ struct Target {
 }
 
 impl Build {
-    /// Starts it in the package's folder. What cargo says goes to where this program's errors go.
+    /// Starts the build in the package's folder. Cargo's diagnostics go to standard error.
     pub(super) fn start(folder: &Path, arguments: &[&str]) -> io::Result<Self> {
         let manifest = folder.canonicalize()?.join("Cargo.toml");
         let mut command = Command::new("cargo");
@@ -65,28 +65,29 @@ impl Build {
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        // A signal of the terminal's is the host's to act upon.
+        // The host handles the terminal's signals.
         let mut cargo = Group::spawn(&mut command, Terminal::Shared)?;
-        let (tell, found) = bounded(1);
+        let (sender, found) = bounded(1);
         let stdout = cargo.child.stdout.take();
         let reader = thread::Builder::new().name("cargo".into()).spawn(move || {
-            // Nobody listens any more where the build has been given up.
-            let _ = tell.send(stdout.and_then(|output| library(output, &manifest)));
+            // The receiver is gone if the build was cancelled.
+            let _ = sender.send(stdout.and_then(|output| find_library(output, &manifest)));
         });
         let mut build = Self { cargo, reader: None, found, started: Instant::now() };
         build.reader = Some(reader?);
         Ok(build)
     }
 
-    /// Tells that cargo is done, when `finish` does not take long.
+    /// Returns a channel that gets the library's path once cargo is done; then `finish` does not
+    /// block for long.
     pub(super) fn ended(&self) -> &Receiver<Option<PathBuf>> {
         &self.found
     }
 
-    /// How it ended, and how long it took.
+    /// Waits for cargo to exit, and returns the outcome and the build's duration.
     pub(super) fn finish(mut self, found: Option<PathBuf>) -> io::Result<(Built, Duration)> {
         let status = self.cargo.child.wait()?;
-        // A server of compilers, such as sccache's.
+        // Cargo may have left a compiler server running, such as sccache's.
         self.cargo.release();
         let built = match found {
             _ if !status.success() => Built::Failed,
@@ -102,26 +103,26 @@ impl Drop for Build {
         if !matches!(self.cargo.child.try_wait(), Ok(Some(_))) {
             self.cargo.kill();
         }
-        // Where cargo did not get to its word, what it has left running may keep its output open.
-        let silent = self.found.recv_timeout(PARTING) == Err(RecvTimeoutError::Timeout);
+        // A process that cargo has started may keep its output open: then the reader is not joined.
+        let silent = self.found.recv_timeout(OUTPUT_END_TIMEOUT) == Err(RecvTimeoutError::Timeout);
         if let Some(reader) = self.reader.take().filter(|_| !silent) {
             let _ = reader.join();
         }
     }
 }
 
-/// The library among what cargo says it has built for the package of this manifest.
-fn library(output: impl Read, manifest: &Path) -> Option<PathBuf> {
-    // What is no message has been printed by something that cargo ran.
+/// Reads cargo's messages, and returns the library of the package with this manifest.
+fn find_library(output: impl Read, manifest: &Path) -> Option<PathBuf> {
+    // A line that is no message was printed by a program that cargo ran.
     let lines = BufReader::new(output).lines().map_while(Result::ok);
     let messages = lines.filter_map(|line| serde_json::from_str::<Message>(&line).ok());
-    // Its last word, not its output's end: whatever it has started, such as a server of compilers,
-    // may keep that open.
+    // Reading stops at cargo's last message, not at the output's end: a compiler server that cargo
+    // has started may keep the output open.
     let messages = messages.take_while(|message| message.reason != "build-finished");
-    messages.filter_map(|message| library_of(message, manifest)).last()
+    messages.filter_map(|message| select_library(message, manifest)).last()
 }
 
-fn library_of(message: Message, manifest: &Path) -> Option<PathBuf> {
+fn select_library(message: Message, manifest: &Path) -> Option<PathBuf> {
     let own = message.manifest_path == manifest
         || message.manifest_path.canonicalize().is_ok_and(|path| path == manifest);
     let loadable = message.target.crate_types.iter().any(|kind| kind == "cdylib");
@@ -143,7 +144,7 @@ mod tests {
                 "target":{{"crate_types":["{kind}"]}},"filenames":["/t/p.d","{file}"]}}"#
             )
         };
-        let found = |line: String| library(line.replace('\n', "").as_bytes(), manifest);
+        let found = |line: String| find_library(line.replace('\n', "").as_bytes(), manifest);
         assert_eq!(found(message("/p/Cargo.toml", "cdylib", &file)), Some(file.clone().into()));
         assert_eq!(found(message("/q/Cargo.toml", "cdylib", &file)), None);
         assert_eq!(found(message("/p/Cargo.toml", "proc-macro", &file)), None);
@@ -162,6 +163,6 @@ mod tests {
             }
         }
         let said = b"{\"reason\":\"build-finished\",\"success\":true}\n";
-        assert_eq!(library(said.chain(Open), Path::new("/p/Cargo.toml")), None);
+        assert_eq!(find_library(said.chain(Open), Path::new("/p/Cargo.toml")), None);
     }
 }

@@ -1,7 +1,7 @@
-//! `host dev PLUGIN_DIR`: a host for somebody who writes a plugin. Edit, save, try.
+//! The subcommand `host dev PLUGIN_DIR`, which serves a plugin and rebuilds it at every save.
 //!
-//! A thread beside the host builds the crate, drops its library into the plugins folder, and does so
-//! again whenever a source has changed. From there on it is a reload like any other.
+//! A thread builds the crate, copies its library into the plugins folder, and repeats that when a
+//! source has changed. The host then reloads the library like any other.
 
 mod build;
 mod sources;
@@ -23,20 +23,20 @@ use self::{
 };
 use crate::{config::Dev, runtime::context::Shared, serve::start_error::StartError};
 
-/// How long it must be quiet after a save: editors write in several steps, and people save several
-/// files.
+/// The time without a change after which a build starts: editors write in several steps, and
+/// people save several files.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// A thread that builds and drops in. It ends when this drops, and cargo with it.
-pub(crate) struct Developer {
-    /// Nothing is sent: its end is the signal.
+/// The thread that builds the plugin. Dropping this ends the thread and a running build.
+pub(crate) struct DevThread {
+    /// Nothing is ever sent: the thread stops when the channel is disconnected.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Serves, and has the plugin built anew whenever its sources change.
+/// Serves a plugin, rebuilds it when its sources change, and returns the exit code.
 pub(crate) fn run(mut dev: Dev) -> ExitCode {
-    // Dropped last: the host works in it.
+    // Dropped last, since the host uses the folder until it ends.
     let own = match prepare(&mut dev) {
         Ok(own) => own,
         Err(problem) => {
@@ -45,12 +45,12 @@ pub(crate) fn run(mut dev: Dev) -> ExitCode {
         }
     };
     let serve = (*dev.serve).clone();
-    let code = crate::serve::serve(serve, |shared| Developer::start(&dev, shared));
+    let code = crate::serve::serve(serve, |shared| DevThread::start(&dev, shared));
     drop(own);
     code
 }
 
-/// Checks the crate's folder, and makes the folders that nobody has named.
+/// Checks the crate's folder, and makes temporary folders for those that no flag names.
 fn prepare(dev: &mut Dev) -> Result<tempfile::TempDir, String> {
     if !dev.folder.join("Cargo.toml").is_file() {
         let folder = dev.folder.display();
@@ -59,19 +59,20 @@ fn prepare(dev: &mut Dev) -> Result<tempfile::TempDir, String> {
              new-plugin NAME` makes one"
         ));
     }
-    let failed = |error: io::Error| format!("cannot make a folder of its own: {error}");
+    let failed = |error: io::Error| format!("cannot make a temporary folder: {error}");
     let own = tempfile::tempdir().map_err(failed)?;
     let (plugins, state) = (own.path().join("plugins"), own.path().join("state"));
     let plugins = dev.plugins().map_or(plugins, PathBuf::from);
     let state = dev.state_dir().map_or(state, PathBuf::from);
     fs::create_dir_all(&plugins)
         .map_err(|error| format!("cannot make {}: {error}", plugins.display()))?;
-    close_to_others(&plugins).map_err(failed)?;
+    close_to_others(&plugins)
+        .map_err(|error| format!("cannot change access to {}: {error}", plugins.display()))?;
     (dev.serve.plugins, dev.serve.state_dir) = (plugins, Some(state));
     Ok(own)
 }
 
-impl Developer {
+impl DevThread {
     fn start(dev: &Dev, shared: &Shared) -> Result<Self, StartError> {
         let failed = |error| StartError::System("watch the sources", error);
         let made = [Some(&dev.serve.plugins), dev.serve.state_dir.as_ref()];
@@ -79,7 +80,7 @@ impl Developer {
             .map_err(|error| failed(io::Error::other(error.to_string())))?;
         let subscription = shared.events.subscribe().map_err(failed)?;
         let (stop, stopped) = bounded(0);
-        let mut bench = Bench {
+        let mut worker = Worker {
             folder: dev.folder.clone(),
             arguments: dev
                 .release
@@ -97,43 +98,43 @@ impl Developer {
             changed: None,
             waiting: Some((Instant::now(), "start")),
         };
-        let thread = thread::Builder::new().name("dev".into()).spawn(move || bench.work(&stopped));
+        let thread = thread::Builder::new().name("dev".into()).spawn(move || worker.run(&stopped));
         Ok(Self { stop: Some(stop), thread: Some(thread.map_err(failed)?) })
     }
 }
 
-impl Drop for Developer {
+impl Drop for DevThread {
     fn drop(&mut self) {
         self.stop = None;
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            log::error!("the thread that builds the plugin panicked");
+            log::error!("the dev thread panicked: the plugin is not built any more");
         }
     }
 }
 
-/// What the thread works with.
-struct Bench {
+/// The state of the thread that builds the plugin.
+struct Worker {
     folder: PathBuf,
     arguments: Vec<String>,
     plugins: PathBuf,
     sources: Sources,
     events: Subscription,
     building: Option<Build>,
-    /// The file in the plugins folder.
+    /// The name of the library's file in the plugins folder, once it is there.
     dropped: Option<String>,
-    /// Nothing has been built yet.
+    /// True if no build has succeeded yet.
     first: bool,
-    /// Some version of it has been served.
+    /// True if the host has served a version of the plugin.
     served: bool,
-    /// The first and the last save that no build has seen.
+    /// The times of the first and the last save since the last build started.
     changed: Option<(Instant, Instant)>,
-    /// The save, or the start, whose outcome has not been told.
+    /// The save, or the start, whose outcome has not been printed: its time, and its name.
     waiting: Option<(Instant, &'static str)>,
 }
 
-impl Bench {
-    fn work(&mut self, stopped: &Receiver<()>) {
-        say(&format!("plugins folder {}", self.plugins.display()));
+impl Worker {
+    fn run(&mut self, stopped: &Receiver<()>) {
+        print_line(&format!("plugins folder {}", self.plugins.display()));
         self.build();
         loop {
             let ended = self.building.as_ref().map_or_else(never, |build| build.ended().clone());
@@ -142,13 +143,13 @@ impl Bench {
             select! {
                 recv(stopped) -> _ => return,
                 recv(self.sources.events()) -> event => match event {
-                    Ok(event) => self.note(event),
-                    Err(_) => return log::error!("the sources are not watched any more"),
+                    Ok(event) => self.note_change(event),
+                    Err(_) => return log::error!("watching the sources ended: restart `host dev`"),
                 },
-                recv(ended) -> found => self.built(found.unwrap_or_default()),
+                recv(ended) -> found => self.finish_build(found.unwrap_or_default()),
                 recv(self.events.receiver()) -> event => {
                     if let Ok(event) = event {
-                        self.tell(&event);
+                        self.report(&event);
                     }
                 }
                 default(wait) => {
@@ -159,7 +160,7 @@ impl Bench {
         }
     }
 
-    fn note(&mut self, event: notify::Result<notify::Event>) {
+    fn note_change(&mut self, event: notify::Result<notify::Event>) {
         if self.sources.is_change(event) {
             let now = Instant::now();
             self.changed = Some((self.changed.map_or(now, |(first, _)| first), now));
@@ -169,57 +170,59 @@ impl Bench {
     fn build(&mut self) {
         let mut arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         if !self.first {
-            // What it compiles is known by now; what is wrong is told all the same.
+            // Leaves out the list of compiled crates; errors are still printed.
             arguments.push("--quiet");
         }
         match Build::start(&self.folder, &arguments) {
             Ok(build) => self.building = Some(build),
             Err(error) => {
-                say(&format!("cannot start cargo: {error}; is Rust installed, and in the PATH?"));
+                print_line(&format!(
+                    "cannot start cargo: {error}; is Rust installed, and in the PATH?"
+                ));
             }
         }
     }
 
-    fn built(&mut self, found: Option<PathBuf>) {
+    fn finish_build(&mut self, found: Option<PathBuf>) {
         let Some(build) = self.building.take() else { return };
         let folder = self.folder.display();
         match build.finish(found) {
             Ok((Built::Library(library), took)) => {
                 self.first = false;
-                match self.drop_in(&library) {
+                match self.install(&library) {
                     Ok(true) => log::debug!("built in {:.2} s", took.as_secs_f64()),
                     Ok(false) if self.waiting.take().is_some() => {
-                        say("built, and nothing has changed in the library");
+                        print_line("built, and nothing has changed in the library");
                     }
                     Ok(false) => {}
-                    Err(error) => say(&format!(
+                    Err(error) => print_line(&format!(
                         "cannot copy {} into {}: {error}",
                         library.display(),
                         self.plugins.display()
                     )),
                 }
             }
-            Ok((Built::NoLibrary, _)) => say(&format!(
+            Ok((Built::NoLibrary, _)) => print_line(&format!(
                 "built, but not as a library that a host can load: {folder}/Cargo.toml needs [lib] \
                  with crate-type = [\"cdylib\"], and {folder} has to be a package's"
             )),
-            Ok((Built::Failed, took)) => say(&format!(
+            Ok((Built::Failed, took)) => print_line(&format!(
                 "not built ({:.2} s), see above{}",
                 took.as_secs_f64(),
-                self.serves_on()
+                self.fallback_note()
             )),
-            Err(error) => say(&format!("cargo cannot be waited for: {error}")),
+            Err(error) => print_line(&format!("cannot wait for cargo: {error}")),
         }
     }
 
-    /// Puts the library into the plugins folder, beside and then renamed; returns whether it is
-    /// another than what is there.
-    fn drop_in(&mut self, library: &Path) -> io::Result<bool> {
+    /// Copies the library into the plugins folder under a temporary name, and renames it. Returns
+    /// whether its bytes differ from those of the file before.
+    fn install(&mut self, library: &Path) -> io::Result<bool> {
         let name = library.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let target = self.plugins.join(&name);
         let bytes = fs::read(library)?;
         let same = fs::read(&target).is_ok_and(|before| before == bytes);
-        // One that lay there before this host came has been told of already.
+        // The first build writes even an unchanged file, so that `dropped` names it.
         if same && self.dropped.is_some() {
             return Ok(false);
         }
@@ -230,14 +233,14 @@ impl Bench {
         if let Some(before) =
             self.dropped.replace(name).filter(|before| Some(before) != self.dropped.as_ref())
         {
-            // The package has another name by now.
+            // The package was renamed.
             platform::retry_while_in_use(|| fs::remove_file(self.plugins.join(&before)))?;
         }
         Ok(!same)
     }
 
-    /// Tells what became of the file that was dropped in.
-    fn tell(&mut self, event: &PluginEvent) {
+    /// Prints the host's outcome for the library that was installed.
+    fn report(&mut self, event: &PluginEvent) {
         if self.dropped.as_ref() != Some(&event.file) {
             return;
         }
@@ -247,26 +250,26 @@ impl Bench {
                 self.served = true;
                 format!("plugin {plugin}, generation {generation}, serves")
             }
-            EventKind::Refused => format!("refused: {detail}{}", self.serves_on()),
+            EventKind::Refused => format!("refused: {detail}{}", self.fallback_note()),
             _ => return,
         };
         let since = self.waiting.take().map(|(since, what)| {
             format!(", {:.2} s after the {what}", since.elapsed().as_secs_f64())
         });
-        say(&format!("{what}{}", since.unwrap_or_default()));
+        print_line(&format!("{what}{}", since.unwrap_or_default()));
     }
 
-    fn serves_on(&self) -> &'static str {
+    fn fallback_note(&self) -> &'static str {
         if self.served { "; the version before serves on" } else { "" }
     }
 }
 
-fn say(what: &str) {
-    // Nobody need read it.
+fn print_line(what: &str) {
+    // Best effort: standard error may be closed.
     let _ = io::Write::write_all(&mut io::stderr(), format!("dev: {what}\n").as_bytes());
 }
 
-/// Lets nobody else write, as the host wants it; many systems let the group.
+/// Takes write access from other users: the host requires it, and a umask may let the group write.
 fn close_to_others(path: &Path) -> io::Result<()> {
     let rights = fs::metadata(path)?.permissions();
     fs::set_permissions(path, platform::closed_to_others(rights))

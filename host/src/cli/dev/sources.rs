@@ -1,4 +1,4 @@
-//! A crate's sources under watch.
+//! A watcher of a crate's source files.
 
 use std::{
     io,
@@ -11,47 +11,47 @@ use notify::{
     event::{AccessKind, AccessMode, ModifyKind},
 };
 
-/// A crate's folder under watch, but for what cargo and the host make there and what is hidden.
+/// A watch on a crate's folder, without hidden files and the files that cargo and the host write.
 pub(super) struct Sources {
     folder: PathBuf,
-    /// Folders in it whose files are the host's.
+    /// Folders inside the crate's folder that the host writes to.
     made: Vec<PathBuf>,
     events: Receiver<notify::Result<Event>>,
     watcher: RecommendedWatcher,
 }
 
 impl Sources {
-    /// Watches the folder, but not those in it that the host writes to. What changes after this
-    /// returns is not missed.
+    /// Watches the folder, without the folders in `made`, which the host writes to. No change after
+    /// this returns is missed.
     pub(super) fn watch<'a>(
         folder: &Path,
         made: impl Iterator<Item = &'a PathBuf>,
     ) -> notify::Result<Self> {
         let folder = folder.canonicalize().map_err(notify::Error::io)?;
         let made = made.filter_map(|path| path.canonicalize().ok());
-        // Where the crate itself is in such a folder, all of it is sources nevertheless.
+        // If the crate itself lies in such a folder, all its files still count as sources.
         let made = made.filter(|path| path.starts_with(&folder) && *path != folder).collect();
-        let (tell, events) = unbounded();
+        let (sender, events) = unbounded();
         let mut watcher = notify::recommended_watcher(move |event| {
-            // Nobody listens any more where the host is ending.
-            let _ = tell.send(event);
+            // The receiver is gone while the host is ending.
+            let _ = sender.send(event);
         })?;
         watcher.watch(&folder, RecursiveMode::NonRecursive)?;
         let mut sources = Self { folder, made, events, watcher };
-        // Not the folder with all that is in it: there may be a thousand folders in `target`.
+        // Not recursive from the top: `target` may hold thousands of folders.
         let inside = sources.folder.read_dir().map_err(notify::Error::io)?;
         for entry in inside {
-            sources.follow(&entry.map_err(notify::Error::io)?.path())?;
+            sources.watch_folder(&entry.map_err(notify::Error::io)?.path())?;
         }
         Ok(sources)
     }
 
-    /// What the system tells.
+    /// Returns the channel of the system's file events.
     pub(super) fn events(&self) -> &Receiver<notify::Result<Event>> {
         &self.events
     }
 
-    /// Whether what the system tells may change what is built.
+    /// Returns whether this event may change the build's result.
     pub(super) fn is_change(&mut self, event: notify::Result<Event>) -> bool {
         let Ok(event) = event else { return true };
         let written = match event.kind {
@@ -62,34 +62,34 @@ impl Sources {
         };
         if matches!(event.kind, EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_))) {
             for path in &event.paths {
-                if let Err(error) = self.follow(path) {
-                    log::warn!("{} is not watched: {error}", path.display());
+                if let Err(error) = self.watch_folder(path) {
+                    log::warn!("cannot watch {}: {error}", path.display());
                 }
             }
         }
-        written && (event.paths.is_empty() || event.paths.iter().any(|path| self.has(path)))
+        written && (event.paths.is_empty() || event.paths.iter().any(|path| self.has_source(path)))
     }
 
-    /// Whether this may be one of the sources.
-    fn has(&self, path: &Path) -> bool {
+    /// Returns whether this path may be one of the sources.
+    fn has_source(&self, path: &Path) -> bool {
         let is_made = self.made.iter().any(|folder| path.starts_with(folder));
         !is_made && is_source(path.strip_prefix(&self.folder).unwrap_or(path))
     }
 
-    /// Watches a folder that lies directly in the crate's, if it is one.
-    fn follow(&mut self, path: &Path) -> notify::Result<()> {
-        if path.parent() != Some(&self.folder) || !self.has(path) {
+    /// Watches this path recursively if it is a folder directly inside the crate's folder.
+    fn watch_folder(&mut self, path: &Path) -> notify::Result<()> {
+        if path.parent() != Some(&self.folder) || !self.has_source(path) {
             return Ok(());
         }
         let folder = match path.metadata() {
             Ok(data) => data.is_dir(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => {
-                log::warn!("{} is not watched: {error}", path.display());
+                log::warn!("cannot watch {}: {error}", path.display());
                 false
             }
         };
-        // Cargo marks what it builds into so.
+        // Cargo writes this file into the folders that it builds into.
         if folder && !path.join("CACHEDIR.TAG").try_exists().unwrap_or(true) {
             self.watcher.watch(path, RecursiveMode::Recursive)?;
         }
@@ -97,8 +97,8 @@ impl Sources {
     }
 }
 
-/// Whether a file of this path in a crate's folder may be a source: not what cargo makes, what is
-/// hidden, or what editors leave beside a file.
+/// Returns whether a file of this path, relative to the crate's folder, may be a source. Cargo's
+/// output, hidden files and editors' temporary files are not.
 fn is_source(path: &Path) -> bool {
     let hidden = |part: Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b".");
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
@@ -139,7 +139,7 @@ mod tests {
         std::fs::write(plugins.join("libp.so"), "").unwrap();
         let source = folder.path().canonicalize().unwrap().join("src/lib.rs");
         std::fs::write(&source, "").unwrap();
-        // Changes are told in their order.
+        // Events arrive in the order of the changes.
         let change = loop {
             let event = sources.events().recv().unwrap().unwrap();
             if sources.is_change(Ok(event.clone())) {

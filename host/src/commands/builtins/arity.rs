@@ -3,17 +3,17 @@
 use plugin_engine::registry::Command;
 use protocol::{Encoder, Protocol, RequestView};
 
-/// A longer command is not repeated in a hint. Bytes.
+/// The longest command line that a hint repeats, in bytes.
 const SHOWN: usize = 120;
 
-/// The reply to a command with too few or too many arguments.
+/// Writes the error for a command with too few or too many arguments.
 #[cold]
 pub fn wrong_arity(command: &Command, request: &RequestView<'_>, reply: &mut Encoder) {
     let Command { name, usage, .. } = command;
     let line = format!("{name} {usage}");
     let mut message =
         format!("wrong number of arguments for '{name}' command, usage: {}", line.trim_end());
-    // At the client's prompt people type lines, too, and it speaks RESP3.
+    // Not for RESP2, which programs use. The client's prompt uses RESP3, and people type there.
     if reply.protocol() != Protocol::Resp2
         && let Some(hint) = hint(command, request)
     {
@@ -23,8 +23,8 @@ pub fn wrong_arity(command: &Command, request: &RequestView<'_>, reply: &mut Enc
     reply.error("ERR", message.as_bytes());
 }
 
-/// What was probably meant where there are too many arguments: a last one with spaces. Arguments of
-/// the host's own commands can be secrets, and none of them takes text.
+/// Returns a hint for too many arguments: the last one probably has spaces. There is none for
+/// built-ins, whose arguments may be secrets and never are free text.
 fn hint(command: &Command, request: &RequestView<'_>) -> Option<String> {
     let arguments: Option<Vec<&str>> = (1..request.spans.len())
         .map(|index| request.get(index).and_then(|bytes| str::from_utf8(bytes).ok()))
@@ -45,7 +45,7 @@ fn hint(command: &Command, request: &RequestView<'_>) -> Option<String> {
     })
 }
 
-/// A word as it is typed; `None` where it takes more than quotes.
+/// Returns a word as it is typed, or `None` if it needs more than quotes.
 fn quoted(word: &str, quotes: bool) -> Option<String> {
     let plain = !word.is_empty() && !word.contains(['"', '\'', '\\']);
     let plain = plain && !word.chars().any(char::is_control);

@@ -1,4 +1,4 @@
-//! `auth`: lets a session in by a key.
+//! The built-in `auth`, which logs a session in with a key.
 
 use std::time::{Duration, Instant};
 
@@ -8,15 +8,15 @@ use protocol::Encoder;
 
 use crate::commands::{caller::Caller, flow::Flow};
 
-/// Worded as Redis words it where no key is set.
+/// Redis's error for a login while no password is configured.
 const NO_KEYS: &str = "AUTH <password> called without any password configured for the default \
 user. Are you sure your configuration is correct?";
 
-/// Worded as Redis words it, for clients that look for it.
+/// Redis's error for a wrong password, which client libraries recognize.
 const WRONG: &str = "invalid username-password pair or user is disabled.";
 
-/// How long the answer to a session's first wrong key waits. Each further one waits twice as long,
-/// up to the second.
+/// The delay of the reply to a session's first wrong key. Each further one doubles it, up to
+/// [`LONGEST_DELAY`].
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
@@ -38,7 +38,7 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
     }
 }
 
-/// What the session may do with this key.
+/// Checks a key, and returns the session's new identity or the error for the client.
 pub(super) fn login(
     caller: &Caller<'_>,
     name: Option<&[u8]>,
@@ -51,7 +51,7 @@ pub(super) fn login(
     if !caller.identity.is_stranger() && keyring.is_empty() {
         return Err(Refusal { kind: "ERR", message: NO_KEYS.into() });
     }
-    // Redis clients that were given a password alone send this name.
+    // Redis clients send this name if they are configured with a password only.
     let name = name.filter(|name| *name != b"default");
     let text = name.map(std::str::from_utf8);
     let found = match text {
@@ -72,7 +72,7 @@ pub(super) fn login(
     }
 }
 
-/// Holds this session's thread up, but neither the host's end nor that of a client that has gone.
+/// Delays this session's reply. The delay ends early at shutdown and when the client is gone.
 fn delay(caller: &Caller<'_>) {
     const SLICE: Duration = Duration::from_millis(50);
     let before = caller.session.count_failure().min(16);

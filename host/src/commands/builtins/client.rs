@@ -1,4 +1,4 @@
-//! `client`: shows and names sessions.
+//! The built-in `client`, which shows, names, cancels and ends sessions.
 
 use std::{fmt::Write, net::SocketAddr, sync::Arc};
 
@@ -13,8 +13,8 @@ use crate::{
 
 const BAD_NAME: &str = "Client names cannot contain spaces, newlines or special characters.";
 
-/// The longest name that a client may give itself or its library, in bytes: others see all of them in
-/// one list.
+/// The longest name that a client may give itself or its library, in bytes. `CLIENT LIST` shows
+/// the names of all clients.
 const LONGEST_NAME: usize = 256;
 
 const LONG_NAME: &str = "Client names cannot be longer than 256 bytes.";
@@ -46,10 +46,10 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
             None => reply.error("ERR", BAD_NAME.as_bytes()),
         },
         (b"SETINFO", 3) => set_info(call, caller, reply),
-        (b"INFO", 1) => reply.text(describe(session, caller).as_bytes()),
+        (b"INFO", 1) => reply.text(format_session(session, caller).as_bytes()),
         (b"LIST", 1) => {
             let sessions = caller.visible_sessions();
-            let lines: String = sessions.iter().map(|one| describe(one, caller)).collect();
+            let lines: String = sessions.iter().map(|one| format_session(one, caller)).collect();
             reply.text(lines.as_bytes());
         }
         (b"CANCEL", 2) => cancel(call, caller, reply),
@@ -66,22 +66,22 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
     }
 }
 
-/// Has another session's running command end early. 1 says that there was one, as far as it looks.
+/// Cancels the command that a session runs. The reply is 1 if one was running, else 0.
 fn cancel(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
     let id = call.argument(1).and_then(|id| str::from_utf8(id).ok()?.parse::<u64>().ok());
     let Some(id) = id else {
         return reply.error("ERR", b"a session is named by its number, see CLIENT LIST or HELLO");
     };
     let session = caller.shared.sessions.all().into_iter().find(|session| session.id == id);
-    // A session that may not be known of is none: numbers tell nothing about others.
+    // A session out of reach gets the same error as a missing one, so numbers reveal nothing.
     let Some(session) = session.filter(|session| is_within_reach(caller, session)) else {
         return reply.error("ERR", format!("there is no session {id}").as_bytes());
     };
     reply.integer(session.cancel_running().into());
 }
 
-/// Ends a session. It is named by its number or its address, as `ip:port`. In the form that Redis has
-/// since 2.8.12, `ID number`, the reply is how many sessions were ended, and the own one is none.
+/// Ends a session, which is named by its number or its address (`ip:port`). With `ID number`, as in
+/// Redis since 2.8.12, the reply is the number of ended sessions, and the own session stays.
 fn kill(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
     if !caller.identity.is_admin() {
         return reply.error("NOPERM", b"ending a session takes the role admin");
@@ -117,15 +117,15 @@ fn kill(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
     }
 }
 
-/// Whether this one may cancel what the other runs: as who looks after the host, or with the same
+/// Returns whether the caller may cancel commands of this session: as an admin, or with the same
 /// key.
 fn is_within_reach(caller: &Caller<'_>, session: &ClientHandle) -> bool {
     let same_key = |own: &Arc<Key>| session.key().is_some_and(|others| others.name == own.name);
     caller.identity.is_admin() || caller.identity.key().is_some_and(same_key)
 }
 
-/// The name, if a session may be called so: visible ASCII, as in Redis, and not long. An empty name
-/// takes the name away.
+/// Checks a session's name: visible ASCII, as in Redis, and at most [`LONGEST_NAME`] bytes. An
+/// empty name removes the name.
 pub(super) fn check_name(name: &[u8]) -> Result<String, &'static str> {
     if !name.iter().all(u8::is_ascii_graphic) {
         return Err(BAD_NAME);
@@ -161,9 +161,8 @@ fn set_info(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
     reply.ok();
 }
 
-/// A session in one line, in the form that Redis gives it. The role, which Redis does not have, comes
-/// last.
-fn describe(session: &ClientHandle, caller: &Caller<'_>) -> String {
+/// Formats a session as one line, in Redis's format. The role, which Redis does not have, is last.
+fn format_session(session: &ClientHandle, caller: &Caller<'_>) -> String {
     let (names, age, idle) = (session.names(), session.age().as_secs(), session.idle().as_secs());
     let key = session.key();
     let role = match &key {

@@ -1,4 +1,4 @@
-//! `command`: describes the registry, in the form that Redis clients take hints from.
+//! The built-in `command`, which describes the registry in Redis's format.
 
 use std::collections::HashSet;
 
@@ -33,7 +33,7 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
         b"" if call.spans.len() == 1 => {
             let commands = registry.commands(identity);
             reply.list(commands.len());
-            commands.iter().for_each(|command| info(command, reply));
+            commands.iter().for_each(|command| write_info(command, reply));
         }
         b"COUNT" => {
             let count = registry.commands(identity).len();
@@ -45,12 +45,12 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
             commands.iter().for_each(|command| reply.text(command.name.as_bytes()));
         }
         b"INFO" if call.spans.len() > 2 => {
-            // As in Redis a reply for each name: clients match them by position. What is said of a
-            // command here has always the same few bytes, so that duplicates do no harm.
+            // One item for each name, as in Redis: clients match them by position. An item has a
+            // few bytes only, so duplicates do no harm.
             reply.list(call.spans.len() - 2);
             for name in named() {
                 match known(name) {
-                    Some(command) => info(command, reply),
+                    Some(command) => write_info(command, reply),
                     None => reply.null(),
                 }
             }
@@ -58,11 +58,11 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
         b"INFO" => {
             let commands = registry.commands(identity);
             reply.list(commands.len());
-            commands.iter().for_each(|command| info(command, reply));
+            commands.iter().for_each(|command| write_info(command, reply));
         }
         b"DOCS" => {
             let commands: Vec<_> = if call.spans.len() > 2 {
-                // A map has each key once, however often it was asked for.
+                // A map has each key once, even if the request repeats it.
                 let mut seen = HashSet::new();
                 let found = named().filter_map(known);
                 found.filter(|command| seen.insert(command.name.as_str())).collect()
@@ -70,15 +70,15 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
                 registry.commands(identity)
             };
             reply.map(commands.len());
-            commands.iter().for_each(|command| docs(command, reply));
+            commands.iter().for_each(|command| write_docs(command, reply));
         }
         _ => super::unknown_subcommand("command", subcommand, KNOWN, reply),
     }
 }
 
-/// Name, arity, flags, first key, last key, step, categories, tips, key specifications,
+/// Writes name, arity, flags, first key, last key, step, categories, tips, key specifications and
 /// subcommands: <https://redis.io/docs/latest/commands/command/>.
-fn info(command: &Command, reply: &mut Encoder) {
+fn write_info(command: &Command, reply: &mut Encoder) {
     let least = i64::try_from(command.least + 1).unwrap_or(i64::MAX);
     let exact = command.least == command.most;
     reply.list(10);
@@ -93,8 +93,8 @@ fn info(command: &Command, reply: &mut Encoder) {
     }
 }
 
-/// <https://redis.io/docs/latest/commands/command-docs/>
-fn docs(command: &Command, reply: &mut Encoder) {
+/// Writes a command's documentation: <https://redis.io/docs/latest/commands/command-docs/>.
+fn write_docs(command: &Command, reply: &mut Encoder) {
     let subcommands = match command.plugin {
         Some(_) => &[],
         None => subcommands::of(&command.name),
@@ -103,42 +103,44 @@ fn docs(command: &Command, reply: &mut Encoder) {
     let arguments = command.arguments.arguments();
     reply.text(command.name.as_bytes());
     reply.map(3 + usize::from(!arguments.is_empty()) + usize::from(!subcommands.is_empty()));
-    about(reply, &command.help, group, arguments);
+    write_summary(reply, &command.help, group, arguments);
     if !subcommands.is_empty() {
         reply.text(b"subcommands");
         reply.map(subcommands.len());
-        subcommands.iter().for_each(|subcommand| part(&command.name, subcommand, reply));
+        subcommands
+            .iter()
+            .for_each(|subcommand| write_subcommand(&command.name, subcommand, reply));
     }
 }
 
-/// A subcommand, named as Redis names it: with its command's name before it.
-fn part(command: &str, (name, usage, help): &Subcommand, reply: &mut Encoder) {
+/// Writes a subcommand's documentation, under Redis's name for it: `command|subcommand`.
+fn write_subcommand(command: &str, (name, usage, help): &Subcommand, reply: &mut Encoder) {
     let usage = subcommands::arguments(usage);
     let arguments = usage.arguments();
     reply.text(format!("{command}|{name}").as_bytes());
     reply.map(if arguments.is_empty() { 3 } else { 4 });
-    about(reply, help, "host", arguments);
+    write_summary(reply, help, "host", arguments);
 }
 
-/// Three entries of a map, and one more where there are arguments.
-fn about(reply: &mut Encoder, help: &str, group: &str, arguments: &[Argument]) {
-    text(reply, "summary", help);
-    text(reply, "since", "0.1.0");
-    text(reply, "group", group);
+/// Writes three entries of a map, and a fourth one if there are arguments.
+fn write_summary(reply: &mut Encoder, help: &str, group: &str, arguments: &[Argument]) {
+    write_text(reply, "summary", help);
+    write_text(reply, "since", "0.1.0");
+    write_text(reply, "group", group);
     if !arguments.is_empty() {
         reply.text(b"arguments");
         reply.list(arguments.len());
-        arguments.iter().for_each(|argument| describe(argument, reply));
+        arguments.iter().for_each(|argument| write_argument(argument, reply));
     }
 }
 
-fn describe(argument: &Argument, reply: &mut Encoder) {
+fn write_argument(argument: &Argument, reply: &mut Encoder) {
     let flags = [(argument.optional, "optional"), (argument.repeated, "multiple")];
     let flags: Vec<_> = flags.iter().filter(|(set, _)| *set).collect();
     reply.map(if flags.is_empty() { 3 } else { 4 });
-    text(reply, "name", &argument.name);
-    text(reply, "type", "string");
-    text(reply, "display_text", &argument.name);
+    write_text(reply, "name", &argument.name);
+    write_text(reply, "type", "string");
+    write_text(reply, "display_text", &argument.name);
     if !flags.is_empty() {
         reply.text(b"flags");
         reply.list(flags.len());
@@ -146,7 +148,7 @@ fn describe(argument: &Argument, reply: &mut Encoder) {
     }
 }
 
-fn text(reply: &mut Encoder, key: &str, value: &str) {
+fn write_text(reply: &mut Encoder, key: &str, value: &str) {
     reply.text(key.as_bytes());
     reply.text(value.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! `hello`: chooses the protocol and greets.
+//! The built-in `hello`, which chooses the protocol, logs in, and describes the server.
 
 use auth::identity::{Identity, Refusal};
 use plugin_engine::VERSION;
@@ -18,7 +18,7 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
     }
 }
 
-/// Greets; nothing is changed where something is refused.
+/// Writes the reply, and returns the new identity after a login. On an error nothing is changed.
 fn answer(
     call: &Call<'_>,
     caller: &Caller<'_>,
@@ -42,15 +42,15 @@ fn answer(
                     Ok(value) => name = Some(value),
                     Err(problem) => return refuse("ERR", problem),
                 },
-                None => return syntax(option),
+                None => return syntax_error(option),
             }
         } else if option.eq_ignore_ascii_case(b"AUTH") {
             match (arguments.next(), arguments.next()) {
                 (Some(name), Some(key)) => login = Some((name, key)),
-                _ => return syntax(option),
+                _ => return syntax_error(option),
             }
         } else {
-            return syntax(option);
+            return syntax_error(option);
         }
     }
     let identity =
@@ -60,25 +60,25 @@ fn answer(
     }
     reply.set_protocol(protocol);
     reply.map(7);
-    pair(reply, "server", "dropin");
-    pair(reply, "version", VERSION);
+    write_pair(reply, "server", "dropin");
+    write_pair(reply, "version", VERSION);
     reply.text(b"proto");
     reply.integer(if protocol == Protocol::Resp3 { 3 } else { 2 });
     reply.text(b"id");
     reply.integer(i64::try_from(caller.session.id).unwrap_or(i64::MAX));
-    pair(reply, "mode", "standalone");
-    pair(reply, "role", "master");
+    write_pair(reply, "mode", "standalone");
+    write_pair(reply, "role", "master");
     reply.text(b"modules");
     reply.list(0);
     Ok(identity)
 }
 
-fn pair(reply: &mut Encoder, key: &str, value: &str) {
+fn write_pair(reply: &mut Encoder, key: &str, value: &str) {
     reply.text(key.as_bytes());
     reply.text(value.as_bytes());
 }
 
-fn syntax<T>(option: &[u8]) -> Result<T, Refusal> {
+fn syntax_error<T>(option: &[u8]) -> Result<T, Refusal> {
     let option = String::from_utf8_lossy(option.get(..128).unwrap_or(option));
     refuse("ERR", &format!("Syntax error in HELLO option '{option}'"))
 }

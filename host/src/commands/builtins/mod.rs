@@ -1,10 +1,11 @@
-//! The commands that the host answers itself: `close`, `ks`, and the session's housekeeping.
+//! The built-ins: the commands that the host answers itself.
 
 mod arity;
 mod auth;
 mod client;
 mod command;
 mod hello;
+mod info;
 mod loglevel;
 mod plugin;
 mod stats;
@@ -26,10 +27,10 @@ use telemetry::metrics::Metrics;
 use super::{caller::Caller, flow::Flow};
 use crate::runtime::shutdown::Reason;
 
-/// A command of the host's own: it replies, and returns what the session does next.
+/// The function of a built-in, which writes the reply and returns the session's next step.
 type Run = fn(&Call<'_>, &Caller<'_>, &mut Encoder) -> Flow;
 
-/// A built-in, as it is declared.
+/// The declaration of a built-in.
 struct Builtin {
     name: &'static str,
     usage: &'static str,
@@ -38,13 +39,14 @@ struct Builtin {
     run: Run,
 }
 
-/// All of them. To add one, add a row, and a file beside this one where it is more than a few lines.
-const ALL: [Builtin; 13] = [
+/// All built-ins. A new one is a row here, and a file beside this one if it has more than a few
+/// lines.
+const ALL: [Builtin; 14] = [
     Builtin {
         name: "auth",
         usage: "NAME_OR_KEY [KEY]",
         access: AccessLevel::Anyone,
-        help: "Proves who you are.",
+        help: "Logs in with a key.",
         run: auth::run,
     },
     Builtin {
@@ -76,17 +78,24 @@ const ALL: [Builtin; 13] = [
         run: hello::run,
     },
     Builtin {
+        name: "info",
+        usage: "[SECTION..]",
+        access: AccessLevel::Known,
+        help: "Tells facts and counters of the host, as Redis does.",
+        run: info::run,
+    },
+    Builtin {
         name: "ks",
         usage: "",
         access: AccessLevel::Admin,
-        help: "Kills the server: tells every client, ends them all, exits.",
+        help: "Shuts the server down: notifies every client, ends every session, exits.",
         run: ks,
     },
     Builtin {
         name: "loglevel",
         usage: "[LEVEL]",
         access: AccessLevel::Admin,
-        help: "Tells what is logged, or sets it.",
+        help: "Shows the log level, or sets it.",
         run: loglevel::run,
     },
     Builtin {
@@ -114,7 +123,7 @@ const ALL: [Builtin; 13] = [
         name: "reset",
         usage: "",
         access: AccessLevel::Anyone,
-        help: "Makes this session as it was at first.",
+        help: "Puts this session into its initial state.",
         run: reset,
     },
     Builtin {
@@ -128,7 +137,7 @@ const ALL: [Builtin; 13] = [
         name: "stats",
         usage: "[COMMANDS]",
         access: AccessLevel::Admin,
-        help: "Tells what the host has counted, or each command's part.",
+        help: "Shows the host's counters, or those of each command.",
         run: stats::run,
     },
 ];
@@ -144,7 +153,7 @@ pub fn commands(metrics: &Metrics) -> Vec<Arc<Command>> {
     ALL.iter().enumerate().map(command).collect()
 }
 
-/// Returns whether the host has this command name for itself.
+/// Returns whether a built-in has this name.
 pub fn is_builtin(name: &str) -> bool {
     ALL.iter().any(|builtin| builtin.name == name)
 }
@@ -194,10 +203,10 @@ fn select(call: &Call<'_>, _: &Caller<'_>, reply: &mut Encoder) -> Flow {
     Flow::Next
 }
 
-/// Has the session told of a topic from now on.
+/// Subscribes the session to a topic.
 fn watch(caller: &Caller<'_>, topic: Topic, reply: &mut Encoder) -> Flow {
     if reply.protocol() != Protocol::Resp3 {
-        reply.error("ERR", b"only RESP3 carries what is watched: send HELLO 3 first");
+        reply.error("ERR", b"watching takes RESP3: send HELLO 3 first");
         return Flow::Next;
     }
     match caller.shared.events.subscribe() {
@@ -206,22 +215,22 @@ fn watch(caller: &Caller<'_>, topic: Topic, reply: &mut Encoder) -> Flow {
             Flow::Subscribe(topic, Some(subscription))
         }
         Err(error) => {
-            let message = format!("the system gives nothing to watch with: {error}");
+            let message = format!("cannot subscribe to events: {error}");
             reply.error("ERR", message.as_bytes());
             Flow::Next
         }
     }
 }
 
-/// Has it told of a topic no more.
+/// Unsubscribes the session from a topic.
 fn unwatch(topic: Topic, reply: &mut Encoder) -> Flow {
     reply.ok();
     Flow::Subscribe(topic, None)
 }
 
-/// The reply to a name that is not in the registry.
+/// Writes the error for a name that is not in the registry.
 pub fn unknown_command(registry: &Registry, identity: &Identity, name: &[u8], reply: &mut Encoder) {
-    /// Longer names are cut. Bytes.
+    /// The longest name that is repeated in the error, in bytes.
     const SHOWN: usize = 128;
     let shown = String::from_utf8_lossy(name.get(..SHOWN).unwrap_or(name));
     let message = match registry.nearest(name, identity) {
@@ -231,7 +240,7 @@ pub fn unknown_command(registry: &Registry, identity: &Identity, name: &[u8], re
     reply.error("ERR", message.as_bytes());
 }
 
-/// The reply to a subcommand that a built-in does not have.
+/// Writes the error for a subcommand that a built-in does not have.
 fn unknown_subcommand(command: &str, subcommand: &[u8], known: &str, reply: &mut Encoder) {
     let subcommand = String::from_utf8_lossy(subcommand.get(..128).unwrap_or(subcommand));
     let message = format!("unknown subcommand '{subcommand}', '{command}' has: {known}");

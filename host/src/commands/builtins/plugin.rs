@@ -1,4 +1,4 @@
-//! `plugin`: looks after plugins.
+//! The built-in `plugin`, which manages plugins.
 
 use plugin_engine::{
     call::Call,
@@ -10,7 +10,7 @@ use protocol::Encoder;
 use crate::commands::{caller::Caller, flow::Flow};
 
 pub(super) const HELP: &str =
-    "Looks after plugins: info, reload, rollback, disable or enable NAME; watch, unwatch.";
+    "Manages plugins: info, reload, rollback, disable or enable NAME; watch, unwatch.";
 
 pub(super) const KNOWN: &str = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";
 
@@ -43,28 +43,28 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
     };
     match caller.shared.plugin_control.ask(request, &String::from_utf8_lossy(name)) {
         Ok(Response::Done(what)) => reply.text(what.as_bytes()),
-        Ok(Response::Info(info)) => describe(&info, reply),
+        Ok(Response::Info(info)) => write_info(&info, reply),
         Err(problem) => reply.error("ERR", problem.as_bytes()),
     }
     Flow::Next
 }
 
-fn describe(info: &Info, reply: &mut Encoder) {
+fn write_info(info: &Info, reply: &mut Encoder) {
     reply.map(16);
-    text(reply, "name", &info.name);
-    text(reply, "status", info.status);
-    text(reply, "version", &info.version);
-    text(reply, "file", &info.file);
-    number(reply, "generation", Some(info.generation));
-    text(reply, "hash", &info.hash);
+    write_text(reply, "name", &info.name);
+    write_text(reply, "status", info.status);
+    write_text(reply, "version", &info.version);
+    write_text(reply, "file", &info.file);
+    write_number(reply, "generation", Some(info.generation));
+    write_text(reply, "hash", &info.hash);
     reply.text(b"commands");
     reply.list(info.commands.len());
     info.commands.iter().for_each(|command| reply.text(command.as_bytes()));
-    number(reply, "state-bytes", info.state_bytes);
-    number(reply, "calls", Some(info.calls));
-    number(reply, "errors", Some(info.errors));
-    number(reply, "draining", Some(info.draining as u64));
-    number(reply, "lingering", Some(info.lingering as u64));
+    write_number(reply, "state-bytes", info.state_bytes);
+    write_number(reply, "calls", Some(info.calls));
+    write_number(reply, "errors", Some(info.errors));
+    write_number(reply, "draining", Some(info.draining as u64));
+    write_number(reply, "lingering", Some(info.lingering as u64));
     reply.text(b"configuration");
     match &info.configuration {
         Some(how) => reply.text(how.as_bytes()),
@@ -84,12 +84,12 @@ fn describe(info: &Info, reply: &mut Encoder) {
     }
 }
 
-fn text(reply: &mut Encoder, key: &str, value: &str) {
+fn write_text(reply: &mut Encoder, key: &str, value: &str) {
     reply.text(key.as_bytes());
     reply.text(value.as_bytes());
 }
 
-fn number(reply: &mut Encoder, key: &str, value: Option<u64>) {
+fn write_number(reply: &mut Encoder, key: &str, value: Option<u64>) {
     reply.text(key.as_bytes());
     match value {
         Some(value) => reply.integer(i64::try_from(value).unwrap_or(i64::MAX)),

@@ -1,4 +1,4 @@
-//! `stats`: what the host has counted, for people and for programs without a metrics page.
+//! The built-in `stats`, which shows the host's counters.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -9,25 +9,25 @@ use telemetry::metrics::Reading;
 
 use crate::commands::{caller::Caller, flow::Flow};
 
-/// How many commands are shown among the other figures.
+/// The number of commands in the reply without arguments.
 const TOP: usize = 5;
 
 pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     match call.argument(0) {
-        None => figures(caller, reply),
+        None => write_figures(caller, reply),
         Some(part) if part.eq_ignore_ascii_case(b"commands") => {
-            let busiest = busiest(caller);
+            let busiest = busiest_commands(caller);
             reply.list(busiest.len());
-            busiest.iter().for_each(|reading| command(reading, reply));
+            busiest.iter().for_each(|reading| write_command(reading, reply));
         }
         Some(part) => super::unknown_subcommand("stats", part, "COMMANDS", reply),
     }
     Flow::Next
 }
 
-fn figures(caller: &Caller<'_>, reply: &mut Encoder) {
-    let (shared, busiest) = (caller.shared, busiest(caller));
-    let (metrics, told) = (&shared.metrics, |event| shared.events.published(event));
+fn write_figures(caller: &Caller<'_>, reply: &mut Encoder) {
+    let (shared, busiest) = (caller.shared, busiest_commands(caller));
+    let (metrics, published_count) = (&shared.metrics, |event| shared.events.published(event));
     let system = platform::usage();
     let sum = |count: fn(&Reading) -> u64| busiest.iter().map(count).sum::<u64>();
     let numbers = [
@@ -42,10 +42,10 @@ fn figures(caller: &Caller<'_>, reply: &mut Encoder) {
         ("denied-requests", Some(metrics.denied.get())),
         ("malformed-requests", Some(metrics.malformed.get())),
         ("plugins", Some(caller.registry.plugins(caller.identity).len() as u64)),
-        ("plugins-loaded", Some(told(EventKind::Loaded))),
-        ("plugins-reloaded", Some(told(EventKind::Swapped))),
-        ("plugins-refused", Some(told(EventKind::Refused))),
-        ("plugins-withdrawn", Some(told(EventKind::Withdrawn))),
+        ("plugins-loaded", Some(published_count(EventKind::Loaded))),
+        ("plugins-reloaded", Some(published_count(EventKind::Swapped))),
+        ("plugins-refused", Some(published_count(EventKind::Refused))),
+        ("plugins-withdrawn", Some(published_count(EventKind::Withdrawn))),
         ("generations-draining", Some(metrics.draining.get())),
         ("generations-lingering", Some(metrics.lingering.get())),
         ("memory-bytes", system.resident),
@@ -53,37 +53,37 @@ fn figures(caller: &Caller<'_>, reply: &mut Encoder) {
         ("open-files", system.files),
     ];
     reply.map(numbers.len() + 2);
-    text(reply, "version", VERSION);
+    write_text(reply, "version", VERSION);
     for (name, value) in numbers {
         reply.text(name.as_bytes());
         match value {
-            Some(value) => reply.integer(integer(value)),
+            Some(value) => reply.integer(to_integer(value)),
             None => reply.null(),
         }
     }
     let top = busiest.get(..TOP).unwrap_or(&busiest);
     reply.text(b"top-commands");
     reply.list(top.len());
-    top.iter().for_each(|reading| command(reading, reply));
+    top.iter().for_each(|reading| write_command(reading, reply));
 }
 
-/// The commands that were called, the most called first.
-fn busiest(caller: &Caller<'_>) -> Vec<Reading> {
+/// Returns the commands that were called, the most called first.
+fn busiest_commands(caller: &Caller<'_>) -> Vec<Reading> {
     let mut all = caller.shared.metrics.read();
     all.retain(|reading| reading.calls > 0);
     all.sort_by_key(|reading| Reverse(reading.calls));
     all
 }
 
-fn command(reading: &Reading, reply: &mut Encoder) {
+fn write_command(reading: &Reading, reply: &mut Encoder) {
     let Reading { plugin, command, calls, errors, times } = reading;
     reply.map(7);
-    text(reply, "command", command);
-    text(reply, "plugin", plugin.as_deref().unwrap_or_default());
+    write_text(reply, "command", command);
+    write_text(reply, "plugin", plugin.as_deref().unwrap_or_default());
     reply.text(b"calls");
-    reply.integer(integer(*calls));
+    reply.integer(to_integer(*calls));
     reply.text(b"errors");
-    reply.integer(integer(*errors));
+    reply.integer(to_integer(*errors));
     for (name, time) in [
         ("mean-us", times.mean()),
         ("p50-us", times.quantile(0.5)),
@@ -94,16 +94,16 @@ fn command(reading: &Reading, reply: &mut Encoder) {
     }
 }
 
-/// Microseconds to the tenth: more says nothing.
+/// Returns microseconds, rounded to a tenth.
 fn micros(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e7).round() / 10.0
 }
 
-fn text(reply: &mut Encoder, key: &str, value: &str) {
+fn write_text(reply: &mut Encoder, key: &str, value: &str) {
     reply.text(key.as_bytes());
     reply.text(value.as_bytes());
 }
 
-fn integer(value: u64) -> i64 {
+fn to_integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -1,41 +1,41 @@
-//! The subcommands of built-ins, as `COMMAND DOCS` tells them.
+//! The subcommands of built-ins, for `COMMAND DOCS`.
 
 use plugin_api::Usage;
 
-/// A subcommand: its name, its arguments and one sentence for people.
+/// A subcommand: its name, its usage and its help, one sentence.
 pub(super) type Subcommand = (&'static str, &'static str, &'static str);
 
 const CLIENT: [Subcommand; 8] = [
     ("cancel", "ID", "Has the command that a session runs end early."),
-    ("getname", "", "This session's name."),
-    ("id", "", "This session's number."),
-    ("info", "", "This session in one line."),
+    ("getname", "", "Shows this session's name."),
+    ("id", "", "Shows this session's number."),
+    ("info", "", "Shows this session in one line."),
     ("kill", "SESSION", "Ends a session, named by its number or its address."),
-    ("list", "", "The sessions that you may know of, a line for each."),
+    ("list", "", "Shows the sessions that you may see, one a line."),
     ("setinfo", "OPTION VALUE", "Names this client's library: LIB-NAME or LIB-VER."),
     ("setname", "NAME", "Names this session."),
 ];
 
 const COMMAND: [Subcommand; 6] = [
-    ("count", "", "How many commands you may run."),
-    ("docs", "[COMMAND..]", "What commands do, and their arguments."),
-    ("info", "[COMMAND..]", "Commands as Redis clients want to know them."),
-    ("list", "", "The names of the commands that you may run."),
-    ("unwatch", "", "Tells this session no longer when the commands change."),
-    ("watch", "", "Tells this session when the commands change, in RESP3."),
+    ("count", "", "Shows how many commands you may run."),
+    ("docs", "[COMMAND..]", "Shows the help and the arguments of commands."),
+    ("info", "[COMMAND..]", "Shows commands in Redis's format."),
+    ("list", "", "Shows the names of the commands that you may run."),
+    ("unwatch", "", "Stops the notifications about changed commands."),
+    ("watch", "", "Notifies this session when the commands change; takes RESP3."),
 ];
 
 const PLUGIN: [Subcommand; 7] = [
     ("disable", "PLUGIN [force]", "Withdraws its commands until it is enabled or the host ends."),
     ("enable", "PLUGIN", "Serves it again."),
-    ("info", "PLUGIN", "Tells about it."),
-    ("reload", "PLUGIN [force]", "Loads its file anew, changed or not."),
-    ("rollback", "PLUGIN [force]", "Puts back the code that was served before."),
-    ("unwatch", "", "Tells this session no longer what happens to plugins."),
-    ("watch", "", "Tells this session what happens to plugins, in RESP3."),
+    ("info", "PLUGIN", "Shows its status."),
+    ("reload", "PLUGIN [force]", "Loads its file again, even if it is unchanged."),
+    ("rollback", "PLUGIN [force]", "Serves the previous code again."),
+    ("unwatch", "", "Stops the notifications about plugins."),
+    ("watch", "", "Notifies this session of plugin events; takes RESP3."),
 ];
 
-/// The subcommands of a built-in, by name; none for most.
+/// Returns the subcommands of the built-in of this name; most have none.
 pub(super) fn of(command: &str) -> &'static [Subcommand] {
     match command {
         "client" => &CLIENT,
@@ -45,7 +45,7 @@ pub(super) fn of(command: &str) -> &'static [Subcommand] {
     }
 }
 
-/// A subcommand's arguments, understood. That every line can be read is for the test below.
+/// Parses a subcommand's usage. A test below ensures that every usage can be parsed.
 pub(super) fn arguments(usage: &str) -> Usage {
     Usage::parse(usage).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! How long a transport waits for its client.
+//! Tests of a transport's timeouts.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -13,7 +13,7 @@ use crate::runtime::{client_handle::Dismissal, shutdown::Reason};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A transport of a host with these flags, and its client.
+/// Returns a transport of a host with these flags, and its client.
 fn transport(flags: &[&str]) -> (Transport, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -32,15 +32,15 @@ fn blocked() -> io::Error {
 fn blocked_write_fails_after_the_write_timeout() {
     let (transport, _client) = transport(&["--write-timeout", "60"]);
     let (mut since, before) = (None, Instant::now());
-    transport.bear(ErrorKind::Interrupted.into(), &mut since).unwrap();
+    transport.check_timeout(ErrorKind::Interrupted.into(), &mut since).unwrap();
     assert_eq!(since, None, "it may be tried again at once");
-    transport.bear(blocked(), &mut since).unwrap();
+    transport.check_timeout(blocked(), &mut since).unwrap();
     let since = since.unwrap() + WRITE_SLICE;
     assert!(since >= before && since <= Instant::now(), "one slice has been waited for");
     let mut long_ago = Some(before - Duration::from_secs(60));
-    let error = transport.bear(blocked(), &mut long_ago).unwrap_err();
+    let error = transport.check_timeout(blocked(), &mut long_ago).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
-    let error = transport.bear(ErrorKind::ConnectionReset.into(), &mut None).unwrap_err();
+    let error = transport.check_timeout(ErrorKind::ConnectionReset.into(), &mut None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
@@ -49,10 +49,10 @@ fn blocked_write_fails_after_the_login_deadline() {
     let (mut transport, _client) = transport(&[]);
     transport.wait_until(Some(Instant::now() + HOUR)).unwrap();
     assert!(!transport.is_late());
-    transport.bear(blocked(), &mut None).unwrap();
+    transport.check_timeout(blocked(), &mut None).unwrap();
     transport.wait_until(Some(Instant::now())).unwrap();
     assert!(transport.is_late());
-    let error = transport.bear(blocked(), &mut None).unwrap_err();
+    let error = transport.check_timeout(blocked(), &mut None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
 
@@ -62,7 +62,7 @@ fn silent_client_is_idle_once_logged_in() {
     assert!(transport.is_idle());
     transport.wait_until(Some(Instant::now() + HOUR)).unwrap();
     assert!(!transport.is_idle() && transport.deadline().is_some());
-    // As a read does that waits for the login.
+    // A read that waits for the login sets this timeout.
     transport.handle.reader.bound(&transport.handle.stream, Some(HOUR / 60)).unwrap();
     transport.wait_until(None).unwrap();
     assert!(transport.is_idle() && transport.deadline().is_none());
@@ -72,7 +72,7 @@ fn silent_client_is_idle_once_logged_in() {
     assert!(!transport.is_idle(), "it may be silent");
 }
 
-/// Wine shows a reset as the end.
+/// Not on Windows: Wine reports a reset as the end of input.
 #[cfg(unix)]
 #[test]
 fn a_failed_read_keeps_its_cause() {
@@ -120,7 +120,7 @@ fn an_unfinished_handshake_keeps_its_deadline() {
     assert_eq!(transport.due(), Some(deadline));
 }
 
-/// A reply of so many bytes.
+/// Returns a reply of this many bytes.
 pub(super) fn reply(length: usize) -> Encoder {
     let mut replies = Encoder::new(Protocol::Lines);
     replies.begin();
@@ -129,7 +129,7 @@ pub(super) fn reply(length: usize) -> Encoder {
     replies
 }
 
-/// A host that has ended, as far as clients go.
+/// Returns the state of a host that no longer waits for clients.
 #[cfg(unix)]
 fn overrun() -> Shutdown {
     let (shutdown, _woken) = Shutdown::new(Duration::ZERO, Duration::ZERO);
@@ -138,7 +138,7 @@ fn overrun() -> Shutdown {
     shutdown
 }
 
-/// Wine says that a socket whose buffer is full can be written to.
+/// Not on Windows: Wine reports a socket with a full buffer as writable.
 #[cfg(unix)]
 #[test]
 fn client_that_never_reads_is_disconnected_at_shutdown() {
@@ -158,7 +158,7 @@ fn client_that_never_reads_is_disconnected_at_shutdown() {
     }
 }
 
-/// A reset would discard replies that the client has not received yet.
+/// A reset would discard replies that the client has not read yet.
 #[cfg(target_os = "linux")]
 #[test]
 fn unread_requests_do_not_reset_the_connection() {

@@ -1,4 +1,4 @@
-//! The page: what the host has counted, in OpenMetrics.
+//! The text of the metrics page, in the format OpenMetrics.
 
 use std::{
     fmt,
@@ -19,19 +19,19 @@ use telemetry::metrics::{Histogram, Reading};
 
 use crate::runtime::context::Shared;
 
-/// What makes the page.
+/// The generator of the page.
 pub(super) struct Page {
     metrics_registry: MetricsRegistry,
 }
 
-/// What the host has counted, read when it is asked for.
+/// The collector of the host's counters, which reads them at each scrape.
 struct Figures {
     shared: Weak<Shared>,
     registry: Weak<LiveRegistry>,
 }
 
 impl Page {
-    /// A page about this host.
+    /// Makes a generator for this host.
     pub(super) fn new(shared: &Arc<Shared>, registry: &Arc<LiveRegistry>) -> Self {
         let mut metrics_registry = MetricsRegistry::default();
         let (shared, registry) = (Arc::downgrade(shared), Arc::downgrade(registry));
@@ -39,7 +39,7 @@ impl Page {
         Self { metrics_registry }
     }
 
-    /// The page as it is now.
+    /// Returns the page with the current values.
     pub(super) fn render(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
@@ -54,38 +54,38 @@ impl Collector for Figures {
         else {
             return Ok(());
         };
-        host(&mut encoder, &shared)?;
-        commands(&mut encoder, &shared.metrics.read())?;
-        plugins(&mut encoder, &shared, &registry)?;
-        process(&mut encoder, &shared)
+        encode_host(&mut encoder, &shared)?;
+        encode_commands(&mut encoder, &shared.metrics.read())?;
+        encode_plugins(&mut encoder, &shared, &registry)?;
+        encode_process(&mut encoder, &shared)
     }
 }
 
-fn host(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> fmt::Result {
+fn encode_host(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> fmt::Result {
     // Not of the type `info`, which parsers of the older text format do not know.
     let mut build = encoder.encode_descriptor(
         "dropin_build_info",
-        "Which Dropin this is",
+        "The host's version, as a label; always 1",
         None,
         MetricType::Gauge,
     )?;
     build.encode_family(&[("version", VERSION)])?.encode_gauge(&1_u64)?;
     let metrics = &shared.metrics;
-    gauge(encoder, "dropin_sessions", "Sessions now", None, shared.sessions.len() as u64)?;
-    counter(encoder, "dropin_sessions_started", "Sessions so far", shared.sessions.started())?;
-    counter(
+    add_gauge(encoder, "dropin_sessions", "Sessions now", None, shared.sessions.len() as u64)?;
+    add_counter(encoder, "dropin_sessions_started", "Sessions so far", shared.sessions.started())?;
+    add_counter(
         encoder,
         "dropin_sessions_turned_away",
-        "Clients that there was no room for",
+        "Clients rejected for lack of sessions, threads or file descriptors",
         metrics.turned_away.get(),
     )?;
-    counter(
+    add_counter(
         encoder,
         "dropin_sessions_evicted",
         "Sessions closed for the memory of their requests and replies",
         metrics.evicted.get(),
     )?;
-    gauge(
+    add_gauge(
         encoder,
         "dropin_session_buffers",
         "Memory of large requests and replies of all sessions",
@@ -94,7 +94,7 @@ fn host(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> fmt::Result {
     )?;
     let mut rejected = encoder.encode_descriptor(
         "dropin_requests_rejected",
-        "Requests that were answered by no command: unknown, denied to this client, or malformed",
+        "Requests that reached no command: unknown, denied to this client, or malformed",
         None,
         MetricType::Counter,
     )?;
@@ -103,12 +103,12 @@ fn host(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> fmt::Result {
         ("denied", metrics.denied.get()),
         ("malformed", metrics.malformed.get()),
     ] {
-        count_of(&mut rejected, &[("reason", reason)], count)?;
+        add_count(&mut rejected, &[("reason", reason)], count)?;
     }
     Ok(())
 }
 
-fn commands(encoder: &mut DescriptorEncoder<'_>, all: &[Reading]) -> fmt::Result {
+fn encode_commands(encoder: &mut DescriptorEncoder<'_>, all: &[Reading]) -> fmt::Result {
     let mut family = encoder.encode_descriptor(
         "dropin_command_calls",
         "Calls answered, by command; the host's own have no plugin",
@@ -116,7 +116,7 @@ fn commands(encoder: &mut DescriptorEncoder<'_>, all: &[Reading]) -> fmt::Result
         MetricType::Counter,
     )?;
     for one in all {
-        count_of(&mut family, &labels(one), one.calls)?;
+        add_count(&mut family, &labels(one), one.calls)?;
     }
     let mut family = encoder.encode_descriptor(
         "dropin_command_errors",
@@ -125,11 +125,11 @@ fn commands(encoder: &mut DescriptorEncoder<'_>, all: &[Reading]) -> fmt::Result
         MetricType::Counter,
     )?;
     for one in all {
-        count_of(&mut family, &labels(one), one.errors)?;
+        add_count(&mut family, &labels(one), one.errors)?;
     }
     let mut family = encoder.encode_descriptor(
         "dropin_command_duration",
-        "How long calls took, by command; in a pipelined batch the first and then every 32nd is timed",
+        "Duration of calls, by command; in a pipelined batch the first and every 32nd are timed",
         Some(&Unit::Seconds),
         MetricType::Histogram,
     )?;
@@ -145,23 +145,23 @@ fn commands(encoder: &mut DescriptorEncoder<'_>, all: &[Reading]) -> fmt::Result
     Ok(())
 }
 
-fn plugins(
+fn encode_plugins(
     encoder: &mut DescriptorEncoder<'_>,
     shared: &Shared,
     registry: &LiveRegistry,
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(
         "dropin_plugin_events",
-        "What happened to plugins; swapped is a reload, refused a library or configuration that was not taken",
+        "Plugin events; swapped is a reload, refused is a refused library or configuration",
         None,
         MetricType::Counter,
     )?;
     for event in EventKind::ALL {
-        count_of(&mut family, &[("event", event.name())], shared.events.published(event))?;
+        add_count(&mut family, &[("event", event.name())], shared.events.published(event))?;
     }
     let mut family = encoder.encode_descriptor(
         "dropin_plugin_generation",
-        "Which generation of a plugin is served",
+        "The generation of a plugin that is served",
         None,
         MetricType::Gauge,
     )?;
@@ -184,8 +184,8 @@ fn plugins(
     Ok(())
 }
 
-/// Under the names that Prometheus has for every process.
-fn process(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> fmt::Result {
+/// Encodes the process's metrics, under Prometheus's standard names.
+fn encode_process(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> fmt::Result {
     let started = ConstGauge::new(shared.metrics.started().as_secs_f64());
     started.encode(encoder.encode_descriptor(
         "process_start_time",
@@ -200,13 +200,13 @@ fn process(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> fmt::Result 
         ("process_open_fds", "Open files and sockets", None, system.files),
     ] {
         if let Some(value) = value {
-            gauge(encoder, name, help, unit, value)?;
+            add_gauge(encoder, name, help, unit, value)?;
         }
     }
     Ok(())
 }
 
-fn gauge(
+fn add_gauge(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -217,12 +217,17 @@ fn gauge(
     gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)
 }
 
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+fn add_counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> fmt::Result {
     let counter = ConstCounter::new(value);
     counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
 }
 
-fn count_of(
+fn add_count(
     family: &mut MetricEncoder<'_>,
     labels: &impl EncodeLabelSet,
     value: u64,

@@ -1,4 +1,4 @@
-//! An HTTP request, as far as a metrics page needs it.
+//! The parser of HTTP requests to the metrics page.
 
 use std::fmt;
 
@@ -8,27 +8,27 @@ pub(super) const LONGEST: usize = 8 << 10;
 /// The most headers of a request.
 const HEADERS: usize = 64;
 
-/// What is asked for.
+/// A request that was parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     /// The path, without its query.
     pub(super) path: String,
-    /// Only the headers of the answer are wanted.
+    /// True if the method is `HEAD`: only the headers are sent.
     pub(super) head: bool,
 }
 
-/// Why a request is not answered.
+/// The reason for which a request is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// It is no HTTP.
+    /// The bytes are no HTTP.
     Malformed,
-    /// It is too long.
+    /// The request exceeds [`LONGEST`] or [`HEADERS`].
     TooLong,
-    /// It wants to change something.
+    /// The method is neither `GET` nor `HEAD`.
     Method,
 }
 
-/// Understands a request; `None` while it is not complete.
+/// Parses a request. Returns `None` while it is not complete.
 pub(super) fn parse(bytes: &[u8]) -> Option<Result<Asked, Refused>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
@@ -51,7 +51,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Result<Asked, Refused>> {
 }
 
 impl Refused {
-    /// The answer's status.
+    /// Returns the response's status line, without the version.
     pub(super) fn status(&self) -> &'static str {
         match self {
             Self::Malformed => "400 Bad Request",
