@@ -191,7 +191,7 @@ mod tests {
     fn pieces_in_only_one_place_are_named() {
         let (before, now) = (counts("a", &[("old", 1.0)]), counts("a", &[("new", 1.0)]));
         let text = difference(&before, &now).expect("both differ");
-        assert!(text.contains("new: 1, and") && text.contains("old: 1 in"), "{text}");
+        assert!(text.contains("new: 1, which") && text.contains("old: 1 in"), "{text}");
     }
 
     #[test]
