@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The tools that tests need, as `cfg(tool = "..")`.
-const TOOLS: [&str; 20] = [
+const TOOLS: [&str; 21] = [
     "bash",
     "cargo",
     "cc",
@@ -23,6 +23,7 @@ const TOOLS: [&str; 20] = [
     "nc",
     "openssl",
     "prlimit",
+    "python3",
     "redis-benchmark",
     "redis-cli",
     "setpriv",

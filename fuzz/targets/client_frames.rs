@@ -3,16 +3,17 @@
 //! The first byte chooses the reads. The rest is also sent as a command and read again.
 #![no_main]
 
-#[path = "../../client/src/codec.rs"]
-mod codec;
-#[path = "../../client/src/frame.rs"]
-mod frame;
+#[path = "../../client/src/conversation"]
+mod conversation {
+    pub mod codec;
+    pub mod frame;
+}
 #[path = "../../client/src/reply.rs"]
 #[allow(dead_code, reason = "the client asks replies more")]
 mod reply;
 
-use codec::{Decoder, Message, encode};
-use frame::BadFrame;
+use conversation::codec::{Decoder, Message, encode};
+use conversation::frame::FrameError;
 use libfuzzer_sys::fuzz_target;
 use reply::Reply;
 
@@ -24,7 +25,7 @@ const DEPTH: usize = 64;
 fn read(
     decoder: &mut Decoder,
     bytes: &[u8],
-    messages: &mut Vec<Result<Message, BadFrame>>,
+    messages: &mut Vec<Result<Message, FrameError>>,
 ) -> bool {
     decoder.feed(bytes);
     while let Some(message) = decoder.next().transpose() {

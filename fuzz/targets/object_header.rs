@@ -3,7 +3,7 @@
 //! The length comes first, as 64 bits, lowest byte first.
 #![no_main]
 
-use dropin_fuzz::files::object_header::{is_cut_short, other_kind};
+use dropin_fuzz::files::object_header::{foreign_format, is_cut_short};
 use libfuzzer_sys::fuzz_target;
 
 const ELF: &[u8] = b"\x7fELF";
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
         _ => assert!(!is_cut),
     }
 
-    let kind = other_kind(beginning);
+    let kind = foreign_format(beginning);
     if let Some(text) = &kind {
         assert!(!text.contains(char::is_control) && text.len() < 200, "{text:?}");
         let magics: [&[u8]; 4] = [ELF, b"MZ", b"\xcf\xfa\xed\xfe", b"!<arch>\n"];

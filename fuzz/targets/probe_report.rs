@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use plugin_api::{Usage, is_command_name};
 
 fuzz_target!(|bytes: &[u8]| {
-    match probe_report::understand(bytes) {
+    match probe_report::parse(bytes) {
         Ok(manifest) => {
             assert_eq!(manifest.check(), Ok(()));
             // The host's later uses of it: directories, the log, the registry.
@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
             assert!(manifest.command_names().is_sorted());
             let again = serde_json::to_vec(&Ok::<_, ()>(&manifest)).unwrap();
-            assert_eq!(probe_report::understand(&again).as_ref(), Ok(&manifest));
+            assert_eq!(probe_report::parse(&again).as_ref(), Ok(&manifest));
         }
         Err(refusal) => {
             let text = refusal.to_string();

@@ -24,7 +24,7 @@ use crate::{
     commands::flow::Flow,
     net::{
         read_buffer::ReadBuffer,
-        stream::{TLS_STARTS, Transport},
+        stream::{ClientStream, TLS_STARTS},
     },
     runtime::{
         client_handle::{ClientHandle, Dismissal},
@@ -43,7 +43,7 @@ pub struct Session {
     registry: Arc<LiveRegistry>,
     handle: Arc<ClientHandle>,
     identity: Identity,
-    transport: Transport,
+    transport: ClientStream,
     read_buffer: ReadBuffer,
     parser: Parser,
     replies: Encoder,
@@ -61,7 +61,7 @@ impl Session {
         handle: Arc<ClientHandle>,
     ) -> io::Result<Box<Self>> {
         let config = &shared.config;
-        let transport = Transport::new(Arc::clone(&handle), &config.bounds)?;
+        let transport = ClientStream::new(Arc::clone(&handle), &config.bounds)?;
         let identity = Identity::of(handle.peer, config.access.trust);
         let parser = Parser::new(config.bounds.limits());
         let (read_buffer, mut replies) = (ReadBuffer::default(), Encoder::new(Protocol::Lines));
@@ -139,7 +139,7 @@ impl Session {
                 self.subscriptions = Subscriptions::default();
                 self.set_identity(self.initial_identity())?;
             }
-            Flow::Close => return Ok(Some(CloseReason::Asked)),
+            Flow::Close => return Ok(Some(CloseReason::ChangeRequest)),
             Flow::Break => return Ok(Some(CloseReason::BrokenProtocol)),
         }
         if self.handle.is_dismissed() {
@@ -162,7 +162,7 @@ impl Session {
         self.receive()
     }
 
-    /// Waits for more input, and returns the reason if the session ends instead.
+    /// RetryOn for more input, and returns the reason if the session ends instead.
     fn receive(&mut self) -> io::Result<Option<CloseReason>> {
         // At shutdown the host closes the reading side, so this read returns the rest of the input
         // and then 0.
@@ -309,9 +309,9 @@ impl Session {
             self.subscriptions.change(Topic::Plugins, None);
         }
         let key = self.identity.key().cloned();
-        self.handle.hold(key.clone());
+        self.handle.set_key(key.clone());
         // The key may have been revoked just before the handle held it.
-        if key.is_some_and(|key| !self.shared.keyring.holds(&key)) {
+        if key.is_some_and(|key| !self.shared.keyring.is_valid(&key)) {
             self.handle.dismiss();
         }
         self.apply_identity()

@@ -38,7 +38,7 @@ fn check_says_why_bad_file_is_rejected() {
     for (file, why) in [
         (text, "the system's loader does not take it: "),
         (half, "it is only the beginning of a library"),
-        (missing, "cannot look at it: "),
+        (missing, "cannot access it: "),
         (directory, "it is a directory, not a library"),
         (package("create-fails"), "its `create` failed: the moon is not full"),
         (package("illegal-name"), "its command 'Loud!' has an illegal name"),

@@ -24,7 +24,10 @@ mod command_watch;
 #[cfg(unix)]
 mod crashes;
 mod crowds;
+#[cfg(unix)]
+mod demo;
 mod dev;
+mod examples;
 mod exhaustion;
 mod fairness;
 mod floods;

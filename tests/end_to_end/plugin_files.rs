@@ -121,7 +121,7 @@ fn a_link_that_leads_nowhere() {
     let (setup, name) = (Setup::new(), built::library_name("link"));
     std::os::unix::fs::symlink("/nowhere/at/all", setup.plugins_folder().join(&name)).unwrap();
     let why = refused(setup, &name);
-    assert!(why.starts_with("cannot look at it: "), "{why}");
+    assert!(why.starts_with("cannot access it: "), "{why}");
 }
 
 #[cfg(unix)]
@@ -208,7 +208,7 @@ fn plugin_of_another_major_api_version() {
 #[test]
 fn a_plugin_that_is_laid_out_differently() {
     let why = refused_package("other-layout");
-    assert!(why.starts_with("its types do not fit this host's: "), "{why}");
+    assert!(why.starts_with("its types do not match this host's: "), "{why}");
 }
 
 #[test]

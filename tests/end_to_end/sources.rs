@@ -1,8 +1,8 @@
-//! Checks of the documentation against the sources: the messages that it explains, the order of the
-//! host's modules, the files with unsafe code, the fixtures and the names of tests.
+//! Checks of the documentation against the sources: the messages that it explains, the order of
+//! modules, the files with unsafe code, the fixtures and the names of tests.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -114,37 +114,36 @@ fn documented_messages_occur_in_the_sources() {
     assert!(count > 40, "{count} messages");
 }
 
-/// The host's modules in the order of its list: each imports only what comes later.
-fn order() -> Vec<String> {
-    let text = fs::read_to_string(root().join("host/src/lib.rs")).unwrap();
+/// A crate's modules in the order of its list: each imports only what comes later.
+fn order(root_file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(root_file).unwrap();
     let header: Vec<&str> = text.lines().map_while(|line| line.strip_prefix("//!")).collect();
     let header = header.join(" ");
     let list = header.split("downwards in this list:").nth(1).expect("there is a list");
     list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The modules of a crate that this code names.
-fn imports(code: &str) -> BTreeSet<String> {
+/// The paths within a crate that this code names.
+fn paths(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
-        let Some(group) = rest.strip_prefix('{') else {
-            found.insert(first_word(rest));
-            continue;
-        };
-        let (mut depth, mut begins) = (0, true);
-        for (at, char) in group.char_indices() {
+        let (mut path, mut outer) = (String::new(), Vec::new());
+        for char in rest.chars() {
             match char {
-                '{' => depth += 1,
-                '}' if depth == 0 => break,
-                '}' => depth -= 1,
-                ',' if depth == 0 => begins = true,
-                char if begins && !char.is_whitespace() => {
-                    found.insert(first_word(&group[at..]));
-                    begins = false;
+                '{' => outer.push(path.clone()),
+                ',' | '}' if !outer.is_empty() => {
+                    found.insert(path);
+                    path = outer.last().cloned().unwrap();
+                    if char == '}' {
+                        outer.pop();
+                    }
                 }
-                _ => {}
+                char if char.is_alphanumeric() || "_:".contains(char) => path.push(char),
+                char if char.is_whitespace() && !outer.is_empty() => {}
+                _ => break,
             }
         }
+        found.insert(path);
     }
     found
 }
@@ -153,13 +152,13 @@ fn first_word(text: &str) -> String {
     text.chars().take_while(|char| char.is_ascii_alphanumeric() || *char == '_').collect()
 }
 
-#[test]
-fn modules_of_the_host_import_downwards_only() {
-    let order = order();
+#[track_caller]
+fn import_downwards_only(folder: &str, root_file: &str) {
+    let root_file = root().join(folder).join(root_file);
+    let order = order(&root_file);
     let place = |module: &str| order.iter().position(|one| one == module);
-    let folder = root().join("host/src");
-    let code_of_lib = code(&folder.join("lib.rs"));
-    let declared: BTreeSet<&str> = code_of_lib
+    let code_of_root = code(&root_file);
+    let declared: BTreeSet<&str> = code_of_root
         .lines()
         .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
         .collect();
@@ -167,17 +166,56 @@ fn modules_of_the_host_import_downwards_only() {
     assert_eq!(listed, declared, "the list has every module");
     assert_eq!(order.len(), listed.len(), "the list has each of them once");
     let mut upwards = BTreeSet::new();
-    for path in sources("host/src") {
-        let inside = path.strip_prefix(&folder).unwrap().iter().next().unwrap();
-        let module = inside.to_str().unwrap().trim_end_matches(".rs");
-        let Some(its) = place(module) else { continue };
-        for import in imports(&code(&path)) {
+    for path in sources(folder) {
+        let module = node(folder, &path)[0].clone();
+        let Some(its) = place(&module) else { continue };
+        for import in paths(&code(&path)).iter().map(|path| first_word(path)) {
             if place(&import).is_some_and(|place| place < its) {
-                upwards.insert((module.to_owned(), import));
+                upwards.insert((module.clone(), import));
             }
         }
     }
     assert_eq!(upwards, BTreeSet::new());
+}
+
+/// The module of a file, and the one within it.
+fn node(folder: &str, path: &Path) -> Vec<String> {
+    let inside = path.strip_prefix(root().join(folder)).unwrap().with_extension("");
+    inside.iter().take(2).map(|part| part.to_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn modules_of_the_host_import_downwards_only() {
+    import_downwards_only("host/src", "lib.rs");
+}
+
+#[test]
+fn modules_of_the_client_import_downwards_only() {
+    import_downwards_only("client/src", "main.rs");
+}
+
+#[test]
+fn files_of_the_client_import_in_no_circle() {
+    let mut left: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in sources("client/src") {
+        left.entry(node("client/src", &path).join("::")).or_default().extend(paths(&code(&path)));
+    }
+    let within = |path: &str, file: &str| path == file || path.starts_with(&format!("{file}::"));
+    loop {
+        let imports = |one: &String, other: &String| {
+            one != other && left[one].iter().any(|path| within(path, other))
+        };
+        let is_free = |file: &String| {
+            !left.keys().any(|other| imports(file, other))
+                || !left.keys().any(|other| imports(other, file))
+        };
+        let free: Vec<String> = left.keys().filter(|file| is_free(file)).cloned().collect();
+        if free.is_empty() {
+            break;
+        }
+        left.retain(|file, _| !free.contains(file));
+    }
+    assert!(left.is_empty(), "a circle among {:?}", left.keys());
 }
 
 #[test]
@@ -218,8 +256,18 @@ fn every_fixture_has_a_row_in_its_readme() {
 const WORDS: usize = 8;
 
 /// Folders whose test names are checked.
-const TESTED: [&str; 9] =
-    ["bench", "crates", "fuzz", "host", "loom", "plugin-api", "plugins", "tests", "xtask"];
+const TESTED: [&str; 10] = [
+    "bench",
+    "client",
+    "crates",
+    "fuzz",
+    "host",
+    "loom",
+    "plugin-api",
+    "plugins",
+    "tests",
+    "xtask",
+];
 
 /// Returns the names of the test functions in this code.
 fn test_functions(code: &str) -> impl Iterator<Item = &str> {

@@ -49,11 +49,23 @@ impl Checkout {
         for file in ["Cargo.toml", "Cargo.lock"] {
             copy_file(&root().join(file), &to.join(file));
         }
-        let parts =
-            ["bench", "client", "host", "plugin-api", "plugins", "templates", "tests", "xtask"];
+        let parts = [
+            "bench",
+            "client",
+            "crates",
+            "examples",
+            "host",
+            "plugin-api",
+            "plugins",
+            "templates",
+            "tests",
+            "xtask",
+        ];
         for part in parts {
             each_file(&root().join(part), &to.join(part), &|from, to| {
-                if from.extension().is_none_or(|end| end != env::consts::DLL_EXTENSION) {
+                let is_library =
+                    from.extension().is_some_and(|end| end == env::consts::DLL_EXTENSION);
+                if !is_library && !is_built(from) {
                     copy_file(from, to);
                 }
             });
@@ -93,15 +105,38 @@ impl Checkout {
 /// # Panics
 /// The template cannot be copied.
 pub fn from_template(to: &Path, name: &str) {
-    let api = fs::canonicalize(root().join("plugin-api")).expect("it is there");
-    let api = api.to_str().expect("its path is text").to_owned();
-    each_file(&root().join("templates/plugin"), to, &|from, to| {
-        let text = fs::read_to_string(from).expect("the template is text");
-        let text = text.replace("{{project-name}}", name).replace("{{plugin_api}}", &api);
+    copy_crate("templates/plugin", to, &[("{{project-name}}", name)], "{{plugin_api}}");
+}
+
+/// Copies an example's crate out of the checkout.
+///
+/// # Panics
+/// The example cannot be copied.
+pub fn from_example(to: &Path, name: &str) {
+    copy_crate(&format!("examples/{name}"), to, &[], "../../plugin-api");
+}
+
+/// Copies a crate of the checkout, and replaces these texts and the path of `plugin-api`.
+fn copy_crate(from: &str, to: &Path, replaced: &[(&str, &str)], api: &str) {
+    let path = fs::canonicalize(root().join("plugin-api")).expect("it is there");
+    let path = path.to_str().expect("its path is text").to_owned();
+    each_file(&root().join(from), to, &|from, to| {
+        if is_built(from) {
+            return;
+        }
+        let mut text = fs::read_to_string(from).expect("its files are text");
+        for (old, new) in replaced.iter().chain([&(api, &*path)]) {
+            text = text.replace(old, new);
+        }
         fs::write(to, text).expect("a file can be written");
     });
     // Without it cargo would ask the registry for versions.
     fs::copy(root().join("Cargo.lock"), to.join("Cargo.lock")).expect("a file can be copied");
+}
+
+/// Returns true for a file that cargo has built inside a crate.
+fn is_built(path: &Path) -> bool {
+    path.strip_prefix(root()).is_ok_and(|inside| inside.iter().any(|part| part == "target"))
 }
 
 /// Runs cargo on a crate, offline, with the tests' own build output available to it.

@@ -111,15 +111,20 @@ pub fn test(arguments: &[String]) -> Result<(), TaskError> {
     let mut out = LeftOut::default();
     let mut test = cargo();
     test.arg("test").args(arguments).env("DROPIN_TEST_BUILT", "1");
-    if env::var_os(THREADS).is_none() {
-        test.env(THREADS, AT_ONCE);
-    }
-    let ended = tee::succeed(&mut test, |line| out.read(line));
+    let ended = tee::succeed(with_test_threads(&mut test), |line| out.read(line));
     println!("{out}");
     ended?;
     // The tests' build script reads the same variable.
     let is_strict = env::var("DROPIN_TEST_ALL").is_ok_and(|value| value == "1");
     kept.judge(&out, is_strict, arguments.is_empty())
+}
+
+/// Makes a test program run [`AT_ONCE`] tests concurrently, unless the variable sets a number.
+pub fn with_test_threads(test: &mut Command) -> &mut Command {
+    if env::var_os(THREADS).is_none() {
+        test.env(THREADS, AT_ONCE);
+    }
+    test
 }
 
 /// Runs `cargo test` for the selected tests.

@@ -2,7 +2,9 @@
 
 mod bench;
 mod cargo;
+mod check;
 mod deb;
+mod demo;
 mod fuzz;
 mod install;
 mod left_out;
@@ -40,6 +42,8 @@ enum Task {
         #[arg(last = true)]
         host: Vec<String>,
     },
+    /// Replace a plugin several times while a client counts with it; fails where a request fails.
+    Demo(demo::Demo),
     /// Build everything and install the shipped plugins into ./plugins.
     Plugins {
         /// Build without optimisation, which is quicker.
@@ -62,6 +66,8 @@ enum Task {
         #[arg(long)]
         debug: bool,
     },
+    /// Check formatting, lints and unit tests: the quick loop, without the end-to-end tests.
+    Check,
     /// Run every test.
     Test {
         /// Arguments for `cargo test`, after `--`.
@@ -129,6 +135,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             build_and_install(debug)?;
             return cargo::host(profile(debug), &host);
         }
+        Task::Demo(demo) => demo::run(&demo)?,
         Task::Plugins { debug } => build_and_install(debug)?,
         Task::Deb { is_tried } => {
             let package = deb::build()?;
@@ -138,6 +145,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             }
         }
         Task::NewPlugin { name, debug } => new_plugin::run(&name, debug)?,
+        Task::Check => check::run()?,
         Task::Test { cargo } => {
             cargo::build(&["--workspace", "--bins", "--lib"])?;
             cargo::test(&cargo)?;

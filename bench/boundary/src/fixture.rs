@@ -75,7 +75,7 @@ impl Fixture {
             sessions: Sessions::default(),
             client_memory: ClientMemory::new(config.bounds.max_memory_clients),
             metrics: Arc::default(),
-            turned_away: Throttle::default(),
+            rejected: Throttle::default(),
             events: Arc::default(),
             plugin_control: PluginControl::new().0,
             shutdown: Arc::new(shutdown),

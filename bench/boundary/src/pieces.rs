@@ -9,7 +9,7 @@ use std::{
 use clap::ValueEnum;
 use dropin_host::{
     commands::{caller::Caller, flow::Flow, progress::Progress},
-    net::stream::Transport,
+    net::stream::ClientStream,
 };
 use plugin_engine::{call::Call, registry::Target};
 use protocol::{Encoder, Parsed, Parser, Protocol};
@@ -162,7 +162,7 @@ fn call(
     let Fixture { shared, registry, identity, .. } = fixture;
     let (session, _client) = fixture.connect()?;
     let mut transport =
-        Transport::new(session.clone(), &shared.config.bounds).map_err(of("set a socket up"))?;
+        ClientStream::new(session.clone(), &shared.config.bounds).map_err(of("set a socket up"))?;
     let mut parser = Parser::new(shared.config.bounds.limits());
     found(parser.parse(input))?;
     let request = parser.request(input);

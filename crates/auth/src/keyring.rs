@@ -66,7 +66,7 @@ impl Keyring {
 
     /// Returns whether a key is still valid.
     #[must_use]
-    pub fn holds(&self, key: &Key) -> bool {
+    pub fn is_valid(&self, key: &Key) -> bool {
         self.keys.load().holds(key)
     }
 

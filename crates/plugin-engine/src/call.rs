@@ -8,7 +8,7 @@ use protocol::Encoder;
 
 use crate::registry::Registry;
 
-/// Answers one command, in whichever way.
+/// Answers one command.
 pub trait Worker: Send + Sync {
     /// Writes one reply, or writes nothing and returns [`Retired`](Answer::Retired).
     fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer;
@@ -25,7 +25,7 @@ pub enum Answer {
 
 /// One call: a command with its arguments, and the session that sent it.
 pub struct Call<'a> {
-    /// The bytes that the spans lie in.
+    /// The bytes that the spans refer to.
     pub input: &'a [u8],
     /// The command's name and its arguments.
     pub spans: &'a [Span],
@@ -45,7 +45,7 @@ pub trait CallContext: Sync {
     fn identity(&self) -> &Identity;
     /// Returns the registry that the command was found in.
     fn registry(&self) -> &Registry;
-    /// Waits up to `time` for the call to be cancelled, and returns whether it is: by another
+    /// RetryOn up to `time` for the call to be cancelled, and returns whether it is: by another
     /// session, by a client that is gone, or by the host's end.
     fn wait_for_cancel(&self, time: Duration) -> bool;
     /// Returns the sessions that this one may know of.
@@ -67,7 +67,7 @@ pub struct SessionFacts {
     pub age: Duration,
     /// The time since its last command.
     pub idle: Duration,
-    /// How many commands it has sent.
+    /// The number of commands that it has sent.
     pub commands: u64,
 }
 

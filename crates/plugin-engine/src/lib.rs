@@ -1,4 +1,4 @@
-//! Plugins: from a file in the folder to workers in the registry, and back out.
+//! Loads, serves and retires plugins: from a file in the folder to workers in the registry.
 
 pub mod call;
 pub mod context;

@@ -17,7 +17,7 @@ struct Level {
 #[derive(Debug, Default)]
 pub(super) struct Nesting {
     levels: Vec<Level>,
-    wanting: bool,
+    wants_item: bool,
 }
 
 /// The separator between the last item and the next one.
@@ -35,18 +35,18 @@ impl Nesting {
     /// Starts a reply: one item is wanted.
     pub(super) fn start(&mut self) {
         self.levels.clear();
-        self.wanting = true;
+        self.wants_item = true;
     }
 
     /// Ends the reply early or for good: nothing more is wanted.
     pub(super) fn stop(&mut self) {
         self.levels.clear();
-        self.wanting = false;
+        self.wants_item = false;
     }
 
     /// Returns whether another item is wanted.
-    pub(super) fn wanting(&self) -> bool {
-        self.wanting
+    pub(super) fn wants_item(&self) -> bool {
+        self.wants_item
     }
 
     /// Returns the number of open lists and maps.
@@ -77,7 +77,7 @@ impl Nesting {
     /// Ends a reply of one item that is no list or map.
     #[inline]
     pub(super) fn stop_wanting(&mut self) {
-        self.wanting = false;
+        self.wants_item = false;
     }
 
     /// Counts an item, and every list and map that it completes. Returns whether a line of a plain
@@ -96,7 +96,7 @@ impl Nesting {
             }
             self.levels.pop();
         }
-        self.wanting = false;
+        self.wants_item = false;
         line_ends
     }
 }

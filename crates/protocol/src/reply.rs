@@ -117,7 +117,7 @@ impl Encoder {
         if !self.open {
             return Finished::Malformed;
         }
-        let finished = if self.fault != Fault::None || self.nesting.wanting() {
+        let finished = if self.fault != Fault::None || self.nesting.wants_item() {
             self.replace_with_error()
         } else if self.error {
             Finished::Error
@@ -255,7 +255,7 @@ impl Encoder {
             return self.discard();
         }
         let kind = if kind.is_empty() { "ERR" } else { kind };
-        let whole_reply = self.nesting.wanting() && self.nesting.depth() == 0;
+        let whole_reply = self.nesting.wants_item() && self.nesting.depth() == 0;
         self.write_item(|out, protocol| match protocol {
             Protocol::Lines => plain::error(out, kind, message),
             Protocol::Resp2 | Protocol::Resp3 => resp::error(out, kind, message),
@@ -313,7 +313,7 @@ impl Encoder {
     /// Returns whether another item is wanted, and writes the separator before it.
     #[inline]
     fn admit(&mut self) -> bool {
-        if !self.nesting.wanting() {
+        if !self.nesting.wants_item() {
             self.spoil();
             return false;
         }

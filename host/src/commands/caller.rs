@@ -35,7 +35,7 @@ pub struct Caller<'a> {
 impl Caller<'_> {
     /// Returns the sessions that this one may see: all for an admin, else itself.
     pub fn visible_sessions(&self) -> Vec<Arc<ClientHandle>> {
-        let mut sessions = self.shared.sessions.all();
+        let mut sessions = self.shared.sessions.list();
         if !self.identity.is_admin() {
             sessions.retain(|session| session.id == self.session.id);
         }

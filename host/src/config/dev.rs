@@ -30,7 +30,7 @@ pub struct Dev {
 impl Dev {
     /// Gives the plugins folder and the state directory other defaults, so that `host dev` touches
     /// neither the plugins nor the states of a serving host.
-    pub fn keep_apart(command: clap::Command) -> clap::Command {
+    pub fn with_own_folders(command: clap::Command) -> clap::Command {
         let own = |help: &'static str| {
             move |arg: clap::Arg| {
                 let arg = arg.env(clap::builder::Resettable::Reset).help(help).long_help(None);

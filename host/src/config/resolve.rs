@@ -70,7 +70,7 @@ pub enum ResolveError {
 pub fn command() -> Command {
     let root = program::spelled_in(Arguments::command()).name(program::own());
     let names: Vec<String> = keys(&root).map(|(long, _)| long.to_owned()).collect();
-    with_variables(root, &names).mut_subcommand("dev", Dev::keep_apart)
+    with_variables(root, &names).mut_subcommand("dev", Dev::with_own_folders)
 }
 
 /// Resolves the command line, the environment and the settings file.

@@ -24,7 +24,7 @@ pub const TLS_STARTS: u8 = 0x16;
 const WRITE_SLICE: Duration = Duration::from_millis(250);
 
 /// The session's side of its connection.
-pub struct Transport {
+pub struct ClientStream {
     handle: Arc<ClientHandle>,
     write_timeout: Duration,
     /// The longest time without input; `None` without a limit.
@@ -36,7 +36,7 @@ pub struct Transport {
     tls: Option<Box<Tls>>,
 }
 
-impl Transport {
+impl ClientStream {
     /// Configures the socket. Fails if the connection is already gone.
     pub fn new(handle: Arc<ClientHandle>, bounds: &Bounds) -> io::Result<Self> {
         let &Bounds { keepalive, write_timeout, idle_timeout, .. } = bounds;
@@ -71,25 +71,25 @@ impl Transport {
     /// Sets the login deadline, after which reads and writes fail; `None` removes it. Fails if the
     /// connection is already gone.
     pub fn wait_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let before = self.due();
+        let before = self.next_deadline();
         self.deadline = deadline;
         self.restore_timeout(before)
     }
 
     fn restore_timeout(&self, before: Option<Instant>) -> io::Result<()> {
-        if before.is_some() && self.due().is_none() {
+        if before.is_some() && self.next_deadline().is_none() {
             self.handle.reader.bound(&self.handle.stream, self.idle_timeout)?;
         }
         Ok(())
     }
 
-    fn due(&self) -> Option<Instant> {
+    fn next_deadline(&self) -> Option<Instant> {
         self.deadline.into_iter().chain(self.handshake).min()
     }
 
     /// Returns whether a read that timed out did so because of the idle timeout.
     pub fn is_idle(&self) -> bool {
-        self.idle_timeout.is_some() && self.due().is_none()
+        self.idle_timeout.is_some() && self.next_deadline().is_none()
     }
 
     /// Returns the login deadline, if there is one.
@@ -102,7 +102,7 @@ impl Transport {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Waits for input, and returns the number of bytes. 0 means that the client, or the host at
+    /// RetryOn for input, and returns the number of bytes. 0 means that the client, or the host at
     /// shutdown, has closed this direction.
     ///
     /// Fails with [`io::ErrorKind::TimedOut`] after the login deadline or the idle timeout, with
@@ -121,7 +121,7 @@ impl Transport {
             let sent = self.flush(tls, None);
             // Before every return, since the first request may arrive with the handshake's end.
             if self.handshake.is_some() && !tls.is_handshaking() {
-                let before = self.due();
+                let before = self.next_deadline();
                 self.handshake = None;
                 self.restore_timeout(before)?;
             }
@@ -138,7 +138,7 @@ impl Transport {
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let ClientHandle { stream, reader, .. } = &*self.handle;
         loop {
-            let (due, mut time) = (self.due(), self.idle_timeout);
+            let (due, mut time) = (self.next_deadline(), self.idle_timeout);
             if let Some(due) = due {
                 let left = due.saturating_duration_since(Instant::now());
                 if left.is_zero() {
@@ -232,19 +232,19 @@ impl Transport {
         }
         let now = Instant::now();
         let since = *blocked_since.get_or_insert(now - WRITE_SLICE);
-        let late = self.due().is_some_and(|due| now >= due);
+        let late = self.next_deadline().is_some_and(|due| now >= due);
         if late || now - since >= self.write_timeout {
             return Err(io::ErrorKind::TimedOut.into());
         }
         Ok(())
     }
 
-    /// Waits up to `time` for input, and returns whether there is any.
+    /// RetryOn up to `time` for input, and returns whether there is any.
     pub fn wait_readable(&mut self, time: Duration) -> bool {
         self.has_input() || self.handle.reader.wait_readable(&self.handle.stream, time)
     }
 
-    /// Waits for input or for the waker. With `last_input`, the time of the client's last input,
+    /// RetryOn for input or for the waker. With `last_input`, the time of the client's last input,
     /// the wait ends after the idle timeout.
     pub fn wait_for_input(
         &mut self,
@@ -271,7 +271,7 @@ impl Transport {
     }
 
     /// Ends the connection at once; data in transit may be lost.
-    pub fn give_up(&self) {
+    pub fn abort(&self) {
         // A failure means that the connection is already gone.
         let _ = self.handle.stream.shutdown(Side::Both);
     }
@@ -355,7 +355,7 @@ mod tests {
     }
 
     /// Returns a TLS transport and its client, which sends these bytes and reads nothing more.
-    fn secured(bytes: &'static [u8]) -> (Transport, thread::JoinHandle<TcpStream>) {
+    fn secured(bytes: &'static [u8]) -> (ClientStream, thread::JoinHandle<TcpStream>) {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
         let certificate = Certificate::own(&state).unwrap();
@@ -370,7 +370,7 @@ mod tests {
         });
         let handle = Arc::new(ClientHandle::new(1, peer, accepted));
         let flags = <crate::config::Arguments as clap::Parser>::parse_from(["host"]);
-        let mut transport = Transport::new(handle, &flags.serve.bounds).unwrap();
+        let mut transport = ClientStream::new(handle, &flags.serve.bounds).unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         transport.secure(Arc::clone(&certificate.config), &[], deadline).unwrap();
         (transport, client)
@@ -381,7 +381,7 @@ mod tests {
         let (mut transport, client) = secured(b"first");
         let mut room = [0; 2];
         assert_eq!(transport.read(&mut room).unwrap(), 2);
-        assert_eq!(transport.due(), None, "a later read has no deadline");
+        assert_eq!(transport.next_deadline(), None, "a later read has no deadline");
         assert!(transport.wait_readable(Duration::ZERO), "the rest is in the connection's memory");
         let mut room = [0; 16];
         let count = transport.read(&mut room).unwrap();

@@ -34,7 +34,7 @@ pub(crate) struct Work {
 }
 
 /// The threads of sessions. Dropping it ends the idle ones.
-pub(crate) struct Pool {
+pub(crate) struct ThreadPool {
     /// A channel without a buffer: only a waiting thread can receive.
     work: Sender<Work>,
     waiting: Receiver<Work>,
@@ -43,7 +43,7 @@ pub(crate) struct Pool {
     events: Sender<Event>,
 }
 
-impl Pool {
+impl ThreadPool {
     /// Makes a pool without threads. It sends an event for each thread's start and end.
     pub(crate) fn new(events: Sender<Event>) -> Self {
         let (work, waiting) = bounded(0);
@@ -81,7 +81,7 @@ impl Pool {
     }
 }
 
-/// Waits for the next session of a thread. Returns `None` if the thread should end.
+/// RetryOn for the next session of a thread. Returns `None` if the thread should end.
 fn next_work(waiting: &Receiver<Work>, spare: &AtomicUsize, start: Instant) -> Option<Work> {
     if start.elapsed() >= AGE {
         return None;
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     /// Runs something on the pool and returns the thread that it ran on.
-    fn thread_of(pool: &Pool) -> thread::ThreadId {
+    fn thread_of(pool: &ThreadPool) -> thread::ThreadId {
         let (sender, receiver) = bounded(1);
         let run = Box::new(move || sender.send(thread::current().id()).unwrap());
         pool.run(Work { name: "work".into(), run }).unwrap();
@@ -124,7 +124,7 @@ mod tests {
     fn waiting_thread_is_reused_and_ends_with_pool() {
         const ROUNDS: u64 = 100;
         let (events, happened) = crossbeam_channel::unbounded();
-        let pool = Pool::new(events);
+        let pool = ThreadPool::new(events);
         for _ in 0..ROUNDS {
             thread_of(&pool);
             let deadline = Instant::now() + Duration::from_secs(60);
@@ -138,7 +138,7 @@ mod tests {
         let started = pool.started.load(Ordering::Relaxed);
         assert!(started < ROUNDS / 2, "{started} threads for {ROUNDS} sessions, one at a time");
         drop(pool);
-        let mut threads = crate::net::thread_tracker::Threads::new().unwrap();
+        let mut threads = crate::net::thread_tracker::ThreadTracker::new().unwrap();
         while let Ok(event) = happened.recv_timeout(Duration::from_secs(60)) {
             threads.note(Some(event));
         }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn work_that_blocks_holds_no_other_up() {
         let (events, _happened) = crossbeam_channel::unbounded();
-        let pool = Pool::new(events);
+        let pool = ThreadPool::new(events);
         let gates: Vec<_> = (0..SPARE * 2)
             .map(|_| {
                 let (open, opened) = bounded::<()>(0);

@@ -28,14 +28,14 @@ pub(crate) enum Event {
 }
 
 /// The sessions' threads that have not been joined.
-pub(crate) struct Threads {
+pub(crate) struct ThreadTracker {
     running: HashMap<u64, JoinHandle<()>>,
     ending: Joiner,
     /// Threads whose `Ended` has arrived before `Started` or `NeverStarted`.
     early: Vec<u64>,
 }
 
-impl Threads {
+impl ThreadTracker {
     /// Starts the joiner. Fails if its thread cannot be started.
     pub(crate) fn new() -> io::Result<Self> {
         let (running, early) = Default::default();

@@ -180,7 +180,7 @@ impl ClientHandle {
         u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Waits up to `time` for the client to be gone, and returns whether it is.
+    /// RetryOn up to `time` for the client to be gone, and returns whether it is.
     ///
     /// A client that was killed and one that only ended its sending side (`nc -N`) look the same.
     /// So an ended sending side counts as gone, but only after 1 s.
@@ -200,7 +200,7 @@ impl ClientHandle {
     }
 
     /// Records the key that the session logged in with; `None` for none.
-    pub fn hold(&self, key: Option<Arc<Key>>) {
+    pub fn set_key(&self, key: Option<Arc<Key>>) {
         *self.lock_key() = key;
     }
 

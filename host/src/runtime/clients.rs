@@ -64,13 +64,13 @@ pub enum LimitReached {
 
 impl Sessions {
     /// Adds a new client, or returns the limit that was reached, and the connection.
-    pub fn enter(
+    pub fn add(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
         limits: SessionLimits,
     ) -> Result<Arc<ClientHandle>, (LimitReached, TcpStream)> {
-        let mut list = self.list();
+        let mut list = self.lock();
         let here = list.from.get(&counted_address(peer)).copied().unwrap_or_default();
         let refusal = if list.closed {
             Some(LimitReached::Ending)
@@ -90,8 +90,8 @@ impl Sessions {
     }
 
     /// Removes a client.
-    pub fn leave(&self, handle: &ClientHandle) {
-        let mut list = self.list();
+    pub fn remove(&self, handle: &ClientHandle) {
+        let mut list = self.lock();
         if list.live.remove(&(handle.peer, handle.id)).is_some() {
             let place = counted_address(handle.peer);
             match list.from.get_mut(&place) {
@@ -104,8 +104,8 @@ impl Sessions {
     }
 
     /// Returns the live sessions, in the order of their addresses.
-    pub fn all(&self) -> Vec<Arc<ClientHandle>> {
-        self.list().live.values().cloned().collect()
+    pub fn list(&self) -> Vec<Arc<ClientHandle>> {
+        self.lock().live.values().cloned().collect()
     }
 
     /// Returns the number of sessions since the host started.
@@ -115,7 +115,7 @@ impl Sessions {
 
     /// Returns the number of live sessions.
     pub fn len(&self) -> usize {
-        self.list().live.len()
+        self.lock().live.len()
     }
 
     /// Returns whether there is no live session.
@@ -126,7 +126,7 @@ impl Sessions {
     /// Rejects new clients from now on, and wakes every session that waits for input. Input that
     /// has arrived can still be read.
     pub fn close(&self) {
-        let mut list = self.list();
+        let mut list = self.lock();
         list.closed = true;
         list.live.values().for_each(|handle| handle.interrupt());
     }
@@ -134,7 +134,7 @@ impl Sessions {
     /// Ends the sessions whose key is no longer valid.
     pub fn dismiss_unless(&self, valid: impl Fn(&Key) -> bool) {
         let mut ended: BTreeMap<String, usize> = BTreeMap::new();
-        for handle in self.all() {
+        for handle in self.list() {
             if let Some(key) = handle.key()
                 && !valid(&key)
                 && !handle.is_dismissed()
@@ -150,7 +150,7 @@ impl Sessions {
 
     /// Ends the sessions that have waited for the rest of a request for `limit` or longer.
     pub fn dismiss_unfinished(&self, limit: Duration) {
-        for handle in self.list().live.values() {
+        for handle in self.lock().live.values() {
             let late = handle.unfinished_for().is_some_and(|time| time >= limit);
             if late && !handle.is_dismissed() {
                 handle.dismiss_for(Dismissal::Unfinished);
@@ -162,7 +162,7 @@ impl Sessions {
     /// many were ended.
     pub fn dismiss_largest(&self, memory: &ClientMemory) -> usize {
         let (mut freeing, mut candidates) = (0_usize, Vec::new());
-        let list = self.list();
+        let list = self.lock();
         for handle in list.live.values() {
             let bytes = handle.memory();
             match handle.dismissed_for() {
@@ -198,7 +198,7 @@ impl Sessions {
         ended
     }
 
-    fn list(&self) -> MutexGuard<'_, List> {
+    fn lock(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -230,7 +230,7 @@ mod tests {
         let sessions = Sessions::default();
         let enter = |peer: &str, total, per_address| {
             sessions
-                .enter(stream(), peer.parse().unwrap(), SessionLimits { total, per_address })
+                .add(stream(), peer.parse().unwrap(), SessionLimits { total, per_address })
                 .map_err(|e| e.0)
         };
         let first = enter("10.0.0.1:1", 3, Some(2)).unwrap();
@@ -238,12 +238,12 @@ mod tests {
         assert_eq!(enter("10.0.0.1:3", 3, Some(2)).err(), Some(LimitReached::PerAddress(2)));
         enter("10.0.0.1:3", 3, None).unwrap();
         assert_eq!(enter("10.0.0.2:1", 3, Some(2)).err(), Some(LimitReached::Total(3)));
-        sessions.leave(&first);
+        sessions.remove(&first);
         // Leaving twice is leaving once.
-        sessions.leave(&first);
+        sessions.remove(&first);
         assert_eq!(enter("10.0.0.1:4", 3, Some(2)).err(), Some(LimitReached::PerAddress(2)));
         enter("10.0.0.2:1", 3, Some(2)).unwrap();
-        sessions.leave(&second);
+        sessions.remove(&second);
         enter("10.0.0.1:4", 3, Some(2)).unwrap();
         sessions.close();
         assert_eq!(enter("10.0.0.3:1", 9, None).err(), Some(LimitReached::Ending));
@@ -259,21 +259,21 @@ mod tests {
         }
         let limits = SessionLimits { total: 9, per_address: None };
         let entries = [Some(0), Some(1), Some(1), None].map(|key: Option<usize>| {
-            let handle = sessions.enter(stream(), "10.0.0.1:1".parse().unwrap(), limits).unwrap();
-            handle.hold(key.map(|index| Arc::new(keys.list()[index].clone())));
+            let handle = sessions.add(stream(), "10.0.0.1:1".parse().unwrap(), limits).unwrap();
+            handle.set_key(key.map(|index| Arc::new(keys.list()[index].clone())));
             handle
         });
         assert!(!sessions.is_empty());
-        assert_eq!((sessions.len(), sessions.started(), sessions.all().len()), (4, 4, 4));
+        assert_eq!((sessions.len(), sessions.started(), sessions.list().len()), (4, 4, 4));
         // The first reason stays.
         entries[2].dismiss_for(Dismissal::Killed);
         sessions.dismiss_unless(|key| key.name == "kept");
         let ends = entries.each_ref().map(|handle| handle.dismissal());
         assert_eq!(ends, [None, Some(Dismissal::Key), Some(Dismissal::Killed), None]);
-        sessions.leave(&entries[0]);
+        sessions.remove(&entries[0]);
         assert_eq!((sessions.len(), sessions.started(), entries[0].id), (3, 4, 1));
-        entries.iter().for_each(|handle| sessions.leave(handle));
-        assert!(sessions.list().from.is_empty(), "an address takes no memory once all have left");
+        entries.iter().for_each(|handle| sessions.remove(handle));
+        assert!(sessions.lock().from.is_empty(), "an address takes no memory once all have left");
     }
 
     #[test]
@@ -281,7 +281,7 @@ mod tests {
         let sessions = Sessions::default();
         let limits = SessionLimits { total: 9, per_address: None };
         let entries = [true, true, false].map(|unfinished| {
-            let handle = sessions.enter(stream(), "10.0.0.1:1".parse().unwrap(), limits).unwrap();
+            let handle = sessions.add(stream(), "10.0.0.1:1".parse().unwrap(), limits).unwrap();
             if unfinished {
                 handle.note_unfinished();
             }
@@ -301,7 +301,7 @@ mod tests {
         let limits = SessionLimits { total: 9, per_address: None };
         let memory = ClientMemory::new(Share::Bytes(4 << 20));
         let entries = [0, 1, 2, 3].map(|megabytes: usize| {
-            let handle = sessions.enter(stream(), "10.0.0.1:1".parse().unwrap(), limits).unwrap();
+            let handle = sessions.add(stream(), "10.0.0.1:1".parse().unwrap(), limits).unwrap();
             let bytes = (megabytes << 20).max(5000);
             assert_eq!(memory.note(&handle, bytes), megabytes == 3);
             handle

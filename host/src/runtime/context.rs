@@ -22,7 +22,7 @@ pub struct Shared {
     /// The memory that the sessions' requests and replies take.
     pub client_memory: ClientMemory,
     /// Limits the log lines about rejected clients.
-    pub turned_away: Throttle,
+    pub rejected: Throttle,
     /// The host's counters.
     pub metrics: Arc<Metrics>,
     /// The stop flag and its deadlines.

@@ -70,13 +70,13 @@ fn write_prioritised(out: &mut Formatter, record: &Record<'_>) -> io::Result<()>
 fn write_json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     /// A record as a JSON object.
     #[derive(Serialize)]
-    struct Line<'a> {
+    struct JsonLine<'a> {
         time: String,
         level: &'a str,
         target: &'a str,
         message: String,
     }
-    let line = Line {
+    let line = JsonLine {
         time: out.timestamp_millis().to_string(),
         level: level_name(record.level()),
         target: target(record),

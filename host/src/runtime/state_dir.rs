@@ -61,7 +61,7 @@ impl StateDir {
 
     /// Logs the directory and, if it is new, the directories of other ports with saved state.
     /// `any_port` says that the port is 0.
-    pub fn tell(&self, any_port: bool) {
+    pub fn log_paths(&self, any_port: bool) {
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         log::info!("state is kept in {}", path.display());
         let others = if self.is_new { self.others_with_state() } else { Vec::new() };

@@ -20,8 +20,8 @@ use crate::{
     crash,
     net::{
         listener::Listeners,
-        thread_pool::{Pool, Work},
-        thread_tracker::Threads,
+        thread_pool::{ThreadPool, Work},
+        thread_tracker::ThreadTracker,
     },
     runtime::{
         client_handle::ClientHandle,
@@ -68,8 +68,8 @@ pub fn serve(
     }
     let listeners: Vec<Arc<TcpListener>> = sockets.into_iter().map(Arc::new).collect();
     // Only the acceptors hold the pool, so its idle threads end with the last acceptor.
-    let pool = Arc::new(Pool::new(events.clone()));
-    let mut threads = Threads::new()?;
+    let pool = Arc::new(ThreadPool::new(events.clone()));
+    let mut threads = ThreadTracker::new()?;
     let acceptors = listeners.iter().map(|listener| {
         let (shared, registry) = (Arc::clone(shared), Arc::clone(registry));
         let (listener, pool) = (Arc::clone(listener), Arc::clone(&pool));
@@ -125,7 +125,12 @@ pub fn serve(
     })
 }
 
-fn accept(shared: &Arc<Shared>, registry: &Arc<LiveRegistry>, listener: &TcpListener, pool: &Pool) {
+fn accept(
+    shared: &Arc<Shared>,
+    registry: &Arc<LiveRegistry>,
+    listener: &TcpListener,
+    pool: &ThreadPool,
+) {
     // The sessions' threads inherit this thread's scheduling class.
     if shared.config.scheduling == Scheduling::Batch
         && let Err(error) = platform::set_batch_scheduling()
@@ -175,7 +180,7 @@ fn accept(shared: &Arc<Shared>, registry: &Arc<LiveRegistry>, listener: &TcpList
 
 /// Sends an error to a client that is not served, and ends the connection's sending side.
 fn reject(shared: &Shared, mut stream: &TcpStream, why: &str) {
-    shared.metrics.turned_away.count();
+    shared.metrics.rejected.count();
     // Best effort: the client may already be gone.
     let _ = stream.set_write_timeout(Some(PAUSE));
     let _ = stream.write_all(format!("-ERR {why}\r\n").as_bytes());
@@ -201,7 +206,7 @@ fn reject_over_limit(shared: &Shared, stream: &TcpStream, peer: SocketAddr, why:
         ),
     };
     reject(shared, stream, sent);
-    shared.turned_away.warn(Instant::now(), || format!("{peer} rejected: {logged}"));
+    shared.rejected.warn(Instant::now(), || format!("{peer} rejected: {logged}"));
 }
 
 fn start_session(
@@ -209,7 +214,7 @@ fn start_session(
     registry: &Arc<LiveRegistry>,
     stream: TcpStream,
     mut peer: SocketAddr,
-    pool: &Pool,
+    pool: &ThreadPool,
 ) {
     // An inherited IPv6 socket may accept IPv4 clients under IPv4-mapped addresses.
     peer.set_ip(peer.ip().to_canonical());
@@ -220,7 +225,7 @@ fn start_session(
     // A tenth is reserved for trusted clients, so that an admin can always connect.
     let reserved = if trusted || access.trust == Trust::None { 0 } else { total / 10 };
     let limits = SessionLimits { total: total - reserved, per_address };
-    let handle = match shared.sessions.enter(stream, peer, limits) {
+    let handle = match shared.sessions.add(stream, peer, limits) {
         Ok(handle) => handle,
         Err((why, stream)) => return reject_over_limit(shared, &stream, peer, why),
     };
@@ -234,7 +239,7 @@ fn start_session(
     if let Err(error) = pool.run(Work { name, run }) {
         reject(shared, &handle.stream, "the server is out of threads, try later");
         shared
-            .turned_away
+            .rejected
             .warn(Instant::now(), || format!("{peer} rejected: cannot start a thread: {error}"));
     }
 }
@@ -262,6 +267,6 @@ struct Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.shared.client_memory.note(&self.handle, 0);
-        self.shared.sessions.leave(&self.handle);
+        self.shared.sessions.remove(&self.handle);
     }
 }

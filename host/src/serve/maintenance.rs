@@ -42,13 +42,13 @@ impl Maintenance {
             while stopped.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
                 notifier.notify(Instant::now(), &shared, &registry);
                 shared.keyring.refresh();
-                shared.sessions.dismiss_unless(|key| shared.keyring.holds(key));
+                shared.sessions.dismiss_unless(|key| shared.keyring.is_valid(key));
                 if !request_timeout.is_zero() {
                     shared.sessions.dismiss_unfinished(request_timeout);
                 }
                 if !slow.is_zero() {
                     let now = Instant::now();
-                    slow_calls.check(&shared.sessions.all(), &registry.load(), slow, now);
+                    slow_calls.check(&shared.sessions.list(), &registry.load(), slow, now);
                 }
             }
         })?;

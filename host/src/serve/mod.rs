@@ -162,12 +162,15 @@ pub fn run<B>(
 
 /// Locks the state directory, logs the crash of the last run, and reports crashes of this one for
 /// as long as the returned watch lives.
-fn open_state_dir(config: &Serve, port: u16) -> Result<(StateDir, crash::Watch), StartError> {
+fn open_state_dir(
+    config: &Serve,
+    port: u16,
+) -> Result<(StateDir, crash::CrashReporter), StartError> {
     let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
     crash::report_last(state_dir.path());
-    let watch = crash::Watch::start(state_dir.path(), config.logs.log_format)
+    let watch = crash::CrashReporter::start(state_dir.path(), config.logs.log_format)
         .map_err(|error| StartError::System("set up crash reports", error))?;
-    state_dir.tell(config.port == 0);
+    state_dir.log_paths(config.port == 0);
     Ok((state_dir, watch))
 }
 
@@ -192,7 +195,7 @@ fn share(
         keyring,
         certificate: certificate.map_err(StartError::Certificate)?,
         sessions: Sessions::default(),
-        turned_away: Throttle::default(),
+        rejected: Throttle::default(),
         metrics: Arc::default(),
         events: Arc::default(),
         plugin_control,
@@ -251,7 +254,7 @@ const REPEATED: Duration = Duration::from_secs(1);
 fn handle_signals(shutdown: &Arc<Shutdown>) -> Result<(), StartError> {
     let shutdown = Arc::clone(shutdown);
     let mut first = None;
-    platform::when_asked_to_end(move |signal| {
+    platform::on_end_signal(move |signal| {
         shutdown.request(Reason::System { limit: signal.limit });
         let since = *first.get_or_insert_with(Instant::now);
         // Closing the console after a Ctrl-C is no request to end at once, which loses state.

@@ -136,7 +136,7 @@ fn combine(serving: Outcome, ended: bool, failed: Option<usize>) -> Outcome {
     }
 }
 
-/// Waits until the manager has ended, and reports its progress. Returns false after a timeout.
+/// RetryOn until the manager has ended, and reports its progress. Returns false after a timeout.
 fn wait_for_end(done: &Receiver<()>, saves: &Saves, shared: &Shared) -> bool {
     let mut report_at = Instant::now() + FIRST_REPORT;
     let mut saved = None;

@@ -10,7 +10,7 @@ pub enum CloseReason {
     /// The client closed its side.
     ClosedByClient,
     /// The client sent `close`.
-    Asked,
+    ChangeRequest,
     /// The host is ending.
     Shutdown,
     /// The client did not log in in time.
@@ -69,7 +69,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ClosedByClient => out.write_str("closed by the client"),
-            Self::Asked => out.write_str("the client asked for it"),
+            Self::ChangeRequest => out.write_str("the client asked for it"),
             Self::Shutdown => out.write_str("the host is ending"),
             Self::NoLogin => out.write_str("no login in time"),
             Self::Idle => out.write_str("idle for too long"),
@@ -91,7 +91,7 @@ mod tests {
     fn close_reasons_have_distinct_log_texts() {
         let ends = [
             CloseReason::ClosedByClient,
-            CloseReason::Asked,
+            CloseReason::ChangeRequest,
             CloseReason::Shutdown,
             CloseReason::NoLogin,
             CloseReason::Idle,

@@ -12,7 +12,7 @@ use telemetry::metrics::SessionCounters;
 
 use crate::{
     commands::{builtins, caller::Caller, flow::Flow, progress::Progress},
-    net::stream::Transport,
+    net::stream::ClientStream,
     runtime::{client_handle::ClientHandle, context::Shared},
 };
 
@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Outlet<'a> {
     pub(super) replies: &'a mut Encoder,
     /// Sends progress messages before the worker replies.
-    pub(super) transport: &'a mut Transport,
+    pub(super) transport: &'a mut ClientStream,
     pub(super) counters: &'a mut SessionCounters,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn answer(
 ) -> (Answer, Flow) {
     let found = registry.get(request.name());
     if !identity.is_unrestricted()
-        && let Some(refusal) = identity.refuse(found.map(|command| command.wanted()))
+        && let Some(refusal) = identity.refuse(found.map(|command| command.required_access()))
     {
         session.count_command();
         shared.metrics.denied.count();
@@ -52,7 +52,7 @@ pub(super) fn answer(
         replies.begin();
         let flow = if is_http(request.name()) {
             replies.error("ERR", b"this is no web server, the connection is closed");
-            shared.turned_away.warn(Instant::now(), || {
+            shared.rejected.warn(Instant::now(), || {
                 format!("{} sent an HTTP request, perhaps from a web page", session.peer)
             });
             Flow::Break

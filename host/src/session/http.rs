@@ -39,7 +39,7 @@ impl Session {
     #[cold]
     fn refuse_http(&mut self) -> CloseReason {
         self.shared.metrics.malformed.count();
-        self.shared.turned_away.warn(Instant::now(), || {
+        self.shared.rejected.warn(Instant::now(), || {
             format!("{} sent an HTTP request, perhaps from a web page", self.handle.peer)
         });
         self.replies.begin();

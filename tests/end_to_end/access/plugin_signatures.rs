@@ -91,7 +91,7 @@ fn probes(host: &Host) -> usize {
 const MISSING: &str = "it has no signature: ";
 const UNREADABLE: &str = "cannot be read: it is not as `minisign -S` writes it";
 const OTHER_KEY: &str = "its signature was not made with the plugin key";
-const MISMATCH: &str = "its signature does not fit its content";
+const MISMATCH: &str = "its signature does not match its content";
 
 /// Returns signatures of a fixture that are rejected, with the host's messages.
 fn bad_signatures(signer: &Signer, library: &[u8]) -> [(Option<Vec<u8>>, &'static str); 5] {
@@ -253,9 +253,9 @@ fn missing_signature_key_prevents_start() {
     let secret = signer.pair.sk.to_box(None).unwrap().to_bytes();
     for (bytes, said) in [
         (None, "cannot read the plugin key "),
-        (Some(Vec::new()), "is no minisign public key"),
-        (Some(secret), "is no minisign public key"),
-        (Some(vec![0xff; 100]), "is no minisign public key"),
+        (Some(Vec::new()), "is not a minisign public key"),
+        (Some(secret), "is not a minisign public key"),
+        (Some(vec![0xff; 100]), "is not a minisign public key"),
     ] {
         let path = signer.folder.path().join("other.pub");
         if let Some(bytes) = bytes {

@@ -80,7 +80,7 @@ const ABORTED: &str = CRASHED;
 #[cfg(windows)]
 const ABORTED: &str =
     "it ended the process that probed it: it exited with status 3 before it was judged";
-const BAD_REPORT: &str = "its probe left a report that cannot be one: ";
+const BAD_REPORT: &str = "its probe left an invalid report: ";
 const NO_PLUGIN: &[&str] = &["it exports no plugin: it needs plugin_api's `plugin!`"];
 
 const fn bad(what: fn() -> Entry, why: &'static [&'static str]) -> Bad {
@@ -179,7 +179,7 @@ pub(super) const HOLLOW_HEADER: Bad = bad(
     &[CRASHED, "it was built for plugin API "],
 );
 pub(super) const OTHER_LAYOUT: Bad =
-    bad(|| package("other-layout"), &["its types do not fit this host's: "]);
+    bad(|| package("other-layout"), &["its types do not match this host's: "]);
 pub(super) const OTHER_MAJOR: Bad =
     bad(|| package("other-major"), &["it was built for plugin API 9.0.0 and this host has "]);
 pub(super) const CRASHES: Bad = bad(|| constructor("*(volatile int *)0 = 1;"), &[CRASHED_THERE]);

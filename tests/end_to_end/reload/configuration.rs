@@ -158,7 +158,7 @@ fn a_configure_that_hangs_harms_nobody() {
     let mut host = start_with(setup, "word = 'one'");
     put(&host, "wrong = 'hangs'");
     let line = host.wait_for_log("its `configure` took longer than 1 s");
-    assert!(line.ends_with("; which values are in force is not known"), "{line}");
+    assert!(line.ends_with("; the values in force are unknown"), "{line}");
     assert_eq!(Lines::connect(&host).ask("setting"), "one");
     put(&host, "word = 'two'");
     assert_old_values(&host, "an earlier `configure` of it has not returned yet");

@@ -104,7 +104,7 @@ fn survives_outage(mode: &str, spoil: fn(&std::path::Path)) {
     for mark in ["2", "3"] {
         fs::remove_file(&link).unwrap();
         spoil(&link);
-        let line = host.wait_for_log(&format!("cannot look at {}: ", plugins.display()));
+        let line = host.wait_for_log(&format!("cannot access {}: ", plugins.display()));
         assert!(line.contains(" WARN "), "{line}");
         let started = std::time::Instant::now();
         // A file that is gone is unloaded much sooner.
@@ -115,7 +115,7 @@ fn survives_outage(mode: &str, spoil: fn(&std::path::Path)) {
         place(&folder, &library_name("chameleon"), &marked("chameleon", mark));
         host.wait_for_answer("colour", mark);
     }
-    host.wait_for_log(&format!("looking at {} works again", plugins.display()));
+    host.wait_for_log(&format!("{} is accessible again", plugins.display()));
     assert!(!host.log().contains("withdrawn"), "{}", host.log());
 }
 

@@ -16,7 +16,7 @@ use super::{replace, with_version};
 /// restore its state, and on a loaded machine it needs more than usual.
 const TOLD: [&str; 2] = ["--handover-timeout", "3"];
 
-const CALLED_OFF: &str = "plugin 'keeper' goes on serving, its disabling is called off";
+const CALLED_OFF: &str = "plugin 'keeper' keeps serving, its disabling is cancelled";
 
 /// Returns a host with a keeper that keeps "pearls", and a session whose call ends when `gate`
 /// exists.
@@ -44,7 +44,7 @@ fn replacement_waits_with_callers_served() {
     replace(&host, "keeper", "2");
     wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
     let what = waiting(&host).unwrap();
-    assert!(what.contains(" waits since ") && what.contains(" for 'keeper.hold' of session "));
+    assert!(what.contains(" has waited ") && what.contains(" for 'keeper.hold' of session "));
     let mut client = Lines::connect(&host);
     (0..100).for_each(|_| assert_eq!(client.ask("keeper.version"), "1"));
     // Other plugins are replaced meanwhile.
@@ -100,7 +100,7 @@ fn forced_disable_keeps_state_beside_running_call() {
     let (host, _holder, _gate) = held(&TOLD);
     let mut client = Lines::connect(&host);
     let said = client.ask("plugin disable keeper");
-    assert!(said.starts_with("error: plugin 'keeper': its disabling waits "), "{said}");
+    assert!(said.starts_with("error: plugin 'keeper': its disabling has waited "), "{said}");
     assert!(said.contains(" 'plugin disable keeper force' makes it now"), "{said}");
     assert_eq!(client.ask("kept"), "pearls");
     // The opposite request cancels it.
@@ -154,7 +154,7 @@ fn forced_reload_waits_for_calls_within_the_pause() {
 fn enabling_calls_off_no_other_plugins_disabling() {
     let (host, _holder, _gate) = held(&["--handover-timeout", "0.1"]);
     let mut client = Lines::connect(&host);
-    assert!(client.ask("plugin disable keeper").contains(": its disabling waits "));
+    assert!(client.ask("plugin disable keeper").contains(": its disabling has waited "));
     assert_eq!(client.ask("plugin enable text"), "plugin 'text' is serving already");
     assert!(waiting(&host).is_some_and(|what| what.starts_with("its disabling ")));
     // It cancels no other change.
@@ -249,7 +249,7 @@ fn replacement_outlives_disabling_called_off() {
     replace(&host, "keeper", "2");
     wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
     let mut client = Lines::connect(&host);
-    assert!(client.ask("plugin disable keeper").contains(": its disabling waits "));
+    assert!(client.ask("plugin disable keeper").contains(": its disabling has waited "));
     assert_eq!(client.ask("plugin enable keeper"), CALLED_OFF);
     is_swapped_when_released(&host, holder, &gate);
 }
@@ -258,7 +258,7 @@ fn replacement_outlives_disabling_called_off() {
 fn waiting_disable_outlives_new_file() {
     let (host, mut holder, gate) = held(&TOLD);
     let mut client = Lines::connect(&host);
-    assert!(client.ask("plugin disable keeper").contains(": its disabling waits "));
+    assert!(client.ask("plugin disable keeper").contains(": its disabling has waited "));
     replace(&host, "keeper", "2");
     host.process_changes("text", 1);
     let said = client.ask("plugin reload keeper");

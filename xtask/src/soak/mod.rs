@@ -2,7 +2,7 @@
 
 mod figures;
 mod load;
-mod served;
+pub mod served;
 #[path = "../../../tests/src/stall.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod stall;

@@ -44,13 +44,18 @@ pub struct Retired {
 impl Served {
     /// Starts the host that has been built there, with these plugins.
     pub fn start(built: &Path, names: Vec<String>) -> Result<Self, TaskError> {
+        let libraries = names.iter().map(|name| built.join(install::library(name)));
+        Self::start_with(built, &libraries.collect::<Vec<_>>())
+    }
+
+    /// Starts the host that has been built there, with these libraries.
+    pub fn start_with(built: &Path, libraries: &[PathBuf]) -> Result<Self, TaskError> {
         let folder = tempfile::tempdir().map_err(failed("make", Path::new("a directory")))?;
         let plugins = folder.path().join("plugins");
         fs::create_dir(&plugins).map_err(failed("make", &plugins))?;
-        for name in &names {
-            let file = install::library(name);
-            let source = built.join(&file);
-            fs::copy(&source, plugins.join(&file)).map_err(failed("copy", &source))?;
+        for library in libraries {
+            let target = plugins.join(library.file_name().unwrap_or_default());
+            fs::copy(library, target).map_err(failed("copy", library))?;
         }
         let program = built.join(format!("host{EXE_SUFFIX}"));
         let log = folder.path().join("log");
@@ -83,7 +88,7 @@ impl Served {
             control: BufReader::new(stream),
             folder,
             copies: 0,
-            plugins: names.len(),
+            plugins: libraries.len(),
             built: built.to_owned(),
         })
     }
@@ -116,6 +121,22 @@ impl Served {
             thread::sleep(PAUSE);
         }
         Ok(renamed.elapsed())
+    }
+
+    /// Replaces a library in the folder by another version.
+    pub fn replace(&mut self, library: &Path) -> Result<(), TaskError> {
+        let beside = self.folder.path().join("next");
+        fs::copy(library, &beside).map_err(failed("copy", library))?;
+        let target = self.folder.path().join("plugins");
+        let target = target.join(library.file_name().unwrap_or_default());
+        fs::rename(&beside, &target).map_err(failed("install", &target))
+    }
+
+    /// Returns the last lines of the host's log; none where it cannot be read.
+    pub fn log_tail(&self, lines: usize) -> Vec<String> {
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let all: Vec<&str> = log.lines().collect();
+        all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect()
     }
 
     /// Sleeps for about as long as a reload takes.
@@ -206,7 +227,8 @@ impl Served {
         }
     }
 
-    fn generation(&mut self, plugin: &str) -> Result<i64, TaskError> {
+    /// The generation of a plugin that serves.
+    pub fn generation(&mut self, plugin: &str) -> Result<i64, TaskError> {
         self.send("plugins\n")?;
         let (mut found, start) = (None, format!("name: {plugin}, "));
         for _ in 0..self.plugins {

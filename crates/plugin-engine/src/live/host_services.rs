@@ -1,4 +1,4 @@
-//! What a plugin sees of the host, in the types of the binary contract.
+//! Offers the host's services to a plugin, in the types of the binary contract.
 
 use std::{
     fmt, fs,
@@ -13,12 +13,12 @@ use telemetry::log_throttle::LineBudget;
 
 use crate::{VERSION, call::CallContext, registry::Command};
 
-/// The longest line that a plugin may log, in bytes: what a client has sent may be in it.
+/// The longest line that a plugin may log, in bytes; it may contain data of a client.
 const LONGEST_LINE: usize = 16 << 10;
 
 /// The session behind one call, in the types of the binary contract.
 pub struct ContractSession<'a> {
-    /// The session as the host shows it.
+    /// The host's view of the session.
     pub context: &'a dyn CallContext,
 }
 
@@ -87,15 +87,15 @@ impl Session for ContractSession<'_> {
     }
 }
 
-/// What the host does for one loaded plugin.
+/// The host's services for one loaded plugin.
 pub struct PluginServices {
     /// The plugin's name, under which it logs.
     pub name: String,
-    /// Where its private directory is, or is to be.
+    /// The path of its private directory, which may not exist yet.
     pub data_dir: PathBuf,
-    /// When the host started.
+    /// The time of the host's start.
     pub started: Instant,
-    /// Bounds its lines, which a client may cause by its calls: a panic is a line.
+    /// Limits its lines, which a client may cause by its calls: each panic is a line.
     pub lines: LineBudget,
 }
 

@@ -1,4 +1,4 @@
-//! The probes under way: side by side, so that a library that hangs delays no other.
+//! Runs probes in parallel, so that a library that hangs delays no other.
 
 use std::{
     collections::VecDeque,
@@ -20,17 +20,17 @@ use crate::{
     load_error::Refusal,
 };
 
-/// The most probes at once. Each is a process; a library that hangs keeps one for
+/// The maximum number of parallel probes. Each is a process; a library that hangs occupies one for
 /// `--probe-timeout`.
 const MOST: usize = 8;
 
-/// How long the host's end waits for probes, which end at once when the host is ending.
+/// The longest wait for probes at the host's end, at which they end at once.
 const END: Duration = Duration::from_secs(1);
 
-/// How a probe ended.
+/// The number and the result of a probe.
 pub(super) type Report = (u64, Result<Manifest, Refusal>);
 
-/// Probes under way, and those that wait for their turn.
+/// Running probes, and those that wait for their turn.
 pub(super) struct Probes {
     context: Arc<EngineContext>,
     next: u64,
@@ -55,7 +55,7 @@ impl Probes {
         Self { context, next: 0, candidates, waiting, threads: 0, reports: unbounded() }
     }
 
-    /// Probes a candidate, as soon as there is room.
+    /// Probes a candidate, as soon as fewer than [`MOST`] probes run.
     pub(super) fn start(&mut self, candidate: Candidate) {
         self.next += 1;
         self.candidates.push((self.next, candidate, Arc::default()));
@@ -63,12 +63,12 @@ impl Probes {
         self.start_waiting();
     }
 
-    /// Where probes report.
+    /// Returns the receiver of reports.
     pub(super) fn reports(&self) -> Receiver<Report> {
         self.reports.1.clone()
     }
 
-    /// Notes a report. Returns what has been probed; `None` where that was cancelled.
+    /// Notes a report. Returns its candidate; `None` if that was cancelled.
     pub(super) fn finish(&mut self, number: u64) -> Option<Candidate> {
         self.threads -= 1;
         self.start_waiting();
@@ -76,7 +76,7 @@ impl Probes {
         Some(self.candidates.remove(at).1)
     }
 
-    /// Ends the probe of what lay at this path, and returns what it was for.
+    /// Cancels the probe of the file at this path, and returns its candidate.
     pub(super) fn cancel(&mut self, path: &Path) -> Option<Candidate> {
         let at = self.candidates.iter().position(|(_, one, _)| one.is_from(path))?;
         let (number, candidate, cancelled) = self.candidates.remove(at);
@@ -85,22 +85,22 @@ impl Probes {
         Some(candidate)
     }
 
-    /// The candidates that are being probed, or wait for it.
+    /// Returns the candidates that are being probed, or wait for it.
     pub(super) fn candidates(&mut self) -> impl Iterator<Item = &mut Candidate> {
         self.candidates.iter_mut().map(|(_, candidate, _)| candidate)
     }
 
-    /// Whether any is under way.
+    /// Returns true if any probe is running or waiting.
     pub(super) fn is_busy(&self) -> bool {
         !self.candidates.is_empty()
     }
 
-    /// Whether any was started less than `time` ago.
+    /// Returns true if any probe was requested less than `time` ago.
     pub(super) fn has_younger(&self, time: Duration) -> bool {
         self.candidates.iter().any(|(_, one, _)| one.started.elapsed() < time)
     }
 
-    /// Waits for the threads, whose probes end since the host is ending.
+    /// RetryOn for the threads, whose probes end because the host is ending.
     pub(super) fn end(&mut self) {
         self.waiting.clear();
         self.candidates.clear();
@@ -120,7 +120,7 @@ impl Probes {
             let context = Arc::clone(&self.context);
             let reporter = Reporter { number, reports: self.reports.0.clone(), result: None };
             self.threads += 1;
-            // Where there is no thread, the reporter drops and says so.
+            // If there is no thread, the reporter is dropped and reports that.
             let _ = thread::Builder::new().name("probe".into()).spawn(move || {
                 let give_up = || cancelled.load(Ordering::Relaxed);
                 reporter.report(loader::probe(&context, &shadow, &give_up));
@@ -137,9 +137,9 @@ impl Reporter {
 
 impl Drop for Reporter {
     fn drop(&mut self) {
-        let failed = || Err(Refusal::probe_failed("start", &"the system has no thread to give"));
+        let failed = || Err(Refusal::probe_failed("start a thread", &"the system has none left"));
         let result = self.result.take().unwrap_or_else(failed);
-        // Best effort: nobody listens once the manager has ended.
+        // Best effort: the receiver is gone once the manager has ended.
         let _ = self.reports.send((self.number, result));
     }
 }

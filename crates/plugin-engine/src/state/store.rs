@@ -1,4 +1,5 @@
-//! Saved state on disk: one file for each plugin, replaced as a whole, and the file before it.
+//! Keeps saved state on disk: one file for each plugin, replaced as a whole, and the file before
+//! it.
 //!
 //! In the folder, for a plugin NAME (which has no dot, so that no file can be another plugin's):
 //!
@@ -6,7 +7,7 @@
 //! | --- | --- |
 //! | `NAME.state` | the state that was saved last, see [`mod@file`] |
 //! | `NAME.state.1` | the one before it |
-//! | `NAME.state.new` | a whole state that could not be put in place, since somebody else had `NAME.state` |
+//! | `NAME.state.new` | a complete state, since another program had `NAME.state` open |
 //! | `NAME.draft` | being written |
 
 use std::{
@@ -29,16 +30,16 @@ use super::{
 };
 use crate::live::deadline::{self, Deadline, SLICE, TimedOut};
 
-/// Where plugins' saved state lies.
+/// The store of saved states.
 pub struct States {
     pub(super) folder: PathBuf,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) saves: Arc<Saves>,
-    /// The plugins whose file a thread writes, also one that nobody waits for any more.
+    /// The plugins whose file a thread writes, also one that the host has given up.
     pub(super) writing: Arc<Mutex<BTreeSet<String>>>,
 }
 
-/// Why a saved state cannot be used.
+/// The reason for which a saved state cannot be used.
 #[derive(Debug)]
 pub struct LoadError {
     file: PathBuf,
@@ -47,7 +48,8 @@ pub struct LoadError {
 }
 
 impl States {
-    /// In this folder, which is made on first use. Drafts that a crash has left there go.
+    /// Opens the store in this folder, which is made on first use. Removes drafts that a crash has
+    /// left there.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self::on(Arc::new(RealDisk), folder)
@@ -59,16 +61,15 @@ impl States {
         states
     }
 
-    /// How far the saving of each state is.
-    #[must_use]
+    /// Returns the progress of saving each state.
     pub fn saves(&self) -> &Arc<Saves> {
         &self.saves
     }
 
-    /// The state that was kept last; `None` where there is none.
+    /// Returns the state that was kept last; `None` if there is none.
     ///
     /// # Errors
-    /// The file cannot be read, or is not as it was written.
+    /// The file cannot be read, or is damaged.
     pub fn load(&self, plugin: &str) -> Result<Option<Vec<u8>>, LoadError> {
         let (file, before) = (self.file(plugin), self.file_before(plugin));
         let has_before = before.exists();
@@ -86,19 +87,19 @@ impl States {
             opened => opened.map_err(|error| failed(Unusable::Io(error)))?,
         };
         let data = opened.metadata().map_err(|error| failed(Unusable::Io(error)))?;
-        // Whoever has kept the file before it has also written a header.
+        // A host that has kept the file before it has also written a header.
         if data.len() == 0 && has_before {
             return Err(failed(Unusable::Damaged("it is empty")));
         }
         file::read(opened, data.len()).map(Some).map_err(failed)
     }
 
-    /// Keeps a state, within a deadline. A crash at any moment leaves either this
-    /// state or the one before. Where somebody else has the file it is tried again meanwhile.
+    /// Keeps a state, within a deadline. A crash at any moment leaves either this state or the one
+    /// before. Retries while another program has the file open.
     ///
     /// # Errors
-    /// The disk is full, fails or does not answer; the state before is still there. The message names
-    /// the file.
+    /// The disk is full, fails or does not answer; the state before is still there. The message
+    /// names the file.
     pub fn keep(
         &self,
         plugin: &str,
@@ -122,13 +123,13 @@ impl States {
             Err(TimedOut::Expired | TimedOut::GivenUp) => {
                 writing.abandon();
                 let stage = self.saves.stage(plugin).unwrap_or(Stage::Flush);
-                let words = format!("the disk did not take the state in time ({stage})");
-                Err(io::Error::new(io::ErrorKind::TimedOut, words))
+                let message = format!("the disk did not write the state in time ({stage})");
+                Err(io::Error::new(io::ErrorKind::TimedOut, message))
             }
         }
     }
 
-    /// How large the state is that was kept last, in bytes.
+    /// Returns the size of the state that was kept last, in bytes.
     #[must_use]
     pub fn size(&self, plugin: &str) -> Option<u64> {
         let file = File::open(self.file(plugin)).ok()?;
@@ -139,25 +140,23 @@ impl States {
         Some(file::state_length(&start, length))
     }
 
-    /// Where a plugin's state is kept.
-    #[must_use]
+    /// Returns the path of a plugin's state.
     pub fn file(&self, plugin: &str) -> PathBuf {
         file_in(&self.folder, plugin, "state")
     }
 
-    /// Where the state before it is kept.
-    #[must_use]
+    /// Returns the path of the state before it.
     pub fn file_before(&self, plugin: &str) -> PathBuf {
         file_in(&self.folder, plugin, "state.1")
     }
 
-    /// Waits until nobody writes the plugin's file any more, and begins to.
+    /// RetryOn until no other thread writes the plugin's file, and begins to.
     fn begin(&self, plugin: &str, state: Vec<u8>, deadline: &Deadline<'_>) -> io::Result<Writing> {
         let expires_at = Instant::now() + deadline.time;
         while !lock(&self.writing).insert(plugin.to_owned()) {
             if Instant::now() >= expires_at || (deadline.give_up)() {
-                let words = "an earlier write to it has not returned, the disk does not answer";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, words));
+                let message = "an earlier write to it has not returned: the disk does not answer";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
             }
             thread::sleep(SLICE);
         }

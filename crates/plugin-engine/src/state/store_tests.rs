@@ -143,7 +143,7 @@ fn damaged_state_error_names_file_and_remedy() {
     }
 }
 
-/// Whatever step fails, as on a full disk, or is the last before a crash.
+/// Every step may fail, as on a full disk, or be the last before a crash.
 #[test]
 fn failed_write_keeps_state_and_no_draft() {
     for has_no_links in [false, true] {
@@ -174,7 +174,8 @@ fn failed_write_keeps_state_and_no_draft() {
                 break;
             }
         }
-        // Two writes, the flush, the rename and the flush of the folder; not keeping the file before.
+        // Two writes, the flush, the rename and the flush of the folder; keeping the file before is
+        // no step here.
         assert_eq!(failed, 5);
     }
 }
@@ -188,12 +189,12 @@ fn hanging_write_is_abandoned_and_named() {
     disk.hangs.store(true, Ordering::SeqCst);
     let short = Deadline { time: Duration::from_millis(30), give_up: &|| false };
     let said = states.keep("store", b"two".to_vec(), &short).unwrap_err();
-    assert!(said.contains("store.state: the disk did not take the state in time"), "{said}");
+    assert!(said.contains("store.state: the disk did not write the state in time"), "{said}");
     let said = states.keep("store", b"three".to_vec(), &short).unwrap_err();
     assert!(said.contains("an earlier write to it has not returned"), "{said}");
     states.keep("keeper", b"x".to_vec(), &short).unwrap_err();
     disk.hangs.store(false, Ordering::SeqCst);
-    // It waits for the earlier write, which comes to nothing.
+    // It waits for the earlier write, which is discarded.
     keep(&states, b"four").unwrap();
     assert_eq!(loaded(&states).unwrap(), b"four");
     assert_eq!(states.load("keeper").unwrap(), None);
@@ -230,7 +231,7 @@ fn error_says_where_misplaced_state_is() {
     assert_eq!(loaded(&states).unwrap(), b"three");
 }
 
-/// A disk that records how far the save is at each write.
+/// A disk that records the progress of the save at each write.
 #[derive(Default)]
 struct Observed {
     saves: OnceLock<Arc<Saves>>,

@@ -6,8 +6,8 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn ready(name: &str) -> Vec<Change> {
-    vec![Change::Ready(path(name))]
+fn ready(name: &str) -> Vec<FileChange> {
+    vec![FileChange::Ready(path(name))]
 }
 
 fn stamp(version: u64) -> FileStamp {
@@ -57,7 +57,7 @@ fn a_file_that_stays_away_is_gone() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     debouncer.note(FsEvent::Vanished(path("a")), now);
     assert_eq!(debouncer.next_due(), Some(now + GONE));
-    assert_eq!(debouncer.due(now + GONE), [Change::Gone(path("a"))]);
+    assert_eq!(debouncer.due(now + GONE), [FileChange::Gone(path("a"))]);
     assert_eq!(debouncer.due(now + GONE * 2), []);
     assert_eq!(debouncer.next_due(), None);
 }
@@ -70,7 +70,7 @@ fn scan_notices_change_without_event() {
     debouncer.scan(both, now + STILL);
     assert_eq!(debouncer.due(now + STILL).len(), 2);
     debouncer.scan(vec![(path("b"), stamp(1))], now + STILL * 2);
-    assert_eq!(debouncer.due(now + STILL * 2 + GONE), [Change::Gone(path("a"))]);
+    assert_eq!(debouncer.due(now + STILL * 2 + GONE), [FileChange::Gone(path("a"))]);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_file_without_events_of_its_writer_settles() {
     debouncer.note(FsEvent::Complete(path("a.toml"), Some(stamp(1))), now);
     assert_eq!(debouncer.due(now), ready("a.toml"));
     debouncer.note(FsEvent::Writing(path("a.toml")), now);
-    assert_eq!(debouncer.next_scan(), Some(now + SILENT), "it is looked at in time");
+    assert_eq!(debouncer.next_scan(), Some(now + SILENT), "it is scanned in time");
     debouncer.scan(vec![(path("a.toml"), stamp(0))], now + SILENT);
     assert_eq!(debouncer.due(now + SILENT), []);
     assert_eq!(debouncer.next_scan(), Some(now + SILENT + STILL));
@@ -127,8 +127,8 @@ fn unreadable_folder_removes_no_file() {
     let well = now + STILL * 10;
     debouncer.scan(vec![(path("a"), stamp(1))], well);
     debouncer.scan(vec![(path("a"), stamp(1))], well + STILL);
-    let told = debouncer.due(well + STILL);
-    assert_eq!(told, [ready("a"), vec![Change::Gone(path("b"))]].concat());
+    let changes = debouncer.due(well + STILL);
+    assert_eq!(changes, [ready("a"), vec![FileChange::Gone(path("b"))]].concat());
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_file_with_an_error_is_not_gone() {
     }
     assert_eq!(debouncer.due(now + STILL * 11), ready("a"), "it may have changed meanwhile");
     debouncer.scan(Listing::default(), now + STILL * 12);
-    assert_eq!(debouncer.due(now + STILL * 13), [Change::Gone(path("a"))]);
+    assert_eq!(debouncer.due(now + STILL * 13), [FileChange::Gone(path("a"))]);
 }
 
 #[test]
@@ -176,9 +176,9 @@ fn scan_does_not_repeat_an_event() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     debouncer.note(FsEvent::Complete(path("a"), Some(stamp(1))), now);
     assert_eq!(debouncer.due(now), ready("a"));
-    for (tick, version, told) in [(1, 1, false), (2, 1, false), (3, 2, false), (4, 2, true)] {
+    for (tick, version, is_due) in [(1, 1, false), (2, 1, false), (3, 2, false), (4, 2, true)] {
         debouncer.scan(vec![(path("a"), stamp(version))], now + STILL * tick);
-        assert_eq!(debouncer.due(now + STILL * tick) == ready("a"), told, "{tick}");
+        assert_eq!(debouncer.due(now + STILL * tick) == ready("a"), is_due, "{tick}");
     }
 }
 

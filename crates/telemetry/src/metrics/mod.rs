@@ -37,7 +37,7 @@ pub struct Metrics {
     next: AtomicU32,
     started: SystemTime,
     /// Clients that were rejected for lack of sessions, threads or file descriptors.
-    pub turned_away: Counter,
+    pub rejected: Counter,
     /// Sessions that were closed for their memory.
     pub evicted: Counter,
     /// Requests for commands that do not exist.
@@ -63,7 +63,7 @@ impl Default for Metrics {
             series: Mutex::default(),
             next: AtomicU32::new(0),
             started: SystemTime::now(),
-            turned_away: Counter::default(),
+            rejected: Counter::default(),
             evicted: Counter::default(),
             unknown: Counter::default(),
             denied: Counter::default(),

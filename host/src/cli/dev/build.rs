@@ -84,7 +84,7 @@ impl Build {
         &self.found
     }
 
-    /// Waits for cargo to exit, and returns the outcome and the build's duration.
+    /// RetryOn for cargo to exit, and returns the outcome and the build's duration.
     pub(super) fn finish(mut self, found: Option<PathBuf>) -> io::Result<(Built, Duration)> {
         let status = self.cargo.child.wait()?;
         // Cargo may have left a compiler server running, such as sccache's.

@@ -72,7 +72,7 @@ fn cancel(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
     let Some(id) = id else {
         return reply.error("ERR", b"a session is named by its number, see CLIENT LIST or HELLO");
     };
-    let session = caller.shared.sessions.all().into_iter().find(|session| session.id == id);
+    let session = caller.shared.sessions.list().into_iter().find(|session| session.id == id);
     // A session out of reach gets the same error as a missing one, so numbers reveal nothing.
     let Some(session) = session.filter(|session| is_within_reach(caller, session)) else {
         return reply.error("ERR", format!("there is no session {id}").as_bytes());
@@ -97,7 +97,7 @@ fn kill(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
         return reply.error("ERR", b"a session is named by its number, see CLIENT LIST or HELLO");
     }
     let is_meant = |one: &Arc<ClientHandle>| id == Some(one.id) || peer == Some(one.peer);
-    let mut sessions = caller.shared.sessions.all();
+    let mut sessions = caller.shared.sessions.list();
     sessions.retain(|one| is_meant(one) && !(is_filter && one.id == caller.session.id));
     let is_ended = !sessions.is_empty();
     sessions.retain(|one| one.dismissal() != Some(Dismissal::Killed));

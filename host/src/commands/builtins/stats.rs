@@ -34,7 +34,7 @@ fn write_figures(caller: &Caller<'_>, reply: &mut Encoder) {
         ("uptime-seconds", Some(shared.started.elapsed().as_secs())),
         ("sessions", Some(shared.sessions.len() as u64)),
         ("sessions-started", Some(shared.sessions.started())),
-        ("sessions-turned-away", Some(metrics.turned_away.get())),
+        ("sessions-turned-away", Some(metrics.rejected.get())),
         ("sessions-evicted", Some(metrics.evicted.get())),
         ("calls", Some(sum(|reading| reading.calls))),
         ("errors", Some(sum(|reading| reading.errors))),

@@ -14,14 +14,14 @@ use crate::runtime::{client_handle::Dismissal, shutdown::Reason};
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Returns a transport of a host with these flags, and its client.
-fn transport(flags: &[&str]) -> (Transport, TcpStream) {
+fn transport(flags: &[&str]) -> (ClientStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (accepted, peer) = listener.accept().unwrap();
     let flags = [&["host"], flags].concat();
     let flags = <crate::config::Arguments as clap::Parser>::parse_from(flags);
     let handle = Arc::new(ClientHandle::new(1, peer, accepted));
-    (Transport::new(handle, &flags.serve.bounds).unwrap(), client)
+    (ClientStream::new(handle, &flags.serve.bounds).unwrap(), client)
 }
 
 fn blocked() -> io::Error {
@@ -102,7 +102,7 @@ fn input_is_waited_for() {
     assert!(!transport.wait_readable(Duration::from_millis(1)));
     client.write_all(b"ping").unwrap();
     assert!(transport.wait_readable(HOUR));
-    transport.give_up();
+    transport.abort();
     assert!(!matches!(client.read(&mut [0; 16]), Ok(1..)), "the connection is over");
 }
 
@@ -117,7 +117,7 @@ fn an_unfinished_handshake_keeps_its_deadline() {
     assert!(transport.is_secure());
     drop(client);
     assert_eq!(transport.read(&mut [0; 16]).unwrap(), 0);
-    assert_eq!(transport.due(), Some(deadline));
+    assert_eq!(transport.next_deadline(), Some(deadline));
 }
 
 /// Returns a reply of this many bytes.

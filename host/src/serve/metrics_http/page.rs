@@ -77,7 +77,7 @@ fn encode_host(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> fmt::Res
         encoder,
         "dropin_sessions_turned_away",
         "Clients rejected for lack of sessions, threads or file descriptors",
-        metrics.turned_away.get(),
+        metrics.rejected.get(),
     )?;
     add_counter(
         encoder,
