@@ -1,21 +1,21 @@
-//! What stops the benchmark, or one of its runs.
+//! The errors of the benchmark, or of one of its runs.
 
 use std::{fmt, io, path::PathBuf};
 
-/// What stops the benchmark, or one of its runs.
+/// The error that ends the benchmark, or one of its runs.
 #[derive(Debug)]
 pub enum BenchError {
-    /// A file or program could not be dealt with.
+    /// An operation on a file or program failed.
     Io(&'static str, PathBuf, io::Error),
-    /// A program said something that cannot be understood, or did not do what it must.
+    /// A program failed, or its output cannot be parsed.
     Program(String),
     /// A plot could not be drawn.
     Plot(PathBuf, String),
-    /// The person at the keyboard, or the system, has asked for the end.
+    /// The user, or the system, has interrupted the benchmark.
     Stopped,
 }
 
-/// For `map_err`: a failed operation on this path.
+/// Returns a function for `map_err`: a failed operation on this path.
 pub fn failed(
     operation: &'static str,
     path: impl Into<PathBuf>,

@@ -1,21 +1,21 @@
-//! What stops a measurement.
+//! The errors of a measurement.
 
 use std::{fmt, io, path::PathBuf};
 
-/// What stops a measurement.
+/// The error that ends a measurement.
 #[derive(Debug)]
 pub enum BoundaryError {
-    /// A file or program could not be dealt with.
+    /// An operation on a file or program failed.
     Io(&'static str, PathBuf, io::Error),
-    /// The host's library did not do what it was asked to.
+    /// An operation of the host's library failed.
     Host(&'static str, String),
-    /// valgrind is not there.
+    /// valgrind is missing.
     NoValgrind,
-    /// A program said something that cannot be understood, or failed.
+    /// A program failed, or its output cannot be parsed.
     Program(String),
-    /// The counts in the file cannot be understood.
+    /// The counts in the file cannot be parsed.
     Counts(PathBuf, String),
-    /// More or fewer instructions than the file says.
+    /// The counts differ from the file.
     Changed(String),
 }
 
@@ -27,11 +27,11 @@ impl fmt::Display for BoundaryError {
             }
             Self::Host(operation, error) => write!(out, "cannot {operation}: {error}"),
             Self::NoValgrind => {
-                out.write_str("there is no valgrind; get it by: apt-get install valgrind")
+                out.write_str("valgrind is missing; install it: apt-get install valgrind")
             }
             Self::Program(what) => out.write_str(what),
             Self::Counts(path, error) => {
-                write!(out, "cannot understand {}: {error}", path.display())
+                write!(out, "cannot parse {}: {error}", path.display())
             }
             Self::Changed(what) => out.write_str(what),
         }
