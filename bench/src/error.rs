@@ -1,30 +1,30 @@
-//! What stops the benchmark, or one of its runs.
+//! The errors of the benchmark, or of one of its runs.
 
 use std::{error::Error, io, path::PathBuf};
 
 use plotters::drawing::DrawingAreaErrorKind;
 
-/// What stops the benchmark, or one of its runs.
+/// The error that ends the benchmark, or one of its runs.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// A file or program could not be dealt with.
+    /// An operation on a file or program failed.
     #[error("cannot {0} {path}: {2}", path = .1.display())]
     Io(&'static str, PathBuf, #[source] io::Error),
-    /// A program said something that cannot be understood, or did not do what it must.
+    /// A program failed, or its output cannot be parsed.
     #[error("{0}")]
     Program(String),
-    /// The same with its cause, which the text contains.
+    /// As `Program`, with the cause, which the text contains.
     #[error("{0}")]
     Caused(String, #[source] Box<dyn Error + Send + Sync>),
     /// A plot could not be drawn.
     #[error("cannot draw {path}: {1}", path = .0.display())]
     Plot(PathBuf, #[source] DrawingAreaErrorKind<io::Error>),
-    /// The person at the keyboard, or the system, has asked for the end.
+    /// The user, or the system, has interrupted the benchmark.
     #[error("stopped")]
     Stopped,
 }
 
-/// For `map_err`: a failed operation on this path.
+/// Returns a function for `map_err`: a failed operation on this path.
 pub fn failed(
     operation: &'static str,
     path: impl Into<PathBuf>,

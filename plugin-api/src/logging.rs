@@ -1,7 +1,7 @@
-//! The `log` macros and panics of a plugin, handed on to the host's log.
+//! Forwards a plugin's `log` macros and panics to the host's log.
 //!
-//! A library has its own copy of the `log` crate and of the panic hook, so both are set once for
-//! each loaded version, and forget the host when its instance goes.
+//! A library has its own copy of the `log` crate and of the panic hook. Both are set once for each
+//! loaded version, and drop their reference to the host together with the instance.
 
 use std::{
     panic,
@@ -18,8 +18,8 @@ pub(crate) fn start(host: Host) {
     *HOST.write().unwrap_or_else(PoisonError::into_inner) = Some(host);
     if log::set_logger(&ToHost).is_ok() {
         log::set_max_level(log::LevelFilter::Trace);
-        // The hook's state is this function alone, so the box is empty and nothing leaks when
-        // the library is closed.
+        // The hook captures nothing, so its box is empty and nothing leaks when the library is
+        // closed.
         panic::set_hook(Box::new(|info| {
             let place = info.location().map_or_else(String::new, |at| format!(" at {at}"));
             log::error!("panic{place}: {}", crate::export::panic_message(info.payload()));

@@ -1,4 +1,4 @@
-//! `host check`: what a plugin offers, or why it would be refused.
+//! `host check`: shows a plugin's commands, or the reason why it would be rejected.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ fn it_takes_every_plugin_that_ships() {
 }
 
 #[test]
-fn it_says_why_a_bad_file_would_be_refused() {
+fn check_says_why_bad_file_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("notes.so");
     fs::write(&text, "just text").unwrap();

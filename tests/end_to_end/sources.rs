@@ -1,5 +1,5 @@
-//! What the pages say of the sources: the messages that they explain, the order of modules,
-//! and where unsafe code is.
+//! Checks of the documentation against the sources: the messages that it explains, the order of
+//! modules, the files with unsafe code, the fixtures and the names of tests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,16 +9,16 @@ use std::{
 
 use dropin_tests::workspace::root;
 
-/// Every file of Rust under this folder of the checkout, without tests that have a file of their own.
-fn sources(folder: &str) -> Vec<PathBuf> {
+/// Returns every Rust file under this folder of the checkout.
+fn rust_files(folder: &str) -> Vec<PathBuf> {
     let (mut folders, mut found) = (vec![root().join(folder)], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            if path.is_dir() && name != "tests" {
+            if path.is_dir() && name != "target" {
                 folders.push(path);
-            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+            } else if name.ends_with(".rs") {
                 found.push(path);
             }
         }
@@ -27,7 +27,18 @@ fn sources(folder: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A file's code without comments, and without the tests at its end.
+/// Returns every Rust file under this folder, without test files.
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let mut found = rust_files(folder);
+    found.retain(|path| {
+        let inside = path.strip_prefix(root().join(folder)).unwrap();
+        let is_test = inside.iter().any(|part| part == "tests");
+        !is_test && !inside.to_str().unwrap().ends_with("tests.rs")
+    });
+    found
+}
+
+/// Returns a file's code without comments, and without the tests at its end.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let end = text.find("\nmod tests {").unwrap_or(text.len());
@@ -35,7 +46,7 @@ fn code(path: &Path) -> String {
     lines.map(|line| format!("{line}\n")).collect()
 }
 
-/// The texts within quotes, those of several lines as one.
+/// Returns the texts within quotes, with those of several lines joined.
 fn quoted(code: &str) -> String {
     let (mut texts, mut is_inside, mut chars) = (String::new(), false, code.chars().peekable());
     while let Some(char) = chars.next() {
@@ -57,8 +68,8 @@ fn quoted(code: &str) -> String {
     texts
 }
 
-/// The fixed parts of a message as a page has it: numbers, names in quotes, dots and an error's kind
-/// stand for what differs.
+/// Returns the fixed parts of a documented message: numbers, quoted names, dots and an error's kind
+/// are variable.
 fn fixed_parts(message: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     for word in message.split(' ') {
@@ -224,6 +235,62 @@ fn unsafe_code_is_where_the_table_says() {
         .map(|path| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned())
         .collect();
     assert_eq!(found, named);
+}
+
+#[test]
+fn every_fixture_has_a_row_in_its_readme() {
+    let folder = root().join("tests/fixtures");
+    let page = fs::read_to_string(folder.join("README.md")).unwrap();
+    let rows: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+    let mut fixtures: Vec<String> = entries
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    fixtures.sort();
+    assert_eq!(rows, fixtures, "the rows and the folders, in order");
+}
+
+/// The maximum length of a test's name, in words.
+const WORDS: usize = 8;
+
+/// Folders whose test names are checked.
+const TESTED: [&str; 10] = [
+    "bench",
+    "client",
+    "crates",
+    "fuzz",
+    "host",
+    "loom",
+    "plugin-api",
+    "plugins",
+    "tests",
+    "xtask",
+];
+
+/// Returns the names of the test functions in this code.
+fn test_functions(code: &str) -> impl Iterator<Item = &str> {
+    code.split("#[test]\n").skip(1).filter_map(|rest| {
+        let function = rest.lines().find_map(|line| line.trim_start().strip_prefix("fn "))?;
+        function.split('(').next()
+    })
+}
+
+#[test]
+fn test_names_have_at_most_eight_words() {
+    let mut count = 0;
+    let mut long = Vec::new();
+    for path in TESTED.iter().flat_map(|folder| rust_files(folder)) {
+        for name in test_functions(&fs::read_to_string(&path).unwrap()) {
+            count += 1;
+            if name.split('_').count() > WORDS {
+                long.push(format!("{}: {name}", path.display()));
+            }
+        }
+    }
+    assert!(count > 800, "{count} tests");
+    assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
 fn is_unsafe(line: &str) -> bool {

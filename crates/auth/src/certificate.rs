@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_made_once_and_the_same_from_then_on() {
+    fn certificate_is_created_once_and_then_reused() {
         let temp = tempfile::tempdir().unwrap();
         let folder = temp.path().join("state");
         let first = Certificate::own(&folder).unwrap().fingerprint;

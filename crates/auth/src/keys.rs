@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_found_by_its_text_until_it_is_revoked() {
+    fn key_is_found_by_text_until_revoked() {
         let mut keys = Keys::default();
         let alice = keys.add("alice", Role::User, vec!["get".into()], None).unwrap();
         let bob = keys.add("bob", Role::Admin, Vec::new(), None).unwrap();

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_made_folder_is_flushed_into_the_one_above() {
+    fn new_folder_is_flushed_into_its_parent() {
         let temp = tempfile::tempdir().unwrap();
         let disk = Recorder::default();
         make_folder(&disk, &temp.path().join("a").join("b")).unwrap();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_step_leaves_the_old_file_and_no_draft() {
+    fn failed_replace_keeps_old_file_and_no_draft() {
         for fails in ["write", "flush", "rename"] {
             let temp = tempfile::tempdir().unwrap();
             let file = temp.path().join("keys.toml");

@@ -296,7 +296,7 @@ mod pipes {
     use super::*;
 
     #[test]
-    fn a_pipe_without_a_writer_is_not_waited_for() {
+    fn opening_pipe_without_writer_does_not_block() {
         use rustix::fs::{CWD, FileType, Mode, mknodat};
         let temp = tempfile::tempdir().unwrap();
         let pipe = temp.path().join("pipe");
@@ -310,7 +310,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_somebody_else_has_is_tried_until_the_deadline() {
+    fn file_in_use_is_retried_until_deadline() {
         let in_use = || io::Error::from_raw_os_error(32);
         let far = Instant::now() + Duration::from_secs(600);
         let mut tries = 0;

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_running_ends_with_the_group_unless_it_was_released() {
+    fn group_kill_ends_descendants_unless_released() {
         for released in [true, false] {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             let address = listener.local_addr().unwrap().to_string();

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_busy_subscriber_missed_is_counted() {
+    fn missed_events_of_busy_subscriber_are_counted() {
         let bus = Arc::<EventBus>::default();
         let subscription = bus.subscribe().unwrap();
         (0..KEPT as u64 + 44).for_each(|generation| bus.publish(event(generation)));

@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_one_line_that_can_be_read() {
+    fn load_error_is_one_printable_line() {
         let said = |error: &str| Refusal::Create { error: error.into() }.to_string();
         assert_eq!(said("no\nluck\x1b[2J\u{9b}\u{e9}"), "its `create` failed: no luck [2J \u{e9}");
         let long = said(&"\u{e9}".repeat(1 << 20));

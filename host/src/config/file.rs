@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn config_error_names_its_line() {
         for (text, problem) in [
             ("\nprot = 1", "host.toml:2: unknown key 'prot', did you mean 'port'?"),
             (
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_flag_wants_besides_may_come_from_elsewhere() {
+    fn companion_of_flag_may_come_from_elsewhere() {
         assert_eq!(parse("tls-cert = 'c.pem'").unwrap()[0].2, ["--tls-cert=c.pem"]);
     }
 }

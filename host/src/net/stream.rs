@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn secured_client_that_does_not_read_is_given_up() {
+    fn tls_client_that_never_reads_is_disconnected() {
         let (mut transport, client) = secured(b"first");
         assert_eq!(transport.read(&mut [0; 16]).unwrap(), 5);
         transport.write_timeout = Duration::from_secs(3600);

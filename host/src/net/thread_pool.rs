@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_is_used_again_and_ends_with_the_pool() {
+    fn waiting_thread_is_reused_and_ends_with_pool() {
         const ROUNDS: u64 = 100;
         let (events, happened) = crossbeam_channel::unbounded();
         let pool = ThreadPool::new(events);

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_end_has_words_of_its_own_in_the_log() {
+    fn close_reasons_have_distinct_log_texts() {
         let ends = [
             CloseReason::ClosedByClient,
             CloseReason::ChangeRequest,
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_told_why_the_host_ends_its_session() {
+    fn error_reply_names_close_reason() {
         let flags = <crate::config::Arguments as clap::Parser>::parse_from([
             "host",
             "--login-timeout=7",

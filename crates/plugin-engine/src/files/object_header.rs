@@ -113,7 +113,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_library_for_others_is_told_by_its_beginning() {
+    fn header_tells_library_of_another_system() {
         let said = |start: &[u8]| foreign_format(start).unwrap();
         assert_eq!(said(b"MZ\x90\0"), "it is a library for windows: build it for linux");
         assert!(said(b"\xcf\xfa\xed\xfe\x07").contains("for macos"));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_for_another_processor_is_told() {
+    fn library_for_another_processor_is_reported() {
         let mut header = [0; 64];
         header[..6].copy_from_slice(b"\x7fELF\x02\x01");
         header[0x12] = 8;
@@ -151,7 +151,7 @@ mod tests {
         assert!(is_cut_short(&header, u64::MAX));
     }
     #[test]
-    fn a_file_for_windows_is_whole_when_its_sections_and_symbols_are() {
+    fn pe_file_is_complete_with_sections_and_symbols() {
         let mut file = [0; 0x200];
         file[..2].copy_from_slice(b"MZ");
         file[0x3c] = 0x80;

@@ -267,7 +267,7 @@ mod tests {
 
     #[cfg(windows)]
     #[test]
-    fn a_copy_that_an_earlier_host_left_and_somebody_has_is_gone_round() {
+    fn leftover_copy_in_use_is_skipped() {
         use std::os::windows::fs::OpenOptionsExt;
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("x.dll");
@@ -305,7 +305,7 @@ mod tests {
     // Other systems may need as much room as the copy has.
     #[cfg(unix)]
     #[test]
-    fn a_library_that_is_too_large_is_not_copied() {
+    fn too_large_library_is_not_copied() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("large.so");
         File::create(&file).unwrap().set_len(1 << 40).unwrap();
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused() {
+    fn non_file_is_rejected() {
         let temp = tempfile::tempdir().unwrap();
         let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
         let empty = temp.path().join("empty.so");

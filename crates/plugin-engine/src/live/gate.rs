@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visitor_does_not_keep_the_gate_from_closing_but_from_being_over() {
+    fn running_call_delays_drain_but_not_closing() {
         let gate = Gate::default();
         let keep_alive = gate.keep_alive();
         assert!(keep_alive.is_some() && gate.close(soon(), &|| false));
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_gate_has_nobody_behind_it_and_all_get_through_in_the_end() {
+    fn closed_gate_excludes_calls_until_reopened() {
         let (gate, inside) = (Gate::default(), AtomicU64::new(0));
         thread::scope(|scope| {
             for _ in 0..4 {
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_outlasts_the_deadline_keeps_the_gate_open() {
+    fn call_beyond_deadline_keeps_gate_open() {
         let gate = Gate::default();
         let _pass = gate.enter();
         assert!(!gate.close(Instant::now(), &|| false));
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_gets_in_while_it_is_closed_and_counts_as_inside() {
+    fn owner_enters_closed_gate_and_is_counted() {
         let gate = Gate::default();
         assert!(gate.close(soon(), &|| false));
         let guard = gate.enter_closed();
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_sent_on_when_the_work_has_moved() {
+    fn waiting_call_is_redirected_when_gate_retires() {
         let gate = Gate::default();
         assert!(gate.close(soon(), &|| false));
         thread::scope(|scope| {

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_that_somebody_has_is_not_the_librarys_fault() {
+    fn copy_in_use_is_not_blamed_on_library() {
         let temp = tempfile::tempdir().unwrap();
         let (file, report) = (temp.path().join("x.1.dll"), temp.path().join("report.json"));
         fs::write(&file, b"no library").unwrap();

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_host_may_say_is_not_believed() {
+    fn report_cannot_claim_host_only_errors() {
         let host_only = [
             Refusal::Stopping,
             Refusal::Unsettled,
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_told_as_such() {
+    fn malformed_report_is_reported() {
         for bytes in [&b""[..], b"{", b"{\"Ok\":1}", b"\xff", &vec![b' '; MOST + 1]] {
             let found = parse(bytes).unwrap_err();
             assert!(matches!(found, Refusal::BadProbeReport { .. }), "{found:?}");
@@ -183,7 +183,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_report_that_is_no_plain_file_is_not_waited_for() {
+    fn report_that_is_a_pipe_does_not_block() {
         let temp = tempfile::tempdir().unwrap();
         let link = temp.path().join("link");
         std::os::unix::fs::symlink("/dev/zero", &link).unwrap();

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_ends_when_its_thread_locals_are_gone() {
+    fn thread_ends_after_its_thread_locals_drop() {
         let (release, blocked) = mpsc::channel();
         let (kept, dropped) = mpsc::channel::<()>();
         let (sender, done) = mpsc::channel();

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_end_soon_are_not_looked_for_again() {
+    fn short_calls_are_not_waited_for_twice() {
         let (now, (call, session)) = (Instant::now(), running_call(1));
         let mut drain = Drain::new(vec![call], now);
         assert!(!drain.is_drained(now, PAUSE, none));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_end_late_may_have_others_behind_them() {
+    fn long_calls_are_waited_for_again() {
         let (mut now, (call, first)) = (Instant::now(), running_call(1));
         let mut drain = Drain::new(vec![call], now);
         first.end_call();

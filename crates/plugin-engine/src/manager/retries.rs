@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_held_is_tried_often_and_told_of_once() {
+    fn held_file_is_retried_and_logged_once() {
         let (mut retries, start, path) = (Retries::default(), Instant::now(), Path::new("a"));
         let mut reports = Vec::new();
         for tick in 0..100 {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_late_from_its_third_try_on() {
+    fn file_is_late_from_third_try() {
         let (mut retries, now, path) = (Retries::default(), Instant::now(), Path::new("a"));
         for late in [false, false, true, true] {
             retries.retry_later(path, now);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_file_that_waits_is_known_and_looked_at_often() {
+    fn only_waiting_file_is_known_and_polled_often() {
         let (mut retries, now, path) = (Retries::default(), Instant::now(), Path::new("a"));
         assert_eq!((retries.is_known(path), retries.pause()), (false, LONGEST));
         retries.retry_later(path, now);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn each_pause_is_longer_than_the_one_before_up_to_a_limit() {
+    fn pauses_grow_up_to_a_limit() {
         let (mut retries, start, path) = (Retries::default(), Instant::now(), Path::new("a"));
         let (mut now, mut pause) = (start, FIRST);
         for _ in 0..20 {

@@ -197,7 +197,7 @@ mod tests {
     use crate::trust::PluginTrust;
 
     #[test]
-    fn a_file_is_for_the_plugin_of_its_name() {
+    fn file_configures_plugin_of_its_name() {
         for (path, plugin) in [
             ("plugins/clock.toml", Some("clock")),
             ("plugins/word-count_2.toml", Some("word-count_2")),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_up_to_a_limit_and_only_as_text() {
+    fn too_large_or_binary_file_is_rejected() {
         let temp = tempfile::tempdir().unwrap();
         let trust = PluginTrust { allow_insecure_plugins: true, plugin_key: None };
         let trust_policy = TrustPolicy::new(&trust).unwrap();

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_and_an_addition_are_told_apart() {
+    fn truncated_and_extended_states_are_distinguished() {
         let how = |bytes: &[u8]| match parse(bytes) {
             Err(Unusable::Damaged(how)) => how,
             other => panic!("{other:?}"),

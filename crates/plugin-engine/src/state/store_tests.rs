@@ -85,7 +85,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_last_state_is_kept_and_the_one_before_it() {
+fn last_two_states_are_kept() {
     let temp = tempfile::tempdir().unwrap();
     let states = States::new(temp.path().join("state"));
     assert_eq!(loaded(&states), None);
@@ -127,7 +127,7 @@ fn states_of_earlier_versions_are_loaded() {
 }
 
 #[test]
-fn a_damaged_state_is_named_with_what_to_do() {
+fn damaged_state_error_names_file_and_remedy() {
     let temp = tempfile::tempdir().unwrap();
     let states = States::new(temp.path().to_owned());
     let (file, before) = (states.file("store"), states.file_before("store"));
@@ -147,7 +147,7 @@ fn a_damaged_state_is_named_with_what_to_do() {
 
 /// Every step may fail, as on a full disk, or be the last before a crash.
 #[test]
-fn a_failed_write_leaves_a_state_and_no_draft() {
+fn failed_write_keeps_state_and_no_draft() {
     for has_no_links in [false, true] {
         let mut failed = 0;
         for fails_at in 0.. {
@@ -183,7 +183,7 @@ fn a_failed_write_leaves_a_state_and_no_draft() {
 }
 
 #[test]
-fn a_write_that_hangs_is_given_up_and_named() {
+fn hanging_write_is_abandoned_and_named() {
     let temp = tempfile::tempdir().unwrap();
     let disk = Arc::new(Faulty::default());
     let states = States::on(Arc::clone(&disk) as _, temp.path().to_owned());
@@ -218,7 +218,7 @@ impl Disk for Stubborn {
 }
 
 #[test]
-fn state_that_is_not_in_place_is_where_the_error_says() {
+fn error_says_where_misplaced_state_is() {
     let temp = tempfile::tempdir().unwrap();
     let on = |refuses| States::on(Arc::new(Stubborn { refuses }), temp.path().to_owned());
     keep(&States::new(temp.path().to_owned()), b"one").unwrap();
@@ -262,7 +262,7 @@ fn progress_of_a_write_is_noted() {
 
 #[cfg(unix)]
 #[test]
-fn state_that_cannot_be_read_is_not_taken_for_missing() {
+fn unreadable_state_is_not_treated_as_missing() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path().join("file");
     fs::write(&folder, b"no folder").unwrap();
@@ -272,7 +272,7 @@ fn state_that_cannot_be_read_is_not_taken_for_missing() {
 
 #[cfg(windows)]
 #[test]
-fn a_state_that_cannot_be_replaced_is_where_the_error_says() {
+fn error_says_where_unreplaced_state_is() {
     use std::os::windows::fs::OpenOptionsExt;
     use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
     let temp = tempfile::tempdir().unwrap();

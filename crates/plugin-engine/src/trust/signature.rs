@@ -190,7 +190,7 @@ mod tests {
     use platform::LIBRARY_EXTENSION;
 
     #[test]
-    fn a_signature_has_its_librarys_name_and_one_ending_more() {
+    fn signature_path_appends_extension_to_library_name() {
         let library = PathBuf::from(format!("plugins/libx.{LIBRARY_EXTENSION}"));
         let signature = signature_of(&library);
         assert_eq!(signature, Path::new(&format!("plugins/libx.{LIBRARY_EXTENSION}.minisig")));

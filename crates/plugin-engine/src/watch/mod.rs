@@ -244,7 +244,7 @@ mod tests {
     use platform::LIBRARY_EXTENSION;
 
     #[test]
-    fn a_signature_that_is_complete_has_its_library_looked_at() {
+    fn complete_signature_triggers_check_of_its_library() {
         let temp = tempfile::tempdir().unwrap();
         let library = temp.path().join(format!("libx.{LIBRARY_EXTENSION}"));
         let signature = temp.path().join(format!("libx.{LIBRARY_EXTENSION}.minisig"));

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reading_is_refused() {
+    fn invalid_metrics_request_is_rejected() {
         assert_eq!(parse(b"POST /metrics HTTP/1.1\r\n\r\n"), Some(Err(Refused::Method)));
         assert_eq!(parse(b"*1\r\n$4\r\nPING\r\n"), Some(Err(Refused::Malformed)));
         assert_eq!(parse(b"\x16\x03\x01\x02\x00\x01\x00"), Some(Err(Refused::Malformed)));
