@@ -26,11 +26,13 @@ pub fn measure(built: &Path, instructions: &Path, results: &mut Results) -> Resu
         .map_err(failed("start", &program))?;
     results.pieces = serde_json::from_slice(&timed.stdout).map_err(|error| {
         let said = String::from_utf8_lossy(&timed.stderr).into_owned();
-        BenchError::Program(format!("cannot parse the output of boundary: {error}\n{said}"))
+        let text = format!("cannot parse the output of boundary: {error}\n{said}");
+        BenchError::Caused(text, error.into())
     })?;
     let text = fs::read_to_string(instructions).map_err(failed("read", instructions))?;
     let kept: Kept = toml::from_str(&text).map_err(|error| {
-        BenchError::Program(format!("cannot parse {}: {error}", instructions.display()))
+        let text = format!("cannot parse {}: {error}", instructions.display());
+        BenchError::Caused(text, error.into())
     })?;
     results.instructions = kept.instructions;
     Ok(())

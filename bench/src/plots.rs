@@ -116,7 +116,7 @@ impl Plot {
         };
         drawn
             .and_then(|()| area.present())
-            .map_err(|error| BenchError::Plot(file.clone(), error.to_string()))?;
+            .map_err(|error| BenchError::Plot(file.clone(), error))?;
         Ok(true)
     }
 

@@ -19,8 +19,9 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Makes Ctrl-C and SIGTERM end the benchmark in order, with the programs that it has started.
 pub fn end_on_signals() -> Result<(), BenchError> {
-    ctrlc::set_handler(|| STOPPED.store(true, Ordering::SeqCst))
-        .map_err(|error| BenchError::Program(format!("cannot listen for signals: {error}")))
+    ctrlc::set_handler(|| STOPPED.store(true, Ordering::SeqCst)).map_err(|error| {
+        BenchError::Caused(format!("cannot listen for signals: {error}"), error.into())
+    })
 }
 
 /// Fails once the benchmark has been interrupted.

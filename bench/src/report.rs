@@ -47,8 +47,9 @@ pub fn write(
     plots: &Path,
 ) -> Result<(), BenchError> {
     let mut text = String::from(HEAD);
-    compose(&mut text, results, remarks, plots)?
-        .map_err(|error| BenchError::Program(format!("cannot write the report: {error}")))?;
+    compose(&mut text, results, remarks, plots)?.map_err(|error| {
+        BenchError::Caused(format!("cannot write the report: {error}"), error.into())
+    })?;
     fs::write(out, text).map_err(failed("write", out))
 }
 

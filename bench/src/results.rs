@@ -48,15 +48,17 @@ impl Results {
             Err(error) => Err(failed("read", file)(error)),
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 let file = file.display();
-                BenchError::Program(format!("cannot parse {file}: {error}; remove it"))
+                let text = format!("cannot parse {file}: {error}; remove it");
+                BenchError::Caused(text, error.into())
             }),
         }
     }
 
     /// Writes the results.
     pub fn write(&self, file: &Path) -> Result<(), BenchError> {
-        let text = serde_json::to_vec(self)
-            .map_err(|error| BenchError::Program(format!("cannot write figures: {error}")))?;
+        let text = serde_json::to_vec(self).map_err(|error| {
+            BenchError::Caused(format!("cannot write figures: {error}"), error.into())
+        })?;
         fs::write(file, text).map_err(failed("write", file))
     }
 

@@ -19,7 +19,7 @@ mod tee;
 mod windows;
 mod workspace;
 
-use std::{fmt, io, path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -103,19 +103,25 @@ enum Task {
 }
 
 /// The error that ends a task.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     /// An operation on a file or program failed.
-    Io(&'static str, PathBuf, io::Error),
+    #[error("cannot {0} {path}: {2}", path = .1.display())]
+    Io(&'static str, PathBuf, #[source] io::Error),
     /// The request is not valid.
+    #[error("{0}")]
     Refused(String),
     /// A program failed.
+    #[error("{0} failed")]
     Failed(String),
     /// More tests are left out than allowed.
+    #[error("the left-out tests differ from tests/left-out.toml: {}", .0.join("; "))]
     LeftOut(Vec<String>),
     /// The measuring tool itself does not work, so there is no result.
+    #[error("{0}")]
     Unsound(String),
     /// A program is missing; how to install it.
+    #[error("{0} is missing; install it: {1}")]
     Missing(String, &'static str),
 }
 
@@ -187,25 +193,4 @@ fn build_and_install(debug: bool) -> Result<(), TaskError> {
 /// Returns the name of the profile with or without optimisation.
 fn profile(debug: bool) -> &'static str {
     if debug { "debug" } else { "release" }
-}
-
-impl fmt::Display for TaskError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(operation, path, error) => {
-                write!(out, "cannot {operation} {}: {error}", path.display())
-            }
-            Self::Refused(why) => out.write_str(why),
-            Self::Failed(what) => write!(out, "{what} failed"),
-            Self::LeftOut(wrong) => {
-                write!(
-                    out,
-                    "the left-out tests differ from tests/left-out.toml: {}",
-                    wrong.join("; ")
-                )
-            }
-            Self::Unsound(what) => write!(out, "{what}"),
-            Self::Missing(what, get) => write!(out, "{what} is missing; install it: {get}"),
-        }
-    }
 }

@@ -60,7 +60,7 @@ pub fn succeed(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<(
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::time::Instant;
+    use std::{error::Error as _, time::Instant};
 
     use super::*;
 
@@ -69,6 +69,12 @@ mod tests {
         let shell = &mut Command::new("sh");
         let ended = succeed(shell.args(["-c", script]), |line| lines.push(line.trim_end().into()));
         (lines, ended.is_ok())
+    }
+
+    #[test]
+    fn failed_start_has_an_io_error_as_source() {
+        let error = succeed(&mut Command::new("/dev/null/program"), |_| ()).unwrap_err();
+        assert!(error.source().is_some_and(|cause| cause.is::<io::Error>()), "{error:?}");
     }
 
     #[test]

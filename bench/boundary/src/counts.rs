@@ -39,7 +39,7 @@ struct Counts {
 pub fn check(plugin: &Path, file: &Path, bless: bool) -> Result<(), BoundaryError> {
     let before = match fs::read_to_string(file) {
         Ok(text) => toml::from_str(&text)
-            .map_err(|error| BoundaryError::Counts(file.to_owned(), error.to_string()))?,
+            .map_err(|error| BoundaryError::Counts(file.to_owned(), error.into()))?,
         Err(_) if bless => Counts::default(),
         Err(error) => return Err(BoundaryError::Io("read", file.to_owned(), error)),
     };
@@ -55,7 +55,7 @@ pub fn check(plugin: &Path, file: &Path, bless: bool) -> Result<(), BoundaryErro
     }
     if bless {
         let text = toml::to_string(&now)
-            .map_err(|error| BoundaryError::Counts(file.to_owned(), error.to_string()))?;
+            .map_err(|error| BoundaryError::Counts(file.to_owned(), error.into()))?;
         return fs::write(file, format!("{HEADER}{text}"))
             .map_err(|error| BoundaryError::Io("write", file.to_owned(), error));
     }
@@ -133,7 +133,20 @@ fn compiler() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{error::Error as _, io};
+
     use super::*;
+
+    #[test]
+    fn unreadable_counts_have_their_cause_as_source() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("counts.toml");
+        let missing = check(Path::new(""), &file, false).unwrap_err();
+        assert!(missing.source().is_some_and(|cause| cause.is::<io::Error>()), "{missing:?}");
+        fs::write(&file, "compiler = 1").unwrap();
+        let bad = check(Path::new(""), &file, false).unwrap_err();
+        assert!(bad.source().is_some_and(|cause| cause.is::<toml::de::Error>()), "{bad:?}");
+    }
 
     fn counts(compiler: &str, pieces: &[(&str, f64)]) -> Counts {
         let pieces = pieces.iter().map(|(name, count)| ((*name).to_owned(), *count));

@@ -1,47 +1,29 @@
 //! The errors of a measurement.
 
-use std::{fmt, io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf};
 
 /// The error that ends a measurement.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum BoundaryError {
     /// An operation on a file or program failed.
-    Io(&'static str, PathBuf, io::Error),
+    #[error("cannot {0} {path}: {2}", path = .1.display())]
+    Io(&'static str, PathBuf, #[source] io::Error),
     /// An operation of the host's library failed.
-    Host(&'static str, String),
+    #[error("cannot {0}: {1}")]
+    Host(&'static str, #[source] Box<dyn Error + Send + Sync>),
     /// valgrind is missing.
+    #[error("valgrind is missing; install it: apt-get install valgrind")]
     NoValgrind,
     /// A program failed, or its output cannot be parsed.
+    #[error("{0}")]
     Program(String),
+    /// The figures cannot be formatted as JSON.
+    #[error(transparent)]
+    Figures(#[from] serde_json::Error),
     /// The counts in the file cannot be parsed.
-    Counts(PathBuf, String),
+    #[error("cannot parse {path}: {1}", path = .0.display())]
+    Counts(PathBuf, #[source] Box<dyn Error + Send + Sync>),
     /// The counts differ from the file.
+    #[error("{0}")]
     Changed(String),
-}
-
-impl fmt::Display for BoundaryError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(operation, path, error) => {
-                write!(out, "cannot {operation} {}: {error}", path.display())
-            }
-            Self::Host(operation, error) => write!(out, "cannot {operation}: {error}"),
-            Self::NoValgrind => {
-                out.write_str("valgrind is missing; install it: apt-get install valgrind")
-            }
-            Self::Program(what) => out.write_str(what),
-            Self::Counts(path, error) => {
-                write!(out, "cannot parse {}: {error}", path.display())
-            }
-            Self::Changed(what) => out.write_str(what),
-        }
-    }
-}
-
-impl std::error::Error for BoundaryError {}
-
-impl From<serde_json::Error> for BoundaryError {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Program(error.to_string())
-    }
 }

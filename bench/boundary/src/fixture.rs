@@ -1,7 +1,7 @@
 //! A host without its sockets: a registry with the benchmark's plugin, and one session.
 
 use std::{
-    fmt::Display,
+    error::Error,
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::Path,
     sync::Arc,
@@ -131,6 +131,8 @@ pub fn registry_of(count: usize) -> (Registry, Vec<String>) {
     (Registry::new((0..count).map(command).collect(), Vec::new()), names)
 }
 
-pub fn of<E: Display>(operation: &'static str) -> impl Fn(E) -> BoundaryError {
-    move |error| BoundaryError::Host(operation, error.to_string())
+pub fn of<E: Into<Box<dyn Error + Send + Sync>>>(
+    operation: &'static str,
+) -> impl Fn(E) -> BoundaryError {
+    move |error| BoundaryError::Host(operation, error.into())
 }

@@ -194,6 +194,6 @@ fn call(
 fn found(parsed: Parsed) -> Result<(), BoundaryError> {
     match parsed {
         Parsed::Request { .. } => Ok(()),
-        other => Err(BoundaryError::Host("parse a request", format!("{other:?}"))),
+        other => Err(BoundaryError::Host("parse a request", format!("{other:?}").into())),
     }
 }

@@ -8,7 +8,7 @@ use super::trust::{permissions::Insecure, signature::BadSignature};
 
 /// The reason for which a library is refused. It crosses from the probe's process to the host, so
 /// it holds no memory of the library.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// The file could not be read or copied.
     Unreadable {
@@ -30,9 +30,9 @@ pub enum Refusal {
         most: u64,
     },
     /// Other users could have written it.
-    Insecure(Insecure),
+    Insecure(#[source] Insecure),
     /// Its signature does not vouch for it.
-    Signature(BadSignature),
+    Signature(#[source] BadSignature),
     /// It changed while it was read.
     Unsettled,
     /// Another program has it or its copy open, such as its writer or a virus scanner.
@@ -298,8 +298,6 @@ impl Refusal {
         }
     }
 }
-
-impl std::error::Error for Refusal {}
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,6 @@
 //! Decides whether a library may run: by its owner, its permissions and its signature.
 
 use std::{
-    fmt,
     fs::{self, File, Metadata},
     path::Path,
 };
@@ -23,12 +22,14 @@ pub struct TrustPolicy {
 }
 
 /// The reason for which the host cannot decide about libraries at all.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum TrustPolicyError {
     /// Other users could put libraries into the plugins folder.
-    Folder(Insecure),
+    #[error("cannot trust the plugins folder: {0}")]
+    Folder(#[from] Insecure),
     /// The key to verify signatures with cannot be read.
-    Key(PluginKeyError),
+    #[error(transparent)]
+    Key(#[from] PluginKeyError),
 }
 
 impl TrustPolicy {
@@ -37,8 +38,7 @@ impl TrustPolicy {
     /// # Errors
     /// The key cannot be read.
     pub fn new(flags: &PluginTrust) -> Result<Self, TrustPolicyError> {
-        let key = flags.plugin_key.as_deref().map(PluginKey::read).transpose();
-        let key = key.map_err(TrustPolicyError::Key)?;
+        let key = flags.plugin_key.as_deref().map(PluginKey::read).transpose()?;
         Ok(Self { allow_insecure: flags.allow_insecure_plugins, key })
     }
 
@@ -50,7 +50,7 @@ impl TrustPolicy {
     pub fn for_folder(folder: &Path, flags: &PluginTrust) -> Result<Self, TrustPolicyError> {
         let trust_policy = Self::new(flags)?;
         if let Ok(data) = fs::metadata(folder) {
-            trust_policy.check_permissions(folder, &data).map_err(TrustPolicyError::Folder)?;
+            trust_policy.check_permissions(folder, &data)?;
         }
         Ok(trust_policy)
     }
@@ -87,17 +87,6 @@ impl TrustPolicy {
         if self.allow_insecure { Ok(()) } else { Insecure::check(path, data) }
     }
 }
-
-impl fmt::Display for TrustPolicyError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Folder(insecure) => write!(out, "cannot trust the plugins folder: {insecure}"),
-            Self::Key(error) => error.fmt(out),
-        }
-    }
-}
-
-impl std::error::Error for TrustPolicyError {}
 
 #[cfg(test)]
 mod tests {

@@ -26,13 +26,19 @@ const VERSION: u32 = 1;
 const DAMAGED_BITS: u32 = 16;
 
 /// The reason for which a file holds no usable state.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     /// The file cannot be read.
-    Io(io::Error),
+    #[error("cannot be read: {0}")]
+    Io(#[source] io::Error),
     /// The file is not as it was written; carries the evidence.
+    #[error("is damaged: {0}")]
     Damaged(&'static str),
     /// The file has a version of the format that this host does not know.
+    #[error(
+        "has format {0}, which this host does not know: a newer host has written it, or it is \
+         damaged"
+    )]
     Version(u32),
 }
 

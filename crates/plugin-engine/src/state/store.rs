@@ -11,10 +11,9 @@
 //! | `NAME.draft` | being written |
 
 use std::{
-    fmt,
     fs::{self, File},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     thread,
     time::Instant,
@@ -35,11 +34,12 @@ pub struct States {
 }
 
 /// The reason for which a saved state cannot be used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}", explain(file, before.as_deref(), source))]
 pub struct LoadError {
     file: PathBuf,
     before: Option<PathBuf>,
-    why: Unusable,
+    source: Unusable,
 }
 
 impl States {
@@ -69,9 +69,9 @@ impl States {
     pub fn load(&self, plugin: &str) -> Result<Option<Vec<u8>>, LoadError> {
         let (file, before) = (self.file(plugin), self.file_before(plugin));
         let has_before = before.exists();
-        let failed = |why| {
+        let failed = |source| {
             let before = has_before.then(|| before.clone());
-            LoadError { file: file.clone(), before, why }
+            LoadError { file: file.clone(), before, source }
         };
         let new = file_in(&self.folder.path, plugin, "state.new");
         if new.exists() {
@@ -171,30 +171,21 @@ impl States {
     }
 }
 
-impl fmt::Display for LoadError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.file.display();
-        match &self.why {
-            Unusable::Io(error) => {
-                return write!(out, "cannot read its saved state {file}: {error}");
-            }
-            Unusable::Damaged(how) => write!(out, "its saved state {file} is damaged: {how}")?,
-            Unusable::Version(version) => write!(
-                out,
-                "its saved state {file} has format {version}, which this host does not know: a \
-                 newer host has written it, or it is damaged"
-            )?,
-        }
-        out.write_str("; nothing was overwritten; ")?;
-        if let Some(before) = &self.before {
-            let before = before.display();
-            write!(out, "move {before}, the state before it, there to go on with that, or ")?;
-        }
-        write!(out, "move {file} away to start anew")
+/// Returns the reason for which a saved state cannot be used, and the remedy.
+fn explain(file: &Path, before: Option<&Path>, reason: &Unusable) -> String {
+    let file = file.display();
+    if let Unusable::Io(error) = reason {
+        return format!("cannot read its saved state {file}: {error}");
     }
+    let earlier = before.map_or_else(String::new, |before| {
+        let before = before.display();
+        format!("move {before}, the state before it, there to go on with that, or ")
+    });
+    format!(
+        "its saved state {file} {reason}; nothing was overwritten; {earlier}move {file} away to \
+         start anew"
+    )
 }
-
-impl std::error::Error for LoadError {}
 
 #[cfg(test)]
 #[path = "store_tests.rs"]

@@ -1,4 +1,5 @@
 use std::{
+    error::Error,
     path::Path,
     sync::{
         OnceLock,
@@ -124,6 +125,19 @@ fn states_of_earlier_versions_are_loaded() {
     keep(&states, b"shells").unwrap();
     assert_eq!(loaded(&states).unwrap(), b"shells");
     assert_eq!(fs::read(states.file_before("store")).unwrap(), b"pearls");
+}
+
+#[test]
+fn unreadable_state_has_an_io_error_as_root_cause() {
+    let temp = tempfile::tempdir().unwrap();
+    let states = States::new(temp.path().to_owned());
+    fs::create_dir(states.file("store")).unwrap();
+    let error = states.load("store").unwrap_err();
+    let mut cause: &(dyn Error + 'static) = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    assert!(cause.is::<io::Error>(), "{error:?}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Detects libraries, and folders of libraries, that other users could have changed.
 
 use std::{
-    fmt,
     fs::Metadata,
     path::{Path, PathBuf},
 };
@@ -13,9 +12,15 @@ use serde::{Deserialize, Serialize};
 const WRITE: u32 = 0o022;
 
 /// The way in which other users could have changed a library or the entries of a folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Insecure {
     /// Its group or everybody may write to it.
+    #[error(
+        "other users can write to {} (mode bits {mode:03o}); run: chmod go-w {}, or start the host \
+         with --allow-insecure-plugins",
+        path.display(),
+        path.display()
+    )]
     Writable {
         /// The file or folder.
         path: PathBuf,
@@ -23,6 +28,11 @@ pub enum Insecure {
         mode: u32,
     },
     /// It belongs neither to this user nor to the system.
+    #[error(
+        "{} belongs to another user, who could change it; make it the host's user's or root's, or \
+         start the host with --allow-insecure-plugins",
+        path.display()
+    )]
     Foreign {
         /// The file or folder.
         path: PathBuf,
@@ -44,25 +54,3 @@ impl Insecure {
         if platform::is_own(opened) { Ok(()) } else { Err(Self::Foreign { path: path.to_owned() }) }
     }
 }
-
-impl fmt::Display for Insecure {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Writable { path, mode } => write!(
-                out,
-                "other users can write to {} (mode bits {mode:03o}); run: chmod go-w {}",
-                path.display(),
-                path.display()
-            )?,
-            Self::Foreign { path } => write!(
-                out,
-                "{} belongs to another user, who could change it; make it the host's user's or \
-                 root's",
-                path.display()
-            )?,
-        }
-        out.write_str(", or start the host with --allow-insecure-plugins")
-    }
-}
-
-impl std::error::Error for Insecure {}

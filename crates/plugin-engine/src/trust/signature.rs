@@ -23,28 +23,42 @@ const LONGEST: u64 = 16 << 10;
 pub struct PluginKey(PublicKey);
 
 /// The reason for which the key is unusable.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum PluginKeyError {
     /// Its file cannot be read.
-    Io(PathBuf, io::Error),
+    #[error("cannot read the plugin key {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// The file holds something else.
+    #[error(
+        "{} is not a minisign public key; name the .pub file that `minisign -G` writes with \
+         --plugin-key",
+        .0.display()
+    )]
     NotAKey(PathBuf),
 }
 
 /// The reason for which a signature does not vouch for a library.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum BadSignature {
     /// There is none.
+    #[error("it has no signature: sign it with minisign and put {name} beside it")]
     Missing {
         /// The name of the file that it would have.
         name: String,
     },
     /// Another program has its file open.
+    #[error("another program has its signature {name} open")]
     InUse {
         /// The file's name.
         name: String,
     },
     /// Its file cannot be read or understood.
+    #[error("its signature {name} cannot be read: {error}")]
     Unreadable {
         /// The file's name.
         name: String,
@@ -52,6 +66,7 @@ pub enum BadSignature {
         error: String,
     },
     /// Its file cannot be read, for a reason that may pass.
+    #[error("its signature {name} cannot be read: {error}")]
     NoAnswer {
         /// The file's name.
         name: String,
@@ -59,8 +74,10 @@ pub enum BadSignature {
         error: String,
     },
     /// It was made with another key.
+    #[error("its signature was not made with the plugin key")]
     OtherKey,
     /// It is of another content.
+    #[error("its signature does not fit its content: sign it again")]
     Mismatch,
 }
 
@@ -87,7 +104,8 @@ impl PluginKey {
     /// # Errors
     /// The file cannot be read, or holds no minisign public key.
     pub fn read(path: &Path) -> Result<Self, PluginKeyError> {
-        let text = fs::read(path).map_err(|error| PluginKeyError::Io(path.to_owned(), error))?;
+        let text = fs::read(path)
+            .map_err(|source| PluginKeyError::Read { path: path.to_owned(), source })?;
         let key = std::str::from_utf8(&text).ok().and_then(|text| PublicKey::decode(text).ok());
         key.map(Self).ok_or_else(|| PluginKeyError::NotAKey(path.to_owned()))
     }
@@ -143,46 +161,6 @@ fn read(path: &Path) -> io::Result<String> {
     platform::open_file(path)?.take(LONGEST).read_to_string(&mut text)?;
     Ok(text)
 }
-
-impl fmt::Display for PluginKeyError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(path, error) => {
-                write!(out, "cannot read the plugin key {}: {error}", path.display())
-            }
-            Self::NotAKey(path) => write!(
-                out,
-                "{} is not a minisign public key; name the .pub file that `minisign -G` writes \
-                 with --plugin-key",
-                path.display()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for PluginKeyError {}
-
-impl fmt::Display for BadSignature {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing { name } => {
-                write!(out, "it has no signature: sign it with minisign and put {name} beside it")
-            }
-            Self::InUse { name } => {
-                write!(out, "another program has its signature {name} open")
-            }
-            Self::Unreadable { name, error } | Self::NoAnswer { name, error } => {
-                write!(out, "its signature {name} cannot be read: {error}")
-            }
-            Self::OtherKey => out.write_str("its signature was not made with the plugin key"),
-            Self::Mismatch => {
-                out.write_str("its signature does not match its content: sign it again")
-            }
-        }
-    }
-}
-
-impl std::error::Error for BadSignature {}
 
 #[cfg(test)]
 mod tests {
