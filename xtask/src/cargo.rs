@@ -36,21 +36,31 @@ pub fn build(arguments: &[&str]) -> Result<(), TaskError> {
     succeed(cargo().arg("build").args(arguments))
 }
 
-/// Builds what ships: the host, the client and the plugins; always together, since cargo builds what
-/// they share anew where another choice of packages wants other features of it.
+/// The package that gives every choice of packages the features that the whole workspace has, so that
+/// cargo never compiles a shared crate again for another choice.
+pub const SAME_FEATURES: [&str; 2] = ["--package", "workspace-hack"];
+
+/// Builds what ships: the host, the client and the plugins.
 pub fn build_shipped(profile: &str) -> Result<(), TaskError> {
     build_as_shipped(profile, &[])
 }
 
-/// Builds what these arguments choose beside what ships, with the features of the latter.
+/// Builds what these arguments choose beside what ships.
 pub fn build_as_shipped(profile: &str, others: &[&str]) -> Result<(), TaskError> {
-    let mut arguments = install::packages()?;
-    arguments.extend(["--package", "host", "--package", "client"].map(str::to_owned));
+    let mut arguments = shipped()?;
     if profile == "release" {
         arguments.push("--release".into());
     }
     let arguments = arguments.iter().map(String::as_str);
     build(&arguments.chain(others.iter().copied()).collect::<Vec<_>>())
+}
+
+/// Cargo's arguments that choose what ships.
+fn shipped() -> Result<Vec<String>, TaskError> {
+    let mut arguments = install::packages()?;
+    arguments.extend(["--package", "host", "--package", "client"].map(str::to_owned));
+    arguments.extend(SAME_FEATURES.map(str::to_owned));
+    Ok(arguments)
 }
 
 /// Builds host and plugins with the address sanitizer, by the nightly toolchain, and runs their
@@ -163,7 +173,7 @@ pub fn test_of(arguments: &[&str]) -> Result<(), TaskError> {
 /// The table of bad files, each at start and in place of a good plugin under load.
 pub fn bad_files() -> Result<(), TaskError> {
     build(&["--workspace", "--bins", "--lib"])?;
-    let table = ["test", "--package", "dropin-tests", "--test", "end_to_end", "reload::bad"];
+    let table = ["test", "--workspace", "--test", "end_to_end", "reload::bad"];
     succeed(cargo().args(table).env("DROPIN_TEST_BUILT", "1"))
 }
 
@@ -229,6 +239,8 @@ pub fn program(command: &Command) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -236,6 +248,31 @@ mod tests {
         assert_eq!(host_flags(&[]), ["--port", "5000", "--plugins", "./plugins"]);
         let flags = ["--port".to_owned(), "5001".to_owned()];
         assert_eq!(host_flags(&flags), ["--port", "5001"]);
+    }
+
+    #[test]
+    fn every_build_selects_the_same_features() {
+        // A line for each crate and set of its features.
+        let features = |arguments: &[&str]| -> BTreeSet<String> {
+            let mut tree = cargo();
+            tree.args(["tree", "--offline", "--locked", "--prefix", "none", "--format", "{p} {f}"]);
+            let output = tree.args(arguments).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let text = String::from_utf8(output.stdout).unwrap();
+            text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+        };
+        let all = features(&["--workspace"]);
+        let shipped = shipped().unwrap();
+        let shipped: Vec<_> = shipped.iter().map(String::as_str).collect();
+        let plugin = [["--package", "text"], SAME_FEATURES].concat();
+        for selected in [&shipped[..], &plugin, &["--package", "xtask"]] {
+            let own: Vec<_> = features(selected).difference(&all).cloned().collect();
+            assert!(
+                own.is_empty(),
+                "{selected:?}: put what the whole workspace has of these crates into \
+                 crates/workspace-hack/Cargo.toml: {own:#?}"
+            );
+        }
     }
 
     #[test]

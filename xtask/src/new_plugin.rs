@@ -66,9 +66,9 @@ Read on:     docs/plugins.md, and: cargo doc -p plugin-api --open"
     Ok(())
 }
 
-/// One profile for both steps, so that what it depends on is built once.
+/// One profile and one set of features for both steps, so that what it depends on is built once.
 fn finish(name: &str, debug: bool) -> Result<(), TaskError> {
-    let mut arguments = vec!["--package", name];
+    let mut arguments = [["--package", name], cargo::SAME_FEATURES].concat();
     if !debug {
         arguments.push("--release");
     }
