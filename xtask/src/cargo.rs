@@ -48,11 +48,14 @@ pub fn build_shipped(profile: &str) -> Result<(), TaskError> {
 /// Builds what these arguments choose beside what ships.
 pub fn build_as_shipped(profile: &str, others: &[&str]) -> Result<(), TaskError> {
     let mut arguments = shipped()?;
-    if profile == "release" {
-        arguments.push("--release".into());
-    }
+    arguments.extend(["--profile", profile_of(profile)].map(str::to_owned));
     let arguments = arguments.iter().map(String::as_str);
     build(&arguments.chain(others.iter().copied()).collect::<Vec<_>>())
+}
+
+/// Returns the name of the profile that cargo builds in this folder.
+pub fn profile_of(folder: &str) -> &str {
+    if folder == "debug" { "dev" } else { folder }
 }
 
 /// Cargo's arguments that choose what ships.

@@ -17,7 +17,7 @@ mod windows;
 
 use std::{fmt, io, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// The habits of the house.
 #[derive(Parser)]
@@ -31,9 +31,8 @@ struct Arguments {
 enum Task {
     /// Build everything, install the shipped plugins into ./plugins and start the host.
     Run {
-        /// Build without optimisation, which is quicker.
-        #[arg(long)]
-        debug: bool,
+        #[command(flatten)]
+        profile: Profile,
         /// Flags for the host, after `--`; without any, `--port 5000 --plugins ./plugins`.
         #[arg(last = true)]
         host: Vec<String>,
@@ -42,9 +41,8 @@ enum Task {
     Demo(demo::Demo),
     /// Build everything and install the shipped plugins into ./plugins.
     Plugins {
-        /// Build without optimisation, which is quicker.
-        #[arg(long)]
-        debug: bool,
+        #[command(flatten)]
+        profile: Profile,
     },
     /// Build the Debian package of host, client and shipped plugins; needs cargo-deb.
     Deb {
@@ -58,9 +56,8 @@ enum Task {
     NewPlugin {
         /// The plugin's name: a-z, 0-9, - and _, a letter first.
         name: String,
-        /// Build without optimisation, which is quicker.
-        #[arg(long)]
-        debug: bool,
+        #[command(flatten)]
+        profile: Profile,
     },
     /// Check formatting, lints and unit tests: the quick loop, without the end-to-end tests.
     Check,
@@ -97,6 +94,28 @@ enum Task {
     Windows(windows::Windows),
 }
 
+/// How what is started here is built; by default with some optimisation.
+#[derive(Args, Clone, Debug)]
+pub struct Profile {
+    /// Build without optimisation.
+    #[arg(long)]
+    debug: bool,
+    /// Build with all optimisation, as for a release, which takes longer.
+    #[arg(long, conflicts_with = "debug")]
+    release: bool,
+}
+
+impl Profile {
+    /// Returns the folder below `target/` that cargo builds it in.
+    fn folder(&self) -> &'static str {
+        match self {
+            Self { debug: true, .. } => "debug",
+            Self { release: true, .. } => "release",
+            _ => "quick",
+        }
+    }
+}
+
 /// What stopped a task.
 #[derive(Debug)]
 pub enum TaskError {
@@ -126,12 +145,12 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<ExitCode, TaskError> {
     match task {
-        Task::Run { debug, host } => {
-            build_and_install(debug)?;
-            return cargo::host(profile(debug), &host);
+        Task::Run { profile, host } => {
+            build_and_install(profile.folder())?;
+            return cargo::host(profile.folder(), &host);
         }
         Task::Demo(demo) => demo::run(&demo)?,
-        Task::Plugins { debug } => build_and_install(debug)?,
+        Task::Plugins { profile } => build_and_install(profile.folder())?,
         Task::Deb { is_tried } => {
             let package = deb::build()?;
             println!("built {}", package.display());
@@ -139,7 +158,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
                 deb::try_out(&package)?;
             }
         }
-        Task::NewPlugin { name, debug } => new_plugin::run(&name, debug)?,
+        Task::NewPlugin { name, profile } => new_plugin::run(&name, profile.folder())?,
         Task::Check => check::run()?,
         Task::Test { cargo } => {
             cargo::build(&["--workspace", "--bins", "--lib"])?;
@@ -174,14 +193,9 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
 }
 
 /// Builds what ships and installs the plugins.
-fn build_and_install(debug: bool) -> Result<(), TaskError> {
-    cargo::build_shipped(profile(debug))?;
-    install::plugins(profile(debug))
-}
-
-/// The folder of what cargo builds with or without optimisation.
-fn profile(debug: bool) -> &'static str {
-    if debug { "debug" } else { "release" }
+fn build_and_install(profile: &str) -> Result<(), TaskError> {
+    cargo::build_shipped(profile)?;
+    install::plugins(profile)
 }
 
 impl fmt::Display for TaskError {

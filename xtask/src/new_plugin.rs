@@ -43,18 +43,18 @@ enum Place {
 }
 
 /// Makes the plugin of this name, adds it to the workspace, tests it and installs it.
-pub fn run(name: &str, debug: bool) -> Result<(), TaskError> {
+pub fn run(name: &str, profile: &str) -> Result<(), TaskError> {
     check(name)?;
     let (root, folder) = (cargo::root(), cargo::root().join("plugins").join(name));
     copy(&root.join("templates").join("plugin"), &folder, name)?;
     add_member(&root.join("Cargo.toml"), &format!("plugins/{name}"))?;
     println!("made plugins/{name}, a member of the workspace");
-    let built = finish(name, debug);
+    let built = finish(name, profile);
     if built.is_err() {
         eprintln!("plugins/{name} stays; put it right, then: cargo xtask plugins");
         return built;
     }
-    let (client, host) = (program("client", debug), program("host", debug));
+    let (client, host) = (program("client", profile), program("host", profile));
     println!(
         "
 A running host takes it now. Else start one:  cargo xtask run
@@ -67,14 +67,12 @@ Read on:     docs/plugins.md, and: cargo doc -p plugin-api --open"
 }
 
 /// One profile and one set of features for both steps, so that what it depends on is built once.
-fn finish(name: &str, debug: bool) -> Result<(), TaskError> {
-    let mut arguments = [["--package", name], cargo::SAME_FEATURES].concat();
-    if !debug {
-        arguments.push("--release");
-    }
+fn finish(name: &str, profile: &str) -> Result<(), TaskError> {
+    let build = ["--profile", cargo::profile_of(profile)];
+    let arguments = [["--package", name], cargo::SAME_FEATURES, build].concat();
     cargo::test_of(&arguments)?;
     cargo::build(&arguments)?;
-    install::plugin(name, if debug { "debug" } else { "release" })
+    install::plugin(name, profile)
 }
 
 fn check(name: &str) -> Result<(), TaskError> {
@@ -181,13 +179,12 @@ fn add_member(manifest: &Path, member: &str) -> Result<(), TaskError> {
 }
 
 /// How a program of this workspace is called: it may not have been built yet.
-fn program(name: &str, debug: bool) -> String {
-    let profile = if debug { "debug" } else { "release" };
+fn program(name: &str, profile: &str) -> String {
     let file = format!("{name}{EXE_SUFFIX}");
     if cargo::output(profile).join(&file).exists() {
         return format!("target/{profile}/{file}");
     }
-    format!("cargo run {}--package {name} --", if debug { "" } else { "--release " })
+    format!("cargo run --profile {} --package {name} --", cargo::profile_of(profile))
 }
 
 #[cfg(test)]
