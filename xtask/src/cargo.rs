@@ -61,7 +61,7 @@ pub fn profile_of(folder: &str) -> &str {
 /// Cargo's arguments that choose what ships.
 fn shipped() -> Result<Vec<String>, TaskError> {
     let mut arguments = install::packages()?;
-    arguments.extend(["--package", "host", "--package", "client"].map(str::to_owned));
+    arguments.extend(["--package", "dropin-host", "--package", "dropin-client"].map(str::to_owned));
     arguments.extend(SAME_FEATURES.map(str::to_owned));
     Ok(arguments)
 }
@@ -70,7 +70,7 @@ fn shipped() -> Result<Vec<String>, TaskError> {
 /// unit tests with it. Gives the folder of what is built.
 pub fn sanitized() -> Result<PathBuf, TaskError> {
     let mut packages = install::packages()?;
-    for package in ["host", "plugin-api", "dropin-platform", "dropin-plugin-engine"] {
+    for package in ["dropin-host", "dropin-plugin-api", "dropin-platform", "dropin-plugin-engine"] {
         packages.extend(["--package".to_owned(), package.to_owned()]);
     }
     let nightly = |arguments: &[&str]| {
@@ -96,7 +96,9 @@ pub fn sanitized() -> Result<PathBuf, TaskError> {
 pub fn deb(folder: &Path) -> Result<PathBuf, TaskError> {
     let package = folder.join("dropin.deb");
     let mut cargo = cargo();
-    cargo.args(["deb", "--package", "host", "--no-build", "--strip", "--output"]).arg(&package);
+    cargo
+        .args(["deb", "--package", "dropin-host", "--no-build", "--strip", "--output"])
+        .arg(&package);
     succeed(&mut cargo)?;
     Ok(package)
 }

@@ -61,7 +61,7 @@ A running host takes it now. Else start one:  cargo xtask run
 Try it:      {client} s {name}.hello world
 Change it:   plugins/{name}/src/lib.rs, then: cargo xtask plugins
              or serve it beside that, built anew at every save: {host} dev plugins/{name} --port 5001
-Read on:     docs/plugins.md, and: cargo doc -p plugin-api --open"
+Read on:     docs/plugins.md, and: cargo doc -p dropin-plugin-api --open"
     );
     Ok(())
 }
@@ -101,7 +101,9 @@ fn check(name: &str) -> Result<(), TaskError> {
     let text = fs::read_to_string(&lock).map_err(|error| TaskError::Io("read", lock, error))?;
     let mut packages =
         text.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
-    if packages.any(|package| file(package) == file(name)) {
+    // Those of this workspace have a prefix that their libraries and programs lack.
+    let bare = |package: &str| file(package.strip_prefix("dropin-").unwrap_or(package));
+    if packages.any(|package| bare(package) == file(name) || file(package) == file(name)) {
         return refuse("is the name of a crate that is used here: choose another".into());
     }
     Ok(())
