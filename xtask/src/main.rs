@@ -10,6 +10,7 @@ mod install;
 mod left_out;
 mod mutants;
 mod new_plugin;
+mod package;
 mod package_docs;
 mod soak;
 mod tee;
@@ -61,6 +62,12 @@ enum Task {
     },
     /// Check formatting, lints and unit tests: the quick loop, without the end-to-end tests.
     Check,
+    /// Package what is published, without publishing it.
+    Package {
+        /// Build each package from its own files, too.
+        #[arg(long)]
+        verify: bool,
+    },
     /// Run every test.
     Test {
         /// Passed on to `cargo test`, after `--`.
@@ -160,6 +167,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
         }
         Task::NewPlugin { name, profile } => new_plugin::run(&name, profile.folder())?,
         Task::Check => check::run()?,
+        Task::Package { verify } => package::run(verify)?,
         Task::Test { cargo } => {
             cargo::build(&["--workspace", "--bins", "--lib"])?;
             cargo::test(&cargo)?;
