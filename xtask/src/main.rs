@@ -12,6 +12,7 @@ mod mutants;
 mod new_plugin;
 mod package;
 mod package_docs;
+mod public_api;
 mod soak;
 mod tee;
 mod windows;
@@ -67,6 +68,12 @@ enum Task {
         /// Build each package from its own files, too.
         #[arg(long)]
         verify: bool,
+    },
+    /// Compare the plugin API's public interface with plugin-api/public-api.txt.
+    PublicApi {
+        /// Keep the new list, where nothing is removed or the major version is raised.
+        #[arg(long)]
+        bless: bool,
     },
     /// Run every test.
     Test {
@@ -168,6 +175,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
         Task::NewPlugin { name, profile } => new_plugin::run(&name, profile.folder())?,
         Task::Check => check::run()?,
         Task::Package { verify } => package::run(verify)?,
+        Task::PublicApi { bless } => public_api::run(bless)?,
         Task::Test { cargo } => {
             cargo::build(&["--workspace", "--bins", "--lib"])?;
             cargo::test(&cargo)?;
