@@ -1,5 +1,6 @@
-//! Which tools and rights this machine has, as `cfg`s: a test that needs others counts as ignored, and
-//! not as passed. `DROPIN_TEST_ALL=1` lets nothing be left out: such a test then runs, and fails.
+//! Detects this machine's tools and rights and sets them as `cfg`s: a test that needs a missing one
+//! counts as ignored, and not as passed. With `DROPIN_TEST_ALL=1` no test is ignored: such a test
+//! then runs, and fails.
 
 use std::{
     env,
@@ -32,7 +33,7 @@ const TOOLS: [&str; 21] = [
     "zsh",
 ];
 
-/// Redis clients in other languages, as `cfg(library = "..")`, and how each shows that it is there.
+/// Redis clients in other languages, as `cfg(library = "..")`, with a command for each that succeeds if it is installed.
 const LIBRARIES: [(&str, &[&str]); 11] = [
     ("eredis", &["erl", "-noshell", "-eval", "{module, _} = code:load_file(eredis), halt()."]),
     ("hiredis", &["cc", "-E", "-include", "hiredis/hiredis.h", "-x", "c", "/dev/null"]),
@@ -47,8 +48,9 @@ const LIBRARIES: [(&str, &[&str]); 11] = [
     ("valkey-py", &["python3", "-c", "import valkey"]),
 ];
 
-/// What else tests need, as `cfg(right = "..")`: another Rust compiler than the one that builds this,
-/// network namespaces, root, and permissions that hold for whoever runs the tests.
+/// Other requirements of tests, as `cfg(right = "..")`: a second Rust compiler beside the one that
+/// builds this, network namespaces, root, and file permissions that apply to the user who runs the
+/// tests.
 const RIGHTS: [&str; 4] = ["compiler", "namespaces", "root", "permissions"];
 
 fn main() {
@@ -87,7 +89,7 @@ fn main() {
         }
     }
     if is_native && !missing.is_empty() {
-        // One that is installed later must be noticed.
+        // A tool that is installed later must be noticed.
         let path = env::var_os("PATH").unwrap_or_default();
         for folder in env::split_paths(&path).filter(|folder| folder.is_dir()) {
             println!("cargo::rerun-if-changed={}", folder.display());
@@ -96,8 +98,8 @@ fn main() {
     }
 }
 
-/// Whether the tests will find the tool. What is built for another system is started on that one,
-/// where only a C compiler can be named, by a variable.
+/// Returns whether the tests will find the tool. Tests that are built for another system run on
+/// that one, where only a C compiler can be named, by a variable.
 fn has_tool(tool: &str, is_native: bool) -> bool {
     if !is_native {
         return tool == "cc";
@@ -109,7 +111,7 @@ fn has_tool(tool: &str, is_native: bool) -> bool {
     file.is_some() || tool == "cargo" || (tool == "cc" && cfg!(windows))
 }
 
-/// The file of a tool, in the folders of `PATH` and in those of the system's owner.
+/// Returns the path of a tool, found in the folders of `PATH` and in the system's `sbin` folders.
 fn find(tool: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);

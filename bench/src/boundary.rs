@@ -1,4 +1,4 @@
-//! What a request costs, piece by piece: the words of the program `boundary`.
+//! The cost of a request, piece by piece: the output of the program `boundary`.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -9,13 +9,13 @@ use crate::{
     results::Results,
 };
 
-/// What the file of instructions holds of interest here.
+/// The part of the instructions file that is used here.
 #[derive(Deserialize)]
 struct Kept {
     instructions: BTreeMap<String, f64>,
 }
 
-/// Takes times now, and instructions from the file in which they are kept.
+/// Measures times, and reads instructions from their file.
 pub fn measure(built: &Path, instructions: &Path, results: &mut Results) -> Result<(), BenchError> {
     let program = built.join("boundary");
     let timed = Command::new(&program)
@@ -26,11 +26,13 @@ pub fn measure(built: &Path, instructions: &Path, results: &mut Results) -> Resu
         .map_err(failed("start", &program))?;
     results.pieces = serde_json::from_slice(&timed.stdout).map_err(|error| {
         let said = String::from_utf8_lossy(&timed.stderr).into_owned();
-        BenchError::Program(format!("cannot understand what boundary says: {error}\n{said}"))
+        let text = format!("cannot parse the output of boundary: {error}\n{said}");
+        BenchError::Caused(text, error.into())
     })?;
     let text = fs::read_to_string(instructions).map_err(failed("read", instructions))?;
     let kept: Kept = toml::from_str(&text).map_err(|error| {
-        BenchError::Program(format!("cannot understand {}: {error}", instructions.display()))
+        let text = format!("cannot parse {}: {error}", instructions.display());
+        BenchError::Caused(text, error.into())
     })?;
     results.instructions = kept.instructions;
     Ok(())

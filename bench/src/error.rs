@@ -1,21 +1,30 @@
-//! What stops the benchmark, or one of its runs.
+//! The errors of the benchmark, or of one of its runs.
 
-use std::{fmt, io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf};
 
-/// What stops the benchmark, or one of its runs.
-#[derive(Debug)]
+use plotters::drawing::DrawingAreaErrorKind;
+
+/// The error that ends the benchmark, or one of its runs.
+#[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// A file or program could not be dealt with.
-    Io(&'static str, PathBuf, io::Error),
-    /// A program said something that cannot be understood, or did not do what it must.
+    /// An operation on a file or program failed.
+    #[error("cannot {0} {path}: {2}", path = .1.display())]
+    Io(&'static str, PathBuf, #[source] io::Error),
+    /// A program failed, or its output cannot be parsed.
+    #[error("{0}")]
     Program(String),
+    /// As `Program`, with the cause, which the text contains.
+    #[error("{0}")]
+    Caused(String, #[source] Box<dyn Error + Send + Sync>),
     /// A plot could not be drawn.
-    Plot(PathBuf, String),
-    /// The person at the keyboard, or the system, has asked for the end.
+    #[error("cannot draw {path}: {1}", path = .0.display())]
+    Plot(PathBuf, #[source] DrawingAreaErrorKind<io::Error>),
+    /// The user, or the system, has interrupted the benchmark.
+    #[error("stopped")]
     Stopped,
 }
 
-/// For `map_err`: a failed operation on this path.
+/// Returns a function for `map_err`: a failed operation on this path.
 pub fn failed(
     operation: &'static str,
     path: impl Into<PathBuf>,
@@ -24,17 +33,21 @@ pub fn failed(
     move |error| BenchError::Io(operation, path, error)
 }
 
-impl fmt::Display for BenchError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(operation, path, error) => {
-                write!(out, "cannot {operation} {}: {error}", path.display())
-            }
-            Self::Program(what) => out.write_str(what),
-            Self::Plot(path, error) => write!(out, "cannot draw {}: {error}", path.display()),
-            Self::Stopped => out.write_str("stopped"),
-        }
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::results::Results;
+
+    #[test]
+    fn unreadable_results_have_their_cause_as_source() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Results::read(temp.path()).err().unwrap();
+        assert!(folder.source().is_some_and(|cause| cause.is::<io::Error>()), "{folder:?}");
+        let file = temp.path().join("results.json");
+        fs::write(&file, "{").unwrap();
+        let bad = Results::read(&file).err().unwrap();
+        assert!(bad.source().is_some_and(|cause| cause.is::<serde_json::Error>()), "{bad:?}");
     }
 }
-
-impl std::error::Error for BenchError {}

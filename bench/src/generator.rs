@@ -1,4 +1,4 @@
-//! The load generator: `redis-benchmark`, the one that everybody has.
+//! The load generator: `redis-benchmark`.
 
 use std::{
     fs::File,
@@ -16,43 +16,44 @@ use crate::{
     program::Running,
 };
 
-/// A payload from here on goes by the short form of the report, which does not repeat it.
+/// From this payload size on, the short form of the report is used, which does not repeat the
+/// payload.
 const LONG: usize = 4 << 10;
 
-/// What is asked of a server, how often, and by how many.
+/// A load: the command, the number of requests and the clients.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// Where the server is.
+    /// The server's address.
     pub address: SocketAddr,
-    /// The command and its arguments but for the payload.
+    /// The command and its arguments, without the payload.
     pub command: Vec<String>,
-    /// One more argument of so many bytes.
+    /// Size of an additional argument, in bytes.
     pub payload: Option<usize>,
-    /// How many clients ask at once.
+    /// Number of concurrent clients.
     pub clients: u32,
-    /// How many requests each sends before it waits for the replies.
+    /// Number of requests that each client sends before it waits for the replies.
     pub pipeline: u32,
-    /// How many requests there are in all.
+    /// Total number of requests.
     pub requests: u64,
-    /// The processor that the generator is held to.
+    /// The processor of the generator.
     pub core: Option<usize>,
 }
 
-/// What came of it. Times are in milliseconds.
+/// The result of a load. Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Served {
-    /// Requests in a second.
+pub struct LoadResult {
+    /// Requests per second.
     pub rate: f64,
-    /// Half of the requests took no longer.
+    /// The median latency.
     pub p50: f64,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile of the latency.
     pub p99: f64,
-    /// 999 of 1,000 took no longer; the short form does not tell.
+    /// The 99.9th percentile of the latency; the short form does not have it.
     pub p999: Option<f64>,
 }
 
 impl Load {
-    /// The command line.
+    /// Returns the command line.
     pub fn arguments(&self) -> Vec<String> {
         let mut line: Vec<String> = Vec::new();
         if let Some(core) = self.core {
@@ -78,7 +79,7 @@ impl Load {
         line
     }
 
-    /// Starts it; what it says goes into `said`.
+    /// Starts it; its output goes into `said`.
     pub fn start(&self, said: &File) -> Result<Running, BenchError> {
         let line = self.arguments();
         let (program, arguments) =
@@ -94,13 +95,13 @@ impl Load {
         Ok(running)
     }
 
-    /// Runs it to its end, looking on every now and then.
-    pub fn run(&self, limit: Duration, look: &mut dyn FnMut()) -> Result<Served, BenchError> {
+    /// Runs it to its end, and calls `look` repeatedly meanwhile.
+    pub fn run(&self, limit: Duration, look: &mut dyn FnMut()) -> Result<LoadResult, BenchError> {
         let said = tempfile().map_err(failed("make a file for", "the generator's output"))?;
         let mut running = self.start(&said)?;
         let status = running.wait(limit, look)?;
         let text = read(said)?;
-        let served = if self.is_long() { understand_short(&text) } else { understand(&text) };
+        let served = if self.is_long() { parse_short_form(&text) } else { parse_long_form(&text) };
         served.filter(|_| status.success()).ok_or_else(|| {
             let shown: String = text.chars().take(400).collect();
             BenchError::Program(format!("{}: {status}: {shown}", self.arguments().join(" ")))
@@ -121,8 +122,8 @@ fn read(mut said: File) -> Result<String, BenchError> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Understands the long form of the report.
-fn understand(text: &str) -> Option<Served> {
+/// Parses the long form of the report.
+fn parse_long_form(text: &str) -> Option<LoadResult> {
     let mut lines = text.lines().map(str::trim);
     let rate = number(lines.clone().find_map(|line| line.strip_prefix("throughput summary: "))?)?;
     let p999 = lines.clone().find_map(|line| {
@@ -133,11 +134,11 @@ fn understand(text: &str) -> Option<Served> {
     lines.find(|line| line.starts_with("latency summary"))?;
     let figures: Vec<f64> = lines.nth(1)?.split_whitespace().filter_map(number).collect();
     let [_, _, p50, _, p99, _] = figures[..] else { return None };
-    Some(Served { rate, p50, p99, p999 })
+    Some(LoadResult { rate, p50, p99, p999 })
 }
 
-/// Understands the short form: the name in quotes, which may hold anything, and then the figures.
-fn understand_short(text: &str) -> Option<Served> {
+/// Parses the short form: the name in quotes, which may contain anything, and then the figures.
+fn parse_short_form(text: &str) -> Option<LoadResult> {
     let line = text.lines().rfind(|line| line.starts_with('"'))?;
     let figures: Vec<f64> = line
         .rsplit(',')
@@ -145,7 +146,7 @@ fn understand_short(text: &str) -> Option<Served> {
         .filter_map(|figure| figure.trim_matches('"').parse().ok())
         .collect();
     let [_, p99, _, p50, _, _, rate] = figures[..] else { return None };
-    Some(Served { rate, p50, p99, p999: None })
+    Some(LoadResult { rate, p50, p99, p999: None })
 }
 
 fn number(text: &str) -> Option<f64> {
@@ -178,20 +179,20 @@ Summary:
 
     #[test]
     fn both_forms_are_understood() {
-        let served = Served { rate: 56947.61, p50: 0.455, p99: 0.895, p999: Some(4.799) };
-        assert_eq!(understand(LONG_FORM), Some(served));
+        let served = LoadResult { rate: 56947.61, p50: 0.455, p99: 0.895, p999: Some(4.799) };
+        assert_eq!(parse_long_form(LONG_FORM), Some(served));
         let short = "\"test\",\"rps\",\"avg_latency_ms\",\"min_latency_ms\",\"p50_latency_ms\",\
                      \"p95_latency_ms\",\"p99_latency_ms\",\"max_latency_ms\"\n\
                      \"echo x,x\",\"1086.50\",\"0.399\",\"0.232\",\"0.351\",\"0.647\",\"0.735\",\"1.127\"\n";
-        let served = Served { rate: 1086.5, p50: 0.351, p99: 0.735, p999: None };
-        assert_eq!(understand_short(short), Some(served));
+        let served = LoadResult { rate: 1086.5, p50: 0.351, p99: 0.735, p999: None };
+        assert_eq!(parse_short_form(short), Some(served));
     }
 
     #[test]
-    fn what_is_cut_short_is_no_report() {
+    fn truncated_output_is_no_report() {
         for cut in [0, 100, 300, 600] {
-            assert_eq!(understand(&LONG_FORM[..cut]), None, "{cut}");
+            assert_eq!(parse_long_form(&LONG_FORM[..cut]), None, "{cut}");
         }
-        assert_eq!(understand_short("\"echo\",\"1086.50\"\n"), None);
+        assert_eq!(parse_short_form("\"echo\",\"1086.50\"\n"), None);
     }
 }

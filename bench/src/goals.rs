@@ -1,4 +1,4 @@
-//! The goals, and what was measured of each.
+//! The goals, and their measured values.
 
 use crate::{
     plan::{Contestant, Section},
@@ -8,19 +8,19 @@ use crate::{
     statistics::{Spread, grouped, ratio, short},
 };
 
-/// A goal and what was measured of it.
+/// A goal and its measured value.
 pub struct Goal {
-    /// Of what.
+    /// The name of the figure.
     pub figure: String,
-    /// What it is to be.
+    /// The wanted value.
     pub wanted: String,
-    /// What it is, where it was measured.
+    /// The measured value, if any.
     pub measured: Option<String>,
-    /// Whether that is good enough.
+    /// True if the goal is met.
     pub met: bool,
 }
 
-/// Which way a figure is to go.
+/// The direction in which a figure should go.
 #[derive(Clone, Copy)]
 enum Aim {
     AtLeast(f64),
@@ -35,11 +35,11 @@ struct Pair {
     placement: Placement,
     other: Contestant,
     figure: fn(&Sample) -> f64,
-    /// How many times better the host is, where less is better.
+    /// True to compare the inverse of the ratio, for figures of which less is better.
     inverted: bool,
 }
 
-/// All goals.
+/// Returns all goals.
 pub fn goals(results: &Results) -> Vec<Goal> {
     use Aim::{AtLeast, AtMost};
     use Placement::{Apart, Free};
@@ -82,7 +82,7 @@ pub fn goals(results: &Results) -> Vec<Goal> {
     goals
 }
 
-/// The host's plugin against another, round by round.
+/// Compares the host's plugin with another contestant, round by round.
 fn compare(results: &Results, pair: &Pair) -> Option<Spread> {
     let measured = results.of(pair.section).find(|measured| {
         let cell = &measured.cell;
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_measured_is_not_met() {
+    fn goal_without_measurement_is_not_met() {
         let goals = goals(&Results::default());
         assert_eq!(goals.len(), 13);
         assert!(goals.iter().all(|goal| !goal.met && goal.measured.is_none()));

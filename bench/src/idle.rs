@@ -1,4 +1,4 @@
-//! What sessions cost that do nothing: many come, each asks once, and all stay.
+//! The cost of idle sessions: many clients connect, send one command each, and stay.
 
 use std::{
     io::{Read, Write},
@@ -12,77 +12,90 @@ use crate::{
     error::{BenchError, failed},
     plan::{Ask, Contestant},
     process,
-    program::go_on,
+    program::check_interrupted,
     server::{Placement, Server, request},
 };
 
-/// A connection or a reply that takes longer has failed.
+/// Time limit of a connection or a reply.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What so many sessions cost that do nothing.
+/// The cost of idle sessions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Idle {
-    /// Whose sessions.
+    /// The server.
     pub contestant: Contestant,
-    /// How many.
+    /// Number of sessions.
     pub sessions: usize,
-    /// The server's memory for each of them, in KiB.
+    /// The server's memory per session, in KiB.
     pub memory: f64,
-    /// The kernel's memory for each of them, for stacks of threads and page tables, in KiB.
+    /// The kernel's memory per session, for stacks of threads and page tables, in KiB.
     pub kernel: f64,
     /// The server's threads.
     pub threads: u64,
-    /// From the first connection to the last reply, for each of them: microseconds.
+    /// Time from the first connection to the last reply, per session, in microseconds.
     pub coming: f64,
-    /// Sessions that came to nothing.
+    /// Number of sessions that failed.
     pub failed: usize,
 }
 
-/// Has so many clients come to a server that has just been started, and looks at what they cost.
+/// Memory of a server and of the kernel, in KiB.
+struct Memory {
+    server: u64,
+    kernel: u64,
+}
+
+impl Memory {
+    fn of(server: &Server) -> Result<Self, BenchError> {
+        let id = server.id();
+        Ok(Self { server: process::proportional_memory(id)?, kernel: process::kernel_memory()? })
+    }
+}
+
+/// Connects this many clients to a new server, and measures their cost.
 pub fn measure(
     contestant: Contestant,
     server: &Server,
     sessions: usize,
 ) -> Result<Idle, BenchError> {
-    server.place(Placement::Free)?;
+    server.pin(Placement::Free)?;
     let ask = request(&contestant.command(Ask::Nop));
-    let before = (process::proportional_memory(server.id())?, process::kernel_memory()?);
+    let before = Memory::of(server)?;
     let started = Instant::now();
     let (mut clients, mut failures) = (Vec::with_capacity(sessions), 0);
     for _ in 0..sessions {
-        go_on()?;
-        match come(server, &ask) {
+        check_interrupted()?;
+        match connect(server, &ask) {
             Ok(client) => clients.push(client),
             Err(_) => failures += 1,
         }
     }
     let took = started.elapsed().as_secs_f64();
-    let after = (process::proportional_memory(server.id())?, process::kernel_memory()?);
-    // All of them are there still.
-    failures += clients.iter_mut().filter_map(|client| ask_once(client, &ask).err()).count();
+    let after = Memory::of(server)?;
+    // All of them still exist.
+    failures += clients.iter_mut().filter_map(|client| send_command(client, &ask).err()).count();
     let threads = process::size(server.id()).threads;
     let each = |before: u64, after: u64| (after as f64 - before as f64) / sessions as f64;
     Ok(Idle {
         contestant,
         sessions,
-        memory: each(before.0, after.0),
-        kernel: each(before.1, after.1),
+        memory: each(before.server, after.server),
+        kernel: each(before.kernel, after.kernel),
         threads,
         coming: took * 1e6 / sessions as f64,
         failed: failures,
     })
 }
 
-fn come(server: &Server, ask: &[u8]) -> Result<TcpStream, BenchError> {
+fn connect(server: &Server, ask: &[u8]) -> Result<TcpStream, BenchError> {
     let failure = || failed("connect to", "a server");
     let mut client = TcpStream::connect_timeout(&server.address, TIMEOUT).map_err(failure())?;
     client.set_read_timeout(Some(TIMEOUT)).map_err(failure())?;
     client.set_nodelay(true).map_err(failure())?;
-    ask_once(&mut client, ask)?;
+    send_command(&mut client, ask)?;
     Ok(client)
 }
 
-fn ask_once(client: &mut TcpStream, ask: &[u8]) -> Result<(), BenchError> {
+fn send_command(client: &mut TcpStream, ask: &[u8]) -> Result<(), BenchError> {
     let mut reply = [0; 5];
     client.write_all(ask).map_err(failed("ask", "a server"))?;
     client.read_exact(&mut reply).map_err(failed("hear from", "a server"))?;

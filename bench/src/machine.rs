@@ -1,4 +1,4 @@
-//! What was measured on, and what of which version.
+//! The machine and the versions that were measured.
 
 use std::fs;
 
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{process::number, program::first_line};
 
-/// What was measured on, and what of which version.
+/// The machine and the versions that were measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// The day, in UTC.
     pub day: String,
-    /// Of each thing, its name and what it is.
+    /// Facts: name and value.
     pub facts: Vec<(String, String)>,
 }
 
 impl Machine {
-    /// This one, now.
-    pub fn look() -> Self {
-        let said = |program: &str, arguments: &[&str]| {
-            first_line(program, arguments).unwrap_or_else(|| "not there".into())
+    /// Describes this machine now.
+    pub fn current() -> Self {
+        let output_line = |program: &str, arguments: &[&str]| {
+            first_line(program, arguments).unwrap_or_else(|| "missing".into())
         };
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
@@ -30,17 +30,17 @@ impl Machine {
         let virtual_one = cpu.contains("hypervisor");
         let facts = [
             ("processor", format!("{model}, {cores} of them")),
-            ("machine", if virtual_one { "virtual" } else { "of metal" }.into()),
+            ("machine", if virtual_one { "virtual" } else { "physical" }.into()),
             ("memory", format!("{gib:.1} GiB")),
-            ("kernel", said("uname", &["-sr"])),
-            ("commit", said("git", &["describe", "--always", "--dirty"])),
-            ("compiler", said("rustc", &["--version"])),
-            ("Redis", said("redis-server", &["--version"])),
-            ("Valkey", said("valkey-server", &["--version"])),
-            ("generator", said("redis-benchmark", &["--version"])),
-            ("Python", said("python3", &["--version"])),
+            ("kernel", output_line("uname", &["-sr"])),
+            ("commit", output_line("git", &["describe", "--always", "--dirty"])),
+            ("compiler", output_line("rustc", &["--version"])),
+            ("Redis", output_line("redis-server", &["--version"])),
+            ("Valkey", output_line("valkey-server", &["--version"])),
+            ("generator", output_line("redis-benchmark", &["--version"])),
+            ("Python", output_line("python3", &["--version"])),
         ];
         let facts = facts.map(|(name, what)| (name.to_owned(), what)).to_vec();
-        Self { day: said("date", &["-u", "+%Y-%m-%d"]), facts }
+        Self { day: output_line("date", &["-u", "+%Y-%m-%d"]), facts }
     }
 }

@@ -1,5 +1,5 @@
-//! The host measured beside Redis, and the report of it. `cargo xtask bench` builds what is needed
-//! and starts this.
+//! The host measured beside Redis, with a report. `cargo xtask bench` builds everything and starts
+//! this.
 
 mod boundary;
 mod error;
@@ -36,25 +36,25 @@ use crate::{
     server::{Places, Program, Server},
 };
 
-/// Measures the host beside Redis and writes the report of it.
+/// Measures the host beside Redis and writes a report.
 #[derive(Parser)]
 struct Arguments {
-    /// A few points of each curve and two short rounds.
+    /// Measure a few points of each curve in two short rounds.
     #[arg(long)]
     quick: bool,
-    /// Only these parts; what the report has of the others stays.
+    /// Measure only these parts; the report keeps its results of the others.
     #[arg(long, num_args = 1..)]
     only: Vec<Section>,
-    /// How often each server's turn comes.
+    /// Number of turns of each server.
     #[arg(long)]
     rounds: Option<usize>,
-    /// The report; plots and figures lie in a folder beside it.
+    /// The report; plots and figures are in a folder beside it.
     #[arg(long)]
     out: PathBuf,
-    /// The host.
+    /// The host's program.
     #[arg(long)]
     host: PathBuf,
-    /// Where the plugins, the module and the program `boundary` lie.
+    /// The folder of the plugins, the module and the program `boundary`.
     #[arg(long)]
     built: PathBuf,
     /// The program whose `soak` measures reloads.
@@ -62,10 +62,10 @@ struct Arguments {
     xtask: PathBuf,
 }
 
-/// After this long no further cell is begun.
+/// Time after which no further cell is started.
 const MOST: Duration = Duration::from_secs(20 * 60);
 
-/// Files that may be open at once: a socket for each of 10,000 clients, and then some.
+/// Limit of open files: a socket for each of 10,000 clients, and some more.
 const DESCRIPTORS: u64 = 12_000;
 
 fn main() -> ExitCode {
@@ -98,7 +98,7 @@ fn run(arguments: &Arguments) -> Result<(), BenchError> {
         built: arguments.built.clone(),
         original: bench.join("original.py"),
     };
-    let machine = Machine::look();
+    let machine = Machine::current();
     for section in Section::value_variants() {
         if !arguments.only.is_empty() && !arguments.only.contains(section) {
             continue;
@@ -137,16 +137,16 @@ fn under_load(
     let mut servers = Servers::new();
     for contestant in cells.iter().flat_map(|cell| &cell.contestants) {
         let program = contestant.program();
-        if !servers.contains_key(&program) && program.is_there() {
+        if !servers.contains_key(&program) && program.is_installed() {
             servers.insert(program, Server::start(program, places)?);
         }
     }
     for cell in cells {
-        let mut measured = rounds::Measured::nothing_of(&cell);
+        let mut measured = rounds::Measured::without_results(&cell);
         if started.elapsed() < MOST {
             measured = rounds::measure(&cell, &servers, effort)?;
         } else {
-            measured.failures.push(format!("{cell:?}: no time was left"));
+            measured.failures.push(format!("{cell:?}: skipped for lack of time"));
         }
         println!("{}", measured.one_line());
         results.measured.push(measured);
@@ -161,7 +161,7 @@ fn idle(places: &Places, quick: bool, results: &mut Results) -> Result<(), Bench
             if contestant.program() == Program::Original && *count > 1000 {
                 continue;
             }
-            // A server of its own: memory that it has had before would be used again.
+            // A new server, since an earlier one would reuse its memory.
             let server = Server::start(contestant.program(), places)?;
             results.idle.push(idle::measure(contestant, &server, *count)?);
             server.end()?;
@@ -170,14 +170,14 @@ fn idle(places: &Places, quick: bool, results: &mut Results) -> Result<(), Bench
     Ok(())
 }
 
-/// As many as are wanted, or where the system does not allow for it, as many as it does.
+/// Raises the limit of open files to the wanted one, or as far as the system allows.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(DESCRIPTORS, |most| most.max(DESCRIPTORS));
     let all = Rlimit { current: Some(wanted), maximum: Some(wanted) };
     if setrlimit(Resource::Nofile, all).is_err() {
-        // As many as there may be is the best that is left.
+        // The highest allowed limit is the best that is left.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
         eprintln!(
             "bench: not allowed to open {DESCRIPTORS} files; large numbers of clients may fail"

@@ -1,4 +1,4 @@
-//! What is measured: sections of cells, each of which compares some contestants under one load.
+//! The plan: sections of cells, each of which compares some contestants under one load.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,23 +23,23 @@ pub enum Section {
     Clients,
     /// Batches of 1, 16 and 64 requests.
     Pipelines,
-    /// From 16 bytes to 1 MiB, there and back.
+    /// From 16 bytes to 1 MiB, in both directions.
     Payloads,
-    /// From 15 commands to 10,000 in the host's table.
+    /// From 15 commands to 10,000 in the host's registry.
     Tables,
-    /// Clients that ask for a quick answer, beside others whose worker blocks.
+    /// Clients that send short commands, beside others whose worker blocks.
     Blocking,
     /// Workers that need a processor for long.
     Burning,
-    /// What sessions cost that do nothing.
+    /// The cost of idle sessions.
     Idle,
-    /// What a request costs, piece by piece.
+    /// The cost of a request, piece by piece.
     Boundary,
     /// Reloads.
     Reload,
 }
 
-/// Somebody who is asked: a program, and by which of its commands.
+/// A measured program, and which of its commands is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Contestant {
     /// The host's plugin.
@@ -64,37 +64,37 @@ pub enum Contestant {
     Original,
 }
 
-/// What is asked for.
+/// The requested work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// Nothing but a reply.
     Nop,
-    /// So many bytes back.
+    /// An echo of this many bytes.
     Echo(usize),
-    /// A processor for so many microseconds.
+    /// Processor work of this many microseconds.
     Burn(u64),
-    /// A reply to `ping`, while 5 other clients are in a worker that sleeps so many milliseconds.
+    /// A reply to `ping`, while 5 other clients are in a worker that sleeps this many milliseconds.
     PingBesideSleep(u64),
 }
 
 /// One load for several contestants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
-    /// Where it belongs.
+    /// The section of the cell.
     pub section: Section,
-    /// What is asked for.
+    /// The requested work.
     pub ask: Ask,
-    /// How many clients ask at once.
+    /// Number of concurrent clients.
     pub clients: u32,
-    /// How many requests each sends before it waits.
+    /// Number of requests that each client sends before it waits.
     pub pipeline: u32,
-    /// On which processors.
+    /// The processors.
     pub placement: Placement,
-    /// Who is asked.
+    /// The contestants.
     pub contestants: Vec<Contestant>,
 }
 
-/// Clients in a worker that blocks.
+/// Number of clients in a worker that blocks.
 pub const BLOCKED: u32 = 5;
 
 const MAIN: [Contestant; 7] = [
@@ -107,11 +107,11 @@ const MAIN: [Contestant; 7] = [
     Contestant::Original,
 ];
 
-/// Python is left out from here on: it shows nothing new, slowly.
+/// Python is omitted above this number of clients: it adds nothing new and is slow.
 const MOST_FOR_ORIGINAL: u32 = 500;
 
 impl Section {
-    /// What its loads are.
+    /// Returns its cells.
     pub fn cells(self, quick: bool) -> Vec<Cell> {
         use Placement::{Apart, Free};
         let cell = |ask, clients, pipeline, placement, contestants: &[Contestant]| Cell {
@@ -167,7 +167,7 @@ impl Section {
 }
 
 impl Contestant {
-    /// In words.
+    /// Returns its name for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::HostPlugin => "host, plugin",
@@ -183,7 +183,7 @@ impl Contestant {
         }
     }
 
-    /// The program that has to run for it.
+    /// Returns the program that serves it.
     pub fn program(self) -> Program {
         match self {
             Self::HostPlugin | Self::HostBuiltin => Program::Host,
@@ -196,7 +196,7 @@ impl Contestant {
         }
     }
 
-    /// The command that is sent, but for a payload.
+    /// Returns the command, without a payload.
     pub fn command(self, ask: Ask) -> Vec<String> {
         let name = |command: &str| match self {
             Self::RedisModule | Self::ValkeyModule => format!("bench.{command}"),
@@ -214,7 +214,7 @@ impl Contestant {
         }
     }
 
-    /// What other clients send meanwhile.
+    /// Returns the command that other clients send meanwhile.
     pub fn beside(self, ask: Ask) -> Option<Vec<String>> {
         let Ask::PingBesideSleep(millis) = ask else { return None };
         let name = match self {
@@ -227,7 +227,7 @@ impl Contestant {
 }
 
 impl Ask {
-    /// The bytes that go there and back.
+    /// Returns the size of the echoed payload, in bytes.
     pub fn payload(self) -> Option<usize> {
         if let Self::Echo(bytes) = self { Some(bytes) } else { None }
     }

@@ -13,11 +13,11 @@ use crate::{
     statistics::{short, spread},
 };
 
-/// A plot: one figure of all contestants, against what differs between the cells of a part.
+/// A plot: one figure of all contestants, against the variable of a part's cells.
 pub struct Plot {
     /// The file's name.
     pub file: &'static str,
-    /// What it shows.
+    /// The title.
     pub title: &'static str,
     section: Section,
     placement: Placement,
@@ -25,13 +25,13 @@ pub struct Plot {
     axis: &'static str,
     figure: fn(&Sample) -> Option<f64>,
     unit: &'static str,
-    /// Whether ten times as much is as far as from one to ten.
+    /// True for a logarithmic axis.
     logarithmic: bool,
 }
 
 type Drawing<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// All plots.
+/// Returns all plots.
 pub fn plots() -> Vec<Plot> {
     let clients: fn(&Measured) -> f64 = |measured| f64::from(measured.cell.clients);
     let pipeline: fn(&Measured) -> f64 = |measured| f64::from(measured.cell.pipeline);
@@ -88,16 +88,16 @@ pub fn plots() -> Vec<Plot> {
     ]
 }
 
-/// A line of a plot: whose it is, and its points from left to right.
+/// A line of a plot: its contestant, and its points from left to right.
 type Line = (Contestant, Vec<(f64, f64)>);
 
 impl Plot {
-    /// Whether it shows this part.
+    /// Returns whether it shows this part.
     pub fn is_of(&self, section: Section) -> bool {
         self.section == section
     }
 
-    /// Draws it; returns whether there was enough to draw.
+    /// Draws it. Returns whether there were enough points.
     pub fn draw(&self, results: &Results, folder: &Path) -> Result<bool, BenchError> {
         let lines = self.lines(results);
         let points = || lines.iter().flat_map(|(_, points)| points);
@@ -116,7 +116,7 @@ impl Plot {
         };
         drawn
             .and_then(|()| area.present())
-            .map_err(|error| BenchError::Plot(file.clone(), error.to_string()))?;
+            .map_err(|error| BenchError::Plot(file.clone(), error))?;
         Ok(true)
     }
 

@@ -1,4 +1,4 @@
-//! Programs that the benchmark starts: each is waited for with a limit, and none outlives it.
+//! Programs that the benchmark starts: each has a time limit, and none outlives it.
 
 use std::{
     process::{Child, Command, ExitStatus},
@@ -11,20 +11,21 @@ use crate::error::{BenchError, failed};
 
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
-/// Between two looks whether a program has ended.
+/// Interval between two checks whether a program has ended.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What a program may take to end that is asked to.
+/// Time limit of a program that has been asked to end.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Has Ctrl-C and SIGTERM end the benchmark in order, with the programs that it has started.
+/// Makes Ctrl-C and SIGTERM end the benchmark in order, with the programs that it has started.
 pub fn end_on_signals() -> Result<(), BenchError> {
-    ctrlc::set_handler(|| STOPPED.store(true, Ordering::SeqCst))
-        .map_err(|error| BenchError::Program(format!("cannot listen for signals: {error}")))
+    ctrlc::set_handler(|| STOPPED.store(true, Ordering::SeqCst)).map_err(|error| {
+        BenchError::Caused(format!("cannot listen for signals: {error}"), error.into())
+    })
 }
 
-/// Fails once the benchmark has been asked to end.
-pub fn go_on() -> Result<(), BenchError> {
+/// Fails once the benchmark has been interrupted.
+pub fn check_interrupted() -> Result<(), BenchError> {
     if STOPPED.load(Ordering::SeqCst) { Err(BenchError::Stopped) } else { Ok(()) }
 }
 
@@ -35,24 +36,24 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts it.
+    /// Starts a program.
     pub fn start(command: &mut Command) -> Result<Self, BenchError> {
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command.spawn().map_err(failed("start", &name))?;
         Ok(Self { child, name })
     }
 
-    /// Its process.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its streams.
+    /// Returns the child, for its streams.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// Waits for its end, looking on meanwhile.
+    /// Waits for its end, and calls `look` meanwhile.
     pub fn wait(
         &mut self,
         limit: Duration,
@@ -60,7 +61,7 @@ impl Running {
     ) -> Result<ExitStatus, BenchError> {
         let started = Instant::now();
         loop {
-            go_on()?;
+            check_interrupted()?;
             if let Some(status) = self.ended()? {
                 return Ok(status);
             }
@@ -76,11 +77,11 @@ impl Running {
         }
     }
 
-    /// Asks it to end, and sees to it.
+    /// Asks it to end, and kills it after [`GRACE`].
     pub fn end(mut self) -> Result<(), BenchError> {
         let id = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw);
         if let (None, Some(id)) = (self.ended()?, id) {
-            // It is not reaped yet, so that the number is still its own.
+            // It is not reaped yet, so the id is still its own.
             let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         }
         let asked = Instant::now();
@@ -97,13 +98,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Where it has ended, neither does anything.
+        // Fails if the program has just ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The first line that a program says, or nothing where it is not there.
+/// Returns the first line of a program's output, or `None` if it is missing.
 pub fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     let said = Command::new(program).args(arguments).output().ok()?;
     let line = String::from_utf8_lossy(&said.stdout).lines().next()?.trim().to_owned();
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_takes_too_long_is_told_and_killed() {
+    fn slow_program_is_reported_and_killed() {
         let mut sleep = Running::start(Command::new("sleep").arg("600")).unwrap();
         let error = sleep.wait(Duration::from_millis(20), &mut || {}).unwrap_err();
         assert_eq!(error.to_string(), "sleep has not ended within 0 s");

@@ -1,4 +1,4 @@
-//! Reloads: the figures of `cargo xtask soak`, in its own words.
+//! Reloads: the figures of `cargo xtask soak`, in its own output.
 
 use std::{fs::File, io::Read as _, io::Seek as _, path::Path, process::Command, time::Duration};
 
@@ -9,21 +9,21 @@ use crate::{
     program::Running,
 };
 
-/// The soak may not take longer.
+/// Time limit of the soak.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What the soak has said.
+/// The output of the soak.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Reload {
-    /// How it is run.
+    /// Its command line.
     pub command: String,
-    /// Its words.
+    /// Its output.
     pub said: String,
-    /// Whether all held that must hold.
+    /// True if all its checks succeeded.
     pub held: bool,
 }
 
-/// Runs the soak on the host that lies there.
+/// Runs the soak on this host.
 pub fn measure(xtask: &Path, host: &Path, quick: bool) -> Result<Reload, BenchError> {
     let (reloads, timed) = if quick { ("20", "20") } else { ("200", "100") };
     let arguments = ["soak", "--figures-only", "--reloads", reloads, "--timed", timed];

@@ -47,8 +47,9 @@ pub fn write(
     plots: &Path,
 ) -> Result<(), BenchError> {
     let mut text = String::from(HEAD);
-    compose(&mut text, results, remarks, plots)?
-        .map_err(|error| BenchError::Program(format!("cannot write the report: {error}")))?;
+    compose(&mut text, results, remarks, plots)?.map_err(|error| {
+        BenchError::Caused(format!("cannot write the report: {error}"), error.into())
+    })?;
     fs::write(out, text).map_err(failed("write", out))
 }
 
@@ -87,12 +88,12 @@ fn compose(
 
 fn machines(text: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(text, "\n## Machine\n")?;
-    let mut told = Vec::new();
+    let mut shown = Vec::new();
     for taken in results.taken.values() {
-        if told.contains(&taken) {
+        if shown.contains(&taken) {
             continue;
         }
-        told.push(taken);
+        shown.push(taken);
         let parts: Vec<String> = results
             .taken
             .iter()
@@ -190,7 +191,7 @@ fn under_load(text: &mut String, results: &Results, section: Section) -> std::fm
     Ok(())
 }
 
-/// What is compared: rate, p99, CPU.
+/// The compared figures: rate, p99, CPU.
 const RATIOS: [fn(&Sample) -> f64; 3] =
     [|sample| sample.served.rate, |sample| sample.served.p99, |sample| sample.cpu];
 

@@ -1,5 +1,5 @@
-//! A cell, measured: every contestant once in each round, so that what the machine does meanwhile
-//! meets all of them.
+//! The measurement of a cell: every contestant has one turn in each round, so that disturbances of
+//! the machine affect all of them.
 
 use std::{
     collections::BTreeMap,
@@ -11,53 +11,53 @@ use tempfile::tempfile;
 
 use crate::{
     error::{BenchError, failed},
-    generator::{Load, Served},
+    generator::{Load, LoadResult},
     plan::{Ask, BLOCKED, Cell, Contestant},
     process,
-    program::go_on,
+    program::check_interrupted,
     server::{Program, Server},
     statistics::{short, spread},
 };
 
-/// How much is measured.
+/// The extent of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Effort {
-    /// How often each contestant's turn comes.
+    /// Number of turns of each contestant.
     pub rounds: usize,
-    /// About how long a turn lasts, in seconds.
+    /// Approximate duration of a turn, in seconds.
     pub seconds: f64,
 }
 
-/// One turn of one contestant.
+/// The result of one turn of one contestant.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Sample {
-    /// What the clients saw.
-    pub served: Served,
-    /// What the server's threads took of processors, for each request: microseconds. The clients'
-    /// coming and going is in it.
+    /// The clients' figures.
+    pub served: LoadResult,
+    /// Processor time of the server's threads per request, in microseconds. It includes connecting
+    /// and disconnecting.
     pub cpu: f64,
-    /// The most threads that the server had.
+    /// Maximum number of threads of the server.
     pub threads: u64,
-    /// The most memory that it had resident, in KiB.
+    /// Maximum resident memory of the server, in KiB.
     pub resident: u64,
 }
 
-/// A cell and what was measured.
+/// A cell and its results.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measured {
     /// The cell.
     pub cell: Cell,
-    /// A sample for each round, by contestant; fewer where a turn has failed.
+    /// A sample for each round, by contestant; fewer if a turn has failed.
     pub samples: BTreeMap<Contestant, Vec<Sample>>,
-    /// What failed.
+    /// The failures.
     pub failures: Vec<String>,
     /// The generator's last command line for each contestant.
     pub commands: BTreeMap<Contestant, String>,
 }
 
 impl Measured {
-    /// A cell before it is measured.
-    pub fn nothing_of(cell: &Cell) -> Self {
+    /// Returns a cell without results.
+    pub fn without_results(cell: &Cell) -> Self {
         Self {
             cell: cell.clone(),
             samples: BTreeMap::new(),
@@ -66,7 +66,7 @@ impl Measured {
         }
     }
 
-    /// Rates and CPU, for who looks on.
+    /// Returns rates and CPU in one line, for the terminal.
     pub fn one_line(&self) -> String {
         let Cell { ask, clients, pipeline, placement, .. } = &self.cell;
         let mut line = format!("  {ask:?} {clients} x {pipeline} {placement:?}");
@@ -84,18 +84,18 @@ impl Measured {
     }
 }
 
-/// The servers that have been started.
+/// The running servers.
 pub type Servers = BTreeMap<Program, Server>;
 
-/// A turn may not last longer.
+/// Time limit of a turn.
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// Each client asks so often at the least: p99 would else be of a handful.
+/// Minimum number of requests per client: with fewer, p99 would be meaningless.
 const LEAST_EACH: u64 = 10;
 
 /// Measures a cell.
 pub fn measure(cell: &Cell, servers: &Servers, effort: Effort) -> Result<Measured, BenchError> {
-    let mut measured = Measured::nothing_of(cell);
+    let mut measured = Measured::without_results(cell);
     let mut turns: Vec<(Contestant, &Server, u64)> = Vec::new();
     for contestant in &cell.contestants {
         let Some(server) = servers.get(&contestant.program()) else { continue };
@@ -107,7 +107,7 @@ pub fn measure(cell: &Cell, servers: &Servers, effort: Effort) -> Result<Measure
     }
     for round in 0..effort.rounds {
         for turn in 0..turns.len() {
-            // Nobody is always the first.
+            // Each contestant is the first in some round.
             let (contestant, server, requests) = turns[(turn + round) % turns.len()];
             match sample(cell, contestant, server, requests) {
                 Ok((sample, line)) => {
@@ -122,7 +122,7 @@ pub fn measure(cell: &Cell, servers: &Servers, effort: Effort) -> Result<Measure
     Ok(measured)
 }
 
-/// Warms the server up and finds out how many requests take about as long as a turn is to last.
+/// Warms the server up and determines the number of requests of a turn of the wanted duration.
 fn prepare(
     cell: &Cell,
     contestant: Contestant,
@@ -156,9 +156,9 @@ fn sample(
     server: &Server,
     requests: u64,
 ) -> Result<(Sample, String), BenchError> {
-    go_on()?;
-    server.quiet()?;
-    server.place(cell.placement)?;
+    check_interrupted()?;
+    server.wait_until_idle()?;
+    server.pin(cell.placement)?;
     let load = Load {
         address: server.address,
         command: contestant.command(cell.ask),
@@ -169,7 +169,7 @@ fn sample(
         core: cell.placement.of_generator(),
     };
     let scrap = tempfile().map_err(failed("make a file for", "the generator's output"))?;
-    // Killed when it drops: it would go on for ever.
+    // Killed when it drops, since it has no end of its own.
     let _beside = match contestant.beside(cell.ask) {
         None => None,
         Some(command) => {

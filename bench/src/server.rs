@@ -1,4 +1,4 @@
-//! The servers that are compared, each started with the same commands and ended with the benchmark.
+//! The compared servers, each started with the same commands and ended with the benchmark.
 
 use std::{
     fs::{self, File, Permissions},
@@ -17,63 +17,63 @@ use tempfile::TempDir;
 use crate::{
     error::{BenchError, failed},
     process,
-    program::{Running, first_line, go_on},
+    program::{Running, check_interrupted, first_line},
 };
 
-/// How long a server may take to start, and a reply to come.
+/// Time limit of a server's start, and of a reply.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A server that takes no processor time for this long is at rest.
+/// A server that takes no processor time for this long is idle.
 const LULL: Duration = Duration::from_millis(40);
 
-/// How often threads that come and go may be in the way of holding a server to its processors.
+/// Attempts to pin a server to its processors while its threads change.
 const TRIES: usize = 50;
 
-/// More clients than this at once are never tried.
+/// Maximum number of concurrent clients.
 const CLIENTS: &str = "20000";
 
-/// A program that serves.
+/// A server program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Program {
     /// The host with the benchmark's plugin.
     Host,
     /// The same in the usual scheduling class, whose threads may preempt others when they wake.
     HostNormal,
-    /// The same, and a plugin of 1,000 commands more.
+    /// The same, with a plugin of 1,000 more commands.
     HostOf1000,
-    /// The same, and a plugin of 10,000 commands more.
+    /// The same, with a plugin of 10,000 more commands.
     HostOf10000,
     /// Redis with the benchmark's module.
     Redis,
     /// Valkey with the benchmark's module.
     Valkey,
-    /// A thread for each client, in Python.
+    /// A Python server with a thread for each client.
     Original,
 }
 
-/// Where the servers' parts lie.
+/// The paths of the servers' parts.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// The host, as it has been built.
+    /// The host's program.
     pub host: PathBuf,
-    /// What the benchmark itself has built: plugins and module.
+    /// The folder of the benchmark's own build output: plugins and module.
     pub built: PathBuf,
     /// The Python server.
     pub original: PathBuf,
 }
 
-/// On which processors servers and generator run.
+/// The processors of servers and generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Placement {
-    /// Wherever the system puts them.
+    /// Chosen by the system.
     Free,
     /// The server on the first, the generator on the second.
     Apart,
 }
 
-/// A server that runs.
+/// A running server.
 pub struct Server {
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
     running: Running,
     // Removed after the server has ended.
@@ -81,12 +81,12 @@ pub struct Server {
 }
 
 impl Placement {
-    /// The generator's processor.
+    /// Returns the generator's processor.
     pub fn of_generator(self) -> Option<usize> {
         (self == Self::Apart).then_some(1)
     }
 
-    /// In words.
+    /// Returns its name for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Free => "free",
@@ -96,14 +96,14 @@ impl Placement {
 }
 
 impl Program {
-    /// Whether it is there at all; all but Valkey must be.
-    pub fn is_there(self) -> bool {
+    /// Returns whether it is installed; all but Valkey must be.
+    pub fn is_installed(self) -> bool {
         self != Self::Valkey || first_line("valkey-server", &["--version"]).is_some()
     }
 }
 
 impl Server {
-    /// Starts one, and waits until it answers.
+    /// Starts a server, and waits until it answers.
     pub fn start(program: Program, places: &Places) -> Result<Self, BenchError> {
         let folder = tempfile::Builder::new()
             .permissions(Permissions::from_mode(0o700))
@@ -139,13 +139,13 @@ impl Server {
         let mut running = Running::start(&mut command)?;
         let port = match port {
             Some(port) => Some(port),
-            None => port_said(&mut running)?,
+            None => read_port(&mut running)?,
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or_default()));
         let server = Self { address, running, folder };
         let started = Instant::now();
         while let Err(error) = server.ask(&["ping".to_owned()]) {
-            go_on()?;
+            check_interrupted()?;
             if started.elapsed() > TIMEOUT {
                 let log = fs::read_to_string(&log_file).unwrap_or_default();
                 return Err(BenchError::Program(format!(
@@ -157,12 +157,12 @@ impl Server {
         Ok(server)
     }
 
-    /// Its process.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.running.id()
     }
 
-    /// Sends one command and takes the beginning of its reply, which must not be an error.
+    /// Sends one command and returns the beginning of its reply, which must not be an error.
     pub fn ask(&self, command: &[String]) -> Result<String, BenchError> {
         let named = || format!("the server at {}", self.address);
         let mut stream = TcpStream::connect_timeout(&self.address, TIMEOUT)
@@ -178,9 +178,8 @@ impl Server {
         Ok(reply)
     }
 
-    /// Holds it to its processors. Threads that it starts later are held to those of the thread that
-    /// starts them.
-    pub fn place(&self, placement: Placement) -> Result<(), BenchError> {
+    /// Pins it to its processors. Threads inherit the pinning of the thread that starts them.
+    pub fn pin(&self, placement: Placement) -> Result<(), BenchError> {
         let all = thread::available_parallelism().map_or(1, usize::from);
         let cores = match placement {
             Placement::Free => format!("0-{}", all - 1),
@@ -194,18 +193,18 @@ impl Server {
             if Running::start(&mut command)?.wait(TIMEOUT, &mut || {})?.success() {
                 return Ok(());
             }
-            // A session's thread has ended between being listed and being held.
+            // A session's thread ended after it was listed.
             thread::sleep(LULL);
         }
         Err(BenchError::Program(format!("taskset {} fails", arguments.join(" "))))
     }
 
-    /// Waits until it has nothing to do: sessions that others have left cost time, too.
-    pub fn quiet(&self) -> Result<(), BenchError> {
+    /// Waits until it is idle: the end of earlier sessions takes time, too.
+    pub fn wait_until_idle(&self) -> Result<(), BenchError> {
         let started = Instant::now();
         let mut before = process::cpu(self.id())?;
         while started.elapsed() < TIMEOUT {
-            go_on()?;
+            check_interrupted()?;
             thread::sleep(LULL);
             let now = process::cpu(self.id())?;
             if now <= before {
@@ -224,7 +223,7 @@ impl Server {
     }
 }
 
-/// A command as clients send it.
+/// Returns a command as clients send it.
 pub fn request(command: &[String]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", command.len());
     for part in command {
@@ -255,7 +254,7 @@ fn redis(
     places: &Places,
     folder: &TempDir,
 ) -> Result<(Command, Option<u16>), BenchError> {
-    // Redis takes no port 0: one that was free just now is free still.
+    // Redis does not accept port 0. A port that was free just now is still free.
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map_err(failed("find a port for", program))?
@@ -274,12 +273,12 @@ fn library(places: &Places, name: &str) -> PathBuf {
     places.built.join(format!("lib{name}.so"))
 }
 
-/// The number that the first line of a server's output ends with.
-fn port_said(running: &mut Running) -> Result<Option<u16>, BenchError> {
+/// Returns the number at the end of the first line of a server's output.
+fn read_port(running: &mut Running) -> Result<Option<u16>, BenchError> {
     let Some(out) = running.child().stdout.take() else { return Ok(None) };
     let (mut line, mut out) = (String::new(), BufReader::new(out));
     out.read_line(&mut line).map_err(failed("hear from", Path::new("a server")))?;
-    // What it says later must find somebody who takes it.
+    // Later output must be read, or the server would block.
     thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
     Ok(line.trim_end().rsplit(':').next().and_then(|port| port.trim().parse().ok()))
 }

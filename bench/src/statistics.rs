@@ -1,19 +1,19 @@
-//! What can be said of several rounds.
+//! Statistics over several rounds.
 
 use std::fmt;
 
-/// The middle of some figures, and between which two they lie.
+/// The median and the range of some figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// The middle one.
+    /// The median.
     pub median: f64,
-    /// The least.
+    /// The minimum.
     pub least: f64,
-    /// The most.
+    /// The maximum.
     pub most: f64,
 }
 
-/// The spread of some figures; `None` of none.
+/// Returns the spread of some figures; `None` without any.
 pub fn spread(figures: impl IntoIterator<Item = f64>) -> Option<Spread> {
     let mut sorted: Vec<f64> = figures.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
@@ -22,13 +22,13 @@ pub fn spread(figures: impl IntoIterator<Item = f64>) -> Option<Spread> {
     Some(Spread { median: f64::midpoint(low, high), least, most })
 }
 
-/// The spread of the ratios within each round.
+/// Returns the spread of the ratios within each round.
 pub fn ratio(ours: &[f64], theirs: &[f64]) -> Option<Spread> {
     let pairs = ours.iter().zip(theirs).filter(|(_, theirs)| **theirs > 0.0);
     spread(pairs.map(|(ours, theirs)| ours / theirs))
 }
 
-/// A figure in as many digits as mean something.
+/// Formats a figure with its significant digits.
 pub fn short(figure: f64) -> String {
     match figure.abs() {
         0.0 => "0".into(),
@@ -41,7 +41,7 @@ pub fn short(figure: f64) -> String {
     }
 }
 
-/// A whole number with its thousands apart.
+/// Formats an integer with thousands separators.
 pub fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Writes a plugin of as many commands as its package's name ends with.
+//! Writes a plugin with as many commands as its package's name ends with.
 
 use std::{env, error::Error, fmt::Write, fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! Many commands, so that the host's table is large.
+//! Many commands, for a large registry.
 
 include!(concat!(env!("OUT_DIR"), "/plugin.rs"));
 

@@ -1,58 +1,22 @@
 //! The command-line client of the Dropin command server.
+//!
+//! Modules import one way, downwards in this list: `cli`; `prompt`; `script`; `conversation`;
+//! `places`; `output`; `reply`; `error`; `program`; `duration`. No two files import each other.
 
-mod access;
-mod args;
-mod batch;
-mod cancelling;
-mod codec;
-mod colour;
-mod command_line;
-mod commands;
-mod completion;
-mod config;
-mod confirm;
-mod connection;
-mod dial;
-mod editor;
+mod cli;
+mod conversation;
+mod duration;
 mod error;
-mod event;
-mod folders;
-mod frame;
-mod help;
-mod helper;
-mod history;
-mod host_state;
-mod known_hosts;
-mod latency;
-mod line;
-mod manual;
 mod output;
-mod place;
 mod places;
 mod program;
-mod progress;
-mod question;
-mod quoting;
-mod render;
-mod repl;
+mod prompt;
 mod reply;
-mod route;
-mod run;
-mod screen;
-mod session;
-mod settings;
-mod shell;
-mod signals;
-mod table;
-mod terminal;
-mod text;
-mod tls;
-mod units;
+mod script;
 
-use std::ffi::OsString;
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    ExitCode::from(run::run(&words))
+    ExitCode::from(cli::run::run(&words))
 }

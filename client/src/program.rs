@@ -1,36 +1,35 @@
-//! The names of the two programs, as they are typed here.
+//! The names of the two programs on this machine.
 //!
-//! A package can install both by other names: Debian's calls the client `dropin` and the host
-//! `dropin-host`. Help and messages name the commands that work on this machine.
+//! A package can install both under other names: Debian's installs the client as `dropin` and the
+//! host as `dropin-host`. Help and messages name the commands that work on this machine.
+
+use std::{ffi::OsString, path::Path, sync::OnceLock};
 
 use clap::Command;
-use std::ffi::OsString;
-use std::path::Path;
-use std::sync::OnceLock;
 
-/// The program's name where it was built.
+/// The name under which the client is built.
 const CLIENT: &str = "client";
-/// The host's name where it was built.
+/// The name under which the host is built.
 const HOST: &str = "host";
-/// The two names in a package, which installs the programs together.
+/// The names of client and host in a package, which installs both.
 const PACKAGED: [&str; 2] = ["dropin", "dropin-host"];
 
 static OWN: OnceLock<String> = OnceLock::new();
 
-/// Notes the first word of the command line, by which the program was started.
+/// Stores the program's name, which is the first word of the command line.
 pub fn started_by(word: Option<&OsString>) {
     let stem = word.and_then(|word| Path::new(word).file_stem());
     let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
-    // A second start is not possible; the first name stays.
+    // The first name stays; `main` runs once.
     let _ = OWN.set(stem.filter(|stem| !stem.is_empty()).unwrap_or_else(|| CLIENT.to_owned()));
 }
 
-/// The name that this program was started by.
+/// Returns the name under which this program was started.
 pub fn own() -> &'static str {
     OWN.get().map_or(CLIENT, String::as_str)
 }
 
-/// The name of the host that belongs to this client.
+/// Returns the name of the host that is installed with this client.
 pub fn host() -> &'static str {
     host_of(own())
 }
@@ -39,8 +38,9 @@ fn host_of(own: &str) -> &'static str {
     if own == PACKAGED[0] { PACKAGED[1] } else { HOST }
 }
 
-/// A text with these names in the commands that it quotes: those behind a backtick or a parenthesis,
-/// and at the beginning of a line.
+/// Replaces the built names in the quoted commands of a text by the installed names.
+///
+/// A command is quoted by a backtick or a parenthesis before it, or starts its line.
 pub fn spelled(text: &str) -> String {
     spelled_for(text, own())
 }
@@ -62,7 +62,7 @@ fn spelled_for(text: &str, own: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A definition of the command line with these names in its usage and its help.
+/// Replaces the built names in the help of a command line's definition.
 pub fn spelled_in(command: Command) -> Command {
     let mut command = command.mut_args(|argument| {
         let help = argument.get_help().map(|help| spelled(&help.to_string()));

@@ -1,8 +1,8 @@
-//! A reply as a value, whatever carried it.
+//! A reply of the host as a value.
 
 use redis_protocol::bytes::Bytes;
 
-/// What the server answers. Text and errors are bytes: a server may send anything.
+/// A reply. Text and errors are bytes, since a server can send any.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// A string of any kind, `OK` included.
@@ -11,20 +11,20 @@ pub enum Reply {
     Integer(i64),
     /// A floating-point number.
     Float(f64),
-    /// A truth value.
+    /// A boolean.
     Boolean(bool),
-    /// Nothing.
+    /// The null value.
     Null,
     /// Values in order.
     List(Vec<Reply>),
-    /// Keys and values, in the server's order.
+    /// Keys and values, in the order of the server.
     Map(Vec<(Reply, Reply)>),
-    /// The command failed: a kind in capitals, a space and a message.
+    /// An error: a kind in capitals, a space and a message.
     Error(Bytes),
 }
 
 impl Reply {
-    /// Whether the command failed.
+    /// Returns true for an error.
     pub fn is_error(&self) -> bool {
         matches!(self, Self::Error(_))
     }

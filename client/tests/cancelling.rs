@@ -1,19 +1,24 @@
-//! Ctrl-C while a command runs, and what it must not reach.
+//! Ctrl-C while a command runs.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod fake;
 mod pty;
 
-use fake::{crowd, receive};
+use std::{
+    sync::{
+        Mutex,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::Duration,
+};
+
+use fake::{multi_server, receive};
 use pty::Terminal;
 use rustix::process::{Pid, Signal, kill_process};
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
-/// A channel to one of the server's threads.
-fn orders() -> (Sender<()>, impl Fn() + Send + Sync) {
+/// Returns a sender, and a function that waits for its message.
+fn signal_channel() -> (Sender<()>, impl Fn() + Send + Sync) {
     let (sender, receiver) = channel::<()>();
     let receiver = Mutex::new(receiver);
     (sender, move || {
@@ -21,8 +26,8 @@ fn orders() -> (Sender<()>, impl Fn() + Send + Sync) {
     })
 }
 
-/// What the server has received next: the number of the connection, and the command.
-fn next(received: &Receiver<(usize, Option<Vec<String>>)>) -> (usize, String) {
+/// Returns the next command of the server, and the index of its connection.
+fn next_command(received: &Receiver<(usize, Option<Vec<String>>)>) -> (usize, String) {
     let (connection, command) = receive(received).unwrap();
     (connection, command.map_or("the end".to_owned(), |words| words.join(" ")))
 }
@@ -32,11 +37,11 @@ fn interrupt(terminal: &Terminal) {
 }
 
 #[test]
-fn a_lost_session_is_not_cancelled_when_its_number_may_be_anothers() {
+fn lost_session_is_not_cancelled() {
     let (report, received) = channel();
-    let (lose, to_lose) = orders();
-    let (answer, to_answer) = orders();
-    let port = crowd(move |index, talk| match index {
+    let (lose, to_lose) = signal_channel();
+    let (answer, to_answer) = signal_channel();
+    let port = multi_server(move |index, talk| match index {
         0 => {
             talk.greet_as(1);
             report.send((0, talk.command())).unwrap();
@@ -57,21 +62,21 @@ fn a_lost_session_is_not_cancelled_when_its_number_may_be_anothers() {
     let mut terminal = Terminal::start(&port, &["s", "--connect-timeout", "30"]);
     terminal.expect("> ");
     terminal.type_text("slow\r");
-    assert_eq!(next(&received), (0, "slow".to_owned()));
+    assert_eq!(next_command(&received), (0, "slow".to_owned()));
     interrupt(&terminal);
-    assert_eq!(next(&received), (1, "HELLO 3".to_owned()));
+    assert_eq!(next_command(&received), (1, "HELLO 3".to_owned()));
     lose.send(()).unwrap();
     terminal.expect("again, as a new session");
     answer.send(()).unwrap();
-    assert_eq!(next(&received), (1, "the end".to_owned()));
+    assert_eq!(next_command(&received), (1, "the end".to_owned()));
 }
 
 #[test]
-fn a_command_is_not_cancelled_for_the_one_before() {
+fn cancel_request_misses_the_next_command() {
     let (report, received) = channel();
-    let (finish, to_finish) = orders();
-    let (answer, to_answer) = orders();
-    let port = crowd(move |index, talk| match index {
+    let (finish, to_finish) = signal_channel();
+    let (answer, to_answer) = signal_channel();
+    let port = multi_server(move |index, talk| match index {
         0 => {
             talk.greet_as(1);
             talk.command();
@@ -101,15 +106,15 @@ fn a_command_is_not_cancelled_for_the_one_before() {
     terminal.expect("OK\r\n");
     terminal.expect("> ");
     terminal.type_text("slow\r");
-    assert_eq!(next(&received), (0, "slow".to_owned()));
+    assert_eq!(next_command(&received), (0, "slow".to_owned()));
     interrupt(&terminal);
-    assert_eq!(next(&received), (1, "HELLO 3".to_owned()));
+    assert_eq!(next_command(&received), (1, "HELLO 3".to_owned()));
     finish.send(()).unwrap();
     terminal.expect("finished\r\n");
     terminal.expect("> ");
     terminal.type_text("next\r");
-    assert_eq!(next(&received), (0, "next".to_owned()));
+    assert_eq!(next_command(&received), (0, "next".to_owned()));
     answer.send(()).unwrap();
-    assert_eq!(next(&received), (1, "the end".to_owned()));
+    assert_eq!(next_command(&received), (1, "the end".to_owned()));
     terminal.expect("not cancelled\r\n");
 }

@@ -4,39 +4,50 @@
 mod fake;
 mod run;
 
-use fake::refusing::refusing;
-use fake::{NOTICE, client, server};
-use run::{echo, fails, is, lines, one, run};
-use std::io::{Read as _, Write as _};
-use std::process::Stdio;
+use std::{
+    io::{Read as _, Write as _},
+    process::Stdio,
+};
+
+use fake::{NOTICE, client, refusing::refusing, server};
+use run::{assert_fails, assert_run, echo, run, run_lines, run_one};
 
 #[test]
-fn one_command_works() {
-    is(&one(&server(echo), &["echo", "a b", "-n", "--help", ""]), 0, "a b|-n|--help|\n", "");
+fn arguments_are_sent_verbatim() {
+    assert_run(
+        &run_one(&server(echo), &["echo", "a b", "-n", "--help", ""]),
+        0,
+        "a b|-n|--help|\n",
+        "",
+    );
 }
 
 #[test]
-fn one_command_fails() {
-    is(&one(&server(echo), &["fail"]), 1, "", "error: it failed\n");
+fn error_reply_is_exit_code_1() {
+    assert_run(&run_one(&server(echo), &["fail"]), 1, "", "error: it failed\n");
 }
 
 #[test]
-fn nobody_listens() {
+fn refused_connection_names_all_addresses() {
     let port = refusing();
-    let run = one(&port, &["echo"]);
-    fails(&run, 2, &[&format!("127.0.0.1:{port}"), &format!("[::1]:{port}"), "refused", "--port"]);
+    let run = run_one(&port, &["echo"]);
+    assert_fails(
+        &run,
+        2,
+        &[&format!("127.0.0.1:{port}"), &format!("[::1]:{port}"), "refused", "--port"],
+    );
 }
 
 #[test]
-fn no_type_and_no_terminal() {
-    fails(&run(client(1), b""), 2, &["client s", "same machine", "--help"]);
+fn missing_type_without_terminal_is_an_error() {
+    assert_fails(&run(client(1), b""), 2, &["client s", "same machine", "--help"]);
 }
 
 #[test]
-fn no_address_and_no_terminal() {
+fn missing_address_without_terminal_is_an_error() {
     let mut command = client(1);
     command.args(["i", "echo"]);
-    fails(
+    assert_fails(
         &run(command, b""),
         2,
         &["--address", "DROPIN_INTERNET_ADDRESS", "[internet]", "client.toml"],
@@ -44,38 +55,46 @@ fn no_address_and_no_terminal() {
 }
 
 #[test]
-fn the_environment_gives_the_address() {
+fn address_comes_from_the_environment() {
     let port = server(echo);
     let mut command = client(&port);
     command.args(["--plain", "l", "echo", "x"]).env("DROPIN_LAN_ADDRESS", "127.0.0.1");
-    is(&run(command, b""), 0, "x\n", "");
+    assert_run(&run(command, b""), 0, "x\n", "");
 }
 
 #[test]
-fn a_server_that_turns_the_client_away() {
+fn refused_greeting_is_reported() {
     let port = server(|talk| talk.send(b"-DENIED bring a key\r\n"));
-    fails(&one(&port, &["echo"]), 2, &["refuses", "DENIED bring a key"]);
+    assert_fails(&run_one(&port, &["echo"]), 2, &["refuses", "DENIED bring a key"]);
 }
 
 #[test]
-fn a_server_of_another_kind() {
+fn foreign_protocol_is_reported() {
     let port = server(|talk| talk.send(b"SSH-2.0-OpenSSH\r\n"));
-    fails(&one(&port, &["echo"]), 2, &["cannot understand", "Dropin host"]);
+    assert_fails(&run_one(&port, &["echo"]), 2, &["cannot understand", "Dropin host"]);
 }
 
 #[test]
-fn a_server_that_never_answers() {
+fn silent_server_hits_the_timeouts() {
     let port = server(|talk| while talk.command().is_some() {});
-    fails(&one(&port, &["--connect-timeout", "0.05", "echo"]), 2, &["0.05 s", "--connect-timeout"]);
+    assert_fails(
+        &run_one(&port, &["--connect-timeout", "0.05", "echo"]),
+        2,
+        &["0.05 s", "--connect-timeout"],
+    );
     let port = server(|talk| {
         talk.greet();
         while talk.command().is_some() {}
     });
-    fails(&one(&port, &["--timeout", "0.05", "wait"]), 2, &["'wait'", "0.05 s", "--timeout"]);
+    assert_fails(
+        &run_one(&port, &["--timeout", "0.05", "wait"]),
+        2,
+        &["'wait'", "0.05 s", "--timeout"],
+    );
 }
 
 #[test]
-fn ks_shows_the_reply_and_the_notice() {
+fn ks_shows_reply_and_notice() {
     let (reply, notice) = ("stopping\n", "notice: the server is shutting down\n");
     let port = server(|talk| {
         talk.greet();
@@ -83,44 +102,50 @@ fn ks_shows_the_reply_and_the_notice() {
         talk.send_text("stopping");
         talk.send(NOTICE);
     });
-    is(&one(&port, &["KS"]), 0, reply, notice);
+    assert_run(&run_one(&port, &["KS"]), 0, reply, notice);
     let port = server(|talk| {
         talk.greet();
         talk.command();
         talk.send(NOTICE);
         talk.send_text("stopping");
     });
-    is(&lines(&port, b"ks\n"), 0, reply, notice);
+    assert_run(&run_lines(&port, b"ks\n"), 0, reply, notice);
 }
 
 #[test]
-fn commands_from_a_pipe_keep_their_order() {
-    let run = lines(&server(echo), b"echo 1\r\n\n  echo 'a b' \"\\x41\"\nfail\necho \"open\nx 2");
-    let err = "error: it failed\nerror: line 5: unbalanced quotes: close the quote that is open\n";
-    is(&run, 1, "1\na b|A\n2\n", err);
+fn piped_commands_keep_their_order() {
+    let run =
+        run_lines(&server(echo), b"echo 1\r\n\n  echo 'a b' \"\\x41\"\nfail\necho \"open\nx 2");
+    let err = "error: it failed\nerror: line 5: unbalanced quotes: close each quote, at the end of its \
+               word\n";
+    assert_run(&run, 1, "1\na b|A\n2\n", err);
 }
 
 #[test]
-fn close_in_a_pipe_is_sent_and_ends() {
+fn close_in_a_pipe_ends_the_session() {
     let port = server(|talk| {
         talk.greet();
         assert_eq!(talk.command().unwrap(), ["close"]);
         talk.send(b"+OK\r\n");
     });
-    is(&lines(&port, b"quit\nnever sent\n"), 0, "", "");
+    assert_run(&run_lines(&port, b"quit\nnever sent\n"), 0, "", "");
 }
 
 #[test]
-fn a_connection_that_is_lost() {
+fn lost_connection_names_the_command() {
     let port = server(|talk| {
         talk.greet();
         talk.command();
     });
-    fails(&lines(&port, b"wait\n"), 2, &[&format!("127.0.0.1:{port}"), "lost", "'wait'", "again"]);
+    assert_fails(
+        &run_lines(&port, b"wait\n"),
+        2,
+        &[&format!("127.0.0.1:{port}"), "lost", "'wait'", "again"],
+    );
 }
 
 #[test]
-fn a_notice_ends_an_idle_pipe_at_once() {
+fn notice_ends_an_idle_pipe() {
     let port = server(|talk| {
         talk.greet();
         talk.send(NOTICE);
@@ -138,20 +163,20 @@ fn a_notice_ends_an_idle_pipe_at_once() {
 }
 
 #[test]
-fn a_notice_does_not_excuse_a_command_without_a_reply() {
+fn unanswered_command_after_a_notice_is_a_failure() {
     let port = server(|talk| {
         talk.greet();
         talk.command();
         talk.send_text("done");
         talk.send(NOTICE);
     });
-    let run = lines(&port, b"one\ntwo\n");
+    let run = run_lines(&port, b"one\ntwo\n");
     assert_eq!(run.out, "done\n");
-    fails(&run, 2, &["notice: the server is shutting down\n", "'two' has no reply"]);
+    assert_fails(&run, 2, &["notice: the server is shutting down\n", "'two' has no reply"]);
 }
 
 #[test]
-fn lists_and_bytes_reach_a_pipe_as_they_are() {
+fn pipe_gets_bytes_unescaped() {
     let port = server(|talk| {
         talk.greet();
         talk.command();
@@ -164,7 +189,7 @@ fn lists_and_bytes_reach_a_pipe_as_they_are() {
 }
 
 #[test]
-fn a_reader_that_stops_early_is_no_failure() {
+fn early_end_of_reader_is_no_failure() {
     let port = server(|talk| {
         talk.greet();
         talk.command();
@@ -183,11 +208,11 @@ fn a_reader_that_stops_early_is_no_failure() {
 }
 
 #[test]
-fn a_bad_settings_file_is_named() {
+fn invalid_settings_file_is_named() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"port = 5000\n[lan]\nadress = 'x'\n").unwrap();
     let mut command = client(1);
     command.args(["--plain", "l", "--config"]).arg(file.path()).arg("echo");
     let path = file.path().display().to_string();
-    fails(&run(command, b""), 2, &[&path, "line 3", "adress"]);
+    assert_fails(&run(command, b""), 2, &[&path, "line 3", "adress"]);
 }

@@ -5,9 +5,9 @@ mod fake;
 mod run;
 
 use fake::{client, server};
-use run::{echo, is, one};
+use run::{assert_run, echo, run_one};
 
-/// What the server sends, and what becomes of it on standard output: raw, JSON and CSV.
+/// The bytes of a reply, and its output as raw bytes, JSON and CSV.
 type Kind = (&'static [u8], &'static [u8], &'static str, &'static [u8]);
 
 const KINDS: [Kind; 21] = [
@@ -90,7 +90,7 @@ fn same(reply: &[u8], options: &[&str], shown: &[u8], expected: &[u8]) {
 }
 
 #[test]
-fn raw_is_the_default_off_a_terminal() {
+fn raw_is_the_default_without_terminal() {
     for (reply, raw, ..) in KINDS {
         for options in [&[][..], &["--raw"]] {
             same(reply, options, &shown(reply, options), raw);
@@ -99,7 +99,7 @@ fn raw_is_the_default_off_a_terminal() {
 }
 
 #[test]
-fn json_is_one_document_a_line() {
+fn json_is_one_document_per_reply() {
     for (reply, _, json, _) in KINDS {
         let found = shown(reply, &["--json"]);
         same(reply, &["--json"], &found, json.as_bytes());
@@ -108,7 +108,7 @@ fn json_is_one_document_a_line() {
 }
 
 #[test]
-fn csv_is_read_back_as_it_was() {
+fn csv_can_be_parsed_again() {
     for (reply, .., csv) in KINDS {
         let found = shown(reply, &["--csv"]);
         same(reply, &["--csv"], &found, csv);
@@ -119,18 +119,18 @@ fn csv_is_read_back_as_it_was() {
 }
 
 #[test]
-fn errors_are_documents_in_json_and_complaints_elsewhere() {
+fn errors_are_documents_only_in_json() {
     let json = "{\"error\":{\"kind\":\"ERR\",\"message\":\"it failed\"}}\n";
-    is(&one(&server(echo), &["--json", "fail"]), 1, json, "");
+    assert_run(&run_one(&server(echo), &["--json", "fail"]), 1, json, "");
     for option in ["--csv", "--raw", "--quiet"] {
-        is(&one(&server(echo), &[option, "fail"]), 1, "", "error: it failed\n");
+        assert_run(&run_one(&server(echo), &[option, "fail"]), 1, "", "error: it failed\n");
     }
 }
 
 #[test]
-fn options_may_stand_before_the_type() {
+fn options_can_stand_before_the_type() {
     let port = server(echo);
     let mut command = client(&port);
     command.args(["--json", "-q", "s", "echo", "--csv"]);
-    is(&run::run(command, b""), 0, "\"--csv\"\n", "");
+    assert_run(&run::run(command, b""), 0, "\"--csv\"\n", "");
 }

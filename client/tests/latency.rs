@@ -1,4 +1,4 @@
-//! How long PING takes, told in every form.
+//! The measurement of PING in every output format.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg_attr(
     not(target_os = "linux"),
@@ -10,10 +10,10 @@ mod fake;
 mod pty;
 mod run;
 
-use fake::{Server, Talk, client, server};
-use run::{fails, one};
+use fake::{Peer, Server, client, server};
+use run::{assert_fails, run_one};
 
-fn pong(talk: &mut Talk) {
+fn pong(talk: &mut Peer) {
     talk.greet();
     while let Some(command) = talk.command() {
         assert_eq!(command, ["PING"]);
@@ -21,7 +21,7 @@ fn pong(talk: &mut Talk) {
     }
 }
 
-/// The number behind this word.
+/// Returns the number behind this word.
 #[track_caller]
 fn figure(line: &str, name: &str) -> f64 {
     let mut words = line.split_whitespace().skip_while(|word| *word != name);
@@ -29,8 +29,8 @@ fn figure(line: &str, name: &str) -> f64 {
 }
 
 #[test]
-fn one_line_off_a_terminal() {
-    let run = one(&server(pong), &["--latency", "-r", "20", "-i", "0"]);
+fn summary_is_one_line_without_terminal() {
+    let run = run_one(&server(pong), &["--latency", "-r", "20", "-i", "0"]);
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{run:?}");
     let line = run.out.strip_suffix('\n').unwrap();
     assert!(line.starts_with("20 pings, ms:") && !line.contains(['\n', '\r', '\x1b']), "{line}");
@@ -41,34 +41,34 @@ fn one_line_off_a_terminal() {
 }
 
 #[test]
-fn figures_for_programs() {
-    let run = one(&server(pong), &["--json", "--latency", "-r5"]);
+fn figures_have_json_and_csv_forms() {
+    let run = run_one(&server(pong), &["--json", "--latency", "-r5"]);
     let figures: serde_json::Value = serde_json::from_str(&run.out).unwrap();
     assert_eq!(figures["pings"], 5, "{run:?}");
     for name in ["min_ms", "avg_ms", "max_ms", "p50_ms", "p99_ms", "p99.9_ms"] {
         assert!(figures[name].as_f64().unwrap() > 0.0, "{name}: {run:?}");
     }
-    let run = one(&server(pong), &["--csv", "--latency", "-r5"]);
+    let run = run_one(&server(pong), &["--csv", "--latency", "-r5"]);
     let mut lines = run.out.lines();
     assert_eq!(lines.next(), Some("pings,min_ms,avg_ms,max_ms,p50_ms,p99_ms,p99.9_ms"));
     assert!(lines.next().unwrap().starts_with("5,"), "{run:?}");
 }
 
 #[test]
-fn a_host_that_refuses_is_a_failure() {
+fn error_reply_to_ping_is_a_failure() {
     let port = server(|talk| {
         talk.greet();
         talk.command();
         talk.send(b"-NOAUTH Authentication required.\r\n");
         talk.command();
     });
-    let run = one(&port, &["--latency"]);
+    let run = run_one(&port, &["--latency"]);
     assert_eq!(run.out, "");
-    fails(&run, 1, &["NOAUTH Authentication required"]);
+    assert_fails(&run, 1, &["NOAUTH Authentication required"]);
 }
 
 #[test]
-fn a_lost_connection_tells_what_was_measured() {
+fn lost_connection_still_shows_the_figures() {
     let port = server(|talk| {
         talk.greet();
         for _ in 0..3 {
@@ -77,20 +77,24 @@ fn a_lost_connection_tells_what_was_measured() {
         }
         talk.command();
     });
-    let run = one(&port, &["--latency"]);
+    let run = run_one(&port, &["--latency"]);
     assert!(run.out.starts_with("3 pings, ms:"), "{run:?}");
-    fails(&run, 2, &["lost", "'PING' has no reply"]);
+    assert_fails(&run, 2, &["lost", "'PING' has no reply"]);
 }
 
 #[cfg(unix)]
 mod interrupted {
-    use super::*;
+    use std::{
+        process::Stdio,
+        sync::mpsc::{self, Receiver},
+    };
+
     use pty::Terminal;
     use rustix::process::{Pid, Signal, kill_process};
-    use std::process::Stdio;
-    use std::sync::mpsc::{self, Receiver};
 
-    /// Answers, and tells of each ping.
+    use super::*;
+
+    /// Returns a server that answers each ping, and a channel with a message for each.
     fn counting() -> (Server, Receiver<()>) {
         let (sender, pings) = mpsc::channel();
         let port = server(move |talk| {
@@ -120,7 +124,7 @@ mod interrupted {
     }
 
     #[test]
-    fn a_terminal_sees_figures_that_change() {
+    fn terminal_shows_changing_figures() {
         let (port, pings) = counting();
         let mut terminal = Terminal::start(&port, &["s", "--latency", "-i", "0.001"]);
         terminal.expect("\r\x1b[?7l1 pings, ms:  min ");
@@ -136,7 +140,7 @@ mod interrupted {
 
     #[test]
     fn raw_bytes_reach_a_terminal_on_request() {
-        let red = |talk: &mut Talk| {
+        let red = |talk: &mut Peer| {
             talk.greet();
             talk.command();
             talk.send(b"$8\r\n\x1b[31mred\r\n");

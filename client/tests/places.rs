@@ -1,4 +1,4 @@
-//! Named places: made, listed, used and removed.
+//! Named places: add, list, use, remove.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod fake;
@@ -6,10 +6,10 @@ mod fake;
 mod pty;
 mod run;
 
+use std::{fs, path::PathBuf};
+
 use fake::{client, server};
-use run::{Run, echo, fails, is, run};
-use std::fs;
-use std::path::PathBuf;
+use run::{Run, assert_fails, assert_run, echo, run};
 
 /// A user's own configuration directory.
 struct Home {
@@ -25,7 +25,7 @@ impl Home {
         self.folder.path().join("dropin/client.toml")
     }
 
-    /// Runs the client with these words alone.
+    /// Runs the client with these arguments.
     fn client(&self, words: &[&str]) -> Run {
         let mut command = client(1);
         command
@@ -38,45 +38,54 @@ impl Home {
 }
 
 #[test]
-fn a_place_is_made_used_and_removed() {
+fn place_is_added_used_and_removed() {
     let home = Home::new();
     let server = server(echo);
     let port = server.to_string();
     let run = home.client(&["add", "home", "--lan", "127.0.0.1", "--port", &port, "--plain"]);
-    is(&run, 0, "", "client: `client home` talks to that host from now on\n");
-    is(&home.client(&["home", "echo", "-n", "x"]), 0, "-n|x\n", "");
-    is(&home.client(&["remove", "-q", "home"]), 0, "", "");
-    fails(&home.client(&["home", "echo"]), 2, &["'home' is no connection type and no place"]);
+    assert_run(&run, 0, "", "client: `client home` talks to that host from now on\n");
+    assert_run(&home.client(&["home", "echo", "-n", "x"]), 0, "-n|x\n", "");
+    assert_run(&home.client(&["remove", "-q", "home"]), 0, "", "");
+    assert_fails(
+        &home.client(&["home", "echo"]),
+        2,
+        &["'home' is no connection type and no place"],
+    );
     assert_eq!(fs::read_to_string(home.file()).unwrap(), "");
 }
 
 #[test]
-fn options_change_a_place_for_once() {
+fn options_override_a_place() {
     let home = Home::new();
     home.client(&["add", "home", "--lan", "192.0.2.1", "--port", "1"]);
     let server = server(echo);
     let port = server.to_string();
     let words =
         ["--port", &port, "home", "--address", "127.0.0.1", "--plain", "--json", "echo", "x"];
-    is(&home.client(&words), 0, "\"x\"\n", "");
+    assert_run(&home.client(&words), 0, "\"x\"\n", "");
 }
 
 #[test]
 fn places_are_listed_in_every_form() {
     let home = Home::new();
     let none = home.client(&["places"]);
-    is(&none, 0, "", "client: there are no places yet; `client add NAME --lan HOST` makes one\n");
-    is(&home.client(&["places", "-q", "--json"]), 0, "[]\n", "");
+    assert_run(
+        &none,
+        0,
+        "",
+        "client: there are no places yet; `client add NAME --lan HOST` makes one\n",
+    );
+    assert_run(&home.client(&["places", "-q", "--json"]), 0, "[]\n", "");
     home.client(&["add", "work", "--internet", "host.example.org", "--key", "secret"]);
     home.client(&["add", "here", "--same", "--port", "6000"]);
-    is(
+    assert_run(
         &home.client(&["places"]),
         0,
         "name: here, type: same, address: (null), port: 6000, tls: false, key: (null)\n\
          name: work, type: internet, address: host.example.org, port: (null), tls: true, key: kept\n",
         "",
     );
-    is(
+    assert_run(
         &home.client(&["--csv", "places"]),
         0,
         "name,type,address,port,tls,key\nhere,same,,6000,false,\n\
@@ -91,10 +100,10 @@ fn places_are_listed_in_every_form() {
 }
 
 #[test]
-fn names_that_mean_something_else_are_refused() {
+fn reserved_names_are_rejected() {
     let home = Home::new();
     for name in ["s", "lan", "add", "places", "completion", "man", "help", "S", "a/b"] {
-        fails(
+        assert_fails(
             &home.client(&["add", name, "--same"]),
             2,
             &[&format!("'{name}' cannot name a place")],
@@ -104,16 +113,16 @@ fn names_that_mean_something_else_are_refused() {
 }
 
 #[test]
-fn a_place_that_is_there_is_replaced_only_on_request() {
+fn place_is_replaced_only_on_request() {
     let home = Home::new();
     home.client(&["add", "home", "--lan", "192.0.2.1"]);
-    fails(&home.client(&["add", "home", "--same"]), 2, &["--replace", "client places"]);
-    is(&home.client(&["add", "-q", "home", "--same", "--replace"]), 0, "", "");
+    assert_fails(&home.client(&["add", "home", "--same"]), 2, &["--replace", "client places"]);
+    assert_run(&home.client(&["add", "-q", "home", "--same", "--replace"]), 0, "", "");
     assert_eq!(fs::read_to_string(home.file()).unwrap(), "[places.home]\ntype = \"same\"\n");
 }
 
 #[test]
-fn mistakes_are_told_with_the_way_out() {
+fn mistakes_are_reported_with_advice() {
     let home = Home::new();
     home.client(&["add", "home", "--same"]);
     for (words, part) in [
@@ -126,13 +135,13 @@ fn mistakes_are_told_with_the_way_out() {
         (&["places", "home"], "unexpected argument 'home'"),
         (&["--config", "/nonexistent/c.toml", "home", "x"], "--config"),
     ] {
-        fails(&home.client(words), 2, &[part]);
+        assert_fails(&home.client(words), 2, &[part]);
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_settings_file_that_cannot_be_written_is_named() {
+fn unwritable_settings_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     // No right keeps the system's administrator from writing; a file in the way of a folder does.
     let blocked = folder.path().join("file");
@@ -140,12 +149,12 @@ fn a_settings_file_that_cannot_be_written_is_named() {
     let path = blocked.join("client.toml");
     let path = path.to_str().unwrap();
     let run = Home::new().client(&["add", "x", "--same", "--config", path]);
-    fails(&run, 2, &["cannot write the settings", path, "--config"]);
+    assert_fails(&run, 2, &["cannot write the settings", path, "--config"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_place_can_be_the_answer_to_the_question() {
+fn place_can_answer_the_type_question() {
     let home = Home::new();
     let port = server(echo);
     home.client(&["add", "home", "--same", "--port", &port.to_string()]);
@@ -165,7 +174,7 @@ fn a_place_can_be_the_answer_to_the_question() {
 }
 
 #[test]
-fn a_key_file_is_read_when_it_is_used() {
+fn key_file_is_read_at_each_use() {
     let home = Home::new();
     let key_file = home.folder.path().join("key");
     fs::write(&key_file, "3f9a\n").unwrap();
@@ -177,13 +186,13 @@ fn a_key_file_is_read_when_it_is_used() {
     let port = server.to_string();
     let key = ["--key-file", key_file.to_str().unwrap()];
     home.client(&[&["add", "home", "--same", "--port", &port], &key[..]].concat());
-    is(&home.client(&["home", "echo", "x"]), 0, "x\n", "");
+    assert_run(&home.client(&["home", "echo", "x"]), 0, "x\n", "");
     fs::remove_file(&key_file).unwrap();
     let run = home.client(&["home", "echo", "x"]);
-    fails(&run, 2, &["cannot read the key", key_file.to_str().unwrap(), "--key-file"]);
+    assert_fails(&run, 2, &["cannot read the key", key_file.to_str().unwrap(), "--key-file"]);
 }
 
-fn echo_on(talk: &mut fake::Talk) {
+fn echo_on(talk: &mut fake::Peer) {
     while let Some(command) = talk.command() {
         talk.send_text(&command[1..].join("|"));
     }

@@ -1,16 +1,18 @@
-//! What scripts need: files, repetition, arguments from a pipe, silence, and a true exit status.
+//! Scripts: files, repetition, arguments from a pipe, quiet runs and exit statuses.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod fake;
 mod run;
 
-use fake::refusing::refusing;
-use fake::{NOTICE, Port, Server, client, server};
-use run::{echo, fails, is, lines, one, run};
-use std::io::{ErrorKind, Write as _};
-use std::net::TcpListener;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::{
+    io::{ErrorKind, Write as _},
+    net::TcpListener,
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use fake::{NOTICE, client, refusing::refusing, server};
+use run::{assert_fails, assert_run, echo, run, run_lines, run_one};
 
 fn file(text: &[u8]) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -19,12 +21,17 @@ fn file(text: &[u8]) -> tempfile::NamedTempFile {
 }
 
 #[test]
-fn a_command_is_repeated_in_one_session() {
-    is(&one(&server(echo), &["-r", "3", "echo", "x", "-r"]), 0, "x|-r\nx|-r\nx|-r\n", "");
+fn command_is_repeated_in_one_session() {
+    assert_run(
+        &run_one(&server(echo), &["-r", "3", "echo", "x", "-r"]),
+        0,
+        "x|-r\nx|-r\nx|-r\n",
+        "",
+    );
 }
 
 #[test]
-fn one_failure_among_repetitions_is_told_by_the_exit_status() {
+fn one_failed_repetition_is_exit_code_1() {
     let port = server(|talk| {
         talk.greet();
         for reply in [&b"+one\r\n"[..], b"-ERR two\r\n", b"+three\r\n"] {
@@ -33,11 +40,11 @@ fn one_failure_among_repetitions_is_told_by_the_exit_status() {
         }
         assert_eq!(talk.command(), None);
     });
-    is(&one(&port, &["--repeat", "3", "x"]), 1, "one\nthree\n", "error: two\n");
+    assert_run(&run_one(&port, &["--repeat", "3", "x"]), 1, "one\nthree\n", "error: two\n");
 }
 
 #[test]
-fn repetitions_are_apart() {
+fn repetitions_keep_their_interval() {
     let (sender, times) = mpsc::channel();
     let port = server(move |talk| {
         talk.greet();
@@ -46,27 +53,27 @@ fn repetitions_are_apart() {
             talk.send_text("x");
         }
     });
-    is(&one(&port, &["-r2", "-i", "0.2", "x"]), 0, "x\nx\n", "");
+    assert_run(&run_one(&port, &["-r2", "-i", "0.2", "x"]), 0, "x\nx\n", "");
     let times: Vec<_> = times.iter().collect();
     // From the reply on; what else takes time only adds to it.
     assert!(times[1] - times[0] >= Duration::from_millis(200), "{times:?}");
 }
 
 #[test]
-fn a_host_that_ends_leaves_repetitions_undone() {
+fn stopping_host_fails_remaining_repetitions() {
     let port = server(|talk| {
         talk.greet();
         talk.command();
         talk.send_text("x");
         talk.send(NOTICE);
     });
-    let run = one(&port, &["-r", "-1", "-i", "3600", "tick"]);
+    let run = run_one(&port, &["-r", "-1", "-i", "3600", "tick"]);
     assert_eq!(run.out, "x\n");
-    fails(&run, 2, &["notice: the server is shutting down\n", "'tick' has no reply"]);
+    assert_fails(&run, 2, &["notice: the server is shutting down\n", "'tick' has no reply"]);
 }
 
 #[test]
-fn the_last_argument_comes_from_a_pipe_as_it_is() {
+fn last_argument_is_piped_verbatim() {
     let (sender, commands) = mpsc::channel();
     let port = server(move |talk| {
         talk.greet();
@@ -77,7 +84,7 @@ fn the_last_argument_comes_from_a_pipe_as_it_is() {
     });
     let mut command = client(&port);
     command.args(["-x", "s", "-r", "2", "set", "k"]);
-    is(&run(command, b" a\r\nb\0 \n\n"), 0, "x\nx\n", "");
+    assert_run(&run(command, b" a\r\nb\0 \n\n"), 0, "x\nx\n", "");
     for _ in 0..2 {
         assert_eq!(commands.recv().unwrap(), ["set", "k", " a\r\nb\0 \n\n"]);
     }
@@ -88,29 +95,33 @@ fn commands_come_from_a_file() {
     let file = file(b"echo 1\r\n\n  # not a command\necho 'a b'\nfail\necho 2");
     let path = file.path().to_str().unwrap();
     for options in [["-f", path], ["--file", path]] {
-        is(&one(&server(echo), &options), 1, "1\na b\n2\n", "error: it failed\n");
+        assert_run(&run_one(&server(echo), &options), 1, "1\na b\n2\n", "error: it failed\n");
     }
     let port = server(echo);
     let mut command = client(&port);
     command.args(["s", "-f", "-"]);
-    is(&run(command, b"echo 1\n"), 0, "1\n", "");
+    assert_run(&run(command, b"echo 1\n"), 0, "1\n", "");
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_before_anything_is_connected() {
+fn unreadable_file_is_reported_before_connecting() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
     for path in ["/nonexistent/commands.txt", folder.path().to_str().unwrap()] {
-        fails(&one(port, &["-f", path]), 2, &["cannot read the commands", path, "--file"]);
+        assert_fails(
+            &run_one(port, &["-f", path]),
+            2,
+            &["cannot read the commands", path, "--file"],
+        );
     }
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
 #[test]
 fn quiet_leaves_only_errors() {
-    let talk = |talk: &mut fake::Talk| {
+    let talk = |talk: &mut fake::Peer| {
         talk.greet();
         talk.send(NOTICE);
         talk.command();
@@ -120,24 +131,24 @@ fn quiet_leaves_only_errors() {
     let mut command = client(&port);
     command.args(["s", "x"]);
     assert!(run(command, b"").err.starts_with("notice: "));
-    is(&one(&server(talk), &["-q", "x"]), 1, "", "error: no\n");
-    fails(&one(&refusing(), &["--quiet", "x"]), 2, &["cannot connect"]);
+    assert_run(&run_one(&server(talk), &["-q", "x"]), 1, "", "error: no\n");
+    assert_fails(&run_one(&refusing(), &["--quiet", "x"]), 2, &["cannot connect"]);
 }
 
 #[test]
-fn a_line_that_is_no_command_has_its_document_too() {
+fn unbalanced_line_has_a_json_document() {
     let port = server(echo);
     let mut command = client(&port);
     command.args(["s", "--json"]);
     let run = run(command, b"echo 1\necho 'a\nfail\n");
     let documents = "\"1\"\n\
-        {\"error\":{\"kind\":\"ERR\",\"message\":\"line 2: unbalanced quotes: close the quote that is \
-        open\"}}\n{\"error\":{\"kind\":\"ERR\",\"message\":\"it failed\"}}\n";
-    is(&run, 1, documents, "");
+        {\"error\":{\"kind\":\"ERR\",\"message\":\"line 2: unbalanced quotes: close each quote, at the \
+        end of its word\"}}\n{\"error\":{\"kind\":\"ERR\",\"message\":\"it failed\"}}\n";
+    assert_run(&run, 1, documents, "");
 }
 
 #[test]
-fn a_command_that_only_ends_the_session_says_so() {
+fn lone_close_command_gets_a_notice() {
     for word in ["exit", "CLOSE", "quit"] {
         let closing = || {
             server(|talk| {
@@ -146,15 +157,15 @@ fn a_command_that_only_ends_the_session_says_so() {
                 talk.send(b"+OK\r\n");
             })
         };
-        let run = one(&closing(), &[word]);
+        let run = run_one(&closing(), &[word]);
         assert_eq!(run.out, "");
-        fails(&run, 0, &[&format!("all that '{word}' does")]);
-        is(&one(&closing(), &["--quiet", word]), 0, "", "");
+        assert_fails(&run, 0, &[&format!("all that '{word}' does")]);
+        assert_run(&run_one(&closing(), &["--quiet", word]), 0, "", "");
     }
 }
 
 #[test]
-fn wrong_usage_is_2_and_says_what_to_do() {
+fn wrong_usage_is_exit_code_2() {
     for (arguments, part) in [
         (&["--prot", "1"][..], "a similar argument exists: '--port'"),
         (&["--json", "--csv", "x"], "leave out one"),
@@ -164,53 +175,58 @@ fn wrong_usage_is_2_and_says_what_to_do() {
         (&["--latency", "x"], "--latency and a command"),
         (&["--timeout", "soon", "x"], "seconds"),
     ] {
-        fails(&one(1, arguments), 2, &[part]);
+        assert_fails(&run_one(1, arguments), 2, &[part]);
     }
     let mut command = client(1);
     command.args(["hoem", "x"]);
-    fails(&run(command, b""), 2, &["'hoem' is no connection type", "client add"]);
+    assert_fails(&run(command, b""), 2, &["'hoem' is no connection type", "client add"]);
 }
 
 #[test]
-fn a_lost_connection_in_a_script_names_the_command() {
+fn lost_connection_in_a_script_names_the_command() {
     let port = server(|talk| {
         talk.greet();
         talk.command();
         talk.send_text("1");
         talk.command();
     });
-    let run = lines(&port, b"one\ntwo\nthree\n");
+    let run = run_lines(&port, b"one\ntwo\nthree\n");
     assert_eq!(run.out, "1\n");
-    fails(&run, 2, &["'two' has no reply"]);
+    assert_fails(&run, 2, &["'two' has no reply"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_a_script_with_status_130() {
-    use rustix::process::{Pid, Signal, kill_process};
+fn ctrl_c_ends_a_script_with_130() {
     use std::os::unix::process::ExitStatusExt as _;
+
+    use rustix::process::{Pid, Signal, kill_process};
     let (sender, asked) = mpsc::channel();
     let port = server(move |talk| {
         talk.greet();
         sender.send(talk.command()).unwrap();
-        // No reply: the client waits until somebody interrupts it.
+        // Without a reply, the client waits until it is interrupted.
         assert_eq!(talk.command(), None);
     });
     let mut child = client(&port).args(["s", "linger"]).spawn().unwrap();
     assert_eq!(fake::receive(&asked).unwrap().unwrap(), ["linger"]);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let status = child.wait().unwrap();
-    // As a shell tells it, also of a program that the signal itself has ended.
-    let told = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    assert_eq!(told, Some(130), "{status}");
+    // A shell reports a program that a signal has ended in the same way.
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    assert_eq!(code, Some(130), "{status}");
 }
 
 #[cfg(unix)]
 mod pipes {
-    use super::*;
     use std::process::{Command, Output};
 
-    /// Runs a line of bash in which `client` is the client; its last line is the exit statuses.
+    use super::{
+        fake::{Port, Server},
+        *,
+    };
+
+    /// Runs a line of bash; the last line of its output has the exit statuses.
     fn bash(port: impl Port, line: &str) -> Output {
         let client = client(port);
         let mut command = Command::new("bash");
@@ -233,7 +249,7 @@ mod pipes {
         assert_eq!(String::from_utf8_lossy(&output.stderr), err, "{line}: {output:?}");
     }
 
-    /// A list that no pipe holds.
+    /// Returns a server whose reply is larger than the buffer of a pipe.
     fn many() -> Server {
         server(|talk| {
             talk.greet();
@@ -246,7 +262,7 @@ mod pipes {
     }
 
     #[test]
-    fn a_reader_that_stops_early_is_no_failure() {
+    fn early_end_of_reader_is_no_failure() {
         gives(&many(), "client s keys | head -1", "a, b,c\n0 0 0\n", "");
         gives(&many(), "client s --csv keys | head -1", "a,\"b,c\"\n0 0 0\n", "");
         gives(&many(), "client s --json keys | head -c 3", "[[\"0 0 0\n", "");
@@ -255,7 +271,7 @@ mod pipes {
     }
 
     #[test]
-    fn the_status_is_the_clients_own() {
+    fn exit_status_survives_a_pipeline() {
         gives(&server(echo), "client s echo x | cat", "x\n0 0 0\n", "");
         gives(&server(echo), "client s fail | cat", "1 0 1\n", "error: it failed\n");
         gives(&server(echo), "echo x | client s -x echo | cat", "x\n0 0 0 0\n", "");
@@ -263,7 +279,7 @@ mod pipes {
     }
 
     #[test]
-    fn what_the_client_prints_of_itself_may_be_cut_short() {
+    fn help_and_man_can_be_cut_short() {
         for line in ["client man", "client --help", "client completion zsh"] {
             let output = bash(1, &format!("{line} | head -c 1 >/dev/null"));
             assert_eq!(String::from_utf8_lossy(&output.stdout), "0 0 0\n", "{line}: {output:?}");
@@ -272,7 +288,7 @@ mod pipes {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_disk_that_is_full_is_a_failure() {
+    fn full_disk_is_a_failure() {
         for line in
             ["client s echo x", "client s --json echo x", "client s --csv echo x", "client man"]
         {

@@ -5,14 +5,19 @@
 mod fake;
 mod pty;
 
-use fake::{NOTICE, RESTARTING, Server, Talk, crowd, receive, server};
-use pty::Terminal;
-use std::sync::Mutex;
-use std::sync::mpsc::{self, Sender};
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Mutex,
+        mpsc::{self, Sender},
+    },
+    time::{Duration, Instant},
+};
 
-/// A server that does what the test says when the test says it.
-fn obedient() -> (Server, Sender<&'static [u8]>) {
+use fake::{NOTICE, Peer, RESTARTING, Server, multi_server, receive, server};
+use pty::Terminal;
+
+/// Returns a server that sends the bytes of a channel.
+fn scripted_server() -> (Server, Sender<&'static [u8]>) {
     let (sender, orders) = mpsc::channel::<&'static [u8]>();
     let port = server(move |talk| {
         talk.greet();
@@ -23,7 +28,7 @@ fn obedient() -> (Server, Sender<&'static [u8]>) {
     (port, sender)
 }
 
-fn echo(talk: &mut Talk) {
+fn echo(talk: &mut Peer) {
     talk.greet();
     while let Some(command) = talk.command() {
         talk.send_text(&command[1..].join("|"));
@@ -34,7 +39,7 @@ fn echo(talk: &mut Talk) {
 }
 
 #[test]
-fn the_type_is_asked_for_and_commands_are_taken() {
+fn missing_type_is_asked_for() {
     let port = server(echo);
     let mut terminal = Terminal::start(&port, &[]);
     terminal.expect("i (internet): ");
@@ -53,7 +58,7 @@ fn the_type_is_asked_for_and_commands_are_taken() {
 }
 
 #[test]
-fn an_address_is_asked_for() {
+fn missing_address_is_asked_for() {
     let port = server(echo);
     let mut terminal = Terminal::start(&port, &["--plain", "l", "echo", "hello"]);
     terminal.expect("Address of the host");
@@ -63,7 +68,7 @@ fn an_address_is_asked_for() {
 }
 
 #[test]
-fn ctrl_c_clears_the_line_and_ctrl_d_closes() {
+fn ctrl_c_clears_and_ctrl_d_closes() {
     let (sender, closed) = mpsc::channel();
     let port = server(move |talk| {
         talk.greet();
@@ -81,8 +86,8 @@ fn ctrl_c_clears_the_line_and_ctrl_d_closes() {
 }
 
 #[test]
-fn a_notice_keeps_the_line_and_the_end_is_orderly() {
-    let (port, orders) = obedient();
+fn notice_keeps_the_typed_line() {
+    let (port, orders) = scripted_server();
     let mut terminal = Terminal::start(&port, &["s"]);
     terminal.expect("> ");
     terminal.type_text("half a line");
@@ -96,8 +101,8 @@ fn a_notice_keeps_the_line_and_the_end_is_orderly() {
 }
 
 #[test]
-fn a_host_that_may_be_restarting_is_waited_for() {
-    let port = crowd(|index, talk| {
+fn restarting_host_is_reconnected() {
+    let port = multi_server(|index, talk| {
         talk.greet();
         if index == 0 {
             talk.send(RESTARTING);
@@ -114,8 +119,39 @@ fn a_host_that_may_be_restarting_is_waited_for() {
     terminal.ends_with(0);
 }
 
-/// Answers all that the client asks, until it leaves or this command comes.
-fn serve_until(talk: &mut Talk, last: &str) {
+#[test]
+fn killed_session_ends_the_client_with_its_error() {
+    let port = server(|talk| {
+        talk.greet();
+        talk.send(b"-ERR this session was ended by an admin\r\n");
+    });
+    let mut terminal = Terminal::start(&port, &["s"]);
+    terminal.expect("error: this session was ended by an admin");
+    terminal.expect("closed the connection: this session was ended by an admin; start the client");
+    terminal.ends_with(2);
+}
+
+#[test]
+fn closing_error_is_the_reason_of_a_reconnect() {
+    let port = multi_server(|index, talk| {
+        talk.greet();
+        if index == 0 {
+            talk.send(b"-ERR nothing was sent for 1 s, the connection is closed\r\n");
+        } else {
+            while talk.command().is_some_and(|words| words != ["close"]) {}
+        }
+    });
+    let mut terminal = Terminal::start(&port, &["s"]);
+    terminal.expect("closed the connection: nothing was sent for 1 s, the connection is closed;");
+    terminal.expect(" connecting again");
+    terminal.expect("again, as a new session");
+    terminal.expect("> ");
+    terminal.type_text("\x04");
+    terminal.ends_with(0);
+}
+
+/// Answers all commands until the client leaves or this command arrives.
+fn serve_until(talk: &mut Peer, last: &str) {
     while let Some(words) = talk.command().filter(|words| words[0] != last) {
         talk.send(if words[0] == "COMMAND" { b"*0\r\n" } else { b"+OK\r\n" });
     }
@@ -125,7 +161,7 @@ fn serve_until(talk: &mut Talk, last: &str) {
 fn lost_session_returns_with_login_after_growing_pauses() {
     let (report, connections) = mpsc::channel();
     let (greeted, logins) = mpsc::channel();
-    let port = crowd(move |index, talk| {
+    let port = multi_server(move |index, talk| {
         report.send((index, Instant::now())).unwrap();
         match index {
             0 => {
@@ -165,7 +201,7 @@ fn lost_session_returns_with_login_after_growing_pauses() {
 }
 
 #[test]
-fn without_reconnecting_a_restart_is_the_end() {
+fn no_reconnect_ends_at_a_restart() {
     let port = server(|talk| {
         talk.greet();
         talk.send(RESTARTING);
@@ -176,7 +212,7 @@ fn without_reconnecting_a_restart_is_the_end() {
 }
 
 #[test]
-fn the_end_is_orderly_at_any_moment() {
+fn end_restores_the_terminal_at_any_moment() {
     // The prompt may just be on its way up: what matters is the terminal that is left behind.
     for _ in 0..20 {
         let port = server(|talk| {
@@ -190,7 +226,7 @@ fn the_end_is_orderly_at_any_moment() {
 }
 
 #[test]
-fn the_end_is_orderly_during_a_history_search() {
+fn end_restores_the_terminal_during_a_search() {
     let (orders, ordered) = mpsc::channel::<&'static [u8]>();
     let port = server(move |talk| {
         talk.greet();
@@ -216,8 +252,8 @@ fn the_end_is_orderly_during_a_history_search() {
 }
 
 #[test]
-fn a_connection_lost_at_the_prompt_is_told() {
-    let (port, orders) = obedient();
+fn connection_lost_at_the_prompt_is_reported() {
+    let (port, orders) = scripted_server();
     let mut terminal = Terminal::start(&port, &["--no-reconnect", "s"]);
     terminal.expect("> ");
     drop(orders);
@@ -226,7 +262,7 @@ fn a_connection_lost_at_the_prompt_is_told() {
 }
 
 #[test]
-fn a_late_reply_is_not_taken_for_the_next() {
+fn late_reply_is_dropped() {
     let port = server(|talk| {
         talk.greet();
         assert_eq!(talk.command().unwrap(), ["wait"]);
@@ -249,8 +285,8 @@ fn a_late_reply_is_not_taken_for_the_next() {
 }
 
 #[test]
-fn a_reply_cannot_command_the_terminal() {
-    let (port, orders) = obedient();
+fn reply_cannot_control_the_terminal() {
+    let (port, orders) = scripted_server();
     let mut terminal = Terminal::start(&port, &["s", "x"]);
     orders.send(b"$9\r\n\x1b[31mred!\r\n").unwrap();
     terminal.expect("\\x1b[31mred!\r\n");
@@ -258,10 +294,10 @@ fn a_reply_cannot_command_the_terminal() {
 }
 
 #[test]
-fn a_refusal_above_the_prompt_cannot_command_the_terminal() {
+fn refusal_cannot_control_the_terminal() {
     let (orders, ordered) = mpsc::channel::<()>();
     let ordered = Mutex::new(ordered);
-    let port = crowd(move |index, talk| {
+    let port = multi_server(move |index, talk| {
         if index == 0 {
             talk.greet();
             let _ = ordered.lock().unwrap().recv();
@@ -282,9 +318,9 @@ fn a_refusal_above_the_prompt_cannot_command_the_terminal() {
 }
 
 #[test]
-fn the_systems_wish_ends_the_client_with_a_clean_terminal() {
+fn sigterm_restores_the_terminal() {
     use rustix::process::{Pid, Signal, kill_process};
-    let (port, _orders) = obedient();
+    let (port, _orders) = scripted_server();
     let mut terminal = Terminal::start(&port, &["s"]);
     terminal.expect("> ");
     kill_process(Pid::from_child(&terminal.child), Signal::TERM).unwrap();
@@ -293,9 +329,9 @@ fn the_systems_wish_ends_the_client_with_a_clean_terminal() {
 }
 
 #[test]
-fn the_systems_wish_is_kept_while_a_program_runs() {
+fn sigterm_is_handled_after_a_pipe_ends() {
     use rustix::process::{Pid, Signal, kill_process};
-    let (port, _orders) = obedient();
+    let (port, _orders) = scripted_server();
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();

@@ -1,8 +1,8 @@
-//! The parts of the host that read what others have written.
+//! The host's parsers of foreign data.
 //!
-//! The protocol is a crate of its own. The other parts are files of larger crates, included by their
-//! paths: building those, and all that they depend on, with a sanitizer takes minutes. A module
-//! that imports another needs it here, too, at the same path.
+//! The protocol is a crate of its own. The other parts are files of larger crates, included by
+//! their paths: building those crates with their dependencies and a sanitizer takes minutes. A
+//! module that another one imports must be included here too, at the same path.
 #![allow(dead_code, reason = "the crates that the files are from use more of them")]
 
 #[path = "../../crates/auth/src/keys.rs"]

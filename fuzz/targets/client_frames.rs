@@ -1,30 +1,31 @@
-//! Replies of a server, cut into reads at will: the cuts must not matter to the client.
+//! Replies of a server, split into arbitrary reads: the splits must not matter to the client.
 //!
 //! The first byte chooses the reads. The rest is also sent as a command and read again.
 #![no_main]
 
-#[path = "../../client/src/codec.rs"]
-mod codec;
-#[path = "../../client/src/frame.rs"]
-mod frame;
+#[path = "../../client/src/conversation"]
+mod conversation {
+    pub mod codec;
+    pub mod frame;
+}
 #[path = "../../client/src/reply.rs"]
 #[allow(dead_code, reason = "the client asks replies more")]
 mod reply;
 
-use codec::{Decoder, Message, encode};
-use frame::BadFrame;
+use conversation::codec::{Decoder, Message, encode};
+use conversation::frame::FrameError;
 use libfuzzer_sys::fuzz_target;
 use reply::Reply;
 
-/// How deep a reply may nest: a limit of the client's.
+/// Maximum nesting of a reply, as in the client.
 const DEPTH: usize = 64;
 
-/// Feeds these bytes and appends the messages that are complete then; returns whether the
-/// conversation goes on.
+/// Feeds these bytes and appends the messages that are complete then. Returns whether the
+/// conversation continues.
 fn read(
     decoder: &mut Decoder,
     bytes: &[u8],
-    messages: &mut Vec<Result<Message, BadFrame>>,
+    messages: &mut Vec<Result<Message, FrameError>>,
 ) -> bool {
     decoder.feed(bytes);
     while let Some(message) = decoder.next().transpose() {
@@ -38,7 +39,7 @@ fn read(
     true
 }
 
-/// Returns how many bytes of a reply the server has sent at the least.
+/// Returns the minimum number of bytes that the server has sent for a reply.
 fn size(reply: &Reply, depth: usize) -> usize {
     assert!(depth <= DEPTH);
     match reply {
@@ -58,7 +59,7 @@ fuzz_target!(|data: &[u8]| {
     let (mut decoder, mut whole) = (Decoder::default(), Vec::new());
     let whole_goes_on = read(&mut decoder, stream, &mut whole);
 
-    // One byte at a time, or pieces whose sizes seem to be anything.
+    // One byte at a time, or pieces of pseudo-random sizes.
     let (mut decoder, mut pieces) = (Decoder::default(), Vec::new());
     let (mut rest, mut length, mut goes_on) = (stream, usize::from(cuts), true);
     while goes_on && !rest.is_empty() {
@@ -68,7 +69,7 @@ fuzz_target!(|data: &[u8]| {
         rest = tail;
     }
     assert_eq!(whole_goes_on, goes_on);
-    // As text, since a float may be no number, which equals nothing.
+    // Compared as text, since a float may be NaN, which equals nothing.
     assert!(whole == pieces || format!("{whole:?}") == format!("{pieces:?}"));
 
     let sizes = whole.iter().flatten().map(|message| match message {

@@ -1,4 +1,4 @@
-//! A key file: what is read and written again says the same.
+//! A key file: parsing its output gives the same keys.
 #![no_main]
 
 use dropin_fuzz::keys::Keys;
@@ -9,7 +9,7 @@ fuzz_target!(|text: &str| {
     let written = keys.to_text().expect("what was read can be written");
     assert_eq!(Keys::parse(&written).as_ref(), Ok(&keys));
 
-    // Nothing in a file lets somebody in who has no key.
+    // No file may let in a client without a key.
     assert_eq!(keys.find(None, text.as_bytes()), None);
     assert_eq!(keys.find(None, b""), None);
     for key in keys.list() {

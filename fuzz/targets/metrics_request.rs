@@ -1,4 +1,4 @@
-//! An HTTP request for the metrics, cut into reads at will: the cuts must not matter.
+//! An HTTP request for the metrics, split into arbitrary reads: the splits must not matter.
 #![no_main]
 
 #[path = "../../host/src/serve/metrics_http/request.rs"]
@@ -7,12 +7,12 @@ mod request;
 use libfuzzer_sys::fuzz_target;
 use request::{LONGEST, parse};
 
-/// How many cuts are tried: each means to parse again from the start.
+/// Number of splits: each parses again from the start.
 const CUTS: usize = 64;
 
 fuzz_target!(|bytes: &[u8]| {
     let whole = parse(bytes);
-    // The first answer stands: the host reads on only while there is none.
+    // The first answer is final: the host reads on only while there is none.
     let mut ends = (0..bytes.len()).step_by(1 + bytes.len() / CUTS);
     let early = ends.find_map(|end| parse(&bytes[..end]));
     assert!(early.is_none() || early == whole, "{early:?} {whole:?}");
@@ -31,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
         None => {}
     }
 
-    // A full buffer is answered, whatever is in it.
+    // A full buffer is answered, whatever its content.
     let mut full = bytes.to_vec();
     full.resize(LONGEST, b'a');
     let answer = parse(&full);

@@ -3,16 +3,16 @@
 //! The length comes first, as 64 bits, lowest byte first.
 #![no_main]
 
-use dropin_fuzz::files::object_header::{is_cut_short, other_kind};
+use dropin_fuzz::files::object_header::{foreign_format, is_cut_short};
 use libfuzzer_sys::fuzz_target;
 
 const ELF: &[u8] = b"\x7fELF";
-/// The longest magic number of those that are told apart.
+/// Length of the longest known magic number.
 const MAGIC: usize = 8;
-/// How many shorter beginnings are tried.
+/// Number of shorter beginnings that are tried.
 const CUTS: usize = 64;
 
-/// The end of an ELF file's table of sections, without a bound on its size.
+/// Returns the end of an ELF file's section table, without a bound on its size.
 fn sections_end(header: &[u8; 64]) -> u128 {
     let number = |from: usize, size: usize| {
         header[from..from + size].iter().rev().fold(0, |sum, byte| sum << 8 | u128::from(*byte))
@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
     let length = u64::from_le_bytes(*length);
     let is_cut = is_cut_short(beginning, length);
 
-    // A longer file is not cut shorter, and more of its beginning does not make it so.
+    // A longer file is not truncated either, and more of its beginning does not make it so.
     assert!(is_cut || !is_cut_short(beginning, length.saturating_add(1)));
     assert!(is_cut || !is_cut_short(beginning, u64::MAX));
     for end in (MAGIC..beginning.len()).step_by(1 + beginning.len() / CUTS) {
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
         _ => assert!(!is_cut),
     }
 
-    let kind = other_kind(beginning);
+    let kind = foreign_format(beginning);
     if let Some(text) = &kind {
         assert!(!text.contains(char::is_control) && text.len() < 200, "{text:?}");
         let magics: [&[u8]; 4] = [ELF, b"MZ", b"\xcf\xfa\xed\xfe", b"!<arch>\n"];

@@ -1,4 +1,4 @@
-//! A report that a probe has left, which hostile code may have written.
+//! A probe's report, which hostile code may have written.
 #![no_main]
 
 use dropin_fuzz::live::probe_report;
@@ -6,10 +6,10 @@ use libfuzzer_sys::fuzz_target;
 use plugin_api::{Usage, is_command_name};
 
 fuzz_target!(|bytes: &[u8]| {
-    match probe_report::understand(bytes) {
+    match probe_report::parse(bytes) {
         Ok(manifest) => {
             assert_eq!(manifest.check(), Ok(()));
-            // What the host goes on to do with it: directories, the log, the table.
+            // The host's later uses of it: directories, the log, the registry.
             let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
             assert!(manifest.name.bytes().all(legal) && (1..=64).contains(&manifest.name.len()));
             for text in [&manifest.version, &manifest.api_version] {
@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
             assert!(manifest.command_names().is_sorted());
             let again = serde_json::to_vec(&Ok::<_, ()>(&manifest)).unwrap();
-            assert_eq!(probe_report::understand(&again).as_ref(), Ok(&manifest));
+            assert_eq!(probe_report::parse(&again).as_ref(), Ok(&manifest));
         }
         Err(refusal) => {
             let text = refusal.to_string();

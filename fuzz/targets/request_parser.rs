@@ -1,16 +1,16 @@
-//! Requests, cut into reads at will: the cuts must not matter, and limits must hold.
+//! Requests, split into arbitrary reads: the splits must not matter, and limits must hold.
 //!
-//! The first five bytes choose the limits, the reads and how the rest is written; text will do.
+//! The first five bytes choose the limits, the reads and the encoding of the rest; text is fine.
 #![no_main]
 
 use dropin_fuzz::net::read_buffer::ReadBuffer;
 use libfuzzer_sys::fuzz_target;
 use protocol::{Framing, Limits, Parsed, Parser, RequestError};
 
-/// More than any header that is not there whole.
+/// More than any incomplete header.
 const HEADER: usize = 64;
 
-/// What the parser has found, free of positions.
+/// The parser's results, free of positions.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Request(Framing, Vec<Vec<u8>>),
@@ -19,7 +19,7 @@ enum Outcome {
     Broken(Framing, RequestError),
 }
 
-/// A session's parser and what it has found so far.
+/// A session's parser and its results so far.
 struct Feed {
     parser: Parser,
     limits: [Limits; 2],
@@ -28,13 +28,13 @@ struct Feed {
 }
 
 impl Feed {
-    /// The first limits hold for the first request, as for somebody who has not logged in.
+    /// The first limits hold for the first request, as before a login.
     fn new(limits: [Limits; 2]) -> Self {
         let parser = Parser::new(limits[0]);
         Self { parser, limits, read_buffer: ReadBuffer::default(), found: Vec::new() }
     }
 
-    /// Whether the session goes on after these bytes.
+    /// Parses these bytes. Returns whether the session continues.
     fn read(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let read = self.read_buffer.fill(|room| {
@@ -100,7 +100,7 @@ fn can_be_told(error: RequestError) {
     assert!(message.iter().all(|byte| *byte == b' ' || byte.is_ascii_graphic()), "{error:?}");
 }
 
-/// Words in lines, each line as a RESP array.
+/// Encodes the words of each line as a RESP array.
 fn arrays(text: &[u8]) -> (Vec<Vec<Vec<u8>>>, Vec<u8>) {
     let words = |line: &[u8]| line.split(|byte| *byte == b' ').map(<[u8]>::to_vec).collect();
     let requests: Vec<Vec<Vec<u8>>> = text.split(|byte| *byte == b'\n').map(words).collect();
@@ -121,7 +121,7 @@ fuzz_target!(|data: &[u8]| {
     else {
         return;
     };
-    // Small enough to be met, and for the digit 0 to 9 as large as nobody sends here.
+    // Small enough to be reached, and for the digits 0 to 9 larger than any input.
     let limit = |byte: u8, unit: usize| match byte {
         b'0'..=b'9' => 1 << 16,
         _ => usize::from(byte) * unit,
@@ -142,7 +142,7 @@ fuzz_target!(|data: &[u8]| {
     let mut whole = Feed::new(limits);
     let whole_goes_on = whole.read(&stream);
 
-    // One byte at a time, or pieces whose sizes seem to be anything.
+    // One byte at a time, or pieces of pseudo-random sizes.
     let mut pieces = Feed::new(limits);
     let (mut rest, mut size, mut goes_on) = (&stream[..], usize::from(cuts), true);
     while goes_on && !rest.is_empty() {

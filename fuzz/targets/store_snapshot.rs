@@ -1,4 +1,4 @@
-//! The state of the store, which may come from a file that somebody has written.
+//! The state of the store, which may come from a foreign file.
 #![no_main]
 
 #[path = "../../plugins/store/src/map.rs"]
@@ -20,7 +20,7 @@ fn entries(map: &Map) -> Entries {
     map.records().map(|record| (record.key().to_vec(), record.value().to_vec())).collect()
 }
 
-/// Returns whether the map has taken what is saved; otherwise nothing in it has changed.
+/// Returns whether the map has restored the saved state; otherwise nothing in it has changed.
 fn restore(map: &Map, saved: &[u8]) -> bool {
     let before = entries(map);
     let restored = snapshot::read(saved).and_then(|records| map.replace(records));
@@ -31,7 +31,7 @@ fn restore(map: &Map, saved: &[u8]) -> bool {
     restored.is_ok()
 }
 
-/// Checks that another map takes what this one saves, and neither a part of it nor more.
+/// Checks that another map restores this one's saved state, but no part of it and nothing longer.
 fn round_trip(map: &Map) {
     let saved = snapshot::write(map);
     let other = Map::default();

@@ -1,12 +1,13 @@
-//! The last words of a host that a plugin takes with it.
+//! Reports a crash that a plugin has caused, as the host's last action.
 //!
-//! Plugins run in the host's process, so that a fault in one ends the host. It then writes what was
-//! running to the log and to a file in its state directory, and ends by the signal as if nothing had
-//! been written: the exit status and a core dump stay. The next start logs the file.
+//! Plugins run in the host's process, so a fault in one ends the host. The host then writes the
+//! running command to the log and to a file in its state directory, and ends by the signal as if
+//! nothing had been written: exit status and core dump are the usual ones. The next start logs the
+//! file.
 //!
 //! A call of `exit` in a plugin ends the host in the same way, with the status 70. Not noticed:
 //! `_exit`, `SIGKILL`, and a stack overflow in a thread that a plugin has started itself, which has
-//! no other stack for a handler. Windows has no such handler here.
+//! no alternate stack for a handler. Windows has no such handler here.
 
 #[cfg(unix)]
 mod handler;
@@ -25,22 +26,22 @@ use std::{
 pub use self::place::in_session;
 use crate::config::LogFormat;
 
-/// The exit status when a plugin has called `exit`: `EX_SOFTWARE` of sysexits(3).
+/// The exit status after a plugin has called `exit`: `EX_SOFTWARE` of sysexits(3).
 pub const EXIT_STATUS: i32 = 70;
 
-/// The report's file in the state directory.
+/// The name of the report's file in the state directory.
 const FILE: &str = "crash";
-/// The most that is read of it. Bytes.
+/// The most that is read of it, in bytes.
 const LONGEST: u64 = 1_024;
 
-/// Crashes are reported while this lives.
-pub struct Watch(());
+/// Reports crashes while it lives.
+pub struct CrashReporter(());
 
-impl Watch {
-    /// Reports crashes to the log and to a file in this directory.
+impl CrashReporter {
+    /// Starts to report crashes to the log and to a file in this directory.
     ///
     /// # Errors
-    /// The system's.
+    /// The path contains a zero byte, or the system refuses a handler.
     pub fn start(state_dir: &Path, format: LogFormat) -> io::Result<Self> {
         #[cfg(unix)]
         handler::install(Form::of(format), &state_dir.join(FILE))?;
@@ -50,7 +51,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for CrashReporter {
     fn drop(&mut self) {
         allow_exit();
     }
@@ -65,7 +66,7 @@ pub fn in_session<R>(
     run()
 }
 
-/// From now on the host itself may exit.
+/// Lets the host itself exit from now on.
 pub fn allow_exit() {
     #[cfg(unix)]
     handler::allow_exit();
@@ -76,7 +77,7 @@ pub fn report_last(state_dir: &Path) {
     let path = state_dir.join(FILE);
     let Ok(file) = File::open(&path) else { return };
     let mut text = Vec::new();
-    // Where it cannot be read, that there is one says enough.
+    // If it cannot be read, its existence is enough to report.
     let _ = file.take(LONGEST).read_to_end(&mut text);
     log::warn!("the last run crashed: {}", String::from_utf8_lossy(&text).trim_end());
     if let Err(error) = fs::remove_file(&path) {
@@ -84,7 +85,7 @@ pub fn report_last(state_dir: &Path) {
     }
 }
 
-/// How the log is written, see [`logging`](crate::runtime::logging).
+/// The format of the log, see [`logging`](crate::runtime::logging).
 #[cfg(unix)]
 #[derive(Clone, Copy)]
 enum Form {
@@ -103,8 +104,8 @@ impl Form {
         }
     }
 
-    /// Writes a log line. The message must need no escapes in JSON: names of plugins and commands
-    /// do not.
+    /// Writes a log line. The message must need no escapes in JSON; names of plugins and commands
+    /// need none.
     fn write(
         self,
         line: &mut line::LineBuffer,

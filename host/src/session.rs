@@ -139,7 +139,7 @@ impl Session {
                 self.subscriptions = Subscriptions::default();
                 self.set_identity(self.initial_identity())?;
             }
-            Flow::Close => return Ok(Some(CloseReason::Asked)),
+            Flow::Close => return Ok(Some(CloseReason::ChangeRequest)),
             Flow::Break => return Ok(Some(CloseReason::BrokenProtocol)),
         }
         if self.handle.is_dismissed() {

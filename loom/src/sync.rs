@@ -1,4 +1,4 @@
-//! Stands in for `crates/plugin-engine/src/live/sync.rs`: the same names with loom's types.
+//! Replaces `crates/plugin-engine/src/live/sync.rs`: the same names with loom's types.
 
 use std::{cell::Cell, sync::LockResult, time::Duration};
 
@@ -13,7 +13,7 @@ loom::thread_local! {
     static MINE: Cell<usize> = Cell::new(0);
 }
 
-/// Gives the calling thread a stripe; it has the first one before.
+/// Assigns a stripe to the calling thread; the default is the first one.
 pub fn use_stripe(index: usize) {
     MINE.with(|mine| mine.set(index));
 }
@@ -23,7 +23,7 @@ pub(crate) fn stripe_of_this_thread() -> usize {
 }
 
 /// Loom's condition variable with `wait_while`. A wait with a timeout never times out, so that a
-/// closer whom nobody wakes is a deadlock, which loom reports.
+/// closer that is never woken is a deadlock, which loom reports.
 pub(crate) struct Condvar(loom::sync::Condvar);
 
 impl Condvar {
@@ -55,9 +55,9 @@ impl Condvar {
     }
 }
 
-/// An atomic type whose first value is stored sequentially consistently. Loom lets a load of that
-/// kind see an older value only where that one was stored in another way, as its own first values
-/// are: C++ does not allow it.
+/// An atomic type whose initial value is stored sequentially consistently. Loom lets a sequentially
+/// consistent load see an older value only if that one was stored in another way, as its own
+/// initial values are: C++ does not allow it.
 macro_rules! atomic {
     ($name:ident, $value:ty) => {
         pub(crate) struct $name(atomic::$name);

@@ -1,7 +1,7 @@
-//! The gate's promises, in every order of the threads that the memory model allows.
+//! The gate's guarantees, in every order of the threads that the memory model allows.
 //!
-//! Work inside the gate reads a cell; an action that must not meet work changes the cell. Loom reports
-//! a read and a change without an order between them, and a thread that waits for ever.
+//! Work inside the gate reads a cell; an action that must exclude work changes the cell. Loom
+//! reports a read and a change without an order between them, and a thread that waits for ever.
 #![allow(clippy::arc_with_non_send_sync, reason = "loom's cells are shared by threads in turns")]
 
 use std::{
@@ -46,14 +46,14 @@ impl Guarded {
     }
 }
 
-/// Runs `threads` in every order in which a running thread is interrupted this often at the most.
+/// Runs `threads` in every order in which a running thread is interrupted at most this often.
 fn model_with_interruptions(most: usize, threads: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(most);
     builder.check(threads);
 }
 
-/// A moment that no model reaches.
+/// Returns a time that no model reaches.
 fn far_away() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
@@ -139,7 +139,7 @@ fn moved_gate_counts_or_turns_back() {
 }
 
 #[test]
-fn calls_on_one_stripe_are_told_apart() {
+fn calls_on_one_stripe_are_distinguished() {
     model_with_interruptions(3, || {
         let guarded = Arc::new(Guarded::default());
         let calls = [1, 1].map(|stripe| on_stripe(stripe, &guarded, Guarded::call));

@@ -1,10 +1,10 @@
 //! The binary contract between host and plugin: `abi_stable` types and nothing else.
 //!
-//! Everything here is checked by layout when a library is probed, so a change of any plain struct
-//! below is a new major [`API_VERSION`]. What may grow in a minor version are the prefix type
-//! [`Root`] and the traits (their method tables are prefix types too): new fields and methods go
-//! at the end, with a default. New facts about a plugin or a command that are only text go into
-//! their `attributes`, which need no change of layout at all.
+//! The layout of everything here is checked when a library is probed, so any change of a plain
+//! struct below needs a new major [`API_VERSION`]. A minor version may extend the prefix type
+//! [`Root`] and the traits, whose method tables are prefix types too: new fields and methods go at
+//! the end and have a default. New facts about a plugin or a command that are plain text go into
+//! their `attributes`, which change no layout.
 
 #![allow(missing_docs, reason = "`sabi_trait` generates public items without documentation")]
 #![allow(non_local_definitions, reason = "as above")]
@@ -18,21 +18,21 @@ use abi_stable::{
     std_types::{RArc, RBox, ROption, RResult, RSlice, RStr, RString, RVec, Tuple2},
 };
 
-/// The version of this contract, `major.minor.patch`. A host loads plugins of its own major
-/// version, whatever their minor version is.
+/// The version of this contract, `major.minor.patch`. A host loads plugins of its own major version
+/// and of any minor version.
 pub const API_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What a plugin library exports: the one symbol that the host looks for leads here.
+/// The root module of a plugin library. The one symbol that the host looks up leads here.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = RootRef)))]
 #[sabi(missing_field(panic))]
 pub struct Root {
-    /// [`API_VERSION`] as it was when the plugin was built.
+    /// The [`API_VERSION`] that the plugin was built with.
     pub api_version: RStr<'static>,
-    /// What the plugin is and which commands it answers.
+    /// Returns the plugin's name, version and commands.
     pub manifest: extern "C" fn() -> Manifest,
-    /// Makes the plugin's one instance. The error is for people.
+    /// Creates the plugin's one instance. The error text is for people.
     #[sabi(last_prefix_field)]
     pub create: extern "C" fn(HostObject) -> RResult<InstanceObject, RString>,
 }
@@ -44,14 +44,15 @@ impl RootModule for RootRef {
     const VERSION_STRINGS: VersionStrings = package_version_strings!();
 }
 
-/// What a plugin says of itself. All of it lies in the library's own memory.
+/// A plugin's description of itself. All of it lies in the library's own memory.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct Manifest {
     pub name: RStr<'static>,
     pub version: RStr<'static>,
     pub commands: RSlice<'static, Command>,
-    /// Further facts, by name. Known: `threads` = `untracked` (never unload this library).
+    /// Further facts, by name. Known: `threads` = `untracked`, which means that the library is
+    /// never unloaded.
     pub attributes: RSlice<'static, Tuple2<RStr<'static>, RStr<'static>>>,
 }
 
@@ -63,11 +64,11 @@ pub struct Command {
     pub name: RStr<'static>,
     pub usage: RStr<'static>,
     pub help: RStr<'static>,
-    /// Further facts, by name. None is known yet.
+    /// Further facts, by name. None is defined yet.
     pub attributes: RSlice<'static, Tuple2<RStr<'static>, RStr<'static>>>,
 }
 
-/// One piece of [`RawRequest::input`], in bytes.
+/// A part of [`RawRequest::input`], in bytes.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -75,22 +76,22 @@ pub struct Span {
     pub length: u32,
 }
 
-/// A request as it crosses the boundary. Spans instead of slices, so that the host reuses one
-/// list for every request of a session.
+/// A request as it crosses the boundary. It has spans instead of slices, so that the host can reuse
+/// one list for every request of a session.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct RawRequest<'a> {
     pub input: RSlice<'a, u8>,
-    /// The command's name first, then the arguments; each lies inside `input`.
+    /// The command's name, then the arguments; each lies inside `input`.
     pub spans: RSlice<'a, Span>,
     pub session: SessionObject<'a>,
 }
 
-/// Where a session's client is.
+/// The address of a session's client.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct RawPeer {
-    /// In network order; an IPv4 address takes the first four.
+    /// The address in network order; an IPv4 address takes the first four octets.
     pub octets: [u8; 16],
     pub ipv6: bool,
     pub port: u16,
@@ -109,7 +110,7 @@ pub struct RawSession {
     pub commands: u64,
 }
 
-/// A command in the host's table.
+/// A command in the host's registry.
 #[repr(C)]
 #[derive(StableAbi, Clone)]
 pub struct RawCommand {
@@ -131,36 +132,37 @@ pub struct RawPlugin {
     pub commands: RVec<RString>,
 }
 
-/// The session that asks, and what it may see. Lent for one call.
+/// The calling session and everything that it may see. Lent for one call.
 #[sabi_trait]
 pub trait Session: Send + Sync {
     fn id(&self) -> u64;
     fn peer(&self) -> RawPeer;
     fn name(&self) -> RString;
     fn cancelled(&self) -> bool;
-    /// Returns true as soon as the request is cancelled, false after `millis`.
+    /// Returns true as soon as the request is cancelled, and false after `millis` milliseconds.
     fn wait(&self, millis: u64) -> bool;
     fn commands(&self) -> RVec<RawCommand>;
     #[sabi(last_prefix_field)]
     fn sessions(&self) -> RVec<RawSession>;
-    /// Since 1.1.
+    /// Returns the loaded plugins. Since 1.1.
     fn plugins(&self) -> RVec<RawPlugin> {
         RVec::new()
     }
-    /// `total` is 0 where it is not known. Since 1.2.
+    /// Reports progress. `total` is 0 where it is not known. Since 1.2.
     fn progress(&self, _done: u64, _total: u64, _text: RStr<'_>) {}
-    /// The name of the key that let the session in; empty where none did. Since 1.3.
+    /// Returns the name of the key that the session logged in with; empty where there is none.
+    /// Since 1.3.
     fn key(&self) -> RString {
         RString::new()
     }
-    /// `user` or `admin`. Since 1.3.
+    /// Returns `user` or `admin`. Since 1.3.
     fn role(&self) -> RString {
         RString::new()
     }
 }
 
-/// Where a reply goes. Pieces arrive in order: a list or a map first says how many items or pairs
-/// follow.
+/// The destination of a reply. Pieces arrive in order: a list or a map first announces the number
+/// of items or pairs that follow.
 #[sabi_trait]
 pub trait Sink {
     fn ok(&mut self);
@@ -172,43 +174,45 @@ pub trait Sink {
     fn list(&mut self, items: u64);
     fn map(&mut self, pairs: u64);
     fn error(&mut self, kind: RStr<'_>, message: RSlice<'_, u8>);
-    /// Takes back what this reply has written.
+    /// Discards everything that this reply has written.
     #[sabi(last_prefix_field)]
     fn reset(&mut self);
 }
 
-/// What the host does for one plugin. The plugin holds it while it lives.
+/// The host's services for one plugin. The plugin holds them for as long as it lives.
 #[sabi_trait]
 pub trait Services: Send + Sync + 'static {
     fn version(&self) -> RString;
     fn uptime_millis(&self) -> u64;
-    /// `level` as in the `log` crate: 1 error to 5 trace.
+    /// Returns whether the host logs this level. Levels are those of the `log` crate: 1 is error, 5
+    /// is trace.
     fn log_enabled(&self, level: u32) -> bool;
     #[sabi(last_prefix_field)]
     fn log(&self, level: u32, target: RStr<'_>, message: RStr<'_>);
-    /// Makes the plugin's private directory, unless it is there, and gives its path. Since 1.1.
+    /// Creates the plugin's private directory where it does not exist, and returns its path. Since
+    /// 1.1.
     fn data_dir(&self) -> RResult<RString, RString> {
-        RResult::RErr(RString::from("this host gives no directories"))
+        RResult::RErr(RString::from("this host provides no directories"))
     }
 }
 
-/// One living plugin. Dropped before its library is closed.
+/// A running plugin. Dropped before its library is closed.
 #[sabi_trait]
 pub trait Instance: Send + Sync + 'static {
     fn call(&self, command: u32, request: RawRequest<'_>, sink: SinkObject<'_>);
-    /// Whether `save` and `restore` carry state.
+    /// Returns whether `save` and `restore` carry state.
     fn saves(&self) -> bool;
     fn save(&self) -> RResult<ROption<RVec<u8>>, RString>;
     #[sabi(last_prefix_field)]
     fn restore(&self, saved: RSlice<'_, u8>) -> RResult<(), RString>;
-    /// Tells the plugin's tracked threads to stop and waits for their end. Since 1.1.
+    /// Stops the plugin's tracked threads and waits until they have ended. Since 1.1.
     fn stop(&self) {}
-    /// Whether `configure` takes anything. Since 1.2.
+    /// Returns whether `configure` reads its text. Since 1.2.
     fn configures(&self) -> bool {
         false
     }
-    /// Hands over the text of the plugin's configuration, which is empty where there is none.
-    /// Since 1.2.
+    /// Passes the text of the plugin's configuration, which is empty where there is no file. Since
+    /// 1.2.
     fn configure(&self, _text: RStr<'_>) -> RResult<(), RString> {
         RResult::ROk(())
     }

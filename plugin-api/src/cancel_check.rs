@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use crate::{Request, error::Result};
 
-/// The clock is read once in so many steps.
+/// Number of steps between two readings of the clock.
 const STEPS: u32 = 64;
 
-/// At most once in this time the host is asked whether the request is cancelled.
+/// The shortest time between two questions to the host whether the request is cancelled.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// Ends a loop of many short steps once its request is cancelled, see [`Request::cancel_check`].
+/// Ends a loop of many short steps once its request is cancelled. See [`Request::cancel_check`].
 ///
 /// ```standalone_crate
 /// use plugin_api::{Request, Result, plugin};
@@ -40,24 +40,24 @@ const INTERVAL: Duration = Duration::from_millis(10);
 ///     plugin.cancel();
 ///     assert_eq!(endless.join().unwrap().unwrap_err().kind(), "CANCELLED");
 /// });
-/// // The first step notices it as well.
+/// // The first step notices the cancellation as well.
 /// assert_eq!(plugin.call("sum", &["1"]).unwrap_err().kind(), "CANCELLED");
 /// ```
 pub struct CancelCheck<'a> {
     request: &'a Request,
-    /// Steps until the clock is read.
+    /// Steps left until the clock is read.
     left: u32,
-    /// When the host is asked next.
+    /// Time of the next question to the host.
     due: Instant,
 }
 
 impl<'a> CancelCheck<'a> {
     pub(crate) fn new(request: &'a Request) -> Self {
-        // The first step asks, so that a request that is cancelled already does nothing.
+        // The first step asks the host, so that a request that is already cancelled does no work.
         Self { request, left: 0, due: Instant::now() }
     }
 
-    /// Counts one step of the loop. Costs an addition most times.
+    /// Counts one step of the loop. Most steps cost one addition.
     ///
     /// # Errors
     /// An error of the kind `CANCELLED` where the request is

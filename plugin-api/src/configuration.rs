@@ -1,4 +1,5 @@
-//! Configuration: what the person who runs the host sets for a plugin, in a file beside its library.
+//! Configuration: values that the operator of the host sets for a plugin, in a file beside its
+//! library.
 
 use serde::de::DeserializeOwned;
 
@@ -9,32 +10,32 @@ use crate::{
 
 /// State that is configured by `NAME.toml` in the plugins folder, where NAME is the plugin's name.
 ///
-/// The whole file is the plugin's table. Where there is no file the table is empty, so that what
-/// may be left out needs a default. The host sees to the file: it reads it when the plugin is
-/// loaded, and again whenever it has changed. [`guide::configuration`](crate::guide::configuration)
-/// has an example.
+/// The whole file is the plugin's table. Without a file the table is empty, so optional keys need a
+/// default. The host reads the file when the plugin is loaded, and again whenever it has changed.
+/// [`guide::configuration`](crate::guide::configuration) has an example.
 pub trait Configured: State {
-    /// What the file holds. A type that derives `serde::Deserialize`; see [`serde`](crate::serde).
-    /// With `#[serde(deny_unknown_fields)]` a misspelt key is refused and not passed over.
+    /// The content of the file: a type that derives `serde::Deserialize`; see
+    /// [`serde`](crate::serde). With `#[serde(deny_unknown_fields)]` a misspelt key is an error and
+    /// is not ignored.
     type Config: DeserializeOwned;
 
-    /// Puts new values in force.
+    /// Applies new values.
     ///
-    /// Called once after [`create`](State::create), before a saved state is restored and before the
-    /// first worker runs. Called again each time the file has changed, while workers run. Two calls
-    /// never overlap. The host waits for as long as its `--handover-timeout` says.
+    /// The host calls it once after [`create`](State::create), before a saved state is restored and
+    /// before the first worker runs. It calls it again each time the file has changed, while
+    /// workers run. Two calls never overlap. The host waits at most `--handover-timeout` for it.
     ///
     /// # Errors
-    /// An error refuses the values. The first time, the library is refused, and the version that
-    /// was served goes on; later, the old values are to stay in force, so check before you change
-    /// anything. The message goes into the host's log.
+    /// An error rejects the values. At the first call the library is rejected, and the version that
+    /// was serving continues. At a later call the old values must stay in force, so check
+    /// everything before you change anything. The message goes into the host's log.
     fn configure(&self, config: Self::Config) -> Result<()>;
 }
 
-/// Reads a plugin's table.
+/// Parses a plugin's table.
 ///
 /// # Errors
-/// The message says the line, the column and the key.
+/// The message names the line, the column and the key.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     toml::from_str(text).map_err(|mut error| {
         let place = error.span().and_then(|span| text.get(..span.start)).map(|before| {
@@ -42,7 +43,7 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
             format!("line {line}, column {column}: ")
         });
-        // Without it the error has no picture of several lines to show.
+        // Without the input the error's text has no excerpt of several lines.
         error.set_input(None);
         let words = error.to_string();
         let words: Vec<_> = words.lines().filter(|line| !line.is_empty()).collect();
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_one_line_that_says_where_and_which_key() {
+    fn error_is_one_line_with_position_and_key() {
         let said = |text| parse::<Config>(text).unwrap_err().message().to_owned();
         for (text, place, words) in [
             ("zone = 5", "line 1, column 8: ", &["integer `5`", "`zone`"][..]),

@@ -1,4 +1,4 @@
-//! What a plugin's state can do, found out where the macro knows its type.
+//! Detects the traits that a plugin's state implements, where the macro knows its type.
 
 use std::marker::PhantomData;
 
@@ -8,10 +8,10 @@ use crate::{
     state::Saved,
 };
 
-/// How state of the type `S` takes the text of its configuration: [`Configured::configure`].
+/// A function that configures state of type `S` from text: [`Configured::configure`].
 pub type Configure<S> = fn(&S, &str) -> Result<()>;
 
-/// How state of the type `S` is handed over.
+/// The functions that hand over state of type `S`.
 pub struct SavedFns<S: 'static> {
     /// [`Saved::save`].
     pub save: fn(&S) -> Result<Vec<u8>>,
@@ -19,21 +19,21 @@ pub struct SavedFns<S: 'static> {
     pub restore: fn(&S, &[u8]) -> Result<()>,
 }
 
-/// Finds out, where the macro knows the concrete type, whether state implements [`Saved`] and
-/// [`Configured`]: method look-up prefers the inherent function over the trait's.
+/// Detects whether a concrete state type implements [`Saved`] and [`Configured`]: method look-up
+/// prefers the inherent function over the trait's.
 pub struct Detect<S>(pub PhantomData<S>);
 
 impl<S: Saved> Detect<S> {
-    /// The type hands its state over.
+    /// Returns the functions that hand the state over.
     #[must_use]
     pub fn saved(&self) -> Option<SavedFns<S>> {
         Some(SavedFns { save: S::save, restore: S::restore })
     }
 }
 
-/// The other answer of [`Detect`].
+/// The fallback of [`Detect`] for a type without [`Saved`].
 pub trait NotSaved<S> {
-    /// The type does not hand its state over.
+    /// Returns `None`: the type does not hand its state over.
     fn saved(&self) -> Option<SavedFns<S>> {
         None
     }
@@ -42,16 +42,16 @@ pub trait NotSaved<S> {
 impl<S> NotSaved<S> for Detect<S> {}
 
 impl<S: Configured> Detect<S> {
-    /// The type is configured.
+    /// Returns the function that configures the state.
     #[must_use]
     pub fn configured(&self) -> Option<Configure<S>> {
         Some(|state, text| state.configure(configuration::parse(text)?))
     }
 }
 
-/// The other answer of [`Detect`].
+/// The fallback of [`Detect`] for a type without [`Configured`].
 pub trait NotConfigured<S> {
-    /// The type is not configured.
+    /// Returns `None`: the type takes no configuration.
     fn configured(&self) -> Option<Configure<S>> {
         None
     }

@@ -1,14 +1,14 @@
-//! What a worker returns when it cannot answer.
+//! The error that a worker returns.
 
 use std::{borrow::Cow, fmt};
 
-/// A worker's result.
+/// The result of a worker.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error reply: a kind for programs (`ERR`, `WRONGTYPE`) and a message for people.
 ///
-/// Every [`std::error::Error`] turns into one with `?`; for that to be possible this type cannot
-/// itself implement the trait.
+/// Every [`std::error::Error`] converts into this type with `?`. Therefore this type cannot
+/// implement that trait itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     kind: Cow<'static, str>,
@@ -16,29 +16,29 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of the kind `ERR`.
+    /// Creates an error of the kind `ERR`.
     pub fn new(message: impl Into<String>) -> Self {
         Self::with_kind("ERR", message)
     }
 
-    /// An error of another kind: by custom one word in capitals.
+    /// Creates an error of another kind: by convention one word in capitals.
     pub fn with_kind(kind: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { kind: kind.into(), message: message.into() }
     }
 
-    /// What a worker returns that has stopped early, see
+    /// Creates the error of a worker that has stopped early. See
     /// [`Request::cancelled`](crate::Request::cancelled).
     pub fn cancelled(message: impl Into<String>) -> Self {
         Self::with_kind("CANCELLED", message)
     }
 
-    /// The kind.
+    /// Returns the kind.
     #[must_use]
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// The message.
+    /// Returns the message.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message

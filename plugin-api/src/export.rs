@@ -1,7 +1,7 @@
-//! The export: from an author's functions to the one symbol that the host looks for.
+//! The export: connects an author's functions to the one symbol that the host looks up.
 //!
-//! The shims here are the one place where a plugin's panics are caught. An unwind that reached an
-//! `abi_stable` extern function would abort the host, so no author's code runs outside
+//! The shims here are the only place where a plugin's panics are caught. An unwind that reached an
+//! `abi_stable` extern function would abort the host, so an author's code runs only inside
 //! `guarded`.
 #![allow(unsafe_code, reason = "a request is lent across the boundary, see `lend`")]
 
@@ -28,64 +28,64 @@ use crate::{
     },
     error::{Error, Result},
     host::Host,
-    logging,
+    logging::{self, panic_message},
     reply::Reply,
     request::Request,
     state::State,
     worker::Function,
 };
 
-/// The plugin that a library exports. Implemented by [`plugin!`](crate::plugin!) alone.
+/// The plugin that a library exports. Only [`plugin!`](crate::plugin!) implements it.
 pub trait Exported: 'static {
-    /// What the plugin keeps between calls.
+    /// The plugin's state between calls.
     type State: State;
-    /// The plugin.
+    /// The plugin's definition.
     const DEFINITION: &'static Definition<Self::State>;
 }
 
-/// Everything that [`plugin!`](crate::plugin!) knows of a plugin whose state is `S`.
+/// Everything that [`plugin!`](crate::plugin!) knows about a plugin whose state is `S`.
 pub struct Definition<S: 'static> {
-    /// Its name, version and commands.
+    /// The plugin's name, version and commands.
     pub manifest: Manifest,
-    /// The functions behind the manifest's commands, in the same order.
+    /// The functions of the manifest's commands, in the same order.
     pub functions: &'static [Function<S>],
-    /// How its state is handed over, if it is.
+    /// Returns the functions that hand the state over, if it is saved.
     pub saved: fn() -> Option<SavedFns<S>>,
-    /// How its state is configured, if it is.
+    /// Returns the function that configures the state, if it is configured.
     pub configured: fn() -> Option<Configure<S>>,
 }
 
-/// One command of a [`Manifest`].
+/// Creates one command of a [`Manifest`].
 #[must_use]
 pub const fn command(name: &'static str, usage: &'static str, help: &'static str) -> Command {
     Command { name: text(name), usage: text(usage), help: text(help), attributes: RSlice::EMPTY }
 }
 
-/// A [`Manifest`]'s text.
+/// Converts text for a [`Manifest`].
 #[must_use]
 pub const fn text(text: &'static str) -> RStr<'static> {
     RStr::from_str(text)
 }
 
-/// A [`Manifest`]'s list.
+/// Converts a list for a [`Manifest`].
 #[must_use]
 pub const fn slice<T>(items: &'static [T]) -> RSlice<'static, T> {
     RSlice::from_slice(items)
 }
 
-/// A [`Manifest`]'s attribute.
+/// Creates an attribute of a [`Manifest`].
 #[must_use]
 pub const fn pair(name: &'static str, value: &'static str) -> Tuple2<RStr<'static>, RStr<'static>> {
     Tuple2(text(name), text(value))
 }
 
-/// The symbol that the host looks for.
+/// Returns the header behind the symbol that the host looks up.
 #[must_use]
 pub const fn header<E: Exported>() -> LibHeader {
     extern "C" fn construct<E: Exported>() -> RootModuleResult {
         abi_stable::library::__call_root_module_loader(|| RootRef(RootOf::<E>::ROOT.as_prefix()))
     }
-    // SAFETY: `construct` gives a `RootRef`, the type that is named here.
+    // SAFETY: `construct` returns a `RootRef`, the type that is named here.
     unsafe { LibHeader::from_constructor::<RootRef>(construct::<E>, CheckTypeLayout::Yes) }
 }
 
@@ -110,9 +110,9 @@ impl<E: Exported> RootOf<E> {
     }
 }
 
-/// The living plugin behind an [`InstanceObject`].
+/// The running plugin behind an [`InstanceObject`].
 pub(crate) struct Running<S: State> {
-    /// Dropped by `Drop`, before the host that it may still log to.
+    /// Dropped by `Drop`, before the host, since its drop may still log.
     state: ManuallyDrop<S>,
     saved: Option<SavedFns<S>>,
     configured: Option<Configure<S>>,
@@ -200,7 +200,7 @@ impl<S: State> Drop for Running<S> {
             ManuallyDrop::drop(state);
             Ok(())
         });
-        // The panic hook has logged it; there is nobody to return it to.
+        // The panic hook has logged the panic, and no caller is left to return it to.
         let _ = dropped;
         logging::stop();
     }
@@ -222,7 +222,7 @@ fn lend<R>(raw: RawRequest<'_>, host: &Host, call: impl FnOnce(&Request) -> R) -
     call(&request)
 }
 
-/// Runs an author's code; a panic becomes an error.
+/// Runs an author's code and turns a panic into an error.
 fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     panic::catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|payload| Err(panicked(what, payload)))
@@ -230,20 +230,11 @@ fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 fn panicked(what: &str, payload: Box<dyn Any + Send>) -> Error {
     let error = Error::new(format!("'{what}' panicked: {}", panic_message(&*payload)));
-    // The payload's own drop may panic too; such a payload is leaked.
+    // The drop of the payload may panic too; such a payload is leaked.
     if let Err(again) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(again);
     }
     error
-}
-
-/// What a panic said.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }
 
 /// Exports a plugin: its name, its state and its commands.
@@ -262,20 +253,19 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
 /// }
 /// ```
 ///
-/// A command is a name, a [usage line](crate::Usage), a function and one sentence of help. What
-/// the function returns becomes the reply, see [`IntoReply`](crate::IntoReply).
+/// A command consists of a name, a [usage line](crate::Usage), a function and one sentence of help.
+/// The function's return value becomes the reply; see [`IntoReply`](crate::IntoReply).
 ///
-/// Before `commands` there may stand, in this order:
-/// - `name: "other",` where the plugin is not called as its package is;
-/// - `state: Type,` whose [`State::create`](crate::State::create) makes what is kept between
-///   calls. The functions then take it first: `fn get(state: &Type, request: &Request) -> …`.
-///   Implement [`Saved`](crate::Saved) as well and the state is handed over to the plugin's next
-///   version; implement [`Configured`](crate::Configured) and it is configured by a file beside
-///   the library;
-/// - `threads: untracked,` where the plugin starts threads other than by
+/// These may precede `commands`, in this order:
+/// - `name: "other",` if the plugin's name differs from its package's name;
+/// - `state: Type,` whose [`State::create`](crate::State::create) creates the plugin's state. The
+///   functions then take it first: `fn get(state: &Type, request: &Request) -> …`. If it also
+///   implements [`Saved`](crate::Saved), the state is handed over to the plugin's next version; if
+///   it implements [`Configured`](crate::Configured), a file beside the library configures it;
+/// - `threads: untracked,` if the plugin starts threads in other ways than by
 ///   [`Host::spawn`](crate::Host::spawn). Its library is then never unloaded.
 ///
-/// The macro also makes a `static PLUGIN`, for [`testing`](crate::testing).
+/// The macro also defines a `static PLUGIN`, for [`testing`](crate::testing).
 #[macro_export]
 macro_rules! plugin {
     (name: $name:expr, state: $state:ty, $($rest:tt)*) => {

@@ -1,4 +1,4 @@
-//! What a worker can learn of the host's sessions, commands and plugins.
+//! Facts about the host's sessions, commands and plugins that a worker can read.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,45 +7,45 @@ use crate::abi::{RawCommand, RawPlugin, RawSession};
 /// A live session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
-    /// Its number, never used twice while the host runs.
+    /// The session's number, never reused while the host runs.
     pub id: u64,
-    /// Where its client is.
+    /// The client's address.
     pub peer: SocketAddr,
-    /// The name that the client gave itself, or nothing.
+    /// The name that the client has set, or an empty string.
     pub name: String,
-    /// Since the client connected.
+    /// Time since the client connected.
     pub age: Duration,
-    /// Since its last command.
+    /// Time since the session's last command.
     pub idle: Duration,
-    /// How many commands it has sent.
+    /// Number of commands that the session has sent.
     pub commands: u64,
 }
 
-/// A command in the host's table.
+/// A command in the host's registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandInfo {
-    /// Its name, in lower case.
+    /// The command's name, in lower case.
     pub name: String,
-    /// Its arguments.
+    /// The command's usage line.
     pub usage: String,
-    /// One sentence for people.
+    /// The command's help: one sentence.
     pub help: String,
-    /// The plugin that answers it; `None` for the host's own.
+    /// The plugin that answers the command; `None` for a command of the host.
     pub plugin: Option<String>,
 }
 
 /// A plugin that the host serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginInfo {
-    /// Its name.
+    /// The plugin's name.
     pub name: String,
-    /// Its own version.
+    /// The plugin's own version.
     pub version: String,
-    /// How many times a version of it has been loaded, this one included.
+    /// Number of loaded versions of the plugin so far, including this one.
     pub generation: u64,
     /// The library's file name in the plugins folder.
     pub file: String,
-    /// The names of its commands.
+    /// The names of the plugin's commands.
     pub commands: Vec<String>,
 }
 

@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The host: its facts, and what it does for this plugin. Cheap to clone; a plugin may keep it.
+/// The host: its facts and its services for this plugin. Cheap to clone; a plugin may keep it.
 #[derive(Clone)]
 pub struct Host {
     shared: Arc<Shared>,
@@ -22,11 +22,11 @@ pub struct Host {
 struct Shared {
     object: HostObject,
     stop: Stop,
-    /// Joined in `stop_threads`, before the library may be closed.
+    /// Joined by `stop_threads`, before the library may be closed.
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// Tells a background thread when to end. Cheap to clone.
+/// The signal that ends background threads. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Stop {
     shared: Arc<(Mutex<bool>, Condvar)>,
@@ -38,23 +38,23 @@ impl Host {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The host's version.
+    /// Returns the host's version.
     #[must_use]
     pub fn version(&self) -> String {
         self.shared.object.version().into()
     }
 
-    /// How long the host has been running.
+    /// Returns how long the host has been running.
     #[must_use]
     pub fn uptime(&self) -> Duration {
         Duration::from_millis(self.shared.object.uptime_millis())
     }
 
-    /// A directory of this plugin's own, made on first use. It stays when the plugin is replaced
-    /// or removed.
+    /// Returns this plugin's own directory, which is created on first use. It remains when the
+    /// plugin is replaced or removed.
     ///
     /// # Errors
-    /// Where the directory cannot be made.
+    /// The directory cannot be created.
     pub fn data_dir(&self) -> Result<PathBuf> {
         self.shared
             .object
@@ -65,13 +65,13 @@ impl Host {
     }
 
     /// Starts a background thread that the host stops and joins before it unloads this library.
-    /// `work` must return soon after [`Stop`] says so.
+    /// `work` must return soon after [`Stop`] is set.
     ///
-    /// Threads started in any other way make unloading unsafe; a plugin that has them says
-    /// `threads: untracked` in [`plugin!`](crate::plugin!).
+    /// Threads that are started in any other way make unloading unsafe; a plugin with such threads
+    /// declares `threads: untracked` in [`plugin!`](crate::plugin!).
     ///
     /// # Errors
-    /// Where the system has no thread to give, or the plugin is already being stopped.
+    /// The system cannot start another thread, or the plugin is already being stopped.
     pub fn spawn(&self, name: &str, work: impl FnOnce(&Stop) + Send + 'static) -> Result<()> {
         let mut threads = lock(&self.shared.threads);
         if self.shared.stop.is_set() {
@@ -84,15 +84,15 @@ impl Host {
 
     pub(crate) fn stop_threads(&self) {
         self.shared.stop.set();
-        // A thread may itself spawn while we wait; the flag above ends that, and the lock is not
-        // held while joining.
+        // A thread may itself spawn another meanwhile. The flag above prevents new ones, and the
+        // lock is not held while joining.
         loop {
             let threads = std::mem::take(&mut *lock(&self.shared.threads));
             if threads.is_empty() {
                 return;
             }
             for thread in threads {
-                // A panic in it has been logged by the panic hook.
+                // The panic hook has logged a panic of the thread.
                 let _ = thread.join();
             }
         }
@@ -112,13 +112,14 @@ impl Host {
 }
 
 impl Stop {
-    /// Whether the thread is to end.
+    /// Returns whether the thread must end.
     #[must_use]
     pub fn is_set(&self) -> bool {
         *lock(&self.shared.0)
     }
 
-    /// Waits, and returns true as soon as the thread is to end, false when the time is over.
+    /// Waits for `time`. Returns true as soon as the thread must end, and false when the time is
+    /// over.
     #[must_use]
     pub fn wait(&self, time: Duration) -> bool {
         let (flag, changed) = &*self.shared;

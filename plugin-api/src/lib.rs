@@ -1,4 +1,4 @@
-//! What a Dropin plugin author sees.
+//! The API for authors of Dropin plugins.
 //!
 //! A complete plugin, in a library crate with `crate-type = ["cdylib"]`:
 //!
@@ -20,26 +20,26 @@
 //!     Ok(request.float(0)? + request.float(1)?)
 //! }
 //!
-//! // and its test, without a host:
+//! // The test, without a host:
 //! let plugin = plugin_api::testing::Plugin::start(&PLUGIN).unwrap();
 //! assert_eq!(plugin.call("shout", &["hello", "there"]), Ok("HELLO THERE".into()));
 //! assert_eq!(plugin.call("add", &["1", "2.5"]), Ok(3.5.into()));
 //! ```
 //!
-//! Build it, copy the library into the host's plugins folder, and the host answers `shout` and
+//! Build it and copy the library into the host's plugins folder. The host then answers `shout` and
 //! `add`.
 //!
-//! - [`Request`] gives the arguments, the session and the host's facts.
-//! - [`IntoReply`] lists what a function may return, [`Error`] what it returns when it cannot.
-//! - [`State`] and [`Saved`] keep something between calls and hand it over to the next version.
-//! - [`Configured`] reads what the person who runs the host has set in a file.
-//! - [`Host`] gives a data directory and background threads; the macros of [`log`] write to the
+//! - [`Request`] has the arguments, the session and the host's facts.
+//! - [`IntoReply`] lists the types that a function may return; [`Error`] is its error.
+//! - [`State`] and [`Saved`] keep data between calls and hand it over to the next version.
+//! - [`Configured`] reads the values that the operator of the host sets in a file.
+//! - [`Host`] has a data directory and background threads; the macros of [`log`] write to the
 //!   host's log.
 //! - [`testing`] calls workers in a unit test.
 //! - [`guide`] has a page for each of these, with a complete plugin.
 //!
 //! The crate does no I/O and imports nothing of the host. [`abi`] is the binary contract and
-//! [`export`] the code behind the macro; authors need neither.
+//! [`export`] is the code behind the macro; authors need neither.
 
 #![warn(missing_docs)]
 
@@ -62,7 +62,7 @@ mod worker;
 #[doc(hidden)]
 pub use abi_stable;
 pub use log;
-/// For [`Configured::Config`] without a dependency of the plugin's own:
+/// Re-exported for [`Configured::Config`], so that a plugin needs no dependency of its own:
 /// `#[derive(plugin_api::serde::Deserialize)] #[serde(crate = "plugin_api::serde")]`.
 pub use serde;
 

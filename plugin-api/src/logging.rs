@@ -1,9 +1,10 @@
-//! The `log` macros and panics of a plugin, handed on to the host's log.
+//! Forwards a plugin's `log` macros and panics to the host's log.
 //!
-//! A library has its own copy of the `log` crate and of the panic hook, so both are set once for
-//! each loaded version, and forget the host when its instance goes.
+//! A library has its own copy of the `log` crate and of the panic hook. Both are set once for each
+//! loaded version, and drop their reference to the host together with the instance.
 
 use std::{
+    any::Any,
     panic,
     sync::{PoisonError, RwLock},
 };
@@ -18,11 +19,11 @@ pub(crate) fn start(host: Host) {
     *HOST.write().unwrap_or_else(PoisonError::into_inner) = Some(host);
     if log::set_logger(&ToHost).is_ok() {
         log::set_max_level(log::LevelFilter::Trace);
-        // The hook's state is this function alone, so the box is empty and nothing leaks when
-        // the library is closed.
+        // The hook captures nothing, so its box is empty and nothing leaks when the library is
+        // closed.
         panic::set_hook(Box::new(|info| {
             let place = info.location().map_or_else(String::new, |at| format!(" at {at}"));
-            log::error!("panic{place}: {}", crate::export::panic_message(info.payload()));
+            log::error!("panic{place}: {}", panic_message(info.payload()));
         }));
     }
 }
@@ -35,6 +36,15 @@ pub(crate) fn stop() {
 fn with_host<T: Default>(act: impl FnOnce(&Host) -> T) -> T {
     let host = HOST.read().unwrap_or_else(PoisonError::into_inner).clone();
     host.map(|host| act(&host)).unwrap_or_default()
+}
+
+/// Returns the message of a panic.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }
 
 impl log::Log for ToHost {

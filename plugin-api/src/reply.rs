@@ -1,4 +1,4 @@
-//! Typed replies: what a worker returns, and how it becomes a reply.
+//! Typed replies: the types that a worker may return, and their conversion into a reply.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -7,57 +7,57 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Where one reply is written. Workers return a value and never see it; it is for those who
-/// implement [`IntoReply`] for a type of their own.
+/// The writer of one reply. Workers return a value and do not need it; it is for implementations of
+/// [`IntoReply`] for types of one's own.
 ///
-/// A list or a map is announced with its length and must be followed by just as many items or
-/// pairs; the host turns a reply that does not add up into an error.
+/// A list or a map is announced with its length and must be followed by exactly as many items or
+/// pairs. The host turns an inconsistent reply into an error.
 pub struct Reply<'a> {
     pub(crate) sink: SinkObject<'a>,
 }
 
 impl Reply<'_> {
-    /// `OK`: done, and there is nothing more to say.
+    /// Writes `OK`: the command is done and has no result.
     pub fn ok(&mut self) {
         self.sink.ok();
     }
 
-    /// Text, or any bytes.
+    /// Writes text or any other bytes.
     pub fn text(&mut self, text: impl AsRef<[u8]>) {
         self.sink.text(text.as_ref().into());
     }
 
-    /// A whole number.
+    /// Writes an integer.
     pub fn integer(&mut self, value: i64) {
         self.sink.integer(value);
     }
 
-    /// A number.
+    /// Writes a floating-point number.
     pub fn float(&mut self, value: f64) {
         self.sink.float(value);
     }
 
-    /// True or false.
+    /// Writes true or false.
     pub fn boolean(&mut self, value: bool) {
         self.sink.boolean(value);
     }
 
-    /// Nothing there.
+    /// Writes null.
     pub fn null(&mut self) {
         self.sink.null();
     }
 
-    /// The next `items` replies are the items of a list.
+    /// Begins a list: the next `items` replies are its items.
     pub fn list(&mut self, items: usize) {
         self.sink.list(items as u64);
     }
 
-    /// The next `2 * pairs` replies are the keys and values of a map, in turn.
+    /// Begins a map: the next `2 * pairs` replies are its keys and values, in turn.
     pub fn map(&mut self, pairs: usize) {
         self.sink.map(pairs as u64);
     }
 
-    /// An error.
+    /// Writes an error.
     pub fn error(&mut self, error: &Error) {
         self.sink.error(error.kind().into(), error.message().as_bytes().into());
     }
@@ -67,7 +67,7 @@ impl Reply<'_> {
     }
 }
 
-/// What a worker may return.
+/// A type that a worker may return.
 ///
 /// | returned | reply |
 /// | --- | --- |
@@ -89,17 +89,17 @@ pub trait IntoReply {
 /// A reply of any kind, for lists and maps whose items differ.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Nothing more to say.
+    /// Done, without a result.
     Ok,
-    /// Text, or any bytes.
+    /// Text or any other bytes.
     Text(Vec<u8>),
-    /// A whole number.
+    /// An integer.
     Integer(i64),
-    /// A number.
+    /// A floating-point number.
     Float(f64),
     /// True or false.
     Boolean(bool),
-    /// Nothing there.
+    /// No value.
     Null,
     /// Items in order.
     List(Vec<Value>),
@@ -108,12 +108,12 @@ pub enum Value {
 }
 
 impl Value {
-    /// A map from names to values, in this order.
+    /// Creates a map from names to values, in this order.
     pub fn map<const N: usize>(pairs: [(&str, Value); N]) -> Self {
         Self::Map(pairs.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
 
-    /// A list of values.
+    /// Creates a list of values.
     pub fn list<T: Into<Value>>(items: impl IntoIterator<Item = T>) -> Self {
         Self::List(items.into_iter().map(Into::into).collect())
     }

@@ -15,63 +15,63 @@ use crate::{
     host::Host,
 };
 
-/// One command as a client sent it. Lent to a worker for the time of the call.
+/// One command as a client has sent it. Lent to a worker for the duration of the call.
 ///
-/// The host has checked the number of arguments against the usage line, so an argument that the
-/// line demands is there. Arguments count from 0, without the command's name.
+/// The host has checked the number of arguments against the usage line, so every mandatory argument
+/// is present. Arguments count from 0, without the command's name.
 pub struct Request {
-    // 'static is a lie told only inside this crate: `export` makes a Request on its stack for one
-    // call, and no method here gives out more than a borrow of `self`.
+    // 'static is not the real lifetime. Only this crate sees it: `export` creates a Request on its
+    // stack for one call, and every method here returns at most a borrow of `self`.
     pub(crate) raw: RawRequest<'static>,
     pub(crate) host: &'static Host,
 }
 
 impl Request {
-    /// The command's name as the client typed it.
+    /// Returns the command's name as the client typed it.
     #[must_use]
     pub fn command(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.raw.spans.first().map_or(&[], |span| self.slice(*span)))
     }
 
-    /// How many arguments there are.
+    /// Returns the number of arguments.
     #[must_use]
     pub fn len(&self) -> usize {
         self.raw.spans.len().saturating_sub(1)
     }
 
-    /// Whether there are no arguments.
+    /// Returns whether there are no arguments.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The argument, or `None` where the client gave fewer.
+    /// Returns an argument, or `None` where the client sent fewer.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         self.raw.spans.as_slice().get(index + 1).map(|span| self.slice(*span))
     }
 
-    /// The argument as bytes.
+    /// Returns an argument as bytes.
     ///
     /// # Errors
-    /// Where the client gave fewer arguments.
+    /// The client sent fewer arguments.
     pub fn bytes(&self, index: usize) -> Result<&[u8]> {
         self.get(index).ok_or_else(|| Error::new(format!("argument {} is missing", index + 1)))
     }
 
-    /// The argument as text.
+    /// Returns an argument as text.
     ///
     /// # Errors
-    /// Where it is missing or not UTF-8.
+    /// The argument is missing or not UTF-8.
     pub fn text(&self, index: usize) -> Result<&str> {
         str::from_utf8(self.bytes(index)?)
             .map_err(|_| Error::new(format!("argument {} is not valid UTF-8", index + 1)))
     }
 
-    /// The argument as a whole number.
+    /// Returns an argument as an integer.
     ///
     /// # Errors
-    /// Where it is missing, not a decimal integer, or beyond 64 bits.
+    /// The argument is missing, not a decimal integer, or beyond 64 bits.
     pub fn integer(&self, index: usize) -> Result<i64> {
         let bytes = self.bytes(index)?;
         str::from_utf8(bytes)
@@ -81,10 +81,10 @@ impl Request {
             .ok_or_else(|| Error::new("value is not an integer or out of range"))
     }
 
-    /// The argument as a number.
+    /// Returns an argument as a floating-point number.
     ///
     /// # Errors
-    /// Where it is missing or not a finite decimal number.
+    /// The argument is missing or not a finite decimal number.
     pub fn float(&self, index: usize) -> Result<f64> {
         let bytes = self.bytes(index)?;
         str::from_utf8(bytes)
@@ -94,12 +94,12 @@ impl Request {
             .ok_or_else(|| Error::new("value is not a valid float"))
     }
 
-    /// All arguments, as bytes.
+    /// Returns all arguments, as bytes.
     pub fn arguments(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.raw.spans.as_slice().get(1..).unwrap_or_default().iter().map(|span| self.slice(*span))
     }
 
-    /// All arguments with a space between them, as a person meant who typed several words.
+    /// Returns all arguments joined by spaces, for commands that take a text of several words.
     /// Borrowed where there is only one.
     #[must_use]
     pub fn joined(&self) -> Cow<'_, [u8]> {
@@ -110,10 +110,10 @@ impl Request {
         }
     }
 
-    /// [`joined`](Self::joined), as text.
+    /// Returns [`joined`](Self::joined) as text.
     ///
     /// # Errors
-    /// Where it is not UTF-8.
+    /// The text is not UTF-8.
     pub fn joined_text(&self) -> Result<Cow<'_, str>> {
         let invalid = || Error::new("the text is not valid UTF-8");
         match self.joined() {
@@ -122,47 +122,50 @@ impl Request {
         }
     }
 
-    /// Where the client is.
+    /// Returns the client's address.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.raw.session.peer().into()
     }
 
-    /// The session's number, never used twice while the host runs.
+    /// Returns the session's number, never reused while the host runs.
     #[must_use]
     pub fn session_id(&self) -> u64 {
         self.raw.session.id()
     }
 
-    /// The name that the client gave itself, if it did.
+    /// Returns the name that the client has set, if any.
     #[must_use]
     pub fn session_name(&self) -> Option<String> {
         Some(self.raw.session.name().into_string()).filter(|name| !name.is_empty())
     }
 
-    /// The name of the key that let the session in; `None` where the host trusts it for its address.
+    /// Returns the name of the key that the session logged in with; `None` where the host trusts
+    /// its address.
     #[must_use]
     pub fn key_name(&self) -> Option<String> {
         Some(self.raw.session.key().into_string()).filter(|name| !name.is_empty())
     }
 
-    /// What the session may do: `user` or `admin`. `None` where the host is older than plugin API 1.3.
+    /// Returns the session's role: `user` or `admin`. `None` where the host is older than plugin
+    /// API 1.3.
     #[must_use]
     pub fn role(&self) -> Option<String> {
         Some(self.raw.session.role().into_string()).filter(|role| !role.is_empty())
     }
 
-    /// Whether the work is in vain: the client is gone or the host is stopping. A worker that
-    /// takes longer than a moment asks this from time to time and returns early.
+    /// Returns whether the result is no longer needed: the command was cancelled, the client is
+    /// gone, or the host is shutting down. A worker that may take long checks this from time to
+    /// time and returns early.
     ///
-    /// A client that has ended its sending side counts as gone a second later. Costs about a
-    /// system call.
+    /// A client that has closed its sending side counts as gone one second later. A call costs
+    /// about as much as a system call.
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.raw.session.cancelled()
     }
 
-    /// Returns an error where the request is [`cancelled`](Self::cancelled), for `?` between two
+    /// Returns an error once the request is [`cancelled`](Self::cancelled), for `?` between two
     /// pieces of work that take more than a few microseconds each. For shorter ones see
     /// [`cancel_check`](Self::cancel_check).
     ///
@@ -175,15 +178,15 @@ impl Request {
         Ok(())
     }
 
-    /// Watches for cancellation in a loop of many short steps, which calls
-    /// [`step`](CancelCheck::step) in each. The host is asked every 10 ms, not at each step.
+    /// Returns a check for loops of many short steps, which call [`step`](CancelCheck::step) in
+    /// each. It asks the host every 10 ms, not at each step.
     #[must_use]
     pub fn cancel_check(&self) -> CancelCheck<'_> {
         CancelCheck::new(self)
     }
 
-    /// Waits, and returns true as soon as the request is [`cancelled`](Self::cancelled), false
-    /// when the time is over.
+    /// Waits for `time`. Returns true as soon as the request is [`cancelled`](Self::cancelled), and
+    /// false when the time is over.
     #[must_use]
     pub fn wait(&self, time: Duration) -> bool {
         // Rounded up: a wait must not end early.
@@ -191,36 +194,36 @@ impl Request {
         self.raw.session.wait(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
-    /// Tells the client how far this command is: `done` of `total`, and a few words. A `total` of 0
-    /// says that nobody knows how much there is.
+    /// Reports the progress of this command to the client: `done` of `total`, and a short text. A
+    /// `total` of 0 means that the total is unknown.
     ///
-    /// Clients that speak RESP3 get it at once, as a push `progress DONE TOTAL TEXT`; the others
-    /// get none. It may be called as often as there is something to tell: the host passes on a few
-    /// a second, and the first that says that all is done, of the text 256 bytes. What a client
-    /// that reads slowly does not take at once, it does not get.
+    /// Clients that speak RESP3 get it at once, as a push `progress DONE TOTAL TEXT`; others get
+    /// nothing. A worker may call it as often as it likes: the host forwards a few reports a
+    /// second, and always the first one that is complete. The text is cut after 256 bytes. Reports
+    /// that a slow reader has no room for are dropped.
     pub fn progress(&self, done: u64, total: u64, text: &str) {
         self.raw.session.progress(done, total, text.into());
     }
 
-    /// The host: its facts, and what it does for the plugin.
+    /// Returns the host: its facts and its services for the plugin.
     #[must_use]
     pub fn host(&self) -> &Host {
         self.host
     }
 
-    /// The commands that this session may run, the host's own included, by name.
+    /// Returns the commands that this session may run, the host's own included, by name.
     #[must_use]
     pub fn commands(&self) -> Vec<CommandInfo> {
         self.raw.session.commands().into_iter().map(Into::into).collect()
     }
 
-    /// The live sessions that this session may see, by address.
+    /// Returns the live sessions that this session may see, by address.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionInfo> {
         self.raw.session.sessions().into_iter().map(Into::into).collect()
     }
 
-    /// The plugins that are being served, by name.
+    /// Returns the served plugins, by name.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginInfo> {
         self.raw.session.plugins().into_iter().map(Into::into).collect()

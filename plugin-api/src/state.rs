@@ -1,33 +1,34 @@
-//! State: what a plugin keeps between calls, and how it outlives a change of code.
+//! State: data that a plugin keeps between calls and over a change of its code.
 
 use crate::{error::Result, host::Host};
 
-/// What a plugin keeps between calls. There is one for each loaded version of the plugin; every
-/// session's thread works on it at once.
+/// The state of a plugin between calls. There is one value for each loaded version of the plugin;
+/// the threads of all sessions use it concurrently.
 pub trait State: Sized + Send + Sync + 'static {
-    /// Makes the state when the plugin is loaded.
+    /// Creates the state when the plugin is loaded.
     ///
-    /// The host also calls it once for trial, in a process of its own, before a library is taken.
-    /// There the state is dropped and the library unloaded again, which the process must survive.
+    /// The host also calls it in the probe, a separate process that tries a library before it is
+    /// loaded. There the state is dropped and the library unloaded again, which the process must
+    /// survive.
     ///
     /// # Errors
-    /// An error refuses the library; its message goes into the host's log.
+    /// An error rejects the library; its message goes into the host's log.
     fn create(host: &Host) -> Result<Self>;
 }
 
 /// State that is handed over: to a new version of the plugin while the host runs, and through the
 /// state directory over a restart.
 ///
-/// While it is handed over no worker of the plugin runs.
+/// No worker of the plugin runs during the handover.
 pub trait Saved: State {
-    /// Everything that [`restore`](Self::restore) needs, in a format that also later versions of
-    /// the plugin understand.
+    /// Returns everything that [`restore`](Self::restore) needs, in a format that other versions of
+    /// the plugin can read too.
     ///
     /// # Errors
     /// An error keeps this version in service.
     fn save(&self) -> Result<Vec<u8>>;
 
-    /// Takes over what another version saved. Called once, before the first worker.
+    /// Takes over the state that another version saved. Called once, before the first worker runs.
     ///
     /// # Errors
     /// An error keeps the other version in service, and this one is dropped.

@@ -35,7 +35,7 @@ use crate::{
     worker::Usage,
 };
 
-/// A plugin that has been started as a host would.
+/// A started plugin, as in a host.
 pub struct Plugin<S: State> {
     running: Running<S>,
     definition: &'static Definition<S>,
@@ -43,19 +43,19 @@ pub struct Plugin<S: State> {
 }
 
 impl<S: State> Plugin<S> {
-    /// Starts the plugin that [`plugin!`](crate::plugin!) made, without a configuration file.
+    /// Starts the plugin that [`plugin!`](crate::plugin!) defines, without a configuration file.
     ///
     /// # Errors
-    /// What [`State::create`] returns, and where [`Configured`](crate::Configured) needs
-    /// a file.
+    /// The error of [`State::create`], or that of
+    /// [`Configured::configure`](crate::Configured::configure) where the plugin needs a file.
     pub fn start(definition: &'static Definition<S>) -> Result<Self> {
         Self::start_with(definition, "")
     }
 
-    /// As [`start`](Self::start), with the text of a configuration file.
+    /// Starts the plugin with the text of a configuration file.
     ///
     /// # Errors
-    /// As `start`, and as [`configure`](Self::configure).
+    /// As [`start`](Self::start) and [`configure`](Self::configure).
     pub fn start_with(definition: &'static Definition<S>, toml: &str) -> Result<Self> {
         let services = Services_TO::from_ptr(RArc::new(FakeHost::new()), TD_Opaque);
         let running = Running::start(definition, services)?;
@@ -73,35 +73,35 @@ impl<S: State> Plugin<S> {
         Ok(plugin)
     }
 
-    /// Changes the configuration file to this text, see
+    /// Changes the configuration file to this text. See
     /// [`Configured::configure`](crate::Configured::configure). A plugin that is not
-    /// [`Configured`](crate::Configured) passes it over.
+    /// [`Configured`](crate::Configured) ignores it.
     ///
     /// # Errors
-    /// Where the text is not what the plugin's `Config` reads, and what its `configure` returns.
+    /// The plugin's `Config` cannot be read from the text, or its `configure` fails.
     pub fn configure(&self, toml: &str) -> Result<()> {
         self.running.configure(toml.into()).into_result().map_err(Error::new)
     }
 
-    /// Sends a command. Checks the number of arguments as the host does.
+    /// Runs a command. Checks the number of arguments as the host does.
     ///
     /// # Errors
     /// The error reply.
     ///
     /// # Panics
-    /// Where the plugin has no such command, or its reply does not add up.
+    /// The plugin has no such command, or its reply is inconsistent.
     pub fn call(&self, command: &str, arguments: &[&str]) -> Result<Value> {
         let arguments: Vec<&[u8]> = arguments.iter().map(|argument| argument.as_bytes()).collect();
         self.call_bytes(command, &arguments)
     }
 
-    /// As [`call`](Self::call), with arguments that need not be UTF-8.
+    /// Runs a command with arguments that need not be UTF-8; see [`call`](Self::call).
     ///
     /// # Errors
     /// The error reply.
     ///
     /// # Panics
-    /// As `call`.
+    /// As [`call`](Self::call).
     pub fn call_bytes(&self, command: &str, arguments: &[&[u8]]) -> Result<Value> {
         let commands = self.definition.manifest.commands;
         let Some(index) = commands.iter().position(|known| known.name == command) else {
@@ -129,24 +129,25 @@ impl<S: State> Plugin<S> {
         tree.finish()
     }
 
-    /// From now on [`Request::cancelled`](crate::Request::cancelled) is true.
+    /// Cancels the requests: from now on [`Request::cancelled`](crate::Request::cancelled) is true.
     pub fn cancel(&self) {
         let (flag, changed) = &self.session.cancelled;
         *flag.lock().unwrap_or_else(PoisonError::into_inner) = true;
         changed.notify_all();
     }
 
-    /// What workers have told by [`Request::progress`](crate::Request::progress) since this was
-    /// last asked, in order.
+    /// Returns the reports of [`Request::progress`](crate::Request::progress) since the last call,
+    /// in order.
     pub fn progress(&self) -> Vec<(u64, u64, String)> {
         let progress = &self.session.progress;
         std::mem::take(&mut *progress.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What [`Saved::save`](crate::Saved::save) gives; `None` where the state is not saved.
+    /// Returns the result of [`Saved::save`](crate::Saved::save); `None` where the state is not
+    /// saved.
     ///
     /// # Errors
-    /// As `save`.
+    /// The error of `save`.
     pub fn save(&self) -> Result<Option<Vec<u8>>> {
         match self.running.save() {
             ROk(ROption::RSome(saved)) => Ok(Some(saved.into())),
@@ -155,13 +156,39 @@ impl<S: State> Plugin<S> {
         }
     }
 
-    /// Hands saved state to [`Saved::restore`](crate::Saved::restore).
+    /// Passes saved state to [`Saved::restore`](crate::Saved::restore).
     ///
     /// # Errors
-    /// As `restore`.
+    /// The error of `restore`.
     pub fn restore(&self, saved: &[u8]) -> Result<()> {
         self.running.restore(saved.into()).into_result().map_err(Error::new)
     }
+}
+
+/// Starts a plugin, runs one command and drops the plugin: for commands that need no earlier call.
+///
+/// ```
+/// # use plugin_api::{Request, plugin};
+/// # plugin! { commands: { "twice" "NUMBER" => twice, "Doubles."; } }
+/// # fn twice(request: &Request) -> plugin_api::Result<i64> { Ok(request.integer(0)? * 2) }
+/// use plugin_api::testing::call_once;
+///
+/// assert_eq!(call_once(&PLUGIN, "twice", &["21"]), Ok(42.into()));
+/// assert!(call_once(&PLUGIN, "twice", &["x"]).is_err());
+/// assert!(call_once(&PLUGIN, "twice", &[]).is_err());
+/// ```
+///
+/// # Errors
+/// As [`Plugin::start`] and [`Plugin::call`].
+///
+/// # Panics
+/// As [`Plugin::call`].
+pub fn call_once<S: State>(
+    definition: &'static Definition<S>,
+    command: &str,
+    arguments: &[&str],
+) -> Result<Value> {
+    Plugin::start(definition)?.call(command, arguments)
 }
 
 fn add(input: &mut Vec<u8>, spans: &mut Vec<Span>, argument: &[u8]) {

@@ -1,18 +1,17 @@
-//! A worker: what one command is called, which arguments it takes, and its function.
+//! A worker: the name of a command, its arguments, and its function.
 
 use std::fmt;
 
 use crate::{reply::Reply, request::Request};
 
-/// The function behind a command, as the [`plugin!`](crate::plugin!) macro makes it from the
-/// author's own.
+/// The function of a command, as [`plugin!`](crate::plugin!) creates it from the author's own.
 pub type Function<S> = fn(&S, &Request, &mut Reply<'_>);
 
-/// The longest command name, in bytes.
+/// The maximum length of a command name, in bytes.
 pub const MAX_NAME: usize = 64;
 
-/// Whether `name` may be a command's: 1 to [`MAX_NAME`] of `a-z 0-9 . - _`, a letter or digit
-/// first.
+/// Returns whether `name` is a legal command name: 1 to [`MAX_NAME`] of `a-z 0-9 . - _`, beginning
+/// with a letter or digit.
 #[must_use]
 pub fn is_command_name(name: &str) -> bool {
     let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b".-_".contains(&c);
@@ -21,11 +20,11 @@ pub fn is_command_name(name: &str) -> bool {
         && name.bytes().all(legal)
 }
 
-/// A usage line, understood: what arguments a command takes.
+/// A parsed usage line: the arguments that a command takes.
 ///
-/// The grammar is what people read: `KEY VALUE` are two arguments, `KEY..` one or more,
-/// `[BY]` may be left out, `[KEY..]` is any number. Nothing may follow a repeated argument, and
-/// only optional ones may follow an optional one.
+/// The grammar: `KEY VALUE` are two arguments, `KEY..` is one or more, `[BY]` is optional,
+/// `[KEY..]` is any number. Nothing may follow a repeated argument, and only optional ones may
+/// follow an optional one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     arguments: Vec<Argument>,
@@ -34,11 +33,11 @@ pub struct Usage {
 /// One argument in a [`Usage`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Argument {
-    /// Its name, without brackets and dots.
+    /// The argument's name, without brackets and dots.
     pub name: String,
-    /// It may be left out.
+    /// True if the argument may be omitted.
     pub optional: bool,
-    /// It may be given more than once.
+    /// True if the argument may be given more than once.
     pub repeated: bool,
 }
 
@@ -50,10 +49,10 @@ pub struct UsageError {
 }
 
 impl Usage {
-    /// Reads a usage line.
+    /// Parses a usage line.
     ///
     /// # Errors
-    /// Where the line does not follow the grammar.
+    /// The line does not follow the grammar.
     pub fn parse(usage: &str) -> Result<Self, UsageError> {
         let fail = |reason| Err(UsageError { usage: usage.to_owned(), reason });
         let mut arguments: Vec<Argument> = Vec::new();
@@ -82,19 +81,20 @@ impl Usage {
         Ok(Self { arguments })
     }
 
-    /// The arguments in order.
+    /// Returns the arguments in order.
     #[must_use]
     pub fn arguments(&self) -> &[Argument] {
         &self.arguments
     }
 
-    /// The fewest arguments, without the command's name.
+    /// Returns the smallest number of arguments, without the command's name.
     #[must_use]
     pub fn least(&self) -> usize {
         self.arguments.iter().filter(|argument| !argument.optional).count()
     }
 
-    /// The most arguments, without the command's name; `None` where there is no bound.
+    /// Returns the largest number of arguments, without the command's name; `None` where there is
+    /// no bound.
     #[must_use]
     pub fn most(&self) -> Option<usize> {
         let repeated = self.arguments.last().is_some_and(|argument| argument.repeated);

@@ -1,10 +1,10 @@
-//! What no worker should ever see, and what the client is told of it.
+//! Invalid input, which no worker should ever see, and the errors that the client gets.
 
 use std::io::Write;
 
 use dropin_tests::{Connection, Frame, Host, Lines, Resp};
 
-/// A connection whose session has been turned to RESP.
+/// Returns a connection whose session speaks RESP.
 fn resp(host: &Host) -> Resp {
     let mut client = Resp::connect(host);
     assert_eq!(client.ask(&["PING"]), Frame::Status("PONG".into()));
@@ -12,7 +12,7 @@ fn resp(host: &Host) -> Resp {
 }
 
 #[test]
-fn in_lines_each_mistake_gets_its_message_and_the_session_goes_on() {
+fn line_mistakes_get_errors_and_session_continues() {
     let host = Host::start(&["text", "store", "clock"]);
     let mut client = Lines::connect(&host);
     for (line, reply) in [
@@ -66,12 +66,12 @@ fn in_lines_each_mistake_gets_its_message_and_the_session_goes_on() {
 }
 
 #[test]
-fn in_resp_each_mistake_gets_its_message_and_the_session_goes_on() {
+fn resp_mistakes_get_errors_and_session_continues() {
     let host = Host::start(&["text", "store"]);
     for hello in ["2", "3"] {
         let mut client = Resp::connect(&host);
         client.ask(&["HELLO", hello]);
-        // RESP2 is for programs alone.
+        // RESP2 is for programs only.
         let two_keys = match hello {
             "2" => "ERR wrong number of arguments for 'get' command, usage: get KEY",
             _ => {
@@ -107,7 +107,7 @@ fn in_resp_each_mistake_gets_its_message_and_the_session_goes_on() {
 }
 
 #[test]
-fn a_long_unknown_name_is_cut_in_the_message() {
+fn long_unknown_name_is_truncated_in_error() {
     let host = Host::start(&[]);
     let reply = Lines::connect(&host).ask(&"x".repeat(100_000));
     assert_eq!(reply, format!("error: unknown command '{}'", "x".repeat(128)));
@@ -145,7 +145,7 @@ fn broken_resp_ends_the_session_after_its_message() {
 }
 
 #[test]
-fn what_came_before_the_break_is_answered_and_what_follows_is_not() {
+fn only_requests_before_protocol_error_are_answered() {
     let host = Host::start(&["text"]);
     let mut client = resp(&host);
     client.send("*2\r\n$4\r\necho\r\n$1\r\na\r\n*1\r\n!\r\n*1\r\n$4\r\nPING\r\n");
@@ -154,22 +154,22 @@ fn what_came_before_the_break_is_answered_and_what_follows_is_not() {
 }
 
 #[test]
-fn the_end_is_orderly_though_there_is_more_to_read() {
+fn close_is_orderly_with_unread_input() {
     let host = Host::start(&[]);
     let mut client = resp(&host);
-    // One piece for the system, and more than the host reads at a time.
+    // One write, and more than the host reads at a time.
     client.send(format!("*1\r\n!{}", "x".repeat(20_000)));
     assert_eq!(client.end(), [Frame::error("ERR Protocol error: expected '$', got '!'")]);
 }
 
 #[test]
-fn the_message_arrives_though_the_client_goes_on_sending() {
+fn error_arrives_while_client_still_sends() {
     let host = Host::start(&[]);
     let mut client = resp(&host);
     let mut sender = client.stream().try_clone().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            // The host closes while this is under way.
+            // The host closes the connection meanwhile.
             let _ = sender.write_all(b"*1\r\n!");
             let _ = sender.write_all(&vec![b'x'; 8 << 20]);
         });
@@ -180,10 +180,10 @@ fn the_message_arrives_though_the_client_goes_on_sending() {
 }
 
 #[test]
-fn a_request_that_is_cut_off_gets_no_reply() {
+fn truncated_request_gets_no_reply() {
     let host = Host::start(&["store"]);
     for bytes in ["*", "*2\r\n", "*2\r\n$4\r\nin", "*2\r\n$4\r\nincr\r\n$1\r\nn", "incr n"] {
-        let mut client = Connection::to(host.v4());
+        let mut client = Connection::connect(host.v4());
         client.send(bytes);
         client.end_sending();
         assert_eq!(client.rest(), b"", "{bytes:?}");
@@ -192,7 +192,7 @@ fn a_request_that_is_cut_off_gets_no_reply() {
 }
 
 #[test]
-fn what_other_protocols_say_does_no_harm() {
+fn input_of_other_protocols_is_harmless() {
     let host = Host::start(&["text"]);
     let mut http = Lines::connect(&host);
     http.send("GET / HTTP/1.1\r\nHost: localhost\r\n");
@@ -203,7 +203,7 @@ fn what_other_protocols_say_does_no_harm() {
     let last = "error: this is no web server, the connection is closed";
     assert_eq!(http.end(), ["error: unknown command 'GET'", last]);
     for bytes in [&[0; 4096][..], &[0xff; 4096], b"\x16\x03\x01\x02\x00\x01\x00\x01", b"%1\r\n~2"] {
-        let mut client = Connection::to(host.v4());
+        let mut client = Connection::connect(host.v4());
         client.send(bytes);
         client.end_sending();
         client.wait_for_end();

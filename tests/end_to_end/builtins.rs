@@ -1,4 +1,4 @@
-//! The commands that the host answers itself, in all three protocols.
+//! The host's own commands, in all three protocols.
 
 use dropin_tests::{Frame, Host, Lines, Resp};
 
@@ -41,7 +41,7 @@ fn hello_greets_and_chooses_the_protocol() {
 }
 
 #[test]
-fn hello_in_a_line_turns_the_session_to_resp() {
+fn hello_line_switches_session_to_resp() {
     let host = Host::start(&[]);
     let mut client = Resp::connect(&host);
     assert!(matches!(client.ask_raw("HELLO 3\r\n"), Frame::Map(_)));
@@ -152,7 +152,7 @@ fn reset_makes_the_session_as_it_was() {
 }
 
 #[test]
-fn quit_and_close_say_ok_and_end_the_session() {
+fn quit_and_close_reply_ok_and_end_session() {
     let host = Host::start(&[]);
     for word in ["quit", "close", "QUIT", "Close"] {
         let mut lines = Lines::connect(&host);

@@ -1,8 +1,8 @@
-//! A running command that another session cancels.
+//! Cancelling a running command from another session.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
 
-/// Has `other` cancel what the session with this number runs, as soon as it runs something.
+/// Cancels, by `other`, the command of the session with this number as soon as it runs one.
 #[track_caller]
 fn cancel(other: &mut Resp, id: i64) {
     let id = id.to_string();
@@ -12,7 +12,7 @@ fn cancel(other: &mut Resp, id: i64) {
 }
 
 #[test]
-fn a_command_that_is_cancelled_ends_early_and_the_session_goes_on() {
+fn cancelled_command_ends_early_and_session_continues() {
     let host = Host::start(&["clock", "text"]);
     let (mut client, mut other) = (Resp::connect(&host), Resp::connect(&host));
     let id = client.ask(&["CLIENT", "ID"]).as_integer();
@@ -20,12 +20,12 @@ fn a_command_that_is_cancelled_ends_early_and_the_session_goes_on() {
     cancel(&mut other, id);
     assert_eq!(client.frame(), Frame::error("CANCELLED the sleep was cut short"));
     assert_eq!(client.ask(&["echo", "still here"]), "still here".into());
-    // The cancelled command took its cancelling with it.
+    // The cancellation ended together with the cancelled command.
     assert!(matches!(client.ask(&["sleep", "60"]), Frame::Integer(60..)));
 }
 
 #[test]
-fn a_session_that_runs_nothing_is_not_cancelled_later() {
+fn idle_session_is_not_cancelled_later() {
     let host = Host::start(&["clock"]);
     let (mut client, mut other) = (Resp::connect(&host), Resp::connect(&host));
     let id = client.ask(&["CLIENT", "ID"]).as_integer().to_string();
@@ -36,7 +36,7 @@ fn a_session_that_runs_nothing_is_not_cancelled_later() {
 }
 
 #[test]
-fn only_the_command_that_runs_is_cancelled_and_not_those_behind_it() {
+fn cancel_spares_commands_behind_running_one() {
     let host = Host::start(&["busy"]);
     let (mut client, mut other) = (Lines::connect(&host), Resp::connect(&host));
     let id = client.ask("client id").parse().unwrap();
@@ -47,7 +47,7 @@ fn only_the_command_that_runs_is_cancelled_and_not_those_behind_it() {
 }
 
 #[test]
-fn what_cannot_be_cancelled_is_told() {
+fn cancel_that_cannot_work_is_an_error() {
     let host = Host::start(&[]);
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("client cancel 999"), "error: there is no session 999");
@@ -73,7 +73,7 @@ fn killed_session_ends_beside_running_worker() {
     host.wait_for_log(&format!("session {id} from {}: ended by session ", stuck.local()));
     let said = format!("ERR session {id} is ended already, its worker has not returned");
     assert_eq!(admin.ask(&["client", "kill", &id]), Frame::error(&said));
-    // One that rests is told why.
+    // An idle session gets the reason.
     let mut idle = Lines::connect(&host);
     let id = idle.ask("client id");
     assert_eq!(admin.ask(&["CLIENT", "KILL", "ID", &id]), Frame::Integer(1));

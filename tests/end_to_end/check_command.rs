@@ -1,4 +1,4 @@
-//! `host check`: what a plugin offers, or why it would be refused.
+//! `host check`: shows a plugin's commands, or the reason why it would be rejected.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ fn it_takes_every_plugin_that_ships() {
 }
 
 #[test]
-fn it_says_why_a_bad_file_would_be_refused() {
+fn check_says_why_bad_file_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("notes.so");
     fs::write(&text, "just text").unwrap();
@@ -38,7 +38,7 @@ fn it_says_why_a_bad_file_would_be_refused() {
     for (file, why) in [
         (text, "the system's loader does not take it: "),
         (half, "it is only the beginning of a library"),
-        (missing, "cannot look at it: "),
+        (missing, "cannot access it: "),
         (directory, "it is a directory, not a library"),
         (package("create-fails"), "its `create` failed: the moon is not full"),
         (package("illegal-name"), "its command 'Loud!' has an illegal name"),

@@ -4,11 +4,12 @@ use std::process::Command;
 
 use dropin_tests::{
     Host, LIMIT, Lines, NOTICE, Port, SHIPPED, Setup, built,
+    setup::Ended,
     tool::{self, Running},
     wait_until,
 };
 
-/// The client, started by these words, with nobody's settings.
+/// Returns a command for the client, started by these words, without any user's settings.
 pub(crate) fn client(started_by: &[&str], arguments: &[&str]) -> Command {
     let program = built::program("client").into_os_string();
     let mut words = started_by.iter().map(Into::into).chain([program]);
@@ -22,27 +23,26 @@ pub(crate) fn client(started_by: &[&str], arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the client on this machine: exit status, what it printed, and what it complained about.
-pub(crate) fn run(host: &Host, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+/// Runs the client on this machine. Returns its result.
+pub(crate) fn run(host: &Host, arguments: &[&str], input: &str) -> Ended {
     let port = host.port().to_string();
-    let output =
-        tool::run(&mut client(&[], &[&["--port", &port], arguments].concat()), input.as_bytes());
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+    let mut command = client(&[], &[&["--port", &port], arguments].concat());
+    tool::run(&mut command, input.as_bytes()).into()
 }
 
-pub(crate) fn good(output: &str) -> (Option<i32>, String, String) {
-    (Some(0), output.into(), String::new())
+/// Returns the result of a success with this output.
+pub(crate) fn success(output: &str) -> Ended {
+    Ended { status: Some(0), stdout: output.into(), stderr: String::new() }
 }
 
 #[test]
-fn one_command_runs_and_its_success_is_the_exit_status() {
+fn exit_status_is_success_of_command() {
     let host = Host::start(&SHIPPED);
-    assert_eq!(run(&host, &["s", "echo", "hello"], ""), good("hello\n"));
-    assert_eq!(run(&host, &["s", "echo", "two  words", "-n"], ""), good("two  words -n\n"));
-    assert_eq!(run(&host, &["s", "incr", "n"], ""), good("1\n"));
-    assert_eq!(run(&host, &["s", "--address", "::1", "incr", "n"], ""), good("2\n"));
-    let (status, output, error) = run(&host, &["s", "nonsense"], "");
+    assert_eq!(run(&host, &["s", "echo", "hello"], ""), success("hello\n"));
+    assert_eq!(run(&host, &["s", "echo", "two  words", "-n"], ""), success("two  words -n\n"));
+    assert_eq!(run(&host, &["s", "incr", "n"], ""), success("1\n"));
+    assert_eq!(run(&host, &["s", "--address", "::1", "incr", "n"], ""), success("2\n"));
+    let Ended { status, stdout: output, stderr: error } = run(&host, &["s", "nonsense"], "");
     assert_eq!((status, output.as_str()), (Some(1), ""));
     assert_eq!(error, "error: unknown command 'nonsense'\n");
 }
@@ -51,7 +51,7 @@ fn one_command_runs_and_its_success_is_the_exit_status() {
 fn commands_from_a_pipe_run_in_one_session() {
     let host = Host::start(&SHIPPED);
     let input = "set greeting 'good  morning'\nget greeting\nupper x\ncount 'a b'\nclose\n";
-    let (status, output, error) = run(&host, &["s"], input);
+    let Ended { status, stdout: output, stderr: error } = run(&host, &["s"], input);
     assert_eq!((status, error.as_str()), (Some(0), ""), "{output}");
     assert!(output.contains("good  morning\nX\n"), "{output}");
     assert_eq!(Lines::connect(&host).ask_all("clients").len(), 1);
@@ -62,15 +62,16 @@ fn no_host_is_another_exit_status() {
     let port = Port::hold();
     let mut host = Setup::new().port(port.number()).start();
     assert_eq!(host.ks(), Some(0));
-    let (status, _, error) = run(&host, &["s", "echo", "hello"], "");
+    let Ended { status, stderr: error, .. } = run(&host, &["s", "echo", "hello"], "");
     assert_eq!(status, Some(2), "{error}");
     assert!(error.contains(&format!("cannot connect to 127.0.0.1:{}", port.number())), "{error}");
 }
 
 #[test]
-fn a_value_with_spaces_is_told_to_need_quotes() {
+fn value_with_spaces_needs_quotes() {
     let host = Host::start(&["store"]);
-    let (status, _, error) = run(&host, &["s", "set", "greeting", "hello", "world"], "");
+    let Ended { status, stderr: error, .. } =
+        run(&host, &["s", "set", "greeting", "hello", "world"], "");
     assert_eq!(status, Some(1));
     assert!(error.ends_with("needs quotes: set greeting \"hello world\"\n"), "{error}");
 }
@@ -78,7 +79,7 @@ fn a_value_with_spaces_is_told_to_need_quotes() {
 #[test]
 fn ks_is_replied_to_and_the_notice_shown() {
     let mut host = Host::start(&[]);
-    let (status, output, error) = run(&host, &["s", "ks"], "");
+    let Ended { status, stdout: output, stderr: error } = run(&host, &["s", "ks"], "");
     assert_eq!((status, output.as_str()), (Some(0), "OK\n"));
     assert!(error.contains(NOTICE), "{error}");
     assert_eq!(host.exit(), Some(0));
@@ -92,7 +93,7 @@ fn a_client_that_is_killed_leaves_nothing_behind() {
     for input in ["ping\n", "linger 600000\n"] {
         let mut killed = Running::start(&mut client(&[], &["--port", &port, "s"]));
         killed.type_in(input);
-        // Killed while it connects, its socket sometimes outlives it under Wine.
+        // If it is killed while it connects, its socket sometimes outlives it under Wine.
         match input {
             "ping\n" => wait_until("it is idle", LIMIT, || {
                 // The greeting and that.
@@ -109,16 +110,16 @@ fn a_client_that_is_killed_leaves_nothing_behind() {
 #[cfg(target_os = "linux")]
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn all_three_connection_types_are_served_at_once_and_told_of_the_end() {
+fn three_connection_types_are_notified_of_end() {
     use dropin_tests::cable::{self, Cable};
 
-    let cable = Cable::lay();
+    let cable = Cable::create();
     let mut host = Setup::new()
         .default_port()
         .flags(&["--trust", "lan"])
         .started_by(&cable.host_end())
         .start();
-    // Of its own, since the client keeps the host's fingerprint beside its settings.
+    // A folder of its own, since the client keeps the host's fingerprint beside its settings.
     let folder = tempfile::tempdir().unwrap();
     let settings = folder.path().join("client.toml");
     std::fs::write(&settings, "").unwrap();
@@ -128,7 +129,7 @@ fn all_three_connection_types_are_served_at_once_and_told_of_the_end() {
         Running::start(&mut client(&cable.client_end(), &[&far[..], &["l"]].concat())),
         Running::start(&mut client(&cable.client_end(), &[&far[..], &["i"]].concat())),
     ];
-    let mut observer = Lines::over(cable.connect_locally(host.v4()));
+    let mut observer = Lines::from_connection(cable.connect_locally(host.v4()));
     for (number, client) in clients.iter_mut().enumerate() {
         client.type_in(&format!("client setname number-{number}\n"));
     }

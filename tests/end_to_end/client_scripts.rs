@@ -1,16 +1,16 @@
-//! The client in scripts, with the host: forms of replies, pipes, repetition, latency.
+//! The client in scripts, with the host: output formats, pipes, repetition, latency.
 
 use std::{
     path::Path,
     process::{Command, Output},
 };
 
-use dropin_tests::{Host, SHIPPED, tool};
+use dropin_tests::{Host, SHIPPED, setup::Ended, tool};
 
-use crate::client_program::{client, good, run};
+use crate::client_program::{client, run, success};
 
-/// Runs a line of bash in which `client` is the client of this host; its last line of output is what
-/// became of each program of the pipe.
+/// Runs a line of bash in which `client` is the client of this host. The last line of its output
+/// has the status of each program of the pipe.
 fn bash(host: &Host, line: &str) -> Output {
     let client = client(&[], &[]);
     let folder = Path::new(client.get_program()).parent().unwrap().display().to_string();
@@ -28,7 +28,7 @@ fn bash(host: &Host, line: &str) -> Output {
 }
 
 #[track_caller]
-fn gives(host: &Host, line: &str, expected: &str) {
+fn assert_output(host: &Host, line: &str, expected: &str) {
     let output = bash(host, line);
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{line}: {output:?}");
     assert!(output.stderr.is_empty(), "{line}: {output:?}");
@@ -54,35 +54,37 @@ fn replies_of_plugins_in_every_form() {
         (&["keys"], "(empty)\n", "[]\n", ""),
     ] {
         for (form, expected) in [("--raw", raw), ("--json", json), ("--csv", csv)] {
-            assert_eq!(run(&host, &[&["s", form], arguments].concat(), ""), good(expected));
+            assert_eq!(run(&host, &[&["s", form], arguments].concat(), ""), success(expected));
         }
     }
-    let (status, listed, _) = run(&host, &["s", "--csv", "plugins"], "");
+    let Ended { status, stdout: listed, .. } = run(&host, &["s", "--csv", "plugins"], "");
     assert_eq!(status, Some(0));
     assert!(listed.starts_with("name,version,generation,file,commands\nclock,"), "{listed}");
     assert_eq!(listed.lines().count(), 1 + SHIPPED.len(), "{listed}");
     let json = run(&host, &["s", "--json", "nonsense"], "");
     let document = "{\"error\":{\"kind\":\"ERR\",\"message\":\"unknown command 'nonsense'\"}}\n";
-    assert_eq!(json, (Some(1), document.into(), String::new()));
+    let failed = Ended { status: Some(1), stdout: document.into(), stderr: String::new() };
+    assert_eq!(json, failed);
 }
 
 #[test]
 #[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
 fn pipes_on_both_sides() {
     let host = Host::start(&SHIPPED);
-    gives(&host, "printf 'a\\nb\\n' | client s -x set page | cat", "OK\n0 0 0\n");
-    gives(&host, "client s --json get page", "\"a\\nb\\n\"\n0\n");
-    gives(&host, "client s -r 3 incr n | head -1", "1\n0 0\n");
-    gives(&host, "client s -r -1 incr n | head -2 | wc -l", "2\n0 0 0\n");
-    gives(&host, "client s -f <(printf 'set a 1\\nget a\\n') | tail -1", "1\n0 0\n");
-    gives(&host, "client s -q nonsense 2>/dev/null | cat", "1 0\n");
-    gives(&host, "client s --timeout 0.1 sleep 60000 2>/dev/null", "2\n");
+    assert_output(&host, "printf 'a\\nb\\n' | client s -x set page | cat", "OK\n0 0 0\n");
+    assert_output(&host, "client s --json get page", "\"a\\nb\\n\"\n0\n");
+    assert_output(&host, "client s -r 3 incr n | head -1", "1\n0 0\n");
+    assert_output(&host, "client s -r -1 incr n | head -2 | wc -l", "2\n0 0 0\n");
+    assert_output(&host, "client s -f <(printf 'set a 1\\nget a\\n') | tail -1", "1\n0 0\n");
+    assert_output(&host, "client s -q nonsense 2>/dev/null | cat", "1 0\n");
+    assert_output(&host, "client s --timeout 0.1 sleep 60000 2>/dev/null", "2\n");
 }
 
 #[test]
 fn repetitions_are_one_session() {
     let host = Host::start(&SHIPPED);
-    let (status, output, error) = run(&host, &["s", "-r", "3", "whoami"], "");
+    let Ended { status, stdout: output, stderr: error } =
+        run(&host, &["s", "-r", "3", "whoami"], "");
     assert_eq!((status, error.as_str()), (Some(0), ""), "{output}");
     let lines: Vec<_> = output.lines().collect();
     let once = lines.len() / 3;
@@ -94,7 +96,8 @@ fn repetitions_are_one_session() {
 #[test]
 fn latency_is_measured_over_the_hosts_own_ping() {
     let host = Host::start(&[]);
-    let (status, output, error) = run(&host, &["s", "--latency", "-r", "50", "-i", "0"], "");
+    let Ended { status, stdout: output, stderr: error } =
+        run(&host, &["s", "--latency", "-r", "50", "-i", "0"], "");
     assert_eq!((status, error.as_str()), (Some(0), ""));
     // Wine takes longer.
     let start = if cfg!(windows) { "50 pings, ms:  min " } else { "50 pings, ms:  min 0." };
@@ -105,9 +108,9 @@ fn latency_is_measured_over_the_hosts_own_ping() {
 fn leaving_at_once_reads_sensibly() {
     let host = Host::start(&[]);
     for word in ["exit", "close", "quit"] {
-        let (status, output, error) = run(&host, &["s", word], "");
+        let Ended { status, stdout: output, stderr: error } = run(&host, &["s", word], "");
         assert_eq!((status, output.as_str()), (Some(0), ""), "{error}");
         assert!(error.contains(&format!("all that '{word}' does")), "{error}");
-        assert_eq!(run(&host, &["s", "-q", word], ""), good(""));
+        assert_eq!(run(&host, &["s", "-q", word], ""), success(""));
     }
 }

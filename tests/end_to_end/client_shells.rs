@@ -1,4 +1,4 @@
-//! What the client prints for shells and for `man`, taken by those that read it.
+//! The client's completions and manual page, read by shells and by `man`.
 
 use std::process::{Command, Output};
 
@@ -6,7 +6,7 @@ use dropin_tests::tool;
 
 use crate::client_program::client;
 
-/// What the client prints, for a user who has two places.
+/// Returns the client's output, for a user with two places.
 fn printed(arguments: &[&str]) -> Vec<u8> {
     let home = tempfile::tempdir().unwrap();
     for name in ["home", "a.b-c_d"] {
@@ -28,14 +28,14 @@ fn is_silent(output: &Output) {
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
-/// A file in a folder of its own, for a tool that wants one.
-fn kept(bytes: &[u8]) -> tempfile::NamedTempFile {
+/// Writes a file into a folder of its own, for a tool that needs one.
+fn temporary_file(bytes: &[u8]) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
     file
 }
 
-/// Asks for the completion of a line as bash does it when Tab is pressed behind its last word.
+/// Requests the completion of a line as bash does when Tab is pressed behind its last word.
 const ASK_BASH: &str = r#"
 complete -p client
 tab() {
@@ -91,7 +91,7 @@ fn bash_completes_a_client_of_another_name() {
 #[test]
 #[cfg_attr(not(tool = "zsh"), ignore = "needs zsh")]
 fn zsh_takes_its_script() {
-    let script = kept(&printed(&["completion", "zsh"]));
+    let script = temporary_file(&printed(&["completion", "zsh"]));
     is_silent(&tool::run(Command::new("zsh").arg("-n").arg(script.path()), b""));
     let line = "autoload -Uz compinit; compinit -u -D; source \"$1\"; print -- $_comps[client]";
     let output =
@@ -103,7 +103,7 @@ fn zsh_takes_its_script() {
 #[test]
 #[cfg_attr(not(tool = "fish"), ignore = "needs fish")]
 fn fish_completes_places() {
-    let script = kept(&printed(&["completion", "fish"]));
+    let script = temporary_file(&printed(&["completion", "fish"]));
     let line = "source $argv[1]; complete -C 'client ho'; complete -C 'client s --laten'";
     let home = tempfile::tempdir().unwrap();
     let mut fish = Command::new("fish");
@@ -118,7 +118,7 @@ fn fish_completes_places() {
 #[cfg_attr(not(tool = "groff"), ignore = "needs groff")]
 fn the_manual_page_is_set_without_complaint() {
     let page = printed(&["man"]);
-    // Without the overstriking that makes bold letters of some.
+    // Without the overstriking that makes some letters bold.
     let plain = ["-man", "-Tascii", "-ww", "-P-c", "-P-b", "-P-o", "-P-u"];
     let output = tool::run(Command::new("groff").args(plain), &page);
     is_silent(&output);
@@ -128,6 +128,6 @@ fn the_manual_page_is_set_without_complaint() {
     {
         assert!(text.contains(part), "{part}: {text}");
     }
-    // An example is one line however wide the page is.
+    // An example is one line at any page width.
     assert!(text.contains("client s -r 10 -i 0.5 incr ticks       ten times"), "{text}");
 }

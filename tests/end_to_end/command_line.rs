@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dropin_tests::{Lines, Setup, built, setup::run_host, system::quiet_port};
+use dropin_tests::{Lines, Setup, built, setup::run_host, system::unused_port};
 
 #[test]
 fn help_explains_every_flag() {
@@ -36,14 +36,14 @@ fn help_explains_every_flag() {
 }
 
 #[test]
-fn version_is_told() {
+fn version_flag_prints_version() {
     let ended = run_host(&["--version"]);
     assert_eq!(ended.status, Some(0));
     assert_eq!(ended.stdout, format!("host {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
-fn wrong_usage_is_told_from_other_failures() {
+fn wrong_usage_has_own_exit_status() {
     for arguments in [
         &["--nonsense"][..],
         &["nonsense"],
@@ -62,8 +62,8 @@ fn wrong_usage_is_told_from_other_failures() {
 }
 
 #[test]
-fn the_environment_stands_in_for_flags_and_flags_win() {
-    let (one, other) = (quiet_port(), quiet_port());
+fn flags_override_environment() {
+    let (one, other) = (unused_port(), unused_port());
     let host = Setup::new().default_port().variable("DROPIN_PORT", &one.to_string()).start();
     assert_eq!(host.port(), one);
     let host = Setup::new().port(other).variable("DROPIN_PORT", "80").start();
@@ -90,8 +90,8 @@ fn the_log_level_is_a_flag() {
 }
 
 #[test]
-fn two_hosts_cannot_share_what_one_has_to_itself() {
-    let (root, port) = (tempfile::tempdir().unwrap(), quiet_port());
+fn two_hosts_cannot_share_state_directory() {
+    let (root, port) = (tempfile::tempdir().unwrap(), unused_port());
     let share = |port, ip| {
         Setup::new().port(port).flags(&["--bind", ip]).state_dir(&root.path().join("state"))
     };
@@ -102,18 +102,18 @@ fn two_hosts_cannot_share_what_one_has_to_itself() {
     let said = format!("another host is using the state directory {}; end it", part.display());
     assert!(ended.stderr.contains(&said), "{ended:?}");
     // Under another port it has a part of its own.
-    assert_eq!(share(quiet_port(), "::1").start().ks(), Some(0));
+    assert_eq!(share(unused_port(), "::1").start().ks(), Some(0));
     assert_eq!(Lines::connect(&first).ask("ping"), "PONG");
 }
 
 #[test]
-fn the_state_of_a_host_that_was_killed_is_free_again() {
-    let (root, port) = (tempfile::tempdir().unwrap(), quiet_port());
+fn killed_host_releases_its_state_directory() {
+    let (root, port) = (tempfile::tempdir().unwrap(), unused_port());
     let start =
         || Setup::new().plugins(&["text"]).port(port).state_dir(&root.path().join("state")).start();
     let copies = root.path().join("state").join(port.to_string()).join("copies");
     let first = start();
-    // Which kills it, so that nothing is cleared away.
+    // Dropping kills it, so that nothing is cleaned up.
     drop(first);
     assert!(copies.exists());
     let left = copies.join(built::library_name("left"));
@@ -124,7 +124,7 @@ fn the_state_of_a_host_that_was_killed_is_free_again() {
 }
 
 #[test]
-fn a_state_directory_that_cannot_be_made_is_a_clear_error() {
+fn uncreatable_state_directory_is_a_clear_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "in the way").unwrap();

@@ -1,4 +1,4 @@
-//! `command watch`: a session that asked is told when the commands change.
+//! `command watch`: a subscribed session is notified when the commands change.
 
 use dropin_tests::{Frame, Host, LIMIT, Resp, Setup, files, keys::add_key, wait_until};
 
@@ -12,7 +12,7 @@ fn names(client: &mut Resp) -> Vec<String> {
 }
 
 #[test]
-fn who_watches_is_told_and_finds_the_new_table() {
+fn subscriber_gets_event_and_sees_new_registry() {
     let host = Host::start(&["text"]);
     let mut client = Resp::connect3(&host);
     assert_eq!(client.ask(&["command", "watch"]), Frame::ok());
@@ -33,7 +33,7 @@ fn who_watches_is_told_and_finds_the_new_table() {
 }
 
 #[test]
-fn a_session_follows_plugins_and_commands_side_by_side() {
+fn session_subscribes_to_plugins_and_commands() {
     let host = Host::start(&[]);
     let mut client = Resp::connect3(&host);
     assert_eq!(client.ask(&["command", "watch"]), Frame::ok());
@@ -45,7 +45,7 @@ fn a_session_follows_plugins_and_commands_side_by_side() {
     assert_eq!(client.ask(&["plugin", "unwatch"]), Frame::ok());
     host.install("store");
     assert_eq!(client.frame(), changed());
-    // `RESET` ends it, and HELLO 3 alone does not bring it back.
+    // `RESET` ends the subscription, and HELLO 3 alone does not restore it.
     assert_eq!(client.ask(&["RESET"]), Frame::Status("RESET".into()));
     client.ask(&["HELLO", "3"]);
     host.install("clock");
@@ -54,7 +54,7 @@ fn a_session_follows_plugins_and_commands_side_by_side() {
 }
 
 #[test]
-fn every_role_may_watch_and_is_told_its_role() {
+fn every_role_may_subscribe_and_learns_its_role() {
     let host = Setup::new().flags(&["--trust", "none"]).start();
     let (user, boss) = (add_key(&host, "alice", &[]), add_key(&host, "boss", &["--role", "admin"]));
     let mut stranger = Resp::connect3(&host);
@@ -103,7 +103,7 @@ fn the_docs_name_the_subcommands_of_builtins() {
 }
 
 #[test]
-fn who_becomes_a_user_follows_plugins_no_more() {
+fn login_as_user_ends_plugin_subscription() {
     let host = Host::start(&["text"]);
     let key = add_key(&host, "alice", &[]);
     let mut client = Resp::connect3(&host);

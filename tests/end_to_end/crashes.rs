@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::process::ExitStatusExt as _, path::PathBuf};
 
-use dropin_tests::{Host, Lines, Setup, system::quiet_port};
+use dropin_tests::{Host, Lines, Setup, system::unused_port};
 
 const TRAP: i32 = 5;
 const ABORT: i32 = 6;
@@ -16,7 +16,7 @@ fn report(host: &Host) -> PathBuf {
     host.own_dir().join("crash")
 }
 
-/// The host ended by one of these signals, and both log and file say this.
+/// Checks that one of these signals ended the host, and that log and file have this message.
 #[track_caller]
 fn ends_by_signal(mut host: Host, signals: &[i32], message: &str) {
     host.exit();
@@ -67,12 +67,12 @@ fn stack_overflow_names_plugin_command_and_session() {
     Lines::connect(&host).say("crash.overflow");
     let message =
         "fatal: signal 11 (SIGSEGV) in plugin 'crashes', command 'crash.overflow', session 1";
-    // The standard library tells of it as well, and aborts.
+    // The standard library reports it as well, and aborts.
     ends_by_signal(host, &[SEGV, ABORT], message);
 }
 
 #[test]
-fn exit_in_a_plugin_has_a_status_of_its_own() {
+fn exit_in_plugin_has_own_exit_status() {
     let status = if cfg!(target_env = "gnu") { ["0", "7"] } else { ["", ""] };
     for (called, shown) in ["0", "7"].into_iter().zip(status) {
         let mut host = start();
@@ -109,7 +109,7 @@ fn crash_line_fits_a_log_in_json() {
 #[test]
 fn next_start_logs_a_crash_once() {
     let state = tempfile::tempdir().unwrap();
-    let port = quiet_port();
+    let port = unused_port();
     let start = || {
         let state = state.path().join("state");
         Setup::new().plugins(&["crashes"]).state_dir(&state).port(port).start()

@@ -1,4 +1,4 @@
-//! Two hundred clients at once.
+//! Two hundred concurrent clients.
 
 use std::thread;
 
@@ -16,14 +16,14 @@ enum Client {
 }
 
 impl Client {
-    /// One of the three kinds, over one of the two families, in turn.
+    /// Connects one of the three kinds, over one of the two families, in turn.
     fn connect(host: &Host, number: usize) -> Self {
         let address = if number.is_multiple_of(2) { host.v4() } else { host.v6() };
         match number % 3 {
-            0 => Self::Lines(Lines::to(address)),
-            1 => Self::Resp2(Resp::to(address)),
+            0 => Self::Lines(Lines::connect_to(address)),
+            1 => Self::Resp2(Resp::connect_to(address)),
             _ => {
-                let mut client = Resp::to(address);
+                let mut client = Resp::connect_to(address);
                 assert!(matches!(client.ask(&["HELLO", "3"]), Frame::Map(_)));
                 Self::Resp3(client)
             }
@@ -51,8 +51,8 @@ impl Client {
         }
     }
 
-    /// The error that it is owed, the notice, and nothing more.
-    fn assert_owed_and_told(self) {
+    /// Checks for the pending error, the notice, and nothing more.
+    fn assert_error_and_notice(self) {
         match self {
             Self::Lines(mut client) => {
                 assert_eq!(client.end(), ["error: CANCELLED lingered no longer", NOTICE]);
@@ -76,7 +76,7 @@ impl Client {
 }
 
 #[test]
-fn two_hundred_clients_of_every_kind_are_served_at_once() {
+fn two_hundred_mixed_clients_are_served_concurrently() {
     let host = Host::start(&SHIPPED);
     let mut clients: Vec<_> = (0..CLIENTS).map(|number| Client::connect(&host, number)).collect();
     thread::scope(|scope| {
@@ -104,7 +104,7 @@ fn two_hundred_clients_of_every_kind_are_served_at_once() {
 }
 
 #[test]
-fn when_half_of_two_hundred_are_reset_while_ks_arrives_the_rest_get_all_they_are_owed() {
+fn ks_answers_remaining_clients_when_half_reset() {
     let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "20"]).start();
     let mut clients: Vec<_> = (0..CLIENTS).map(|number| Client::connect(&host, number)).collect();
     clients.iter_mut().for_each(|client| client.say(&["linger", "600000"]));
@@ -121,13 +121,13 @@ fn when_half_of_two_hundred_are_reset_while_ks_arrives_the_rest_get_all_they_are
         scope.spawn(|| asker.say("ks"));
     });
     assert_eq!(asker.end(), ["OK", NOTICE]);
-    staying.into_iter().for_each(Client::assert_owed_and_told);
+    staying.into_iter().for_each(Client::assert_error_and_notice);
     assert_eq!(host.exit(), Some(0));
     assert!(!host.log().contains("panicked"));
 }
 
 #[test]
-fn when_clients_come_and_go_all_the_time_nothing_is_left_of_them() {
+fn client_churn_leaks_nothing() {
     let host = Host::start(&["text", "server"]);
     let mut observer = Lines::connect(&host);
     #[cfg(target_os = "linux")]

@@ -6,7 +6,7 @@ use dropin_tests::{
     LIMIT, Lines, Setup,
     setup::run_host,
     wait_for, wait_until,
-    workspace::{self, Alone},
+    workspace::{self, ExclusiveBuild},
 };
 use tempfile::TempDir;
 
@@ -47,17 +47,17 @@ fn tally(tally: &Tally, _: &Request) -> String {
 }
 "#;
 
-/// A crate of this name, its code, and the only use of the place where it is built.
-fn a_crate(name: &str) -> (TempDir, String, Alone) {
+/// Returns a crate of this name, its code, and exclusive use of the folder in which it is built.
+fn new_crate(name: &str) -> (TempDir, String, ExclusiveBuild) {
     let folder = tempfile::tempdir().unwrap();
     workspace::from_template(folder.path(), name);
     let code = TALLY.replace("NAME", name);
     save(folder.path(), &code);
-    // What it depends on may take longer than a test waits.
+    // Its dependencies may take longer to build than a test waits.
     let built = workspace::cargo(folder.path(), &["build"]);
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    // From here on waits have a limit, so nobody else's build may hold this test's up.
-    (folder, code, workspace::alone())
+    // From here on waits have a limit, so no other build may delay this test's.
+    (folder, code, workspace::exclusive_build())
 }
 
 fn save(folder: &Path, code: &str) {
@@ -66,8 +66,8 @@ fn save(folder: &Path, code: &str) {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn what_is_saved_is_built_and_served_and_what_does_not_build_changes_nothing() {
-    let (folder, code, _alone) = a_crate("tally");
+fn saved_source_is_served_unless_build_fails() {
+    let (folder, code, _alone) = new_crate("tally");
     let mut host = Setup::new().develop(folder.path()).start();
     let line = host.wait_for_log("dev: plugin tally, generation 1, serves, ");
     assert!(line.ends_with(" s after the start"), "{line}");
@@ -110,8 +110,8 @@ fn what_is_saved_is_built_and_served_and_what_does_not_build_changes_nothing() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_plugins_folder_that_is_named_is_used_and_stays() {
-    let (folder, _, _alone) = a_crate("tally-kept");
+fn named_plugins_folder_is_used_and_kept() {
+    let (folder, _, _alone) = new_crate("tally-kept");
     let plugins = folder.path().join("dropped");
     let flags = ["--plugins", plugins.to_str().unwrap()];
     let mut host = Setup::new().develop(folder.path()).flags(&flags).start();
@@ -128,8 +128,8 @@ fn a_plugins_folder_that_is_named_is_used_and_stays() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_end_of_the_host_is_the_end_of_cargo() {
-    let (folder, _, _alone) = a_crate("tally-slow");
+fn cargo_ends_with_the_host() {
+    let (folder, _, _alone) = new_crate("tally-slow");
     let marker = folder.path().join("builds");
     let script = format!(
         "fn main() {{
@@ -144,7 +144,7 @@ fn the_end_of_the_host_is_the_end_of_cargo() {
     });
     let builder = Path::new("/proc").join(builder);
     assert!(builder.exists());
-    // It serves meanwhile, if nothing but its own commands.
+    // Meanwhile it serves, if only its own commands.
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
     host.interrupt();
     assert_eq!(host.exit(), Some(0));
@@ -153,8 +153,8 @@ fn the_end_of_the_host_is_the_end_of_cargo() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_crate_that_gives_no_library_is_told_what_it_lacks() {
-    let (folder, code, _alone) = a_crate("tally-lib");
+fn crate_without_library_gets_a_clear_error() {
+    let (folder, code, _alone) = new_crate("tally-lib");
     let manifest = folder.path().join("Cargo.toml");
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replace("crate-type = [\"cdylib\"]", "")).unwrap();

@@ -1,20 +1,20 @@
-//! When the system has nothing more to give: the host goes on, and recovers.
+//! Exhausted system resources: the host keeps running, and recovers.
 #![cfg(target_os = "linux")]
 
 use std::fs;
 
 use dropin_tests::{Host, LIMIT, Lines, Setup, wait_until};
 
-/// A host that may open this many files more than it has open when it serves.
+/// Starts a host that may open this many files more than it has open when it serves.
 fn with_files(more: usize) -> Host {
     let files = |host: &Host| fs::read_dir(format!("/proc/{}/fd", host.pid())).unwrap().count();
     let open = files(&Setup::new().plugins(&["text"]).start());
     let limit = format!("--nofile={}", open + more);
-    // Not a soft limit alone: the host could raise that.
+    // A hard limit: the host could raise a soft one.
     Setup::new().plugins(&["text"]).started_by(&["prlimit", &limit]).start()
 }
 
-/// Clients that take all the files there are.
+/// Returns clients that use up all files.
 fn exhaust(host: &Host) -> Vec<Lines> {
     let mut clients = Vec::new();
     wait_until("the host is out of files", LIMIT, || {
@@ -26,7 +26,7 @@ fn exhaust(host: &Host) -> Vec<Lines> {
 
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
-fn out_of_files_the_host_turns_newcomers_away_and_serves_who_is_there() {
+fn out_of_files_only_newcomers_are_rejected() {
     let host = with_files(12);
     let mut clients = exhaust(&host);
     for _ in 0..3 {
@@ -38,22 +38,22 @@ fn out_of_files_the_host_turns_newcomers_away_and_serves_who_is_there() {
 
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
-fn out_of_files_the_host_recovers_when_clients_leave() {
+fn out_of_files_host_recovers_when_clients_leave() {
     let host = with_files(12);
     let mut clients = exhaust(&host);
     let mut first = clients.remove(0);
     drop(clients);
     wait_until("they are gone", LIMIT, || first.ask_all("client list").len() == 1);
-    // Over either family, and whoever comes first.
+    // Over either family, whichever comes first.
     for address in [host.v4(), host.v6(), host.v4()] {
-        assert_eq!(Lines::to(address).ask("echo 'served again'"), "served again");
+        assert_eq!(Lines::connect_to(address).ask("echo 'served again'"), "served again");
     }
     assert_eq!(first.ask("echo 'all the time'"), "all the time");
 }
 
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
-fn out_of_files_the_host_still_ends_in_order() {
+fn out_of_files_host_still_ends_orderly() {
     let mut host = with_files(12);
     let mut clients = exhaust(&host);
     assert_eq!(clients[0].ask("ks"), "OK");
@@ -62,7 +62,7 @@ fn out_of_files_the_host_still_ends_in_order() {
 
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
-fn too_few_files_for_the_sessions_are_warned_of() {
+fn too_low_file_limit_is_warned_of() {
     let start = |sessions: &str| {
         let setup = Setup::new().flags(&["--max-sessions", sessions]);
         setup.started_by(&["prlimit", "--nofile=200"]).start()

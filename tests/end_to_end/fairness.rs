@@ -1,14 +1,15 @@
-//! A command of a shipped plugin that one client makes long holds no other client up.
+//! A long command of a shipped plugin does not delay other clients.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
 
-/// A key as long as an argument may be.
+/// Returns a key of the maximum length.
 fn long_key(number: usize) -> String {
     format!("{}{number:02}", "a".repeat((1 << 20) - 2))
 }
 
-/// A host whose store has so many of them, and a pattern that each of them is like almost to its end.
-fn crowded(keys: usize) -> (Host, String) {
+/// Returns a host whose store has many such keys, and a pattern that matches each of them almost to
+/// its end.
+fn host_with_keys(keys: usize) -> (Host, String) {
     let host = Host::start(&["store"]);
     let mut client = Resp::connect(&host);
     for number in 0..keys {
@@ -19,7 +20,7 @@ fn crowded(keys: usize) -> (Host, String) {
 
 #[test]
 fn long_keys_command_blocks_nobody_and_is_cancelled() {
-    let (host, pattern) = crowded(8);
+    let (host, pattern) = host_with_keys(8);
     let (mut client, mut other) = (Resp::connect(&host), Resp::connect(&host));
     let id = client.ask(&["CLIENT", "ID"]).as_integer().to_string();
     client.say(&["keys", &pattern]);
@@ -36,10 +37,10 @@ fn long_keys_command_blocks_nobody_and_is_cancelled() {
 }
 
 #[test]
-fn store_is_replaced_and_saved_during_long_keys_command() {
-    let (mut host, pattern) = crowded(2);
+fn store_is_replaced_during_long_keys_command() {
+    let (mut host, pattern) = host_with_keys(2);
     let mut client = Resp::connect(&host);
-    // Half as long as the keys: comparing the two at every place would take minutes.
+    // Half as long as the keys: comparing the two at every position would take minutes.
     client.say(&["keys", &format!("*{}b", "a".repeat(500_000))]);
     let mut other = Lines::connect(&host);
     let said = other.ask("plugin reload store");

@@ -1,4 +1,4 @@
-//! No client exhausts, floods or tricks the host.
+//! Hostile input: no client exhausts, floods or tricks the host.
 
 use std::{io::Read, time::Instant};
 
@@ -10,13 +10,13 @@ fn host(flags: &[&str]) -> Host {
     Setup::new().plugins(&["busy", "store", "text"]).flags(flags).start()
 }
 
-/// What the host answers to these segments, up to the end of the connection.
+/// Returns the host's replies to these segments, up to the end of the connection.
 #[track_caller]
 fn answer(host: &Host, segments: &[&str]) -> String {
-    let mut client = Connection::to(host.v4());
+    let mut client = Connection::connect(host.v4());
     for (index, segment) in segments.iter().enumerate() {
         if index > 0 {
-            // The host has read the segment before: it is noted as an unfinished request.
+            // The host has read the earlier segment: it is counted as an unfinished request.
             wait_until("the host reads", LIMIT, || {
                 let list = Lines::connect(host).ask_all("client list");
                 list.iter().any(|line| line.contains(&format!("addr={} ", client.local())))
@@ -51,7 +51,7 @@ fn nothing_of_an_http_request_is_run() {
     assert_eq!(Lines::connect(&host).ask("get /x"), "(null)");
     let lines = host.log().matches("sent an HTTP request").count();
     assert!((1..8).contains(&lines), "{lines} lines");
-    // The price: on the first line such a word has to be quoted.
+    // A consequence: on the first line such a word has to be quoted.
     assert_eq!(Lines::connect(&host).ask("echo 'HTTP/1.1'"), "HTTP/1.1");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("ping"), "PONG");
@@ -67,7 +67,7 @@ fn an_unfinished_request_ends_the_session() {
     finished.send("*1\r\n$4\r\nPI");
     let started = Instant::now();
     let clients = ["ech", "ping\necho half", "*2\r\n$4\r\necho\r\n$1000000\r\nxx"].map(|bytes| {
-        let mut client = Connection::to(host.v4());
+        let mut client = Connection::connect(host.v4());
         client.send(bytes);
         (client, bytes)
     });
@@ -127,7 +127,7 @@ fn docs_tell_of_each_command_once() {
     assert_eq!((info.items().len(), &info.items()[0]), (3, &info.items()[2]));
 }
 
-fn evicted(host: &Host) -> String {
+fn evicted_line(host: &Host) -> String {
     let stats = Lines::connect(host).ask_all("stats");
     stats.into_iter().find(|line| line.starts_with("sessions-evicted: ")).unwrap()
 }
@@ -143,14 +143,14 @@ fn the_session_with_most_memory_is_closed() {
     // More than its buffer of 16 MiB can hold.
     large.send("*30\r\n$4\r\necho\r\n");
     let chunk = [format!("${MEGABYTE}\r\n").as_bytes(), &vec![b'x'; MEGABYTE], b"\r\n"].concat();
-    // It may be closed before it has sent all.
+    // The session may be closed before everything is sent.
     let sent = (0..28).find(|_| std::io::Write::write_all(&mut large.stream(), &chunk).is_err());
     if sent.is_none() {
         let error = "ERR requests and replies take too much memory (--max-memory-clients), the \
                      connection is closed";
         assert_eq!(large.end(), [Frame::error(error)]);
     }
-    wait_until("it is counted", LIMIT, || evicted(&host) == "sessions-evicted: 1");
+    wait_until("it is counted", LIMIT, || evicted_line(&host) == "sessions-evicted: 1");
     assert!(host.log().contains("closed, its requests and replies took the most memory"));
     assert_eq!(small.ask("ping"), "PONG");
     middle.send(format!("{half}\r\n"));
@@ -158,21 +158,21 @@ fn the_session_with_most_memory_is_closed() {
 }
 
 #[test]
-fn a_client_that_does_not_read_gives_memory_back() {
+fn client_that_never_reads_frees_memory() {
     let host = host(&["--max-memory-clients", "12M", "--write-timeout", "600"]);
     let mut client = Resp::connect(&host);
     let value = "x".repeat(MEGABYTE - 1);
     for key in ["a", "b"] {
         assert_eq!(client.ask(&["set", key, &value]), Frame::ok());
     }
-    // 8 MiB of replies that nobody reads, in a buffer of 8 MiB at least, twice.
+    // 8 MiB of unread replies, in a buffer of at least 8 MiB, twice.
     let words: Vec<&str> = std::iter::once("echo").chain(std::iter::repeat_n(&*value, 7)).collect();
     let request = dropin_tests::resp::encode(&words);
-    let mut clients = [0; 2].map(|_| Connection::to(host.v4()));
+    let mut clients = [0; 2].map(|_| Connection::connect(host.v4()));
     for client in &mut clients {
         client.send(&request);
     }
-    wait_until("one is closed", LIMIT, || evicted(&host) != "sessions-evicted: 0");
+    wait_until("one is closed", LIMIT, || evicted_line(&host) != "sessions-evicted: 0");
     wait_until("its session ends", LIMIT, || {
         let list = Lines::connect(&host).ask_all("client list");
         clients.iter().any(|client| {
@@ -203,7 +203,7 @@ fn a_worker_with_most_memory_is_cancelled() {
 }
 
 #[test]
-fn an_amount_that_means_nothing_is_a_clear_error() {
+fn invalid_memory_size_is_a_clear_error() {
     for amount in ["101%", "much", "-1"] {
         let ended = Setup::new().flags(&[&format!("--max-memory-clients={amount}")]).run();
         assert_eq!(ended.status, Some(2), "{amount}");
@@ -229,7 +229,7 @@ fn logins_do_not_flood_the_log() {
 }
 
 #[test]
-fn a_line_of_a_plugin_has_a_longest_length() {
+fn plugin_log_line_has_length_limit() {
     let host = Host::start(&["panics"]);
     let mut client = Resp::connect(&host);
     assert!(matches!(client.ask(&["panic", &"x".repeat(100_000)]), Frame::Error(_)));

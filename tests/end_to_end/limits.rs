@@ -1,14 +1,14 @@
-//! How much one request may ask for.
+//! Limits on the size of one request.
 
 use dropin_tests::{Frame, Host, Lines, Resp, Setup};
 
-fn limited(flags: &[&str]) -> Host {
+fn host_with_limits(flags: &[&str]) -> Host {
     Setup::new().plugins(&["text"]).flags(flags).start()
 }
 
 #[test]
-fn a_line_over_the_limit_ends_the_session_after_its_message() {
-    let host = limited(&["--max-argument", "64"]);
+fn too_long_line_ends_session_with_error() {
+    let host = host_with_limits(&["--max-argument", "64"]);
     let longest = format!("echo {}", "x".repeat(59));
     assert_eq!(Lines::connect(&host).ask(&longest), "x".repeat(59));
     assert_eq!(Lines::connect(&host).ask(&format!("{longest}\r")), "x".repeat(59));
@@ -20,8 +20,8 @@ fn a_line_over_the_limit_ends_the_session_after_its_message() {
 }
 
 #[test]
-fn an_argument_over_the_limit_ends_the_session_before_it_is_sent() {
-    let host = limited(&["--max-argument", "64"]);
+fn too_long_argument_ends_session_at_its_header() {
+    let host = host_with_limits(&["--max-argument", "64"]);
     let mut client = Resp::connect(&host);
     assert_eq!(client.ask(&["echo", &"x".repeat(64)]), Frame::text("x".repeat(64)));
     client.send("*2\r\n$4\r\necho\r\n$65\r\n");
@@ -30,7 +30,7 @@ fn an_argument_over_the_limit_ends_the_session_before_it_is_sent() {
 
 #[test]
 fn the_limit_is_a_megabyte_by_default() {
-    let host = limited(&[]);
+    let host = host_with_limits(&[]);
     let mut client = Resp::connect(&host);
     let value = vec![b'x'; 1 << 20];
     assert_eq!(client.ask(&[b"echo", &value[..]]), Frame::text(&value));
@@ -42,8 +42,8 @@ fn the_limit_is_a_megabyte_by_default() {
 }
 
 #[test]
-fn too_many_arguments_in_a_line_are_refused_and_the_session_goes_on() {
-    let host = limited(&["--max-arguments", "4"]);
+fn too_many_line_arguments_are_rejected_without_close() {
+    let host = host_with_limits(&["--max-arguments", "4"]);
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("echo a b c"), "a b c");
     assert_eq!(client.ask("echo a b c d"), "error: too many arguments");
@@ -52,8 +52,8 @@ fn too_many_arguments_in_a_line_are_refused_and_the_session_goes_on() {
 }
 
 #[test]
-fn too_many_arguments_in_an_array_end_the_session() {
-    let host = limited(&["--max-arguments", "4"]);
+fn too_many_array_arguments_end_session() {
+    let host = host_with_limits(&["--max-arguments", "4"]);
     let mut client = Resp::connect(&host);
     assert_eq!(client.ask(&["echo", "a", "b", "c"]), "a b c".into());
     client.send("*5\r\n$4\r\necho\r\n");
@@ -62,7 +62,7 @@ fn too_many_arguments_in_an_array_end_the_session() {
 
 #[test]
 fn a_request_over_the_limit_ends_the_session() {
-    let host = limited(&["--max-request", "200"]);
+    let host = host_with_limits(&["--max-request", "200"]);
     let mut client = Resp::connect(&host);
     let half = "x".repeat(80);
     assert_eq!(client.ask(&["echo", &half, &half]), Frame::text(format!("{half} {half}")));
@@ -71,7 +71,7 @@ fn a_request_over_the_limit_ends_the_session() {
 }
 
 #[test]
-fn a_limit_that_means_nothing_is_a_clear_error() {
+fn invalid_limit_is_a_clear_error() {
     for flag in ["--max-argument=0", "--max-argument=1T", "--max-request=much"] {
         let ended = Setup::new().flags(&[flag]).run();
         assert_eq!(ended.status, Some(2), "{flag}");

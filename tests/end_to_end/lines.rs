@@ -1,9 +1,9 @@
-//! Plain lines, as a person types them.
+//! Plain lines, as typed at a terminal.
 
 use dropin_tests::{Host, Lines, tool};
 
 #[test]
-fn a_line_is_a_command_and_its_reply_is_a_line() {
+fn line_command_gets_line_reply() {
     let host = Host::start(&["text"]);
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("echo hello"), "hello");
@@ -31,7 +31,7 @@ fn quotes_are_those_of_a_shell() {
 }
 
 #[test]
-fn a_reply_with_line_ends_comes_as_its_lines() {
+fn multi_line_reply_comes_as_its_lines() {
     let host = Host::start(&["text"]);
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask_all(r#"echo "one\ntwo""#), ["one", "two"]);
@@ -53,7 +53,7 @@ fn every_kind_of_reply_has_its_plain_form() {
 }
 
 #[test]
-fn many_commands_in_one_write_are_answered_in_order() {
+fn commands_in_one_write_are_answered_in_order() {
     let host = Host::start(&["text"]);
     let mut client = Lines::connect(&host);
     let batch: String = (0..5_000).map(|n| format!("echo {n}\n")).collect();

@@ -1,4 +1,4 @@
-//! The whole of Dropin, from outside: sockets, processes and files.
+//! End-to-end tests of Dropin: sockets, processes and files.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg_attr(
     not(target_os = "linux"),

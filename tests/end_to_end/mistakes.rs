@@ -1,12 +1,12 @@
-//! Mistakes that authors make, each really made: the word that they get says what to do.
+//! Mistakes that plugin authors make: each error message says what to do.
 
 use std::{fs, path::Path};
 
 use dropin_tests::{Lines, Setup, built::library_name, setup::run_host, workspace};
 use tempfile::TempDir;
 
-/// The template, filled in, with one of its files changed.
-fn a_crate(name: &str, file: &str, change: impl FnOnce(String) -> String) -> TempDir {
+/// Fills in the template, with a change to one of its files.
+fn new_crate(name: &str, file: &str, change: impl FnOnce(String) -> String) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     workspace::from_template(folder.path(), name);
     let path = folder.path().join(file);
@@ -27,9 +27,9 @@ fn builds(folder: &Path, arguments: &[&str], works: bool) -> String {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_profile_that_aborts_at_a_panic_does_not_build() {
+fn profile_with_panic_abort_does_not_build() {
     let abort = "\n[profile.dev]\npanic = \"abort\"\n";
-    let folder = a_crate("aborting", "Cargo.toml", |text| text + abort);
+    let folder = new_crate("aborting", "Cargo.toml", |text| text + abort);
     let said = builds(folder.path(), &["check"], false);
     let word = "error: a plugin must be built with `panic = \"unwind\"`, or its panics end the host: \
                 remove `panic = \"abort\"` from the profile in Cargo.toml";
@@ -38,16 +38,16 @@ fn a_profile_that_aborts_at_a_panic_does_not_build() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_library_of_the_wrong_crate_type_is_refused_with_the_right_one() {
+fn wrong_crate_type_is_rejected_with_right_one() {
     let lacks = |text: String| text.replace("crate-type = [\"cdylib\"]", "");
-    let folder = a_crate("untyped", "Cargo.toml", lacks);
+    let folder = new_crate("untyped", "Cargo.toml", lacks);
     builds(folder.path(), &["build"], true);
     let archive = workspace::target().join("debug").join("libuntyped.rlib");
     let word = "it is an archive for the compiler, not a library that a host can load: put \
                 `crate-type = [\"cdylib\"]` under [lib] in the plugin's Cargo.toml";
     let ended = run_host(&["check", archive.to_str().unwrap()]);
     assert_eq!(ended.status, Some(1));
-    // Cargo lets the group write, and that is told first; here it is not what matters.
+    // Cargo makes it writable for the group, which would be reported first.
     let insecure = ["check", archive.to_str().unwrap(), "--allow-insecure-plugins"];
     let ended = run_host(&insecure);
     assert!(ended.stderr.contains(word), "{ended:?}");
@@ -61,8 +61,8 @@ fn a_library_of_the_wrong_crate_type_is_refused_with_the_right_one() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_library_without_an_export_is_told_what_it_needs() {
-    let folder = a_crate("unexported", "src/lib.rs", |_| "pub fn nothing() {}\n".into());
+fn library_without_export_gets_a_clear_error() {
+    let folder = new_crate("unexported", "src/lib.rs", |_| "pub fn nothing() {}\n".into());
     builds(folder.path(), &["build"], true);
     let library = fs::read(workspace::target().join("debug").join(library_name("unexported")));
     let host = Setup::new().file(&library_name("unexported"), &library.unwrap()).start();
@@ -73,9 +73,9 @@ fn a_library_without_an_export_is_told_what_it_needs() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_function_that_does_not_fit_does_not_build() {
+fn function_of_wrong_signature_does_not_build() {
     let state = |text: String| text.replace("commands: {", "state: Kept,\n    commands: {");
-    let folder = a_crate("unfit", "src/lib.rs", |text| {
+    let folder = new_crate("unfit", "src/lib.rs", |text| {
         state(text).replace("fn hello", "struct Kept;\n\nfn hello")
     });
     let said = builds(folder.path(), &["build"], false);
@@ -84,7 +84,7 @@ fn a_function_that_does_not_fit_does_not_build() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn names_and_usage_lines_that_cannot_be_are_told_with_the_rule() {
+fn invalid_names_and_usages_are_reported_with_rule() {
     for (name, change, word) in [
         ("misnamed", ["\"misnamed.hello\"", "\"Say Hello\""], "1 to 64 of a-z 0-9 . - _"),
         (
@@ -94,7 +94,7 @@ fn names_and_usage_lines_that_cannot_be_are_told_with_the_rule() {
         ),
         ("twofold", ["\"twofold.mean\"", "\"twofold.hello\""], "the command 'twofold.hello' twice"),
     ] {
-        let folder = a_crate(name, "src/lib.rs", |text| text.replacen(change[0], change[1], 1));
+        let folder = new_crate(name, "src/lib.rs", |text| text.replacen(change[0], change[1], 1));
         builds(folder.path(), &["build"], true);
         let library = workspace::target().join("debug").join(library_name(name));
         let check = ["check", library.to_str().unwrap(), "--allow-insecure-plugins"];

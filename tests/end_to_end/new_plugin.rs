@@ -1,4 +1,4 @@
-//! A plugin of one's own: `cargo xtask new-plugin`, and the template without a workspace around it.
+//! A new plugin: `cargo xtask new-plugin`, and the template outside a workspace.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ pub fn said(output: &Output, works: bool) -> String {
 
 #[cfg(unix)]
 #[test]
-fn one_command_makes_a_plugin_that_is_tested_and_served_at_once() {
+fn new_plugin_builds_passes_tests_and_serves() {
     let host = Setup::new().start();
     let checkout = Checkout::copy(&host.plugins_folder());
     let root = checkout.folder();
@@ -44,7 +44,7 @@ fn one_command_makes_a_plugin_that_is_tested_and_served_at_once() {
     let mut left: Vec<_> = left.map(|entry| entry.file_name()).collect();
     left.sort();
     assert_eq!(left, ["Cargo.toml", "src"]);
-    // It is one of those that ship from now on, and its name is taken.
+    // From now on it is a shipped plugin, and its name is taken.
     let twice = said(&checkout.xtask(&["new-plugin", "word_count"]), false);
     assert!(twice.contains("'word_count' is taken: there is plugins/word-count"), "{twice}");
     files::remove(host.library("word-count"));

@@ -1,9 +1,9 @@
-//! Plugins that claim what another has: the second is refused, naming both files.
+//! Plugins that claim the same command or name: the second is rejected, naming both files.
 
 use dropin_tests::{Host, Lines, Resp, Setup, built};
 
 #[test]
-fn of_two_plugins_that_claim_a_command_the_second_is_refused_and_both_files_are_named() {
+fn second_plugin_of_command_is_rejected_naming_both() {
     // By name, `text` comes after `clash` and before `zz`.
     for (name, winner, loser) in [("clash", "from clash", "text"), ("zz", "hello", "zz")] {
         let host = Setup::new().plugins(&["text"]).plugin_as("clash", name).start();
@@ -15,14 +15,14 @@ fn of_two_plugins_that_claim_a_command_the_second_is_refused_and_both_files_are_
         let line = host.logged(&refused).expect("the log says so");
         assert!(line.contains(&text) && line.contains(&clash), "{line}");
         assert!(line.contains("claim the command 'echo'; remove one, or rename"), "{line}");
-        // The loser's other commands are not served either.
+        // The rejected plugin's other commands are not served either.
         let lost = if name == "clash" { "upper x" } else { "clash.own" };
         assert!(client.ask(lost).starts_with("error: unknown command"), "{lost}");
     }
 }
 
 #[test]
-fn of_two_plugins_of_one_name_the_second_is_refused() {
+fn second_plugin_of_same_name_is_rejected() {
     let host = Setup::new().plugins(&["text"]).plugin_as("text", "copy-of-text").start();
     assert_eq!(Lines::connect(&host).ask("echo hello"), "hello");
     let path = |name| host.plugins_folder().join(built::library_name(name));
@@ -35,7 +35,7 @@ fn of_two_plugins_of_one_name_the_second_is_refused() {
 }
 
 #[test]
-fn a_plugin_that_claims_a_command_of_the_hosts_is_refused() {
+fn plugin_with_builtin_command_is_rejected() {
     let mut host = Host::start(&["claims-builtin", "text"]);
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("echo hello"), "hello");
@@ -47,7 +47,7 @@ fn a_plugin_that_claims_a_command_of_the_hosts_is_refused() {
 }
 
 #[test]
-fn what_is_served_is_what_plugins_lists() {
+fn plugins_command_lists_served_plugins() {
     let host = Setup::new().plugins(&["clock", "server", "text"]).plugin_as("clash", "zz").start();
     let reply = Resp::connect3(&host).ask(&["plugins"]);
     let name = |plugin: &dropin_tests::Frame| plugin.get("name").unwrap().as_str().to_owned();

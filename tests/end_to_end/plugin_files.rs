@@ -1,12 +1,12 @@
-//! Files in the plugins folder that cannot be served: each is skipped with a line that says why,
-//! and the rest serve.
+//! Files in the plugins folder that cannot be served: each is skipped with a line that gives the
+//! reason, and the others are served.
 
 use std::{env::consts::ARCH, fs};
 
 use dropin_tests::{Host, LIMIT, Lines, Setup, built, files, setup::run_host, wait_until};
 
-/// A host with the text plugin, and before and after it a file that it must refuse. Returns what
-/// the log says of that.
+/// Starts a host with the text plugin, and before and after it a file that it must reject. Returns
+/// the log's reason.
 #[track_caller]
 fn refused(setup: Setup, name: &str) -> String {
     let host = setup.plugins(&["text"]).start();
@@ -17,21 +17,21 @@ fn refused(setup: Setup, name: &str) -> String {
     why.to_owned()
 }
 
-/// A host with the text plugin and this file.
+/// Starts a host with the text plugin and this file.
 #[track_caller]
 fn refused_bytes(bytes: &[u8]) -> String {
     let name = built::library_name("a-bad-one");
     refused(Setup::new().file(&name, bytes), &name)
 }
 
-/// A host with the text plugin and this package's library.
+/// Starts a host with the text plugin and this package's library.
 #[track_caller]
 fn refused_package(package: &str) -> String {
     refused(Setup::new().plugins(&[package]), &built::library_name(package))
 }
 
 #[test]
-fn without_a_plugins_folder_the_host_warns_and_serves_its_builtins() {
+fn missing_plugins_folder_warns_and_builtins_serve() {
     let setup = Setup::new().without_plugins_folder();
     let folder = setup.plugins_folder();
     let host = setup.start();
@@ -41,7 +41,7 @@ fn without_a_plugins_folder_the_host_warns_and_serves_its_builtins() {
 }
 
 #[test]
-fn with_an_empty_plugins_folder_the_host_warns_and_serves_its_builtins() {
+fn empty_plugins_folder_warns_and_builtins_serve() {
     let host = Host::start(&[]);
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("ping"), "PONG");
@@ -52,7 +52,7 @@ fn with_an_empty_plugins_folder_the_host_warns_and_serves_its_builtins() {
 }
 
 #[test]
-fn what_is_not_called_like_a_library_is_ignored() {
+fn file_without_library_name_is_ignored() {
     let library = fs::read(built::library("clock")).unwrap();
     let hidden = format!(".{}", built::library_name("clock"));
     let below = format!("sources/{}", built::library_name("clock"));
@@ -72,7 +72,7 @@ fn what_is_not_called_like_a_library_is_ignored() {
 fn a_text_file() {
     let why = refused_bytes(b"echo is a command\n");
     assert!(why.starts_with("the system's loader does not take it: "), "{why}");
-    // In the loader's words, but with the name of the file and not of the private copy.
+    // The loader's message, but with the name of the file and not of the private copy.
     assert!(why.contains(&built::library_name("a-bad-one")), "{why}");
 }
 
@@ -121,7 +121,7 @@ fn a_link_that_leads_nowhere() {
     let (setup, name) = (Setup::new(), built::library_name("link"));
     std::os::unix::fs::symlink("/nowhere/at/all", setup.plugins_folder().join(&name)).unwrap();
     let why = refused(setup, &name);
-    assert!(why.starts_with("cannot look at it: "), "{why}");
+    assert!(why.starts_with("cannot access it: "), "{why}");
 }
 
 #[cfg(unix)]
@@ -145,7 +145,7 @@ fn a_library_that_is_no_plugin() {
 fn a_library_that_crashes_in_its_constructor() {
     let crash = "__attribute__((constructor)) static void run(void) { __builtin_trap(); }";
     let why = refused_bytes(&files::compile_c(crash));
-    // The loader of Windows catches what goes wrong there.
+    // The loader of Windows catches the fault.
     let said = if cfg!(windows) {
         "the system's loader does not take it: "
     } else {
@@ -200,7 +200,7 @@ fn a_plugin_of_another_version_of_abi_stable() {
 }
 
 #[test]
-fn a_plugin_for_another_major_version_of_the_api() {
+fn plugin_of_another_major_api_version() {
     let why = refused_package("other-major");
     assert!(why.starts_with("it was built for plugin API 9.0.0 and this host has "), "{why}");
 }
@@ -208,7 +208,7 @@ fn a_plugin_for_another_major_version_of_the_api() {
 #[test]
 fn a_plugin_that_is_laid_out_differently() {
     let why = refused_package("other-layout");
-    assert!(why.starts_with("its types do not fit this host's: "), "{why}");
+    assert!(why.starts_with("its types do not match this host's: "), "{why}");
 }
 
 #[test]
@@ -217,13 +217,13 @@ fn a_plugin_whose_state_cannot_be_made() {
 }
 
 #[test]
-fn a_plugin_that_panics_while_its_state_is_made() {
+fn plugin_that_panics_in_create() {
     let why = refused_package("create-panics");
     assert_eq!(why, "its `create` failed: 'create' panicked: out of ideas");
 }
 
 #[test]
-fn a_plugin_with_a_command_that_breaks_the_rules() {
+fn plugin_with_illegal_command_name() {
     let why = refused_package("illegal-name");
     assert!(why.starts_with("its command 'Loud!' has an illegal name: 1 to 64 of "), "{why}");
     let why = refused_package("illegal-usage");
@@ -244,31 +244,31 @@ fn nothing_is_left_of_a_probe() {
 }
 
 #[test]
-fn a_probe_without_a_host_that_sees_to_its_end_does_nothing() {
+fn probe_without_host_does_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.json");
     let library = built::library("text");
-    let [library, told] = [&library, &report].map(|path| path.to_str().unwrap());
-    // It is told so by its input, which is empty here.
-    assert_eq!(run_host(&["probe", library, told]).status, Some(1));
+    let [library, report_path] = [&library, &report].map(|path| path.to_str().unwrap());
+    // A host allows the probe by its input, which is empty here.
+    assert_eq!(run_host(&["probe", library, report_path]).status, Some(1));
     assert!(!report.exists());
 }
 
-/// On Linux a program can be started again that has no name any more; elsewhere the host must not
-/// take another for its own.
+/// On Linux a program can be started again after its file was removed; elsewhere the host must not
+/// mistake another program for its own.
 #[test]
-fn the_hosts_own_program_may_be_replaced_while_it_runs() {
+fn host_program_may_be_replaced_while_running() {
     let folder = tempfile::tempdir().unwrap();
     let name = |name: &str| folder.path().join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     let (program, moved) = (name("host"), name("old"));
     fs::copy(built::program("host"), &program).unwrap();
-    // Wine lacks one that lies beside the program.
+    // Wine lacks this library, which lies beside the program.
     let lacking = "bcryptprimitives.dll";
     let theirs = built::program("host").with_file_name(lacking);
     assert!(!theirs.exists() || fs::copy(theirs, program.with_file_name(lacking)).is_ok());
     let host = Setup::new().program(&program).start();
     files::rename(&program, &moved);
-    // It would say that every library is good.
+    // It would accept every library.
     fs::copy(built::program("client"), &program).unwrap();
     host.install("text");
     if !cfg!(target_os = "linux") {

@@ -4,18 +4,18 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use dropin_tests::{Host, built, setup::of_its_own, tool};
+use dropin_tests::{Host, built, setup::hide_user_settings, tool};
 use tempfile::TempDir;
 
-/// Both programs as the package installs them, in a folder of their own.
+/// Installs both programs as the package does, in a folder of their own.
 fn installed() -> (TempDir, PathBuf, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let [host, client] =
         [("host", "dropin-host"), ("client", "dropin")].map(|(name, installed)| {
             let path =
                 folder.path().join(installed).with_extension(std::env::consts::EXE_EXTENSION);
-            // A link where it can be one: a program that is copied may still be open for writing in a
-            // child of another test.
+            // A link where possible: a copied program may still be open for writing in a child of
+            // another test.
             if fs::hard_link(built::program(name), &path).is_err() {
                 fs::copy(built::program(name), &path).unwrap();
             }
@@ -24,11 +24,11 @@ fn installed() -> (TempDir, PathBuf, PathBuf) {
     (folder, host, client)
 }
 
-/// Both outputs of a program that runs to its end.
+/// Runs a program to its end and returns both outputs.
 fn said(program: &PathBuf, folder: &TempDir, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder.path());
-    of_its_own(&mut command, folder.path());
+    hide_user_settings(&mut command, folder.path());
     let output = tool::run(&mut command, b"");
     let text = |bytes| String::from_utf8(bytes).unwrap();
     text(output.stdout) + &text(output.stderr)

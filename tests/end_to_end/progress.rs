@@ -1,19 +1,19 @@
-//! How far a command is, told while it runs.
+//! Progress of a command, reported while it runs.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
 
-/// The pushes before the reply, and the reply.
+/// Returns the pushes before the reply, and the reply.
 fn run(client: &mut Resp, words: &[&str]) -> (Vec<(i64, i64, String)>, Frame) {
     client.say(words);
-    let mut told = Vec::new();
+    let mut pushes = Vec::new();
     loop {
         match client.frame() {
             Frame::Push(items) => {
                 let [kind, done, total, text] = &items[..] else { panic!("{items:?}") };
                 assert_eq!(kind, &"progress".into());
-                told.push((done.as_integer(), total.as_integer(), text.as_str().to_owned()));
+                pushes.push((done.as_integer(), total.as_integer(), text.as_str().to_owned()));
             }
-            reply => return (told, reply),
+            reply => return (pushes, reply),
         }
     }
 }
@@ -34,24 +34,24 @@ fn it_comes_while_the_command_still_runs() {
 }
 
 #[test]
-fn a_worker_that_tells_it_all_the_time_does_not_flood_its_client() {
+fn frequent_progress_does_not_flood_client() {
     let host = Host::start(&["busy"]);
     let (mut client, started) = (Resp::connect3(&host), std::time::Instant::now());
-    let (told, reply) = run(&mut client, &["step", "100000", "steps"]);
+    let (pushes, reply) = run(&mut client, &["step", "100000", "steps"]);
     assert_eq!(reply, 100_000.into());
-    assert_eq!(told.first(), Some(&(1, 100_000, "steps".into())));
-    assert_eq!(told.last(), Some(&(100_000, 100_000, "steps".into())));
-    // 20 a second, and the first and the last in any case.
+    assert_eq!(pushes.first(), Some(&(1, 100_000, "steps".into())));
+    assert_eq!(pushes.last(), Some(&(100_000, 100_000, "steps".into())));
+    // 20 a second, and always the first and the last.
     let most = started.elapsed().as_secs_f64() * 20.0 + 2.0;
-    assert!(told.len() as f64 <= most, "{} pushes, {most} at the most", told.len());
-    assert!(told.is_sorted(), "{told:?}");
+    assert!(pushes.len() as f64 <= most, "{} pushes, {most} at the most", pushes.len());
+    assert!(pushes.is_sorted(), "{pushes:?}");
 }
 
 #[test]
 fn a_long_text_is_cut() {
     let host = Host::start(&["busy"]);
-    let (told, _) = run(&mut Resp::connect3(&host), &["step", "1", &"æ".repeat(1_000)]);
-    assert_eq!(told, [(1, 1, "æ".repeat(128))]);
+    let (pushes, _) = run(&mut Resp::connect3(&host), &["step", "1", &"æ".repeat(1_000)]);
+    assert_eq!(pushes, [(1, 1, "æ".repeat(128))]);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn protocols_without_pushes_get_the_reply_alone() {
 }
 
 #[test]
-fn a_client_that_is_gone_is_told_nothing_and_harms_nobody() {
+fn progress_for_gone_client_harms_nobody() {
     let host = Host::start(&["busy"]);
     let mut client = Resp::connect3(&host);
     let peer = client.local();

@@ -108,7 +108,7 @@ fn the_redis_library_pipelines() {
 }
 
 #[test]
-fn the_redis_librarys_names_show_up_in_client_list() {
+fn client_list_shows_names_of_redis_library() {
     let host = Host::start(&[]);
     let mut redis = connect(&host, "resp3");
     let list: String = cmd("CLIENT").arg("LIST").query(&mut redis).unwrap();

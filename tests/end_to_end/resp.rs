@@ -16,7 +16,7 @@ fn kinds(map: Frame, float: Frame, truth: Frame) -> Frame {
 }
 
 #[test]
-fn resp2_has_a_form_for_every_kind_of_reply() {
+fn resp2_carries_every_kind_of_reply() {
     let host = Host::start(&["facts"]);
     let mut client = Resp::connect(&host);
     let map = Frame::List(vec!["one".into(), 1.into(), "none".into(), Frame::Null]);
@@ -27,7 +27,7 @@ fn resp2_has_a_form_for_every_kind_of_reply() {
 }
 
 #[test]
-fn resp3_carries_every_kind_of_reply_as_it_is() {
+fn resp3_carries_every_kind_of_reply_natively() {
     let host = Host::start(&["facts"]);
     let mut client = Resp::connect3(&host);
     let map = Frame::Map(vec![("one".into(), 1.into()), ("none".into(), Frame::Null)]);
@@ -62,7 +62,7 @@ fn arguments_and_replies_are_any_bytes() {
 }
 
 #[test]
-fn a_session_that_has_sent_an_array_gets_resp_for_its_lines_too() {
+fn lines_after_an_array_get_resp_replies() {
     let host = Host::start(&["text"]);
     let mut client = Resp::connect(&host);
     client.send("echo plain\n");
@@ -73,7 +73,7 @@ fn a_session_that_has_sent_an_array_gets_resp_for_its_lines_too() {
 }
 
 #[test]
-fn the_ping_line_of_redis_programs_is_answered_in_resp() {
+fn ping_line_of_redis_program_gets_resp_reply() {
     let host = Host::start(&[]);
     let mut client = Resp::connect(&host);
     let pong = Frame::Status("PONG".into());
@@ -88,13 +88,13 @@ fn the_ping_line_of_redis_programs_is_answered_in_resp() {
     assert_eq!(client.ask(&["PING"]), pong);
     assert_eq!(client.ask_raw("ping\n"), pong);
     assert_eq!(client.ask_raw("PING\r\n"), pong);
-    let wary = Setup::new().flags(&["--trust", "none"]).start();
-    let error = Resp::connect(&wary).ask_raw("PING\r\n");
+    let host = Setup::new().flags(&["--trust", "none"]).start();
+    let error = Resp::connect(&host).ask_raw("PING\r\n");
     assert!(matches!(&error, Frame::Error(message) if message.starts_with("NOAUTH ")), "{error:?}");
 }
 
 #[test]
-fn an_empty_array_and_a_blank_line_get_no_reply() {
+fn empty_array_and_blank_line_get_no_reply() {
     let host = Host::start(&["text"]);
     let mut client = Resp::connect(&host);
     client.send("*0\r\n*-1\r\n\r\n \n");
@@ -102,7 +102,7 @@ fn an_empty_array_and_a_blank_line_get_no_reply() {
 }
 
 #[test]
-fn pipelined_commands_are_answered_in_order_however_they_are_cut() {
+fn pipeline_is_answered_in_order_at_any_split() {
     let host = Host::start(&["text"]);
     let mut client = Resp::connect3(&host);
     let batch: Vec<u8> =
@@ -131,7 +131,7 @@ fn a_megabyte_goes_there_and_back() {
 }
 
 #[test]
-fn a_client_may_send_far_more_than_it_reads_at_a_time() {
+fn client_may_send_far_ahead_of_reading() {
     let host = Host::start(&["text"]);
     let mut client = Resp::connect(&host);
     let request = encode(&[b"echo", &[b'x'; 100_000][..]]);

@@ -1,4 +1,4 @@
-//! Who is connected, and how a session ends that is asked to.
+//! Connected clients, and sessions that end on request.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
 #[cfg(target_os = "linux")]
@@ -10,7 +10,7 @@ use dropin_tests::{
 #[test]
 fn clients_lists_every_session_by_ip_and_port() {
     let host = Host::start(&["server"]);
-    let (mut four, six) = (Lines::to(host.v4()), Lines::to(host.v6()));
+    let (mut four, six) = (Lines::connect_to(host.v4()), Lines::connect_to(host.v6()));
     assert_eq!(four.ask("client setname kim"), "OK");
     wait_until("both are listed", LIMIT, || four.ask_all("clients").len() == 2);
     let listed = four.ask_all("clients");
@@ -43,7 +43,7 @@ fn clients_is_a_list_of_maps_in_resp3() {
 #[test]
 fn client_list_tells_the_same_as_redis_does() {
     let host = Host::start(&[]);
-    let (mut one, mut other) = (Resp::to(host.v6()), Resp::connect(&host));
+    let (mut one, mut other) = (Resp::connect_to(host.v6()), Resp::connect(&host));
     assert_eq!(other.ask(&["CLIENT", "SETNAME", "ash"]), Frame::ok());
     assert_eq!(other.ask(&["CLIENT", "SETINFO", "lib-name", "own"]), Frame::ok());
     assert_eq!(other.ask(&["CLIENT", "SETINFO", "LIB-VER", "1.2"]), Frame::ok());
@@ -68,7 +68,7 @@ fn client_list_tells_the_same_as_redis_does() {
 }
 
 #[test]
-fn whoami_and_client_id_agree_and_no_id_is_used_twice() {
+fn client_ids_are_unique_and_match_whoami() {
     let host = Host::start(&["server"]);
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -93,7 +93,7 @@ fn whoami_and_client_id_agree_and_no_id_is_used_twice() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn every_session_has_a_socket_and_a_thread_of_its_own() {
+fn sessions_have_own_sockets_and_threads() {
     let host = Host::start(&[]);
     let (pid, sockets_before) = (host.pid(), sockets(host.pid()));
     assert_eq!(session_threads(pid), 0);
@@ -135,7 +135,7 @@ fn close_ends_one_session_and_nobody_else_notices() {
 }
 
 #[test]
-fn close_answers_what_came_before_it_and_nothing_after() {
+fn close_answers_only_commands_before_it() {
     let host = Host::start(&["text"]);
     let mut client = Lines::connect(&host);
     client.send("echo before\nclose\necho after\n");
@@ -146,7 +146,7 @@ fn close_answers_what_came_before_it_and_nothing_after() {
 }
 
 #[test]
-fn a_client_that_has_ended_its_sending_side_still_gets_every_reply() {
+fn half_closed_client_still_gets_every_reply() {
     let host = Host::start(&["text", "store"]);
     let mut client = Lines::connect(&host);
     client.send("incr n\n".repeat(1_000) + "echo last\n");
@@ -157,7 +157,7 @@ fn a_client_that_has_ended_its_sending_side_still_gets_every_reply() {
 }
 
 #[test]
-fn a_last_line_without_an_end_is_not_a_command() {
+fn unterminated_last_line_is_not_a_command() {
     let host = Host::start(&["store"]);
     let mut client = Lines::connect(&host);
     client.send("incr n\nincr n");
@@ -167,7 +167,7 @@ fn a_last_line_without_an_end_is_not_a_command() {
 }
 
 #[test]
-fn a_worker_that_waits_for_a_client_that_sends_no_more_is_cancelled() {
+fn half_closed_client_cancels_its_waiting_worker() {
     let host = Host::start(&["clock"]);
     let mut client = Lines::connect(&host);
     client.say("sleep 600000");
@@ -187,8 +187,8 @@ fn sessions_do_not_wait_for_each_other() {
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
 }
 
-/// Whether sessions' threads are in the class for batches, and that no other of the host's is but
-/// those that start them.
+/// Returns whether the sessions' threads, and no other threads of the host except those that start
+/// them, are in the batch scheduling class.
 #[cfg(target_os = "linux")]
 fn sessions_give_way(host: &Host) -> bool {
     const BATCH: u32 = 3;
@@ -207,7 +207,7 @@ fn sessions_give_way(host: &Host) -> bool {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn sessions_give_way_to_who_runs_unless_told_otherwise() {
+fn sessions_use_batch_scheduling_unless_disabled() {
     assert!(sessions_give_way(&Host::start(&[])));
     let normal = Setup::new().flags(&["--scheduling", "normal"]).start();
     assert!(!sessions_give_way(&normal));
@@ -215,7 +215,7 @@ fn sessions_give_way_to_who_runs_unless_told_otherwise() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn threads_outlast_their_sessions_a_little_and_serve_the_next() {
+fn session_threads_are_reused_for_a_while() {
     let host = Host::start(&[]);
     let mut threads = std::collections::BTreeSet::new();
     for _ in 0..100 {
@@ -225,7 +225,7 @@ fn threads_outlast_their_sessions_a_little_and_serve_the_next() {
         threads.extend(dropin_tests::system::thread_ids(host.pid()));
         wait_until("the session has ended", LIMIT, || session_threads(host.pid()) == 0);
     }
-    // Without it there would be a thread for each, beside those that the host has anyway.
+    // Without it there would be a thread for each, beside the host's own threads.
     assert!(threads.len() < 60, "{}", threads.len());
     let spare = || dropin_tests::system::threads(host.pid()).contains(&"spare".to_owned());
     wait_until("no thread waits for ever", LIMIT, || !spare());

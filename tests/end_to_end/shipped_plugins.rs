@@ -1,4 +1,4 @@
-//! The plugins that ship, through the wire.
+//! The shipped plugins, over the network.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, SHIPPED, built, wait_until};
 
@@ -27,7 +27,7 @@ fn clock_tells_the_time() {
     assert!(slept >= 20, "{slept}");
     let uptime = |client: &mut Lines| client.ask("uptime").parse::<u64>().unwrap();
     let first = uptime(&mut client);
-    wait_until("the host grows older", LIMIT, || uptime(&mut client) > first);
+    wait_until("the uptime grows", LIMIT, || uptime(&mut client) > first);
 }
 
 #[test]
@@ -72,9 +72,9 @@ fn plugins_lists_what_is_loaded() {
 }
 
 #[test]
-fn server_tells_its_version_and_who_asks() {
+fn server_commands_show_version_and_session() {
     let host = Host::start(&["server"]);
-    let mut client = Resp::to(host.v6());
+    let mut client = Resp::connect_to(host.v6());
     client.ask(&["HELLO", "3", "SETNAME", "toni"]);
     assert_eq!(client.ask(&["version"]), env!("CARGO_PKG_VERSION").into());
     let whoami = client.ask(&["whoami"]);

@@ -1,4 +1,4 @@
-//! The host's end: by `ks`, by a signal, and past workers that do not end.
+//! The host's shutdown: by `ks`, by a signal, and with workers that do not end.
 
 use std::{
     fs,
@@ -16,62 +16,62 @@ fn notice2(notice: &str) -> Frame {
     Frame::error(&format!("SHUTDOWN {notice}"))
 }
 
-/// One client of each protocol, known to be served.
+/// Returns one client of each protocol, each with a served session.
 fn one_of_each(host: &Host) -> (Lines, Resp, Resp) {
-    let (mut lines, mut resp2) = (Lines::to(host.v6()), Resp::connect(host));
+    let (mut lines, mut resp2) = (Lines::connect_to(host.v6()), Resp::connect(host));
     assert_eq!(lines.ask("ping"), "PONG");
     assert_eq!(resp2.ask(&["PING"]), Frame::Status("PONG".into()));
     (lines, resp2, Resp::connect3(host))
 }
 
-/// All three are told, and then nothing more comes.
+/// Checks that all three get the notice, and then nothing more.
 #[track_caller]
-fn assert_told(others: (Lines, Resp, Resp)) {
-    assert_told_of(others, NOTICE);
+fn assert_shutdown_notice(others: (Lines, Resp, Resp)) {
+    assert_notice(others, NOTICE);
 }
 
 #[track_caller]
-fn assert_told_of((mut lines, mut resp2, mut resp3): (Lines, Resp, Resp), notice: &str) {
+fn assert_notice((mut lines, mut resp2, mut resp3): (Lines, Resp, Resp), notice: &str) {
     assert_eq!(lines.end(), [notice]);
     assert_eq!(resp2.end(), [notice2(notice)]);
     assert_eq!(resp3.end(), [push(notice)]);
 }
 
 #[test]
-fn ks_in_a_line_session_tells_and_ends_every_client() {
+fn ks_from_line_session_notifies_every_client() {
     let mut host = Host::start(&[]);
     let others = one_of_each(&host);
     let mut asker = Lines::connect(&host);
     asker.say("ks");
     assert_eq!(asker.end(), ["OK", NOTICE]);
-    assert_told(others);
+    assert_shutdown_notice(others);
     assert_eq!(host.exit(), Some(0));
 }
 
 #[test]
-fn ks_in_a_resp2_session_tells_and_ends_every_client() {
+fn ks_from_resp2_session_notifies_every_client() {
     let mut host = Host::start(&[]);
     let others = one_of_each(&host);
     let mut asker = Resp::connect(&host);
     asker.say(&["KS"]);
     assert_eq!(asker.end(), [Frame::ok(), notice2(NOTICE)]);
-    assert_told(others);
+    assert_shutdown_notice(others);
     assert_eq!(host.exit(), Some(0));
 }
 
 #[test]
-fn ks_in_a_resp3_session_tells_and_ends_every_client() {
+fn ks_from_resp3_session_notifies_every_client() {
     let mut host = Host::start(&[]);
     let others = one_of_each(&host);
     let mut asker = Resp::connect3(&host);
     asker.say(&["ks"]);
     assert_eq!(asker.end(), [Frame::ok(), push(NOTICE)]);
-    assert_told(others);
+    assert_shutdown_notice(others);
     assert_eq!(host.exit(), Some(0));
 }
 
 #[test]
-fn a_client_that_has_not_said_anything_is_told_in_a_line() {
+fn silent_client_is_notified_in_a_line() {
     let mut host = Host::start(&["server"]);
     let mut silent = Lines::connect(&host);
     let mut half = Resp::connect(&host);
@@ -85,7 +85,7 @@ fn a_client_that_has_not_said_anything_is_told_in_a_line() {
 }
 
 #[test]
-fn a_client_that_watches_plugins_is_told_and_ended() {
+fn subscriber_is_notified_and_disconnected_at_shutdown() {
     let mut host = Host::start(&[]);
     let mut watching = Resp::connect3(&host);
     assert_eq!(watching.ask(&["plugin", "watch"]), Frame::ok());
@@ -110,7 +110,7 @@ fn nothing_is_left_when_the_host_has_ended() {
 
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
-fn a_signal_ends_as_ks_does_but_may_be_a_restart() {
+fn signal_shuts_down_with_restart_notice() {
     for signal in [Host::terminate, Host::interrupt] {
         let mut host = Host::start(&["busy"]);
         let others = one_of_each(&host);
@@ -119,14 +119,14 @@ fn a_signal_ends_as_ks_does_but_may_be_a_restart() {
         host.wait_for_log("lingering for");
         signal(&host);
         assert_eq!(busy.end(), ["error: CANCELLED lingered no longer", RESTART_NOTICE]);
-        assert_told_of(others, RESTART_NOTICE);
+        assert_notice(others, RESTART_NOTICE);
         assert_eq!(host.exit(), Some(0));
         assert!(host.logged("shutting down: the system asked for it").is_some());
     }
 }
 
 #[test]
-fn a_worker_that_outlasts_the_grace_costs_the_status_and_nobody_else() {
+fn worker_beyond_grace_only_changes_exit_status() {
     let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "2"]).start();
     let others = one_of_each(&host);
     let mut busy = Lines::connect(&host);
@@ -135,7 +135,7 @@ fn a_worker_that_outlasts_the_grace_costs_the_status_and_nobody_else() {
     let asked = Instant::now();
     let mut asker = Lines::connect(&host);
     assert_eq!(asker.ask("ks"), "OK");
-    assert_told(others);
+    assert_shutdown_notice(others);
     assert!(!host.has_ended(), "the others need not wait for the grace to be over");
     assert_eq!(host.exit(), Some(3));
     assert!(asked.elapsed() >= Duration::from_secs(2), "the grace was {:?}", asked.elapsed());
@@ -144,7 +144,7 @@ fn a_worker_that_outlasts_the_grace_costs_the_status_and_nobody_else() {
 }
 
 #[test]
-fn a_worker_that_ends_within_the_grace_is_waited_for() {
+fn worker_within_grace_is_waited_for() {
     let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "600"]).start();
     let others = one_of_each(&host);
     let mut busy = Lines::connect(&host);
@@ -152,15 +152,15 @@ fn a_worker_that_ends_within_the_grace_is_waited_for() {
     busy.say(&format!("hold '{}'", released.display()));
     host.wait_for_log("holding for");
     assert_eq!(Lines::connect(&host).ask("ks"), "OK");
-    assert_told(others);
+    assert_shutdown_notice(others);
     assert!(!host.has_ended(), "the worker still runs");
     fs::write(released, "").unwrap();
     assert_eq!(busy.end(), ["held", NOTICE]);
     assert_eq!(host.exit(), Some(0));
 }
 
-/// Asks again a second after the host was asked first: what comes sooner is the same request.
-pub(crate) fn insist(host: &mut Host) {
+/// Repeats the request a second after the first: an earlier repetition counts as the same request.
+pub(crate) fn request_again(host: &mut Host) {
     let asked = Instant::now();
     dropin_tests::wait_until("a second is over", LIMIT, || {
         asked.elapsed() >= Duration::from_secs(1)
@@ -178,7 +178,7 @@ fn a_second_signal_ends_the_host_at_once() {
     host.wait_for_log("blocking for");
     host.interrupt();
     host.wait_for_log("shutting down");
-    insist(&mut host);
+    request_again(&mut host);
     assert_eq!(host.exit(), Some(3));
     host.wait_for_log("asked to end a second time");
 }
@@ -193,8 +193,8 @@ fn nobody_is_let_in_while_the_host_ends() {
     asker.say("ks");
     assert_eq!(asker.end(), ["OK", NOTICE]);
     for address in [host.v4(), host.v6()] {
-        // One that had come in just before is ended at once; after it there are no more.
-        dropin_tests::wait_until("the door is shut", LIMIT, || {
+        // A client that connected just before is ended at once; later ones cannot connect.
+        dropin_tests::wait_until("the host accepts no more clients", LIMIT, || {
             TcpStream::connect_timeout(&address, LIMIT).is_err()
         });
     }

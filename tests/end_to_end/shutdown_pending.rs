@@ -1,4 +1,4 @@
-//! What clients are owed when the host ends, they get.
+//! Pending replies at the shutdown reach their clients.
 
 use std::{
     io::{Read, Write},
@@ -8,7 +8,7 @@ use std::{
 use dropin_tests::{Frame, Host, LIMIT, Lines, NOTICE, Resp, Setup, resp::encode, wait_until};
 
 #[test]
-fn a_session_in_a_waiting_worker_gets_its_error_and_then_the_notice() {
+fn waiting_call_gets_error_before_shutdown_notice() {
     let mut host = Host::start(&["clock", "busy"]);
     let mut sleeper = Lines::connect(&host);
     sleeper.say("sleep 600000");
@@ -28,7 +28,7 @@ fn a_session_in_a_waiting_worker_gets_its_error_and_then_the_notice() {
 }
 
 #[test]
-fn a_batch_that_has_been_received_is_answered_to_its_end() {
+fn received_batch_is_answered_completely() {
     let mut host = Host::start(&["busy", "text"]);
     let mut client = Lines::connect(&host);
     let batch: String = (0..2_000).map(|n| format!("echo {n}\n")).collect();
@@ -43,7 +43,7 @@ fn a_batch_that_has_been_received_is_answered_to_its_end() {
 }
 
 #[test]
-fn what_follows_ks_in_one_batch_is_answered_too() {
+fn commands_after_ks_in_batch_are_answered() {
     let mut host = Host::start(&["clock", "text"]);
     let mut client = Resp::connect(&host);
     let words: [&[&str]; 5] =
@@ -64,12 +64,12 @@ fn what_follows_ks_in_one_batch_is_answered_too() {
 }
 
 #[test]
-fn a_reply_that_is_half_sent_is_sent_whole() {
+fn half_sent_reply_is_completed() {
     let mut host = Host::start(&["text", "store"]);
     let mut client = Resp::connect(&host);
     let value = vec![b'x'; 1 << 20];
     assert_eq!(client.ask(&[b"set", b"big", &value[..]]), Frame::ok());
-    // More than the system holds for a client that does not read.
+    // More than the system buffers for a client that does not read.
     client.send(encode(&["get", "big"]).repeat(16));
     assert_eq!(Lines::connect(&host).ask("ks"), "OK");
     let frames = client.end();
@@ -80,7 +80,7 @@ fn a_reply_that_is_half_sent_is_sent_whole() {
 }
 
 #[test]
-fn a_client_that_does_not_read_does_not_keep_the_host() {
+fn client_that_never_reads_does_not_delay_exit() {
     let mut host =
         Setup::new().plugins(&["store"]).flags(&["--grace", "2", "--write-timeout", "600"]).start();
     let mut client = Resp::connect(&host);
@@ -92,7 +92,7 @@ fn a_client_that_does_not_read_does_not_keep_the_host() {
 }
 
 #[test]
-fn a_client_that_reads_too_slowly_does_not_keep_the_host() {
+fn too_slow_reader_does_not_delay_exit() {
     let flags = ["--grace", "4", "--max-argument", "64M"];
     let mut host = Setup::new().plugins(&["store"]).flags(&flags).start();
     let mut client = Resp::connect(&host);
@@ -110,26 +110,26 @@ fn a_client_that_reads_too_slowly_does_not_keep_the_host() {
 }
 
 #[test]
-fn a_client_that_goes_on_sending_does_not_keep_the_host() {
+fn endlessly_sending_client_does_not_delay_exit() {
     let mut host = Setup::new().plugins(&["text"]).flags(&["--grace", "4"]).start();
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("ping"), "PONG");
     let mut sender = client.stream().try_clone().unwrap();
-    // More at a time than the host answers before the next is there.
+    // More at a time than the host answers before the next one arrives.
     let more = "echo more\n".repeat(10_000);
     let sending = thread::spawn(move || while sender.write_all(more.as_bytes()).is_ok() {});
     let mut reader = Lines::connect(&host);
     assert_eq!(reader.ask("ks"), "OK");
     client.wait_for_end();
     assert_eq!(host.exit(), Some(0));
-    // Linux tells of no more room once the receiving side is shut, so that a write may wait for minutes
-    // for a peer that is gone.
+    // Once the receiving side is shut, Linux reports no more room, so that a write may wait for
+    // minutes for a peer that is gone.
     let _ = client.stream().shutdown(std::net::Shutdown::Both);
     sending.join().unwrap();
 }
 
 #[test]
-fn a_client_that_has_sent_more_than_can_be_done_does_not_keep_the_host() {
+fn overlong_batch_does_not_delay_exit() {
     let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "4"]).start();
     let mut client = Lines::connect(&host);
     // Ten times the grace.
@@ -149,7 +149,7 @@ fn many_clients_may_send_ks_at_once() {
     clients.iter_mut().for_each(|client| client.say("ks"));
     for client in &mut clients {
         let said = client.end();
-        // The host may have stopped listening before it got to this one's.
+        // The host may have stopped listening before it received this one's command.
         assert!(said == ["OK", NOTICE] || said == [NOTICE], "{said:?}");
     }
     assert_eq!(host.exit(), Some(0));

@@ -1,14 +1,14 @@
-//! Signals that ask the host to end, and those that it was started to ignore.
+//! Signals that shut the host down, and ignored ones.
 
 use dropin_tests::{Host, Lines, Setup};
 
-/// A host that is started with these signals ignored, as `nohup` and shells do it.
-fn deaf_to(signals: &str) -> Host {
+/// Starts a host with these signals ignored, as `nohup` and shells do.
+fn ignoring_signals(signals: &str) -> Host {
     let script = format!("trap '' {signals}; exec \"$0\" \"$@\"");
     Setup::new().plugins(&["clock"]).started_by(&["sh", "-c", &script]).start()
 }
 
-/// It goes on: a command that the host's end would cut short is not.
+/// Checks that it keeps running: a command that a shutdown would cut short is not.
 #[track_caller]
 fn serves(host: &Host) {
     let slept = Lines::connect(host).ask("sleep 200");
@@ -17,7 +17,7 @@ fn serves(host: &Host) {
 
 #[test]
 fn host_survives_signals_ignored_at_its_start() {
-    let mut host = deaf_to("HUP INT");
+    let mut host = ignoring_signals("HUP INT");
     host.hang_up();
     host.interrupt();
     serves(&host);
@@ -27,7 +27,7 @@ fn host_survives_signals_ignored_at_its_start() {
 
 #[test]
 fn host_ends_in_order_at_a_hangup() {
-    let mut host = deaf_to("TERM");
+    let mut host = ignoring_signals("TERM");
     host.terminate();
     serves(&host);
     host.hang_up();

@@ -1,4 +1,4 @@
-//! `COMMAND`: the live table, in the form that Redis clients take hints from.
+//! `COMMAND`: the current registry, in the form from which Redis clients take hints.
 
 use dropin_tests::{Frame, Host, Lines, Resp, SHIPPED};
 
@@ -47,13 +47,16 @@ fn command_info_tells_name_and_arity() {
             Some((entry.items()[0].as_str().to_owned(), entry.items()[1].as_integer()))
         }
     };
-    let told: Vec<_> = reply.items().iter().map(arity).collect();
+    let arities: Vec<_> = reply.items().iter().map(arity).collect();
     let some = |name: &str, arity| Some((name.to_owned(), arity));
-    assert_eq!(told, [some("get", 2), some("echo", -2), some("incr", -2), some("ping", -1), None]);
+    assert_eq!(
+        arities,
+        [some("get", 2), some("echo", -2), some("incr", -2), some("ping", -1), None]
+    );
 }
 
 #[test]
-fn command_docs_are_what_redis_cli_makes_hints_of() {
+fn command_docs_provide_redis_cli_hints() {
     let host = Host::start(&["store", "text"]);
     let mut client = Resp::connect3(&host);
     let argument = |name: &str, flags: &[&str]| {
@@ -92,9 +95,9 @@ fn command_docs_are_what_redis_cli_makes_hints_of() {
     assert_eq!(ks.get("arguments"), None);
     // RESP2 has no maps: pairs in one array.
     let flat = Resp::connect(&host).ask(&["COMMAND", "DOCS", "echo"]);
-    let told = flat.get("echo").expect("a name, then its facts");
-    assert_eq!(told.get("summary"), Some(&"Replies TEXT, byte for byte.".into()));
-    assert_eq!(told.items().len(), 8);
+    let docs = flat.get("echo").expect("a name, then its facts");
+    assert_eq!(docs.get("summary"), Some(&"Replies TEXT, byte for byte.".into()));
+    assert_eq!(docs.items().len(), 8);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Clients that go without a word: nothing is left of them and nobody else notices.
+//! Clients that vanish: nothing of them is left, and no other session notices.
 
 use std::{io::Read, net::SocketAddr, process::Command};
 
@@ -8,7 +8,7 @@ use dropin_tests::{
     Connection, Frame, Host, LIMIT, Lines, Resp, Setup, resp::encode, tool::Running, wait_until,
 };
 
-/// A client that stays, and looks whether nothing is left of another.
+/// A client that stays, and checks that nothing is left of another.
 struct Observer {
     client: Lines,
     host: Host,
@@ -28,14 +28,14 @@ impl Observer {
         }
     }
 
-    fn lists(&mut self, peer: SocketAddr) -> bool {
+    fn is_listed(&mut self, peer: SocketAddr) -> bool {
         let entry = format!(" addr={peer} ");
         self.client.ask_all("client list").iter().any(|line| line.contains(&entry))
     }
 
     #[track_caller]
     fn wait_until_listed(&mut self, peer: SocketAddr) {
-        wait_until("the client is listed", LIMIT, || self.lists(peer));
+        wait_until("the client is listed", LIMIT, || self.is_listed(peer));
     }
 
     /// No entry, no thread, no socket; and this session has not noticed.
@@ -55,16 +55,16 @@ fn a_client_that_is_reset_while_idle() {
     let mut observer = Observer::of(Host::start(&[]));
     let mut client = Lines::connect(&observer.host);
     assert_eq!(client.ask("ping"), "PONG");
-    assert!(observer.lists(client.local()));
+    assert!(observer.is_listed(client.local()));
     client.into_connection().reset();
     observer.assert_alone();
 }
 
 #[test]
-fn a_client_that_is_reset_in_the_middle_of_a_request() {
+fn client_reset_within_a_request() {
     let mut observer = Observer::of(Host::start(&[]));
     for bytes in ["*2\r\n$4\r\nec", "echo half a li"] {
-        let mut client = Connection::to(observer.host.v4());
+        let mut client = Connection::connect(observer.host.v4());
         client.send(bytes);
         observer.wait_until_listed(client.local());
         client.reset();
@@ -73,7 +73,7 @@ fn a_client_that_is_reset_in_the_middle_of_a_request() {
 }
 
 #[test]
-fn a_client_that_is_reset_while_a_worker_waits_for_it() {
+fn client_reset_while_worker_waits() {
     let mut observer = Observer::of(Host::start(&["busy"]));
     let mut client = Resp::connect(&observer.host);
     let peer = client.local();
@@ -85,7 +85,7 @@ fn a_client_that_is_reset_while_a_worker_waits_for_it() {
 }
 
 #[test]
-fn a_client_that_is_reset_while_it_watches_plugins() {
+fn client_reset_while_subscribed_to_plugins() {
     let mut observer = Observer::of(Host::start(&[]));
     let mut client = Resp::connect3(&observer.host);
     assert_eq!(client.ask(&["plugin", "watch"]), Frame::ok());
@@ -95,7 +95,7 @@ fn a_client_that_is_reset_while_it_watches_plugins() {
 }
 
 #[test]
-fn a_client_that_closes_while_a_worker_waits_for_it() {
+fn client_closing_while_worker_waits() {
     let mut observer = Observer::of(Host::start(&["busy"]));
     let mut client = Resp::connect(&observer.host);
     let peer = client.local();
@@ -107,7 +107,7 @@ fn a_client_that_closes_while_a_worker_waits_for_it() {
 }
 
 #[test]
-fn a_client_that_is_reset_while_a_worker_does_not_look() {
+fn client_reset_while_worker_never_checks() {
     let mut observer = Observer::of(Host::start(&["busy"]));
     let mut client = Resp::connect(&observer.host);
     client.say(&["block", "1000"]);
@@ -117,7 +117,7 @@ fn a_client_that_is_reset_while_a_worker_does_not_look() {
 }
 
 #[test]
-fn a_client_that_closes_before_it_has_read_its_replies() {
+fn client_closing_before_reading_replies() {
     let mut observer = Observer::of(Host::start(&["text"]));
     let mut client = Resp::connect(&observer.host);
     client.send(encode(&[b"echo", &[b'x'; 100_000][..]]).repeat(20));
@@ -140,7 +140,7 @@ fn a_client_whose_process_is_killed() {
 }
 
 #[test]
-fn a_client_that_never_reads_is_given_up_after_the_write_timeout() {
+fn write_timeout_disconnects_client_that_never_reads() {
     let host = Setup::new().plugins(&["text"]).flags(&["--write-timeout", "1"]).start();
     let mut observer = Observer::of(host);
     let mut client = Resp::connect(&observer.host);
@@ -148,7 +148,7 @@ fn a_client_that_never_reads_is_given_up_after_the_write_timeout() {
     let request = encode(&[b"echo", &[b'x'; 1 << 20][..]]);
     let mut sender = client.stream().try_clone().unwrap();
     std::thread::scope(|scope| {
-        // Until the host does not take any more, and then until it gives this client up.
+        // Until the host accepts no more, and then until it disconnects this client.
         scope.spawn(move || {
             let mut sent = 0;
             while sent < 1_000 && std::io::Write::write_all(&mut sender, &request).is_ok() {
@@ -164,7 +164,7 @@ fn a_client_that_never_reads_is_given_up_after_the_write_timeout() {
 }
 
 #[test]
-fn a_client_that_reads_slowly_is_not_given_up() {
+fn slow_reader_is_not_disconnected() {
     const SIZE: usize = 32 << 20;
     let flags = ["--write-timeout", "3", "--max-argument", "64M"];
     let host = Setup::new().plugins(&["store", "clock"]).flags(&flags).start();
@@ -172,7 +172,7 @@ fn a_client_that_reads_slowly_is_not_given_up() {
     let value = vec![b'x'; SIZE];
     assert_eq!(client.ask(&[b"set", b"big", &value[..]]), Frame::ok());
     client.say(&["get", "big"]);
-    // All in all longer than the timeout, and never as long without reading.
+    // In total longer than the timeout, but no single pause is.
     let mut part = vec![0; 1 << 20];
     let mut stream = client.reader();
     let mut read = 0;

@@ -1,11 +1,11 @@
-//! Workers that fail: the client that asked gets an error, and that is all.
+//! Workers that fail: the calling client gets an error, and nothing else happens.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
 
 const MALFORMED: &str = "ERR the worker gave a malformed reply";
 
 #[test]
-fn a_panic_is_an_error_for_that_request_alone() {
+fn panic_fails_only_its_request() {
     let host = Host::start(&["panics", "text"]);
     let mut other = Lines::connect(&host);
     assert_eq!(other.ask("ping"), "PONG");
@@ -23,7 +23,7 @@ fn a_panic_is_an_error_for_that_request_alone() {
 }
 
 #[test]
-fn a_panic_in_the_middle_of_a_reply_takes_back_what_was_written() {
+fn panic_within_reply_discards_written_part() {
     let host = Host::start(&["panics"]);
     for mut client in [Resp::connect(&host), Resp::connect3(&host)] {
         let error = Frame::error("ERR 'panic.late' panicked: in the middle");
@@ -37,7 +37,7 @@ fn a_panic_in_the_middle_of_a_reply_takes_back_what_was_written() {
 }
 
 #[test]
-fn a_panic_in_a_background_thread_is_logged_and_harms_nobody() {
+fn panic_in_background_thread_is_only_logged() {
     let mut host = Host::start(&["panics"]);
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("panic.thread"), "OK");
@@ -59,7 +59,7 @@ fn a_thousand_panics_leave_nothing_behind() {
 }
 
 #[test]
-fn a_reply_that_does_not_add_up_becomes_an_error() {
+fn inconsistent_reply_becomes_an_error() {
     let host = Host::start(&["panics"]);
     for command in ["reply.short", "reply.long", "reply.none"] {
         for mut client in [Resp::connect(&host), Resp::connect3(&host)] {
@@ -85,9 +85,9 @@ fn a_reply_may_be_deep_but_not_endless() {
 }
 
 #[test]
-fn a_worker_is_told_who_asks_and_what() {
+fn worker_sees_session_and_arguments() {
     let host = Host::start(&["facts", "text"]);
-    let mut client = Resp::to(host.v6());
+    let mut client = Resp::connect_to(host.v6());
     client.ask(&["HELLO", "3", "SETNAME", "sam"]);
     let id = client.ask(&["CLIENT", "ID"]);
     let facts = client.ask(&["Facts", "a b", ""]);
@@ -106,7 +106,7 @@ fn a_worker_is_told_who_asks_and_what() {
 }
 
 #[test]
-fn what_a_plugin_logs_arrives_under_its_name() {
+fn plugin_log_lines_carry_its_name() {
     let host = Host::start(&["facts"]);
     let mut client = Lines::connect(&host);
     for (level, shown) in
@@ -116,7 +116,7 @@ fn what_a_plugin_logs_arrives_under_its_name() {
         let line = host.wait_for_log(&format!("the word at {level}"));
         assert!(line.ends_with(&format!(" {shown} facts: the word at {level}")), "{line}");
     }
-    // The host of a test logs down to debug.
+    // The host of a test logs from debug upwards.
     assert_eq!(client.ask("say trace 'in a whisper'"), "OK");
     assert_eq!(client.ask("say info 'after it'"), "OK");
     host.wait_for_log("after it");

@@ -14,7 +14,7 @@ use super::new_plugin::said;
 fn run_builds_installs_and_becomes_the_host() {
     let setup = Setup::new();
     let checkout = Checkout::copy(&setup.plugins_folder());
-    // This may take longer than a host may take to serve. Afterwards only the last step is left.
+    // This may take longer than a host may take to start. Afterwards only the last step is left.
     said(&checkout.xtask(&["plugins", "--debug"]), true);
     let program = workspace::target().join("debug/host");
     fs::remove_file(&program).unwrap();

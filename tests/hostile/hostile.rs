@@ -1,4 +1,4 @@
-//! What strangers do, each kind until it is told to stop.
+//! Hostile clients. Each kind runs until it is asked to stop.
 
 use std::{
     io::{Read, Write},
@@ -11,53 +11,57 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the flood goes on, and how many connections a second it is made of at the most.
+/// Duration of the flood; the rate below limits its connections per second.
 const FLOOD: Duration = Duration::from_secs(10);
 const RATE: f64 = 10_000.0;
 const FLOODERS: u32 = 16;
 
-/// Between two pieces of the flood, and between two things that a slow stranger does.
+/// Pause between two parts of the flood, and between two actions of a slow client.
 const TICK: Duration = Duration::from_millis(10);
 const SLOW: Duration = Duration::from_secs(1);
 
-/// How many of a kind there are.
+/// Number of clients of each kind.
 const EACH: usize = 10;
 
-/// Where strangers go, and whether they have done enough.
+/// The target of the hostile clients, and the flag that stops them.
 #[derive(Clone)]
-pub struct Strangers {
+pub struct Attackers {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
 }
 
-/// All kinds but the flood.
-pub const KINDS: [fn(Strangers) -> usize; 6] =
-    [slow_writers, silent, never_readers, resetters, babblers, oversized];
+/// All kinds except the flood.
+pub const KINDS: [fn(Attackers) -> usize; 6] =
+    [slow_writers, silent, never_readers, resetters, garbage_senders, oversized];
 
-impl Strangers {
+impl Attackers {
     pub fn new(address: SocketAddr, stop: &Arc<AtomicBool>) -> Self {
         Self { address, stop: Arc::clone(stop) }
     }
 
-    fn go_on(&self) -> bool {
+    fn is_running(&self) -> bool {
         !self.stop.load(Ordering::Relaxed)
     }
 
-    fn come(&self) -> Option<TcpStream> {
+    fn connect(&self) -> Option<TcpStream> {
         let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(2)).ok()?;
         stream.set_write_timeout(Some(Duration::from_millis(200))).ok()?;
         stream.set_read_timeout(Some(Duration::from_millis(200))).ok()?;
         Some(stream)
     }
 
-    /// Several, each of which starts anew when it is thrown out.
-    fn each(&self, mut act: impl FnMut(&mut TcpStream, usize) -> bool, pause: Duration) -> usize {
+    /// Runs several clients, each of which connects again when it is disconnected.
+    fn run_each(
+        &self,
+        mut act: impl FnMut(&mut TcpStream, usize) -> bool,
+        pause: Duration,
+    ) -> usize {
         let mut streams: Vec<Option<TcpStream>> = (0..EACH).map(|_| None).collect();
         let mut turns = 0;
-        while self.go_on() {
+        while self.is_running() {
             for place in &mut streams {
                 let Some(stream) = place else {
-                    *place = self.come();
+                    *place = self.connect();
                     continue;
                 };
                 turns += 1;
@@ -71,11 +75,11 @@ impl Strangers {
     }
 }
 
-/// A byte a second, of commands, of RESP and of TLS.
-fn slow_writers(strangers: Strangers) -> usize {
+/// Sends a byte a second, of commands, of RESP and of TLS.
+fn slow_writers(attackers: Attackers) -> usize {
     let texts = [&b"ping one two three four five"[..], b"*2\r\n$4\r\nping\r\n$9999\r\nabcdefgh"];
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on and on";
-    strangers.each(
+    attackers.run_each(
         |stream, turn| {
             let text = [texts[0], texts[1], hello][turn % 3];
             stream.write_all(&text[turn / EACH % text.len()..][..1]).is_ok()
@@ -84,25 +88,25 @@ fn slow_writers(strangers: Strangers) -> usize {
     )
 }
 
-/// Who comes and says nothing.
-fn silent(strangers: Strangers) -> usize {
-    strangers.each(|stream, _| stream.read(&mut [0; 512]).is_ok_and(|read| read > 0), SLOW)
+/// Connects and sends nothing.
+fn silent(attackers: Attackers) -> usize {
+    attackers.run_each(|stream, _| stream.read(&mut [0; 512]).is_ok_and(|read| read > 0), SLOW)
 }
 
-/// Who asks for much and reads nothing.
-fn never_readers(strangers: Strangers) -> usize {
+/// Requests much and reads nothing.
+fn never_readers(attackers: Attackers) -> usize {
     let requests = b"ping\r\n".repeat(1_000);
-    strangers.each(|stream, _| stream.write_all(&requests).is_ok(), TICK)
+    attackers.run_each(|stream, _| stream.write_all(&requests).is_ok(), TICK)
 }
 
-/// Who resets the connection in the middle of something.
-fn resetters(strangers: Strangers) -> usize {
+/// Resets connections in the middle of a request.
+fn resetters(attackers: Attackers) -> usize {
     let beginnings =
         [&b""[..], b"pin", b"*1\r\n$4\r\npi", b"ping\r\nping", b"\x16\x03\x01\x02\x00\x01", b"\n"];
     let mut turns = 0;
-    while strangers.go_on() {
-        let Some(mut stream) = strangers.come() else { continue };
-        // Where it was thrown out, there is nothing left to do.
+    while attackers.is_running() {
+        let Some(mut stream) = attackers.connect() else { continue };
+        // A client that was already disconnected has nothing left to do.
         let _ = stream.write_all(beginnings[turns % beginnings.len()]);
         reset(&stream);
         turns += 1;
@@ -111,8 +115,8 @@ fn resetters(strangers: Strangers) -> usize {
     turns
 }
 
-/// Who sends what is no protocol at all, or begins TLS with garbage.
-fn babblers(strangers: Strangers) -> usize {
+/// Sends bytes of no protocol, or begins TLS with garbage.
+fn garbage_senders(attackers: Attackers) -> usize {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = move || {
         random ^= random << 13;
@@ -120,7 +124,7 @@ fn babblers(strangers: Strangers) -> usize {
         random ^= random << 17;
         random.to_le_bytes()
     };
-    strangers.each(
+    attackers.run_each(
         |stream, turn| {
             let mut bytes: Vec<u8> = (0..64).flat_map(|_| next()).collect();
             if turn % 2 == 0 {
@@ -132,8 +136,8 @@ fn babblers(strangers: Strangers) -> usize {
     )
 }
 
-/// Who announces, or sends, more than there may be.
-fn oversized(strangers: Strangers) -> usize {
+/// Announces, or sends, more than the limits allow.
+fn oversized(attackers: Attackers) -> usize {
     let line = vec![b'x'; 4 << 20];
     let many = [b"*1000000\r\n".to_vec(), b"$1\r\nx\r\n".repeat(100_000)].concat();
     let requests = [
@@ -144,7 +148,7 @@ fn oversized(strangers: Strangers) -> usize {
         &line,
         &many,
     ];
-    strangers.each(
+    attackers.run_each(
         |stream, turn| {
             stream.write_all(requests[turn % requests.len()]).is_ok()
                 && stream.read(&mut [0; 512]).is_ok_and(|read| read > 0)
@@ -153,11 +157,12 @@ fn oversized(strangers: Strangers) -> usize {
     )
 }
 
-/// As many connections as can be had, but no more than the rate; each is reset at once. Returns how
-/// many were made.
-pub fn flood(strangers: Strangers) -> u32 {
+/// Opens as many connections as possible, up to the rate, and resets each at once. Returns their
+/// number.
+pub fn flood(attackers: Attackers) -> u32 {
     thread::scope(|scope| {
-        let flooders: Vec<_> = (0..FLOODERS).map(|_| scope.spawn(|| pour(&strangers))).collect();
+        let flooders: Vec<_> =
+            (0..FLOODERS).map(|_| scope.spawn(|| send_flood(&attackers))).collect();
         flooders
             .into_iter()
             .map(|flooder| flooder.join().expect("a flooder fails at nothing"))
@@ -165,12 +170,12 @@ pub fn flood(strangers: Strangers) -> u32 {
     })
 }
 
-fn pour(strangers: &Strangers) -> u32 {
+fn send_flood(attackers: &Attackers) -> u32 {
     let (started, mut tried, mut made) = (Instant::now(), 0, 0);
-    while strangers.go_on() && started.elapsed() < FLOOD {
+    while attackers.is_running() && started.elapsed() < FLOOD {
         let due = (started.elapsed().as_secs_f64() * RATE / f64::from(FLOODERS)) as u32;
         while tried < due && started.elapsed() < FLOOD {
-            if let Some(stream) = strangers.come() {
+            if let Some(stream) = attackers.connect() {
                 reset(&stream);
                 made += 1;
             }
@@ -181,7 +186,7 @@ fn pour(strangers: &Strangers) -> u32 {
     made
 }
 
-/// Ends the connection with a reset when it drops, which also gives the port back at once.
+/// Resets the connection when it drops, which also frees its port at once.
 fn reset(stream: &TcpStream) {
     let linger = Some(Duration::ZERO);
     socket2::SockRef::from(stream).set_linger(linger).expect("a socket can linger");

@@ -1,4 +1,4 @@
-//! Programs and libraries of the workspace, built.
+//! Built programs and libraries of the workspace.
 
 use std::{
     env::{
@@ -10,24 +10,26 @@ use std::{
     sync::OnceLock,
 };
 
-/// Where cargo puts what it builds in the profile of this test.
+use crate::package_variables;
+
+/// Returns the folder of cargo's output in the profile of this test.
 ///
 /// # Panics
-/// Where this is not a test that cargo has built.
+/// This is not a test that cargo has built.
 #[must_use]
 pub fn output() -> PathBuf {
     let test = env::current_exe().expect("a test knows where it is");
     test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").to_owned()
 }
 
-/// The program of this name.
+/// Returns the path of a program.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     build();
     output().join(format!("{name}{EXE_SUFFIX}"))
 }
 
-/// The library of the package of this name.
+/// Returns the path of a package's library.
 #[must_use]
 pub fn library(package: &str) -> PathBuf {
     build();
@@ -35,38 +37,31 @@ pub fn library(package: &str) -> PathBuf {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // Cargo may let the group write, which the host does not take.
+        // Cargo may make it writable for the group, which the host rejects.
         if let Ok(data) = library.metadata() {
             let mode = data.permissions().mode() & !0o022;
-            // Where it fails, the host says so.
+            // If this fails, the host reports it.
             let _ = std::fs::set_permissions(&library, PermissionsExt::from_mode(mode));
         }
     }
     library
 }
 
-/// What cargo calls the library of a package.
+/// Returns the file name that cargo gives a package's library.
 #[must_use]
 pub fn library_name(package: &str) -> String {
     format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"))
 }
 
-/// Cargo, without the variables that tell of a package, as an outer cargo sets them: the crate
-/// `ring` depends on them, and would be built anew with all that use it.
+/// Returns cargo, without the variables that name a package.
 #[must_use]
 pub fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        let of_package = text == "OUT_DIR" || text.starts_with("CARGO_PKG_");
-        if of_package || text.starts_with("CARGO_MANIFEST_") {
-            cargo.env_remove(&name);
-        }
-    }
+    package_variables::hide(&mut cargo);
     cargo
 }
 
-/// Builds what the tests start, once, unless who started the tests has done it.
+/// Builds the programs that the tests start, once, unless the caller of the tests has built them.
 fn build() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {

@@ -12,24 +12,24 @@ use socket2::{Domain, Socket, Type};
 
 use crate::{connection::Connection, wait::LIMIT};
 
-/// Where the host is on its end of the cable. Nobody outside the namespaces sees these addresses.
+/// Address of the host's end of the cable. It exists inside the namespaces only.
 pub const HOST: &str = "10.99.0.1";
 const CLIENT: &str = "10.99.0.2";
 const VANISHING: &str = "10.99.0.3";
 
-/// Two network namespaces, one for a host and one for its clients, with a cable between them.
+/// Two network namespaces, one for a host and one for its clients, connected by a cable.
 pub struct Cable {
     host: String,
     client: String,
 }
 
 impl Cable {
-    /// Lays a cable.
+    /// Creates the namespaces and the cable.
     ///
     /// # Panics
-    /// Where it cannot be laid: that takes `ip` and network namespaces.
+    /// `ip` or network namespaces are not available.
     #[must_use]
-    pub fn lay() -> Self {
+    pub fn create() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("dropin-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let cable = Self { host: format!("{name}-host"), client: format!("{name}-client") };
@@ -51,13 +51,13 @@ impl Cable {
         cable
     }
 
-    /// What starts a program at the host's end.
+    /// Returns the command line that starts a program at the host's end.
     #[must_use]
     pub fn host_end(&self) -> [&str; 4] {
         ["ip", "netns", "exec", &self.host]
     }
 
-    /// What starts a program at the client's end.
+    /// Returns the command line that starts a program at the client's end.
     #[must_use]
     pub fn client_end(&self) -> [&str; 4] {
         ["ip", "netns", "exec", &self.client]
@@ -66,17 +66,17 @@ impl Cable {
     /// Connects from the client's end.
     ///
     /// # Panics
-    /// Where nobody listens.
+    /// Nothing listens there.
     #[must_use]
     pub fn connect(&self, port: u16) -> Connection {
         let address = SocketAddr::new(HOST.parse().expect("an address"), port);
         Self::within(&self.client, address)
     }
 
-    /// Does something at the client's end, on a thread of its own.
+    /// Runs a function at the client's end, on a thread of its own.
     ///
     /// # Panics
-    /// Where a thread cannot move there.
+    /// The thread cannot enter the namespace.
     pub fn at_client_end<A: Send + 'static, T: Send + 'static>(
         &self,
         argument: A,
@@ -89,11 +89,11 @@ impl Cable {
         })
     }
 
-    /// A client at the far end connects and then is no longer there, without a word: nothing that
-    /// is sent to it arrives anywhere.
+    /// Connects a client at the far end, which then vanishes silently: nothing that is sent to it
+    /// arrives.
     ///
     /// # Panics
-    /// Where nobody listens.
+    /// Nothing listens there.
     pub fn vanish(&self, port: u16) {
         let address = |change| {
             let address = format!("{VANISHING}/24");
@@ -110,23 +110,23 @@ impl Cable {
         };
         let socket = self.at_client_end((), connect).join().expect("it has connected");
         address("delete");
-        // Whatever its end sends has no way out any more.
+        // Its side can no longer send anything.
         drop(socket);
     }
 
     /// Connects from the host's end, over its loopback.
     ///
     /// # Panics
-    /// Where nobody listens.
+    /// Nothing listens there.
     #[must_use]
     pub fn connect_locally(&self, address: SocketAddr) -> Connection {
         Self::within(&self.host, address)
     }
 
-    /// Pulls the cable: nothing comes through any more, and neither end is told.
+    /// Pulls the cable: nothing passes any more, and neither end is notified.
     ///
     /// # Panics
-    /// Where it is stuck.
+    /// The cable cannot be pulled.
     pub fn pull(&self) {
         assert!(ip(&["-n", &self.client, "link", "set", "far", "down"]), "the cable is stuck");
     }
@@ -138,7 +138,7 @@ impl Cable {
             TcpStream::connect_timeout(&address, LIMIT).expect("somebody listens")
         };
         let stream = thread::scope(|scope| scope.spawn(connect).join());
-        Connection::over(stream.expect("the connection is there"))
+        Connection::from_stream(stream.expect("the connection is there"))
     }
 
     fn space(name: &str) -> File {
@@ -146,7 +146,8 @@ impl Cable {
     }
 }
 
-/// Moves this thread: a socket belongs to where the thread was that made it.
+/// Moves this thread into a namespace: a socket belongs to the namespace of the thread that created
+/// it.
 #[cfg(target_os = "linux")]
 fn enter(space: &File) {
     use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -155,14 +156,14 @@ fn enter(space: &File) {
         .expect("a thread can move there");
 }
 
-/// Without `ip` no cable is laid.
+/// Does nothing: without `ip` there is no cable.
 #[cfg(not(target_os = "linux"))]
 fn enter(_: &File) {}
 
 impl Drop for Cable {
     fn drop(&mut self) {
         for name in [&self.host, &self.client] {
-            // One that was never made cannot be removed.
+            // A namespace that was never created cannot be removed.
             let _ = ip(&["netns", "delete", name]);
         }
     }

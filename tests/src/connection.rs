@@ -1,4 +1,4 @@
-//! A client's connection, of whatever protocol.
+//! A client's connection, for any protocol.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -6,17 +6,17 @@ use std::{
     time::Duration,
 };
 
-use crate::wait::{LIMIT, Stopwatch};
+use crate::wait::{LIMIT, WaitTimer};
 
-/// How long one read of the socket waits, so that the limit of all of them can be looked at. On
-/// Windows a socket is not to be used after a read that ran out of time.
+/// Time limit of one read of the socket, so that the overall limit can be checked. On Windows a
+/// socket must not be used after a read that timed out.
 const STEP: Duration = if cfg!(windows) { LIMIT } else { Duration::from_secs(1) };
 
-/// How a read that ran out of time is told from one that the peer's silence has ended.
+/// The error kind of a read that timed out.
 const STEP_OVER: ErrorKind =
     if cfg!(windows) { ErrorKind::TimedOut } else { ErrorKind::WouldBlock };
 
-/// A connection whose reads and writes do not wait for ever.
+/// A connection whose reads and writes have a time limit.
 pub struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
@@ -26,81 +26,81 @@ impl Connection {
     /// Connects.
     ///
     /// # Panics
-    /// Where nobody listens.
+    /// Nothing listens there.
     #[must_use]
     #[track_caller]
-    pub fn to(address: SocketAddr) -> Self {
+    pub fn connect(address: SocketAddr) -> Self {
         match TcpStream::connect_timeout(&address, LIMIT) {
-            Ok(stream) => Self::over(stream),
+            Ok(stream) => Self::from_stream(stream),
             Err(error) => panic!("cannot connect to {address}: {error}"),
         }
     }
 
-    /// Uses a connection that is there.
+    /// Wraps an open connection.
     ///
     /// # Panics
-    /// Where it is not.
+    /// The connection is closed.
     #[must_use]
-    pub fn over(stream: TcpStream) -> Self {
+    pub fn from_stream(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("the connection is there");
         stream.set_read_timeout(Some(STEP)).expect("a limit can be set");
         stream.set_write_timeout(Some(LIMIT)).expect("a limit can be set");
         Self { stream, received: Vec::new() }
     }
 
-    /// This client's own address: the peer that the host sees.
+    /// Returns this client's own address: the peer that the host sees.
     ///
     /// # Panics
-    /// Where the connection has none.
+    /// The connection has no address.
     #[must_use]
     pub fn local(&self) -> SocketAddr {
         self.stream.local_addr().expect("a connection has an address")
     }
 
-    /// The socket itself. A read of it does not wait for the limit; one of [`reader`](Self::reader)
-    /// does.
+    /// Returns the socket. Its own reads do not apply the time limit; those of
+    /// [`reader`](Self::reader) do.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// Reads the bytes as they come.
+    /// Returns a reader of the bytes as they arrive.
     #[must_use]
     pub fn reader(&self) -> Reader<'_> {
         Reader(self)
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     ///
     /// # Panics
-    /// Where they cannot be sent.
+    /// The bytes cannot be sent.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("the host takes what is sent");
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side.
     ///
     /// # Panics
-    /// Where the connection is gone.
+    /// The connection is gone.
     pub fn end_sending(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("the connection is there");
     }
 
-    /// Ends the connection with a reset, as a system does for a program that crashed.
+    /// Resets the connection, as a system does for a program that has crashed.
     ///
     /// # Panics
-    /// Where the socket has no such option.
+    /// The socket has no such option.
     pub fn reset(self) {
         let linger = Some(Duration::ZERO);
         socket2::SockRef::from(&self.stream).set_linger(linger).expect("a socket can linger");
     }
 
-    /// What `find` makes of the front of what was received, as soon as it makes something; it says
-    /// how many bytes that took.
+    /// Receives until `find` returns a result from the received bytes and the number of bytes that
+    /// it used.
     ///
     /// # Panics
-    /// Where the host sends nothing more, or ends the connection.
+    /// The host sends nothing more, or closes the connection.
     #[track_caller]
     pub fn take<T>(&mut self, mut find: impl FnMut(&[u8]) -> Option<(T, usize)>) -> T {
         loop {
@@ -111,15 +111,15 @@ impl Connection {
             match self.read_more() {
                 Ok(0) => panic!("the host has ended the connection after {}", self.shown()),
                 Ok(_) => {}
-                Err(error) => panic!("nothing more from the host ({error}) after {}", self.shown()),
+                Err(error) => panic!("the host sent nothing more ({error}) after {}", self.shown()),
             }
         }
     }
 
-    /// Everything up to the host's end of the connection.
+    /// Returns everything up to the end of the connection.
     ///
     /// # Panics
-    /// Where the host does not end it in order.
+    /// The host does not close the connection in order.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {
         loop {
@@ -136,7 +136,7 @@ impl Connection {
     /// Waits for the connection's end, orderly or not.
     ///
     /// # Panics
-    /// Where it does not end.
+    /// The connection does not end.
     #[track_caller]
     pub fn wait_for_end(&mut self) {
         loop {
@@ -144,7 +144,7 @@ impl Connection {
                 Ok(0) => return,
                 Ok(_) => self.received.clear(),
                 Err(error) if error.kind() == ErrorKind::TimedOut => {
-                    panic!("the connection goes on: {error}")
+                    panic!("the connection is still open: {error}")
                 }
                 Err(_) => return,
             }
@@ -162,11 +162,11 @@ impl Connection {
     #[track_caller]
     fn read_within_limit(&self, room: &mut [u8]) -> io::Result<usize> {
         const WHAT: &str = "the host sends something";
-        let mut watch = Stopwatch::start();
+        let mut watch = WaitTimer::start();
         loop {
             match (&self.stream).read(room) {
                 Err(error) if error.kind() == STEP_OVER => {
-                    if let Some(over) = watch.over(WHAT, LIMIT) {
+                    if let Some(over) = watch.timeout(WHAT, LIMIT) {
                         return Err(io::Error::new(ErrorKind::TimedOut, over));
                     }
                 }
@@ -186,7 +186,7 @@ impl Connection {
     }
 }
 
-/// Reads what no other method of a connection has received.
+/// A reader of the bytes that no other method of a connection has received.
 pub struct Reader<'a>(&'a Connection);
 
 impl Read for Reader<'_> {

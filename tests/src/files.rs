@@ -1,4 +1,4 @@
-//! Library files, whole and spoiled.
+//! Library files, intact and corrupted.
 
 use std::{
     env::{
@@ -17,18 +17,18 @@ use crate::{
     wait::{LIMIT, wait_for, wait_until},
 };
 
-/// Names a program that compiles C for this system, takes the arguments of `cc`, and leaves its exit
-/// status in a file `status` where it was started.
+/// Variable that names a C compiler for this system. The program takes the arguments of `cc`, and
+/// writes its exit status to a file `status` in its working directory.
 const COMPILER: &str = "DROPIN_TEST_CC";
 
-/// What names the library `abi_stable` and its version at the start of its header.
+/// The start of an `abi_stable` header, which names the library and its version.
 const ABI_MAGIC: &[u8] = b"abi stable library for Rust     ";
 
-/// Copies a package's library into a folder: beside, then renamed, so that it is never there in
-/// part.
+/// Copies a package's library into a folder: to a temporary name, then renamed, so that it is never
+/// incomplete.
 ///
 /// # Panics
-/// Where it is not built or cannot be copied.
+/// The library is not built or cannot be copied.
 pub fn install(folder: &Path, package: &str) {
     let name = built::library_name(package);
     let beside = folder.join(format!(".{name}.new"));
@@ -37,29 +37,29 @@ pub fn install(folder: &Path, package: &str) {
     rename(&beside, folder.join(name));
 }
 
-/// Renames a file. On Windows one that the host reads just then cannot be replaced: this tries again,
-/// as do [`write()`] and [`remove`].
+/// Renames a file. On Windows a file cannot be replaced while the host reads it: then this tries
+/// again, as do [`write()`] and [`remove`].
 ///
 /// # Panics
-/// Where it cannot be done.
+/// The file cannot be renamed.
 #[track_caller]
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) {
     retry_while_in_use("a file can be renamed", || fs::rename(&from, &to));
 }
 
-/// Writes a file where it lies.
+/// Writes a file in place.
 ///
 /// # Panics
-/// Where it cannot be done.
+/// The file cannot be written.
 #[track_caller]
 pub fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
     retry_while_in_use("a file can be written", || fs::write(&path, &bytes));
 }
 
-/// Removes a file, and waits until its name is free: on Windows that may take until nobody reads it.
+/// Removes a file, and waits until its name is free: on Windows only once no process reads it.
 ///
 /// # Panics
-/// Where it cannot be done.
+/// The file cannot be removed.
 #[track_caller]
 pub fn remove(path: impl AsRef<Path>) {
     retry_while_in_use("a file can be removed", || fs::remove_file(&path));
@@ -70,14 +70,14 @@ pub fn remove(path: impl AsRef<Path>) {
     }
 }
 
-/// Removes a folder and what is in it.
+/// Removes a folder with its content.
 ///
 /// # Panics
-/// Where it cannot be done.
+/// The folder cannot be removed.
 #[track_caller]
 pub fn remove_folder(path: impl AsRef<Path>) {
     retry_while_in_use("a folder can be removed", || match fs::remove_dir_all(&path) {
-        // It was there: an earlier try got further than it told.
+        // An earlier attempt has removed it, although it reported an error.
         Err(error) if cfg!(windows) && error.kind() == ErrorKind::NotFound => Ok(()),
         done => done,
     });
@@ -101,11 +101,10 @@ fn retry_while_in_use(what: &str, mut act: impl FnMut() -> io::Result<()>) {
     });
 }
 
-/// Puts a file or directory in the place of another, of whatever kind that is; on Linux so that at
-/// no time is there none.
+/// Replaces a file or directory by another of any kind; on Linux atomically.
 ///
 /// # Panics
-/// Where it cannot be done.
+/// It cannot be replaced.
 pub fn replace_any(path: &Path, by: &Path) {
     #[cfg(target_os = "linux")]
     {
@@ -129,16 +128,17 @@ fn remove_any(path: &Path) {
     }
 }
 
-/// What this process makes from now on is nobody else's to write to, as the host wants it.
+/// Makes files that this process creates from now on writable for its user only, as the host
+/// requires.
 pub fn close_to_others() {
     #[cfg(unix)]
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
 }
 
-/// A package's library, altered.
+/// Returns a package's library after a change.
 ///
 /// # Panics
-/// Where it is not built.
+/// The library is not built.
 #[must_use]
 pub fn altered(package: &str, alter: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut bytes = fs::read(built::library(package)).expect("the library is built");
@@ -146,7 +146,7 @@ pub fn altered(package: &str, alter: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     bytes
 }
 
-/// Makes a library one for another processor.
+/// Turns a library into one for another processor.
 pub fn set_machine(bytes: &mut [u8]) {
     const MACHINE: usize = 18;
     const SPARC_V9: [u8; 2] = [43, 0];
@@ -159,10 +159,11 @@ pub fn set_machine(bytes: &mut [u8]) {
     }
 }
 
-/// How many bytes of a library, 64-bit ELF or PE, the loader maps: what follows is for debuggers.
+/// Returns how many bytes of a library, 64-bit ELF or PE, the loader maps. The rest is for
+/// debuggers.
 ///
 /// # Panics
-/// Where the bytes are no such library.
+/// The bytes are no such library.
 #[must_use]
 pub fn mapped(bytes: &[u8]) -> usize {
     const LOAD: usize = 1;
@@ -185,29 +186,29 @@ fn number(bytes: &[u8], at: usize, size: usize) -> usize {
     bytes[at..at + size].iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte))
 }
 
-/// Makes a library one that another version of `abi_stable` has built.
+/// Turns a library into one that another version of `abi_stable` has built.
 ///
 /// # Panics
-/// Where it is no library that `abi_stable` has built.
+/// It is no library that `abi_stable` has built.
 pub fn set_abi_stable(bytes: &mut [u8]) {
     let magic = bytes.windows(ABI_MAGIC.len()).position(|window| window == ABI_MAGIC);
     let major = magic.expect("the header is there") + ABI_MAGIC.len();
     bytes[major] = 77;
 }
 
-/// A library that a C compiler makes of this.
+/// Compiles C code into a library.
 ///
 /// # Panics
-/// Where the compiler does not take it.
+/// The compiler fails.
 #[must_use]
 pub fn compile_c(source: &str) -> Vec<u8> {
     compile(source, &["-shared", "-fPIC"], DLL_SUFFIX)
 }
 
-/// A program that a C compiler makes of this.
+/// Compiles C code into a program.
 ///
 /// # Panics
-/// Where the compiler does not take it.
+/// The compiler fails.
 #[must_use]
 pub fn compile_program(source: &str) -> Vec<u8> {
     compile(source, &[], EXE_SUFFIX)
@@ -217,13 +218,13 @@ fn compile(source: &str, arguments: &[&str], ending: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let made = format!("made{ending}");
     fs::write(folder.path().join("source.c"), source).expect("a file can be written");
-    // By names without folders: the compiler may be of another system than the test, whose paths
-    // are others.
+    // Names without folders: the compiler may run on another system than the test, with other
+    // paths.
     let mut compiler = Command::new(compiler());
     compiler.args(arguments).args(["-o", &made, "source.c"]).current_dir(folder.path());
     let ended = compiler.spawn().expect("the compiler can be started").wait();
     if env::var_os(COMPILER).is_some() {
-        // Under Wine a program of the system's cannot be waited for; it leaves its status in a file.
+        // Under Wine a native program cannot be waited for; it writes its status to a file.
         let path = folder.path().join("status");
         let status = wait_for("the compiler ends", LIMIT, || fs::read_to_string(&path).ok());
         assert_eq!(status.trim(), "0", "the compiler does not take the source");

@@ -1,4 +1,4 @@
-//! What a RESP server sends, read.
+//! Parsing of RESP replies.
 
 use std::fmt;
 
@@ -18,34 +18,34 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// `+OK`.
+    /// Returns `+OK`.
     #[must_use]
     pub fn ok() -> Self {
         Self::Status("OK".into())
     }
 
-    /// A bulk string.
+    /// Returns a bulk string.
     #[must_use]
     pub fn text(text: impl AsRef<[u8]>) -> Self {
         Self::Text(text.as_ref().into())
     }
 
-    /// An error, kind and message.
+    /// Returns an error with kind and message.
     #[must_use]
     pub fn error(text: &str) -> Self {
         Self::Error(text.into())
     }
 
-    /// An array of bulk strings.
+    /// Returns an array of bulk strings.
     #[must_use]
     pub fn texts(items: &[&str]) -> Self {
         Self::List(items.iter().map(Self::text).collect())
     }
 
-    /// The bulk string's text.
+    /// Returns the text of a bulk string.
     ///
     /// # Panics
-    /// Where it is none.
+    /// The value is no bulk string.
     #[must_use]
     #[track_caller]
     pub fn as_str(&self) -> &str {
@@ -56,10 +56,10 @@ impl Frame {
         }
     }
 
-    /// The integer.
+    /// Returns the integer.
     ///
     /// # Panics
-    /// Where it is none.
+    /// The value is no integer.
     #[must_use]
     #[track_caller]
     pub fn as_integer(&self) -> i64 {
@@ -69,10 +69,10 @@ impl Frame {
         }
     }
 
-    /// The array's items.
+    /// Returns the items of an array.
     ///
     /// # Panics
-    /// Where it is none.
+    /// The value is no array.
     #[must_use]
     #[track_caller]
     pub fn items(&self) -> &[Self] {
@@ -82,7 +82,7 @@ impl Frame {
         }
     }
 
-    /// The value under a key, of a map or of a RESP2 array that stands for one.
+    /// Returns the value under a key of a map, or of a RESP2 array that represents one.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         let key = Self::text(key);
@@ -95,11 +95,11 @@ impl Frame {
         }
     }
 
-    /// Reads one value at the front of the bytes, and how many it took. `None` where it is not all
-    /// there.
+    /// Parses one value at the start of the bytes, and returns its length too. `None` where it is
+    /// incomplete.
     ///
     /// # Panics
-    /// Where the bytes are no RESP.
+    /// The bytes are no RESP.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<(Self, usize)> {
         let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;

@@ -19,10 +19,10 @@ use crate::{
     wait::{LIMIT, wait_for, wait_until},
 };
 
-/// How much of a log is shown when a test fails. Bytes.
+/// Length of the log's end that a failed test shows, in bytes.
 const SHOWN: usize = 20_000;
 
-/// A running host, with a folder of its own. It ends with this.
+/// A running host, with a folder of its own. Dropping it ends the host.
 pub struct Host {
     child: Child,
     command: String,
@@ -53,73 +53,73 @@ impl Host {
             assert!(!host.has_ended(), "the host has ended at once");
             let said = host.stdout();
             let mut lines = said.lines().filter(|_| said.ends_with('\n'));
-            // What has started it may have printed lines before.
+            // The program that started it may have printed lines before.
             let (_, addresses) = lines.find_map(|line| line.split_once(" listening on "))?;
             Some(addresses.split(" and ").map(|text| text.parse().expect("an address")).collect())
         });
         host
     }
 
-    /// The addresses that it says it serves on.
+    /// Returns the addresses that the host serves on, from its output.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Its port.
+    /// Returns its port.
     ///
     /// # Panics
-    /// Where it has none.
+    /// It serves no port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.addresses.first().expect("it serves on an address").port()
     }
 
-    /// Where it is reached over IPv4.
+    /// Returns its IPv4 address.
     #[must_use]
     pub fn v4(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port()).into()
     }
 
-    /// Where it is reached over IPv6.
+    /// Returns its IPv6 address.
     #[must_use]
     pub fn v6(&self) -> SocketAddr {
         (Ipv6Addr::LOCALHOST, self.port()).into()
     }
 
-    /// Its process.
+    /// Returns its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its plugins folder.
+    /// Returns its plugins folder.
     #[must_use]
     pub fn plugins_folder(&self) -> PathBuf {
         self.folder.path().join("plugins")
     }
 
-    /// Its state directory.
+    /// Returns its state directory.
     #[must_use]
     pub fn state_dir(&self) -> &Path {
         &self.state_dir
     }
 
-    /// Copies a package's library into the plugins folder: beside, then renamed.
+    /// Copies a package's library into the plugins folder: to a temporary name, then renamed.
     pub fn install(&self, package: &str) {
         files::install(&self.plugins_folder(), package);
     }
 
-    /// What it has printed.
+    /// Returns its standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {
         fs::read_to_string(self.folder.path().join("stdout")).unwrap_or_default()
     }
 
-    /// The fingerprint of its certificate.
+    /// Returns the fingerprint of its certificate.
     ///
     /// # Panics
-    /// Where it has not told.
+    /// The host has not printed one.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let said = self.stdout();
@@ -127,85 +127,85 @@ impl Host {
         line.expect("the host tells its fingerprint").to_owned()
     }
 
-    /// What it has logged.
+    /// Returns its log so far.
     #[must_use]
     pub fn log(&self) -> String {
         let bytes = fs::read(self.folder.path().join("stderr")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Waits until the log says so, and returns the line.
+    /// Waits until the log has a line with this text, and returns the line.
     #[track_caller]
     pub fn wait_for_log(&self, text: &str) -> String {
         wait_for(&format!("the log says '{text}'"), LIMIT, || self.logged(text))
     }
 
-    /// The line of the log that says so.
+    /// Returns the log's line with this text.
     #[must_use]
     pub fn logged(&self, text: &str) -> Option<String> {
         self.log().lines().find(|line| line.contains(text)).map(str::to_owned)
     }
 
-    /// Ends it by `ks`, which must work, and returns its exit status.
+    /// Ends the host by `ks`, which must succeed, and returns its exit status.
     ///
     /// # Panics
-    /// Where it does not end.
+    /// The host does not end.
     #[track_caller]
     pub fn ks(&mut self) -> Option<i32> {
         let ipv4 = self.addresses.iter().any(SocketAddr::is_ipv4);
-        let mut client = Lines::to(if ipv4 { self.v4() } else { self.v6() });
+        let mut client = Lines::connect_to(if ipv4 { self.v4() } else { self.v6() });
         assert_eq!(client.ask("ks"), "OK");
         self.exit()
     }
 
-    /// Asks it to end, as the system does.
+    /// Ends the host as the system does, with SIGTERM.
     pub fn terminate(&self) {
         system::terminate(&self.child);
     }
 
-    /// Asks it to end, as Ctrl-C does.
+    /// Ends the host as Ctrl-C does.
     pub fn interrupt(&self) {
         system::interrupt(&self.child);
     }
 
-    /// Tells it that its terminal is gone.
+    /// Sends the signal that a closed terminal sends.
     #[cfg(unix)]
     pub fn hang_up(&self) {
         system::hang_up(&self.child);
     }
 
-    /// Has it abort.
+    /// Makes the host abort.
     #[cfg(unix)]
     pub fn abort(&self) {
         system::abort(&self.child);
     }
 
-    /// How it has ended, once that is known.
+    /// Returns the exit status, once it is known.
     #[must_use]
     pub fn status(&self) -> Option<ExitStatus> {
         self.status
     }
 
-    /// Waits for its end and returns its exit status, which a killed one does not have.
+    /// Waits for the host's end and returns its exit status; a killed host has none.
     #[track_caller]
     pub fn exit(&mut self) -> Option<i32> {
         self.exit_within(LIMIT)
     }
 
-    /// As [`exit`](Self::exit), within this time.
+    /// Waits for the host's end within this time; see [`exit`](Self::exit).
     ///
     /// # Panics
-    /// Where it takes longer.
+    /// The host takes longer.
     #[track_caller]
     pub fn exit_within(&mut self, limit: Duration) -> Option<i32> {
         wait_until("the host has ended", limit, || self.has_ended());
         self.status.and_then(|status| status.code())
     }
 
-    /// Whether it has ended.
+    /// Returns whether the host has ended.
     ///
     /// # Panics
-    /// Where the system does not know.
+    /// The system does not know.
     pub fn has_ended(&mut self) -> bool {
         if self.status.is_none() {
             self.status = self.child.try_wait().expect("a child can be asked");
@@ -234,7 +234,7 @@ impl Drop for Host {
             self.report();
         }
         if !ended {
-            // Where it ends just now, neither does anything.
+            // Fails if the host has just ended.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -1,33 +1,30 @@
-//! Keys of a host, made as its owner makes them.
+//! Keys of a host, created by its own command.
 
 use std::{path::Path, process::Command};
 
-use crate::{Host, built};
+use crate::{Host, built, setup::Ended};
 
-/// Runs `host key` for this state directory: whether it worked, and what it said on its output and
-/// beside.
+/// Runs `host key` for this state directory. Returns its result.
 ///
 /// # Panics
-/// Where it cannot be started.
+/// The program cannot be started.
 #[must_use]
-pub fn key_command(state_dir: &Path, arguments: &[&str]) -> (bool, String, String) {
+pub fn key_command(state_dir: &Path, arguments: &[&str]) -> Ended {
     let mut command = Command::new(built::program("host"));
     command.arg("key").args(arguments).arg("--state-dir").arg(state_dir);
     command.env_remove("DROPIN_STATE_DIR");
-    let output = command.output().expect("the host can be started");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.success(), text(&output.stdout), text(&output.stderr))
+    command.output().expect("the host can be started").into()
 }
 
-/// Makes a key with these flags, and returns it.
+/// Creates a key with these flags, and returns it.
 ///
 /// # Panics
-/// Where that does not work.
+/// The key cannot be created.
 #[must_use]
 #[track_caller]
 pub fn add_key(host: &Host, name: &str, flags: &[&str]) -> String {
     let arguments: Vec<&str> = ["add", name].iter().chain(flags).copied().collect();
-    let (worked, key, said) = key_command(host.state_dir(), &arguments);
-    assert!(worked, "{said}");
-    key.trim_end().to_owned()
+    let added = key_command(host.state_dir(), &arguments);
+    assert_eq!(added.status, Some(0), "{added:?}");
+    added.stdout.trim_end().to_owned()
 }

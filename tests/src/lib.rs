@@ -1,4 +1,4 @@
-//! What the end-to-end tests start, send and wait for.
+//! Tools of the end-to-end tests: hosts, clients, files and waits.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 pub mod built;
@@ -11,6 +11,7 @@ pub mod keys;
 pub mod lines;
 pub mod load;
 pub mod open_metrics;
+mod package_variables;
 pub mod port;
 pub mod reload;
 pub mod resp;
@@ -37,13 +38,13 @@ pub use crate::{
     wait::{LIMIT, wait_for, wait_until},
 };
 
-/// What every client is told when the host ends.
+/// The notice to every client when the host is shut down by `ks`.
 pub const NOTICE: &str = "the server is shutting down";
 
-/// What a host tells its clients when the system ends it.
+/// The notice to every client when the system stops the host.
 pub const RESTART_NOTICE: &str = "the server is stopping, perhaps for a restart";
 
-/// The plugins that ship.
+/// The shipped plugins.
 pub const SHIPPED: [&str; 5] = ["clock", "server", "store", "system", "text"];
 
 /// The pages whose examples in Rust are compiled as documentation tests.

@@ -1,4 +1,4 @@
-//! A client that speaks in lines, as a person does with `nc`.
+//! A client that speaks in lines, as `nc` does.
 
 use std::{
     net::SocketAddr,
@@ -15,19 +15,19 @@ impl Lines {
     #[must_use]
     #[track_caller]
     pub fn connect(host: &Host) -> Self {
-        Self::to(host.v4())
+        Self::connect_to(host.v4())
     }
 
     /// Connects.
     #[must_use]
     #[track_caller]
-    pub fn to(address: SocketAddr) -> Self {
-        Self(Connection::to(address))
+    pub fn connect_to(address: SocketAddr) -> Self {
+        Self(Connection::connect(address))
     }
 
-    /// Uses a connection that is there.
+    /// Wraps an open connection.
     #[must_use]
-    pub fn over(connection: Connection) -> Self {
+    pub fn from_connection(connection: Connection) -> Self {
         Self(connection)
     }
 
@@ -37,7 +37,7 @@ impl Lines {
         self.send(format!("{line}\n"));
     }
 
-    /// The next line of what the host says.
+    /// Returns the next line from the host.
     #[track_caller]
     pub fn line(&mut self) -> String {
         self.take(|bytes| {
@@ -67,13 +67,13 @@ impl Lines {
         }
     }
 
-    /// All lines up to the host's end of the connection.
+    /// Returns all lines up to the end of the connection.
     #[track_caller]
     pub fn end(&mut self) -> Vec<String> {
         String::from_utf8_lossy(&self.rest()).lines().map(str::to_owned).collect()
     }
 
-    /// The connection itself.
+    /// Returns the connection itself.
     #[must_use]
     pub fn into_connection(self) -> Connection {
         self.0

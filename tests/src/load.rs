@@ -1,4 +1,4 @@
-//! Clients that never pause.
+//! Clients that send without pause.
 
 use std::{
     sync::{
@@ -15,10 +15,10 @@ use crate::{
     wait::{LIMIT, wait_until},
 };
 
-/// Replies that each client must get before its host counts as loaded.
+/// Number of replies that each client must get before the host counts as loaded.
 const FLOW: u64 = 20;
 
-/// Clients at full speed. Any reply that is not right, and any session that ends, fails the test.
+/// Clients at full speed. A wrong reply, or a session that ends, fails the test.
 pub struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<Client>,
@@ -30,13 +30,13 @@ struct Client {
 }
 
 impl Load {
-    /// No client yet.
+    /// Returns a load without clients.
     #[must_use]
     pub fn new() -> Self {
         Self { stop: Arc::default(), clients: Vec::new() }
     }
 
-    /// A client that sends a command over and over, `batch` of it at once.
+    /// Adds a client that sends a command repeatedly, `batch` of it at once.
     #[must_use]
     pub fn client(
         mut self,
@@ -53,7 +53,7 @@ impl Load {
                 session.send(&requests);
                 for _ in 0..batch {
                     let reply = session.frame();
-                    assert!(right(&reply), "'{words}' was answered {reply:?}");
+                    assert!(right(&reply), "'{words}' got the reply {reply:?}");
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -65,7 +65,7 @@ impl Load {
     /// Waits until every client has got some more replies.
     ///
     /// # Panics
-    /// Where one gets none, since it has ended or waits for ever.
+    /// A client gets none, since its session has ended or blocks.
     #[track_caller]
     pub fn flow(&self) {
         for (number, client) in self.clients.iter().enumerate() {
@@ -78,11 +78,10 @@ impl Load {
         }
     }
 
-    /// Stops the clients, each after the batch that it has begun, and tells how many replies each
-    /// has got.
+    /// Stops the clients, each after its current batch, and returns how many replies each has got.
     ///
     /// # Panics
-    /// Where a reply was not right or a session has ended.
+    /// A reply was wrong or a session has ended.
     #[track_caller]
     pub fn stop(mut self) -> Vec<u64> {
         self.stop.store(true, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! A metrics page, read strictly: whatever the format does not allow fails the test.
+//! A strict parser for metrics pages: anything that the format does not allow fails the test.
 //!
 //! The format: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 
@@ -17,31 +17,31 @@ pub struct Page {
 struct Family {
     name: String,
     kind: String,
-    /// The buckets of each histogram in it, in the page's order: bound and count.
+    /// The buckets of each histogram in the page's order: bound and count.
     buckets: BTreeMap<Labels, Vec<(f64, f64)>>,
 }
 
 impl Page {
-    /// The page that this host serves.
+    /// Fetches the host's page.
     ///
     /// # Panics
-    /// Where it serves none.
+    /// The host serves none.
     #[must_use]
     #[track_caller]
     pub fn of(host: &Host) -> Self {
         let said = host.stdout();
         let line = said.lines().find_map(|line| line.strip_prefix("metrics http://"));
         let address = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where");
-        let mut client = Connection::to(address.parse().expect("an address"));
+        let mut client = Connection::connect(address.parse().expect("an address"));
         client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let answer = String::from_utf8(client.rest()).expect("it is text");
         Self::read(answer.split_once("\r\n\r\n").expect("a head and a body").1)
     }
 
-    /// Reads a page.
+    /// Parses a page.
     ///
     /// # Panics
-    /// Where it is not as the format wants it.
+    /// The page violates the format.
     #[must_use]
     #[track_caller]
     pub fn read(text: &str) -> Self {
@@ -83,26 +83,26 @@ impl Page {
         Self { samples }
     }
 
-    /// The sample of this name with exactly these labels.
+    /// Returns the sample of this name with exactly these labels.
     #[must_use]
     pub fn get(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         self.samples.get(&(name.to_owned(), labels.collect())).copied()
     }
 
-    /// The sum of all samples of this name.
+    /// Returns the sum of all samples of this name.
     #[must_use]
     pub fn sum(&self, name: &str) -> f64 {
         self.samples.iter().filter(|((one, _), _)| one == name).map(|(_, value)| value).sum()
     }
 
-    /// How many samples there are.
+    /// Returns the number of samples.
     #[must_use]
     pub fn len(&self) -> usize {
         self.samples.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no samples.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty()
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_format_does_not_allow_is_noticed() {
+    fn invalid_open_metrics_text_is_rejected() {
         let head = "# HELP a text\n# TYPE a counter\n";
         let page = Page::read(&format!("{head}a_total{{b=\"c\\\"\",d=\"\"}} 1\n# EOF\n"));
         assert_eq!(page.get("a_total", &[("b", "c\""), ("d", "")]), Some(1.0));

@@ -1,26 +1,26 @@
-//! A port that stays this test's.
+//! A port that is reserved for one test.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
-/// A port of the loopback addresses that no other process is given for as long as this lives. Until
-/// a host listens there, and again when it has ended, connections are refused. Windows lets nobody
-/// listen at a port that is held, so that there it is only one that was free.
+/// A port of the loopback addresses that no other process gets while this lives. Connections are
+/// refused until a host listens there, and again when it has ended. Windows allows no listener at a
+/// reserved port, so there it is only a port that was free.
 pub struct Port {
     number: u16,
-    /// Bound, and never listening.
+    /// Bound, but never listening.
     _sockets: Option<[Socket; 2]>,
 }
 
 impl Port {
-    /// Holds a port that was free.
+    /// Reserves a free port.
     ///
     /// # Panics
-    /// Where none is.
+    /// No port is free.
     #[must_use]
     pub fn hold() -> Self {
-        // It may be taken at the other address.
+        // It may be in use at the other address.
         let held = (0..100).find_map(|_| {
             let four = bind(Domain::IPV4, (Ipv4Addr::LOCALHOST, 0).into())?;
             let number = four.local_addr().ok()?.as_socket()?.port();
@@ -30,7 +30,7 @@ impl Port {
         held.expect("a port is free")
     }
 
-    /// Its number.
+    /// Returns its number.
     #[must_use]
     pub fn number(&self) -> u16 {
         self.number
@@ -39,7 +39,7 @@ impl Port {
 
 fn bind(domain: Domain, address: SocketAddr) -> Option<Socket> {
     let socket = Socket::new(domain, Type::STREAM, None).ok()?;
-    // A host can then listen there all the same.
+    // Then a host can still listen there.
     #[cfg(unix)]
     socket.set_reuse_address(true).ok()?;
     socket.bind(&address.into()).ok()?;

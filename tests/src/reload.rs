@@ -1,5 +1,5 @@
-//! Libraries that come and go: versions of a fixture, ways to drop them in, and what the host tells
-//! of them.
+//! Reload helpers: versions of a fixture, ways to write them into the folder, and facts that the
+//! host reports about them.
 
 use std::{
     fs::{self, File},
@@ -16,21 +16,21 @@ use crate::{
     wait::{LIMIT, wait_until},
 };
 
-/// What stands before a fixture's mark.
+/// The bytes before a fixture's mark.
 const MARK: &[u8] = b"[[mark:";
 /// The length of a mark, in bytes.
 const ROOM: usize = 24;
 
-/// A package's library without what is there for debuggers: it is loaded as it is, and faster.
+/// Returns a package's library without its debug information, which loads unchanged and faster.
 ///
 /// # Panics
-/// Where it is not built.
+/// The library is not built.
 #[must_use]
-pub fn slim(package: &str) -> Vec<u8> {
+pub fn stripped(package: &str) -> Vec<u8> {
     let cut = |bytes: &mut Vec<u8>| {
         if cfg!(target_os = "linux") {
             bytes.truncate(files::mapped(bytes));
-            // No table of sections: where it is, and how much there is of it.
+            // Clears the offset and the size of the section table.
             bytes[0x28..0x30].fill(0);
             bytes[0x3c..0x40].fill(0);
         }
@@ -38,13 +38,13 @@ pub fn slim(package: &str) -> Vec<u8> {
     files::altered(package, cut)
 }
 
-/// A fixture's library with this mark.
+/// Returns a fixture's library with this mark.
 ///
 /// # Panics
-/// Where the fixture has no mark, or the mark is too long.
+/// The fixture has no mark, or the mark is too long.
 #[must_use]
 pub fn marked(package: &str, mark: &str) -> Vec<u8> {
-    let mut bytes = slim(package);
+    let mut bytes = stripped(package);
     let found = bytes.windows(MARK.len()).position(|window| window == MARK);
     let start = found.expect("the fixture has a mark") + MARK.len();
     let mark = format!("{mark:ROOM$}");
@@ -53,25 +53,25 @@ pub fn marked(package: &str, mark: &str) -> Vec<u8> {
     bytes
 }
 
-/// The same library as another file: the loader passes over what is behind its end.
+/// Returns the same library as a different file: the loader ignores bytes behind its end.
 #[must_use]
 pub fn variant(package: &str, number: usize) -> Vec<u8> {
-    let mut bytes = slim(package);
+    let mut bytes = stripped(package);
     bytes.extend_from_slice(format!("variant {number}").as_bytes());
     bytes
 }
 
-/// Puts a file into a folder: beside, then renamed.
+/// Writes a file into a folder: under a temporary name, then renamed.
 ///
 /// # Panics
-/// Where it cannot be written.
+/// The file cannot be written.
 pub fn place(folder: &Path, name: &str, bytes: &[u8]) {
     let beside = folder.join(format!(".{name}.new"));
     fs::write(&beside, bytes).expect("a file can be written");
     files::rename(&beside, folder.join(name));
 }
 
-/// A file that is written bit by bit and is held open.
+/// A file that is written in pieces and stays open.
 pub struct SlowWriter<'a> {
     file: File,
     left: &'a [u8],
@@ -79,20 +79,20 @@ pub struct SlowWriter<'a> {
 }
 
 impl<'a> SlowWriter<'a> {
-    /// Opens the file, new or not, and writes nothing yet.
+    /// Opens or creates the file, and writes nothing yet.
     ///
     /// # Panics
-    /// Where it cannot be opened.
+    /// The file cannot be opened.
     #[must_use]
     pub fn open(path: &Path, bytes: &'a [u8], pieces: usize) -> Self {
         let file = File::create(path).expect("a file can be opened");
         Self { file, left: bytes, piece: bytes.len().div_ceil(pieces) }
     }
 
-    /// Writes the next piece; returns whether there is more.
+    /// Writes the next piece. Returns whether more follow.
     ///
     /// # Panics
-    /// Where it cannot be written.
+    /// The piece cannot be written.
     pub fn write(&mut self) -> bool {
         let (piece, left) = self.left.split_at(self.piece.min(self.left.len()));
         self.file.write_all(piece).expect("a file can be written");
@@ -102,28 +102,29 @@ impl<'a> SlowWriter<'a> {
 }
 
 impl Host {
-    /// The path in the plugins folder of a package's library.
+    /// Returns the path of a package's library in the plugins folder.
     #[must_use]
     pub fn library(&self, package: &str) -> PathBuf {
         self.plugins_folder().join(built::library_name(package))
     }
 
-    /// Puts a library into the plugins folder under a package's name: beside, then renamed.
+    /// Writes a library into the plugins folder under a package's name: a temporary name first,
+    /// then renamed.
     pub fn place(&self, package: &str, bytes: &[u8]) {
         place(&self.plugins_folder(), &built::library_name(package), bytes);
     }
 
-    /// What `plugin info` says.
+    /// Returns the reply of `plugin info`.
     #[must_use]
     #[track_caller]
     pub fn info(&self, plugin: &str) -> Frame {
         Resp::connect3(self).ask(&["plugin", "info", plugin])
     }
 
-    /// One number of what `plugin info` says.
+    /// Returns one number from `plugin info`.
     ///
     /// # Panics
-    /// Where there is no such number.
+    /// There is no such number.
     #[must_use]
     #[track_caller]
     pub fn figure(&self, plugin: &str, name: &str) -> i64 {
@@ -134,7 +135,7 @@ impl Host {
         }
     }
 
-    /// Waits until a command is answered so.
+    /// Waits until a command has this reply.
     #[track_caller]
     pub fn wait_for_answer(&self, command: &str, answer: &str) {
         let (mut client, mut last) = (Lines::connect(self), String::new());
@@ -154,10 +155,10 @@ impl Host {
         });
     }
 
-    /// Waits until the host has dealt with every change in the plugins folder before this call: a
-    /// change of this package's library, which it makes and waits for, comes after them.
+    /// Waits until the host has processed every earlier change in the plugins folder: this changes
+    /// a package's library and waits for that change, which comes after them.
     #[track_caller]
-    pub fn settle(&self, package: &str, number: usize) {
+    pub fn process_changes(&self, package: &str, number: usize) {
         let news = format!("plugin {package}: generation ");
         let taken = |line: &&str| {
             line.contains(&news) && (line.contains(" swapped") || line.contains(" loaded"))
@@ -166,17 +167,17 @@ impl Host {
         let before = count();
         self.place(package, &variant(package, number));
         wait_until("a change is taken", LIMIT, || count() > before);
-        // Probes run side by side: those that began before may end after this one.
+        // Probes run concurrently: earlier ones may end after this one.
         let probes = |what: &str| self.log().matches(what).count();
         wait_until("the probes have ended", LIMIT, || {
             probes(": probe ended") == probes(": probe started")
         });
     }
 
-    /// Kills it, as the system does it that has no memory left, and waits for its end.
+    /// Kills the host, as the system does when it has no memory left, and waits for its end.
     ///
     /// # Panics
-    /// Where it has ended.
+    /// The host has already ended.
     #[cfg(unix)]
     #[track_caller]
     pub fn kill(&mut self) {
@@ -184,10 +185,10 @@ impl Host {
         assert_eq!(self.exit(), None);
     }
 
-    /// Does something while the host is stopped, so that it sees only what has come of it.
+    /// Runs a function while the host is stopped, so that the host sees only the final result.
     #[cfg(unix)]
     #[track_caller]
-    pub fn behind_its_back(&self, act: impl FnOnce()) {
+    pub fn while_stopped(&self, act: impl FnOnce()) {
         self.signal(rustix::process::Signal::STOP);
         act();
         self.signal(rustix::process::Signal::CONT);
@@ -200,16 +201,16 @@ impl Host {
         kill_process(pid, signal).expect("the host is there");
     }
 
-    /// The directory that this host has to itself.
+    /// Returns the directory that belongs to this host alone.
     #[must_use]
     pub fn own_dir(&self) -> PathBuf {
         self.state_dir().join(self.port().to_string())
     }
 
-    /// The files that are private copies now.
+    /// Returns the names of the private copies.
     ///
     /// # Panics
-    /// Where the system does not tell.
+    /// The folder cannot be read.
     #[must_use]
     pub fn copies(&self) -> Vec<String> {
         let entries = match fs::read_dir(self.own_dir().join("copies")) {
@@ -220,7 +221,7 @@ impl Host {
         entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// The private copies that nobody uses: on Windows one that is loaded stays where it is.
+    /// Returns the private copies that are not in use: on Windows a loaded one stays in place.
     #[must_use]
     pub fn unused_copies(&self) -> Vec<String> {
         let mut copies = self.copies();
@@ -231,10 +232,10 @@ impl Host {
         copies
     }
 
-    /// The private copies of a package's library that are mapped into the host.
+    /// Returns the private copies of a package's library that are mapped into the host.
     ///
     /// # Panics
-    /// Where the system does not tell.
+    /// The system does not list the mappings.
     #[cfg(target_os = "linux")]
     #[must_use]
     pub fn mapped(&self, package: &str) -> Vec<String> {
@@ -250,8 +251,8 @@ impl Host {
         found
     }
 
-    /// The private copies of a package's library that are mapped into the host: nobody may write to
-    /// them.
+    /// Returns the private copies of a package's library that are mapped into the host: these
+    /// cannot be opened for writing.
     #[cfg(windows)]
     #[must_use]
     pub fn mapped(&self, package: &str) -> Vec<String> {
@@ -261,7 +262,7 @@ impl Host {
             let path = self.own_dir().join("copies").join(name);
             name.starts_with(&start)
                 && File::options().write(true).open(path).is_err_and(|error| {
-                    // Sharing violation: it is run.
+                    // Sharing violation: the library is loaded.
                     error.raw_os_error() == Some(32)
                 })
         });

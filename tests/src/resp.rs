@@ -1,4 +1,4 @@
-//! A client that speaks RESP, written anew here so that it shares no mistake with the host.
+//! A client that speaks RESP. It shares no code with the host, so that it shares no mistake either.
 
 use std::{
     net::SocketAddr,
@@ -11,14 +11,14 @@ use crate::{connection::Connection, frame::Frame, host::Host};
 pub struct Resp(Connection);
 
 impl Resp {
-    /// Connects over IPv4; speaks RESP2 until told otherwise.
+    /// Connects over IPv4. The session speaks RESP2 until it changes the protocol.
     #[must_use]
     #[track_caller]
     pub fn connect(host: &Host) -> Self {
-        Self::to(host.v4())
+        Self::connect_to(host.v4())
     }
 
-    /// Connects over IPv4 and says `HELLO 3`.
+    /// Connects over IPv4 and sends `HELLO 3`.
     #[must_use]
     #[track_caller]
     pub fn connect3(host: &Host) -> Self {
@@ -30,13 +30,13 @@ impl Resp {
     /// Connects.
     #[must_use]
     #[track_caller]
-    pub fn to(address: SocketAddr) -> Self {
-        Self(Connection::to(address))
+    pub fn connect_to(address: SocketAddr) -> Self {
+        Self(Connection::connect(address))
     }
 
-    /// Uses a connection that is there.
+    /// Wraps an open connection.
     #[must_use]
-    pub fn over(connection: Connection) -> Self {
+    pub fn from_connection(connection: Connection) -> Self {
         Self(connection)
     }
 
@@ -46,7 +46,7 @@ impl Resp {
         self.send(encode(words));
     }
 
-    /// The next value that the host sends.
+    /// Returns the next value from the host.
     #[track_caller]
     pub fn frame(&mut self) -> Frame {
         self.take(Frame::read)
@@ -59,14 +59,14 @@ impl Resp {
         self.frame()
     }
 
-    /// Sends bytes as they are and reads one reply.
+    /// Sends bytes unchanged and reads one reply.
     #[track_caller]
     pub fn ask_raw(&mut self, bytes: impl AsRef<[u8]>) -> Frame {
         self.send(bytes);
         self.frame()
     }
 
-    /// All values up to the host's end of the connection.
+    /// Returns all values up to the end of the connection.
     #[track_caller]
     pub fn end(&mut self) -> Vec<Frame> {
         let bytes = self.rest();
@@ -79,14 +79,14 @@ impl Resp {
         frames
     }
 
-    /// The connection itself.
+    /// Returns the connection itself.
     #[must_use]
     pub fn into_connection(self) -> Connection {
         self.0
     }
 }
 
-/// A command as an array of bulk strings.
+/// Encodes a command as an array of bulk strings.
 #[must_use]
 pub fn encode<T: AsRef<[u8]>>(words: &[T]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();

@@ -1,10 +1,10 @@
-//! A host that is about to be started: its folder, flags and environment.
+//! The setup of a host before its start: folder, flags and environment.
 
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ use crate::{
     wait::{LIMIT, wait_until},
 };
 
-/// A host that is about to be started, in a folder of its own.
+/// A host before its start, in a folder of its own.
 pub struct Setup {
     folder: TempDir,
     program: PathBuf,
@@ -28,12 +28,23 @@ pub struct Setup {
     log_level: String,
 }
 
-/// How a program has ended, and what it has said.
-#[derive(Debug)]
+/// The exit status and the output of a program that has ended.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Ended {
     pub status: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self {
+            status: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
 }
 
 impl Default for Setup {
@@ -43,10 +54,10 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// A host with an empty plugins folder, on any free port.
+    /// Returns a host with an empty plugins folder, on any free port.
     ///
     /// # Panics
-    /// Where there is no room for its folder.
+    /// Its folder cannot be created.
     #[must_use]
     pub fn new() -> Self {
         files::close_to_others();
@@ -72,17 +83,17 @@ impl Setup {
         self
     }
 
-    /// Installs a library under another file name, without its ending.
+    /// Installs a library under another file name, given without its extension.
     #[must_use]
     pub fn plugin_as(self, package: &str, name: &str) -> Self {
         let bytes = fs::read(built::library(package)).expect("the library is built");
         self.file(&built::library_name(name), &bytes)
     }
 
-    /// Puts a file into the plugins folder.
+    /// Writes a file into the plugins folder.
     ///
     /// # Panics
-    /// Where it cannot be written.
+    /// The file cannot be written.
     #[must_use]
     pub fn file(self, name: &str, bytes: &[u8]) -> Self {
         let path = self.plugins_folder().join(name);
@@ -94,49 +105,49 @@ impl Setup {
     /// Removes the plugins folder.
     ///
     /// # Panics
-    /// Where it cannot be removed.
+    /// The folder cannot be removed.
     #[must_use]
     pub fn without_plugins_folder(self) -> Self {
         fs::remove_dir_all(self.plugins_folder()).expect("a folder can be removed");
         self
     }
 
-    /// The port, instead of any that is free.
+    /// Sets the port, instead of any free one.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port.to_string();
         self
     }
 
-    /// Leaves out `--port`.
+    /// Omits `--port`.
     #[must_use]
     pub fn default_port(mut self) -> Self {
         self.port.clear();
         self
     }
 
-    /// More flags.
+    /// Adds flags.
     #[must_use]
     pub fn flags(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(OsString::from));
         self
     }
 
-    /// The state directory, instead of one in the host's own folder.
+    /// Sets the state directory, instead of one in the host's own folder.
     #[must_use]
     pub fn state_dir(mut self, path: &Path) -> Self {
         path.clone_into(&mut self.state_dir);
         self
     }
 
-    /// What is logged, instead of all down to debug.
+    /// Sets the log level, instead of debug.
     #[must_use]
     pub fn log_level(mut self, level: &str) -> Self {
         level.clone_into(&mut self.log_level);
         self
     }
 
-    /// A variable of the host's environment.
+    /// Sets a variable of the host's environment.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));
@@ -150,15 +161,15 @@ impl Setup {
         self
     }
 
-    /// Starts the host by another program, which must become the host and not stay beside it.
+    /// Starts the host by another program, which must become the host by `exec`.
     #[must_use]
     pub fn started_by(mut self, command: &[&str]) -> Self {
         self.wrapper = command.iter().map(OsString::from).collect();
         self
     }
 
-    /// A development host for the crate in this folder, with a plugins folder and a state directory
-    /// that it makes itself. Cargo works offline.
+    /// Starts `host dev` for the crate in this folder, with a plugins folder and a state directory
+    /// that it creates itself. Cargo works offline.
     #[must_use]
     pub fn develop(mut self, crate_folder: &Path) -> Self {
         self.developed = Some(crate_folder.to_owned());
@@ -170,7 +181,7 @@ impl Setup {
             .fold(self, |setup, (name, value)| setup.variable(name, value))
     }
 
-    /// The plugins folder.
+    /// Returns the plugins folder.
     #[must_use]
     pub fn plugins_folder(&self) -> PathBuf {
         self.folder.path().join("plugins")
@@ -179,7 +190,7 @@ impl Setup {
     /// Starts the host and waits until it serves.
     ///
     /// # Panics
-    /// Where it does not.
+    /// The host does not serve.
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Host {
@@ -190,7 +201,7 @@ impl Setup {
     /// Starts the host and waits until it has ended by itself.
     ///
     /// # Panics
-    /// Where it serves instead.
+    /// The host serves instead.
     #[must_use]
     #[track_caller]
     pub fn run(self) -> Ended {
@@ -212,26 +223,26 @@ impl Setup {
             command.args(["--port", &self.port]);
         }
         command.args(["--log-level", &self.log_level]).args(&self.flags);
-        of_its_own(&mut command, self.folder.path());
+        hide_user_settings(&mut command, self.folder.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         (spawn_into(&mut command, self.folder.path()), format!("{command:?}"))
     }
 }
 
-/// Runs the host's program with these arguments alone, to its end.
+/// Runs the host's program with only these arguments, to its end.
 ///
 /// # Panics
-/// Where it does not end.
+/// The program does not end.
 #[must_use]
 #[track_caller]
 pub fn run_host(arguments: &[&str]) -> Ended {
     run_host_by(&[], arguments)
 }
 
-/// As [`run_host`], started by another program, which must become the host.
+/// Runs [`run_host`] by another program, which must become the host by `exec`.
 ///
 /// # Panics
-/// Where it does not end.
+/// The program does not end.
 #[must_use]
 #[track_caller]
 pub fn run_host_by(starter: &[&str], arguments: &[&str]) -> Ended {
@@ -241,12 +252,12 @@ pub fn run_host_by(starter: &[&str], arguments: &[&str]) -> Ended {
     let mut words = starter.iter().map(OsStr::new).chain([host.as_os_str()]);
     let mut command = Command::new(words.next().expect("there is the host at least"));
     command.args(words).args(arguments).current_dir(folder.path());
-    of_its_own(&mut command, folder.path());
+    hide_user_settings(&mut command, folder.path());
     ended(spawn_into(&mut command, folder.path()), folder.path())
 }
 
-/// Keeps what this machine's user has set away from a host.
-pub fn of_its_own(command: &mut Command, folder: &Path) {
+/// Hides the settings of this machine's user from a host.
+pub fn hide_user_settings(command: &mut Command, folder: &Path) {
     let inherited = std::env::vars_os().map(|(name, _)| name);
     for name in inherited.filter(|name| name.to_string_lossy().starts_with("DROPIN_")) {
         command.env_remove(name);
@@ -254,7 +265,7 @@ pub fn of_its_own(command: &mut Command, folder: &Path) {
     for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "JOURNAL_STREAM"] {
         command.env_remove(name);
     }
-    // Where Linux and Windows look for settings.
+    // The folders in which Linux and Windows keep settings.
     for name in ["XDG_CONFIG_HOME", "APPDATA"] {
         command.env(name, folder.join("config"));
     }
@@ -263,7 +274,7 @@ pub fn of_its_own(command: &mut Command, folder: &Path) {
 fn spawn_into(command: &mut Command, folder: &Path) -> Child {
     #[cfg(windows)]
     {
-        // A console of its own, at which Ctrl-C can be typed, and which nobody sees.
+        // A hidden console of its own, in which Ctrl-C can be typed.
         const CREATE_NO_WINDOW: u32 = 0x0800_0000;
         std::os::windows::process::CommandExt::creation_flags(command, CREATE_NO_WINDOW);
     }
@@ -287,7 +298,7 @@ fn ended(mut child: Child, folder: &Path) -> Ended {
         });
     }));
     if let Err(payload) = ended {
-        // Where it has just ended, neither does anything.
+        // Fails if the host has just ended.
         let _ = child.kill();
         let _ = child.wait();
         eprintln!("stdout: {}\nstderr: {}", said("stdout"), said("stderr"));

@@ -1,5 +1,5 @@
-//! The stacks of the processes that the tests have started, for a wait that lasts: they tell a host
-//! that stands still from a machine that does.
+//! The stacks of the processes that the tests have started. They show, for a long wait, whether the
+//! host or the machine stands still.
 
 use std::{
     fmt::Write,
@@ -14,17 +14,18 @@ use std::{
 
 use crate::system;
 
-/// How long one dump may take.
+/// Time limit of one dump.
 const TIME: Duration = Duration::from_secs(30);
 
-/// Dumps of one test process: on a slow machine many waits last.
+/// Maximum number of dumps of one test process: on a slow machine many waits are long.
 const DUMPS: usize = 5;
 
-/// The state of a process that a signal has stopped.
+/// The state letter of a process that a signal has stopped.
 const STOPPED: char = 'T';
 
-/// Returns the states and, where there is gdb, the stacks of all processes that this one has started
-/// and that still run. `None` while another thread does so, and after some times.
+/// Returns the states and, where there is gdb, the stacks of all processes that this one has
+/// started and that still run. `None` while another thread does the same, and after [`DUMPS`]
+/// dumps.
 pub(crate) fn dump() -> Option<String> {
     static MADE: AtomicUsize = AtomicUsize::new(0);
     static ONE: Mutex<()> = Mutex::new(());
@@ -36,7 +37,7 @@ pub(crate) fn dump() -> Option<String> {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let mut dump = format!("--- load: {}\n", load.trim_end());
     while let Some(pid) = processes.pop() {
-        // Before gdb comes: it stops what it looks at.
+        // Before gdb starts, since gdb stops the process.
         dump.push_str(&state(pid));
         processes.extend(system::child_ids(pid));
         let left = end.saturating_duration_since(Instant::now());
@@ -47,8 +48,8 @@ pub(crate) fn dump() -> Option<String> {
     Some(dump)
 }
 
-/// A process's command line and state, and its threads: where each of them waits in the kernel, and
-/// how long it has waited for a processor.
+/// Returns a process's command line and state, and its threads: the kernel function in which each
+/// waits, and how long it has waited for a processor.
 fn state(pid: u32) -> String {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let (command, status) = (read("cmdline").replace('\0', " "), read("status"));
@@ -63,7 +64,7 @@ fn state(pid: u32) -> String {
             times.split(' ').map(|nanos| Duration::from_nanos(nanos.parse().unwrap_or(0)));
         let mut time = || times.next().unwrap_or_default();
         let (ran, starved) = (time(), time());
-        // A text takes all that is written to it.
+        // Writing to a string cannot fail.
         let _ = writeln!(
             text,
             "thread {thread} {name}: {state} {waits}, ran {ran:.1?}, waited {starved:.1?} to run"
@@ -72,13 +73,13 @@ fn state(pid: u32) -> String {
     text
 }
 
-/// The stacks of a process's threads, or why gdb shows none.
+/// Returns the stacks of a process's threads, or the reason why gdb shows none.
 fn stacks(pid: u32, left: Duration) -> String {
     let before = run_state(pid);
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", &left.as_secs().max(1).to_string(), "gdb"]);
     command.args(["-nx", "-batch", "-p", &pid.to_string(), "-ex", "thread apply all bt"]);
-    // It would ask a server for what it lacks.
+    // Else gdb would ask a server for missing symbols.
     command.env_remove("DEBUGINFOD_URLS");
     let text = match command.output() {
         Ok(output) => {
@@ -88,13 +89,13 @@ fn stacks(pid: u32, left: Duration) -> String {
         Err(error) => format!("gdb cannot be started: {error}\n"),
     };
     if before != Some(STOPPED) && run_state(pid) == Some(STOPPED) {
-        // A gdb that ran out of time has left it so.
+        // A gdb that timed out leaves the process stopped.
         system::resume(pid);
     }
     text
 }
 
-/// A process's state, as a letter of proc_pid_stat(5).
+/// Returns a process's state, as a letter of proc_pid_stat(5).
 fn run_state(pid: u32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
@@ -105,7 +106,7 @@ mod tests {
     use std::{sync::Mutex, time::Duration};
 
     use super::{STOPPED, run_state};
-    use crate::{Host, LIMIT, wait::Stopwatch, wait_until};
+    use crate::{Host, LIMIT, wait::WaitTimer, wait_until};
 
     static SHOWN: Mutex<String> = Mutex::new(String::new());
 
@@ -116,14 +117,14 @@ mod tests {
         let show = |text: &str| SHOWN.lock().unwrap().push_str(text);
         let shown = || SHOWN.lock().unwrap().clone();
         let pid = host.pid();
-        host.behind_its_back(|| {
+        host.while_stopped(|| {
             wait_until("it is stopped", LIMIT, || run_state(pid) == Some(STOPPED));
-            let watch = Stopwatch::showing_after(Duration::ZERO, show);
+            let watch = WaitTimer::showing_after(Duration::ZERO, show);
             watch.wait_for("it is shown", LIMIT, || (!shown().is_empty()).then_some(()));
         });
         let shown = shown();
         assert!(shown.contains("T (stopped)"), "{shown}");
-        // Its first thread waits in a function of the host's for the end.
+        // Its first thread waits in a function of the host for the end.
         assert!(shown.contains(" dropin_host::"), "{shown}");
         assert_eq!(host.ks(), Some(0), "gdb has let it go");
     }

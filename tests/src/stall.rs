@@ -1,4 +1,5 @@
-//! How long the machine itself stood still, so that a slow wait can be told from a slow host.
+//! Measures how long the machine itself stood still, so that a slow machine is not mistaken for a
+//! slow host.
 
 use std::{
     sync::{Mutex, OnceLock, PoisonError},
@@ -6,52 +7,53 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the meter sleeps between two measurements.
+/// Sleep of the meter between two measurements.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A sleep that is longer than it should be by less than this is usual on a busy machine.
+/// A sleep that is late by less than this is usual on a busy machine.
 const USUAL: Duration = Duration::from_millis(50);
 
-/// How many times its limit a wait may last in all, however long the machine stood still.
+/// Factor of a limit that a wait may last in total, even if the machine stands still.
 const CAP: u32 = 4;
 
-/// The time of one wait, and how much of it the machine itself stood still.
+/// The duration of one wait, and how much of it the machine itself stood still.
 pub struct Stopwatch {
     started: Instant,
     stalled: Duration,
 }
 
 impl Stopwatch {
-    /// The wait begins.
+    /// Starts the measurement of a wait.
     pub fn start() -> Self {
         Self { started: Instant::now(), stalled: total() }
     }
 
-    /// How long it has lasted, and how long the machine stood still meanwhile.
+    /// Returns how long the wait has lasted, and how long the machine stood still meanwhile.
     pub fn read(&self) -> (Duration, Duration) {
         (self.started.elapsed(), total().saturating_sub(self.stalled))
     }
 
-    /// Forgets what has passed since it was read.
-    pub fn set_back(&mut self, (waited, stalled): (Duration, Duration)) {
+    /// Discards the time since these readings.
+    pub fn discard(&mut self, (waited, stalled): (Duration, Duration)) {
         let now = Instant::now();
         self.started = now.checked_sub(waited).unwrap_or(now);
         self.stalled = total().saturating_sub(stalled);
     }
 
-    /// How much longer the wait may last by this limit; nothing once it is over.
+    /// Returns how much longer the wait may last within this limit; zero once it is over.
     pub fn left(&self, limit: Duration) -> Duration {
         let (waited, stalled) = self.read();
         left(waited, stalled, limit)
     }
 }
 
-/// What is left of a limit. What the machine stood still does not count, up to a bound.
+/// Returns the rest of a limit. Time in which the machine stood still does not count, up to a
+/// bound.
 pub fn left(waited: Duration, stalled: Duration, limit: Duration) -> Duration {
     limit.saturating_sub(waited.saturating_sub(stalled)).min((limit * CAP).saturating_sub(waited))
 }
 
-/// The sum of all stalls of this process so far. Counted from the first call on.
+/// Returns the sum of all stalls of this process since the first call.
 fn total() -> Duration {
     static METER: OnceLock<&'static Mutex<SessionCounters>> = OnceLock::new();
     let meter = METER.get_or_init(|| {
@@ -62,14 +64,14 @@ fn total() -> Duration {
         meter
     });
     let meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
-    // Who asks may have got a processor again before the meter has.
+    // The caller may have got a processor again before the meter thread.
     meter.sum + meter.woke.map(late).unwrap_or_default()
 }
 
 struct SessionCounters {
-    /// Of the stalls that are over.
+    /// The sum of the stalls that are over.
     sum: Duration,
-    /// When it last woke.
+    /// The time at which the meter last woke.
     woke: Option<Instant>,
 }
 
@@ -85,7 +87,7 @@ fn measure(meter: &Mutex<SessionCounters>) {
     }
 }
 
-/// How much longer than it should the meter has slept since then.
+/// Returns by how much the meter's current sleep is too long.
 fn late(woke: Instant) -> Duration {
     let late = woke.elapsed().saturating_sub(TICK);
     if late >= USUAL { late } else { Duration::ZERO }

@@ -1,38 +1,38 @@
-//! What the system knows of a process, and how it ends one.
+//! Facts about a process, and ways to end it.
 
 use std::process::Child;
 
-/// Asks a child to end.
+/// Sends SIGTERM to a child.
 ///
 /// # Panics
-/// Where it has ended.
+/// The child has ended.
 #[cfg(unix)]
 pub fn terminate(child: &Child) {
     signal(child, rustix::process::Signal::TERM);
 }
 
-/// Asks a child to end, as a person does at the terminal.
+/// Sends SIGINT to a child, as Ctrl-C at the terminal does.
 ///
 /// # Panics
-/// Where it has ended.
+/// The child has ended.
 #[cfg(unix)]
 pub fn interrupt(child: &Child) {
     signal(child, rustix::process::Signal::INT);
 }
 
-/// Tells a child that its terminal is gone.
+/// Sends SIGHUP to a child, as a closed terminal does.
 ///
 /// # Panics
-/// Where it has ended.
+/// The child has ended.
 #[cfg(unix)]
 pub fn hang_up(child: &Child) {
     signal(child, rustix::process::Signal::HUP);
 }
 
-/// Has a child abort, as a service manager does with one that hangs.
+/// Sends SIGABRT to a child, as a service manager does when the child hangs.
 ///
 /// # Panics
-/// Where it has ended.
+/// The child has ended.
 #[cfg(unix)]
 pub fn abort(child: &Child) {
     signal(child, rustix::process::Signal::ABORT);
@@ -44,19 +44,19 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid, signal).expect("the child is there");
 }
 
-/// Closes a child's console: it has 5 s to end.
+/// Closes a child's console: the child then has 5 s to end.
 ///
 /// # Panics
-/// Where it has ended.
+/// The child has ended.
 #[cfg(windows)]
 pub fn terminate(child: &Child) {
     tell(child, CLOSE);
 }
 
-/// Asks a child to end, as a person does at its console.
+/// Types Ctrl-C at a child's console.
 ///
 /// # Panics
-/// Where it has ended, or has no console of its own.
+/// The child has ended, or has no console of its own.
 #[cfg(windows)]
 pub fn interrupt(child: &Child) {
     tell(child, INTERRUPT);
@@ -69,7 +69,7 @@ fn tell(child: &Child, source: &str) {
     std::fs::write(&program, crate::files::compile_program(source)).expect("room for a program");
     let mut tell = std::process::Command::new(program);
     let status = tell.arg(child.id().to_string()).status().expect("it can be started");
-    assert!(status.success(), "the child cannot be told: {status}");
+    assert!(status.success(), "the child cannot be notified: {status}");
 }
 
 /// Types Ctrl-C at the console of another process.
@@ -85,9 +85,9 @@ int main(int count, char **arguments) {
 }
 ";
 
-/// Runs in another process what Windows runs there when its console is closed, and kills it as
-/// Windows does: when whoever is told of it returns, or after 5 s. To close a window is no way: Wine 8
-/// then just ends the process.
+/// Runs in another process the handler that Windows runs when a console is closed, and kills the
+/// process as Windows does: when the handler returns, or after 5 s. Closing the window is no
+/// alternative: Wine 8 then just ends the process.
 #[cfg(windows)]
 const CLOSE: &str = r#"
 #include <stdlib.h>
@@ -97,21 +97,21 @@ int main(int count, char **arguments) {
     HMODULE library = GetModuleHandleA("kernelbase.dll");
     LPTHREAD_START_ROUTINE routine = (void *)GetProcAddress(library, "CtrlRoutine");
     if (!process || !routine) return 10;
-    HANDLE told = CreateRemoteThread(process, NULL, 0, routine, (void *)CTRL_CLOSE_EVENT, 0, NULL);
-    if (!told) return 11;
+    HANDLE handler = CreateRemoteThread(process, NULL, 0, routine, (void *)CTRL_CLOSE_EVENT, 0, NULL);
+    if (!handler) return 11;
     DWORD returned = 0;
-    DWORD waited = WaitForSingleObject(told, 5000);
-    GetExitCodeThread(told, &returned);
+    DWORD waited = WaitForSingleObject(handler, 5000);
+    GetExitCodeThread(handler, &returned);
     /* 1 is what the routine returns: of a process that has ended it is the process's status. */
     if (waited == WAIT_TIMEOUT || returned == 1) TerminateProcess(process, STATUS_CONTROL_C_EXIT);
     return 0;
 }
 "#;
 
-/// The names of a process's threads; none where the system does not tell.
+/// Returns the names of a process's threads; none where the system does not list them.
 #[must_use]
 pub fn threads(pid: u32) -> Vec<String> {
-    // Under Wine there is one, of this system's processes.
+    // Under Wine there is a `/proc`, but for native processes.
     if !cfg!(target_os = "linux") {
         return Vec::new();
     }
@@ -120,14 +120,14 @@ pub fn threads(pid: u32) -> Vec<String> {
     tasks.flatten().filter_map(name).map(|name| name.trim_end().to_owned()).collect()
 }
 
-/// How many processes a process has started that have not ended; none on macOS.
+/// Returns how many children of a process still run; none on macOS.
 #[cfg(unix)]
 #[must_use]
 pub fn children(pid: u32) -> usize {
     child_ids(pid).len()
 }
 
-/// The processes that a process has started and that have not ended; none on macOS.
+/// Returns the children of a process that still run; none on macOS.
 #[cfg(unix)]
 #[must_use]
 pub fn child_ids(pid: u32) -> Vec<u32> {
@@ -138,17 +138,17 @@ pub fn child_ids(pid: u32) -> Vec<u32> {
     ids.flatten().collect()
 }
 
-/// Lets a process that is stopped go on, if it is there.
+/// Resumes a stopped process, if it exists.
 #[cfg(target_os = "linux")]
 pub(crate) fn resume(pid: u32) {
     use rustix::process::{Pid, Signal, kill_process};
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // One that has ended needs nothing.
+        // A process that has ended needs nothing.
         let _ = kill_process(pid, Signal::CONT);
     }
 }
 
-/// How many processes a process has started that have not ended.
+/// Returns how many children of a process still run.
 #[cfg(windows)]
 #[must_use]
 pub fn children(pid: u32) -> usize {
@@ -158,7 +158,7 @@ pub fn children(pid: u32) -> usize {
     system.processes().values().filter(|process| process.parent() == parent).count()
 }
 
-/// The system's numbers of a process's threads.
+/// Returns the system's numbers of a process's threads.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn thread_ids(pid: u32) -> Vec<u32> {
@@ -166,7 +166,8 @@ pub fn thread_ids(pid: u32) -> Vec<u32> {
     tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The scheduling policies of a process's threads, by the threads' names; 3 is `SCHED_BATCH`.
+/// Returns the scheduling policies of a process's threads with the threads' names; 3 is
+/// `SCHED_BATCH`.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn scheduling(pid: u32) -> Vec<(String, u32)> {
@@ -174,21 +175,21 @@ pub fn scheduling(pid: u32) -> Vec<(String, u32)> {
     let policy = |task: std::fs::DirEntry| {
         let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
         let (start, rest) = stat.rsplit_once(") ")?;
-        // Field 41 of proc_pid_stat(5), of which the third is the first here.
+        // Field 41 of proc_pid_stat(5); the first field here is the third there.
         let policy = rest.split(' ').nth(41 - 3)?.parse().ok()?;
         Some((start.split_once('(')?.1.to_owned(), policy))
     };
     tasks.flatten().filter_map(policy).collect()
 }
 
-/// How many threads serve a session.
+/// Returns how many threads serve a session.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn session_threads(pid: u32) -> usize {
     threads(pid).iter().filter(|name| name.starts_with("session ")).count()
 }
 
-/// How many sockets a process has open.
+/// Returns how many sockets a process has open.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn sockets(pid: u32) -> usize {
@@ -197,25 +198,26 @@ pub fn sockets(pid: u32) -> usize {
     targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
-/// A port that nothing uses, and that the system gives to nobody who asks for any.
+/// Returns an unused port that the system does not hand out by itself.
 ///
 /// # Panics
-/// Where there is none.
+/// No port is free.
 #[must_use]
-pub fn quiet_port() -> u16 {
+pub fn unused_port() -> u16 {
     use std::{
         net::{Ipv4Addr, TcpStream},
         process,
         sync::atomic::{AtomicU16, Ordering},
     };
-    // Below what Linux, Windows and macOS hand out; runs of the tests start in different places.
+    // Below the ranges of Linux, Windows and macOS; concurrent test runs start at different places.
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(process::id() % u32::from(COUNT)).expect("it is below the count");
     (0..COUNT)
         .map(|_| FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
-        // Not by binding it: a process that another test starts just then would hold it a while.
+        // Checked without binding: a process that another test starts just then would inherit the
+        // socket.
         .find(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_err())
         .expect("a port is free")
 }

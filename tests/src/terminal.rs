@@ -1,4 +1,4 @@
-//! A terminal with a person at it: keys go in, and what the screen shows is looked at.
+//! A terminal with a user: keys are typed, and the screen is read.
 
 use std::{
     fs::File,
@@ -14,21 +14,21 @@ use rustix::{
     termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 
-use crate::wait::{LIMIT, Stopwatch};
+use crate::wait::{LIMIT, WaitTimer};
 
 const ROWS: u16 = 24;
 const COLUMNS: u16 = 100;
-/// How often the screen is looked at while nothing comes.
+/// Interval between two reads of the screen while nothing arrives.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A terminal in which a program runs. The program ends with this.
+/// A terminal in which a program runs. Dropping it ends the program.
 pub struct Terminal {
     child: Child,
     master: File,
     slave: File,
     output: Receiver<Vec<u8>>,
     screen: vt100::Parser,
-    /// All that the program has written.
+    /// All bytes that the program has written.
     written: Vec<u8>,
 }
 
@@ -36,7 +36,7 @@ impl Terminal {
     /// Starts a program in a terminal of its own, whose keys can interrupt it.
     ///
     /// # Panics
-    /// Where the system has no terminal to give, or the program cannot be started.
+    /// The system has no terminal left, or the program cannot be started.
     #[must_use]
     pub fn start(program: &Command) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
@@ -47,7 +47,7 @@ impl Terminal {
         let slave = File::options().read(true).write(true).open(path).expect("its other end");
         let size = Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&slave, size).expect("a terminal of this size");
-        // Only the leader of a session can have a terminal whose Ctrl-C reaches it.
+        // Only a session leader can have a terminal whose Ctrl-C reaches it.
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(program.get_program()).args(program.get_args());
         for (name, value) in program.get_envs() {
@@ -75,24 +75,24 @@ impl Terminal {
     /// Types keys.
     ///
     /// # Panics
-    /// Where the terminal takes none.
+    /// The terminal accepts none.
     pub fn press(&mut self, keys: impl AsRef<[u8]>) {
         self.master.write_all(keys.as_ref()).expect("a terminal takes keys");
     }
 
-    /// What the screen shows, a line for each row, without blanks at the ends.
+    /// Returns the screen's text, a line for each row, without trailing blanks.
     #[must_use]
     pub fn screen(&self) -> String {
         self.screen.screen().contents()
     }
 
-    /// The row and the column of the cursor, both from 0.
+    /// Returns the row and the column of the cursor, both from 0.
     #[must_use]
     pub fn cursor(&self) -> (u16, u16) {
         self.screen.screen().cursor_position()
     }
 
-    /// All bytes that the program has written, with what only the terminal obeys.
+    /// Returns all bytes that the program has written, including control sequences.
     #[must_use]
     pub fn written(&self) -> &[u8] {
         &self.written
@@ -101,19 +101,19 @@ impl Terminal {
     /// Waits until the program has written more bytes than these.
     ///
     /// # Panics
-    /// Where it does not within the limit.
+    /// The program does not, within the limit.
     #[track_caller]
     pub fn writes_more_than(&mut self, bytes: usize) {
-        let mut watch = Stopwatch::start();
+        let mut watch = WaitTimer::start();
         while self.written.len() <= bytes {
             self.look(&mut watch, "something more is written");
         }
     }
 
-    /// Waits until the screen shows this somewhere.
+    /// Waits until the screen contains this text.
     ///
     /// # Panics
-    /// Where it does not within the limit.
+    /// The screen does not, within the limit.
     #[track_caller]
     pub fn sees(&mut self, text: &str) {
         self.sees_that(text, |screen| screen.contains(text));
@@ -122,27 +122,27 @@ impl Terminal {
     /// Waits until the last line that is not empty is this one.
     ///
     /// # Panics
-    /// Where it is not within the limit.
+    /// It is not, within the limit.
     #[track_caller]
     pub fn sees_last(&mut self, line: &str) {
         self.sees_that(line, |screen| screen.trim_end().lines().last() == Some(line.trim_end()));
     }
 
-    /// Waits until the screen is so.
+    /// Waits until a condition holds for the screen.
     ///
     /// # Panics
-    /// Where it is not within the limit.
+    /// It does not, within the limit.
     #[track_caller]
     pub fn sees_that(&mut self, what: &str, condition: impl Fn(&str) -> bool) {
-        let mut watch = Stopwatch::start();
+        let mut watch = WaitTimer::start();
         while !condition(&self.screen()) {
             self.look(&mut watch, &format!("the screen shows {what:?}"));
         }
     }
 
     #[track_caller]
-    fn look(&mut self, watch: &mut Stopwatch, what: &str) {
-        if let Some(over) = watch.over(what, LIMIT) {
+    fn look(&mut self, watch: &mut WaitTimer, what: &str) {
+        if let Some(over) = watch.timeout(what, LIMIT) {
             panic!("{over}:\n{}", self.screen());
         }
         if let Ok(bytes) = self.output.recv_timeout(LOOK) {
@@ -151,14 +151,14 @@ impl Terminal {
         }
     }
 
-    /// Waits for the program's end, checks that it leaves the terminal as it was, and returns the exit
-    /// status and the last screen.
+    /// Waits for the program's end, checks that it restores the terminal's mode, and returns its
+    /// result.
     ///
     /// # Panics
-    /// Where it does not end within the limit, or leaves the terminal in another mode.
+    /// The program does not end within the limit, or leaves the terminal in another mode.
     #[track_caller]
-    pub fn finish(mut self) -> (Option<i32>, String) {
-        let mut watch = Stopwatch::start();
+    pub fn finish(mut self) -> Finished {
+        let mut watch = WaitTimer::start();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 break status;
@@ -170,13 +170,20 @@ impl Terminal {
         }
         let modes = tcgetattr(&self.slave).expect("a terminal has modes").local_modes;
         assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG));
-        (status.code(), self.screen())
+        Finished { status: status.code(), screen: self.screen() }
     }
+}
+
+/// The result of a program in a terminal.
+pub struct Finished {
+    pub status: Option<i32>,
+    /// The last screen.
+    pub screen: String,
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Where it has ended, neither does anything.
+        // Fails if the program has just ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,7 +1,7 @@
-//! Tools that not every machine has.
+//! External tools that not every machine has.
 //!
 //! A test that needs one has `#[cfg_attr(not(tool = ".."), ignore = "needs ..")]`: it is ignored
-//! where the build script has not found the tool, and fails where it runs all the same.
+//! where the build script has not found the tool, and fails if it runs anyway.
 
 use std::{
     io::{Read, Write},
@@ -14,7 +14,7 @@ use crate::wait::{LIMIT, wait_for, wait_until};
 /// Runs a tool to its end, with this input.
 ///
 /// # Panics
-/// Where it cannot be started or does not end.
+/// The tool cannot be started or does not end.
 #[must_use]
 pub fn run(command: &mut Command, input: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -22,7 +22,7 @@ pub fn run(command: &mut Command, input: &[u8]) -> Output {
     let mut stdin = child.stdin.take().expect("its input is a pipe");
     thread::scope(|scope| {
         scope.spawn(move || {
-            // A tool that ends early does not want the rest.
+            // A tool that ends early does not read the rest.
             let _ = stdin.write_all(input);
         });
         child.wait_with_output().expect("the tool ends")
@@ -34,33 +34,33 @@ fn start(command: &mut Command) -> Child {
     child.unwrap_or_else(|error| panic!("cannot start {:?}: {error}", command.get_program()))
 }
 
-/// A tool that runs on; it ends with this.
+/// A running tool. Dropping it ends the tool.
 pub struct Running(Child);
 
 impl Running {
-    /// Starts it with a pipe for its input that stays open.
+    /// Starts a tool with a pipe as its input that stays open.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// The tool cannot be started.
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self(start(command))
     }
 
-    /// Types into it.
+    /// Writes to the tool's input.
     ///
     /// # Panics
-    /// Where it does not listen.
+    /// The tool does not read it.
     pub fn type_in(&mut self, text: &str) {
         let stdin = self.0.stdin.as_mut().expect("its input is a pipe");
         stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).expect("the tool listens");
     }
 
-    /// Waits for its end, and returns all that it has said.
+    /// Waits for the tool's end, and returns its output.
     ///
     /// # Panics
-    /// Where it does not end.
+    /// The tool does not end.
     #[must_use]
     pub fn finish(self) -> String {
         self.end().1
@@ -85,19 +85,21 @@ impl Running {
         (status, said)
     }
 
-    /// Kills it, as the system does it that has no memory left.
+    /// Kills the tool, as the system does when it has no memory left.
     ///
     /// # Panics
-    /// Where it does not die.
+    /// The tool does not end.
     pub fn kill(mut self) {
         self.0.kill().expect("the tool can be killed");
-        wait_until("the tool is dead", LIMIT, || self.0.try_wait().is_ok_and(|end| end.is_some()));
+        wait_until("the tool has ended", LIMIT, || {
+            self.0.try_wait().is_ok_and(|end| end.is_some())
+        });
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Where it has ended, neither does anything.
+        // Fails if the tool has just ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

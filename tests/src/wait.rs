@@ -1,4 +1,4 @@
-//! Waiting for something to become true: the only place that sleeps.
+//! Waiting for a condition: the only module that sleeps.
 
 use std::{
     io::{self, Write},
@@ -12,56 +12,56 @@ use crate::stall;
 #[cfg(target_os = "linux")]
 use crate::stacks::dump;
 
-/// Other systems have no `/proc` to find the processes by.
+/// Returns `None`: other systems have no `/proc` in which to find the processes.
 #[cfg(not(target_os = "linux"))]
 fn dump() -> Option<String> {
     None
 }
 
-/// How long anything may take, beside the time that the machine itself stood still. A loaded machine
-/// has done so for 20 s of one wait, which is no fault of the host; that the host does so is one,
-/// however long the machine did.
+/// Time limit of a wait, not counting the time in which the machine itself stood still. A loaded
+/// machine was seen to stand still for 20 s of one wait, which is no fault of the host. A host that
+/// stands still is at fault in any case.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// A wait that takes longer is reported, also when it succeeds.
+/// A longer wait is reported, even if it succeeds.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// A wait that takes longer has the stacks shown of what the tests have started.
+/// After this time the stacks of the processes that the tests have started are shown.
 const STACKS_AFTER: Duration = Duration::from_secs(10);
 
 /// Waits until the condition holds.
 ///
 /// # Panics
-/// Where it does not within the limit.
+/// The condition does not hold within the limit.
 #[track_caller]
 pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
     wait_for(what, limit, || condition().then_some(()));
 }
 
-/// Waits until there is something, and returns it.
+/// Waits until `look` returns a value, and returns it.
 ///
 /// # Panics
-/// Where there is nothing within the limit.
+/// There is no value within the limit.
 #[track_caller]
 pub fn wait_for<T>(what: &str, limit: Duration, look: impl FnMut() -> Option<T>) -> T {
-    Stopwatch::start().wait_for(what, limit, look)
+    WaitTimer::start().wait_for(what, limit, look)
 }
 
-/// The time of one wait, and how much of it the machine itself stood still.
-pub(crate) struct Stopwatch {
+/// The duration of one wait, and how much of it the machine itself stood still.
+pub(crate) struct WaitTimer {
     time: stall::Stopwatch,
-    /// When the stacks are shown. `None` once they have been.
+    /// Time after which the stacks are shown; `None` once they have been.
     stacks_after: Option<Duration>,
     show: fn(&str),
 }
 
-impl Stopwatch {
-    /// The wait begins.
+impl WaitTimer {
+    /// Starts the measurement of a wait.
     pub(crate) fn start() -> Self {
         Self::showing_after(STACKS_AFTER, show)
     }
 
-    /// The wait begins; the stacks are shown so after this time.
+    /// Starts the measurement of a wait whose stacks are passed to `show` after this time.
     pub(crate) fn showing_after(after: Duration, show: fn(&str)) -> Self {
         Self { time: stall::Stopwatch::start(), stacks_after: Some(after), show }
     }
@@ -79,7 +79,7 @@ impl Stopwatch {
                 self.report(what);
                 return found;
             }
-            if let Some(over) = self.over(what, limit) {
+            if let Some(over) = self.timeout(what, limit) {
                 panic!("{over}");
             }
             thread::sleep(pause);
@@ -87,15 +87,15 @@ impl Stopwatch {
         }
     }
 
-    /// Says so once the wait has lasted for its limit. One that lasts has the stacks shown, once;
-    /// the time that this takes does not count.
+    /// Returns a message once the wait has lasted for its limit. A long wait has the stacks shown,
+    /// once; the time that this takes does not count.
     #[track_caller]
-    pub(crate) fn over(&mut self, what: &str, limit: Duration) -> Option<String> {
+    pub(crate) fn timeout(&mut self, what: &str, limit: Duration) -> Option<String> {
         let (waited, stalled) = self.time.read();
         if self.stacks_after.is_some_and(|after| waited >= after) {
             self.stacks_after = None;
             self.show_stacks(what);
-            self.time.set_back((waited, stalled));
+            self.time.discard((waited, stalled));
         }
         self.time.left(limit).is_zero().then(|| {
             format!(
@@ -133,9 +133,9 @@ impl Stopwatch {
     }
 }
 
-/// Shows a text past the test runner, which shows the output of failed tests alone.
+/// Writes a text past the test runner, which shows the output of failed tests only.
 fn show(text: &str) {
-    // Best effort: it is for people.
+    // Best effort: the text is for people.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 

@@ -1,4 +1,4 @@
-//! Crates of an author's: a copy of the workspace, and the template filled in.
+//! Crates of a plugin author: a copy of the workspace, and the filled-in template.
 
 use std::{
     env,
@@ -10,35 +10,36 @@ use std::{
 
 use crate::built;
 
-/// How cargo builds crates outside of the workspace: offline, and with the workspace's profile, so
-/// that what both depend on is built once.
+/// Cargo's settings for crates outside the workspace: offline, and with the workspace's profile, so
+/// that shared dependencies are built once.
 pub(crate) const VARIABLES: [(&str, &str); 2] =
     [("CARGO_NET_OFFLINE", "true"), ("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")];
 
-/// The checkout that the tests are of.
+/// Returns the root of the checkout under test.
 #[must_use]
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A copy of the workspace, which nobody else uses until this drops.
+/// A copy of the workspace that no other test uses until it is dropped.
 #[cfg(unix)]
 pub struct Checkout {
     folder: PathBuf,
-    _alone: Alone,
+    _alone: ExclusiveBuild,
 }
 
 #[cfg(unix)]
 impl Checkout {
-    /// Copies what cargo and xtask need of the workspace, with this plugins folder. Always to the
-    /// same place, and no file seems newer than it is, so that cargo knows what it has built before.
+    /// Copies the parts of the workspace that cargo and xtask need, with this plugins folder. The
+    /// destination is always the same and modification times are kept, so that cargo reuses earlier
+    /// builds.
     ///
     /// # Panics
-    /// Where it cannot be copied.
+    /// The workspace cannot be copied.
     #[must_use]
     pub fn copy(plugins: &Path) -> Self {
-        let alone = alone();
-        // Not inside of where it is built: cargo would take its files for what it has made itself.
+        let exclusive_build = exclusive_build();
+        // Not inside the target folder: cargo would treat the files as its own output.
         let to = target().with_file_name("authors-workspace");
         match fs::remove_dir_all(&to) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{to:?}: {error}"),
@@ -69,16 +70,16 @@ impl Checkout {
                 }
             });
         }
-        Self { folder: to, _alone: alone }
+        Self { folder: to, _alone: exclusive_build }
     }
 
-    /// Its folder.
+    /// Returns its folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The variables by which xtask works in this copy, offline.
+    /// Returns the variables with which xtask works in this copy, offline.
     #[must_use]
     pub fn variables(&self) -> [(&'static str, PathBuf); 3] {
         [
@@ -91,7 +92,7 @@ impl Checkout {
     /// Runs xtask in this copy.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// Xtask cannot be started.
     #[must_use]
     pub fn xtask(&self, arguments: &[&str]) -> Output {
         let mut command = std::process::Command::new(built::program("xtask"));
@@ -99,23 +100,23 @@ impl Checkout {
     }
 }
 
-/// Fills the plugin template in, as somebody does who has no workspace around it.
+/// Fills in the plugin template for an author without a workspace.
 ///
 /// # Panics
-/// Where it cannot be copied.
+/// The template cannot be copied.
 pub fn from_template(to: &Path, name: &str) {
     copy_crate("templates/plugin", to, &[("{{project-name}}", name)], "{{plugin_api}}");
 }
 
-/// Copies an example's crate, as somebody does who takes it out of the checkout.
+/// Copies an example's crate out of the checkout.
 ///
 /// # Panics
-/// Where it cannot be copied.
+/// The example cannot be copied.
 pub fn from_example(to: &Path, name: &str) {
     copy_crate(&format!("examples/{name}"), to, &[], "../../plugin-api");
 }
 
-/// Copies a crate of the checkout, with these texts replaced, and the path of `plugin-api`.
+/// Copies a crate of the checkout, and replaces these texts and the path of `plugin-api`.
 fn copy_crate(from: &str, to: &Path, replaced: &[(&str, &str)], api: &str) {
     let path = fs::canonicalize(root().join("plugin-api")).expect("it is there");
     let path = path.to_str().expect("its path is text").to_owned();
@@ -129,60 +130,61 @@ fn copy_crate(from: &str, to: &Path, replaced: &[(&str, &str)], api: &str) {
         }
         fs::write(to, text).expect("a file can be written");
     });
-    // Without it cargo would ask the registry which versions there are.
+    // Without it cargo would ask the registry for versions.
     fs::copy(root().join("Cargo.lock"), to.join("Cargo.lock")).expect("a file can be copied");
 }
 
-/// Returns true for a file that cargo has built inside of a crate.
+/// Returns true for a file that cargo has built inside a crate.
 fn is_built(path: &Path) -> bool {
     path.strip_prefix(root()).is_ok_and(|inside| inside.iter().any(|part| part == "target"))
 }
 
-/// Runs cargo on a crate, offline, with what the tests have built already within its reach.
+/// Runs cargo on a crate, offline, with the tests' own build output available to it.
 ///
 /// # Panics
-/// Where cargo cannot be started.
+/// Cargo cannot be started.
 #[must_use]
 pub fn cargo(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = built::cargo();
     command.args(arguments).current_dir(folder);
     command.envs(VARIABLES).env("CARGO_TARGET_DIR", target());
-    let _alone = alone();
+    let _alone = exclusive_build();
     command.output().expect("cargo can be started")
 }
 
-/// The only use of [`target`], by whatever process, until this drops.
-pub struct Alone {
+/// Exclusive use of [`target`] across processes, until it is dropped.
+pub struct ExclusiveBuild {
     _lock: File,
 }
 
-/// Waits for the only use of [`target`]. Cargo holds a lock of its own there while it builds: who
-/// waits for that one behind this one does not wait within a limit of the test's.
+/// Waits for exclusive use of [`target`]. Cargo holds a lock of its own there while it builds, and
+/// waiting for that one would count against a test's time limit.
 ///
 /// # Panics
-/// Where the file system has no locks.
+/// The file system has no locks.
 #[must_use]
-pub fn alone() -> Alone {
+pub fn exclusive_build() -> ExclusiveBuild {
     let path = target().with_extension("lock");
     let lock = File::create(path).expect("a file can be written");
     lock.lock().expect("a file can be locked");
     static SEEDED: OnceLock<()> = OnceLock::new();
     SEEDED.get_or_init(|| seed(&built::output(), &target().join("debug")));
-    Alone { _lock: lock }
+    ExclusiveBuild { _lock: lock }
 }
 
-/// Where crates of an author's are built: apart from what the tests start.
+/// Returns the folder in which an author's crates are built, separate from the programs that the
+/// tests start.
 #[must_use]
 pub fn target() -> PathBuf {
     let output = built::library("text");
     output.ancestors().nth(2).expect("a target directory").join("authors")
 }
 
-/// Gives cargo what it has built in one folder in another as well. Cargo compiles there only what
-/// differs in source, features or profile.
+/// Makes cargo's build output of one folder available in another. Cargo then compiles only crates
+/// that differ in source, features or profile.
 fn seed(from: &Path, to: &Path) {
     let lock = File::open(from.join(".cargo-lock")).expect("cargo has built here");
-    // No cargo may be at work there.
+    // No cargo may be running there.
     lock.lock_shared().expect("a file can be locked");
     for part in [".fingerprint", "build", "deps"] {
         each_file(&from.join(part), &to.join(part), &|from, to| {
@@ -197,7 +199,7 @@ fn seed(from: &Path, to: &Path) {
                 }
                 _ => {}
             }
-            // Compiler and linker replace their files, while cargo writes over its own.
+            // Compiler and linker replace their files, while cargo overwrites its own in place.
             let name = from.file_name().unwrap_or_default().to_string_lossy();
             let is_compiled = part == "deps" || name.replace('_', "-").starts_with("build-script-");
             if is_compiled && !name.ends_with(".d") {
@@ -209,9 +211,9 @@ fn seed(from: &Path, to: &Path) {
     }
 }
 
-/// Does this for each file of a folder, with where it belongs in another.
+/// Calls `act` for each file of a folder, with its destination in another.
 fn each_file(from: &Path, to: &Path, act: &dyn Fn(&Path, &Path)) {
-    // Where it is there already it is added to.
+    // An existing folder is added to.
     fs::create_dir_all(to).expect("a folder can be made");
     for entry in fs::read_dir(from).expect("a folder can be read") {
         let path = entry.expect("a folder can be read").path();
@@ -224,7 +226,7 @@ fn each_file(from: &Path, to: &Path, act: &dyn Fn(&Path, &Path)) {
     }
 }
 
-/// Copies a file and the time of its last change.
+/// Copies a file with its modification time.
 fn copy_file(from: &Path, to: &Path) {
     fs::copy(from, to).expect("a file can be copied");
     let changed = fs::metadata(from).and_then(|data| data.modified()).expect("files have times");

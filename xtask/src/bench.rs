@@ -1,10 +1,10 @@
-//! The benchmark: what is needed, built, and then the driver in `bench/`.
+//! The benchmark: its prerequisites, its builds, and then the driver in `bench/`.
 
 use std::{env, fs, path::PathBuf, process::Command};
 
 use crate::{TaskError, cargo};
 
-/// Programs that the benchmark starts, and how to get them.
+/// The programs that the benchmark starts, and how to install them.
 const PROGRAMS: [(&str, &str); 5] = [
     ("redis-server", "apt-get install redis-server"),
     ("redis-benchmark", "apt-get install redis-tools"),
@@ -15,26 +15,26 @@ const PROGRAMS: [(&str, &str); 5] = [
 
 const VALGRIND: (&str, &str) = ("valgrind", "apt-get install valgrind");
 
-/// How to get what the Redis module is built with.
+/// The command that installs what the Redis module is built with.
 const GET_LIBCLANG: &str = "apt-get install libclang-dev";
 
-/// Cargo's arguments for the packages of the main workspace that measure pieces of a request.
+/// Cargo's arguments for the packages of the main workspace that measure the pieces of a request.
 const MEASURED: [&str; 4] = ["--package", "boundary", "--package", "bench-plugin"];
 
-/// How the benchmark is run.
+/// The options of the benchmark.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Bench {
-    /// A few points of each curve and two short rounds: less than 3 minutes, building aside.
+    /// Measure a few points of each curve in two short rounds: less than 3 minutes, building aside.
     #[arg(long)]
     quick: bool,
-    /// Only these parts: clients, pipelines, payloads, tables, blocking, burning, idle, boundary,
-    /// reload. What the report has of the others stays.
+    /// Measure only these parts: clients, pipelines, payloads, tables, blocking, burning, idle,
+    /// boundary, reload. The report keeps its results of the others.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
-    /// How often each server's turn comes; 5, or 2 with `--quick`.
+    /// Number of turns of each server; 5, or 2 with `--quick`.
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// The report; plots and figures lie in a folder beside it.
+    /// The report; plots and figures are in a folder beside it.
     #[arg(long, value_name = "FILE", default_value = "docs/benchmarks.md")]
     out: PathBuf,
 }
@@ -66,10 +66,10 @@ pub fn run(bench: &Bench) -> Result<(), TaskError> {
     cargo::succeed(&mut driver)
 }
 
-/// Counts instructions and compares them with `bench/instructions.toml`, or writes that.
+/// Counts instructions and compares them with `bench/instructions.toml`, or writes that file.
 pub fn instructions(bless: bool) -> Result<(), TaskError> {
     need(VALGRIND.0, VALGRIND.1)?;
-    // The programs that ship are not needed.
+    // The shipped programs are not needed.
     let needed = [MEASURED.as_slice(), &["--lib", "--bin", "boundary"]].concat();
     cargo::build_as_shipped("release", &needed)?;
     let mut check = Command::new(built().join("boundary"));
@@ -85,11 +85,11 @@ pub fn instructions(bless: bool) -> Result<(), TaskError> {
 fn build_workspace() -> Result<(), TaskError> {
     let mut cargo = cargo::cargo();
     cargo.args(["build", "--release", "--workspace", "--manifest-path", "bench/Cargo.toml"]);
-    // What both workspaces need is built once.
+    // Shared dependencies of both workspaces are built once.
     cargo::succeed(cargo.env("CARGO_TARGET_DIR", cargo::target()))
 }
 
-/// Where cargo puts all that is built here.
+/// Returns the folder of cargo's release output.
 fn built() -> PathBuf {
     cargo::output("release")
 }
@@ -102,7 +102,8 @@ fn need(program: &str, get: &'static str) -> Result<(), TaskError> {
     Err(TaskError::Missing(format!("program '{program}'"), get))
 }
 
-/// The Redis module's crate reads C headers by libclang; cargo's own message would be pages long.
+/// Fails without libclang, by which the Redis module's crate reads C headers; cargo's own message
+/// would be pages long.
 fn need_libclang() -> Result<(), TaskError> {
     let named = env::var_os("LIBCLANG_PATH").map(PathBuf::from);
     let mut folders: Vec<PathBuf> = named.into_iter().collect();

@@ -1,37 +1,22 @@
-//! Cargo and what it builds.
+//! Cargo and its build output.
 
 use std::{
     env,
     path::{Path, PathBuf},
-    process::{Command, ExitCode, ExitStatus},
+    process::{Command, ExitCode},
 };
 
 use crate::{
-    TaskError, install,
+    TaskError,
     left_out::{Kept, LeftOut},
-    tee,
+    package_variables, tee, workspace,
+};
+pub use crate::{
+    program::succeed,
+    workspace::{output, root, target},
 };
 
-/// The workspace's folder.
-pub fn root() -> PathBuf {
-    // Cargo's word at run time: the checkout may have been moved since it was built.
-    let package = env::var_os("CARGO_MANIFEST_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    package.parent().map(PathBuf::from).unwrap_or(package)
-}
-
-/// The folder of everything that cargo builds.
-pub fn target() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    root().join(target)
-}
-
-/// Where cargo puts what it builds in this profile.
-pub fn output(profile: &str) -> PathBuf {
-    target().join(profile)
-}
-
-/// `cargo build`.
+/// Runs `cargo build`.
 pub fn build(arguments: &[&str]) -> Result<(), TaskError> {
     succeed(cargo().arg("build").args(arguments))
 }
@@ -40,12 +25,12 @@ pub fn build(arguments: &[&str]) -> Result<(), TaskError> {
 /// cargo never compiles a shared crate again for another choice.
 pub const SAME_FEATURES: [&str; 2] = ["--package", "workspace-hack"];
 
-/// Builds what ships: the host, the client and the plugins.
+/// Builds the shipped packages: the host, the client and the plugins.
 pub fn build_shipped(profile: &str) -> Result<(), TaskError> {
     build_as_shipped(profile, &[])
 }
 
-/// Builds what these arguments choose beside what ships.
+/// Builds the selected packages beside the shipped ones.
 pub fn build_as_shipped(profile: &str, others: &[&str]) -> Result<(), TaskError> {
     let mut arguments = shipped()?;
     arguments.extend(["--profile", profile_of(profile)].map(str::to_owned));
@@ -60,22 +45,22 @@ pub fn profile_of(folder: &str) -> &str {
 
 /// Cargo's arguments that choose what ships.
 fn shipped() -> Result<Vec<String>, TaskError> {
-    let mut arguments = install::packages()?;
+    let mut arguments = workspace::shipped_packages()?;
     arguments.extend(["--package", "dropin-host", "--package", "dropin-client"].map(str::to_owned));
     arguments.extend(SAME_FEATURES.map(str::to_owned));
     Ok(arguments)
 }
 
 /// Builds host and plugins with the address sanitizer, by the nightly toolchain, and runs their
-/// unit tests with it. Gives the folder of what is built.
+/// unit tests with it. Returns the folder of the output.
 pub fn sanitized() -> Result<PathBuf, TaskError> {
-    let mut packages = install::packages()?;
+    let mut packages = workspace::shipped_packages()?;
     for package in ["dropin-host", "dropin-plugin-api", "dropin-platform", "dropin-plugin-engine"] {
         packages.extend(["--package".to_owned(), package.to_owned()]);
     }
     let nightly = |arguments: &[&str]| {
         let target = root().join("target").join("asan");
-        let mut cargo = of_its_own();
+        let mut cargo = toolchain_cargo();
         cargo
             .arg("+nightly")
             .args(arguments)
@@ -86,13 +71,13 @@ pub fn sanitized() -> Result<PathBuf, TaskError> {
             .env("RUSTFLAGS", FLAGS);
         succeed(&mut cargo)
     };
-    // Both with the same packages, or what these depend on would be built twice.
+    // Both with the same packages, or their dependencies would be built twice.
     nightly(&["test", "--lib"])?;
     nightly(&["build"])?;
     Ok(root().join("target").join("asan").join(HOST_TARGET).join("debug"))
 }
 
-/// `cargo deb` of what is already built; returns where the package is.
+/// Runs `cargo deb` on the existing build output. Returns the path of the package.
 pub fn deb(folder: &Path) -> Result<PathBuf, TaskError> {
     let package = folder.join("dropin.deb");
     let mut cargo = cargo();
@@ -103,52 +88,38 @@ pub fn deb(folder: &Path) -> Result<PathBuf, TaskError> {
     Ok(package)
 }
 
-/// Cargo in the workspace's folder, by whichever toolchain its arguments name.
-pub fn of_its_own() -> Command {
+/// Returns cargo in the workspace's folder, by the toolchain that its arguments name.
+pub fn toolchain_cargo() -> Command {
     let mut cargo = Command::new("cargo");
-    // Else the toolchain that runs this task would be meant.
+    // Else these would select the toolchain that runs this task.
     for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTDOC"] {
         cargo.env_remove(variable);
     }
-    hide_package(&mut cargo);
+    package_variables::hide(&mut cargo);
     cargo.current_dir(root());
     cargo
 }
 
-/// Removes from a command's environment the variables that name the package of this task.
-///
-/// The build script of ring reads some of them. Else it runs again, and all that uses ring is built
-/// again, whenever cargo is started by a task after it was started by a shell, or the other way.
-fn hide_package(cargo: &mut Command) {
-    for (variable, _) in env::vars_os() {
-        let name = variable.to_string_lossy();
-        let prefixed = name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_");
-        // Tests have one, and start tasks.
-        if prefixed || name == "OUT_DIR" {
-            cargo.env_remove(&variable);
-        }
-    }
-}
-
-/// The plugins take the sanitizer's functions from the host, which has to export them for that.
+/// The plugins import the sanitizer's functions from the host, which therefore has to export them.
 const FLAGS: &str = "-Zsanitizer=address -Cforce-frame-pointers=yes \
                      -Clink-arg=-Wl,--export-dynamic-symbol=__asan_* \
                      -Clink-arg=-Wl,--export-dynamic-symbol=__sanitizer_*";
 
-/// The lines of code that a report names are the workspace's; those of dependencies take long.
+/// Reports name lines of the workspace's code; debug information of dependencies would take long to
+/// build.
 const DEPENDENCIES: &str = "profile.dev.package.'*'.debug=false";
 
-/// How many tests of a program run at once: most of them wait for something.
+/// Number of tests of a program that run concurrently: most of them wait.
 pub const AT_ONCE: &str = "6";
 
-/// The variable by which that is chosen otherwise.
+/// The variable that overrides this number.
 const THREADS: &str = "RUST_TEST_THREADS";
 
-/// The one target that the sanitizer is run on.
+/// The only target on which the sanitizer is used.
 const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// `cargo test` of the whole workspace or of what these arguments choose, with everything that the
-/// tests start already built. Fails, too, where more tests are left out than may be.
+/// Runs `cargo test` for the whole workspace or the selected tests, with all programs that the
+/// tests start already built. Fails too if more tests are left out than allowed.
 pub fn test(arguments: &[String]) -> Result<(), TaskError> {
     let kept = Kept::read()?;
     let mut out = LeftOut::default();
@@ -157,12 +128,12 @@ pub fn test(arguments: &[String]) -> Result<(), TaskError> {
     let ended = tee::succeed(with_test_threads(&mut test), |line| out.read(line));
     println!("{out}");
     ended?;
-    // What the tests' build script goes by.
+    // The tests' build script reads the same variable.
     let is_strict = env::var("DROPIN_TEST_ALL").is_ok_and(|value| value == "1");
     kept.judge(&out, is_strict, arguments.is_empty())
 }
 
-/// Has a program of tests run [`AT_ONCE`] of them, unless the variable says otherwise.
+/// Makes a test program run [`AT_ONCE`] tests concurrently, unless the variable sets a number.
 pub fn with_test_threads(test: &mut Command) -> &mut Command {
     if env::var_os(THREADS).is_none() {
         test.env(THREADS, AT_ONCE);
@@ -170,20 +141,21 @@ pub fn with_test_threads(test: &mut Command) -> &mut Command {
     test
 }
 
-/// `cargo test` of what these arguments choose.
+/// Runs `cargo test` for the selected tests.
 pub fn test_of(arguments: &[&str]) -> Result<(), TaskError> {
     succeed(cargo().arg("test").args(arguments))
 }
 
-/// The table of bad files, each at start and in place of a good plugin under load.
+/// Runs the tests of bad files, each at the start and as the replacement of a good plugin under
+/// load.
 pub fn bad_files() -> Result<(), TaskError> {
     build(&["--workspace", "--bins", "--lib"])?;
     let table = ["test", "--workspace", "--test", "end_to_end", "reload::bad"];
     succeed(cargo().args(table).env("DROPIN_TEST_BUILT", "1"))
 }
 
-/// Becomes the host, or where the system cannot do that waits for its end, in the workspace's
-/// folder.
+/// Becomes the host in the workspace's folder; where the system has no `exec`, waits for the host's
+/// end.
 pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> {
     let program = output(profile).join(format!("host{}", env::consts::EXE_SUFFIX));
     let mut command = Command::new(&program);
@@ -191,12 +163,12 @@ pub fn host(profile: &str, arguments: &[String]) -> Result<ExitCode, TaskError> 
     let failed = |error| TaskError::Io("start", program, error);
     #[cfg(unix)]
     {
-        // So that a signal reaches the host and nobody else.
+        // Then a signal reaches only the host.
         Err(failed(std::os::unix::process::CommandExt::exec(&mut command)))
     }
     #[cfg(not(unix))]
     {
-        // Both are told; the host ends in order, and this tells with which status.
+        // Both get the console event; the host ends in order, and this returns its status.
         let heard = ctrlc::set_handler(|| ()).map_err(std::io::Error::other);
         let status = heard.and_then(|()| command.status()).map_err(failed)?;
         let code = status.code().and_then(|code| u8::try_from(code).ok());
@@ -212,34 +184,12 @@ fn host_flags(flags: &[String]) -> Vec<&str> {
     flags.iter().map(String::as_str).collect()
 }
 
-/// Cargo in the workspace's folder, by the toolchain that runs this task.
+/// Returns cargo in the workspace's folder, by the toolchain that runs this task.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    hide_package(&mut cargo);
+    package_variables::hide(&mut cargo);
     cargo.current_dir(root());
     cargo
-}
-
-/// Runs a program, which must succeed.
-pub fn succeed(command: &mut Command) -> Result<(), TaskError> {
-    let status = command.status();
-    let status = status.map_err(|error| TaskError::Io("start", program(command), error))?;
-    check(command, status)
-}
-
-/// Fails where the program of this command has not succeeded.
-pub fn check(command: &Command, status: ExitStatus) -> Result<(), TaskError> {
-    if status.success() {
-        return Ok(());
-    }
-    let name = program(command).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let arguments: Vec<_> = command.get_args().map(|part| part.to_string_lossy()).collect();
-    Err(TaskError::Failed(format!("{name} {}", arguments.join(" "))))
-}
-
-/// The program of a command.
-pub fn program(command: &Command) -> PathBuf {
-    PathBuf::from(command.get_program())
 }
 
 #[cfg(test)]
@@ -281,8 +231,8 @@ mod tests {
     }
 
     #[test]
-    fn cargo_is_not_given_the_package_of_this_task() {
-        for command in [cargo(), of_its_own()] {
+    fn cargo_inherits_no_package_variables() {
+        for command in [cargo(), toolchain_cargo()] {
             for variable in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
                 assert!(env::var_os(variable).is_some(), "cargo sets {variable} for a test");
                 let removed = command.get_envs().any(|change| change == (variable.as_ref(), None));

@@ -1,4 +1,5 @@
-//! The Debian package: what ships, with manual pages and completions made by the programs themselves.
+//! The Debian package: the shipped programs, with manual pages and completions that the programs
+//! themselves print.
 
 use std::{
     ffi::OsStr,
@@ -15,10 +16,10 @@ use crate::{
 /// The unit that is enabled.
 const SERVICE: &str = "dropin-host.service";
 
-/// A shell, and how a completion file is called there, around the program's name.
+/// A shell, with the prefix and suffix of its completion files.
 const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("fish", "", ".fish")];
 
-/// Builds the package, and returns where it is.
+/// Builds the package, and returns its path.
 pub fn build() -> Result<PathBuf, TaskError> {
     let found = Command::new("cargo-deb").arg("--version").output();
     if !found.is_ok_and(|output| output.status.success()) {
@@ -39,8 +40,8 @@ pub fn build() -> Result<PathBuf, TaskError> {
     cargo::deb(&cargo::output("debian"))
 }
 
-/// Installs, upgrades, removes and purges the package where nothing of it stays.
-pub fn try_out(package: &Path) -> Result<(), TaskError> {
+/// Installs, upgrades, removes and purges the package in an overlay that is discarded.
+pub fn test_installation(package: &Path) -> Result<(), TaskError> {
     cargo::succeed(Command::new(cargo::root().join("packaging").join("try.sh")).arg(package))
 }
 
@@ -49,21 +50,20 @@ fn write_pages(program: &str, installed: &str, pages: &Path) -> Result<(), TaskE
     let man = pages.join("man");
     if program == "host" {
         // With a page for each of its subcommands.
-        said(&program_file, &["man".as_ref(), "--to".as_ref(), man.as_os_str()])?;
+        output_of(&program_file, &["man".as_ref(), "--to".as_ref(), man.as_os_str()])?;
     } else {
-        let page = said(&program_file, &["man".as_ref()])?;
+        let page = output_of(&program_file, &["man".as_ref()])?;
         write(&man.join(format!("{installed}.1")), &page)?;
     }
     for (shell, before, after) in SHELLS {
-        let script = said(&program_file, &["completion".as_ref(), shell.as_ref()])?;
+        let script = output_of(&program_file, &["completion".as_ref(), shell.as_ref()])?;
         let path = pages.join(shell).join(format!("{before}{installed}{after}"));
         write(&path, &script)?;
     }
     Ok(())
 }
 
-/// A program that was just built, under the name that it is installed by: what it says of itself, it
-/// says under the name that it was started by.
+/// Returns the path of a built program under its installed name, which its own texts then use.
 fn named(program: &str, installed: &str, pages: &Path) -> Result<PathBuf, TaskError> {
     let (built, link) = (cargo::output("release").join(program), pages.join("bin").join(installed));
     write(&link, "")?;
@@ -72,8 +72,8 @@ fn named(program: &str, installed: &str, pages: &Path) -> Result<PathBuf, TaskEr
     Ok(link)
 }
 
-/// What a program prints.
-fn said(program: &Path, arguments: &[&OsStr]) -> Result<String, TaskError> {
+/// Returns the output of a program.
+fn output_of(program: &Path, arguments: &[&OsStr]) -> Result<String, TaskError> {
     let output = Command::new(program).args(arguments).output();
     let output = output.map_err(|error| TaskError::Io("start", program.to_owned(), error))?;
     if output.status.success() {

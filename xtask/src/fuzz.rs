@@ -1,38 +1,38 @@
-//! Arbitrary input for whatever reads what others have written.
+//! Fuzzing: arbitrary input for every parser of foreign data.
 
 use std::{fs, io, path::Path, process::Command, thread};
 
 use crate::{TaskError, cargo};
 
-/// What tells that a program is there, and how to get it where it is not.
+/// Commands that succeed if a program is installed, and how to install it.
 const NEEDED: [([&str; 2], &str); 2] = [
     (["+nightly", "--version"], "rustup toolchain install nightly --profile minimal"),
     (["fuzz", "--version"], "cargo install cargo-fuzz --locked"),
 ];
 
-/// The longest input, in bytes: what is found stays small enough to be kept in the corpus.
+/// Maximum length of an input, in bytes: findings stay small enough for the corpus.
 const MOST: usize = 4000;
 
-/// One input that takes longer than this, in seconds, is a finding. A busy machine may stand still
+/// Time limit for one input, in seconds; a slower one is a finding. A busy machine may stand still
 /// for half a minute.
 const TIMEOUT: u32 = 120;
 
-/// How the fuzz targets are run.
+/// The options of the fuzz targets.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Fuzz {
-    /// How long each target is run.
+    /// Run each target for this many seconds.
     #[arg(long, default_value_t = 60, value_name = "N")]
     pub seconds: u32,
 }
 
-/// Runs every target, as many at once as there are processors. All are run, whatever one of them
-/// finds.
+/// Runs every target, as many at once as there are processors. All of them run, even if one finds
+/// something.
 ///
 /// # Errors
-/// Where a target has found something, or a program is missing.
+/// A target has found something, or a program is missing.
 pub fn run(fuzz: &Fuzz) -> Result<(), TaskError> {
     for (asked, get) in NEEDED {
-        let answer = cargo::of_its_own().args(asked).output();
+        let answer = cargo::toolchain_cargo().args(asked).output();
         if !answer.is_ok_and(|answer| answer.status.success()) {
             return Err(TaskError::Missing(format!("`cargo {}`", asked[0]), get));
         }
@@ -70,7 +70,7 @@ pub fn run(fuzz: &Fuzz) -> Result<(), TaskError> {
     }
 }
 
-/// Runs one target on a copy of its corpus, and tells what came of it; returns whether it has found
+/// Runs one target on a copy of its corpus, and prints the result. Returns whether it has found
 /// nothing.
 fn run_one(folder: &Path, target: &str, fuzz: &Fuzz) -> Result<bool, TaskError> {
     let copy = tempfile::tempdir().map_err(failed("make a copy of", folder))?;
@@ -107,16 +107,16 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Tas
     move |error| TaskError::Io(operation, path, error)
 }
 
-/// `cargo fuzz`, by the nightly toolchain.
+/// Returns `cargo fuzz`, by the nightly toolchain.
 fn program(folder: &Path, task: &str) -> Command {
-    let mut program = cargo::of_its_own();
-    // What is built with other flags has a place of its own.
+    let mut program = cargo::toolchain_cargo();
+    // Output with other flags has a folder of its own.
     program.env_remove("CARGO_TARGET_DIR");
     program.args(["+nightly", "fuzz", task, "--fuzz-dir"]).arg(folder);
     program
 }
 
-/// One of the figures at the end of a run.
+/// Returns one of the figures at the end of a run.
 fn figure<'a>(said: &'a str, name: &str) -> &'a str {
     let tail = said.lines().find_map(|line| line.strip_prefix("stat::")?.strip_prefix(name));
     tail.map_or("?", |tail| tail.trim_start_matches(':').trim())

@@ -1,4 +1,4 @@
-//! The shipped plugins, from where cargo builds them into the plugins folder.
+//! Installation of the shipped plugins: from cargo's output into the plugins folder.
 
 use std::{
     env::consts::{DLL_PREFIX, DLL_SUFFIX},
@@ -6,50 +6,29 @@ use std::{
     path::Path,
 };
 
-use crate::{TaskError, cargo};
+use crate::{TaskError, workspace};
 
-/// The plugins that ship, which are the packages in `plugins/`, by name.
-pub fn shipped() -> Result<Vec<String>, TaskError> {
-    let folder = cargo::root().join("plugins");
-    let failed = |error| TaskError::Io("read", folder.clone(), error);
-    let mut names = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') && entry.path().join("Cargo.toml").is_file() {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// Cargo's arguments that choose them.
-pub fn packages() -> Result<Vec<String>, TaskError> {
-    Ok(shipped()?.into_iter().flat_map(|name| ["--package".to_owned(), name]).collect())
-}
-
-/// Installs them from the profile's output into `./plugins`.
+/// Installs the shipped plugins from the profile's output into `./plugins`.
 pub fn plugins(profile: &str) -> Result<(), TaskError> {
-    shipped()?.iter().try_for_each(|name| plugin(name, profile))
+    workspace::shipped_plugins()?.iter().try_for_each(|name| plugin(name, profile))
 }
 
 /// Installs one of them.
 pub fn plugin(name: &str, profile: &str) -> Result<(), TaskError> {
     let file = library(name);
-    let folder = cargo::root().join("plugins");
-    install(&cargo::output(profile).join(&file), &folder, &file)?;
+    let folder = workspace::root().join("plugins");
+    install(&workspace::output(profile).join(&file), &folder, &file)?;
     println!("installed plugins/{file}");
     Ok(())
 }
 
-/// What cargo calls a package's library.
+/// Returns cargo's file name of a package's library.
 pub fn library(package: &str) -> String {
     format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"))
 }
 
-/// Writes beside, then renames: a running host never sees half a file, and no file in use is
-/// written over.
+/// Writes a temporary file, then renames it: a running host never sees an incomplete file, and no
+/// file in use is overwritten.
 fn install(built: &Path, folder: &Path, name: &str) -> Result<(), TaskError> {
     let beside = folder.join(format!(".{name}.new"));
     fs::copy(built, &beside).map_err(|error| TaskError::Io("copy", built.to_owned(), error))?;
@@ -59,7 +38,7 @@ fn install(built: &Path, folder: &Path, name: &str) -> Result<(), TaskError> {
     fs::rename(&beside, &target).map_err(|error| TaskError::Io("install", target, error))
 }
 
-/// Lets nobody else write, as the host wants it; many systems let the group.
+/// Removes write permission for others, as the host requires; many systems grant it to the group.
 fn close_to_others(path: &Path) -> Result<(), TaskError> {
     #[cfg(unix)]
     {

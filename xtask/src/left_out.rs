@@ -1,4 +1,4 @@
-//! Tests that a run leaves out, by reason, against the numbers in `tests/left-out.toml`.
+//! Tests that a run leaves out, by reason, compared with the numbers in `tests/left-out.toml`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,29 +8,29 @@ use std::{
 
 use toml_edit::DocumentMut;
 
-use crate::{TaskError, cargo};
+use crate::{TaskError, workspace};
 
-/// The reason of a test that the output names none for, as that of `--quiet` does.
+/// The reason of a test whose reason the output omits, as with `--quiet`.
 const UNNAMED: &str = "no reason in the output";
 
-/// How many there are of each name.
+/// Counts by name.
 pub type Numbers = BTreeMap<String, usize>;
 
-/// Tests that were left out, as programs of tests have reported them.
+/// Tests that were left out, from the output of test programs.
 #[derive(Default)]
 pub struct LeftOut {
     by_reason: Numbers,
-    /// How many the programs count themselves.
+    /// The number that the programs report themselves.
     total: usize,
-    /// How many a filter has left out.
+    /// The number that a filter has left out.
     filtered: usize,
 }
 
-/// The numbers that are kept.
+/// The recorded numbers.
 pub struct Kept {
-    /// Reasons for which a machine without some tool or right leaves any number of tests out.
+    /// Reasons for which a machine without some tool or right may leave out any number of tests.
     may_be_missing: BTreeSet<String>,
-    /// The tests that are left out under Linux where no tool or right may be missing.
+    /// The tests that are left out under Linux if no tool or right is missing.
     linux: Numbers,
     /// The tests that are left out under Wine.
     wine: Numbers,
@@ -39,7 +39,7 @@ pub struct Kept {
 }
 
 impl LeftOut {
-    /// Counts what a line of a test program's output says.
+    /// Counts the tests in a line of a test program's output.
     pub fn read(&mut self, line: &str) {
         if let Some(summary) = line.trim_end().strip_prefix("test result: ") {
             let number = |of: &str| {
@@ -67,7 +67,7 @@ impl LeftOut {
         }
     }
 
-    /// Returns the numbers by reason, all that the programs have counted among them.
+    /// Returns the numbers by reason, for all tests that the programs have counted.
     fn numbers(&self) -> Numbers {
         let mut numbers = self.by_reason.clone();
         let unnamed = self.total.saturating_sub(numbers.values().sum());
@@ -93,7 +93,7 @@ impl Kept {
     /// Reads the file.
     ///
     /// # Errors
-    /// The file cannot be read, or is not of the form that it has to have.
+    /// The file cannot be read, or has the wrong form.
     pub fn read() -> Result<Self, TaskError> {
         Self::parse(&text()?).map_err(|why| malformed(&why))
     }
@@ -120,10 +120,10 @@ impl Kept {
     }
 
     /// Judges a run of `cargo test`. `is_strict`: no tool or right may be missing. `is_whole`: all
-    /// tests were to run.
+    /// tests were selected.
     ///
     /// # Errors
-    /// Which reasons have other numbers than they may have.
+    /// The reasons whose numbers differ from the recorded ones.
     pub fn judge(&self, out: &LeftOut, is_strict: bool, is_whole: bool) -> Result<(), TaskError> {
         let mut numbers = out.numbers();
         if !is_strict {
@@ -132,26 +132,27 @@ impl Kept {
         refuse(compare(&numbers, &self.linux, is_strict && is_whole))
     }
 
-    /// Judges a whole run under Wine: what was left out, and how many tests of each program ran.
+    /// Judges a whole run under Wine: the tests that were left out, and the number that ran by
+    /// program.
     ///
     /// # Errors
-    /// Which reasons and programs have other numbers than they may have.
+    /// The reasons and programs whose numbers differ from the recorded ones.
     pub fn judge_wine(&self, out: &LeftOut, ran: &Numbers) -> Result<(), TaskError> {
         let mut wrong = compare(&out.numbers(), &self.wine, true);
-        wrong.extend(lost(ran, &self.wine_ran));
+        wrong.extend(missing_runs(ran, &self.wine_ran));
         refuse(wrong)
     }
 
-    /// Judges a run of some tests under Wine, of which no more may be left out than of all.
+    /// Judges a run of some tests under Wine, which may leave out no more than a whole run.
     ///
     /// # Errors
-    /// Which reasons have larger numbers than they may have.
+    /// The reasons whose numbers are too large.
     pub fn judge_part_of_wine(&self, out: &LeftOut) -> Result<(), TaskError> {
         refuse(compare(&out.numbers(), &self.wine, false))
     }
 }
 
-/// Keeps the numbers of a whole run under Wine, whatever they are.
+/// Records the numbers of a whole run under Wine, unchecked.
 ///
 /// # Errors
 /// The file cannot be read or written, or is no TOML.
@@ -176,7 +177,7 @@ fn with_wine(text: &str, out: &Numbers, ran: &Numbers) -> Result<String, String>
 }
 
 fn path() -> PathBuf {
-    cargo::root().join("tests").join("left-out.toml")
+    workspace::root().join("tests").join("left-out.toml")
 }
 
 fn text() -> Result<String, TaskError> {
@@ -184,17 +185,19 @@ fn text() -> Result<String, TaskError> {
 }
 
 fn malformed(why: &str) -> TaskError {
-    TaskError::Refused(format!("cannot take the numbers of {}: {why}", path().display()))
+    TaskError::Refused(format!("cannot read the numbers in {}: {why}", path().display()))
 }
 
-/// Says which reasons leave out more tests than they may, and where the numbers must be exact which
+/// Returns the reasons that leave out more tests than recorded, and with `is_exact` those that
 /// leave out fewer.
 fn compare(found: &Numbers, kept: &Numbers, is_exact: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for reason in found.keys().chain(kept.keys()).collect::<BTreeSet<_>>() {
         let [found, kept] = [found, kept].map(|numbers| numbers.get(reason).copied().unwrap_or(0));
         if found > kept {
-            wrong.push(format!("'{reason}' leaves out {found} tests, and may leave out {kept}"));
+            wrong.push(format!(
+                "'{reason}' leaves out {found} tests, but at most {kept} are allowed"
+            ));
         } else if found < kept && is_exact {
             wrong.push(format!("'{reason}' leaves out {found} tests: lower its {kept}"));
         }
@@ -202,14 +205,15 @@ fn compare(found: &Numbers, kept: &Numbers, is_exact: bool) -> Vec<String> {
     wrong
 }
 
-/// Says which programs have run fewer tests than they have to.
-fn lost(ran: &Numbers, kept: &Numbers) -> Vec<String> {
+/// Returns the programs that have run fewer tests than recorded.
+fn missing_runs(ran: &Numbers, kept: &Numbers) -> Vec<String> {
     let mut wrong = Vec::new();
     for program in ran.keys().chain(kept.keys()).collect::<BTreeSet<_>>() {
         match (ran.get(program).copied().unwrap_or(0), kept.get(program)) {
             (ran, None) => wrong.push(format!("'{program}' ran {ran} tests and has no number")),
             (ran, Some(kept)) if ran < *kept => {
-                wrong.push(format!("'{program}' ran {ran} tests, and has to run {kept}"));
+                wrong
+                    .push(format!("'{program}' ran {ran} tests, but at least {kept} are required"));
             }
             (ran, Some(kept)) if ran > *kept => {
                 println!("'{program}' ran {ran} tests: raise its {kept} in tests/left-out.toml");

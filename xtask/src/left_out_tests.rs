@@ -1,6 +1,6 @@
 use super::*;
 
-/// Two programs of tests, the first among the output of what its tests start.
+/// Two test programs, the first among the output of the programs that its tests start.
 const OUTPUT: &str = "\
 running 4 tests
 test a::works ... ok
@@ -35,7 +35,7 @@ fn numbers(of: &[(&str, usize)]) -> Numbers {
     of.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect()
 }
 
-/// A run that has left these out.
+/// Returns a run that has left these tests out.
 fn run(of: &[(&str, usize)]) -> LeftOut {
     LeftOut { by_reason: numbers(of), ..LeftOut::default() }
 }
@@ -44,7 +44,7 @@ fn kept() -> Kept {
     Kept::parse(KEPT).unwrap()
 }
 
-/// The reasons and programs that a judgement is about.
+/// Returns the reasons and programs that a judgement names.
 fn wrong(judged: Result<(), TaskError>) -> Vec<String> {
     match judged {
         Ok(()) => Vec::new(),
@@ -83,14 +83,14 @@ fn filtered_tests_count_under_their_own_reason() {
 fn missing_tools_fail_a_strict_run_alone() {
     let out = run(&[("needs redis-cli", 9), ("a part", 2)]);
     assert_eq!(wrong(kept().judge(&out, false, true)), [""; 0]);
-    let said = ["'needs redis-cli' leaves out 9 tests, and may leave out 0"];
+    let said = ["'needs redis-cli' leaves out 9 tests, but at most 0 are allowed"];
     assert_eq!(wrong(kept().judge(&out, true, true)), said);
 }
 
 #[test]
 fn new_reason_fails_every_run() {
     let out = run(&[("a part", 2), ("is slow", 1)]);
-    let said = ["'is slow' leaves out 1 tests, and may leave out 0"];
+    let said = ["'is slow' leaves out 1 tests, but at most 0 are allowed"];
     for (is_strict, is_whole) in [(false, false), (false, true), (true, false), (true, true)] {
         assert_eq!(wrong(kept().judge(&out, is_strict, is_whole)), said);
     }
@@ -99,7 +99,7 @@ fn new_reason_fails_every_run() {
 #[test]
 fn larger_number_fails_every_run() {
     let out = run(&[("a part", 3)]);
-    let said = ["'a part' leaves out 3 tests, and may leave out 2"];
+    let said = ["'a part' leaves out 3 tests, but at most 2 are allowed"];
     assert_eq!(wrong(kept().judge(&out, false, false)), said);
     assert_eq!(wrong(kept().judge(&out, true, true)), said);
 }
@@ -119,7 +119,7 @@ fn wine_runs_what_it_has_run() {
     for (ran, said) in [
         (3, None),
         (4, None),
-        (2, Some("'client test latency' ran 2 tests, and has to run 3".to_owned())),
+        (2, Some("'client test latency' ran 2 tests, but at least 3 are required".to_owned())),
     ] {
         let judged = kept().judge_wine(&out, &numbers(&[(program, ran)]));
         assert_eq!(wrong(judged), Vec::from_iter(said));
@@ -127,18 +127,18 @@ fn wine_runs_what_it_has_run() {
     let judged = kept().judge_wine(&out, &numbers(&[(program, 3), ("host lib host", 1)]));
     assert_eq!(wrong(judged), ["'host lib host' ran 1 tests and has no number"]);
     let judged = kept().judge_wine(&out, &Numbers::new());
-    assert_eq!(wrong(judged), ["'client test latency' ran 0 tests, and has to run 3"]);
+    assert_eq!(wrong(judged), ["'client test latency' ran 0 tests, but at least 3 are required"]);
 }
 
 #[test]
 fn wine_leaves_out_exactly_the_kept_number() {
     let ran = numbers(&[("client test latency", 3)]);
     let judged = |number| wrong(kept().judge_wine(&run(&[("needs redis-cli", number)]), &ran));
-    assert_eq!(judged(6), ["'needs redis-cli' leaves out 6 tests, and may leave out 5"]);
+    assert_eq!(judged(6), ["'needs redis-cli' leaves out 6 tests, but at most 5 are allowed"]);
     assert_eq!(judged(4), ["'needs redis-cli' leaves out 4 tests: lower its 5"]);
     let part = |number| wrong(kept().judge_part_of_wine(&run(&[("needs redis-cli", number)])));
     assert_eq!(part(4), [""; 0]);
-    assert_eq!(part(6), ["'needs redis-cli' leaves out 6 tests, and may leave out 5"]);
+    assert_eq!(part(6), ["'needs redis-cli' leaves out 6 tests, but at most 5 are allowed"]);
 }
 
 #[test]
@@ -159,11 +159,11 @@ fn malformed_file_is_an_error() {
     }
 }
 
-/// The reasons in the sources, `ignore = ".."`.
+/// Returns the reasons in the sources, `ignore = ".."`.
 fn reasons_of_the_sources() -> BTreeSet<String> {
     let mut folders: Vec<PathBuf> =
         ["client", "crates", "host", "plugin-api", "plugins", "templates", "tests"]
-            .map(|folder| cargo::root().join(folder))
+            .map(|folder| workspace::root().join(folder))
             .into();
     let mut reasons = BTreeSet::new();
     while let Some(folder) = folders.pop() {

@@ -1,4 +1,4 @@
-//! Build, install, run, test: the habits of the house, as `cargo xtask COMMAND`.
+//! Development tasks, as `cargo xtask COMMAND`: build, install, run, test.
 
 mod bench;
 mod cargo;
@@ -12,16 +12,20 @@ mod mutants;
 mod new_plugin;
 mod package;
 mod package_docs;
+#[path = "../../tests/src/package_variables.rs"]
+mod package_variables;
+mod program;
 mod public_api;
 mod soak;
 mod tee;
 mod windows;
+mod workspace;
 
-use std::{fmt, io, path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-/// The habits of the house.
+/// Development tasks of Dropin.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 struct Arguments {
@@ -53,7 +57,7 @@ enum Task {
         #[arg(long = "try")]
         is_tried: bool,
     },
-    /// Make a new plugin from the template, add it to the workspace, test it and install it into
+    /// Create a new plugin from the template, add it to the workspace, test it and install it into
     /// ./plugins, where a running host serves it at once.
     NewPlugin {
         /// The plugin's name: a-z, 0-9, - and _, a letter first.
@@ -77,7 +81,7 @@ enum Task {
     },
     /// Run every test.
     Test {
-        /// Passed on to `cargo test`, after `--`.
+        /// Arguments for `cargo test`, after `--`.
         #[arg(last = true)]
         cargo: Vec<String>,
     },
@@ -89,22 +93,23 @@ enum Task {
     },
     /// Reload plugins a thousand times under load and measure it.
     Soak(soak::Soak),
-    /// Measure the host beside Redis and write the report of it; needs redis-server, redis-benchmark,
+    /// Measure the host beside Redis and write the report; needs redis-server, redis-benchmark,
     /// taskset, valgrind, python3 and libclang.
     Bench(bench::Bench),
-    /// Count the instructions that a request takes, and fail where a count is more than 2 % above
-    /// or below the one that is kept; needs valgrind.
+    /// Count the instructions of a request, and fail if a count differs by more than 2 % from the
+    /// recorded one; needs valgrind.
     Instructions {
-        /// Keep the new counts, whatever they are.
+        /// Record the new counts, unchecked.
         #[arg(long)]
         bless: bool,
     },
-    /// Feed arbitrary input to whatever reads what others have written; needs the nightly toolchain
-    /// and cargo-fuzz.
+    /// Feed arbitrary input to every parser of foreign data; needs the nightly toolchain and
+    /// cargo-fuzz.
     Fuzz(fuzz::Fuzz),
-    /// Change the code in many small ways, and fail where no test notices one; needs cargo-mutants.
+    /// Change the code in many small ways, and fail if no test notices a change; needs
+    /// cargo-mutants.
     Mutants(mutants::Mutants),
-    /// Build for Windows and run the tests under Wine. Installs what is missing, where it may.
+    /// Build for Windows and run the tests under Wine. Installs missing tools where it can.
     Windows(windows::Windows),
 }
 
@@ -130,20 +135,26 @@ impl Profile {
     }
 }
 
-/// What stopped a task.
-#[derive(Debug)]
+/// The error that ends a task.
+#[derive(Debug, thiserror::Error)]
 pub enum TaskError {
-    /// A file or program could not be dealt with.
-    Io(&'static str, PathBuf, io::Error),
-    /// It is not to be done.
+    /// An operation on a file or program failed.
+    #[error("cannot {0} {path}: {2}", path = .1.display())]
+    Io(&'static str, PathBuf, #[source] io::Error),
+    /// The request is not valid.
+    #[error("{0}")]
     Refused(String),
     /// A program failed.
+    #[error("{0} failed")]
     Failed(String),
-    /// Tests are left out that may not be.
+    /// More tests are left out than allowed.
+    #[error("the left-out tests differ from tests/left-out.toml: {}", .0.join("; "))]
     LeftOut(Vec<String>),
-    /// What this is measured by does not work, and nothing is known of what was to be measured.
+    /// The measuring tool itself does not work, so there is no result.
+    #[error("{0}")]
     Unsound(String),
-    /// A program is not there; how to get it.
+    /// A program is missing; how to install it.
+    #[error("{0} is missing; install it: {1}")]
     Missing(String, &'static str),
 }
 
@@ -169,7 +180,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
             let package = deb::build()?;
             println!("built {}", package.display());
             if is_tried {
-                deb::try_out(&package)?;
+                deb::test_installation(&package)?;
             }
         }
         Task::NewPlugin { name, profile } => new_plugin::run(&name, profile.folder())?,
@@ -199,7 +210,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
                 clients: 8,
                 // The sanitizer slows everything down, far beyond the goals.
                 timed: 0,
-                // Its cache of time zones lies in statics of a crate, and leaks with the library.
+                // Its cache of time zones is in statics of a crate, and leaks with the library.
                 without: vec!["clock".into()],
                 figures_only: true,
             })?;
@@ -208,25 +219,8 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds what ships and installs the plugins.
+/// Builds the shipped packages and installs the plugins.
 fn build_and_install(profile: &str) -> Result<(), TaskError> {
     cargo::build_shipped(profile)?;
     install::plugins(profile)
-}
-
-impl fmt::Display for TaskError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(operation, path, error) => {
-                write!(out, "cannot {operation} {}: {error}", path.display())
-            }
-            Self::Refused(why) => out.write_str(why),
-            Self::Failed(what) => write!(out, "{what} failed"),
-            Self::LeftOut(wrong) => {
-                write!(out, "tests/left-out.toml says otherwise: {}", wrong.join("; "))
-            }
-            Self::Unsound(what) => write!(out, "{what}"),
-            Self::Missing(what, get) => write!(out, "there is no {what}; get it by: {get}"),
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! Mutation testing: whether a test fails when the code is changed.
+//! Mutation testing: checks that a test fails when the code is changed.
 
 use std::{
     collections::BTreeMap,
@@ -11,18 +11,18 @@ use std::{
 
 use crate::{TaskError, cargo};
 
-/// How to get `cargo mutants`.
+/// The command that installs `cargo mutants`.
 const INSTALL: &str = "cargo install cargo-mutants --locked";
 
-/// How long the build of a mutant, its unit tests and its end-to-end tests may take, in seconds. The
-/// last builds the host, too. A mutant that takes longer to test counts as caught.
+/// Time limits for the build of a mutant, its unit tests and its end-to-end tests, in seconds. The
+/// last includes a build of the host. A mutant whose tests take longer counts as caught.
 const LIMITS: [&str; 3] = ["600", "180", "600"];
 
-/// The unit tests, of the whole workspace, so that all is built as for `cargo xtask test`. `--lib` has
-/// cargo start even the fixture whose program aborts at its end, as it is meant to.
+/// Arguments for the unit tests, of the whole workspace, so that everything is built as for `cargo
+/// xtask test`. With `--lib` cargo would start even the fixture whose program aborts at its end.
 const UNIT_TESTS: [&str; 3] = ["--workspace", "--lib", "--exclude=last-act"];
 
-/// The end-to-end tests that cover a file. The first path that the file's path begins with decides.
+/// The end-to-end tests that cover a file. The first prefix of the file's path decides.
 const COVERED_BY: [(&str, &[&str]); 3] = [
     ("host/src/net", &["access::tls::", "floods::", "limits::", "sessions::", "vanishing::"]),
     (
@@ -34,28 +34,28 @@ const COVERED_BY: [(&str, &[&str]); 3] = [
 
 const END_TO_END: &str = "--test=end_to_end";
 
-/// The commit before the last. Of a merge, the branch that was merged into.
+/// The commit before the last; for a merge, the branch that was merged into.
 const PARENT: &str = "HEAD~1";
 
-/// Which mutants are run.
+/// The selection of mutants.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Mutants {
-    /// Mutate only what differs from this commit; from the one before the last if none is named.
+    /// Mutate only the differences from this commit; from the one before the last if none is named.
     #[arg(long, value_name = "BASE", num_args = 0..=1, default_missing_value = PARENT)]
     pub changed: Option<String>,
-    /// Stop after this many seconds. Mutants that were not run by then are counted.
+    /// Stop after this many seconds. The remaining mutants are counted.
     #[arg(long, value_name = "N")]
     pub seconds: Option<u64>,
-    /// Do not run the end-to-end tests on the unchanged code first: they are known to pass.
+    /// Skip the end-to-end tests on the unchanged code, which are known to pass.
     #[arg(long)]
     pub tested: bool,
-    /// Passed on to `cargo mutants`, after `--`. One file is chosen by `--re PATH`; `--file` adds to
+    /// Arguments for `cargo mutants`, after `--`. `--re PATH` selects one file; `--file` adds to
     /// the files of `.cargo/mutants.toml`.
     #[arg(last = true)]
     pub cargo: Vec<String>,
 }
 
-/// The names of mutants, by what became of them.
+/// The names of mutants, by outcome.
 #[derive(Debug, Default)]
 struct Outcomes {
     caught: Vec<String>,
@@ -64,11 +64,11 @@ struct Outcomes {
     not_run: usize,
 }
 
-/// Mutates the files that `.cargo/mutants.toml` names, in place. Runs the unit tests on each mutant,
-/// and on those that live the end-to-end tests that cover the file.
+/// Mutates the files that `.cargo/mutants.toml` names, in place. Runs the unit tests on each
+/// mutant, and the end-to-end tests that cover the file on those that survive.
 ///
 /// # Errors
-/// Where a mutant lives, the tests fail on the unchanged code, or a program is missing.
+/// A mutant survives, the tests fail on the unchanged code, or a program is missing.
 pub fn run(mutants: &Mutants) -> Result<(), TaskError> {
     let answer = cargo::cargo().args(["mutants", "--version"]).output();
     if !answer.is_ok_and(|answer| answer.status.success()) {
@@ -106,7 +106,7 @@ pub fn run(mutants: &Mutants) -> Result<(), TaskError> {
         }
         let mut round = program(&folder, end_to_end, &[END_TO_END]);
         round.arg("--no-config").args(names.iter().map(|name| format!("--re=^{}$", escaped(name))));
-        // Mutants that leave a field out are not chosen by `--re`.
+        // `--re` does not select mutants that remove a field.
         let files = names.iter().filter_map(|name| name.split(':').next());
         round.args(files.map(|file| format!("--file={file}")));
         round.args(["--", "--"]).args(tests);
@@ -116,7 +116,7 @@ pub fn run(mutants: &Mutants) -> Result<(), TaskError> {
 }
 
 impl Outcomes {
-    /// Those of these mutants alone.
+    /// Returns the outcomes of these mutants only.
     fn only(mut self, names: &[String]) -> Self {
         for some in [&mut self.caught, &mut self.lives, &mut self.unviable] {
             some.retain(|name| names.contains(name));
@@ -159,7 +159,8 @@ impl Outcomes {
     }
 }
 
-/// `cargo mutants` in the checkout itself, where everything is built already, with these tests.
+/// Returns `cargo mutants` in the checkout itself, where everything is built already, with these
+/// tests.
 fn program(output: &Path, limit: &str, tests: &[&str]) -> Command {
     let mut program = cargo::cargo();
     program.args(["mutants", "--in-place", "--colors=never", "--baseline=skip"]);
@@ -171,7 +172,7 @@ fn program(output: &Path, limit: &str, tests: &[&str]) -> Command {
     program
 }
 
-/// Runs `cargo mutants`, and stops it at the end of its time.
+/// Runs `cargo mutants`, and stops it at the time limit.
 fn outcomes(
     program: &mut Command,
     output: &Path,
@@ -195,7 +196,7 @@ fn outcomes(
             interrupt(&child);
         }
     };
-    // 2: a mutant lives. 3: one ran out of time.
+    // 2: a mutant survives. 3: one timed out.
     if !stopped && !matches!(status.code(), Some(0 | 2 | 3)) {
         return Err(TaskError::Failed(format!("cargo mutants (see {})", output.display())));
     }
@@ -213,19 +214,19 @@ fn outcomes(
     Ok(outcomes)
 }
 
-/// Has `cargo mutants` put the file back and end, as Ctrl-C does. Elsewhere it goes on to its end.
+/// Interrupts `cargo mutants`, which then restores the file and ends. Elsewhere it runs to its end.
 #[cfg_attr(not(unix), expect(unused_variables))]
 fn interrupt(child: &std::process::Child) {
     #[cfg(unix)]
     {
         use rustix::process::{Pid, Signal, kill_process};
-        // A failure means that it has ended.
+        // An error means that it has ended.
         let _ = kill_process(Pid::from_child(child), Signal::INT);
     }
 }
 
-/// Writes to a file what differs from this commit. `None`: there is no such commit, as in a clone of
-/// the last one alone.
+/// Writes the differences from this commit to a file. `None`: the commit does not exist, as in a
+/// shallow clone.
 fn changes(base: &str, folder: &Path) -> Result<Option<PathBuf>, TaskError> {
     let git = |arguments: &[&str]| {
         let mut git = Command::new("git");
@@ -238,7 +239,7 @@ fn changes(base: &str, folder: &Path) -> Result<Option<PathBuf>, TaskError> {
     if !known.status.success() {
         return Ok(None);
     }
-    // With the names that `cargo mutants` takes, whatever the user's settings are.
+    // With the prefixes that `cargo mutants` expects, whatever the user's settings are.
     let shown = ["diff", "--no-ext-diff", "--no-color", "--src-prefix=a/", "--dst-prefix=b/", base];
     let shown = git(&shown).map_err(failed("run", "git"))?;
     if !shown.status.success() {
@@ -249,17 +250,17 @@ fn changes(base: &str, folder: &Path) -> Result<Option<PathBuf>, TaskError> {
     Ok(Some(file))
 }
 
-/// The end-to-end tests that cover a mutant.
+/// Returns the end-to-end tests that cover a mutant.
 fn covered_by(mutant: &str) -> &'static [&'static str] {
     let found = COVERED_BY.iter().find(|(path, _)| mutant.starts_with(path));
     found.map_or(&[], |(_, tests)| tests)
 }
 
-/// A regular expression for this text.
+/// Returns a regular expression that matches this text.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {
-        // A backslash before any other would have a meaning of its own.
+        // A backslash before any other character would be an escape sequence.
         if r"\.+*?()|[]{}^$#&-~".contains(character) {
             escaped.push('\\');
         }

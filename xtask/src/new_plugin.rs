@@ -1,4 +1,4 @@
-//! A new plugin: from the template to one that is tested and served, in one go.
+//! Creates a plugin from the template, tests it and installs it.
 
 use std::{
     env::consts::EXE_SUFFIX,
@@ -8,19 +8,19 @@ use std::{
 
 use toml_edit::{DocumentMut, Value};
 
-use crate::{TaskError, cargo, install};
+use crate::{TaskError, cargo, install, workspace};
 
-/// What the template says in place of the plugin's name, and of the path of `plugin-api`.
+/// The template's placeholders for the plugin's name and for the path of `plugin-api`.
 const PLACES: [(&str, Place); 2] =
     [("{{project-name}}", Place::Name), ("{{plugin_api}}", Place::PluginApi)];
 
-/// What only those need who use the template in another way.
+/// Files of the template that only its other users need.
 const LEFT_OUT: [&str; 2] = ["cargo-generate.toml", ".gitignore"];
 
-/// The longest name, in bytes; that of a plugin may be no longer.
+/// Maximum length of a name, in bytes; the same as for a plugin.
 const MAX_NAME: usize = 64;
 
-/// Names that cargo or the language keep for themselves.
+/// Names that cargo or the language reserve.
 const KEPT: [&str; 12] = [
     "alloc",
     "build",
@@ -42,7 +42,7 @@ enum Place {
     PluginApi,
 }
 
-/// Makes the plugin of this name, adds it to the workspace, tests it and installs it.
+/// Creates the plugin of this name, adds it to the workspace, tests it and installs it.
 pub fn run(name: &str, profile: &str) -> Result<(), TaskError> {
     check(name)?;
     let (root, folder) = (cargo::root(), cargo::root().join("plugins").join(name));
@@ -51,7 +51,7 @@ pub fn run(name: &str, profile: &str) -> Result<(), TaskError> {
     println!("made plugins/{name}, a member of the workspace");
     let built = finish(name, profile);
     if built.is_err() {
-        eprintln!("plugins/{name} stays; put it right, then: cargo xtask plugins");
+        eprintln!("plugins/{name} was kept; fix it, then run: cargo xtask plugins");
         return built;
     }
     let (client, host) = (program("client", profile), program("host", profile));
@@ -85,11 +85,11 @@ fn check(name: &str) -> Result<(), TaskError> {
         ));
     }
     if KEPT.contains(&name) || is_keyword(name) {
-        return refuse("is a word that Rust or cargo keep for themselves: choose another".into());
+        return refuse("is reserved by Rust or cargo: choose another".into());
     }
-    // Whether it is written with - or _ makes no difference to the library's file name.
+    // - and _ give the same file name of the library.
     let file = |name: &str| name.replace('-', "_");
-    let taken = install::shipped()?.into_iter().find(|taken| file(taken) == file(name));
+    let taken = workspace::shipped_plugins()?.into_iter().find(|taken| file(taken) == file(name));
     if let Some(taken) = taken {
         return refuse(format!("is taken: there is plugins/{taken}"));
     }
@@ -109,7 +109,7 @@ fn check(name: &str) -> Result<(), TaskError> {
     Ok(())
 }
 
-/// What is no name for a crate, since no code could name it.
+/// Returns whether the name is a keyword, which no crate can have as its name.
 fn is_keyword(name: &str) -> bool {
     const KEYWORDS: &str = "abstract as async await become box break const continue do dyn else \
                             enum extern false final fn for gen if impl in let loop macro match mod \
@@ -118,7 +118,7 @@ fn is_keyword(name: &str) -> bool {
     KEYWORDS.split_ascii_whitespace().any(|keyword| keyword == name)
 }
 
-/// Fills the template in: beside, then renamed, so that no half of it is ever there.
+/// Fills in the template: in a temporary folder, then renamed, so that it is never incomplete.
 fn copy(template: &Path, folder: &Path, name: &str) -> Result<(), TaskError> {
     let beside = folder.with_file_name(format!(".{name}.new"));
     match fs::remove_dir_all(&beside) {
@@ -158,7 +158,7 @@ fn fill(from: &Path, to: &Path, name: &str) -> Result<(), TaskError> {
     Ok(())
 }
 
-/// Adds a member to the workspace, after the last of those that lie in the same folder.
+/// Adds a member to the workspace, after the last one of the same folder.
 fn add_member(manifest: &Path, member: &str) -> Result<(), TaskError> {
     let failed = |what| move |error| TaskError::Io(what, manifest.to_owned(), error);
     let text = fs::read_to_string(manifest).map_err(failed("read"))?;
@@ -171,7 +171,7 @@ fn add_member(manifest: &Path, member: &str) -> Result<(), TaskError> {
     let before = members.iter().enumerate().filter(|(_, other)| beside(other)).last();
     let place = before.map_or(members.len(), |(last, _)| last + 1);
     let mut value = Value::from(member);
-    // As the others are: each on a line of its own.
+    // On a line of its own, as the others.
     *value.decor_mut() =
         members.get(place.saturating_sub(1)).map(Value::decor).cloned().unwrap_or_default();
     members.insert_formatted(place, value);
@@ -180,7 +180,7 @@ fn add_member(manifest: &Path, member: &str) -> Result<(), TaskError> {
     fs::rename(&beside, manifest).map_err(failed("write"))
 }
 
-/// How a program of this workspace is called: it may not have been built yet.
+/// Returns the command that starts a program of this workspace, which may not be built yet.
 fn program(name: &str, profile: &str) -> String {
     let file = format!("{name}{EXE_SUFFIX}");
     if cargo::output(profile).join(&file).exists() {
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_is_added_in_its_place_and_nothing_else_changes() {
+    fn new_member_is_inserted_in_order() {
         let temp = tempfile::tempdir().unwrap();
         let manifest = temp.path().join("Cargo.toml");
         let before = "[workspace]\nmembers = [\n    \"host\",\n    \"plugins/clock\",\n    \

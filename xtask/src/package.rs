@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{TaskError, cargo};
+use crate::{TaskError, cargo, program};
 
 /// Packages those that may be published; builds each from its own files where it is to be verified.
 ///
@@ -19,7 +19,7 @@ pub fn run(verify: bool) -> Result<(), TaskError> {
     for name in published()? {
         package.args(["--package", &name]);
     }
-    cargo::succeed(&mut package)
+    program::succeed(&mut package)
 }
 
 /// Returns the names of the workspace's packages that may be published.
@@ -42,6 +42,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::workspace;
 
     #[test]
     fn published_packages_carry_licenses_and_metadata() {
@@ -58,7 +59,7 @@ mod tests {
             let warnings = String::from_utf8(output.stderr).unwrap();
             assert!(!warnings.contains("manifest has no"), "{name}: {warnings}");
         }
-        let license = fs::read_to_string(cargo::root().join("plugin-api/LICENSE-MIT")).unwrap();
+        let license = fs::read_to_string(workspace::root().join("plugin-api/LICENSE-MIT")).unwrap();
         assert!(license.contains("Permission is hereby granted"), "a copy and no path");
     }
 }

@@ -7,14 +7,14 @@ use std::{
 
 use crate::{TaskError, cargo};
 
-/// A program: as cargo builds it, and as it is installed. `host` and `client` are too general names for
-/// a system's /usr/bin, and Debian has a `host` there.
+/// The programs: cargo's name and the installed name. `host` and `client` are too general for
+/// /usr/bin, and Debian already has a `host` there.
 pub const PROGRAMS: [(&str, &str); 2] = [("host", "dropin-host"), ("client", "dropin")];
 
 /// The documents beside the folder `docs`.
 const PAGES: [&str; 3] = ["README.md", "CHANGELOG.md", "SECURITY.md"];
 
-/// All documents of the package: the path of each from the checkout's root, and its text.
+/// Returns all documents of the package: paths from the checkout's root, and texts.
 pub fn all() -> Result<Vec<(PathBuf, String)>, TaskError> {
     let root = cargo::root();
     let read = |path: &Path| {
@@ -38,7 +38,7 @@ pub fn all() -> Result<Vec<(PathBuf, String)>, TaskError> {
     let mut documents = Vec::new();
     for path in paths {
         let mut text = read(&path)?;
-        // A page of the book that stands for one at the top of the checkout.
+        // A page of the book that includes one at the top of the checkout.
         if let Some((before, rest)) = text.split_once("{{#include ")
             && let Some((included, after)) = rest.split_once("}}")
             && let Some(folder) = path.parent()
@@ -53,15 +53,15 @@ pub fn all() -> Result<Vec<(PathBuf, String)>, TaskError> {
     Ok(documents)
 }
 
-/// The part of a page between the marks of this anchor, or all of it where it has none.
+/// Returns the part of a page between the marks of this anchor, or all of it without them.
 fn anchored<'a>(page: &'a str, anchor: &str) -> &'a str {
     let begin = format!("<!-- ANCHOR: {anchor} -->");
     let part = page.split_once(&begin).map_or(page, |(_, part)| part);
     part.split_once(&format!("<!-- ANCHOR_END: {anchor} -->")).map_or(part, |(part, _)| part)
 }
 
-/// A document in Markdown for a machine on which the package is installed: commands have their names
-/// there. Documents lie as in the checkout, so that links between them hold.
+/// Returns a Markdown document for a machine on which the package is installed: commands have their
+/// names there. Documents keep their folders, so that links between them work.
 pub fn as_installed(text: &str) -> String {
     let mut is_code = false;
     let mut installed = String::new();
@@ -72,7 +72,7 @@ pub fn as_installed(text: &str) -> String {
         } else if is_code {
             installed.push_str(&code(line));
         } else if line.starts_with('#') {
-            // Links lead to what a heading says.
+            // A heading stays, since links refer to it.
             installed.push_str(line);
         } else {
             installed.push_str(&prose(line));
@@ -82,14 +82,14 @@ pub fn as_installed(text: &str) -> String {
     installed
 }
 
-/// A line of prose, in which commands stand between backticks.
+/// Converts a line of prose, in which commands stand between backticks.
 fn prose(line: &str) -> String {
     let mut line = line.to_owned();
     for (built, installed) in PROGRAMS {
         for (before, after) in [("`", " "), ("`", "`"), ("(", " ")] {
             let (from, to) =
                 (format!("{before}{built}{after}"), format!("{before}{installed}{after}"));
-            // A parenthesis is part of a command only in a substitution of the shell.
+            // A parenthesis is part of a command only in a command substitution of the shell.
             let applies = before == "`" || line.contains("completion ");
             if applies {
                 line = line.replace(&from, &to);
@@ -99,7 +99,7 @@ fn prose(line: &str) -> String {
     line
 }
 
-/// A line of a session at a terminal, or of a script.
+/// Converts a line of a terminal session or of a script.
 fn code(line: &str) -> String {
     let start = line.len() - line.trim_start().len();
     let (indent, rest) = line.split_at(start);
@@ -108,7 +108,7 @@ fn code(line: &str) -> String {
         None => ("", rest),
     };
     let mut before = format!("{indent}{prompt}");
-    // Variables for a single command stand before it.
+    // Variables of a single command precede it.
     while let Some((word, behind)) = rest.split_once(' ')
         && let Some((name, _)) = word.split_once('=')
         && !name.is_empty()
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn no_document_of_the_package_names_what_it_does_not_install() {
+    fn package_documents_name_only_installed_programs() {
         let documents = all().unwrap();
         assert!(documents.len() > PAGES.len());
         for (name, text) in documents {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
 
-use crate::{TaskError, cargo};
+use crate::{TaskError, cargo, program, workspace};
 
 const PACKAGE: &str = "dropin-plugin-api";
 
@@ -28,7 +28,7 @@ const UNSTABLE: [&str; 3] = ["Freeze", "StructuralPartialEq", "UnsafeUnpin"];
 /// # Errors
 /// The interface differs, or it cannot be told.
 pub fn run(bless: bool) -> Result<(), TaskError> {
-    let folder = cargo::root().join("plugin-api");
+    let folder = workspace::root().join("plugin-api");
     let path = folder.join("public-api.txt");
     let manifest = folder.join("Cargo.toml");
     let read = |path: &std::path::Path| {
@@ -37,12 +37,12 @@ pub fn run(bless: bool) -> Result<(), TaskError> {
     let text = read(&manifest)?;
     let version = text.lines().find_map(|line| line.strip_prefix("version = \""));
     let major = version.and_then(|version| version.split('.').next()).unwrap_or_default();
-    let target = cargo::target().join("public-api");
+    let target = workspace::target().join("public-api");
     let mut rustdoc = cargo::cargo();
     rustdoc.args(["rustdoc", "--quiet", "--lib", "--package", PACKAGE, "--target-dir"]);
     rustdoc.arg(&target).args(["--", "-Z", "unstable-options", "--output-format", "json"]);
     // By this the stable compiler writes JSON. A folder of its own, since build scripts ask for it.
-    cargo::succeed(rustdoc.env("RUSTC_BOOTSTRAP", "1"))?;
+    program::succeed(rustdoc.env("RUSTC_BOOTSTRAP", "1"))?;
     let json = target.join("doc").join("plugin_api.json");
     let document: Value = serde_json::from_str(&read(&json)?)
         .map_err(|error| TaskError::Failed(format!("reading {}: {error}", json.display())))?;

@@ -1,4 +1,4 @@
-//! A program whose output is passed on while it is read.
+//! A program whose output is read and passed on.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -8,19 +8,19 @@ use std::{
     time::Duration,
 };
 
-use crate::{TaskError, cargo};
+use crate::{TaskError, program};
 
-/// How long nothing comes from a program that has ended before its output counts as read: a child
-/// of its own may still have it open.
+/// Time of silence after a program's end after which its output counts as read: a child of its own
+/// may still have the pipe open.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Runs a program, which must succeed, and hands each line of its output over.
+/// Runs a program, which must succeed, and passes each line of its output to `on_line`.
 ///
 /// # Errors
-/// It cannot be started or fails, or its output cannot be passed on.
-pub fn succeed(command: &mut Command, mut hear: impl FnMut(&str)) -> Result<(), TaskError> {
+/// The program cannot be started or fails, or its output cannot be passed on.
+pub fn succeed(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<(), TaskError> {
     let failed = |operation, command: &Command| {
-        let program = cargo::program(command);
+        let program = program::path(command);
         move |error| TaskError::Io(operation, program, error)
     };
     let child = command.stdout(Stdio::piped()).spawn();
@@ -44,7 +44,7 @@ pub fn succeed(command: &mut Command, mut hear: impl FnMut(&str)) -> Result<(), 
             Ok(line) => {
                 let shown = io::stdout().write_all(&line);
                 shown.map_err(failed("pass on the output of", command))?;
-                hear(&String::from_utf8_lossy(&line));
+                on_line(&String::from_utf8_lossy(&line));
             }
             Err(RecvTimeoutError::Timeout) => {
                 if child.try_wait().map_err(failed("wait for", command))?.is_some() {
@@ -55,16 +55,16 @@ pub fn succeed(command: &mut Command, mut hear: impl FnMut(&str)) -> Result<(), 
         }
     }
     let status = child.wait().map_err(failed("wait for", command))?;
-    cargo::check(command, status)
+    program::check(command, status)
 }
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::time::Instant;
+    use std::{error::Error as _, time::Instant};
 
     use super::*;
 
-    fn heard(script: &str) -> (Vec<String>, bool) {
+    fn run_script(script: &str) -> (Vec<String>, bool) {
         let mut lines = Vec::new();
         let shell = &mut Command::new("sh");
         let ended = succeed(shell.args(["-c", script]), |line| lines.push(line.trim_end().into()));
@@ -72,15 +72,21 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_heard_and_the_status_counts() {
-        assert_eq!(heard("echo a; echo b"), (vec!["a".into(), "b".into()], true));
-        assert_eq!(heard("echo a; exit 3"), (vec!["a".into()], false));
+    fn failed_start_has_an_io_error_as_source() {
+        let error = succeed(&mut Command::new("/dev/null/program"), |_| ()).unwrap_err();
+        assert!(error.source().is_some_and(|cause| cause.is::<io::Error>()), "{error:?}");
+    }
+
+    #[test]
+    fn lines_are_passed_on_and_the_status_counts() {
+        assert_eq!(run_script("echo a; echo b"), (vec!["a".into(), "b".into()], true));
+        assert_eq!(run_script("echo a; exit 3"), (vec!["a".into()], false));
     }
 
     #[test]
     fn child_left_behind_holds_nothing_up() {
         let start = Instant::now();
-        assert_eq!(heard("sleep 60 & echo a"), (vec!["a".into()], true));
+        assert_eq!(run_script("sleep 60 & echo a"), (vec!["a".into()], true));
         assert!(start.elapsed() < Duration::from_secs(30));
     }
 }

@@ -1,4 +1,4 @@
-//! The instructions of each piece, kept in a file and compared.
+//! The instructions of each piece, recorded in a file and compared.
 
 use std::{
     cmp::Ordering, collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command,
@@ -9,25 +9,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::{error::BoundaryError, pieces::Piece, valgrind};
 
-/// The share by which a count may differ from the kept one.
+/// The relative tolerance of a count.
 const TOLERANCE: f64 = 0.02;
 
-/// The instructions by which any count may differ: 2 % of a small piece would be less than one.
+/// The absolute tolerance of a count: 2 % of a small piece would be less than one instruction.
 const SLACK: f64 = 2.0;
 
-/// The number of times that a piece is counted while it seems to have grown.
+/// Number of counts of a piece that seems to have grown.
 const TRIES: usize = 3;
 
 const HEADER: &str = "\
 # Instructions for one request, piece by piece, as valgrind counts them. `cargo xtask instructions`
-# fails where a count is more than 2 % above or below the one here, so that no loss and no gain goes
-# unnoticed; `cargo xtask instructions --bless` writes this file.
+# fails if a count is more than 2 % above or below the one here, so that every change is noticed;
+# `cargo xtask instructions --bless` writes this file.
 ";
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Counts {
-    /// The compiler that built what was counted.
+    /// The compiler of the counted code.
     compiler: String,
     instructions: BTreeMap<String, f64>,
 }
@@ -35,12 +35,11 @@ struct Counts {
 /// Counts the instructions of each piece, and compares them with the file or writes it.
 ///
 /// # Errors
-/// A count is above or below the one in the file; the file cannot be read or written; valgrind
-/// cannot count.
+/// A count differs from the file, the file cannot be read or written, or valgrind cannot count.
 pub fn check(plugin: &Path, file: &Path, bless: bool) -> Result<(), BoundaryError> {
     let before = match fs::read_to_string(file) {
         Ok(text) => toml::from_str(&text)
-            .map_err(|error| BoundaryError::Counts(file.to_owned(), error.to_string()))?,
+            .map_err(|error| BoundaryError::Counts(file.to_owned(), error.into()))?,
         Err(_) if bless => Counts::default(),
         Err(error) => return Err(BoundaryError::Io("read", file.to_owned(), error)),
     };
@@ -56,7 +55,7 @@ pub fn check(plugin: &Path, file: &Path, bless: bool) -> Result<(), BoundaryErro
     }
     if bless {
         let text = toml::to_string(&now)
-            .map_err(|error| BoundaryError::Counts(file.to_owned(), error.to_string()))?;
+            .map_err(|error| BoundaryError::Counts(file.to_owned(), error.into()))?;
         return fs::write(file, format!("{HEADER}{text}"))
             .map_err(|error| BoundaryError::Io("write", file.to_owned(), error));
     }
@@ -66,9 +65,9 @@ pub fn check(plugin: &Path, file: &Path, bless: bool) -> Result<(), BoundaryErro
     }
 }
 
-/// Counts a piece, again while it seems to have grown or where none is kept: the place of its
-/// memory costs functions of the C library a few instructions, so that the least count is the true
-/// one.
+/// Counts a piece, repeatedly while it seems to have grown or where no count is recorded. The
+/// address of its memory costs functions of the C library a few instructions, so the smallest count
+/// is the true one.
 fn count(piece: Piece, plugin: &Path, kept: Option<f64>) -> Result<f64, BoundaryError> {
     let mut least = f64::INFINITY;
     for try_number in 0..TRIES {
@@ -80,7 +79,7 @@ fn count(piece: Piece, plugin: &Path, kept: Option<f64>) -> Result<f64, Boundary
     Ok(least)
 }
 
-/// Compares a count with the kept one; within the tolerance they are equal.
+/// Compares a count with the recorded one; within the tolerance they are equal.
 fn compare(kept: f64, count: f64) -> Ordering {
     let margin = SLACK.max(kept * TOLERANCE);
     match count - kept {
@@ -90,12 +89,12 @@ fn compare(kept: f64, count: f64) -> Ordering {
     }
 }
 
-/// Returns the text about each piece that takes more or fewer instructions than the file says.
+/// Returns a text about each piece whose count differs from the file.
 fn difference(before: &Counts, now: &Counts) -> Option<String> {
     let (mut grown, mut text) = (false, String::new());
     for (name, count) in &now.instructions {
         let Some(kept) = before.instructions.get(name) else {
-            let _ = write!(text, "\n  {name}: {count}, and the file has no count of it");
+            let _ = write!(text, "\n  {name}: {count}, which has no count in the file");
             continue;
         };
         let order = compare(*kept, *count);
@@ -107,7 +106,7 @@ fn difference(before: &Counts, now: &Counts) -> Option<String> {
     }
     for (name, kept) in &before.instructions {
         if !now.instructions.contains_key(name) {
-            let _ = write!(text, "\n  {name}: {kept} in the file, and there is no such piece");
+            let _ = write!(text, "\n  {name}: {kept} in the file, but no such piece exists");
         }
     }
     if text.is_empty() {
@@ -134,7 +133,20 @@ fn compiler() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{error::Error as _, io};
+
     use super::*;
+
+    #[test]
+    fn unreadable_counts_have_their_cause_as_source() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("counts.toml");
+        let missing = check(Path::new(""), &file, false).unwrap_err();
+        assert!(missing.source().is_some_and(|cause| cause.is::<io::Error>()), "{missing:?}");
+        fs::write(&file, "compiler = 1").unwrap();
+        let bad = check(Path::new(""), &file, false).unwrap_err();
+        assert!(bad.source().is_some_and(|cause| cause.is::<toml::de::Error>()), "{bad:?}");
+    }
 
     fn counts(compiler: &str, pieces: &[(&str, f64)]) -> Counts {
         let pieces = pieces.iter().map(|(name, count)| ((*name).to_owned(), *count));
@@ -192,7 +204,7 @@ mod tests {
     fn pieces_in_only_one_place_are_named() {
         let (before, now) = (counts("a", &[("old", 1.0)]), counts("a", &[("new", 1.0)]));
         let text = difference(&before, &now).expect("both differ");
-        assert!(text.contains("new: 1, and") && text.contains("old: 1 in"), "{text}");
+        assert!(text.contains("new: 1, which") && text.contains("old: 1 in"), "{text}");
     }
 
     #[test]

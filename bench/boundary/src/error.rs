@@ -1,47 +1,29 @@
-//! What stops a measurement.
+//! The errors of a measurement.
 
-use std::{fmt, io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf};
 
-/// What stops a measurement.
-#[derive(Debug)]
+/// The error that ends a measurement.
+#[derive(Debug, thiserror::Error)]
 pub enum BoundaryError {
-    /// A file or program could not be dealt with.
-    Io(&'static str, PathBuf, io::Error),
-    /// The host's library did not do what it was asked to.
-    Host(&'static str, String),
-    /// valgrind is not there.
+    /// An operation on a file or program failed.
+    #[error("cannot {0} {path}: {2}", path = .1.display())]
+    Io(&'static str, PathBuf, #[source] io::Error),
+    /// An operation of the host's library failed.
+    #[error("cannot {0}: {1}")]
+    Host(&'static str, #[source] Box<dyn Error + Send + Sync>),
+    /// valgrind is missing.
+    #[error("valgrind is missing; install it: apt-get install valgrind")]
     NoValgrind,
-    /// A program said something that cannot be understood, or failed.
+    /// A program failed, or its output cannot be parsed.
+    #[error("{0}")]
     Program(String),
-    /// The counts in the file cannot be understood.
-    Counts(PathBuf, String),
-    /// More or fewer instructions than the file says.
+    /// The figures cannot be formatted as JSON.
+    #[error(transparent)]
+    Figures(#[from] serde_json::Error),
+    /// The counts in the file cannot be parsed.
+    #[error("cannot parse {path}: {1}", path = .0.display())]
+    Counts(PathBuf, #[source] Box<dyn Error + Send + Sync>),
+    /// The counts differ from the file.
+    #[error("{0}")]
     Changed(String),
-}
-
-impl fmt::Display for BoundaryError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(operation, path, error) => {
-                write!(out, "cannot {operation} {}: {error}", path.display())
-            }
-            Self::Host(operation, error) => write!(out, "cannot {operation}: {error}"),
-            Self::NoValgrind => {
-                out.write_str("there is no valgrind; get it by: apt-get install valgrind")
-            }
-            Self::Program(what) => out.write_str(what),
-            Self::Counts(path, error) => {
-                write!(out, "cannot understand {}: {error}", path.display())
-            }
-            Self::Changed(what) => out.write_str(what),
-        }
-    }
-}
-
-impl std::error::Error for BoundaryError {}
-
-impl From<serde_json::Error> for BoundaryError {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Program(error.to_string())
-    }
 }

@@ -1,7 +1,7 @@
-//! A host without its sockets: a table with the benchmark's plugin loaded, and one session.
+//! A host without its sockets: a registry with the benchmark's plugin, and one session.
 
 use std::{
-    fmt::Display,
+    error::Error,
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::Path,
     sync::Arc,
@@ -37,26 +37,29 @@ use tempfile::TempDir;
 
 use crate::error::BoundaryError;
 
+/// The plugin's `nop`, as clients send it.
+pub const NOP: &[u8] = b"*1\r\n$3\r\nnop\r\n";
+
 /// A host without its sockets.
 pub struct Fixture {
-    /// The host.
+    /// The host's shared context.
     pub shared: Arc<Shared>,
-    /// Its table: the built-ins and the plugin's commands.
+    /// Its registry: the built-ins and the plugin's commands.
     pub registry: Arc<LiveRegistry>,
-    /// What a client on this machine may do.
+    /// The identity of a client on this machine.
     pub identity: Identity,
     listener: TcpListener,
-    // The plugin may look for its directory until the end.
+    // The plugin may use its directory until the end.
     _folder: TempDir,
 }
 
 impl Fixture {
-    /// Loads the plugin as the host does, but for the probe.
+    /// Loads the plugin as the host does, without the probe.
     pub fn new(plugin: &Path) -> Result<Self, BoundaryError> {
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        let folder = builder.tempdir().map_err(of("make a folder"))?;
+        let folder = builder.tempdir().map_err(of("create a folder"))?;
         let place = folder.path().display().to_string();
         let config =
             Arguments::try_parse_from(["host", "--state-dir", &place, "--plugins", &place])
@@ -68,7 +71,7 @@ impl Fixture {
         let key_file = KeyFile::new(folder.path().to_owned());
         let shared = Arc::new(Shared {
             keyring: Keyring::open(key_file).map_err(of("open the keys"))?,
-            certificate: Certificate::own(folder.path()).map_err(of("make a certificate"))?,
+            certificate: Certificate::own(folder.path()).map_err(of("create a certificate"))?,
             sessions: Sessions::default(),
             client_memory: ClientMemory::new(config.bounds.max_memory_clients),
             metrics: Arc::default(),
@@ -103,7 +106,7 @@ impl Fixture {
         Ok(Self { shared, registry, identity, listener, _folder: folder })
     }
 
-    /// A connection: the session's end of it and the client's.
+    /// Returns a connection: the session's end and the client's.
     pub fn connect(&self) -> Result<(Arc<ClientHandle>, TcpStream), BoundaryError> {
         let address = self.listener.local_addr().map_err(of("connect"))?;
         let client = TcpStream::connect(address).map_err(of("connect"))?;
@@ -113,10 +116,10 @@ impl Fixture {
     }
 }
 
-/// Makes a table of so many commands of the host's own; returns it with names in it, 100 or all.
+/// Creates a registry of this many commands of the host. Also returns names in it, 100 or all.
 ///
-/// `memcmp` takes longer where both addresses together look like the end of a page, which happens
-/// to every eighth pair: many names have nearly the same share of them wherever memory lies.
+/// `memcmp` takes longer where both addresses together look like the end of a page, which holds for
+/// every eighth pair. Many names contain nearly the same share of such pairs at any address.
 pub fn registry_of(count: usize) -> (Registry, Vec<String>) {
     let name = |number: usize| format!("c{number:05}");
     let metrics = Metrics::default();
@@ -128,6 +131,8 @@ pub fn registry_of(count: usize) -> (Registry, Vec<String>) {
     (Registry::new((0..count).map(command).collect(), Vec::new()), names)
 }
 
-pub fn of<E: Display>(operation: &'static str) -> impl Fn(E) -> BoundaryError {
-    move |error| BoundaryError::Host(operation, error.to_string())
+pub fn of<E: Into<Box<dyn Error + Send + Sync>>>(
+    operation: &'static str,
+) -> impl Fn(E) -> BoundaryError {
+    move |error| BoundaryError::Host(operation, error.into())
 }

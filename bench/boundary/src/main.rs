@@ -1,8 +1,9 @@
-//! What one request costs the host, piece by piece: instructions and nanoseconds.
+//! The cost of one request in the host, piece by piece: instructions and nanoseconds.
 //!
-//! Instructions are counted by valgrind and are the same whatever else the machine does, so that they
-//! can be kept in a file and compared: `boundary check`. Times are only told: `boundary time`.
+//! valgrind counts the instructions. The counts do not depend on the load of the machine, so they
+//! are recorded in a file and compared: `boundary check`. Times are only printed: `boundary time`.
 
+mod counted;
 mod counts;
 mod error;
 mod fixture;
@@ -16,13 +17,13 @@ use clap::{Parser, Subcommand};
 
 use crate::{error::BoundaryError, fixture::Fixture, pieces::Piece};
 
-/// What one request costs the host, piece by piece.
+/// Measures the cost of one request in the host, piece by piece.
 #[derive(Parser)]
 #[command(name = "boundary")]
 struct Arguments {
     #[command(subcommand)]
     action: Action,
-    /// The plugin of the benchmark, as it has been built.
+    /// The built plugin of the benchmark.
     #[arg(
         long,
         value_name = "FILE",
@@ -34,21 +35,21 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Do one piece so many times.
+    /// Run one piece this many times.
     Run {
-        /// Which.
+        /// The piece.
         piece: Piece,
-        /// How many times.
+        /// The number of runs.
         times: u64,
     },
-    /// Print what each piece takes, in nanoseconds, as JSON.
+    /// Print the time of each piece, in nanoseconds, as JSON.
     Time,
-    /// Count the instructions of each piece and compare them with those in the file.
+    /// Count the instructions of each piece and compare them with the file.
     Check {
-        /// Where the counts are kept.
+        /// The file with the recorded counts.
         #[arg(long, value_name = "FILE", default_value = "bench/instructions.toml")]
         counts: PathBuf,
-        /// Keep the new counts, whatever they are.
+        /// Record the new counts, unchecked.
         #[arg(long)]
         bless: bool,
     },

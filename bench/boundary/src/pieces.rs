@@ -15,54 +15,53 @@ use plugin_engine::{call::Call, registry::Target};
 use protocol::{Encoder, Parsed, Parser, Protocol};
 
 use crate::{
+    counted::counted,
     error::BoundaryError,
-    fixture::{self, Fixture, of},
+    fixture::{self, Fixture, NOP, of},
     served,
 };
 
-/// `nop`, as clients send it.
-pub const NOP: &[u8] = b"*1\r\n$3\r\nnop\r\n";
 /// `echo` with 16 bytes, as clients send it.
 const ECHO: &[u8] = b"*2\r\n$4\r\necho\r\n$16\r\n0123456789abcdef\r\n";
 
-/// A piece of what the host does for one request.
+/// A piece of the host's work on one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Piece {
-    /// Find `nop` at the front of what was received.
+    /// Parse `nop` at the start of the received bytes.
     ParseNop,
-    /// Find `echo` with 16 bytes there.
+    /// Parse `echo` with 16 bytes there.
     ParseEcho,
-    /// Find a name among 10 commands.
+    /// Look up a name among 10 commands.
     LookUp10,
-    /// Find a name among 1,000 commands.
+    /// Look up a name among 1,000 commands.
     LookUp1000,
-    /// Find a name among 10,000 commands.
+    /// Look up a name among 10,000 commands.
     LookUp10000,
-    /// Write the reply `OK`.
+    /// Encode the reply `OK`.
     EncodeOk,
-    /// Write a reply of 16 bytes.
+    /// Encode a reply of 16 bytes.
     EncodeText,
-    /// Call a function of the host's own by its pointer, which replies `OK`.
+    /// Call a function of the host by its pointer, which replies `OK`.
     DirectCall,
     /// Call the plugin's `nop`, which replies `OK`.
     PluginCall,
     /// Call the plugin's `echo` with 16 bytes.
     PluginEcho,
-    /// Serve one `nop` at a time over a socket, all that happens in the session's thread.
+    /// Serve one `nop` at a time over a socket, all work of the session's thread.
     Session1,
-    /// The same for batches of 16, for each request.
+    /// The same for batches of 16, per request.
     Session16,
-    /// The same for batches of 64, for each request.
+    /// The same for batches of 64, per request.
     Session64,
 }
 
 impl Piece {
-    /// Its name in arguments, files and reports.
+    /// Returns its name in arguments, files and reports.
     pub fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// How many requests one time of it is.
+    /// Returns the number of requests in one run.
     pub fn requests(self) -> u64 {
         match self {
             Self::Session16 => 16,
@@ -71,7 +70,7 @@ impl Piece {
         }
     }
 
-    /// So many times tell what one takes, without taking long under valgrind.
+    /// Returns the number of runs that gives a stable result without taking long under valgrind.
     pub fn times(self) -> u64 {
         match self {
             Self::Session1 | Self::Session16 | Self::Session64 => 500,
@@ -80,14 +79,7 @@ impl Piece {
     }
 }
 
-/// What valgrind counts: everything below this, in this thread.
-#[inline(never)]
-pub fn counted<R>(work: impl FnOnce() -> R) -> R {
-    // Work of the same frame after it keeps this from being a jump.
-    black_box(work())
-}
-
-/// Does a piece so many times; gives what that took.
+/// Runs a piece this many times. Returns the elapsed time.
 pub fn run(piece: Piece, fixture: &Fixture, times: u64) -> Result<Duration, BoundaryError> {
     let encoder = &mut Encoder::new(Protocol::Resp2);
     Ok(match piece {
@@ -109,8 +101,8 @@ pub fn run(piece: Piece, fixture: &Fixture, times: u64) -> Result<Duration, Boun
     })
 }
 
-/// What one time of each piece takes, for each request, in nanoseconds: the least of
-/// several tries, since whatever disturbs one makes it longer.
+/// Returns the time of each piece, per request, in nanoseconds: the smallest of several
+/// measurements, since any disturbance only adds time.
 pub fn time_all(fixture: &Fixture) -> Result<BTreeMap<String, f64>, BoundaryError> {
     let mut all = BTreeMap::new();
     for piece in Piece::value_variants() {
@@ -160,7 +152,7 @@ fn reply(encoder: &mut Encoder, write: impl FnOnce(&mut Encoder)) {
     encoder.advance(black_box(encoder.len()));
 }
 
-/// Calls what answers this request: the plugin, or a function like it.
+/// Calls the function that answers this request: the plugin's, or a similar one of the host.
 fn call(
     fixture: &Fixture,
     times: u64,
@@ -202,6 +194,6 @@ fn call(
 fn found(parsed: Parsed) -> Result<(), BoundaryError> {
     match parsed {
         Parsed::Request { .. } => Ok(()),
-        other => Err(BoundaryError::Host("parse a request", format!("{other:?}"))),
+        other => Err(BoundaryError::Host("parse a request", format!("{other:?}").into())),
     }
 }

@@ -1,4 +1,4 @@
-//! A whole session, as the host runs it, with a client that waits for each batch's replies.
+//! A whole session, as the host runs it, with a client that waits for the replies of each batch.
 
 use std::{
     io::{self, Read, Write},
@@ -11,18 +11,18 @@ use std::{
 use dropin_host::session::Session;
 
 use crate::{
+    counted::counted,
     error::BoundaryError,
-    fixture::{Fixture, of},
-    pieces::{NOP, counted},
+    fixture::{Fixture, NOP, of},
 };
 
 /// The reply to `nop`.
 const OK: &[u8] = b"+OK\r\n";
 
-/// A client that gets no reply for this long gives up, so that nothing waits for ever.
+/// Time after which a client gives up waiting for a reply.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Serves so many batches of so many requests; gives what that took.
+/// Serves this many batches of this many requests. Returns the elapsed time.
 pub fn batches(fixture: &Fixture, batches: u64, requests: u64) -> Result<Duration, BoundaryError> {
     let (handle, client) = fixture.connect()?;
     let (shared, registry) = (Arc::clone(&fixture.shared), Arc::clone(&fixture.registry));
@@ -45,7 +45,7 @@ fn ask(mut client: TcpStream, batches: u64, size: usize) -> io::Result<()> {
     let (requests, expected) = (NOP.repeat(size), OK.repeat(size));
     let mut replies = vec![0; expected.len()];
     for _ in 0..batches {
-        // One write, which the session gets by one read.
+        // One write, which the session receives by one read.
         client.write_all(&requests)?;
         client.read_exact(&mut replies)?;
         if replies != expected {

@@ -1,13 +1,13 @@
-//! Instructions, counted by valgrind's callgrind.
+//! Instruction counts by valgrind's callgrind.
 
 use std::{env, io, panic, path::Path, process::Command, thread};
 
 use crate::{error::BoundaryError, pieces::Piece};
 
-/// How many instructions one request of this piece takes.
+/// Returns the number of instructions of this piece per request.
 ///
-/// It is the difference between twice as many times and so many: what is done once goes out of it.
-/// Another number of the try has memory lie elsewhere.
+/// It is the difference between a double and a single run, which excludes one-time work. Another
+/// `try_number` moves the memory.
 pub fn count(piece: Piece, plugin: &Path, try_number: usize) -> Result<f64, BoundaryError> {
     let times = piece.times();
     let collect = |times| collect(piece, plugin, times, try_number);

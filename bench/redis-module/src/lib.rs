@@ -1,5 +1,5 @@
-//! The commands of the plugin beside this, as a Redis module: `bench.nop`, `bench.echo`, ... so that
-//! none of them is one of Redis's own.
+//! The commands of the benchmark's plugin as a Redis module: `bench.nop`, `bench.echo`, ... so that
+//! none of them collides with a command of Redis.
 
 use std::{thread, time::Duration};
 
@@ -11,7 +11,7 @@ use redis_module::{
 #[path = "../../burn.rs"]
 mod burn;
 
-/// The longest that one call may take, whatever is asked for.
+/// Maximum duration of one call.
 const MOST: Duration = Duration::from_secs(10);
 
 redis_module! {
@@ -47,13 +47,13 @@ fn burn_for(_: &Context, arguments: Vec<RedisString>) -> RedisResult {
     Ok(RedisValue::SimpleStringStatic("OK"))
 }
 
-/// As Redis wants it of a command that takes long: the client is blocked, a thread answers.
+/// Sleeps as Redis requires of a long command: the client is blocked, a thread replies.
 fn sleep_in_thread(context: &Context, arguments: Vec<RedisString>) -> RedisResult {
     let time = time(arguments, Duration::from_millis)?;
     in_thread(context, move || thread::sleep(time))
 }
 
-/// The same for work.
+/// Works in a thread, as `sleep_in_thread` sleeps.
 fn burn_in_thread(context: &Context, arguments: Vec<RedisString>) -> RedisResult {
     let time = time(arguments, Duration::from_micros)?;
     in_thread(context, move || burn_now(time))

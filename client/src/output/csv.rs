@@ -1,29 +1,41 @@
-//! A reply as rows of comma-separated values, quoted as RFC 4180 says, each ended by a newline.
+//! Writes a reply as comma-separated values, as RFC 4180 defines them, with LF as the line end.
 //!
-//! A single value is a row of one field, a list a row, a list of lists a row for each of them; a map
-//! is a header and a row, a list of maps a header and a row for each, a column for each key. A list
-//! or map within a field is its JSON text. Null is an empty field; what is empty has no row.
+//! | reply | rows |
+//! | --- | --- |
+//! | single value | one row of one field; null is an empty field |
+//! | list | one row |
+//! | list of lists | one row for each list |
+//! | map | a header and one row |
+//! | list of maps | a header with a column for each key, and one row for each map |
+//! | empty list or map | none |
+//!
+//! A list or map within a field is JSON.
 
-use super::json;
-use crate::reply::Reply;
-use crate::text::{Escape, inline};
 use std::io::{self, Write};
 
+use super::json;
+use crate::{
+    output::text::{Escape, write_inline},
+    reply::Reply,
+};
+
 /// Writes the rows.
-pub fn rows(out: &mut dyn Write, reply: &Reply) -> io::Result<()> {
+pub fn write_rows(out: &mut dyn Write, reply: &Reply) -> io::Result<()> {
     let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(out);
     match reply {
-        Reply::Map(pairs) => table(&mut writer, &[pairs])?,
+        Reply::Map(pairs) => write_table(&mut writer, &[pairs])?,
         Reply::List(items) => {
             let maps: Option<Vec<_>> = items.iter().map(as_map).collect();
             let lists: Option<Vec<_>> = items.iter().map(as_list).collect();
             match (maps, lists) {
-                (Some(maps), _) => table(&mut writer, &maps)?,
-                (None, Some(lists)) => lists.iter().try_for_each(|row| record(&mut writer, row))?,
-                (None, None) => record(&mut writer, items)?,
+                (Some(maps), _) => write_table(&mut writer, &maps)?,
+                (None, Some(lists)) => {
+                    lists.iter().try_for_each(|row| write_record(&mut writer, row))?
+                }
+                (None, None) => write_record(&mut writer, items)?,
             }
         }
-        value => record(&mut writer, std::slice::from_ref(value))?,
+        value => write_record(&mut writer, std::slice::from_ref(value))?,
     }
     writer.flush()
 }
@@ -38,16 +50,19 @@ fn as_list(reply: &Reply) -> Option<&[Reply]> {
     if let Reply::List(items) = reply { Some(items) } else { None }
 }
 
-fn record(writer: &mut csv::Writer<&mut dyn Write>, values: &[Reply]) -> io::Result<()> {
+fn write_record(writer: &mut csv::Writer<&mut dyn Write>, values: &[Reply]) -> io::Result<()> {
     if values.is_empty() {
         return Ok(());
     }
     let fields = values.iter().map(field).collect::<io::Result<Vec<_>>>()?;
-    writer.write_record(fields).map_err(cause)
+    writer.write_record(fields).map_err(io_error)
 }
 
-/// The columns are in the order in which their keys first appear.
-fn table<P: AsRef<Pairs>>(writer: &mut csv::Writer<&mut dyn Write>, maps: &[P]) -> io::Result<()> {
+/// Writes a table; its columns are in the order in which their keys first appear.
+fn write_table<P: AsRef<Pairs>>(
+    writer: &mut csv::Writer<&mut dyn Write>,
+    maps: &[P],
+) -> io::Result<()> {
     let mut columns: Vec<&Reply> = Vec::new();
     for (key, _) in maps.iter().flat_map(AsRef::as_ref) {
         if !columns.contains(&key) {
@@ -58,20 +73,20 @@ fn table<P: AsRef<Pairs>>(writer: &mut csv::Writer<&mut dyn Write>, maps: &[P]) 
         return Ok(());
     }
     let header = columns.iter().map(|key| field(key)).collect::<io::Result<Vec<_>>>()?;
-    writer.write_record(header).map_err(cause)?;
+    writer.write_record(header).map_err(io_error)?;
     for map in maps {
         let cell = |column: &&Reply| {
             let pair = map.as_ref().iter().find(|(key, _)| key == *column);
             pair.map_or(Ok(Vec::new()), |(_, value)| field(value))
         };
         let row = columns.iter().map(cell).collect::<io::Result<Vec<_>>>()?;
-        writer.write_record(row).map_err(cause)?;
+        writer.write_record(row).map_err(io_error)?;
     }
     Ok(())
 }
 
-/// What writing failed of, which decides whether anybody is told.
-fn cause(error: csv::Error) -> io::Error {
+/// Returns the cause of a failed write; a closed pipe must stay recognizable.
+fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("{other:?}")),
@@ -82,8 +97,8 @@ fn field(value: &Reply) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match value {
         Reply::Null => {}
-        Reply::List(_) | Reply::Map(_) => json::document(&mut bytes, value)?,
-        value => inline(&mut bytes, value, Escape::Nothing, 0)?,
+        Reply::List(_) | Reply::Map(_) => json::write_document(&mut bytes, value)?,
+        value => write_inline(&mut bytes, value, Escape::Nothing, 0)?,
     }
     Ok(bytes)
 }
@@ -103,12 +118,12 @@ mod tests {
     #[track_caller]
     fn shown(reply: &Reply, expected: &str) {
         let mut out = Vec::new();
-        rows(&mut out, reply).unwrap();
+        write_rows(&mut out, reply).unwrap();
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }
 
     #[test]
-    fn single_values_are_a_row() {
+    fn single_value_is_a_row() {
         shown(&text("plain"), "plain\n");
         shown(&text("a,b \"c\"\nd"), "\"a,b \"\"c\"\"\nd\"\n");
         shown(&text(""), "\"\"\n");
@@ -118,7 +133,7 @@ mod tests {
         shown(&Reply::Boolean(true), "true\n");
         shown(&Reply::Error("ERR no".into()), "error: no\n");
         let mut out = Vec::new();
-        rows(&mut out, &Reply::Text(b"\xff\x00".as_slice().into())).unwrap();
+        write_rows(&mut out, &Reply::Text(b"\xff\x00".as_slice().into())).unwrap();
         assert_eq!(out, b"\xff\x00\n");
     }
 

@@ -1,34 +1,35 @@
-//! A reply as a JSON document.
+//! Writes a reply as a JSON document.
 //!
 //! | reply | JSON |
 //! | --- | --- |
-//! | text | a string; where it is no UTF-8, `{"base64":".."}` with the bytes in base 64 |
+//! | text | a string; for bytes that are not UTF-8, `{"base64":".."}` with the bytes in base 64 |
 //! | integer, boolean, null | a number, with all its digits; `true`, `false`; `null` |
-//! | float | a number; the strings `"nan"`, `"inf"` and `"-inf"` for what is none in JSON |
-//! | list, map | an array; an object in the server's order, a key that is no text as its JSON text |
+//! | float | a number; for values without a JSON form the strings `"nan"`, `"inf"`, `"-inf"` |
+//! | list, map | an array; an object in the host's order; a key that is not text becomes its JSON |
 //! | error | `{"error":{"kind":"ERR","message":".."}}` |
 
-use crate::reply::Reply;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
-use serde_json::ser::{CompactFormatter, Formatter};
 use std::io::{self, Write};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::ser::{CompactFormatter, Formatter};
+
+use crate::reply::Reply;
+
 /// Writes the document and ends its line.
-pub fn line(out: &mut dyn Write, reply: &Reply) -> io::Result<()> {
-    document(&mut *out, reply)?;
+pub fn write_line(out: &mut dyn Write, reply: &Reply) -> io::Result<()> {
+    write_document(&mut *out, reply)?;
     out.write_all(b"\n")
 }
 
 /// Writes the document.
-pub fn document(out: &mut dyn Write, reply: &Reply) -> io::Result<()> {
+pub fn write_document(out: &mut dyn Write, reply: &Reply) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(out, Printable);
     Ok(Json(reply).serialize(&mut serializer)?)
 }
 
-/// Splits an error into its kind and its message; `ERR` is the kind of an error that has none.
-pub fn error_parts(error: &[u8]) -> (String, String) {
+/// Splits an error into kind and message; an error without a kind gets `ERR`.
+fn split_error(error: &[u8]) -> ErrorFields {
     let text = String::from_utf8_lossy(error);
     let is_kind = |word: &str| {
         word.len() > 1
@@ -36,9 +37,9 @@ pub fn error_parts(error: &[u8]) -> (String, String) {
             && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
     };
     match text.split_once(' ').filter(|(kind, _)| is_kind(kind)) {
-        Some((kind, message)) => (kind.to_owned(), message.to_owned()),
-        None if is_kind(&text) => (text.into_owned(), String::new()),
-        None => ("ERR".to_owned(), text.into_owned()),
+        Some((kind, message)) => ErrorFields { kind: kind.to_owned(), message: message.to_owned() },
+        None if is_kind(&text) => ErrorFields { kind: text.into_owned(), message: String::new() },
+        None => ErrorFields { kind: "ERR".to_owned(), message: text.into_owned() },
     }
 }
 
@@ -49,7 +50,7 @@ impl Serialize for Json<'_> {
         match self.0 {
             Reply::Text(bytes) => match std::str::from_utf8(bytes) {
                 Ok(text) => serializer.serialize_str(text),
-                Err(_) => single(serializer, "base64", &STANDARD.encode(bytes)),
+                Err(_) => serialize_single(serializer, "base64", &STANDARD.encode(bytes)),
             },
             Reply::Integer(number) => serializer.serialize_i64(*number),
             Reply::Float(number) if number.is_finite() => serializer.serialize_f64(*number),
@@ -61,25 +62,22 @@ impl Serialize for Json<'_> {
             Reply::Map(pairs) => {
                 let mut map = serializer.serialize_map(Some(pairs.len()))?;
                 for (key, value) in pairs {
-                    map.serialize_entry(&key_text(key), &Json(value))?;
+                    map.serialize_entry(&key_as_text(key), &Json(value))?;
                 }
                 map.end()
             }
-            Reply::Error(message) => {
-                let (kind, message) = error_parts(message);
-                single(serializer, "error", &Failure { kind, message })
-            }
+            Reply::Error(message) => serialize_single(serializer, "error", &split_error(message)),
         }
     }
 }
 
 #[derive(serde::Serialize)]
-struct Failure {
+struct ErrorFields {
     kind: String,
     message: String,
 }
 
-fn single<S: Serializer>(
+fn serialize_single<S: Serializer>(
     serializer: S,
     key: &str,
     value: &impl Serialize,
@@ -89,19 +87,19 @@ fn single<S: Serializer>(
     map.end()
 }
 
-fn key_text(key: &Reply) -> String {
+fn key_as_text(key: &Reply) -> String {
     if let Reply::Text(bytes) = key
         && let Ok(text) = std::str::from_utf8(bytes)
     {
         return text.to_owned();
     }
     let mut text = Vec::new();
-    // Writing to memory cannot fail.
-    let _ = document(&mut text, key);
+    // Writing to a vector cannot fail.
+    let _ = write_document(&mut text, key);
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Escapes what a terminal would obey, beyond what JSON has to.
+/// The JSON format, with all control characters escaped for terminals.
 struct Printable;
 
 impl Formatter for Printable {
@@ -126,7 +124,7 @@ mod tests {
 
     fn shown(reply: &Reply) -> String {
         let mut out = Vec::new();
-        line(&mut out, reply).unwrap();
+        write_line(&mut out, reply).unwrap();
         let text = String::from_utf8(out).unwrap();
         let document = text.strip_suffix('\n').unwrap().to_owned();
         assert!(!document.contains(char::is_control), "{document}");
@@ -139,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_reply() {
+    fn every_kind_of_reply_has_a_document() {
         for (reply, expected) in [
             (text("hi \"there\"\\\n"), r#""hi \"there\"\\\n""#),
             (text(""), r#""""#),
@@ -185,7 +183,8 @@ mod tests {
             (b"ERR \xff", "ERR", "\u{fffd}"),
             (b"", "ERR", ""),
         ] {
-            assert_eq!(error_parts(error), (kind.to_owned(), message.to_owned()));
+            let fields = split_error(error);
+            assert_eq!((fields.kind.as_str(), fields.message.as_str()), (kind, message));
         }
     }
 }

@@ -1,20 +1,24 @@
-//! A server of a few lines, and the client run against it.
+//! A small server, and the client that runs against it.
 #![allow(dead_code, reason = "no test uses all of it")]
 
 pub mod refusing;
 #[path = "../../../tests/src/stall.rs"]
 mod stall;
 
-use std::fmt;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::panic;
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::{
+    fmt,
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
+    panic,
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 /// The notice of a host that stops.
 pub const NOTICE: &[u8] = b">2\r\n$6\r\nnotice\r\n$27\r\nthe server is shutting down\r\n";
@@ -23,19 +27,19 @@ pub const NOTICE: &[u8] = b">2\r\n$6\r\nnotice\r\n$27\r\nthe server is shutting 
 pub const RESTARTING: &[u8] =
     b">2\r\n$6\r\nnotice\r\n$45\r\nthe server is stopping, perhaps for a restart\r\n";
 
-/// Only a failing test waits this long, beside the time that the machine itself stood still.
+/// The time limit of a wait; time in which the machine stood still does not count.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The time that a wait has left.
+/// The deadline of a wait.
 pub struct Deadline(stall::Stopwatch);
 
 impl Deadline {
-    /// The wait begins.
+    /// Starts the wait.
     pub fn start() -> Self {
         Self(stall::Stopwatch::start())
     }
 
-    /// What is left of it.
+    /// Returns the remaining time.
     pub fn left(&self) -> Duration {
         self.0.left(TIMEOUT)
     }
@@ -46,7 +50,7 @@ pub fn receive<T>(receiver: &Receiver<T>) -> Result<T, RecvTimeoutError> {
     receive_within(&Deadline::start(), receiver)
 }
 
-/// Waits for the next message for as long as there is time.
+/// Waits for the next message until the deadline.
 pub fn receive_within<T>(
     deadline: &Deadline,
     receiver: &Receiver<T>,
@@ -60,12 +64,12 @@ pub fn receive_within<T>(
 }
 
 /// One accepted connection.
-pub struct Talk {
+pub struct Peer {
     reader: BufReader<TcpStream>,
 }
 
-impl Talk {
-    /// The next command, or `None` when the client is gone.
+impl Peer {
+    /// Returns the next command, or `None` when the client is gone.
     pub fn command(&mut self) -> Option<Vec<String>> {
         let count = self.number()?;
         (0..count)
@@ -84,31 +88,31 @@ impl Talk {
         line.get(1..)?.trim().parse().ok()
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes.
     pub fn send(&mut self, bytes: &[u8]) {
         // A client that is gone already is what some tests are about.
         let _ = self.reader.get_mut().write_all(bytes);
     }
 
-    /// Sends what `echo` would reply.
+    /// Sends a text as a reply.
     pub fn send_text(&mut self, text: &str) {
         self.send(format!("${}\r\n{text}\r\n", text.len()).as_bytes());
     }
 
-    /// Answers the client's greeting as a host that can cancel: the session has this number.
+    /// Answers the greeting as a host that can cancel; the session has this number.
     pub fn greet_as(&mut self, id: u8) {
         assert_eq!(self.command().unwrap(), ["HELLO", "3"]);
         self.send(format!("%2\r\n+server\r\n+fake\r\n+id\r\n:{id}\r\n").as_bytes());
     }
 
-    /// Answers the client's greeting.
+    /// Answers the greeting.
     pub fn greet(&mut self) {
         assert_eq!(self.command().unwrap(), ["HELLO", "3"]);
         self.send(b"%1\r\n+server\r\n+fake\r\n");
     }
 }
 
-impl Drop for Talk {
+impl Drop for Peer {
     fn drop(&mut self) {
         // A close with unread input would send a reset, which can overtake what was sent.
         let _ = self.reader.get_ref().shutdown(Shutdown::Write);
@@ -116,20 +120,19 @@ impl Drop for Talk {
     }
 }
 
-/// A server with threads of its own. When it drops, they have ended, and what failed in them fails
-/// the test.
+/// A server with its own threads. Dropping it joins them, and their failures fail the test.
 pub struct Server {
     port: u16,
     ends: Arc<AtomicBool>,
-    /// The thread that accepts; it gives the threads that serve. `None` once it is joined.
+    /// The accepting thread, which returns the serving threads; `None` once it is joined.
     acceptor: Option<JoinHandle<Vec<JoinHandle<()>>>>,
-    /// Disconnected as soon as no thread is left.
+    /// Disconnected when no thread is left.
     ended: Receiver<()>,
 }
 
 impl Server {
-    /// Serves so many connections with `serve`, which is told how many came before.
-    fn start(count: usize, serve: impl Fn(usize, &mut Talk) + Send + Sync + 'static) -> Self {
+    /// Serves this number of connections; `serve` gets the index of the connection.
+    fn start(count: usize, serve: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Self {
         // Listens for as long as a thread serves: a client that comes too late waits.
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
         let port = listener.local_addr().unwrap().port();
@@ -147,7 +150,7 @@ impl Server {
                 let held = (running.clone(), Arc::clone(&listener));
                 threads.push(thread::spawn(move || {
                     let _held = held;
-                    serve(index, &mut Talk { reader: BufReader::new(stream) });
+                    serve(index, &mut Peer { reader: BufReader::new(stream) });
                 }));
             }
             threads
@@ -168,7 +171,7 @@ impl Drop for Server {
         // Wakes the acceptor; it may have ended.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         if thread::panicking() {
-            // The test has failed already, and its server may wait for a client that is still there.
+            // The test has failed already, and the client may still be connected.
             return;
         }
         let ended = receive(&self.ended);
@@ -182,9 +185,9 @@ impl Drop for Server {
     }
 }
 
-/// A port, or a server that has one.
+/// A port number, or a server that has one.
 pub trait Port {
-    /// Its number.
+    /// Returns the number.
     fn port(&self) -> u16;
 }
 
@@ -200,8 +203,8 @@ impl Port for &Server {
     }
 }
 
-/// Serves one connection with `serve`, which closes it by returning.
-pub fn server(serve: impl FnOnce(&mut Talk) + Send + 'static) -> Server {
+/// Starts a server for one connection, which it closes when `serve` returns.
+pub fn server(serve: impl FnOnce(&mut Peer) + Send + 'static) -> Server {
     let serve = Mutex::new(Some(serve));
     Server::start(1, move |_, talk| {
         let serve = serve.lock().unwrap().take().unwrap();
@@ -209,12 +212,12 @@ pub fn server(serve: impl FnOnce(&mut Talk) + Send + 'static) -> Server {
     })
 }
 
-/// Serves each connection with `serve`, which is told how many came before.
-pub fn crowd(serve: impl Fn(usize, &mut Talk) + Send + Sync + 'static) -> Server {
+/// Starts a server for any number of connections; `serve` gets the index of the connection.
+pub fn multi_server(serve: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Server {
     Server::start(usize::MAX, serve)
 }
 
-/// The client with an environment of its own, for a server on this port.
+/// Returns a command that runs the client against this port, in an environment of its own.
 pub fn client(port: impl Port) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DROPIN_")) {

@@ -1,18 +1,22 @@
-//! A port at which nobody listens, held so that nobody comes to.
+//! A port at which connections are refused.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use socket2::{Domain, Socket, Type};
 
 use super::Port;
-use socket2::{Domain, Socket, Type};
-use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A port of the loopback addresses whose connections are refused for as long as this lives.
+/// A reserved port of the loopback addresses without a listener.
 pub struct Refusing {
     port: u16,
-    /// Bound, and never listening.
+    /// Bound, but never listening.
     _sockets: [Socket; 2],
 }
 
-/// Holds a port at which connections are refused.
+/// Reserves a port at which connections are refused.
 pub fn refusing() -> Refusing {
     let bound = |domain, address: SocketAddr| {
         let socket = Socket::new(domain, Type::STREAM, None).unwrap();

@@ -1,28 +1,34 @@
-//! A terminal, and the client at it.
+//! A pseudo-terminal with the client.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use crate::fake::{Deadline, Port, client, receive_within};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::Duration;
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    process::{Child, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
+};
 
-/// A client whose person is the test.
+use rustix::{
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
+};
+
+use crate::fake::{Deadline, Port, client, receive_within};
+
+/// A client at a terminal; the test types.
 pub struct Terminal {
     pub child: Child,
     master: File,
     slave: File,
     output: Receiver<Vec<u8>>,
-    /// All that was shown and not yet expected.
+    /// The output that the test has not expected yet.
     pub shown: String,
 }
 
 impl Terminal {
-    /// Starts the client with these words.
+    /// Starts the client with these arguments.
     pub fn start(port: impl Port, arguments: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
@@ -47,7 +53,7 @@ impl Terminal {
         Self { child, master, slave, output, shown: String::new() }
     }
 
-    /// Waits until this is shown, behind all that was expected before, and returns all between them.
+    /// Waits for this text behind the last expected one and returns the output between them.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
         let deadline = Deadline::start();
@@ -64,12 +70,12 @@ impl Terminal {
         }
     }
 
-    /// Types this.
+    /// Types a text.
     pub fn type_text(&mut self, text: &str) {
         self.master.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Waits for the end of the client and checks that it leaves the terminal as it was.
+    /// Waits for the end of the client and checks exit code and terminal modes.
     #[track_caller]
     pub fn ends_with(mut self, code: i32) {
         let deadline = Deadline::start();
@@ -89,7 +95,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Where it has ended, neither does anything.
+        // Both fail for a client that has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

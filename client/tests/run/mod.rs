@@ -1,13 +1,16 @@
-//! A run of the client without a terminal, and what became of it.
+//! Runs of the client without a terminal.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use crate::fake::{Port, Talk, client, receive};
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+};
 
-/// What a run of the client gave.
+use crate::fake::{Peer, Port, client, receive};
+
+/// The result of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Run {
     pub code: Option<i32>,
@@ -15,7 +18,7 @@ pub struct Run {
     pub err: String,
 }
 
-/// Runs the client to its end with this on its stdin.
+/// Runs the client to its end with this input.
 pub fn run(mut command: Command, input: &'static [u8]) -> Run {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -34,8 +37,8 @@ pub fn run(mut command: Command, input: &'static [u8]) -> Run {
     }
 }
 
-/// Answers every command with its arguments, `fail` with an error, until the client goes.
-pub fn echo(talk: &mut Talk) {
+/// Answers every command with its arguments, and `fail` with an error.
+pub fn echo(talk: &mut Peer) {
     talk.greet();
     while let Some(command) = talk.command() {
         match command[0].as_str() {
@@ -45,29 +48,29 @@ pub fn echo(talk: &mut Talk) {
     }
 }
 
-/// Runs `client s` with these words behind it.
-pub fn one(port: impl Port, arguments: &[&str]) -> Run {
+/// Runs `client s` with these arguments.
+pub fn run_one(port: impl Port, arguments: &[&str]) -> Run {
     let mut command = client(port);
     command.arg("s").args(arguments);
     run(command, b"")
 }
 
 /// Runs the client with these commands on its stdin.
-pub fn lines(port: impl Port, input: &'static [u8]) -> Run {
+pub fn run_lines(port: impl Port, input: &'static [u8]) -> Run {
     let mut command = client(port);
     command.arg("s");
     run(command, input)
 }
 
-/// It ended so, and said exactly this.
+/// Checks exit code and exact output.
 #[track_caller]
-pub fn is(run: &Run, code: i32, out: &str, err: &str) {
+pub fn assert_run(run: &Run, code: i32, out: &str, err: &str) {
     assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (Some(code), out, err));
 }
 
-/// It ended so, and complained of these.
+/// Checks the exit code and parts of stderr.
 #[track_caller]
-pub fn fails(run: &Run, code: i32, parts: &[&str]) {
+pub fn assert_fails(run: &Run, code: i32, parts: &[&str]) {
     assert_eq!(run.code, Some(code), "{run:?}");
     for part in parts {
         assert!(run.err.contains(part), "{part}: {run:?}");

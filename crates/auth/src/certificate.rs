@@ -1,7 +1,7 @@
 //! The host's certificate for TLS.
 
 use std::{
-    fmt, fs, io,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,7 +9,10 @@ use std::{
 use platform::durable;
 use rustls::{
     ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
 };
 
 use super::private::{self, PrivateError};
@@ -31,18 +34,51 @@ pub struct Certificate {
 }
 
 /// The reason for which the certificate cannot be used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// The state directory or a file in it is not private.
-    Private(PrivateError),
+    #[error(transparent)]
+    Private(#[from] PrivateError),
     /// A file cannot be read.
-    Read(PathBuf, io::Error),
-    /// A file's content is wrong: its path, and the problem.
-    Bad(PathBuf, String),
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A file's content is wrong.
+    #[error(
+        "cannot use {} for TLS: {source}; name PEM files with --tls-cert and --tls-key, or remove \
+         {CERTIFICATE} and {KEY} from the state directory to have new ones made",
+        path.display()
+    )]
+    Bad {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        source: PemFileError,
+    },
     /// The certificate and the key cannot be used for TLS, or do not match.
-    Unfit(rustls::Error),
+    #[error("cannot use the TLS certificate and key: {0}")]
+    Unfit(#[from] rustls::Error),
     /// A certificate cannot be made.
-    Make(String),
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+}
+
+/// The reason for which a PEM file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PemFileError {
+    /// There is no file.
+    #[error("the file is missing")]
+    Missing,
+    /// The file has no certificate.
+    #[error("there is no certificate in it")]
+    NoCertificate,
+    /// The file cannot be parsed.
+    #[error("{0}")]
+    Pem(#[from] pem::Error),
 }
 
 impl Certificate {
@@ -51,9 +87,9 @@ impl Certificate {
     /// # Errors
     /// It cannot be read, made or used, or other users have access to its files.
     pub fn own(folder: &Path) -> Result<Self, CertificateError> {
-        private::directory(folder).map_err(CertificateError::Private)?;
+        private::directory(folder)?;
         // Two hosts may share the directory. Released when the file closes.
-        let _lock = private::lock(&folder.join(LOCK)).map_err(CertificateError::Private)?;
+        let _lock = private::lock(&folder.join(LOCK))?;
         let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
         for draft in [&certificate, &key].map(|path| durable::draft_of(path)) {
             // A crash may have left a draft, which may hold a key.
@@ -61,10 +97,11 @@ impl Certificate {
                 log::warn!("cannot remove {}: {error}", draft.display());
             }
         }
-        let read = |path: &Path| private::read(path).map_err(CertificateError::Private);
         let is_empty = |text: Option<String>| text.is_some_and(|text| text.is_empty());
         // Versions that did not flush the files could leave empty ones after a crash.
-        if read(&certificate)?.is_none_or(|text| text.is_empty()) || is_empty(read(&key)?) {
+        if private::read(&certificate)?.is_none_or(|text| text.is_empty())
+            || is_empty(private::read(&key)?)
+        {
             make_files(&certificate, &key)?;
         }
         Self::named(&certificate, &key)
@@ -84,46 +121,42 @@ impl Certificate {
     /// They cannot be read or used, or other users have access to the key.
     pub fn named(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
         let (chain, fingerprint) = read_chain(certificate)?;
-        let secret = private::read(key)
-            .map_err(CertificateError::Private)?
-            .ok_or_else(|| bad_file(key, "the file is missing"))?;
+        let secret = private::read(key)?.ok_or_else(|| bad_file(key, PemFileError::Missing))?;
         let secret = PrivateKeyDer::from_pem_slice(secret.as_bytes())
-            .map_err(|error| bad_file(key, &error.to_string()))?;
+            .map_err(|error| bad_file(key, error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, secret))
-            .map_err(CertificateError::Unfit)?;
+            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, secret))?;
         Ok(Self { config: Arc::new(config), fingerprint })
     }
 }
 
 /// Returns the certificates in a file, and the fingerprint of the first, which is the host's.
 fn read_chain(file: &Path) -> Result<(Vec<CertificateDer<'static>>, String), CertificateError> {
-    let text = fs::read(file).map_err(|error| CertificateError::Read(file.into(), error))?;
+    let text = fs::read(file)
+        .map_err(|source| CertificateError::Read { path: file.to_owned(), source })?;
     let chain = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| bad_file(file, &error.to_string()))?;
-    let first = chain.first().ok_or_else(|| bad_file(file, "there is no certificate in it"))?;
+        .map_err(|error| bad_file(file, error))?;
+    let first = chain.first().ok_or_else(|| bad_file(file, PemFileError::NoCertificate))?;
     let fingerprint = fingerprint(first);
     Ok((chain, fingerprint))
 }
 
-fn bad_file(path: &Path, what: &str) -> CertificateError {
-    CertificateError::Bad(path.into(), what.into())
+fn bad_file(path: &Path, problem: impl Into<PemFileError>) -> CertificateError {
+    CertificateError::Bad { path: path.to_owned(), source: problem.into() }
 }
 
 fn make_files(certificate: &Path, key: &Path) -> Result<(), CertificateError> {
-    let failed = |error: rcgen::Error| CertificateError::Make(error.to_string());
-    let pair = rcgen::KeyPair::generate().map_err(failed)?;
-    let mut params =
-        rcgen::CertificateParams::new(NAMES.map(str::to_owned).to_vec()).map_err(failed)?;
+    let pair = rcgen::KeyPair::generate()?;
+    let mut params = rcgen::CertificateParams::new(NAMES.map(str::to_owned).to_vec())?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(rcgen::DnType::CommonName, "dropin");
-    let made = params.self_signed(&pair).map_err(failed)?;
+    let made = params.self_signed(&pair)?;
     // The key is written first: a certificate without its key cannot be used.
-    private::write(key, &pair.serialize_pem()).map_err(CertificateError::Private)?;
-    private::write(certificate, &made.pem()).map_err(CertificateError::Private)
+    private::write(key, &pair.serialize_pem())?;
+    Ok(private::write(certificate, &made.pem())?)
 }
 
 /// Returns `SHA256:` and the digest in hexadecimal digits, with colons, as other tools show it.
@@ -133,41 +166,19 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     format!("SHA256:{}", bytes.join(":"))
 }
 
-impl fmt::Display for CertificateError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Private(error) => error.fmt(out),
-            Self::Read(path, error) => write!(out, "cannot read {}: {error}", path.display()),
-            Self::Bad(path, what) => {
-                write!(
-                    out,
-                    "cannot use {} for TLS: {what}; name PEM files with --tls-cert and --tls-key, \
-                     or remove {CERTIFICATE} and {KEY} from the state directory to have new ones \
-                     made",
-                    path.display()
-                )
-            }
-            Self::Unfit(error) => write!(out, "cannot use the TLS certificate and key: {error}"),
-            Self::Make(error) => write!(out, "cannot make a certificate: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for CertificateError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn it_is_made_once_and_the_same_from_then_on() {
+    fn certificate_is_created_once_and_then_reused() {
         let temp = tempfile::tempdir().unwrap();
         let folder = temp.path().join("state");
         let first = Certificate::own(&folder).unwrap().fingerprint;
         assert_eq!(Certificate::own(&folder).unwrap().fingerprint, first);
         assert_eq!((first.len(), &first[..7]), (7 + 32 * 3 - 1, "SHA256:"));
         fs::remove_file(folder.join(KEY)).unwrap();
-        assert!(matches!(Certificate::own(&folder), Err(CertificateError::Bad(..))));
+        assert!(matches!(Certificate::own(&folder), Err(CertificateError::Bad { .. })));
         fs::remove_file(folder.join(CERTIFICATE)).unwrap();
         let second = Certificate::own(&folder).unwrap().fingerprint;
         assert_ne!(second, first);

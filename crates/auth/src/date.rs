@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_day_is_refused() {
+    fn invalid_date_is_rejected() {
         for text in [
             "",
             "2027",

@@ -22,7 +22,7 @@ pub enum AccessLevel {
 
 /// A command that a session wants to run.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct RequiredAccess<'a> {
     /// The command's name.
     pub name: &'a str,
     /// The command's plugin; `None` for a built-in.
@@ -127,7 +127,7 @@ impl Identity {
 
     /// Returns whether it may run this command.
     #[must_use]
-    pub fn can_run(&self, wanted: Wanted<'_>) -> bool {
+    pub fn can_run(&self, wanted: RequiredAccess<'_>) -> bool {
         match (&self.principal, wanted.access) {
             (Principal::Trusted, _) | (_, AccessLevel::Anyone) => true,
             (Principal::Stranger, _) => false,
@@ -142,7 +142,7 @@ impl Identity {
     /// Returns the error if it may not run this command. `None` as the argument is a command that
     /// does not exist: only a stranger gets an error for it, which does not reveal that.
     #[must_use]
-    pub fn refuse(&self, wanted: Option<Wanted<'_>>) -> Option<Refusal> {
+    pub fn refuse(&self, wanted: Option<RequiredAccess<'_>>) -> Option<Refusal> {
         match (&self.principal, wanted) {
             (Principal::Trusted | Principal::Holder(_), None) => None,
             (_, Some(wanted)) if self.can_run(wanted) => None,
@@ -173,8 +173,8 @@ impl Identity {
     }
 }
 
-fn deny(key: &Key, wanted: Wanted<'_>) -> Refusal {
-    let Wanted { name, access, .. } = wanted;
+fn deny(key: &Key, wanted: RequiredAccess<'_>) -> Refusal {
+    let RequiredAccess { name, access, .. } = wanted;
     let why = if access == AccessLevel::Admin && key.role != Role::Admin {
         "it takes a key with the role admin".into()
     } else {

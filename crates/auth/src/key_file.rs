@@ -1,9 +1,6 @@
 //! The key file in the state directory.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     keys::{KeyError, Keys},
@@ -22,16 +19,29 @@ pub struct KeyFile {
 }
 
 /// The reason for which the keys cannot be read or changed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The directory or a file is not private, or cannot be accessed.
-    Private(PrivateError),
+    #[error(transparent)]
+    Private(#[from] PrivateError),
     /// The file cannot be parsed.
-    Bad(PathBuf, toml::de::Error),
+    #[error(
+        "cannot parse {}: {}; correct the file, or remove it and add new keys",
+        path.display(),
+        source.message().trim().replace('\n', ", ")
+    )]
+    Bad {
+        /// The file.
+        path: PathBuf,
+        /// The cause, without the line, which may hold a hash.
+        source: toml::de::Error,
+    },
     /// The keys cannot be formatted.
-    Unwritable(toml::ser::Error),
+    #[error("cannot format the keys: {0}")]
+    Unwritable(#[from] toml::ser::Error),
     /// The change itself failed.
-    Key(KeyError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 impl KeyFile {
@@ -47,8 +57,11 @@ impl KeyFile {
     /// The file cannot be read or parsed, or other users have access to it.
     pub fn read(&self) -> Result<Keys, KeyFileError> {
         let path = self.path();
-        match private::read(&path).map_err(KeyFileError::Private)? {
-            Some(text) => Keys::parse(&text).map_err(|error| KeyFileError::Bad(path, error)),
+        match private::read(&path)? {
+            Some(text) => Keys::parse(&text).map_err(|mut source| {
+                source.set_input(None);
+                KeyFileError::Bad { path, source }
+            }),
             None => Ok(Keys::default()),
         }
     }
@@ -61,13 +74,12 @@ impl KeyFile {
         &self,
         change: impl FnOnce(&mut Keys) -> Result<T, KeyError>,
     ) -> Result<T, KeyFileError> {
-        private::directory(&self.folder).map_err(KeyFileError::Private)?;
+        private::directory(&self.folder)?;
         // Released when the file closes.
-        let _lock = private::lock(&self.folder.join(LOCK)).map_err(KeyFileError::Private)?;
+        let _lock = private::lock(&self.folder.join(LOCK))?;
         let mut keys = self.read()?;
-        let done = change(&mut keys).map_err(KeyFileError::Key)?;
-        let text = keys.to_text().map_err(KeyFileError::Unwritable)?;
-        private::write(&self.path(), &text).map_err(KeyFileError::Private)?;
+        let done = change(&mut keys)?;
+        private::write(&self.path(), &keys.to_text()?)?;
         Ok(done)
     }
 
@@ -82,29 +94,41 @@ impl KeyFile {
     }
 }
 
-impl fmt::Display for KeyFileError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Private(error) => error.fmt(out),
-            // Only the message: the full error would show the line, which may hold a hash.
-            Self::Bad(path, error) => write!(
-                out,
-                "cannot parse {}: {}; correct the file, or remove it and add new keys",
-                path.display(),
-                error.message().trim().replace('\n', ", ")
-            ),
-            Self::Unwritable(error) => write!(out, "cannot format the keys: {error}"),
-            Self::Key(error) => error.fmt(out),
-        }
-    }
-}
-
-impl std::error::Error for KeyFileError {}
-
 #[cfg(test)]
 mod tests {
+    use std::{error::Error, fs, io};
+
     use super::*;
     use crate::keys::Role;
+
+    fn root_cause(error: &KeyFileError) -> &(dyn Error + 'static) {
+        let mut cause: &(dyn Error + 'static) = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        cause
+    }
+
+    #[test]
+    fn unusable_folder_has_an_io_error_as_root_cause() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().join("file");
+        fs::write(&folder, b"").unwrap();
+        let file = KeyFile::new(folder.join("state"));
+        let error = file.change(|keys| keys.revoke("a")).unwrap_err();
+        assert!(root_cause(&error).is::<io::Error>(), "{error:?}");
+    }
+
+    #[test]
+    fn parse_error_hides_the_line_of_the_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = KeyFile::new(temp.path().to_owned());
+        private::write(&file.path(), "[[key]]\nhash = 'c0ffee").unwrap();
+        let error = file.read().unwrap_err();
+        let cause = root_cause(&error);
+        assert!(cause.is::<toml::de::Error>(), "{cause:?}");
+        assert!(!format!("{error} {cause} {error:?}").contains("c0ffee"), "{error:?}");
+    }
 
     #[test]
     fn changes_of_many_are_all_kept() {
@@ -124,8 +148,8 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_others_can_read_is_refused() {
-        use std::{fs, os::unix::fs::PermissionsExt};
+    fn key_file_readable_by_others_is_rejected() {
+        use std::os::unix::fs::PermissionsExt;
         let temp = tempfile::tempdir().unwrap();
         let folder = temp.path().join("state");
         let file = KeyFile::new(folder.clone());

@@ -65,18 +65,33 @@ pub struct Keys {
 }
 
 /// The reason for which a key cannot be added or revoked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The name is not valid.
+    #[error(
+        "'{}' is not a valid key name: use 1 to {MAX_NAME} of letters, digits and - _ . @",
+        .0.escape_debug()
+    )]
     BadName(String),
     /// The pattern is not valid.
+    #[error(
+        "'{}' is not a valid pattern: use names such as get, plugin.name or plugin.*",
+        .0.escape_debug()
+    )]
     BadPattern(String),
     /// There is no key of that name.
+    #[error(
+        "there is no key '{}'; `{} key list` shows all keys",
+        .0.escape_debug(),
+        program::own()
+    )]
     Missing(String),
     /// There is a key of that name.
+    #[error("there is a key '{0}' already; revoke it first, or choose another name")]
     Exists(String),
     /// The system's random number generator failed.
-    NoRandom(String),
+    #[error("cannot generate a key: {0}")]
+    NoRandom(#[from] getrandom::Error),
 }
 
 impl Keys {
@@ -123,7 +138,7 @@ impl Keys {
             return Err(KeyError::BadPattern(bad.clone()));
         }
         let mut bits = [0; LENGTH];
-        getrandom::fill(&mut bits).map_err(|error| KeyError::NoRandom(error.to_string()))?;
+        getrandom::fill(&mut bits)?;
         let text: String = bits.iter().map(|byte| format!("{byte:02x}")).collect();
         let (created, hash) = (now(), blake3::hash(text.as_bytes()).to_hex().to_string());
         let name = name.to_owned();
@@ -194,42 +209,12 @@ fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(legal)
 }
 
-impl std::fmt::Display for KeyError {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::BadName(name) => write!(
-                out,
-                "'{}' is not a valid key name: use 1 to {MAX_NAME} of letters, digits and - _ . @",
-                name.escape_debug()
-            ),
-            Self::BadPattern(text) => write!(
-                out,
-                "'{}' is not a valid pattern: use names such as get, plugin.name or plugin.*",
-                text.escape_debug()
-            ),
-            Self::Missing(name) => write!(
-                out,
-                "there is no key '{}'; `{} key list` shows all keys",
-                name.escape_debug(),
-                program::own()
-            ),
-            Self::Exists(name) => write!(
-                out,
-                "there is a key '{name}' already; revoke it first, or choose another name"
-            ),
-            Self::NoRandom(error) => write!(out, "cannot generate a key: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for KeyError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_found_by_its_text_until_it_is_revoked() {
+    fn key_is_found_by_text_until_revoked() {
         let mut keys = Keys::default();
         let alice = keys.add("alice", Role::User, vec!["get".into()], None).unwrap();
         let bob = keys.add("bob", Role::Admin, Vec::new(), None).unwrap();

@@ -1,20 +1,21 @@
-//! File descriptors, when there are none left.
+//! Raises the limit on file descriptors, and keeps one in reserve.
 
 use std::{fs::File, io};
 
-/// A descriptor in reserve: given up for a moment, it lets a newcomer be told that there are none.
+/// A file descriptor in reserve: closed for a moment, it makes room to reject a new client with a
+/// reason.
 #[derive(Debug)]
 pub struct ReservedFd(Option<File>);
 
 impl ReservedFd {
-    /// Takes one into reserve, where the system gives one.
+    /// Reserves a descriptor, if the system provides one.
     #[must_use]
     pub fn take() -> Self {
         Self(if cfg!(unix) { File::open("/dev/null").ok() } else { None })
     }
 
-    /// Does something with the descriptor free, and takes one again. `None`, with nothing done, where
-    /// there was none to lend.
+    /// Frees the descriptor, runs `act`, and reserves one again. Returns `None`, without running
+    /// `act`, if none was in reserve.
     pub fn lend<T>(&mut self, act: impl FnOnce() -> T) -> Option<T> {
         let lent = self.0.take().map(|reserved_fd| {
             drop(reserved_fd);
@@ -24,7 +25,7 @@ impl ReservedFd {
         lent
     }
 
-    /// Takes one into reserve again, unless there is one. Returns whether there is one now.
+    /// Reserves a descriptor again, unless there is one. Returns true if there is one now.
     pub fn restock(&mut self) -> bool {
         if self.0.is_none() {
             *self = Self::take();
@@ -33,8 +34,8 @@ impl ReservedFd {
     }
 }
 
-/// Lets this process open as many files as its owner may allow it: common defaults are for programs
-/// with few clients.
+/// Raises this process's limit on open files to its hard limit: common defaults suit programs with
+/// few clients.
 pub fn raise_descriptor_limit() {
     #[cfg(unix)]
     {
@@ -42,12 +43,12 @@ pub fn raise_descriptor_limit() {
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;
         if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            log::debug!("the limit on open files stays as it is: {error}");
+            log::debug!("cannot raise the limit on open files: {error}");
         }
     }
 }
 
-/// How many files this process may have open at once; `None` where there is no such limit.
+/// Returns the limit on open files of this process; `None` if there is none.
 #[must_use]
 pub fn descriptor_limit() -> Option<u64> {
     #[cfg(unix)]
@@ -60,7 +61,7 @@ pub fn descriptor_limit() -> Option<u64> {
     }
 }
 
-/// Whether the system has run out of descriptors.
+/// Returns true if the process or the system has run out of descriptors.
 #[must_use]
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     #[cfg(unix)]

@@ -1,11 +1,11 @@
-//! Files that are replaced as a whole and are still there after a power cut.
+//! Replaces files as a whole, so that they survive a power cut.
 //!
 //! A replacement has four steps in this order: write a draft beside the file, flush the draft,
 //! rename it, flush the folder. Without the last step the old file can come back after a power cut.
 //!
 //! No library does this: `tempfile` flushes nothing; `atomicwrites` flushes file and folder, but
-//! leaves a folder of its own after a crash, and has no place for progress, for another try while
-//! somebody else has the file, or for a step between flush and rename.
+//! leaves a folder of its own after a crash, and has no hook for progress, for retries while
+//! another program has the file open, or for a step between flush and rename.
 
 use std::{
     ffi::OsString,
@@ -17,10 +17,10 @@ use std::{
 
 use super::retry_while_in_use_until;
 
-/// How the name of a draft ends.
+/// The extension of a draft.
 pub const DRAFT: &str = "draft";
 
-/// How long a small file is tried to be replaced while somebody else has it.
+/// The limit for retrying to replace a small file while another program has it open.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The steps of a replacement, as the system does them. Tests record steps, or make one fail.
@@ -41,24 +41,24 @@ pub trait Disk: Send + Sync {
         draft.sync_all()
     }
 
-    /// Gives a file a second name.
+    /// Makes a hard link to a file.
     ///
     /// # Errors
-    /// The name is taken, or the file system has no second names.
+    /// The name is taken, or the file system has no hard links.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::hard_link(from, to)
     }
 
-    /// Renames a file, over another where there is one.
+    /// Renames a file, and replaces a file at the new path.
     ///
     /// # Errors
-    /// Somebody else has one of the files (Windows), or the folder cannot be changed.
+    /// Another program has one of the files open (Windows), or the folder cannot be changed.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
 
-    /// Flushes a folder, so that its new names are on the disk. Windows keeps names in a journal
-    /// and cannot flush folders; some file systems cannot either.
+    /// Flushes a folder, so that its new names are on the disk. Does nothing on Windows, which
+    /// keeps names in a journal and cannot flush folders, and on file systems that cannot either.
     ///
     /// # Errors
     /// The disk fails.
@@ -84,7 +84,7 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {}
 
-/// A file that is written beside the one that it will replace. Dropping it removes it.
+/// A file that is written beside the file that it will replace; removed when this drops.
 pub struct Draft<'a> {
     disk: &'a dyn Disk,
     path: PathBuf,
@@ -94,10 +94,11 @@ pub struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Makes an empty draft that its owner alone can read, in place of one that a crash has left.
+    /// Makes an empty draft that only its owner can read; replaces one that a crash has left.
     ///
     /// # Errors
-    /// The folder is missing or cannot be written, or somebody else has the draft until `deadline`.
+    /// The folder is missing or cannot be written, or another program has the draft open until
+    /// `deadline`.
     pub fn create(disk: &'a dyn Disk, path: PathBuf, deadline: Instant) -> io::Result<Self> {
         let mut options = File::options();
         options.write(true).create_new(true);
@@ -126,10 +127,11 @@ impl<'a> Draft<'a> {
         self.file.take().map_or(Ok(()), |file| self.disk.flush(&file))
     }
 
-    /// Renames the draft to `target` and flushes the folder.
+    /// Flushes the draft, renames it to `target` and flushes the folder.
     ///
     /// # Errors
-    /// Somebody else has the target until `deadline`, or the folder cannot be written.
+    /// Another program has the target open until `deadline`, the folder cannot be written, or the
+    /// disk is full or fails.
     pub fn place(&mut self, target: &Path, deadline: Instant) -> io::Result<()> {
         self.flush()?;
         retry_while_in_use_until(deadline, || self.disk.rename(&self.path, target))?;
@@ -137,8 +139,7 @@ impl<'a> Draft<'a> {
         self.disk.flush_folder(folder_of(target))
     }
 
-    /// Whether the draft has been renamed.
-    #[must_use]
+    /// Returns true if the draft has been renamed.
     pub fn is_placed(&self) -> bool {
         self.is_placed
     }
@@ -156,15 +157,15 @@ impl Drop for Draft<'_> {
     }
 }
 
-/// Replaces a small file by one that its owner alone can read.
+/// Replaces a small file by one that only its owner can read.
 ///
 /// # Errors
-/// Any step failed; the file before is still there.
+/// Any step fails; the file before is still there, unless only the flush of the folder failed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_on(&RealDisk, path, bytes)
 }
 
-/// As [`replace`], on this disk.
+/// Works as [`replace`], on this disk.
 ///
 /// # Errors
 /// As `replace`.
@@ -175,7 +176,7 @@ pub fn replace_on(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> 
     draft.place(path, deadline)
 }
 
-/// Where a small file's draft lies.
+/// Returns the path of a small file's draft.
 #[must_use]
 pub fn draft_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
@@ -184,7 +185,7 @@ pub fn draft_of(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Makes a folder and those above it, so that they are still there after a power cut.
+/// Makes a folder and its missing parents, so that they survive a power cut.
 ///
 /// # Errors
 /// One of them cannot be made.
@@ -201,7 +202,7 @@ pub fn make_folder(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     disk.flush_folder(above)
 }
 
-/// Removes a file; that there is none is no error.
+/// Removes a file; a missing file is no error.
 ///
 /// # Errors
 /// The file cannot be removed.
@@ -212,7 +213,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The folder that a path's last name lies in.
+/// Returns the parent of a path; `.` for a plain name.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_made_folder_is_flushed_into_the_one_above() {
+    fn new_folder_is_flushed_into_its_parent() {
         let temp = tempfile::tempdir().unwrap();
         let disk = Recorder::default();
         make_folder(&disk, &temp.path().join("a").join("b")).unwrap();
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_step_leaves_the_old_file_and_no_draft() {
+    fn failed_replace_keeps_old_file_and_no_draft() {
         for fails in ["write", "flush", "rename"] {
             let temp = tempfile::tempdir().unwrap();
             let file = temp.path().join("keys.toml");
@@ -304,7 +305,7 @@ mod tests {
     fn a_replaced_file_is_its_owners_alone() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("keys.toml");
-        // What a crash has left must not decide over the rights.
+        // The permissions of a draft that a crash has left must not be kept.
         fs::write(draft_of(&file), b"old").unwrap();
         replace(&file, b"new").unwrap();
         let data = fs::metadata(&file).unwrap();

@@ -1,7 +1,7 @@
-//! A port that is this process's alone, on Windows.
+//! Claims a port for this process alone, on Windows.
 //!
-//! No library offers `SO_EXCLUSIVEADDRUSE`, without which another program of the same user may bind
-//! the port with `SO_REUSEADDR` and take clients away:
+//! No library offers `SO_EXCLUSIVEADDRUSE`, without which another program of the same user can bind
+//! the port with `SO_REUSEADDR` and receive the clients:
 //! <https://learn.microsoft.com/windows/win32/winsock/using-so-reuseaddr-and-so-exclusiveaddruse>
 #![allow(unsafe_code, reason = "see above")]
 
@@ -10,10 +10,10 @@ use std::{io, os::windows::io::AsRawSocket};
 use socket2::Socket;
 use windows_sys::Win32::Networking::WinSock::{SO_EXCLUSIVEADDRUSE, SOL_SOCKET, setsockopt};
 
-/// Keeps every other program from binding the address to which the socket will be bound.
+/// Prevents every other program from binding the address to which the socket will be bound.
 ///
 /// # Errors
-/// The system's.
+/// The system refuses the option.
 pub fn claim(socket: &Socket) -> io::Result<()> {
     let on = 1_i32.to_ne_bytes();
     let raw = socket.as_raw_socket() as usize;

@@ -1,4 +1,4 @@
-//! Files and libraries.
+//! Opens, identifies and replaces files, and reports permissions and mappings.
 
 use std::{
     fs,
@@ -11,18 +11,18 @@ use std::{
 
 use super::durable::{Disk, RealDisk};
 
-/// How the system's libraries end, without the dot.
+/// The extension of the system's libraries, without the dot.
 pub const LIBRARY_EXTENSION: &str = std::env::consts::DLL_EXTENSION;
 
-/// Opens a file to read it, at once: a pipe would wait for its writer.
+/// Opens a regular file for reading, without blocking: opening a pipe would wait for its writer.
 ///
 /// # Errors
-/// The system's, and where it is a link, a pipe or whatever else is no plain file.
+/// The file is missing or cannot be opened, or is a link, a pipe or another special file.
 pub fn open_plain(path: &Path) -> io::Result<fs::File> {
     open(path, true)
 }
 
-/// As [`open_plain`], but a link is followed.
+/// Works as [`open_plain`], but follows links.
 ///
 /// # Errors
 /// As `open_plain`.
@@ -42,7 +42,7 @@ fn open(path: &Path, itself: bool) -> io::Result<fs::File> {
     }
     #[cfg(not(unix))]
     let _ = itself;
-    let other = || io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file");
+    let other = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
     match options.open(path) {
         Ok(file) if file.metadata()?.is_file() => Ok(file),
         Ok(_) => Err(other()),
@@ -52,7 +52,7 @@ fn open(path: &Path, itself: bool) -> io::Result<fs::File> {
     }
 }
 
-/// How many names a file has; 1 where the system does not tell.
+/// Returns the number of hard links of a file; 1 on systems that do not report it.
 #[must_use]
 pub fn links(file: &Metadata) -> u64 {
     #[cfg(unix)]
@@ -64,7 +64,8 @@ pub fn links(file: &Metadata) -> u64 {
     }
 }
 
-/// What tells a file from another of the same name on the same volume, as well as the system tells it.
+/// Returns a number that distinguishes a file from another of the same name on the same volume, as
+/// far as the system provides one: the inode, or the creation time on Windows.
 #[must_use]
 pub fn identity(file: &Metadata) -> u64 {
     #[cfg(unix)]
@@ -73,10 +74,10 @@ pub fn identity(file: &Metadata) -> u64 {
     std::os::windows::fs::MetadataExt::creation_time(file)
 }
 
-/// What tells a file or folder from every other.
+/// Returns the identity of a file or folder: volume and file number.
 ///
 /// # Errors
-/// The system's, where there is none.
+/// The path does not exist or cannot be accessed.
 pub fn path_identity(path: &Path) -> io::Result<(u64, u64)> {
     #[cfg(unix)]
     {
@@ -92,12 +93,12 @@ pub fn path_identity(path: &Path) -> io::Result<(u64, u64)> {
     }
 }
 
-/// Whether a library's file is still mapped into this process; `None` where the system does not
-/// tell.
+/// Returns true if a library's file is still mapped into this process; `None` on systems that do
+/// not report it.
 #[must_use]
 pub fn is_mapped(path: &Path) -> Option<bool> {
     if cfg!(windows) {
-        // What is mapped to be run can be opened by nobody who wants to write to it.
+        // A file that is mapped for execution cannot be opened for writing.
         let opened = fs::File::options().write(true).open(path);
         return Some(opened.is_err_and(|error| is_in_use(&error)));
     }
@@ -108,11 +109,11 @@ pub fn is_mapped(path: &Path) -> Option<bool> {
     Some(memchr::memmem::find(&maps, path.as_os_str().as_encoded_bytes()).is_some())
 }
 
-/// Opens a file that others put there, to read what is complete: on Windows nobody may write to it
-/// meanwhile. It is opened at once, also where it is a pipe without a writer.
+/// Opens a file of another program for reading, once it is complete: on Windows nobody may write to
+/// it meanwhile. Does not block, even on a pipe without a writer.
 ///
 /// # Errors
-/// The system's; one that [`is_in_use`] where somebody else has it.
+/// The file is missing or cannot be opened; the error [`is_in_use`] if another program has it.
 pub fn open_complete(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::File::options();
     options.read(true);
@@ -130,8 +131,8 @@ pub fn open_complete(path: &Path) -> io::Result<fs::File> {
     options.open(path)
 }
 
-/// Whether somebody else has the file, for the moment: on Windows who writes it, runs it, or
-/// searches it for viruses.
+/// Returns true if another program has the file at the moment: on Windows one that writes or runs
+/// it, or a virus scanner.
 #[must_use]
 pub fn is_in_use(error: &io::Error) -> bool {
     #[cfg(windows)]
@@ -150,8 +151,8 @@ pub fn is_in_use(error: &io::Error) -> bool {
     }
 }
 
-/// Whether the system could not do what it was asked for, without a reason that lasts: a disk or a
-/// network that does not answer, for example.
+/// Returns true if the failure of an operation may pass: for example, a disk or a network that does
+/// not answer.
 #[must_use]
 pub fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind as E;
@@ -170,29 +171,29 @@ pub fn is_passing(error: &io::Error) -> bool {
     let looped = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
     #[cfg(windows)]
     let looped = false;
-    // What the system did not say has no number.
+    // An error without a number does not come from the system.
     error.raw_os_error().is_some() && !looped && !lasting.contains(&error.kind())
 }
 
-/// Renames or removes files, and tries again for a second where somebody else has them: on Windows
-/// a file that has just been written is often being searched for viruses.
+/// Renames or removes files, and retries for a second while another program has them: on Windows a
+/// virus scanner often opens a file that has just been written.
 ///
 /// # Errors
-/// What the last try returns.
+/// The error of the last attempt.
 pub fn retry_while_in_use<T>(act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     retry_while_in_use_until(Instant::now() + Duration::from_secs(1), act)
 }
 
-/// As [`retry_while_in_use`], but until then.
+/// Works as [`retry_while_in_use`], but retries until `deadline`.
 ///
 /// # Errors
-/// What the last try returns.
+/// The error of the last attempt.
 pub fn retry_while_in_use_until<T>(
     deadline: Instant,
     mut act: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
     const PAUSE: Duration = Duration::from_millis(25);
-    // Denied, and not empty: a file is on its way out but not gone yet.
+    // Denied or not empty: a file is being removed, but is not gone yet.
     let passing = |error: &io::Error| {
         use io::ErrorKind as E;
         let kinds = [E::PermissionDenied, E::DirectoryNotEmpty];
@@ -206,11 +207,11 @@ pub fn retry_while_in_use_until<T>(
     }
 }
 
-/// Makes a directory, where there is none, that its owner alone may look into; the directories
-/// above it are made as usual.
+/// Makes a directory that only its owner may read, unless it exists. Missing parents get the usual
+/// permissions.
 ///
 /// # Errors
-/// The system's.
+/// The directory or a parent cannot be made, or the path names a file.
 pub fn make_private_dir(path: &Path) -> io::Result<()> {
     if let Some(above) = path.parent() {
         fs::create_dir_all(above)?;
@@ -223,7 +224,7 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(error),
         Ok(()) => {
-            // Best effort: the folder above may be one that this user cannot read.
+            // Best effort: this user may not be able to read the parent.
             if let Some(above) = path.parent() {
                 let _ = RealDisk.flush_folder(above);
             }
@@ -232,8 +233,8 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What users other than the owner may do with a file: bits as in `chmod`; none where the system
-/// does not tell.
+/// Returns the permissions of users other than the owner, as bits in `chmod`; 0 on systems that do
+/// not report them.
 #[must_use]
 pub fn mode_for_others(file: &Metadata) -> u32 {
     #[cfg(unix)]
@@ -245,7 +246,7 @@ pub fn mode_for_others(file: &Metadata) -> u32 {
     }
 }
 
-/// The same rights, but that nobody else may write.
+/// Removes the permission to write from everybody but the owner.
 #[must_use]
 pub fn closed_to_others(mut rights: fs::Permissions) -> fs::Permissions {
     #[cfg(unix)]
@@ -258,8 +259,8 @@ pub fn closed_to_others(mut rights: fs::Permissions) -> fs::Permissions {
     rights
 }
 
-/// A file's owner and what everybody may do with it, for comparing; all the same where the system
-/// does not tell.
+/// Returns a file's owner and mode, to compare them; always equal on systems that do not report
+/// them.
 #[must_use]
 pub fn rights(file: &Metadata) -> (u32, u32) {
     #[cfg(unix)]
@@ -274,7 +275,8 @@ pub fn rights(file: &Metadata) -> (u32, u32) {
     }
 }
 
-/// Whether a file is this user's or the system's own; so where the system does not tell.
+/// Returns true if a file belongs to this user or to root, or if the system does not report its
+/// owner.
 #[must_use]
 pub fn is_own(file: &Metadata) -> bool {
     #[cfg(unix)]
@@ -294,7 +296,7 @@ mod pipes {
     use super::*;
 
     #[test]
-    fn a_pipe_without_a_writer_is_not_waited_for() {
+    fn opening_pipe_without_writer_does_not_block() {
         use rustix::fs::{CWD, FileType, Mode, mknodat};
         let temp = tempfile::tempdir().unwrap();
         let pipe = temp.path().join("pipe");
@@ -308,7 +310,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_somebody_else_has_is_tried_until_the_deadline() {
+    fn file_in_use_is_retried_until_deadline() {
         let in_use = || io::Error::from_raw_os_error(32);
         let far = Instant::now() + Duration::from_secs(600);
         let mut tries = 0;

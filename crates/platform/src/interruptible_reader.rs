@@ -1,7 +1,7 @@
-//! The receiving side of a connection, which another thread can end.
+//! Reads from a connection, and lets another thread end the reading.
 //!
-//! Unix shuts it: what has come can still be read, and then comes the end. On Windows that would reset
-//! a connection with input that was not read, and wake nobody:
+//! On Unix the receiving side is shut down: pending input can still be read, then EOF follows. On
+//! Windows that would reset a connection with unread input, and not wake the reader:
 //! <https://learn.microsoft.com/windows/win32/api/winsock/nf-winsock-shutdown>. So each read waits
 //! for the socket and for a waker.
 
@@ -17,27 +17,28 @@ use super::waker::WakeReceiver;
 #[cfg(windows)]
 use super::waker::Waker;
 
-/// What a read gives something for. On Windows `IN` is urgent data too, for which it would wait.
+/// The events after which a read returns something. On Windows `IN` includes urgent data, for which
+/// a read would block.
 #[cfg(unix)]
 const INPUT: PollFlags = PollFlags::IN;
 #[cfg(windows)]
 const INPUT: PollFlags = PollFlags::RDNORM;
 
-/// `WSAPoll` takes an `i32` of milliseconds.
+/// The longest wait: `WSAPoll` takes an `i32` of milliseconds.
 const LONGEST: Duration = Duration::from_secs(24 * 24 * 3600);
 
-/// The receiving side of a connection, which another thread can end.
+/// Reads from a connection; another thread can end that.
 #[derive(Debug)]
 pub struct InterruptibleReader {
-    /// `None` where the system had no socket to give.
+    /// `None` if the system could not provide a socket.
     #[cfg(windows)]
     wakeup: Option<(Waker, WakeReceiver)>,
 }
 
-/// What a wait has brought.
+/// The result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
-    /// There is something to read from the client, or the connection is over.
+    /// The client has sent something, or the connection has ended.
     Input,
     /// The waker was used.
     Woken,
@@ -46,7 +47,7 @@ pub enum Waited {
 }
 
 impl InterruptibleReader {
-    /// That of a new connection.
+    /// Makes the reader of a new connection.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -55,7 +56,7 @@ impl InterruptibleReader {
         }
     }
 
-    /// Ends it: reads give what has come, and then 0, also one that waits just now.
+    /// Ends reading: reads, also one that waits now, return the pending input and then 0.
     pub fn end(&self, stream: &TcpStream) {
         // A failure means that the connection is gone.
         #[cfg(unix)]
@@ -67,18 +68,18 @@ impl InterruptibleReader {
         }
     }
 
-    /// Has [`read`](Self::read) give up after this time.
+    /// Limits the time of each [`read`](Self::read); `None` removes the limit.
     ///
     /// # Errors
-    /// The system's, where the connection is already gone.
+    /// The connection is gone, or the time is zero.
     pub fn bound(&self, stream: &TcpStream, time: Option<Duration>) -> io::Result<()> {
         if cfg!(windows) { Ok(()) } else { stream.set_read_timeout(time) }
     }
 
-    /// Reads what has come, or waits for it, for as long as [`bound`](Self::bound) was told.
+    /// Reads input, or waits for it up to the limit that [`bound`](Self::bound) has set.
     ///
     /// # Errors
-    /// The system's; a timeout where nothing has come.
+    /// The connection is broken, or nothing has arrived in time.
     #[cfg(unix)]
     #[inline]
     pub fn read(
@@ -90,10 +91,10 @@ impl InterruptibleReader {
         stream.read(buffer)
     }
 
-    /// Reads what has come, or waits for it, for at most this time.
+    /// Reads input, or waits for it for at most this time.
     ///
     /// # Errors
-    /// The system's; a timeout where nothing has come.
+    /// The connection is broken, or nothing has arrived in time ([`io::ErrorKind::TimedOut`]).
     #[cfg(windows)]
     pub fn read(
         &self,
@@ -101,23 +102,22 @@ impl InterruptibleReader {
         buffer: &mut [u8],
         time: Option<Duration>,
     ) -> io::Result<usize> {
-        match self.look(stream, None, time)? {
-            Seen { input: true, .. } => stream.read(buffer),
-            Seen { something: false, .. } => Err(io::ErrorKind::TimedOut.into()),
-            // The end, with nothing to read before it.
-            Seen { .. } => Ok(0),
+        match self.poll_events(stream, None, time)? {
+            Ready { input: true, .. } => stream.read(buffer),
+            Ready { has_any: false, .. } => Err(io::ErrorKind::TimedOut.into()),
+            // The reader was ended, and no input is left.
+            Ready { .. } => Ok(0),
         }
     }
 
-    /// Waits up to `time` for something to read, or for the end, and says whether there is.
+    /// Waits up to `time` for input or the end. Returns true if a read would not block.
     #[must_use]
     pub fn wait_readable(&self, stream: &TcpStream, time: Duration) -> bool {
-        // An interrupted poll counts as something: the read that follows waits.
-        self.look(stream, None, Some(time)).map_or(true, |seen| seen.something)
+        // An interrupted poll counts as readable: the read that follows waits.
+        self.poll_events(stream, None, Some(time)).map_or(true, |ready| ready.has_any)
     }
 
-    /// Waits up to `time`, or for ever, until there is something to read, the end has come, or the
-    /// waker was used.
+    /// Waits for input, for the end of the connection or for the waker; without a `time`, for ever.
     #[must_use]
     pub fn wait_for_input(
         &self,
@@ -125,21 +125,21 @@ impl InterruptibleReader {
         wake_receiver: &WakeReceiver,
         time: Option<Duration>,
     ) -> Waited {
-        match self.look(stream, Some(wake_receiver), time) {
-            Ok(Seen { something: false, .. }) => Waited::TimedOut,
-            // A waker that nobody can use any more must not keep the client waiting.
-            Ok(Seen { woken: false, .. }) => Waited::Input,
-            // An interrupted poll leaves it to the next round.
-            Ok(Seen { woken: true, .. }) | Err(_) => Waited::Woken,
+        match self.poll_events(stream, Some(wake_receiver), time) {
+            Ok(Ready { has_any: false, .. }) => Waited::TimedOut,
+            // A waker whose other end is gone must not keep the client waiting.
+            Ok(Ready { woken: false, .. }) => Waited::Input,
+            // After an interrupted poll the caller checks the waker and waits again.
+            Ok(Ready { woken: true, .. }) | Err(_) => Waited::Woken,
         }
     }
 
-    fn look(
+    fn poll_events(
         &self,
         stream: &TcpStream,
         wake_receiver: Option<&WakeReceiver>,
         time: Option<Duration>,
-    ) -> io::Result<Seen> {
+    ) -> io::Result<Ready> {
         #[cfg(unix)]
         let end: Option<&WakeReceiver> = None;
         #[cfg(windows)]
@@ -156,10 +156,10 @@ impl InterruptibleReader {
         let watched = all.get_mut(..count).unwrap_or_default();
         let time = if cfg!(windows) { time.map(|time| time.min(LONGEST)) } else { time };
         let time = time.and_then(|time| Timespec::try_from(time).ok());
-        let something = poll(watched, time.as_ref())? > 0;
+        let has_any = poll(watched, time.as_ref())? > 0;
         let [input, first, _] = all.map(|one| one.revents());
         let woken = wake_receiver.is_some() && first.intersects(PollFlags::IN);
-        Ok(Seen { something, input: !input.is_empty(), woken })
+        Ok(Ready { has_any, input: !input.is_empty(), woken })
     }
 }
 
@@ -169,9 +169,9 @@ impl Default for InterruptibleReader {
     }
 }
 
-/// What [`InterruptibleReader::look`] has seen.
-struct Seen {
-    something: bool,
+/// The events that a poll has reported.
+struct Ready {
+    has_any: bool,
     /// There is something to read, or the client has ended the connection.
     #[cfg_attr(unix, expect(dead_code, reason = "reads wait by themselves"))]
     input: bool,

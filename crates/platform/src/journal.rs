@@ -1,7 +1,7 @@
-//! Whether standard error is systemd's journal.
+//! Detects systemd's journal behind standard error.
 
-/// Whether what is written to standard error arrives in systemd's journal, by the word of systemd
-/// and by that of the system: the variable alone is inherited by programs whose output goes elsewhere.
+/// Returns true if standard error goes to systemd's journal. The variable alone does not prove
+/// that: programs inherit it although their output goes elsewhere.
 #[must_use]
 pub fn logs_to_journal() -> bool {
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! What differs between systems, in one place.
+//! Hides the differences between operating systems.
 
 mod descriptors;
 pub mod durable;
@@ -26,14 +26,14 @@ pub use self::{
     folders::{config_dir, state_dir},
     interruptible_reader::{InterruptibleReader, Waited},
     journal::logs_to_journal,
-    memory::{Usage, total_memory, usage},
+    memory::{ResourceUsage, total_memory, usage},
     net::{
         Hangup, bound_writes, claim_port, is_taken, is_writable, prepare, wait_for_client,
         wait_for_hangup, wake_listener, write,
     },
     process::{Group, Terminal, die_with_parent, own_program},
     scheduling::{name_thread, set_batch_scheduling},
-    service::{has_service_manager, inherited_listeners, tell_service_manager, watchdog},
-    signals::{EndSignal, when_asked_to_end},
+    service::{has_service_manager, inherited_listeners, notify_service_manager, watchdog},
+    signals::{EndSignal, on_end_signal},
     waker::{WakeReceiver, Waker},
 };

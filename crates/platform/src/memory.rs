@@ -1,29 +1,29 @@
-//! What this process takes of the system.
+//! Measures the resources of this process and the machine's memory.
 
 use std::fs;
 
 use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
-/// What this process takes of the system; what the system does not tell is missing.
+/// The resources of this process; values that the system does not report are `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Bytes of memory that are in it.
+pub struct ResourceUsage {
+    /// Resident memory, in bytes.
     pub resident: Option<u64>,
-    /// Its threads.
+    /// The number of threads.
     pub threads: Option<u64>,
-    /// Its open files, sockets among them.
+    /// The number of open files, sockets included.
     pub files: Option<u64>,
 }
 
-/// What this process takes now. Told on Linux alone.
+/// Returns the present resources of this process; only Linux reports them.
 #[must_use]
-pub fn usage() -> Usage {
+pub fn usage() -> ResourceUsage {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let number = |name: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.split_whitespace().next()?.parse().ok()
     };
-    Usage {
+    ResourceUsage {
         resident: number("VmRSS").map(|kibibytes| kibibytes * 1024),
         threads: number("Threads"),
         // One of them is the listing itself.
@@ -31,8 +31,8 @@ pub fn usage() -> Usage {
     }
 }
 
-/// The machine's memory in bytes, or the limit of this process's control group where that is lower.
-/// `None` where the system does not tell.
+/// Returns the machine's memory in bytes, or the limit of this process's control group if that is
+/// lower. Returns `None` if the system does not report it.
 #[must_use]
 pub fn total_memory() -> Option<u64> {
     let memory = MemoryRefreshKind::nothing().with_ram();
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_process_takes_some_of_everything() {
-        let Usage { resident, threads, files } = usage();
+        let ResourceUsage { resident, threads, files } = usage();
         assert!(resident.unwrap() > 500_000 && resident.unwrap() < 1 << 40);
         assert!((1..100_000).contains(&threads.unwrap()));
         assert!((3..100_000).contains(&files.unwrap()));

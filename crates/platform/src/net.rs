@@ -1,4 +1,4 @@
-//! Sockets.
+//! Handles sockets: options, wake-ups, timeouts and hang-ups.
 
 use std::{
     io::{self, Write},
@@ -9,35 +9,35 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::Socket;
 
-/// Makes the port this process's alone, and free again at once after it.
+/// Claims the port for this process alone; it is free again at once after the process ends.
 ///
 /// # Errors
-/// The system's.
+/// The system refuses the option.
 #[cfg(unix)]
 pub fn claim_port(socket: &Socket) -> io::Result<()> {
     // On Unix this allows binding over connections in TIME_WAIT, never over a live listener.
     socket.set_reuse_address(true)
 }
 
-/// Makes the port this process's alone: without it another program could bind it too and take
-/// clients away.
+/// Claims the port for this process alone: otherwise another program could bind it too, and receive
+/// the clients.
 ///
 /// # Errors
-/// The system's.
+/// The system refuses the option.
 #[cfg(windows)]
 pub fn claim_port(socket: &Socket) -> io::Result<()> {
     super::exclusive::claim(socket)
 }
 
-/// Whether a port cannot be bound since another program has it. Windows calls one that is held
-/// exclusively forbidden.
+/// Returns true if a port cannot be bound because another program has it. Windows reports a port
+/// that is held exclusively as forbidden.
 #[must_use]
 pub fn is_taken(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
         || (cfg!(windows) && error.kind() == io::ErrorKind::PermissionDenied)
 }
 
-/// Makes a thread that is blocked in `accept` return with an error, if only for the moment.
+/// Makes a thread that is blocked in `accept` return with an error, once or for good.
 #[cfg(target_os = "linux")]
 pub fn wake_listener(listener: &TcpListener) {
     // A failure means that nobody is blocked there.
@@ -59,18 +59,18 @@ fn wake_by_connecting(listener: &TcpListener) {
             IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         });
     }
-    // A failure leaves the acceptor to the next client that connects.
+    // After a failure the acceptor returns when the next client connects.
     let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
 }
 
-/// Waits up to `time` for a client to be there for accepting.
+/// Waits up to `time` for a client to accept.
 pub fn wait_for_client(listener: &TcpListener, time: Duration) {
     let time = Timespec::try_from(time).ok();
-    // Whatever comes of it, the caller looks.
+    // The caller tries to accept in any case.
     let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], time.as_ref());
 }
 
-/// Whether the peer takes something at once.
+/// Returns true if a write to the peer would not block.
 #[must_use]
 pub fn is_writable(stream: &TcpStream) -> bool {
     wait_writable(stream, Duration::ZERO)
@@ -82,35 +82,36 @@ fn wait_writable(stream: &TcpStream, time: Duration) -> bool {
     poll(&mut watched, time.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
-/// Has [`write()`] give up after this time.
+/// Limits the time of each [`write()`].
 ///
 /// # Errors
-/// The system's.
+/// The connection is gone, or the time is zero.
 pub fn bound_writes(stream: &TcpStream, time: Duration) -> io::Result<()> {
     if cfg!(windows) { Ok(()) } else { stream.set_write_timeout(Some(time)) }
 }
 
-/// Writes what the peer takes, within the time that [`bound_writes`] was told.
+/// Writes as much as the peer accepts, within the limit that [`bound_writes`] has set.
 ///
 /// # Errors
-/// The system's; a timeout where the peer takes nothing.
+/// The connection is broken, or the peer has accepted nothing in time.
 #[cfg(not(windows))]
 #[inline]
 pub fn write(mut stream: &TcpStream, bytes: &[u8], _: Duration) -> io::Result<usize> {
     stream.write(bytes)
 }
 
-/// Writes what the peer takes within this time.
+/// Writes as much as the peer accepts within this time.
 ///
-/// After a send that has run out of its `SO_SNDTIMEO` a Windows socket "should not be used": what
-/// was sent is not known. So this waits first.
+/// After a send that has exceeded its `SO_SNDTIMEO` a Windows socket "should not be used": the
+/// number of sent bytes is unknown. So this waits first.
 /// <https://learn.microsoft.com/windows/win32/api/winsock/nf-winsock-setsockopt>
 ///
 /// # Errors
-/// The system's; a timeout where the peer takes nothing.
+/// The connection is broken, or the peer has accepted nothing in time
+/// ([`io::ErrorKind::TimedOut`]).
 #[cfg(windows)]
 pub fn write(mut stream: &TcpStream, bytes: &[u8], time: Duration) -> io::Result<usize> {
-    /// Bytes. A send waits until the system has taken all of it.
+    /// The most for one send, in bytes: a send blocks until the system has accepted all of it.
     const PIECE: usize = 64 << 10;
     if !wait_writable(stream, time) {
         return Err(io::ErrorKind::TimedOut.into());
@@ -118,19 +119,19 @@ pub fn write(mut stream: &TcpStream, bytes: &[u8], time: Duration) -> io::Result
     stream.write(&bytes[..bytes.len().min(PIECE)])
 }
 
-/// What can be told of a peer that has not been read from.
+/// The state of a peer, as far as it can be known without reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hangup {
-    /// It is there, as far as can be told.
+    /// It is connected, as far as is known.
     No,
-    /// It has ended its sending side: closed, or only done with asking.
+    /// It has ended its sending side: it has closed, or sends no more requests.
     Half,
     /// The connection is gone.
     Full,
 }
 
-/// Waits up to `time` for the peer to vanish, or for it to end its sending side unless
-/// `ignore_half` is set. Data that waits to be read does not matter.
+/// Waits up to `time` for the peer to vanish, or to end its sending side unless `ignore_half` is
+/// set. Unread data does not matter.
 #[cfg(unix)]
 #[must_use]
 pub fn wait_for_hangup(stream: &TcpStream, time: Duration, ignore_half: bool) -> Hangup {
@@ -141,60 +142,59 @@ pub fn wait_for_hangup(stream: &TcpStream, time: Duration, ignore_half: bool) ->
     let wanted = if ignore_half { PollFlags::empty() } else { half };
     let mut watched = [PollFd::new(stream, wanted)];
     let time = Timespec::try_from(time).ok();
-    // An interrupted or refused poll has seen nothing; callers ask again.
+    // After an interrupted or refused poll nothing is known; callers ask again.
     if poll(&mut watched, time.as_ref()).is_err() {
         return Hangup::No;
     }
-    let seen = watched[0].revents();
-    if seen.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+    let events = watched[0].revents();
+    if events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
         Hangup::Full
-    } else if seen.intersects(half) {
+    } else if events.intersects(half) {
         Hangup::Half
     } else {
         Hangup::No
     }
 }
 
-/// As above, for Windows, which tells of either end in the same way.
+/// Works as the function for Unix; Windows reports both kinds of end in the same way.
 #[cfg(windows)]
 #[must_use]
 pub fn wait_for_hangup(stream: &TcpStream, time: Duration, ignore_half: bool) -> Hangup {
-    let look = |wait: Duration| {
+    let poll_once = |wait: Duration| {
         let mut watched = [PollFd::new(stream, PollFlags::empty())];
         let time = Timespec::try_from(wait).ok();
         if poll(&mut watched, time.as_ref()).is_err() {
             std::thread::sleep(wait);
             return Hangup::No;
         }
-        let seen = watched[0].revents();
-        if seen.intersects(PollFlags::ERR | PollFlags::NVAL) {
+        let events = watched[0].revents();
+        if events.intersects(PollFlags::ERR | PollFlags::NVAL) {
             return Hangup::Full;
         }
-        if !seen.intersects(PollFlags::HUP) {
+        if !events.intersects(PollFlags::HUP) {
             return Hangup::No;
         }
-        // There is something to see, so that this does not wait: the end, what was sent before it,
-        // or a reset.
+        // There is an event, so `peek` does not block: the end, data before it, or a reset.
         if stream.peek(&mut [0]).is_ok() { Hangup::Half } else { Hangup::Full }
     };
-    match look(time) {
+    match poll_once(time) {
         Hangup::Half if ignore_half => {
-            // It would be told of again and again.
+            // The poll would report it again and again.
             std::thread::sleep(time);
-            if look(Duration::ZERO) == Hangup::Full { Hangup::Full } else { Hangup::No }
+            if poll_once(Duration::ZERO) == Hangup::Full { Hangup::Full } else { Hangup::No }
         }
-        seen => seen,
+        events => events,
     }
 }
 
-/// Socket options of a client's connection.
+/// Sets the socket options of a client's connection.
 ///
 /// # Errors
-/// The system's, where the connection is already gone.
+/// The connection is gone, or the system refuses an option.
 pub fn prepare(stream: &TcpStream, keepalive: Duration, unsent: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = socket2::SockRef::from(stream);
-    // Linux takes no more than these.
+    // Linux accepts no more than these.
     let keepalive = keepalive.min(Duration::from_secs(32_767));
     let unsent = unsent.min(Duration::from_millis(i32::MAX as u64));
     if !keepalive.is_zero() {
@@ -203,7 +203,7 @@ pub fn prepare(stream: &TcpStream, keepalive: Duration, unsent: Duration) -> io:
             .with_time(keepalive.max(Duration::from_secs(1)))
             .with_interval(probe);
         let counted = socket.set_tcp_keepalive(&settings.clone().with_retries(3));
-        // Windows before 10 version 1703 does not let itself be told how often.
+        // Windows before 10 version 1703 cannot set the number of probes.
         if cfg!(windows) && counted.is_err() {
             socket.set_tcp_keepalive(&settings)?;
         } else {

@@ -1,4 +1,4 @@
-//! Processes.
+//! Starts and ends processes, and finds this process's program.
 
 use std::{
     io,
@@ -9,11 +9,11 @@ use std::{
 
 use super::files::path_identity;
 
-/// This process's own program: the very one that runs. The first call, early, notes which it is.
+/// Returns the path of the running program. The first call, made early, records its identity.
 ///
 /// # Errors
-/// The system's; and, where the system knows a program by its name alone, that its file has been
-/// moved or replaced.
+/// The system cannot name the program; or, except on Linux, the file at its path has been moved or
+/// replaced since the first call.
 pub fn own_program() -> io::Result<PathBuf> {
     static NOTED: OnceLock<(PathBuf, (u64, u64))> = OnceLock::new();
     if cfg!(target_os = "linux") {
@@ -34,30 +34,30 @@ pub fn own_program() -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Whether a process that is started may have this one's terminal.
+/// Access of a started process to this one's terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terminal {
-    /// It has it, but Ctrl-C there is not for it.
+    /// It shares the terminal, but Ctrl-C does not reach it.
     Shared,
-    /// On Windows it has none. What it starts in turn there opens one, for everybody to see.
+    /// It has none on Windows; processes that it starts there open a visible one.
     None,
 }
 
-/// A process that was started, and all that it starts: they end together.
+/// A started process and all processes that it starts: they end together.
 #[derive(Debug)]
 pub struct Group {
-    /// Its own process.
+    /// The started process.
     pub child: Child,
-    /// Windows ends what is in it when the last handle is closed, however this process ends.
+    /// Windows ends all processes in it when its last handle closes, however this process ends.
     #[cfg(windows)]
     job: win32job::Job,
 }
 
 impl Group {
-    /// Starts a process as the head of a group of its own.
+    /// Starts a process as the head of a new group.
     ///
     /// # Errors
-    /// The system's.
+    /// The program cannot be started; or, on Windows, no job can be made for it.
     pub fn spawn(command: &mut Command, terminal: Terminal) -> io::Result<Self> {
         #[cfg(unix)]
         {
@@ -81,7 +81,7 @@ impl Group {
             .map_err(io::Error::other)?;
             let mut child = command.creation_flags(flags).spawn()?;
             if let Err(error) = job.assign_process(child.as_raw_handle() as isize) {
-                // One that has ended already cannot be put into it.
+                // A process that has ended already cannot be put into it.
                 if !matches!(child.try_wait(), Ok(Some(_))) {
                     let _ = child.kill();
                     let _ = child.wait();
@@ -92,22 +92,23 @@ impl Group {
         }
     }
 
-    /// What the process that was started has left running, having ended itself, goes on.
+    /// Lets the processes that the started process has left running continue; call it after it has
+    /// ended.
     pub fn release(&self) {
-        // Where it fails they end after all, as they do where this process is killed.
+        // After a failure they end with this process, as they do if it is killed.
         #[cfg(windows)]
         let _ = self.job.set_extended_limit_info(&win32job::ExtendedLimitInfo::new());
     }
 
-    /// Kills them all, and waits for the process that was started. Where all have ended, it does
-    /// nothing.
+    /// Kills all processes of the group, and waits for the started one. Does nothing if all have
+    /// ended.
     pub fn kill(&mut self) {
         #[cfg(unix)]
         {
             use rustix::process::{Pid, Signal, kill_process_group};
             let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
             if let Some(pid) = pid {
-                // Nobody is left to kill where it fails.
+                // A failure means that no process is left.
                 let _ = kill_process_group(pid, Signal::KILL);
             }
         }
@@ -120,13 +121,12 @@ impl Group {
     }
 }
 
-/// Has this process killed when the one that started it ends, where the system can and a [`Group`]
-/// does not see to it.
+/// Makes Linux kill this process when its parent ends; on Windows the parent's [`Group`] does that.
 pub fn die_with_parent() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Signal, set_parent_process_death_signal};
-        // Without it the process is only killed where the parent lives to do so.
+        // If this fails, only a living parent can kill this process.
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
     }
 }
@@ -146,7 +146,7 @@ mod tests {
 
     const ADDRESS: &str = "DROPIN_TEST_ADDRESS";
 
-    /// This program, as far as it is the other part of the test, which is told of an address.
+    /// The child's part of the test: this program again, with an address to connect to.
     fn part(name: &str, address: &str) -> Command {
         let mut command = Command::new(env::current_exe().unwrap());
         let module = module_path!().split_once("::").unwrap().1;
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    /// The first that comes within a minute.
+    /// The first connection within a minute.
     fn accept(listener: &TcpListener) -> TcpStream {
         listener.set_nonblocking(true).unwrap();
         let limit = Instant::now() + Duration::from_secs(60);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_running_ends_with_the_group_unless_it_was_released() {
+    fn group_kill_ends_descendants_unless_released() {
         for released in [true, false] {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             let address = listener.local_addr().unwrap().to_string();

@@ -1,13 +1,13 @@
-//! Threads as the system sees them: the class in which they get their turn, and what they are called.
+//! Sets the scheduling class and the name of threads.
 
 use std::io;
 
-/// Puts this thread, and each that it starts, into the class for batches, where there is one: woken,
-/// it lets whoever runs finish the turn (`SCHED_BATCH` in sched(7)). A class that was chosen for the
-/// program stays.
+/// Puts this thread, and each that it starts later, into the class for batches, if the system has
+/// one: a woken thread of it does not preempt others (`SCHED_BATCH` in sched(7)). A class that was
+/// chosen for the program stays.
 ///
 /// # Errors
-/// The system's.
+/// The system refuses to read or change the class.
 pub fn set_batch_scheduling() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -25,7 +25,7 @@ pub fn set_batch_scheduling() -> io::Result<()> {
             return Ok(());
         }
         let nice = getpriority_process(None)?;
-        // It sets the class, and then how nice the thread is, which few may; the second is undone.
+        // It sets the class, and then a nice value that needs privileges; the second is undone.
         let set = set_thread_priority_and_policy(
             thread_native_id(),
             ThreadPriority::Max,
@@ -39,11 +39,11 @@ pub fn set_batch_scheduling() -> io::Result<()> {
     Ok(())
 }
 
-/// Has the system call this thread so, as far as it can: on Linux by the first 15 bytes.
+/// Names this thread in the system's listings; Linux keeps the first 15 bytes.
 pub fn name_thread(name: &str) {
     #[cfg(target_os = "linux")]
     if let Ok(name) = std::ffi::CString::new(name) {
-        // It is for who looks at the threads, and nothing depends on it.
+        // Best effort: the name is for people only.
         let _ = rustix::thread::set_name(&name);
     }
     #[cfg(not(target_os = "linux"))]

@@ -1,24 +1,25 @@
-//! What a service manager gives a program and wants to hear of it.
+//! Talks to a service manager such as systemd.
 
 use std::{io, net::TcpListener, time::Duration};
 
-/// Whether there is a service manager that listens.
+/// Returns true if a service manager expects notifications.
 #[must_use]
 pub fn has_service_manager() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-/// Tells the service manager something, in the words of sd_notify(3), if there is one.
-pub fn tell_service_manager(what: &str) {
+/// Sends a notification of sd_notify(3) to the service manager, if there is one.
+pub fn notify_service_manager(what: &str) {
     #[cfg(unix)]
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Custom(what)]) {
-        log::debug!("the service manager does not listen: {error}");
+        log::debug!("cannot notify the service manager: {error}");
     }
     #[cfg(not(unix))]
     let _ = what;
 }
 
-/// How often the service manager wants to hear that the host is alive.
+/// Returns the interval in which the service manager expects a sign of life; `None` if it expects
+/// none.
 #[must_use]
 pub fn watchdog() -> Option<Duration> {
     #[cfg(unix)]
@@ -27,10 +28,10 @@ pub fn watchdog() -> Option<Duration> {
     None
 }
 
-/// The sockets that the service manager has opened for this process; none where it has not.
+/// Returns the sockets that the service manager has opened for this process.
 ///
 /// # Errors
-/// Where one of them does not listen for TCP.
+/// One of them is not a TCP listener.
 pub fn inherited_listeners() -> io::Result<Vec<TcpListener>> {
     #[cfg(unix)]
     {
@@ -38,9 +39,9 @@ pub fn inherited_listeners() -> io::Result<Vec<TcpListener>> {
         let mut listeners = Vec::new();
         for index in 0..passed.len() {
             if let Some(listener) = passed.take_tcp_listener(index)? {
-                // Acceptors wait in `accept`.
+                // Acceptors block in `accept`.
                 listener.set_nonblocking(false)?;
-                // Apple's systems do not tell.
+                // Apple's systems do not report it.
                 #[cfg(not(target_vendor = "apple"))]
                 if !rustix::net::sockopt::socket_acceptconn(&listener)? {
                     let why = format!("{} does not listen", listener.local_addr()?);

@@ -1,23 +1,24 @@
-//! The system's wish that the program ends.
+//! Reports the signals that ask the program to end.
 
 use std::{io, time::Duration};
 
 /// A signal that asks the program to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndSignal {
-    /// How long the system waits before it kills the program; `None`: as long as it takes.
+    /// The time after which the system kills the program; `None`: never.
     pub limit: Option<Duration>,
-    /// A person or program that sends it again insists. A terminal that is closed does not.
+    /// True if sending it again means to insist. Closing a terminal does not.
     pub can_insist: bool,
 }
 
-/// Has this called at each SIGINT, SIGTERM and SIGHUP that was not ignored when the program started
-/// (`nohup`, or a shell's background job without job control); on Windows at each Ctrl-C and Ctrl-Break,
-/// when the console is closed, and, for a service, when the system shuts down.
+/// Calls `act` at each SIGINT, SIGTERM and SIGHUP, except those that were ignored when the program
+/// started (`nohup`, or a shell's background job without job control). On Windows, calls it at each
+/// Ctrl-C and Ctrl-Break, when the console is closed, and, in a service, when the system shuts
+/// down.
 ///
 /// # Errors
-/// The system's.
-pub fn when_asked_to_end(act: impl FnMut(EndSignal) + Send + 'static) -> io::Result<()> {
+/// The system cannot register a handler or start a thread.
+pub fn on_end_signal(act: impl FnMut(EndSignal) + Send + 'static) -> io::Result<()> {
     #[cfg(unix)]
     return unix(act);
     #[cfg(windows)]
@@ -38,7 +39,7 @@ fn unix(mut act: impl FnMut(EndSignal) + Send + 'static) -> io::Result<()> {
     thread.spawn(move || arriving.forever().for_each(&mut act)).map(drop)
 }
 
-/// Signals, as bits.
+/// A set of signals, as bits.
 #[cfg(unix)]
 struct SignalSet(u64);
 
@@ -49,8 +50,8 @@ impl SignalSet {
     }
 }
 
-/// The signals that this process ignores. Linux says it in a file; other systems only say it to
-/// unsafe code, so that a signal counts as not ignored there.
+/// Returns the signals that this process ignores. Linux lists them in a file; other systems report
+/// them only to unsafe code, so there every signal counts as not ignored.
 #[cfg(unix)]
 fn ignored_signals() -> SignalSet {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -59,14 +60,16 @@ fn ignored_signals() -> SignalSet {
     SignalSet(mask.unwrap_or(0))
 }
 
-/// Somebody's logging off is not listened to: services are told of anybody's.
+/// Ignores the logging off of a user, since services are notified of every user's.
 #[cfg(windows)]
 fn windows(mut act: impl FnMut(EndSignal) + Send + 'static) -> io::Result<()> {
     use tokio::{runtime, select, signal::windows};
-    /// Of a closed console, and of a service at shutdown unless it has asked for more.
+    /// The limit after the close of a console, and for a service at shutdown unless it has asked
+    /// for more.
     /// <https://learn.microsoft.com/windows/console/handlerroutine>
     const TIMEOUT: Duration = Duration::from_secs(5);
-    // What ends with the return of whoever is told of it, Tokio keeps waiting for the program's end.
+    // Windows ends the program when the handler of a closed console returns; Tokio's handler
+    // waits until the program has ended.
     let runtime = runtime::Builder::new_current_thread().build()?;
     let (mut c, mut pause) = (windows::ctrl_c()?, windows::ctrl_break()?);
     let (mut close, mut down) = (windows::ctrl_close()?, windows::ctrl_shutdown()?);

@@ -1,4 +1,4 @@
-//! Waking a thread that waits for its client.
+//! Wakes a thread that waits for its client.
 
 #[cfg(windows)]
 use std::net::{Ipv4Addr, UdpSocket};
@@ -16,7 +16,8 @@ use rustix::event::{PollFd, PollFlags};
 type ReadEnd = std::io::PipeReader;
 #[cfg(unix)]
 type WriteEnd = std::io::PipeWriter;
-/// Windows waits for sockets alone: one that is connected to itself, so that nobody else is heard.
+/// Windows polls sockets alone: this one is connected to itself, so that it receives from nobody
+/// else.
 #[cfg(windows)]
 type ReadEnd = Arc<UdpSocket>;
 #[cfg(windows)]
@@ -29,7 +30,7 @@ pub struct Waker {
     pipe: WriteEnd,
 }
 
-/// What a thread waits for beside its client.
+/// The receiving end of a [`Waker`], which a thread polls together with its client.
 #[derive(Debug)]
 pub struct WakeReceiver {
     woken: Arc<AtomicBool>,
@@ -37,10 +38,10 @@ pub struct WakeReceiver {
 }
 
 impl Waker {
-    /// A waker and its receiver.
+    /// Makes a waker and its receiver.
     ///
     /// # Errors
-    /// The system's, where it has no descriptors to give.
+    /// The system has no descriptors left.
     pub fn new() -> io::Result<(Self, WakeReceiver)> {
         let woken = Arc::new(AtomicBool::new(false));
         let noticed = Arc::clone(&woken);
@@ -61,13 +62,13 @@ impl Waker {
     /// Wakes the thread, if it has not been woken already.
     pub fn wake(&self) {
         if !self.woken.swap(true, Ordering::SeqCst) {
-            // At most one byte is in the pipe, so this never blocks; a failure means that nobody
-            // listens.
+            // At most one byte is in the pipe, so this never blocks; a failure means that the
+            // receiver is gone.
             #[cfg(unix)]
             let _ = io::Write::write(&mut &self.pipe, &[1]);
             #[cfg(windows)]
             if self.pipe.send(&[1]).is_err() {
-                // The next one tries again.
+                // The next call tries again.
                 self.woken.store(false, Ordering::SeqCst);
             }
         }
@@ -75,14 +76,14 @@ impl Waker {
 }
 
 impl WakeReceiver {
-    /// For waiting until the waker wakes it.
+    /// Returns the descriptor to poll.
     pub(super) fn watched(&self) -> PollFd<'_> {
         PollFd::new(&self.pipe, PollFlags::IN)
     }
 
-    /// Forgets that the waker was used; call it before looking for the reason.
+    /// Resets the waker; call it before checking for the cause.
     pub fn clear(&self) {
-        // In this order: a byte that comes late wakes once more for nothing, and none is missed.
+        // In this order: a late byte wakes once more for nothing, and no wake-up is lost.
         #[cfg(windows)]
         {
             drain(&self.pipe);
@@ -90,18 +91,18 @@ impl WakeReceiver {
         }
         #[cfg(unix)]
         if self.woken.swap(false, Ordering::SeqCst) {
-            // The byte may still be on its way, which is no longer than the other thread takes.
+            // The byte may still be in transit; this waits until the other thread has written it.
             let _ = io::Read::read(&mut &self.pipe, &mut [0]);
         }
     }
 }
 
-/// Takes what has come, also from before the socket was connected to itself.
+/// Reads everything that has arrived, also from before the socket was connected to itself.
 #[cfg(windows)]
 fn drain(socket: &UdpSocket) {
-    /// Nobody can send more than this for nothing.
+    /// The maximum number of datagrams: a bound, so that a sender cannot keep this busy.
     const MOST: usize = 1024;
     let empty = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-    // Any other error is of one datagram, such as that it is too long.
+    // Any other error concerns one datagram, for example, one that is too long.
     let _ = (0..MOST).find(|_| socket.recv(&mut [0; 16]).as_ref().is_err_and(empty));
 }

@@ -6,9 +6,9 @@ use auth::identity::Identity;
 use plugin_api::abi::Span;
 use protocol::Encoder;
 
-use crate::registry::Registry;
+use crate::facts::{ListedCommand, PluginFacts, SessionFacts};
 
-/// Answers one command, in whichever way.
+/// Answers one command.
 pub trait Worker: Send + Sync {
     /// Writes one reply, or writes nothing and returns [`Retired`](Answer::Retired).
     fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer;
@@ -25,7 +25,7 @@ pub enum Answer {
 
 /// One call: a command with its arguments, and the session that sent it.
 pub struct Call<'a> {
-    /// The bytes that the spans lie in.
+    /// The bytes that the spans refer to.
     pub input: &'a [u8],
     /// The command's name and its arguments.
     pub spans: &'a [Span],
@@ -43,8 +43,10 @@ pub trait CallContext: Sync {
     fn session_name(&self) -> String;
     /// Returns the identity that the session acts as.
     fn identity(&self) -> &Identity;
-    /// Returns the registry that the command was found in.
-    fn registry(&self) -> &Registry;
+    /// Returns the commands that the session may run, by name.
+    fn commands(&self) -> Vec<ListedCommand>;
+    /// Returns the served plugins that have commands which the session may run.
+    fn plugins(&self) -> Vec<PluginFacts>;
     /// Waits up to `time` for the call to be cancelled, and returns whether it is: by another
     /// session, by a client that is gone, or by the host's end.
     fn wait_for_cancel(&self, time: Duration) -> bool;
@@ -52,23 +54,6 @@ pub trait CallContext: Sync {
     fn sessions(&self) -> Vec<SessionFacts>;
     /// Reports to the client how far the command is; `total` is 0 where it is not known.
     fn report_progress(&self, done: u64, total: u64, text: &str);
-}
-
-/// A session, as a worker may know it.
-#[derive(Clone, Debug)]
-pub struct SessionFacts {
-    /// Its number.
-    pub id: u64,
-    /// Its client's address.
-    pub peer: SocketAddr,
-    /// The name that its client gave it; empty where it gave none.
-    pub name: String,
-    /// The time since it began.
-    pub age: Duration,
-    /// The time since its last command.
-    pub idle: Duration,
-    /// How many commands it has sent.
-    pub commands: u64,
 }
 
 impl<'a> Call<'a> {

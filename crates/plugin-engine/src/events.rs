@@ -1,4 +1,4 @@
-//! What happens to plugins, told to the log and to the sessions that asked.
+//! Publishes plugin events to the log and to the sessions that have subscribed.
 
 use std::{
     fmt, io,
@@ -13,54 +13,54 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use log::Level;
 use platform::{WakeReceiver, Waker};
 
-/// Events that a session has not read are at most this many; what comes on top is counted, and the
-/// session is told how many it has missed.
+/// The maximum number of unread events for each session. Further events are counted, and the
+/// session learns the number of missed ones.
 const KEPT: usize = 256;
 
-/// One thing that happened to a plugin.
+/// An event of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginEvent {
-    /// What happened.
+    /// The kind.
     pub kind: EventKind,
     /// The plugin's name; empty for a file that never became one.
     pub plugin: String,
-    /// Which version of it; 0 where there is none.
+    /// The number of its version; 0 if there is none.
     pub generation: u64,
     /// Its file's name in the plugins folder.
     pub file: String,
-    /// How long it took.
+    /// The duration of the operation behind the event.
     pub took: Duration,
-    /// More, for people.
+    /// Details for people; may be empty.
     pub detail: String,
 }
 
-/// What happens to plugins.
+/// The kind of a plugin event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// It is served now and was not before.
     Loaded,
-    /// A file, which may be its configuration, was not taken.
+    /// A file, which may be its configuration, was refused.
     Refused,
     /// Another version of it is served now.
     Swapped,
-    /// Its configuration file has changed, and what it says is in force.
+    /// Its configuration file has changed, and the new values are in force.
     Configured,
     /// Its commands are gone.
     Withdrawn,
-    /// The last call of a version that is no longer served is over.
+    /// The last call of a version that is no longer served has ended.
     Drained,
-    /// That version's code is unloaded.
+    /// The code of that version is unloaded.
     Unloaded,
-    /// That version's code stays mapped for now.
+    /// The code of that version stays mapped for now.
     Lingering,
 }
 
-/// What a session can ask to be told of.
+/// A topic that a session can subscribe to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
-    /// Everything that happens to plugins.
+    /// Every plugin event.
     Plugins,
-    /// That the commands may be others than before.
+    /// Changes of the list of commands.
     Commands,
 }
 
@@ -69,7 +69,7 @@ pub enum Topic {
 pub struct EventBus {
     readers: Mutex<Vec<Reader>>,
     next: AtomicU64,
-    /// How often each event was published, in the order of [`EventKind::ALL`].
+    /// The number of published events of each kind, in the order of [`EventKind::ALL`].
     published: [AtomicU64; EventKind::ALL.len()],
 }
 
@@ -80,7 +80,7 @@ struct Reader {
     waker: Waker,
 }
 
-/// A session's place in the event bus. It is given up when this drops.
+/// A session's subscription; dropping it unsubscribes.
 pub struct Subscription {
     number: u64,
     bus: Arc<EventBus>,
@@ -90,7 +90,7 @@ pub struct Subscription {
 }
 
 impl EventBus {
-    /// Tells the log and every subscriber.
+    /// Logs an event and sends it to every subscriber.
     pub fn publish(&self, event: PluginEvent) {
         let level = match event.kind {
             EventKind::Refused => Level::Error,
@@ -113,23 +113,23 @@ impl EventBus {
         });
     }
 
-    /// How often this has happened.
+    /// Returns the number of published events of this kind.
     #[must_use]
     pub fn published(&self, kind: EventKind) -> u64 {
         self.published[kind as usize].load(Ordering::Relaxed)
     }
 
-    /// Subscribes.
+    /// Subscribes to all events.
     ///
     /// # Errors
-    /// Where the system has no means to wake it.
+    /// The system has no descriptors left for a waker.
     pub fn subscribe(self: &Arc<Self>) -> io::Result<Subscription> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, events) = bounded(KEPT);
         let (waker, wake_receiver) = Waker::new()?;
         let missed = Arc::<AtomicU64>::default();
-        let its = Arc::clone(&missed);
-        self.readers().push(Reader { number, events: sender, missed: its, waker });
+        let counter = Arc::clone(&missed);
+        self.readers().push(Reader { number, events: sender, missed: counter, waker });
         Ok(Subscription { number, bus: Arc::clone(self), events, missed, wake_receiver })
     }
 
@@ -139,27 +139,25 @@ impl EventBus {
 }
 
 impl Subscription {
-    /// What has happened since this was last asked.
+    /// Returns the events since the last call.
     pub fn read(&self) -> impl Iterator<Item = Arc<PluginEvent>> {
         self.wake_receiver.clear();
         self.events.try_iter()
     }
 
-    /// How many events came on top of those that were kept, since this was last asked. Ask after
-    /// [`read`](Self::read): what was missed came later than what was kept.
+    /// Returns the number of events that were missed since the last call. Call it after
+    /// [`read`](Self::read): missed events are later than those that were kept.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.missed.swap(0, Ordering::SeqCst)
     }
 
-    /// What arrives, for those who wait for nothing else.
-    #[must_use]
+    /// Returns the channel of events, for a reader that waits for nothing else.
     pub fn receiver(&self) -> &Receiver<Arc<PluginEvent>> {
         &self.events
     }
 
-    /// Becomes readable when there is something to read.
-    #[must_use]
+    /// Returns the receiver that becomes readable when there is an event.
     pub fn wake_receiver(&self) -> &WakeReceiver {
         &self.wake_receiver
     }
@@ -172,7 +170,7 @@ impl Drop for Subscription {
 }
 
 impl EventKind {
-    /// All that happens to plugins, in the order of their numbers.
+    /// All kinds, in the order of their numbers.
     pub const ALL: [Self; 8] = [
         Self::Loaded,
         Self::Refused,
@@ -184,8 +182,7 @@ impl EventKind {
         Self::Lingering,
     ];
 
-    /// The event's name, as subscribers get it.
-    #[must_use]
+    /// Returns the kind's name, as subscribers get it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Loaded => "loaded",
@@ -200,7 +197,7 @@ impl EventKind {
     }
 }
 
-// What counts them goes by their numbers: a new one that is not in the list must not build.
+// Counters are indexed by kind: a kind that is missing in the list must not compile.
 const _: () = {
     let mut at = 0;
     while at < EventKind::ALL.len() {
@@ -247,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_busy_subscriber_missed_is_counted() {
+    fn missed_events_of_busy_subscriber_are_counted() {
         let bus = Arc::<EventBus>::default();
         let subscription = bus.subscribe().unwrap();
         (0..KEPT as u64 + 44).for_each(|generation| bus.publish(event(generation)));

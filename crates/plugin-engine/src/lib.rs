@@ -1,8 +1,9 @@
-//! Plugins: from a file in the folder to workers in the registry, and back out.
+//! Loads, serves and retires plugins: from a file in the folder to workers in the registry.
 
 pub mod call;
 pub mod context;
 pub mod events;
+pub mod facts;
 pub mod files;
 pub mod live;
 pub mod load_error;

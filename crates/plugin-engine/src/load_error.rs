@@ -1,4 +1,4 @@
-//! Why a library is not taken.
+//! The reasons for which a library is refused.
 
 use std::{fmt, io, path::Path, time::Duration};
 
@@ -6,47 +6,47 @@ use serde::{Deserialize, Serialize};
 
 use super::trust::{permissions::Insecure, signature::BadSignature};
 
-/// Why a library is not taken. It crosses from the probe's process to the host as it is, so it
-/// holds no memory of the library.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The reason for which a library is refused. It crosses from the probe's process to the host, so
+/// it holds no memory of the library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// The file could not be read or copied.
     Unreadable {
-        /// What was tried.
+        /// The operation, as a verb and its object.
         operation: String,
-        /// What the system said.
+        /// The system's error.
         error: String,
     },
-    /// It is not a file at all, or an empty one.
+    /// It is not a regular file, or it is empty.
     NotAFile {
-        /// What it is instead.
+        /// A description of it.
         what: String,
     },
     /// It is larger than a library may be.
     TooLarge {
         /// Its size.
         bytes: u64,
-        /// The largest that is taken.
+        /// The limit, in bytes.
         most: u64,
     },
     /// Other users could have written it.
-    Insecure(Insecure),
+    Insecure(#[source] Insecure),
     /// Its signature does not vouch for it.
-    Signature(BadSignature),
+    Signature(#[source] BadSignature),
     /// It changed while it was read.
     Unsettled,
-    /// Somebody has it or its copy open, as who writes it or searches it for viruses does.
+    /// Another program has it or its copy open, such as its writer or a virus scanner.
     InUse,
     /// It ends before it is complete.
     Truncated,
     /// It is a library, but not for this system.
     OtherKind {
-        /// What it is, and what to do.
+        /// A description of it and the remedy.
         what: String,
     },
-    /// The system's loader does not take it.
+    /// The system's loader refuses it.
     NotALibrary {
-        /// What the loader said.
+        /// The loader's error.
         error: String,
     },
     /// It does not export a plugin.
@@ -63,10 +63,10 @@ pub enum Refusal {
     },
     /// Its types are laid out differently.
     Layout {
-        /// Where they differ.
+        /// The differences.
         report: String,
     },
-    /// What it says of itself breaks a rule.
+    /// Its manifest breaks a rule.
     Manifest {
         /// The rule and the breach.
         problem: String,
@@ -78,70 +78,70 @@ pub enum Refusal {
     },
     /// Another plugin or the host has one of its commands, or its name.
     Clash {
-        /// Who has what.
+        /// The names and the two files.
         problem: String,
     },
     /// It ended the process that probed it.
     Died {
-        /// How.
+        /// The way in which it ended.
         how: String,
     },
     /// It did not finish in time.
     TimedOut {
-        /// The time it had, in milliseconds.
+        /// The limit, in milliseconds.
         millis: u64,
     },
-    /// Its probe has left a report that cannot be one.
+    /// Its probe has left an invalid report.
     BadProbeReport {
-        /// What is wrong with it.
+        /// The defect.
         problem: String,
     },
     /// The host is ending.
     Stopping,
-    /// Its state could not be handed over; the version before it goes on with it.
+    /// Its state could not be handed over; the earlier version keeps serving with it.
     Handover {
-        /// What went wrong.
+        /// The failure.
         problem: String,
     },
-    /// It does not start with its configuration as it is.
+    /// It does not start with its present configuration.
     Configuration {
         /// The plugin.
         plugin: String,
-        /// What is wrong, where, and what to do.
+        /// The mistake, its place, and the remedy.
         problem: String,
-        /// The same may be taken a moment later.
+        /// True if the same file may be accepted a moment later.
         passing: bool,
     },
     /// The probe itself could not be run.
     ProbeFailed {
-        /// What was tried.
+        /// The operation, as a verb and its object.
         operation: String,
-        /// What the system said.
+        /// The cause.
         error: String,
     },
 }
 
 impl Refusal {
-    /// The file could not be read or copied.
+    /// Makes the refusal of a file that could not be read or copied.
     #[must_use]
     pub fn unreadable(operation: &str, error: &io::Error) -> Self {
         if platform::is_in_use(error) {
             return Self::InUse;
         }
-        // It may pass, and the file is not to blame.
+        // A temporary failure says nothing about the file.
         if platform::is_passing(error) {
             return Self::probe_failed(operation, error);
         }
         Self::Unreadable { operation: operation.to_owned(), error: error.to_string() }
     }
 
-    /// The probe itself could not be run.
+    /// Makes the refusal of a file whose probe could not be run.
     #[must_use]
     pub fn probe_failed(operation: &str, error: &impl fmt::Display) -> Self {
         Self::ProbeFailed { operation: operation.to_owned(), error: error.to_string() }
     }
 
-    /// Whether the same content will be refused again, whatever else changes.
+    /// Returns true if the same content is refused again, whatever else changes.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         use Refusal as R;
@@ -159,7 +159,7 @@ impl Refusal {
         )
     }
 
-    /// Whether a probe's child gives such a reason; the others are the host's own to give.
+    /// Returns true if a probe's child may give this reason; the others come from the host alone.
     #[must_use]
     pub fn is_of_the_library(&self) -> bool {
         use Refusal as R;
@@ -176,7 +176,7 @@ impl Refusal {
         )
     }
 
-    /// Whether the same content may be taken a moment later.
+    /// Returns true if the same content may be accepted a moment later.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         use Refusal as R;
@@ -191,7 +191,7 @@ impl Refusal {
         )
     }
 
-    /// The same with the file's own path in the loader's words, which name the private copy.
+    /// Replaces the path of the private copy by the file's own path in the loader's message.
     #[must_use]
     pub fn about(self, copy: &Path, file: &Path) -> Self {
         let (copy, file) = (copy.to_string_lossy(), file.to_string_lossy());
@@ -204,15 +204,15 @@ impl Refusal {
     }
 }
 
-/// Its words are partly the library's own, and they go to logs and terminals: whatever they are,
-/// they become one line without control characters, of a length that can be read.
+/// Writes one line without control characters and of limited length: parts of the text come from
+/// the library, and it goes to logs and terminals.
 impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(&mut OneLine { out, room: MOST_SHOWN })
     }
 }
 
-/// The longest reason that is shown whole, in bytes.
+/// The longest reason that is shown in full, in bytes.
 const MOST_SHOWN: usize = 4096;
 
 struct OneLine<'a, 'b> {
@@ -242,13 +242,13 @@ impl Refusal {
             Self::Unreadable { operation, error } => write!(out, "cannot {operation}: {error}"),
             Self::NotAFile { what } => write!(out, "it is {what}, not a library"),
             Self::TooLarge { bytes, most } => {
-                write!(out, "it has {bytes} bytes, and {most} are the most")
+                write!(out, "it has {bytes} bytes, more than the limit of {most}")
             }
             Self::Insecure(insecure) => write!(out, "{insecure}"),
             Self::Signature(bad) => write!(out, "{bad}"),
             Self::Unsettled => out.write_str("it changed while it was being read"),
             Self::InUse => out.write_str(
-                "another program has it open; it is taken as soon as that one closes it",
+                "another program has it open; it is loaded as soon as that one closes it",
             ),
             Self::Truncated => out.write_str("it is only the beginning of a library"),
             Self::Stopping => out.write_str("the host is ending"),
@@ -275,7 +275,7 @@ impl Refusal {
             ),
             Self::Layout { report } => write!(
                 out,
-                "its types do not fit this host's: build it with this host's version of \
+                "its types do not match this host's: build it with this host's version of \
                  plugin-api: {report}"
             ),
             Self::Manifest { problem }
@@ -290,16 +290,14 @@ impl Refusal {
                 Duration::from_millis(*millis).as_secs_f64()
             ),
             Self::BadProbeReport { problem } => {
-                write!(out, "its probe left a report that cannot be one: {problem}")
+                write!(out, "its probe left an invalid report: {problem}")
             }
             Self::ProbeFailed { operation, error } => {
-                write!(out, "the probe could not {operation}: {error}")
+                write!(out, "cannot {operation}: {error}")
             }
         }
     }
 }
-
-impl std::error::Error for Refusal {}
 
 #[cfg(test)]
 mod tests {
@@ -315,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_one_line_that_can_be_read() {
+    fn load_error_is_one_printable_line() {
         let said = |error: &str| Refusal::Create { error: error.into() }.to_string();
         assert_eq!(said("no\nluck\x1b[2J\u{9b}\u{e9}"), "its `create` failed: no luck [2J \u{e9}");
         let long = said(&"\u{e9}".repeat(1 << 20));

@@ -1,129 +1,129 @@
-//! What the manager of plugins is told and asked, through one channel.
+//! Sends requests and folder changes to the manager of plugins, through one channel.
 
 use std::path::PathBuf;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-/// A change in the plugins folder that has settled.
+/// A settled change in the plugins folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change {
-    /// The file is there, complete, and may be new.
+pub enum FileChange {
+    /// The file is complete, and may be new.
     Ready(PathBuf),
     /// The file is gone.
     Gone(PathBuf),
 }
 
-/// What the manager's one channel carries.
+/// A message to the manager.
 #[derive(Debug)]
 pub enum Message {
     /// A file in the plugins folder has settled.
-    Changed(Change),
-    /// Somebody asks for something and waits for the answer.
+    Changed(FileChange),
+    /// A request for a plugin, and the channel for its answer.
     Request(Request, String, Sender<ControlResult>),
-    /// The host ends: no session is left. Unload, or only save where workers still run.
+    /// The host ends, and no session is left.
     End {
-        /// Whether no worker runs any more.
+        /// Unloads all plugins; if false, workers still run, so states are only saved.
         unload: bool,
     },
 }
 
-/// What can be asked of the manager, each of a plugin by its name.
+/// A request of an operator for a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Load its file anew, changed or not.
+    /// Loads its file again, changed or not.
     Reload {
-        /// Do not wait for calls that run.
+        /// Does not wait for running calls.
         force: bool,
     },
-    /// Put the code back that was served before.
+    /// Puts the earlier code back.
     Rollback {
-        /// As above.
+        /// Does not wait for running calls.
         force: bool,
     },
-    /// Withdraw its commands until it is enabled.
+    /// Withdraws its commands until it is enabled.
     Disable {
-        /// As above.
+        /// Does not wait for running calls.
         force: bool,
     },
-    /// Serve it again.
+    /// Serves it again.
     Enable,
-    /// Tell about it.
+    /// Describes it.
     Info,
 }
 
-/// The manager's answer. The error is for people.
+/// The manager's answer; the error is a text for people.
 pub type ControlResult = Result<Response, String>;
 
-/// What the manager tells.
+/// The manager's answer to a request that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
-    /// What was asked for is done; this is how it is now.
+    /// The request is done; describes the result for people.
     Done(String),
-    /// About a plugin.
+    /// The description of a plugin.
     Info(Box<Info>),
 }
 
-/// About a plugin.
+/// The description of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
     /// Its name.
     pub name: String,
     /// `serving`, `disabled` or `withdrawn`.
     pub status: &'static str,
-    /// Its own version; empty where it is not served.
+    /// Its own version; empty if it is not served.
     pub version: String,
     /// Its file's name in the plugins folder.
     pub file: String,
-    /// How many versions of it have been loaded.
+    /// The number of its loaded versions.
     pub generation: u64,
-    /// The hash of the code that is served, or was last.
+    /// The hash of the code that is served, or was served last.
     pub hash: String,
     /// Its commands, sorted.
     pub commands: Vec<String>,
-    /// The size of the state that was saved last, in bytes; `None` where none was.
+    /// The size of the state that was saved last, in bytes; `None` if there is none.
     pub state_bytes: Option<u64>,
-    /// How many calls it has answered, in all its generations.
+    /// The number of calls that all its generations have answered.
     pub calls: u64,
-    /// How many of them with an error.
+    /// The number of calls that were answered with an error.
     pub errors: u64,
     /// Generations that still run a call or are about to be unloaded.
     pub draining: usize,
     /// Ended generations whose code a thread keeps mapped.
     pub lingering: usize,
-    /// How it was configured last; `None` where it takes no configuration.
+    /// Its last configuration; `None` if it accepts none.
     pub configuration: Option<String>,
-    /// A change that waits for calls that run, and for which.
+    /// A pending change and the calls that it waits for.
     pub waiting: Option<String>,
-    /// Whether there is code to roll back to.
+    /// True if there is code to roll back to.
     pub can_roll_back: bool,
-    /// What failed last, and how many seconds ago.
+    /// The last failure, and the seconds since then.
     pub last_failure: Option<(String, u64)>,
 }
 
-/// Where the manager is told.
+/// Sends messages to the manager.
 #[derive(Clone, Debug)]
 pub struct PluginControl {
     sender: Sender<Message>,
 }
 
 impl PluginControl {
-    /// A sender of requests, and their receiver.
+    /// Makes a sender of messages, and their receiver.
     #[must_use]
     pub fn new() -> (Self, Receiver<Message>) {
         let (sender, receiver) = unbounded();
         (Self { sender }, receiver)
     }
 
-    /// Tells of a settled file.
-    pub fn changed(&self, change: Change) {
-        // Nobody listens any more where the host is ending.
+    /// Reports a settled file.
+    pub fn changed(&self, change: FileChange) {
+        // The receiver is gone while the host is ending.
         let _ = self.sender.send(Message::Changed(change));
     }
 
-    /// Asks for something and waits for the answer, which takes as long as a probe may.
+    /// Sends a request and waits for the answer, which takes as long as a probe may.
     ///
     /// # Errors
-    /// The manager's refusal.
+    /// The manager refuses the request, or the host is ending.
     pub fn ask(&self, request: Request, plugin: &str) -> ControlResult {
         let (reply, answer) = bounded(1);
         let message = Message::Request(request, plugin.to_owned(), reply);
@@ -136,7 +136,7 @@ impl PluginControl {
 
     /// Ends the manager.
     pub fn end(&self, unload: bool) {
-        // Nobody listens any more where it has ended by itself.
+        // The receiver is gone if the manager has ended by itself.
         let _ = self.sender.send(Message::End { unload });
     }
 }

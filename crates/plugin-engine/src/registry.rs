@@ -1,19 +1,19 @@
-//! The registry: name to worker, immutable, swapped as a whole.
+//! Maps command names to workers; a registry is immutable and replaced as a whole.
 
 use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
-use auth::identity::{AccessLevel, Identity, Wanted};
+use auth::identity::{AccessLevel, Identity, RequiredAccess};
 use plugin_api::{MAX_NAME, Usage};
 use protocol::nearest::nearest;
 use telemetry::metrics::{Metrics, Series};
 
-use crate::{call::Worker, live::manifest::CommandFacts};
+use crate::{call::Worker, facts::PluginFacts, live::manifest::CommandFacts};
 
-/// The registry that is in force: read without a lock, replaced as a whole.
+/// The registry in force: read without a lock, replaced as a whole.
 pub type LiveRegistry = ArcSwap<Registry>;
 
-/// One version of all that the host answers.
+/// An immutable set of all commands and plugins.
 #[derive(Default)]
 pub struct Registry {
     commands: HashMap<Box<[u8]>, Arc<Command>, foldhash::fast::FixedState>,
@@ -22,49 +22,34 @@ pub struct Registry {
 
 /// A command in the registry.
 pub struct Command {
-    /// In lower case.
+    /// Its name, in lower case.
     pub name: String,
-    /// Its arguments, for people.
+    /// Its arguments, as a usage line for people.
     pub usage: String,
-    /// Its arguments, understood.
+    /// Its arguments, parsed.
     pub arguments: Usage,
-    /// One sentence for people.
+    /// A sentence for people.
     pub help: String,
     /// The plugin that answers it; `None` for a built-in.
     pub plugin: Option<String>,
-    /// The fewest arguments.
+    /// The minimum number of arguments.
     pub least: usize,
-    /// The most arguments.
+    /// The maximum number of arguments.
     pub most: usize,
-    /// Who may run it.
+    /// The access that it requires.
     pub access: AccessLevel,
-    /// What counts its calls.
+    /// The counters of its calls.
     pub series: Arc<Series>,
-    /// What answers it.
+    /// The code that answers it.
     pub target: Target,
 }
 
-/// What answers a command.
+/// The code that answers a command.
 pub enum Target {
     /// The host itself; the number is the host's own.
     Builtin(usize),
     /// A worker.
     Worker(Box<dyn Worker>),
-}
-
-/// What the registry knows of a plugin that it serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PluginFacts {
-    /// Its name.
-    pub name: String,
-    /// Its own version.
-    pub version: String,
-    /// How many times a version of it has been loaded, this one included.
-    pub generation: u64,
-    /// Its file's name in the plugins folder.
-    pub file: String,
-    /// Its commands' names, sorted.
-    pub commands: Vec<String>,
 }
 
 impl Command {
@@ -92,13 +77,13 @@ impl Command {
         }
     }
 
-    /// What somebody wants who sends it.
+    /// Returns the permission that its sender needs.
     #[must_use]
-    pub fn wanted(&self) -> Wanted<'_> {
-        Wanted { name: &self.name, plugin: self.plugin.as_deref(), access: self.access }
+    pub fn required_access(&self) -> RequiredAccess<'_> {
+        RequiredAccess { name: &self.name, plugin: self.plugin.as_deref(), access: self.access }
     }
 
-    /// The same command for others.
+    /// Returns the command with another required access.
     #[must_use]
     pub fn with_access(mut self, access: AccessLevel) -> Self {
         self.access = access;
@@ -107,8 +92,8 @@ impl Command {
 }
 
 impl Registry {
-    /// A registry of these commands and plugins. Of two commands with one name the later stays;
-    /// that there are none is for the manager to see to.
+    /// Makes a registry of these commands and plugins. Of two commands with one name the later one
+    /// stays; the manager prevents that.
     #[must_use]
     pub fn new(commands: Vec<Arc<Command>>, mut plugins: Vec<PluginFacts>) -> Self {
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
@@ -117,10 +102,10 @@ impl Registry {
         Self { commands, plugins }
     }
 
-    /// The command of this name, in whatever case.
+    /// Returns the command of this name, in any case.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&Arc<Command>> {
-        // Copied only where it has to be changed: the copy takes longer than the look-up.
+        // Copied only if it must be changed: the copy takes longer than the look-up.
         if !name.iter().any(u8::is_ascii_uppercase) {
             return self.commands.get(name);
         }
@@ -131,40 +116,40 @@ impl Registry {
         self.commands.get(&*lower)
     }
 
-    /// The command that lies at this place in memory.
+    /// Returns the command at this address in memory.
     #[must_use]
     pub fn at(&self, place: usize) -> Option<&Command> {
         let mut commands = self.commands.values();
         commands.find(|command| Arc::as_ptr(command) as usize == place).map(|command| &**command)
     }
 
-    /// The name that was meant, where there is one near enough that may be run.
+    /// Returns the most similar name of a command that `identity` may run; `None` if none is
+    /// similar.
     #[must_use]
     pub fn nearest(&self, name: &[u8], identity: &Identity) -> Option<&str> {
         let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= MAX_NAME)?;
         let commands = self.commands.values();
-        let allowed = commands.filter(|command| identity.can_run(command.wanted()));
+        let allowed = commands.filter(|command| identity.can_run(command.required_access()));
         nearest(&name.to_ascii_lowercase(), allowed.map(|command| command.name.as_str()))
     }
 
-    /// All commands that may be run, by name.
+    /// Returns all commands that `identity` may run, sorted by name.
     #[must_use]
     pub fn commands(&self, identity: &Identity) -> Vec<&Arc<Command>> {
         let all = self.commands.values();
         let mut commands: Vec<_> =
-            all.filter(|command| identity.can_run(command.wanted())).collect();
+            all.filter(|command| identity.can_run(command.required_access())).collect();
         commands.sort_by(|a, b| a.name.cmp(&b.name));
         commands
     }
 
-    /// All plugins that are served, by name.
-    #[must_use]
+    /// Returns all plugins that are served, sorted by name.
     pub fn all_plugins(&self) -> &[PluginFacts] {
         &self.plugins
     }
 
-    /// The plugins that are served, by name, with those of their commands that may be run; without
-    /// any of them a plugin is not there.
+    /// Returns the served plugins, sorted by name, with the commands that `identity` may run. A
+    /// plugin without any of them is left out.
     #[must_use]
     pub fn plugins(&self, identity: &Identity) -> Vec<PluginFacts> {
         let mut plugins = self.plugins.clone();
@@ -174,7 +159,7 @@ impl Registry {
         for plugin in &mut plugins {
             plugin.commands.retain(|name| {
                 let command = self.commands.get(name.as_bytes());
-                command.is_some_and(|command| identity.can_run(command.wanted()))
+                command.is_some_and(|command| identity.can_run(command.required_access()))
             });
         }
         plugins.retain(|plugin| !plugin.commands.is_empty());

@@ -14,6 +14,7 @@ pub mod nearest;
 mod nesting;
 mod outgoing;
 mod plain;
+pub mod quoting;
 mod reply;
 mod request;
 mod request_error;

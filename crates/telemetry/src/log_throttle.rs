@@ -14,7 +14,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A throttle for one kind of line: at most one line a second.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    state: Mutex<(Option<Instant>, u64)>,
+    state: Mutex<Lines>,
+}
+
+/// The lines of one kind so far.
+#[derive(Debug, Default)]
+struct Lines {
+    /// The time of the last line that was logged.
+    last: Option<Instant>,
+    /// The lines that were left out since then.
+    left_out: u64,
 }
 
 impl Throttle {
@@ -38,12 +47,12 @@ impl Throttle {
     /// Returns how many lines were left out since the last one, if one more may be logged.
     fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.0.is_some_and(|last| now.saturating_duration_since(last) < PAUSE) {
-            state.1 += 1;
+        if state.last.is_some_and(|last| now.saturating_duration_since(last) < PAUSE) {
+            state.left_out += 1;
             return None;
         }
-        let left_out = state.1;
-        *state = (Some(now), 0);
+        let left_out = state.left_out;
+        *state = Lines { last: Some(now), left_out: 0 };
         Some(left_out)
     }
 }

@@ -42,7 +42,7 @@ fn probe_file(
     let shadows = ShadowDir::open(work_dir.path().join("copies"))
         .map_err(|error| Refusal::probe_failed("make a directory for its copy", &error))?;
     let shadow = shadows.copy(file, trust_policy)?;
-    trust_policy.content(file, shadow.content())?;
+    trust_policy.check_content(file, shadow.content())?;
     let manifest = probe::probe(shadow.path(), timeout, &|| false)
         .map_err(|refusal| refusal.about(shadow.path(), file))?;
     conflicts::check(&manifest, "", file, builtins::is_builtin, [].into_iter())?;

@@ -1,7 +1,7 @@
 //! The subcommands `host key`, which adds, lists and revokes keys, and `host fingerprint`, which
 //! prints the fingerprint of the host's certificate.
 
-use std::{fmt, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use auth::{
     certificate::Certificate,
@@ -16,9 +16,12 @@ use crate::{
 };
 
 /// An error of a key command.
+#[derive(Debug, thiserror::Error)]
 enum Failure {
-    Keys(KeyFileError),
-    StateDir(StateDirError),
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
 }
 
 /// Runs `host key`, and returns the exit code.
@@ -76,7 +79,7 @@ pub(crate) fn fingerprint(certificate: Option<PathBuf>, place: StatePlace) -> Ex
 }
 
 fn open_key_file(place: StatePlace) -> Result<KeyFile, Failure> {
-    let root = state_root(place.state_dir).ok_or(Failure::StateDir(StateDirError::Unknown))?;
+    let root = state_root(place.state_dir).ok_or(StateDirError::Unknown)?;
     Ok(KeyFile::new(root))
 }
 
@@ -91,19 +94,4 @@ fn format_key(key: &Key) -> String {
     };
     let made = date::show(key.created);
     format!("{}  {role}  commands: {commands}  made {made}  {expires}", key.name)
-}
-
-impl From<KeyFileError> for Failure {
-    fn from(error: KeyFileError) -> Self {
-        Self::Keys(error)
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Keys(error) => error.fmt(out),
-            Self::StateDir(error) => error.fmt(out),
-        }
-    }
 }

@@ -8,8 +8,9 @@ use std::{
 
 use auth::identity::Identity;
 use plugin_engine::{
-    call::{CallContext, SessionFacts},
-    registry::Registry,
+    call::CallContext,
+    facts::{ListedCommand, PluginFacts, SessionFacts},
+    registry::{Command, Registry},
 };
 
 use super::progress::Progress;
@@ -60,8 +61,18 @@ impl CallContext for Caller<'_> {
         self.identity
     }
 
-    fn registry(&self) -> &Registry {
-        self.registry
+    fn commands(&self) -> Vec<ListedCommand> {
+        let listed = |command: &Arc<Command>| ListedCommand {
+            name: command.name.clone(),
+            usage: command.usage.clone(),
+            help: command.help.clone(),
+            plugin: command.plugin.clone().unwrap_or_default(),
+        };
+        self.registry.commands(self.identity).into_iter().map(listed).collect()
+    }
+
+    fn plugins(&self) -> Vec<PluginFacts> {
+        self.registry.plugins(self.identity)
     }
 
     fn wait_for_cancel(&self, time: Duration) -> bool {

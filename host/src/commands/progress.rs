@@ -1,4 +1,4 @@
-//! How far a running command is, told to its client at once.
+//! Reports the progress of a running command to its client, at once.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -9,17 +9,16 @@ use protocol::{Encoder, Protocol};
 
 use crate::{net::stream::ClientStream, runtime::shutdown::Shutdown};
 
-/// More often than this nobody looks.
-const EVERY: Duration = Duration::from_millis(50);
+/// The minimum interval between two reports to a client.
+const INTERVAL: Duration = Duration::from_millis(50);
 
-/// The longest text, in bytes: a socket that takes anything takes this at once.
+/// The longest text, in bytes: a socket that is writable accepts this at once.
 const TEXT: usize = 256;
 
-/// What one command has for telling its client how far it is. The client gets it ahead of all
-/// replies that are not sent yet, those to earlier commands of the same batch included.
+/// Reports the progress of one command. The client gets reports ahead of all replies that are not
+/// sent yet, including those to earlier commands of the same batch.
 pub struct Progress<'a> {
-    /// Locked by a worker that has something to report, and by none other: a worker may do so from
-    /// threads of its own.
+    /// The lock is for workers that report from several threads.
     line: Mutex<ProgressLine<'a>>,
     /// The session's protocol: only RESP3 has a message for progress.
     protocol: Protocol,
@@ -31,21 +30,21 @@ struct ProgressLine<'a> {
     last_report: Option<LastReport>,
 }
 
-/// The last that the client was told.
+/// The last report to the client.
 struct LastReport {
     when: Instant,
     complete: bool,
 }
 
 impl<'a> Progress<'a> {
-    /// For a command that is about to run.
+    /// Makes the progress of a command that is about to run.
     #[inline]
     pub fn new(transport: &'a mut ClientStream, protocol: Protocol) -> Self {
         let line = ProgressLine { transport: Some(transport), last_report: None };
         Self { line: Mutex::new(line), protocol }
     }
 
-    /// Tells the client, if it can be told and it is not too soon.
+    /// Sends a report, unless the client cannot receive it or the last one is too recent.
     pub fn report(&self, done: u64, total: u64, text: &str, shutdown: &Shutdown) {
         if self.protocol == Protocol::Resp3 {
             let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,13 +58,13 @@ impl ProgressLine<'_> {
         let Some(transport) = &mut self.transport else { return };
         let (when, complete) = (Instant::now(), total > 0 && done >= total);
         let too_soon = self.last_report.as_ref().is_some_and(|last_report| {
-            when - last_report.when < EVERY && (last_report.complete || !complete)
+            when - last_report.when < INTERVAL && (last_report.complete || !complete)
         });
         if too_soon {
             return;
         }
-        // A reply waits for a client that does not read, but outside of the plugin's gate; here that
-        // would hold up a reload.
+        // A reply may wait for a client that does not read, but not inside of the plugin's gate:
+        // here that would delay a reload.
         if !transport.is_writable() {
             return;
         }
@@ -73,7 +72,7 @@ impl ProgressLine<'_> {
         let mut push = Encoder::new(Protocol::Resp3);
         push.progress(done, total, &text[..text.floor_char_boundary(TEXT)]);
         if transport.write(&mut push, shutdown).is_err() {
-            // Half a push may be on its way: nothing must follow it.
+            // A part of the push may have been sent: nothing must follow it.
             transport.abort();
             self.transport = None;
         }

@@ -1,4 +1,4 @@
-//! A call that a session runs, observed from another thread.
+//! Observes a call that a session runs, from another thread.
 
 use std::{fmt, sync::Arc};
 
@@ -6,20 +6,20 @@ use plugin_engine::{context::Callers, registry::Command};
 
 use crate::runtime::{client_handle::ClientHandle, context::Shared};
 
-/// One call of one session. It costs the session nothing: what tells it apart from the session's
-/// next call is noted for every call anyway.
+/// A call of a session. It costs the session nothing: sessions note for every call the data that
+/// identify it.
 pub struct RunningCall {
     session: Arc<ClientHandle>,
-    /// The command's place in memory, as the session notes it.
+    /// The command's address in memory, as the session notes it.
     command: usize,
-    /// How many commands the session had answered before.
+    /// The number of commands that the session had answered before.
     answered: u64,
     name: String,
 }
 
 impl RunningCall {
-    /// Finds the calls of these commands that are running now. A call that starts or ends at this
-    /// moment may be missed.
+    /// Finds the running calls of these commands. A call that starts or ends at this moment may be
+    /// missed.
     #[must_use]
     pub fn find(sessions: &[Arc<ClientHandle>], commands: &[Arc<Command>]) -> Vec<Self> {
         let call = |session: &Arc<ClientHandle>| {

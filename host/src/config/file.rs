@@ -1,7 +1,6 @@
 //! The settings file, whose keys are the names of flags.
 
 use std::{
-    fmt,
     fs::Metadata,
     io::{self, Read},
     ops::Range,
@@ -31,20 +30,54 @@ pub(super) struct Entry {
 }
 
 /// The reason for which a settings file cannot be used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The file cannot be read.
-    Read(PathBuf, io::Error),
-    /// Other users can change the file: its path, and the problem with its remedy.
-    Insecure(PathBuf, String),
-    /// A line is wrong: the path, the line's number, and the problem.
-    Line(PathBuf, usize, String),
+    #[error("cannot read the settings file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Other users can change the file.
+    #[error("the settings file {} {problem}", path.display())]
+    Insecure {
+        /// The file.
+        path: PathBuf,
+        /// The problem and its remedy.
+        problem: String,
+    },
+    /// A line is wrong.
+    #[error("{}:{line}: {source}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: usize,
+        /// The problem.
+        source: LineError,
+    },
+}
+
+/// The reason for which a line of a settings file is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// It is not TOML.
+    #[error("{}", .0.message().trim_end().replace('\n', "; "))]
+    Toml(#[source] toml::de::Error),
+    /// There is no such key, or its value has a wrong type.
+    #[error("{0}")]
+    Key(String),
+    /// The flag does not accept the value.
+    #[error("{}", first_words(.0))]
+    Value(#[source] clap::Error),
 }
 
 impl SettingsFile {
     /// Reads a file whose keys are the flags of this command.
     pub(super) fn read(path: &Path, command: &Command) -> Result<Self, FileError> {
-        let failed = |error| FileError::Read(path.to_owned(), error);
+        let failed = |source| FileError::Read { path: path.to_owned(), source };
         let mut file = platform::open_file(path).map_err(failed)?;
         // Anyone who can write to the file can choose the plugins that the host runs.
         check_rights(path, &file.metadata().map_err(failed)?)?;
@@ -64,34 +97,28 @@ impl SettingsFile {
     }
 
     fn parse(path: &Path, text: &str, command: &Command) -> Result<Self, FileError> {
-        let wrong = |span: Range<usize>, problem: String| {
+        let line_of = |span: Range<usize>| {
             let before = text.as_bytes().get(..span.start).unwrap_or_default();
-            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            (line, FileError::Line(path.to_owned(), line, problem))
+            before.iter().filter(|byte| **byte == b'\n').count() + 1
         };
+        let wrong = |line, source| FileError::Line { path: path.to_owned(), line, source };
         let table = DeTable::parse(text).map_err(|error| {
-            let problem = error.message().trim_end().replace('\n', "; ");
-            wrong(error.span().unwrap_or_default(), problem).1
+            wrong(line_of(error.span().unwrap_or_default()), LineError::Toml(error))
         })?;
         let mut entries = Vec::new();
         for (key, value) in table.into_inner() {
-            let (span, key) = (key.span(), key.into_inner().into_owned());
-            let entry = to_words(command, &key, value.get_ref())
-                .and_then(|words| check_words(command, &words).map(|()| words));
-            match entry {
-                Ok(words) => {
-                    let (line, _) = wrong(span, String::new());
-                    entries.push(Entry { key, line, words });
-                }
-                Err(problem) => return Err(wrong(span, problem).1),
-            }
+            let (line, key) = (line_of(key.span()), key.into_inner().into_owned());
+            let words = to_words(command, &key, value.get_ref())
+                .map_err(|problem| wrong(line, LineError::Key(problem)))?;
+            check_words(command, &words).map_err(|error| wrong(line, LineError::Value(error)))?;
+            entries.push(Entry { key, line, words });
         }
         Ok(Self { path: path.to_owned(), entries })
     }
 }
 
 fn check_rights(path: &Path, opened: &Metadata) -> Result<(), FileError> {
-    let insecure = |problem| Err(FileError::Insecure(path.to_owned(), problem));
+    let insecure = |problem| Err(FileError::Insecure { path: path.to_owned(), problem });
     if platform::mode_for_others(opened) & 0o022 != 0 {
         return insecure(format!(
             "can be written to by others; run: chmod go-w {}",
@@ -136,14 +163,12 @@ fn to_words(command: &Command, key: &str, value: &DeValue<'_>) -> Result<Vec<Str
 }
 
 /// Checks that the command line accepts these words, and returns its error if not.
-fn check_words(command: &Command, words: &[String]) -> Result<(), String> {
+fn check_words(command: &Command, words: &[String]) -> Result<(), clap::Error> {
     let name = command.get_name().to_owned();
     let all = std::iter::once(&name).chain(words);
     match command.clone().try_get_matches_from(all) {
         // Other arguments that it requires may come from elsewhere.
-        Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => {
-            Err(first_words(&error))
-        }
+        Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => Err(error),
         _ => Ok(()),
     }
 }
@@ -193,22 +218,6 @@ fn describe_kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-impl fmt::Display for FileError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(path, error) => {
-                write!(out, "cannot read the settings file {}: {error}", path.display())
-            }
-            Self::Insecure(path, problem) => {
-                write!(out, "the settings file {} {problem}", path.display())
-            }
-            Self::Line(path, line, problem) => write!(out, "{}:{line}: {problem}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for FileError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn config_error_names_its_line() {
         for (text, problem) in [
             ("\nprot = 1", "host.toml:2: unknown key 'prot', did you mean 'port'?"),
             (
@@ -286,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_flag_wants_besides_may_come_from_elsewhere() {
+    fn companion_of_flag_may_come_from_elsewhere() {
         assert_eq!(parse("tls-cert = 'c.pem'").unwrap()[0].2, ["--tls-cert=c.pem"]);
     }
 }

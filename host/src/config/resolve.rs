@@ -56,14 +56,22 @@ pub enum Origin {
 }
 
 /// The reason for which there is nothing to run.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     /// The command line or a variable is wrong, or help was requested.
-    Usage(clap::Error),
+    #[error(transparent)]
+    Usage(#[from] clap::Error),
     /// The settings file is wrong.
-    File(FileError),
-    /// Settings that are valid alone conflict with others: the file's path, and the problem.
-    Together(PathBuf, String),
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Settings that are valid alone conflict with others.
+    #[error("{}: {}", path.display(), first_words(source))]
+    Together {
+        /// The settings file.
+        path: PathBuf,
+        /// The problem.
+        source: clap::Error,
+    },
 }
 
 /// Returns the command line's definition. Every flag of a serving host has a variable.
@@ -105,7 +113,7 @@ pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, Re
     let matches = command.clone().try_get_matches_from(all).map_err(|error| {
         let alone = command.clone().try_get_matches_from(&words);
         if alone.is_ok() {
-            ResolveError::Together(file.path().to_owned(), first_words(&error))
+            ResolveError::Together { path: file.path().to_owned(), source: error }
         } else {
             ResolveError::Usage(error)
         }
@@ -118,7 +126,7 @@ pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, Re
             |long: &str| entry(long).map(|entry| Origin::File(file.path().to_owned(), entry.line));
         known.map(|(long, argument)| setting(found, long, argument, origin(long))).collect()
     });
-    let arguments = Arguments::from_arg_matches(&matches).map_err(ResolveError::Usage)?;
+    let arguments = Arguments::from_arg_matches(&matches)?;
     Ok(Resolved { arguments, settings: settings.unwrap_or_default() })
 }
 
@@ -153,7 +161,9 @@ fn read_settings_file(said: &ArgMatches, command: &Command) -> Result<SettingsFi
         None => {
             match platform::config_dir().map(|folder| folder.join("dropin").join("host.toml")) {
                 Some(path) => match read(&path) {
-                    Err(FileError::Read(_, error)) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(FileError::Read { source, .. })
+                        if source.kind() == io::ErrorKind::NotFound =>
+                    {
                         Ok(SettingsFile::default())
                     }
                     read => read,
@@ -215,25 +225,13 @@ impl ResolveError {
     pub fn exit(&self) -> ! {
         match self {
             Self::Usage(error) => error.exit(),
-            Self::File(_) | Self::Together(..) => {
+            Self::File(_) | Self::Together { .. } => {
                 eprintln!("error: {self}");
                 std::process::exit(2);
             }
         }
     }
 }
-
-impl fmt::Display for ResolveError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Usage(error) => error.fmt(out),
-            Self::File(error) => error.fmt(out),
-            Self::Together(path, problem) => write!(out, "{}: {problem}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for ResolveError {}
 
 impl fmt::Display for Origin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_variable_is_told_with_the_nearest() {
+    fn misspelt_variable_is_reported_with_nearest_name() {
         for (name, nearest) in [
             ("DROPIN_PROT", "DROPIN_PORT"),
             ("DROPIN_PLUGIN", "DROPIN_PLUGINS"),

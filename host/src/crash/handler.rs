@@ -1,11 +1,11 @@
-//! The handlers of fatal signals, and of an exit that the host has not asked for.
+//! Handles fatal signals, and an exit that the host has not asked for.
 //!
-//! They run in the middle of anything, so they call only functions that are async-signal-safe: no
+//! Handlers may interrupt any code, so they call only functions that are async-signal-safe: no
 //! allocation, no lock, no formatting.
 //!
 //! `signal-hook` refuses these signals and has no handlers on an alternate stack, without which a
 //! stack overflow cannot be handled; `crash-handler` is made for sending a dump to another process
-//! and takes the signal's course into its own hands.
+//! and does not pass the signal on.
 #![allow(unsafe_code, reason = "signal handlers cannot be installed without")]
 
 use std::{
@@ -27,7 +27,7 @@ use plugin_engine::registry::Command;
 
 use super::{EXIT_STATUS, Form, line::LineBuffer, place};
 
-/// The signals that a fault or an abort sends.
+/// The signals of a fault or an abort.
 const FATAL: [(c_int, &str); 7] = [
     (libc::SIGSEGV, "SIGSEGV"),
     (libc::SIGBUS, "SIGBUS"),
@@ -38,45 +38,45 @@ const FATAL: [(c_int, &str); 7] = [
     (libc::SIGSYS, "SIGSYS"),
 ];
 
-/// The code of a signal that `kill` has sent, `SI_USER` of the system's headers.
+/// The code of a signal sent by `kill`: `SI_USER` of the system's headers.
 const SENT: c_int = if cfg!(target_os = "linux") { 0 } else { 0x1_0001 };
 
-/// For how long a second crash waits for the report of the first, in milliseconds.
+/// The time for which a second crash waits for the report of the first, in milliseconds.
 const TIMEOUT_MILLIS: usize = 1_000;
 
-/// Known to the handlers, and never changed.
-struct Known {
-    /// The host: a process that a plugin has forked has the handlers as well.
+/// The data of the handlers, which never changes.
+struct HandlerState {
+    /// The host's process: a child that a plugin has forked has the handlers as well.
     pid: u32,
     form: Form,
-    /// Where the report is kept for the next start.
+    /// The path of the report for the next start.
     file: CString,
     /// The actions that were in force before, in the order of [`FATAL`].
     previous: [sigaction; FATAL.len()],
 }
 
-static KNOWN: OnceLock<Known> = OnceLock::new();
-/// Somebody writes the report, or has written it.
+static HANDLER_STATE: OnceLock<HandlerState> = OnceLock::new();
+/// True once a thread writes the report.
 static REPORTING: AtomicBool = AtomicBool::new(false);
 static REPORTED: AtomicBool = AtomicBool::new(false);
-/// Whether an exit is the host's own.
-static EXITS: AtomicBool = AtomicBool::new(false);
+/// True if an exit is the host's own.
+static EXIT_IS_ALLOWED: AtomicBool = AtomicBool::new(false);
 
-/// The cause of the end.
+/// The cause of the host's end.
 #[derive(Clone, Copy)]
 enum Cause {
-    /// A signal that this thread has caused.
+    /// A signal caused by this thread.
     Signal(c_int),
-    /// A signal from another process of this number.
+    /// A signal from the process of this number.
     Sent(c_int, u64),
-    /// `exit` was called, with this status where the system says it.
+    /// A call of `exit`, with its status if the system reports it.
     Exit(Option<c_int>),
 }
 
 /// Installs the handlers, once for the process.
 pub(super) fn install(form: Form, file: &Path) -> io::Result<()> {
-    EXITS.store(false, Ordering::SeqCst);
-    if KNOWN.get().is_some() {
+    EXIT_IS_ALLOWED.store(false, Ordering::SeqCst);
+    if HANDLER_STATE.get().is_some() {
         return Ok(());
     }
     let file = CString::new(file.as_os_str().as_bytes())?;
@@ -87,8 +87,8 @@ pub(super) fn install(form: Form, file: &Path) -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
     }
-    let known = Known { pid: process::id(), form, file, previous };
-    if KNOWN.set(known).is_err() {
+    let known = HandlerState { pid: process::id(), form, file, previous };
+    if HANDLER_STATE.set(known).is_err() {
         return Ok(());
     }
     let mut action = EMPTY;
@@ -106,9 +106,9 @@ pub(super) fn install(form: Form, file: &Path) -> io::Result<()> {
     watch_exit()
 }
 
-/// From now on the host may exit.
+/// Lets the host exit from now on.
 pub(super) fn allow_exit() {
-    EXITS.store(true, Ordering::SeqCst);
+    EXIT_IS_ALLOWED.store(true, Ordering::SeqCst);
 }
 
 // SAFETY: all of an action's fields are integers or sets of bits, or a function that may be absent,
@@ -123,7 +123,7 @@ fn watch_exit() -> io::Result<()> {
     }
 
     extern "C" fn exits(status: c_int, _: *mut c_void) {
-        on_exit_of_the_process(Some(status));
+        handle_exit(Some(status));
     }
 
     // SAFETY: the function stays valid while the program runs, and takes no argument.
@@ -136,7 +136,7 @@ fn watch_exit() -> io::Result<()> {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn watch_exit() -> io::Result<()> {
     extern "C" fn exits() {
-        on_exit_of_the_process(None);
+        handle_exit(None);
     }
 
     // SAFETY: the function stays valid while the program runs.
@@ -146,9 +146,9 @@ fn watch_exit() -> io::Result<()> {
     }
 }
 
-fn on_exit_of_the_process(status: Option<c_int>) {
-    let Some(known) = KNOWN.get() else { return };
-    if EXITS.load(Ordering::SeqCst) || process::id() != known.pid {
+fn handle_exit(status: Option<c_int>) {
+    let Some(known) = HANDLER_STATE.get() else { return };
+    if EXIT_IS_ALLOWED.load(Ordering::SeqCst) || process::id() != known.pid {
         return;
     }
     report_once(known, Cause::Exit(status));
@@ -157,12 +157,13 @@ fn on_exit_of_the_process(status: Option<c_int>) {
 }
 
 extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
-    let Some(known) = KNOWN.get() else { return };
+    let Some(known) = HANDLER_STATE.get() else { return };
     // SAFETY: the system passes a valid pointer to a handler of SA_SIGINFO.
     let info = unsafe { info.as_ref() };
     let code = info.map_or(0, |info| info.si_code);
-    // A fault happens again when the handler returns; a signal that was sent does not, nor does a trap,
-    // whose instruction is over. `abort` sends one, by a code that is not the same everywhere.
+    // A fault happens again when the handler returns; a signal that was sent does not, nor does a
+    // trap,
+    // whose instruction has completed. `abort` sends one, with a code that differs between systems.
     let sent =
         code <= 0 || code == SENT || matches!(signal, libc::SIGABRT | libc::SIGTRAP | libc::SIGSYS);
     if process::id() == known.pid {
@@ -179,8 +180,8 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
         );
     }
     let place = FATAL.iter().position(|(fatal, _)| *fatal == signal);
-    // The handler before, which is the standard library's for a stack overflow, has its turn. It
-    // would pass over a signal that was sent.
+    // Next is the earlier handler, for a stack overflow the standard library's. It would ignore a
+    // signal that was sent.
     let before = place.filter(|_| !sent).and_then(|place| known.previous.get(place));
     let next = before.unwrap_or(&EMPTY);
     // SAFETY: the action is one that was in force before, or the default one; and to raise a signal
@@ -193,8 +194,8 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     }
 }
 
-/// Writes the report, or waits until another thread has written its own.
-fn report_once(known: &Known, cause: Cause) {
+/// Writes the report, or waits until another thread has written it.
+fn report_once(known: &HandlerState, cause: Cause) {
     if !REPORTING.swap(true, Ordering::SeqCst) {
         report(known, cause);
         REPORTED.store(true, Ordering::SeqCst);
@@ -209,7 +210,7 @@ fn report_once(known: &Known, cause: Cause) {
     }
 }
 
-/// The texts of a report. Not on the stack: the alternate one has some 5 KiB for a handler.
+/// The texts of a report, not on the stack: the alternate one has some 5 KiB for a handler.
 struct Texts {
     time: LineBuffer,
     message: LineBuffer,
@@ -227,8 +228,8 @@ static TEXTS: ReporterOnly = ReporterOnly(UnsafeCell::new(Texts {
     line: LineBuffer::new(),
 }));
 
-/// Only for the thread that has set [`REPORTING`].
-fn report(known: &Known, cause: Cause) {
+/// Writes the report; only for the thread that has set [`REPORTING`].
+fn report(known: &HandlerState, cause: Cause) {
     // SAFETY: this thread has set `REPORTING`, so that no other comes here, and neither does this
     // one again.
     let Texts { time, message, line } = unsafe { &mut *TEXTS.0.get() };
@@ -263,7 +264,7 @@ fn write(file: c_int, bytes: &[u8]) {
     unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) };
 }
 
-/// The cause, and the plugin that was running.
+/// Describes the cause and the running plugin.
 fn describe(line: &mut LineBuffer, cause: Cause) {
     line.push("fatal: ");
     match cause {
@@ -271,7 +272,7 @@ fn describe(line: &mut LineBuffer, cause: Cause) {
         Cause::Sent(signal, sender) => {
             push_signal(line, signal);
             line.push(" sent by process ");
-            // Whichever thread handles it has nothing to do with it.
+            // The thread that handles it is unrelated to the cause.
             return line.push_number(sender);
         }
         Cause::Exit(status) => {
@@ -294,11 +295,11 @@ fn describe(line: &mut LineBuffer, cause: Cause) {
         return line.push(" in a thread of no session");
     };
     let running = session.running();
-    // While the host's own code unwinds, the note of the command may be an old one.
+    // While the host's own code unwinds, the note of the command may be out of date.
     if running != 0 && !thread::panicking() {
-        // SAFETY: the session has noted the command by its address, and takes the note back when the
-        // worker has returned, until when it holds the registry that owns the command. This thread
-        // is the session's, so that the worker has not returned.
+        // SAFETY: the session has noted the command by its address, and takes the note back when
+        // the worker has returned, until when it holds the registry that owns the command. This
+        // thread is the session's, so that the worker has not returned.
         let command = unsafe { &*ptr::with_exposed_provenance::<Command>(running) };
         push_name(line, " in plugin '", command.plugin.as_deref().unwrap_or_default());
         push_name(line, ", command '", &command.name);

@@ -1,9 +1,9 @@
-//! Text that is put together without allocating, for signal handlers.
+//! Builds text without allocating, for signal handlers.
 
-/// Bytes that a line may take.
+/// The capacity of a line, in bytes.
 const ROOM: usize = 512;
 
-/// A short text of fixed capacity: the rest of a longer one is dropped.
+/// A text of limited length; the rest of a longer one is dropped.
 pub(super) struct LineBuffer {
     bytes: [u8; ROOM],
     length: usize,
@@ -48,7 +48,7 @@ impl LineBuffer {
         self.push_number(number.unsigned_abs().into());
     }
 
-    /// The number in at least so many digits, of which there are 20 at the most.
+    /// Appends a number in at least this many digits, of which there are 20 at most.
     fn push_padded(&mut self, number: u64, least: usize) {
         let (mut digits, mut left, mut count) = ([b'0'; 20], number, 0);
         for digit in digits.iter_mut().rev() {
@@ -62,7 +62,7 @@ impl LineBuffer {
         self.push_bytes(digits.get(digits.len() - count..).unwrap_or_default());
     }
 
-    /// A time as the log writes it: `2026-11-24T17:17:40.169Z`.
+    /// Appends a time in the log's format: `2026-11-24T17:17:40.169Z`.
     pub(super) fn push_time(&mut self, seconds: u64, millis: u64) {
         let (year, month, day) = date(seconds / 86_400);
         let second = seconds % 86_400;
@@ -82,7 +82,7 @@ impl LineBuffer {
     }
 }
 
-/// Year, month and day, of the days since 1970 began. See `civil_from_days` in
+/// Returns year, month and day for a number of days since 1970-01-01. See `civil_from_days` in
 /// <https://howardhinnant.github.io/date_algorithms.html>: its years begin with March.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;

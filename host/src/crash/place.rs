@@ -1,4 +1,4 @@
-//! A note on each thread of the session that it runs.
+//! Notes for each thread which session it runs.
 
 use std::{cell::Cell, ptr};
 
@@ -17,7 +17,7 @@ pub(super) fn session() -> *const ClientHandle {
 
 /// Runs a session.
 pub fn in_session<R>(handle: &ClientHandle, run: impl FnOnce() -> R) -> R {
-    /// Takes the note back, also where `run` panics.
+    /// Clears the note when it drops, also after a panic in `run`.
     struct Restore;
 
     impl Drop for Restore {

@@ -24,8 +24,10 @@ pub(crate) struct Joiner {
     waiting: Receiver<JoinHandle<()>>,
     sent: u64,
     joined: Arc<AtomicU64>,
-    /// The number of joined threads, and the time of its last change.
-    progress: (u64, Instant),
+    /// The number of joined threads at the last check.
+    last_joined: u64,
+    /// The time since which the first thread of the queue is waited for.
+    waits_since: Instant,
     /// True if the present stall has been logged.
     is_reported: bool,
 }
@@ -35,8 +37,15 @@ impl Joiner {
     pub(crate) fn start() -> io::Result<Self> {
         let (queue, waiting) = unbounded();
         let joined = Arc::default();
-        let progress = (0, Instant::now());
-        let joiner = Self { queue, waiting, sent: 0, joined, progress, is_reported: false };
+        let joiner = Self {
+            queue,
+            waiting,
+            sent: 0,
+            joined,
+            last_joined: 0,
+            waits_since: Instant::now(),
+            is_reported: false,
+        };
         joiner.add_thread()?;
         Ok(joiner)
     }
@@ -44,7 +53,7 @@ impl Joiner {
     /// Queues a thread that is at its end.
     pub(crate) fn join(&mut self, thread: JoinHandle<()>) {
         if self.left() == 0 {
-            self.progress.1 = Instant::now();
+            self.waits_since = Instant::now();
         }
         self.sent += 1;
         // Never fails: `self` holds a receiver.
@@ -59,14 +68,14 @@ impl Joiner {
 
     /// Returns whether no thread has been joined for [`STALL`] or longer.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.progress.1.elapsed() >= STALL
+        self.waits_since.elapsed() >= STALL
     }
 
     /// Starts another joining thread if a thread that does not end blocks the queue.
-    pub(crate) fn look(&mut self) {
+    pub(crate) fn add_thread_if_stalled(&mut self) {
         let joined = self.joined.load(Ordering::SeqCst);
-        if joined != self.progress.0 {
-            self.progress = (joined, Instant::now());
+        if joined != self.last_joined {
+            (self.last_joined, self.waits_since) = (joined, Instant::now());
             self.is_reported = false;
         }
         if self.left() == 0 || !self.is_stalled() {
@@ -81,7 +90,7 @@ impl Joiner {
         }
         // If the thread cannot be started, the next call tries again.
         if !self.waiting.is_empty() && self.add_thread().is_ok() {
-            self.progress.1 = Instant::now();
+            self.waits_since = Instant::now();
         }
     }
 
@@ -130,7 +139,7 @@ mod tests {
         let mut wait = |left| {
             while joiner.left() != left {
                 assert!(Instant::now() < end);
-                joiner.look();
+                joiner.add_thread_if_stalled();
                 thread::sleep(Duration::from_millis(2));
             }
         };

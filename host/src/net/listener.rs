@@ -1,7 +1,7 @@
 //! The listeners: sockets bound on all addresses or on named ones.
 
 use std::{
-    fmt, io,
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     thread,
     time::{Duration, Instant},
@@ -31,11 +31,12 @@ impl Listeners {
 }
 
 /// The error of an address that cannot be listened on.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve on {address}: {}", explain(source, address.port(), flag))]
 pub struct ListenError {
     address: SocketAddr,
     flag: &'static str,
-    error: io::Error,
+    source: io::Error,
 }
 
 /// Binds `port` on `addresses`, or on all addresses of both families if `addresses` is empty.
@@ -49,7 +50,7 @@ pub fn listen(addresses: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, Liste
     wait_for_port(port, || {
         loop {
             match listen_once(addresses, port, optional_v6) {
-                Err(clash) if port == 0 && platform::is_taken(&clash.error) && tries > 0 => {
+                Err(clash) if port == 0 && platform::is_taken(&clash.source) && tries > 0 => {
                     tries -= 1;
                 }
                 done => return done,
@@ -72,7 +73,7 @@ fn wait_for_port<T>(
             Err(clash)
                 if cfg!(windows)
                     && port != 0
-                    && platform::is_taken(&clash.error)
+                    && platform::is_taken(&clash.source)
                     && Instant::now() < deadline =>
             {
                 thread::sleep(PAUSE);
@@ -88,7 +89,7 @@ pub(crate) fn listen_at(
     flag: &'static str,
 ) -> Result<TcpListener, ListenError> {
     wait_for_port(address.port(), || {
-        bind(address, false).map_err(|error| ListenError { address, flag, error })
+        bind(address, false).map_err(|source| ListenError { address, flag, source })
     })
 }
 
@@ -110,7 +111,7 @@ fn listen_once(
             Err(error) if optional_v6 && ip.is_ipv6() && !platform::is_taken(&error) => {
                 log::warn!("serving on IPv4 only: cannot use IPv6: {error}");
             }
-            Err(error) => return Err(ListenError { address, flag: "--port", error }),
+            Err(source) => return Err(ListenError { address, flag: "--port", source }),
         }
     }
     Ok(listeners)
@@ -128,22 +129,13 @@ fn bind(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-impl fmt::Display for ListenError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, flag, error } = self;
-        let port = address.port();
-        match error.kind() {
-            _ if platform::is_taken(error) => write!(
-                out,
-                "cannot serve on {address}: port {port} is in use; end the program that has it, \
-                 or choose another with {flag}"
-            ),
-            io::ErrorKind::AddrNotAvailable => {
-                write!(out, "cannot serve on {address}: this machine has no such address")
-            }
-            _ => write!(out, "cannot serve on {address}: {error}"),
-        }
+/// Returns the reason for which a port cannot be listened on, and the remedy.
+fn explain(error: &io::Error, port: u16, flag: &str) -> String {
+    match error.kind() {
+        _ if platform::is_taken(error) => format!(
+            "port {port} is in use; end the program that has it, or choose another with {flag}"
+        ),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
+        _ => error.to_string(),
     }
 }
-
-impl std::error::Error for ListenError {}

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_come_out_as_they_went_in_whatever_the_room() {
+    fn bytes_come_out_unchanged_at_any_capacity() {
         let data: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let mut buffer = ReadBuffer::default();
         feed(&mut buffer, &data[..5_000]);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_fills_the_buffer_is_read_at_once_the_next_time() {
+    fn buffer_that_was_filled_grows_for_next_batch() {
         let mut buffer = ReadBuffer::default();
         let reads = |buffer: &mut ReadBuffer| {
             let (mut left, mut reads) = (3000, 0);

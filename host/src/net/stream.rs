@@ -46,8 +46,7 @@ impl ClientStream {
         if idle_timeout.is_some() {
             handle.reader.bound(&handle.stream, idle_timeout)?;
         }
-        let (deadline, handshake, tls) = Default::default();
-        Ok(Self { handle, write_timeout, idle_timeout, deadline, handshake, tls })
+        Ok(Self { handle, write_timeout, idle_timeout, deadline: None, handshake: None, tls: None })
     }
 
     /// Switches to TLS. `received` are its first bytes; the handshake must end by `deadline`. Fails
@@ -391,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn secured_client_that_does_not_read_is_given_up() {
+    fn tls_client_that_never_reads_is_disconnected() {
         let (mut transport, client) = secured(b"first");
         assert_eq!(transport.read(&mut [0; 16]).unwrap(), 5);
         transport.write_timeout = Duration::from_secs(3600);

@@ -47,8 +47,7 @@ impl ThreadPool {
     /// Makes a pool without threads. It sends an event for each thread's start and end.
     pub(crate) fn new(events: Sender<Event>) -> Self {
         let (work, waiting) = bounded(0);
-        let (spare, started) = Default::default();
-        Self { work, waiting, spare, started, events }
+        Self { work, waiting, spare: Arc::default(), started: AtomicU64::new(0), events }
     }
 
     /// Runs a session on a waiting thread, or else on a new one. Fails if that cannot be started.
@@ -71,13 +70,13 @@ impl ThreadPool {
                 }
             }
         });
-        let event = match started {
+        let (event, result) = match started {
             Ok(thread) => (Event::Started(number, thread), Ok(())),
             Err(error) => (Event::NeverStarted(number), Err(error)),
         };
         // Never fails: the receiver outlives the acceptors.
-        let _ = self.events.send(event.0);
-        event.1
+        let _ = self.events.send(event);
+        result
     }
 }
 
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_is_used_again_and_ends_with_the_pool() {
+    fn waiting_thread_is_reused_and_ends_with_pool() {
         const ROUNDS: u64 = 100;
         let (events, happened) = crossbeam_channel::unbounded();
         let pool = ThreadPool::new(events);

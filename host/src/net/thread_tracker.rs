@@ -38,8 +38,7 @@ pub(crate) struct ThreadTracker {
 impl ThreadTracker {
     /// Starts the joiner. Fails if its thread cannot be started.
     pub(crate) fn new() -> io::Result<Self> {
-        let (running, early) = Default::default();
-        Ok(Self { running, ending: Joiner::start()?, early })
+        Ok(Self { running: HashMap::new(), ending: Joiner::start()?, early: Vec::new() })
     }
 
     /// Applies an event.
@@ -68,7 +67,7 @@ impl ThreadTracker {
 
     /// Has the joiner check for a blocked queue.
     pub(crate) fn reap(&mut self) {
-        self.ending.look();
+        self.ending.add_thread_if_stalled();
     }
 
     /// Returns a channel that fires when [`reap`](Self::reap) is due.

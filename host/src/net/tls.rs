@@ -132,7 +132,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn input_is_there_until_all_of_it_is_read() {
+    fn tls_has_input_until_all_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
         let certificate = Certificate::own(&state).unwrap();

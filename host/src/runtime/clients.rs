@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_so_many_and_again_when_one_has_left() {
+    fn session_limit_frees_place_when_client_leaves() {
         let sessions = Sessions::default();
         let enter = |peer: &str, total, per_address| {
             sessions

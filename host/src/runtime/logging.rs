@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_one_line_whatever_is_in_it() {
+    fn log_message_is_always_one_line() {
         let escaped = |text: &str| Escaped(&format_args!("{text}")).to_string();
         assert_eq!(escaped("plain, Grüße\tand tabs"), "plain, Grüße\tand tabs");
         assert_eq!(escaped("two\nlines\r\u{1b}[2J"), "two\\nlines\\r\\u{1b}[2J");

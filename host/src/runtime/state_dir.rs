@@ -1,7 +1,6 @@
 //! The state directory, which one running host locks.
 
 use std::{
-    fmt,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -19,38 +18,51 @@ pub struct StateDir {
 }
 
 /// The reason for which the state directory cannot be used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
     /// The user has no state directory, and none was named.
+    #[error("no state directory: the user has none, so name one with --state-dir")]
     Unknown,
     /// Another host has locked it.
+    #[error(
+        "another host is using the state directory {}; end it, or name another with --state-dir",
+        .0.display()
+    )]
     Taken(PathBuf),
     /// It is not private to this user.
-    Private(PrivateError),
-    /// A system call failed: the operation, the path and the cause.
-    Io(&'static str, PathBuf, io::Error),
+    #[error(transparent)]
+    Private(#[from] PrivateError),
+    /// A system call failed.
+    #[error("cannot {operation} {}: {source}", path.display())]
+    Io {
+        /// The operation, as a verb.
+        operation: &'static str,
+        /// The directory or file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
 }
 
 impl StateDir {
     /// Makes the directory and locks it. Fails if another host holds the lock.
     pub fn lock(root: Option<PathBuf>, port: u16) -> Result<Self, StateDirError> {
         let root = root.ok_or(StateDirError::Unknown)?;
-        private::directory(&root).map_err(StateDirError::Private)?;
+        private::directory(&root)?;
         let path = root.join(port.to_string());
         let is_new = !path.exists();
-        durable::make_folder(&RealDisk, &path)
-            .map_err(|error| StateDirError::Io("make", path.clone(), error))?;
+        durable::make_folder(&RealDisk, &path).map_err(failed("make", &path))?;
         let lock = path.join("lock");
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .open(&lock)
-            .map_err(|error| StateDirError::Io("open", lock.clone(), error))?;
+            .map_err(failed("open", &lock))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path, is_new, _lock: file }),
             Err(TryLockError::WouldBlock) => Err(StateDirError::Taken(path)),
-            Err(TryLockError::Error(error)) => Err(StateDirError::Io("lock", lock, error)),
+            Err(TryLockError::Error(error)) => Err(failed("lock", &lock)(error)),
         }
     }
 
@@ -100,27 +112,9 @@ impl StateDir {
     }
 }
 
-impl fmt::Display for StateDirError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => {
-                out.write_str("no state directory: the user has none, so name one with --state-dir")
-            }
-            Self::Taken(path) => write!(
-                out,
-                "another host is using the state directory {}; end it, or name another with \
-                 --state-dir",
-                path.display()
-            ),
-            Self::Private(error) => error.fmt(out),
-            Self::Io(operation, path, error) => {
-                write!(out, "cannot {operation} {}: {error}", path.display())
-            }
-        }
-    }
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateDirError {
+    move |source| StateDirError::Io { operation, path: path.to_owned(), source }
 }
-
-impl std::error::Error for StateDirError {}
 
 #[cfg(test)]
 mod tests {

@@ -22,7 +22,7 @@ use plugin_engine::registry::LiveRegistry;
 
 use self::{
     page::Page,
-    request::{Asked, Refused},
+    request::{ChangeRequest, Refused},
 };
 use crate::{
     net::listener::{self, ListenError},
@@ -96,10 +96,10 @@ impl MetricsServer {
 fn answer(stream: &TcpStream, page: &Page) -> io::Result<()> {
     let deadline = Instant::now() + TIMEOUT;
     let (status, kind, body, head_only) = match read(stream, deadline)? {
-        Ok(Asked { path, head }) if path == "/metrics" => {
+        Ok(ChangeRequest { path, head }) if path == "/metrics" => {
             ("200 OK", OPEN_METRICS, page.render(), head)
         }
-        Ok(Asked { head, .. }) => {
+        Ok(ChangeRequest { head, .. }) => {
             ("404 Not Found", TEXT, "the metrics are at /metrics\n".into(), head)
         }
         Err(refused) => (refused.status(), TEXT, format!("{refused}\n"), false),
@@ -121,7 +121,7 @@ fn answer(stream: &TcpStream, page: &Page) -> io::Result<()> {
 }
 
 /// Reads and parses the request.
-fn read(mut stream: &TcpStream, deadline: Instant) -> io::Result<Result<Asked, Refused>> {
+fn read(mut stream: &TcpStream, deadline: Instant) -> io::Result<Result<ChangeRequest, Refused>> {
     let (mut buffer, mut length) = ([0; request::LONGEST], 0);
     loop {
         stream.set_read_timeout(Some(remaining(deadline)?))?;

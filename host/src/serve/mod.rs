@@ -99,7 +99,7 @@ fn open_listeners(config: &Serve) -> Result<Listeners, StartError> {
         log::info!("serving the service manager's sockets: --bind and --port are ignored");
         return Ok(Listeners { sockets: inherited, inherited: true });
     }
-    let sockets = listener::listen(&config.bind, config.port).map_err(StartError::Listen)?;
+    let sockets = listener::listen(&config.bind, config.port)?;
     Ok(Listeners { sockets, inherited: false })
 }
 
@@ -113,13 +113,11 @@ pub fn run<B>(
     let addresses = listeners
         .addresses()
         .map_err(|error| StartError::System("read a listener's address", error))?;
-    let metrics_listener =
-        config.metrics.map(MetricsServer::listen).transpose().map_err(StartError::Listen)?;
+    let metrics_listener = config.metrics.map(MetricsServer::listen).transpose()?;
     let metrics_at = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
     let port = addresses.first().map_or(config.port, SocketAddr::port);
     let (state_dir, _crash_reports) = open_state_dir(&config, port)?;
-    let trust_policy = TrustPolicy::for_folder(&config.plugins, &(&config.plugin_trust).into())
-        .map_err(StartError::Plugins)?;
+    let trust_policy = TrustPolicy::for_folder(&config.plugins, &(&config.plugin_trust).into())?;
     let (shutdown, stop) = Shutdown::new(config.grace, config.save_timeout);
     let (plugin_control, requests) = PluginControl::new();
     let shared = Arc::new(share(config, &state_dir, shutdown, plugin_control)?);
@@ -162,10 +160,13 @@ pub fn run<B>(
 
 /// Locks the state directory, logs the crash of the last run, and reports crashes of this one for
 /// as long as the returned watch lives.
-fn open_state_dir(config: &Serve, port: u16) -> Result<(StateDir, crash::Watch), StartError> {
-    let state_dir = StateDir::lock(config.state_root(), port).map_err(StartError::StateDir)?;
+fn open_state_dir(
+    config: &Serve,
+    port: u16,
+) -> Result<(StateDir, crash::CrashReporter), StartError> {
+    let state_dir = StateDir::lock(config.state_root(), port)?;
     crash::report_last(state_dir.path());
-    let watch = crash::Watch::start(state_dir.path(), config.logs.log_format)
+    let watch = crash::CrashReporter::start(state_dir.path(), config.logs.log_format)
         .map_err(|error| StartError::System("set up crash reports", error))?;
     state_dir.log_paths(config.port == 0);
     Ok((state_dir, watch))
@@ -179,7 +180,7 @@ fn share(
     plugin_control: PluginControl,
 ) -> Result<Shared, StartError> {
     let root = state_dir.path().parent().unwrap_or(state_dir.path());
-    let keyring = Keyring::open(KeyFile::new(root.to_owned())).map_err(StartError::Keys)?;
+    let keyring = Keyring::open(KeyFile::new(root.to_owned()))?;
     let certificate = match (&config.access.tls_cert, &config.access.tls_key) {
         (Some(certificate), Some(key)) => Certificate::named(certificate, key),
         _ => Certificate::own(root),
@@ -190,7 +191,7 @@ fn share(
     Ok(Shared {
         client_memory: ClientMemory::new(config.bounds.max_memory_clients),
         keyring,
-        certificate: certificate.map_err(StartError::Certificate)?,
+        certificate: certificate?,
         sessions: Sessions::default(),
         rejected: Throttle::default(),
         metrics: Arc::default(),
@@ -251,7 +252,7 @@ const REPEATED: Duration = Duration::from_secs(1);
 fn handle_signals(shutdown: &Arc<Shutdown>) -> Result<(), StartError> {
     let shutdown = Arc::clone(shutdown);
     let mut first = None;
-    platform::when_asked_to_end(move |signal| {
+    platform::on_end_signal(move |signal| {
         shutdown.request(Reason::System { limit: signal.limit });
         let since = *first.get_or_insert_with(Instant::now);
         // Closing the console after a Ctrl-C is no request to end at once, which loses state.

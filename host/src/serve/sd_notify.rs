@@ -15,12 +15,12 @@ const STATUS: Duration = Duration::from_secs(5);
 
 /// Reports that the host serves: its plugins are loaded, and clients can connect.
 pub fn ready(shared: &Shared, registry: &LiveRegistry) {
-    platform::tell_service_manager(&format!("READY=1\nSTATUS={}", status(shared, registry)));
+    platform::notify_service_manager(&format!("READY=1\nSTATUS={}", status(shared, registry)));
 }
 
 /// Reports that the host has begun to end.
 pub fn stopping() {
-    platform::tell_service_manager("STOPPING=1\nSTATUS=shutting down");
+    platform::notify_service_manager("STOPPING=1\nSTATUS=shutting down");
 }
 
 /// The time that one request extends the unit's stop timeout by. Requests repeat well before that.
@@ -29,7 +29,7 @@ const EXTENSION: Duration = Duration::from_secs(30);
 /// Reports that the host is still ending, for this reason, and asks for more time.
 pub fn still_stopping(why: &str) {
     let extension = EXTENSION.as_micros();
-    platform::tell_service_manager(&format!(
+    platform::notify_service_manager(&format!(
         "EXTEND_TIMEOUT_USEC={extension}\nWATCHDOG=1\nSTATUS={why}"
     ));
 }
@@ -67,7 +67,7 @@ impl Notifier {
             last.is_none_or(|last| now.saturating_duration_since(last) >= pause)
         };
         if self.watchdog.is_some_and(|watchdog| due(self.alive, watchdog / 4)) {
-            platform::tell_service_manager("WATCHDOG=1");
+            platform::notify_service_manager("WATCHDOG=1");
             self.alive = Some(now);
         }
         let stopping = shared.shutdown.is_stopping();
@@ -78,7 +78,7 @@ impl Notifier {
         if !stopping && due(self.status.as_ref().map(|(last, _)| *last), STATUS) {
             let status = status(shared, registry);
             if self.status.as_ref().is_none_or(|(_, before)| *before != status) {
-                platform::tell_service_manager(&format!("STATUS={status}"));
+                platform::notify_service_manager(&format!("STATUS={status}"));
             }
             self.status = Some((now, status));
         }

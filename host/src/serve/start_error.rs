@@ -1,6 +1,6 @@
 //! The errors of a host's start.
 
-use std::{fmt, io};
+use std::io;
 
 use auth::{certificate::CertificateError, key_file::KeyFileError};
 use plugin_engine::files::trust_policy::TrustPolicyError;
@@ -8,33 +8,46 @@ use plugin_engine::files::trust_policy::TrustPolicyError;
 use crate::{net::listener::ListenError, runtime::state_dir::StateDirError};
 
 /// An error for which the host cannot start.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The host cannot listen on an address.
-    Listen(ListenError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The state directory cannot be used.
-    StateDir(StateDirError),
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
     /// The key file cannot be read.
-    Keys(KeyFileError),
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     /// The plugin trust policy cannot be set up.
-    Plugins(TrustPolicyError),
+    #[error(transparent)]
+    Plugins(#[from] TrustPolicyError),
     /// The certificate for TLS cannot be read or made.
-    Certificate(CertificateError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// A system call failed: the operation, and the cause.
-    System(&'static str, io::Error),
+    #[error("cannot {0}: {1}")]
+    System(&'static str, #[source] io::Error),
 }
 
-impl fmt::Display for StartError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Listen(error) => error.fmt(out),
-            Self::StateDir(error) => error.fmt(out),
-            Self::Keys(error) => error.fmt(out),
-            Self::Plugins(error) => error.fmt(out),
-            Self::Certificate(error) => error.fmt(out),
-            Self::System(operation, error) => write!(out, "cannot {operation}: {error}"),
+#[cfg(test)]
+mod tests {
+    use std::{error::Error, fs};
+
+    use super::*;
+    use crate::runtime::state_dir::StateDir;
+
+    #[test]
+    fn unusable_state_directory_has_an_io_error_as_root_cause() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("file");
+        fs::write(&file, b"").unwrap();
+        let error = StateDir::lock(Some(file.join("state")), 5000).err().unwrap();
+        let error = StartError::from(error);
+        let mut cause: &(dyn Error + 'static) = &error;
+        while let Some(source) = cause.source() {
+            cause = source;
         }
+        assert!(cause.is::<io::Error>(), "{error:?}");
     }
 }
-
-impl std::error::Error for StartError {}

@@ -10,7 +10,7 @@ pub enum CloseReason {
     /// The client closed its side.
     ClosedByClient,
     /// The client sent `close`.
-    Asked,
+    ChangeRequest,
     /// The host is ending.
     Shutdown,
     /// The client did not log in in time.
@@ -69,7 +69,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ClosedByClient => out.write_str("closed by the client"),
-            Self::Asked => out.write_str("the client asked for it"),
+            Self::ChangeRequest => out.write_str("the client asked for it"),
             Self::Shutdown => out.write_str("the host is ending"),
             Self::NoLogin => out.write_str("no login in time"),
             Self::Idle => out.write_str("idle for too long"),
@@ -88,10 +88,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_end_has_words_of_its_own_in_the_log() {
+    fn close_reasons_have_distinct_log_texts() {
         let ends = [
             CloseReason::ClosedByClient,
-            CloseReason::Asked,
+            CloseReason::ChangeRequest,
             CloseReason::Shutdown,
             CloseReason::NoLogin,
             CloseReason::Idle,
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_told_why_the_host_ends_its_session() {
+    fn error_reply_names_close_reason() {
         let flags = <crate::config::Arguments as clap::Parser>::parse_from([
             "host",
             "--login-timeout=7",

@@ -37,7 +37,7 @@ pub(super) fn answer(
 ) -> (Answer, Flow) {
     let found = registry.get(request.name());
     if !identity.is_unrestricted()
-        && let Some(refusal) = identity.refuse(found.map(|command| command.wanted()))
+        && let Some(refusal) = identity.refuse(found.map(|command| command.required_access()))
     {
         session.count_command();
         shared.metrics.denied.count();

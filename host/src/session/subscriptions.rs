@@ -82,7 +82,7 @@ mod tests {
     use protocol::Protocol;
 
     #[test]
-    fn a_busy_subscriber_is_told_what_it_missed() {
+    fn busy_subscriber_gets_count_of_missed_events() {
         let bus = Arc::<EventBus>::default();
         let drained = || PluginEvent {
             kind: EventKind::Drained,
@@ -109,7 +109,7 @@ mod tests {
         }
     }
     #[test]
-    fn each_topic_is_told_to_its_subscriber() {
+    fn event_reaches_subscribers_of_its_topic() {
         let bus = Arc::<EventBus>::default();
         let event = |kind| PluginEvent {
             kind,

@@ -1,7 +1,8 @@
-//! Background work: threads that the host knows of.
+//! Background work: threads that the host can stop.
 //!
-//! [`Host::spawn`](crate::Host::spawn) starts a thread that is stopped and joined before the library
-//! is unloaded. A thread that was started in another way would run on in code that is gone.
+//! [`Host::spawn`](crate::Host::spawn) starts a thread that the host stops and joins before it
+//! unloads the library. A thread that was started in another way would execute code that is no
+//! longer mapped.
 //!
 //! ```standalone_crate
 //! use std::{
@@ -18,7 +19,7 @@
 //!     name: "beat",
 //!     state: Beat,
 //!     commands: {
-//!         "beats" "" => beats, "How many times the heart has beaten.";
+//!         "beats" "" => beats, "The number of heartbeats so far.";
 //!     }
 //! }
 //!
@@ -31,7 +32,7 @@
 //!         let count = Arc::new(AtomicI64::new(0));
 //!         let counted = Arc::clone(&count);
 //!         host.spawn("heart", move |stop| {
-//!             // A wait that ends early when the plugin is to go.
+//!             // The wait ends early when the plugin is about to be unloaded.
 //!             while !stop.wait(Duration::from_millis(1)) {
 //!                 counted.fetch_add(1, Ordering::Relaxed);
 //!             }
@@ -53,10 +54,10 @@
 //! }
 //! ```
 //!
-//! - Work that blocks for long, such as reading from a socket, needs a timeout of its own, after which
-//!   it asks [`Stop::is_set`](crate::Stop::is_set).
-//! - [`create`](crate::State::create) is also called for trial, in a process of its own, before a
-//!   library is taken. What it starts there is stopped again.
-//! - An async runtime starts threads that the host does not know of. A plugin that has one says
-//!   `threads: untracked` in [`plugin!`](crate::plugin!); its code is then never unloaded, which costs
-//!   some memory at each reload.
+//! - Work that blocks for long, such as reading from a socket, needs a timeout of its own, after
+//!   which it checks [`Stop::is_set`](crate::Stop::is_set).
+//! - The host also calls [`create`](crate::State::create) in the probe, a separate process that
+//!   tries a library before it is loaded. Threads that it starts there are stopped again.
+//! - An async runtime starts threads that the host does not know. A plugin with such a runtime
+//!   declares `threads: untracked` in [`plugin!`](crate::plugin!); its code is then never unloaded,
+//!   which costs some memory at each reload.

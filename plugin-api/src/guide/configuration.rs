@@ -1,4 +1,4 @@
-//! Configuration: what the person who runs the host sets, in a file beside the library.
+//! Configuration: values that the operator of the host sets, in a file beside the library.
 //!
 //! The file of the plugin `greeter` is `greeter.toml` in the plugins folder:
 //!
@@ -23,8 +23,8 @@
 //!     }
 //! }
 //!
-//! // The first attribute saves a dependency on serde. The second makes every key one that may be
-//! // left out, and a key that is none an error.
+//! // The first attribute avoids a dependency on serde. The second makes every key optional and an
+//! // unknown key an error.
 //! #[derive(Deserialize)]
 //! #[serde(crate = "plugin_api::serde")]
 //! #[serde(default, deny_unknown_fields)]
@@ -66,7 +66,7 @@
 //!     type Config = Config;
 //!
 //!     fn configure(&self, config: Config) -> Result<()> {
-//!         // Check first: after an error the old values must be in force.
+//!         // Check first: after an error the old values must still be in force.
 //!         if config.greeting.is_empty() {
 //!             return Err(Error::new("`greeting` must not be empty"));
 //!         }
@@ -100,11 +100,11 @@
 //! assert_eq!(plugin.call("greet", &["Ada"]), Ok("good day, Ada".into()), "the old values");
 //! ```
 //!
-//! - The host hands over the file when the plugin is loaded, and again when it has changed or gone,
+//! - The host passes the file when the plugin is loaded, and again when it has changed or is gone,
 //!   while calls run. Without a file the table is empty.
-//! - Where the file is wrong when the plugin is loaded, the library is refused, and tried again when
-//!   the file has changed. Where it is wrong later, the old values stay in force. Either way the log
-//!   says the line, the column and the key, and `plugin info NAME` tells, too.
-//! - Only what nobody but the host's user or root can write is taken, as with libraries. It may be up
-//!   to 1 MiB long.
-//! - A plugin that does without defaults leaves `default` away: it starts when it has its file.
+//! - If the file is wrong when the plugin is loaded, the library is rejected, and tried again when
+//!   the file has changed. If it is wrong later, the old values stay in force. In both cases the
+//!   log names the line, the column and the key, and `plugin info NAME` shows the error too.
+//! - As with libraries, the host reads the file only if nobody except the host's user and root can
+//!   write to it. It may be up to 1 MiB long.
+//! - A plugin without defaults omits `default`: it starts once it has its file.

@@ -1,15 +1,15 @@
-//! Guides: one page for each thing that a plugin can do.
+//! Guides: one page for each feature of a plugin.
 //!
 //! The first page is the [crate's](crate), with a complete plugin. Each page here is a complete
-//! plugin too, with its test; all of them are run with this crate's own tests.
+//! plugin too, with its test; this crate's own tests run all of them.
 //!
-//! | page | answers |
+//! | page | topic |
 //! | --- | --- |
-//! | [`replies`] | What may a function return, and how does it say that it cannot answer? |
-//! | [`state`] | How does a plugin keep something between calls, over a reload and a restart? |
-//! | [`configuration`] | How does the person who runs the host set something? |
-//! | [`background`] | How does a plugin work while nobody asks? |
-//! | [`progress`] | What does a command do that takes long? |
+//! | [`replies`] | the values that a function may return, and errors |
+//! | [`state`] | state that lasts between calls, over a reload and a restart |
+//! | [`configuration`] | values that the operator of the host sets |
+//! | [`background`] | work in background threads |
+//! | [`progress`] | commands that take long: progress and cancellation |
 
 pub mod background;
 pub mod configuration;

@@ -1,20 +1,25 @@
-//! A command that takes long: it says how far it is, and ends early when nobody waits for it.
+//! Long commands: reporting progress, and ending early once they are cancelled.
 //!
-//! Each session has a thread of its own, so that a command may take its time. What it must not do is
-//! to go on when the client is gone, has cancelled it, or the host is ending.
+//! Each session has a thread of its own, so a command may take long. But it must end once the
+//! client is gone or has cancelled it, or the host is shutting down.
 //!
-//! | the work | how it ends early |
+//! | kind of work | how it ends early |
 //! | --- | --- |
-//! | waits | [`request.wait(time)`](crate::Request::wait) |
-//! | pieces of some microseconds or more | [`request.check_cancelled()?`](crate::Request::check_cancelled) between two |
+//! | a wait | [`request.wait(time)`](crate::Request::wait) |
+//! | pieces of some microseconds or more | [`request.check_cancelled()?`](crate::Request::check_cancelled) between two pieces |
 //! | a loop of many short steps | [`check.step()?`](crate::CancelCheck::step), with `let mut check = request.cancel_check()` before the loop |
 //!
-//! The client decides how long its arguments are, so a loop over them is a long one, and so is one
-//! over everything that clients have stored. Two rules keep one client from stopping the others:
-//! take time by the length of the input and never by a product of lengths (search and pattern
-//! matching above all), or bound it; and never work on what a client has sent while a lock is held:
-//! copy or count a reference under the lock, let it go, then work. A session that waits for a lock
-//! cannot be cancelled, and neither can the reload of its plugin go on.
+//! The client decides the length of its arguments, so a loop over them can be long, and so can one
+//! over everything that clients have stored. Two rules keep one client from delaying the others:
+//!
+//! - Take time in proportion to the length of the input, never to a product of lengths, or bound
+//!   it. Search and pattern matching need the most care.
+//!
+//! - Never process a client's data while a lock is held: copy it or clone a reference under the
+//!   lock, release the lock, then work.
+//!
+//! A session that waits for a lock cannot be cancelled, and it also delays the reload of its
+//! plugin.
 //!
 //! ```standalone_crate
 //! use std::time::Duration;
@@ -31,9 +36,9 @@
 //! fn cook(request: &Request) -> Result<u64> {
 //!     let eggs = u64::try_from(request.integer(0)?)?;
 //!     for done in 0..eggs {
-//!         // How many of how many, and of what. The host tells the client a few times a second.
+//!         // Done, total and a text. The host forwards it to the client a few times a second.
 //!         request.progress(done, eggs, "eggs cooked");
-//!         // Waits, or asks: `request.cancelled()` between two pieces of work does as well.
+//!         // Waits. Between two pieces of work `request.cancelled()` serves the same purpose.
 //!         if request.wait(Duration::from_millis(1)) {
 //!             return Err(Error::cancelled(format!("{done} of {eggs} eggs are cooked")));
 //!         }

@@ -1,8 +1,8 @@
 //! Replies of each kind, and errors.
 //!
-//! A function returns an ordinary value, and [`IntoReply`](crate::IntoReply) makes a reply of it. How
-//! it looks is for the client's protocol to say: RESP3 has every kind, RESP2 flattens maps, and a
-//! client that sends plain lines gets plain lines.
+//! A function returns an ordinary value, and [`IntoReply`](crate::IntoReply) turns it into a reply.
+//! The form of the reply depends on the client's protocol: RESP3 has every kind, RESP2 flattens
+//! maps, and a client that sends plain lines gets plain lines.
 //!
 //! ```standalone_crate
 //! use std::collections::BTreeMap;
@@ -26,8 +26,8 @@
 //!
 //! fn check(_: &Request) {}
 //!
-//! // `?` turns every `std::error::Error` into an error reply of the kind ERR. What `Request` says
-//! // when an argument does not fit is fit for clients.
+//! // `?` turns every `std::error::Error` into an error reply of the kind ERR. The errors of
+//! // `Request` for an argument of the wrong form can be shown to clients as they are.
 //! fn title(request: &Request) -> Result<Option<&'static str>> {
 //!     let number = usize::try_from(request.integer(0)?)?;
 //!     Ok(BOOKS.get(number).map(|(title, _)| *title))
@@ -79,6 +79,6 @@
 //! assert_eq!(plugin.call("shelf.cover", &[]), Ok(vec![0xff, 0xd8, 0xff].into()));
 //! ```
 //!
-//! - A panic becomes an error reply to that one request. The host goes on.
+//! - A panic becomes an error reply to that one request. The host keeps running.
 //! - A type of your own becomes a reply by implementing [`IntoReply`](crate::IntoReply).
-//! - Keep a reply in memory while you make it: it is sent when the function has returned.
+//! - Build the whole reply in memory: the host sends it after the function has returned.

@@ -1,9 +1,9 @@
-//! State: what a plugin keeps between calls, and how it outlives a change of code.
+//! State: data that a plugin keeps between calls and over a change of its code.
 //!
-//! `state: Type` in [`plugin!`](crate::plugin!) gives every function the state first. There is one
-//! value of the type for each loaded version, and all sessions' threads work on it at once, so it
-//! needs a lock, an atomic or the like. A thread-local is no place for it, nor for what belongs to one
-//! client: a thread whose session has ended may serve another.
+//! With `state: Type` in [`plugin!`](crate::plugin!), every function takes the state first. There
+//! is one value of the type for each loaded version, and the threads of all sessions use it
+//! concurrently, so it needs a lock, an atomic or the like. A thread-local is no place for state,
+//! nor for data of one client: a thread may serve another session later.
 //!
 //! ```standalone_crate
 //! use std::{
@@ -17,7 +17,7 @@
 //!     name: "votes",
 //!     state: Votes,
 //!     commands: {
-//!         "vote" "NAME" => vote, "One vote more for NAME; replies how many there are.";
+//!         "vote" "NAME" => vote, "Adds a vote for NAME and replies its total.";
 //!     }
 //! }
 //!
@@ -25,7 +25,7 @@
 //! struct Votes(Mutex<BTreeMap<String, i64>>);
 //!
 //! impl Votes {
-//!     // A panic in another call must not end this one: what it left behind is whole.
+//!     // A panic in another call must not end this one: the state that it left is consistent.
 //!     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, i64>> {
 //!         self.0.lock().unwrap_or_else(PoisonError::into_inner)
 //!     }
@@ -37,10 +37,11 @@
 //!     }
 //! }
 //!
-//! // With this the state is handed to the next version, and over a restart of the host.
+//! // With this trait the state is handed over to the next version, and over a restart of the host.
 //! impl Saved for Votes {
 //!     fn save(&self) -> Result<Vec<u8>> {
-//!         let lines = self.lock().iter().map(|(name, count)| format!("{count} {name}\n")).collect();
+//!         let votes = self.lock();
+//!         let lines = votes.iter().map(|(name, count)| format!("{count} {name}\n")).collect();
 //!         Ok(String::into_bytes(lines))
 //!     }
 //!
@@ -62,7 +63,7 @@
 //!     Ok(*count)
 //! }
 //!
-//! // The test: what one version has saved, the next one has.
+//! // The test: the next version restores the state that this one has saved.
 //! use plugin_api::testing::Plugin;
 //!
 //! let old = Plugin::start(&PLUGIN).unwrap();
@@ -76,10 +77,10 @@
 //! - The order is: [`create`](crate::State::create), then
 //!   [`configure`](crate::Configured::configure), then [`restore`](crate::Saved::restore), then the
 //!   first call.
-//! - While state is handed over, calls to the plugin wait. `save` and `restore` have as long as the
-//!   host's `--handover-timeout` says; the last `save`, when the host ends, has `--save-timeout`.
-//! - Whatever goes wrong, an error, a panic or too much time, leaves the old version serving with its
-//!   state whole.
-//! - Save in a format that the version after the next one can read as well: a rollback hands state to
-//!   an *older* version.
-//! - What is too large for that goes into files in [`Host::data_dir`](crate::Host::data_dir).
+//! - While state is handed over, calls to the plugin wait. `save` and `restore` must return within
+//!   `--handover-timeout`; the last `save`, when the host shuts down, within `--save-timeout`.
+//! - After any failure (an error, a panic, a timeout) the old version keeps serving with its state
+//!   intact.
+//! - Save in a format that both later and earlier versions can read: a rollback hands state to an
+//!   *older* version.
+//! - Data that is too large for this belongs in files in [`Host::data_dir`](crate::Host::data_dir).

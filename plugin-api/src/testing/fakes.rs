@@ -1,4 +1,4 @@
-//! A session and a host that are not there.
+//! A fake session and a fake host, for tests.
 
 use std::{
     env, fs,
@@ -85,7 +85,7 @@ impl FakeHost {
 
 impl Drop for FakeHost {
     fn drop(&mut self) {
-        // Most plugins never ask for the directory, so it need not be there.
+        // The directory is missing where the plugin never asked for it.
         let _ = fs::remove_dir_all(&self.data);
     }
 }

@@ -1,4 +1,4 @@
-//! A reply as a value.
+//! Turns the pieces of a reply into a value.
 
 use abi_stable::std_types::{RSlice, RStr};
 
@@ -50,8 +50,8 @@ impl Tree {
     }
 
     pub(super) fn finish(self) -> Result<Value> {
-        assert!(self.open.is_empty(), "the worker announced more items than it gave");
-        self.done.unwrap_or_else(|| panic!("the worker gave no reply"))
+        assert!(self.open.is_empty(), "the worker announced more items than it wrote");
+        self.done.unwrap_or_else(|| panic!("the worker wrote no reply"))
     }
 }
 

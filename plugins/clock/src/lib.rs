@@ -1,4 +1,4 @@
-//! The time, and a command that takes its time without being in anybody's way.
+//! The time, and a command that sleeps without blocking other sessions.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -13,21 +13,21 @@ plugin! {
     commands: {
         "time" "[ZONE]" => time, "The time of day here, or in a ZONE such as Europe/Oslo.";
         "date" "[ZONE]" => date, "The date here, or in a ZONE such as Europe/Oslo.";
-        "uptime" "" => uptime, "For how many seconds the host has been running.";
+        "uptime" "" => uptime, "The seconds since the host was started.";
         "sleep" "MS" => sleep, "Waits MS milliseconds and replies how many it has waited.";
     }
 }
 
-/// How often a long sleep tells how far it is.
+/// Interval between two progress reports of a long sleep.
 const STEP: Duration = Duration::from_millis(250);
 
-/// What `clock.toml` may say.
+/// The content of `clock.toml`.
 #[derive(Deserialize)]
 #[serde(crate = "plugin_api::serde", default, deny_unknown_fields)]
 struct Config {
-    /// The zone where none is asked for; the system's, where this is left out too.
+    /// The zone of a request without one; the system's zone where this is absent too.
     zone: Option<String>,
-    /// How `time` and `date` are written, as `strftime` has it.
+    /// The format of `time` and `date`, in the notation of `strftime`.
     time: String,
     date: String,
 }
@@ -39,11 +39,11 @@ impl Default for Config {
 }
 
 struct Clock {
-    face: RwLock<Arc<Face>>,
+    settings: RwLock<Arc<Settings>>,
 }
 
-/// What has been configured, understood.
-struct Face {
+/// The parsed configuration.
+struct Settings {
     zone: TimeZone,
     time: String,
     date: String,
@@ -51,7 +51,7 @@ struct Face {
 
 impl State for Clock {
     fn create(_: &Host) -> Result<Self> {
-        Ok(Self { face: RwLock::new(Arc::new(Face::new(Config::default())?)) })
+        Ok(Self { settings: RwLock::new(Arc::new(Settings::new(Config::default())?)) })
     }
 }
 
@@ -59,14 +59,14 @@ impl Configured for Clock {
     type Config = Config;
 
     fn configure(&self, config: Config) -> Result<()> {
-        // Understood before anything is changed.
-        let face = Arc::new(Face::new(config)?);
-        *self.face.write().unwrap_or_else(PoisonError::into_inner) = face;
+        // Parsed before anything changes.
+        let settings = Arc::new(Settings::new(config)?);
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
         Ok(())
     }
 }
 
-impl Face {
+impl Settings {
     fn new(config: Config) -> Result<Self> {
         let Config { zone, time, date } = config;
         let zone = match zone {
@@ -84,18 +84,18 @@ impl Face {
 }
 
 fn time(clock: &Clock, request: &Request) -> Result<String> {
-    tell(clock, request, |face| &face.time)
+    formatted(clock, request, |settings| &settings.time)
 }
 
 fn date(clock: &Clock, request: &Request) -> Result<String> {
-    tell(clock, request, |face| &face.date)
+    formatted(clock, request, |settings| &settings.date)
 }
 
 fn uptime(_: &Clock, request: &Request) -> u64 {
     request.host().uptime().as_secs()
 }
 
-/// A wait by [`Request::wait`] ends early where nobody waits for it any more.
+/// Sleeps by [`Request::wait`], which ends early once the request is cancelled.
 fn sleep(_: &Clock, request: &Request) -> Result<u64> {
     let millis =
         u64::try_from(request.integer(0)?).map_err(|_| Error::new("MS must not be negative"))?;
@@ -113,14 +113,14 @@ fn sleep(_: &Clock, request: &Request) -> Result<u64> {
     }
 }
 
-fn tell(clock: &Clock, request: &Request, format: fn(&Face) -> &str) -> Result<String> {
-    // A zone is looked up in files: without the lock.
-    let face = Arc::clone(&clock.face.read().unwrap_or_else(PoisonError::into_inner));
+fn formatted(clock: &Clock, request: &Request, format: fn(&Settings) -> &str) -> Result<String> {
+    // A zone is read from files, so the lock must not be held.
+    let settings = Arc::clone(&clock.settings.read().unwrap_or_else(PoisonError::into_inner));
     let zone = match request.get(0) {
         Some(_) => TimeZone::get(request.text(0)?)?,
-        None => face.zone.clone(),
+        None => settings.zone.clone(),
     };
-    Ok(strtime::format(format(&face), &now(zone))?)
+    Ok(strtime::format(format(&settings), &now(zone))?)
 }
 
 fn now(zone: TimeZone) -> Zoned {
@@ -132,24 +132,31 @@ mod tests {
     use std::thread;
 
     use jiff::civil;
-    use plugin_api::{Value, testing::Plugin};
+    use plugin_api::{
+        Value,
+        testing::{Plugin, call_once},
+    };
 
     use super::*;
 
-    /// The command's reply, as text.
+    /// Returns the command's reply as text.
     fn text(command: &str, arguments: &[&str]) -> String {
-        match Plugin::start(&PLUGIN).unwrap().call(command, arguments) {
+        match call_once(&PLUGIN, command, arguments) {
             Ok(Value::Text(text)) => String::from_utf8(text).unwrap(),
             other => panic!("{command}: {other:?}"),
         }
     }
 
-    /// Whether `told`, read between two looks at the clock of `zone`, is between them too.
-    fn is_now<T: PartialOrd>(zone: &TimeZone, read: fn(&Zoned) -> T, told: impl Fn() -> T) -> bool {
-        let look = || read(&Timestamp::now().to_zoned(zone.clone()));
-        let (before, told, after) = (look(), told(), look());
-        // Where midnight falls between the looks, the day starts again.
-        (before <= told && told <= after) || before > after
+    /// Returns whether `shown` lies between two readings of the clock of `zone`.
+    fn is_now<T: PartialOrd>(
+        zone: &TimeZone,
+        read: fn(&Zoned) -> T,
+        shown: impl Fn() -> T,
+    ) -> bool {
+        let read_now = || read(&Timestamp::now().to_zoned(zone.clone()));
+        let (before, shown, after) = (read_now(), shown(), read_now());
+        // If midnight falls between the two readings, the day starts again.
+        (before <= shown && shown <= after) || before > after
     }
 
     #[test]
@@ -170,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn time_and_date_are_written_as_iso_8601_says() {
+    fn time_and_date_follow_iso_8601() {
         let shape = |text: String| text.replace(|c: char| c.is_ascii_digit(), "0");
         assert_eq!(shape(text("time", &[])), "00:00:00");
         assert_eq!(shape(text("date", &[])), "0000-00-00");
@@ -210,8 +217,8 @@ mod tests {
 
     #[test]
     fn uptime_is_the_hosts() {
-        // The host of a test has just been started.
-        let uptime = Plugin::start(&PLUGIN).unwrap().call("uptime", &[]);
+        // The fake host of a test has just started.
+        let uptime = call_once(&PLUGIN, "uptime", &[]);
         assert!(matches!(uptime, Ok(Value::Integer(0..60))), "{uptime:?}");
     }
 
@@ -227,9 +234,11 @@ mod tests {
     fn a_long_sleep_tells_how_far_it_is() {
         let plugin = Plugin::start(&PLUGIN).unwrap();
         assert!(plugin.call("sleep", &["600"]).is_ok());
-        let told = plugin.progress();
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told.iter().all(|(done, total, _)| *done >= 250 && done < total && *total == 600));
+        let reports = plugin.progress();
+        assert_eq!(reports.len(), 2, "{reports:?}");
+        assert!(
+            reports.iter().all(|(done, total, _)| *done >= 250 && done < total && *total == 600)
+        );
     }
 
     #[test]

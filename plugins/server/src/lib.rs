@@ -1,4 +1,4 @@
-//! Tells about the host: every fact that a request can look up.
+//! Shows facts about the host: everything that a request can read.
 
 use plugin_api::{CommandInfo, Error, PluginInfo, Request, Result, SessionInfo, Value, plugin};
 
@@ -49,11 +49,11 @@ fn version(request: &Request) -> String {
     request.host().version()
 }
 
-/// The commands as they are typed, below the plugin of each, in lines that need no further layout.
+/// Returns the commands with their usage, grouped by plugin, in lines that need no further layout.
 fn overview(mut commands: Vec<CommandInfo>) -> Value {
-    /// A longer usage line moves its own help to the right, and no other.
+    /// Widest usage line that the help column makes room for. A longer one moves only its own help.
     const WIDEST: usize = 32;
-    // What belongs to the host comes last.
+    // The host's own commands come last.
     let group = |command: &CommandInfo| (command.plugin.is_none(), command.plugin.clone());
     commands.sort_by_cached_key(|command| (group(command), command.name.clone()));
     let widths = commands.iter().map(|command| typed(command).chars().count());
@@ -69,7 +69,7 @@ fn overview(mut commands: Vec<CommandInfo>) -> Value {
     Value::list(lines)
 }
 
-/// The command and its arguments, as they are typed.
+/// Returns the command with its arguments, as a client types it.
 fn typed(command: &CommandInfo) -> String {
     format!("{} {}", command.name, command.usage).trim_end().to_owned()
 }
@@ -107,14 +107,9 @@ fn loaded(plugin: PluginInfo) -> Value {
 mod tests {
     use std::time::Duration;
 
-    use plugin_api::testing::Plugin;
+    use plugin_api::testing::{Plugin, call_once};
 
     use super::*;
-
-    /// The command's reply to these arguments.
-    fn reply(command: &str, arguments: &[&str]) -> Result<Value> {
-        Plugin::start(&PLUGIN).unwrap().call(command, arguments)
-    }
 
     #[test]
     fn help_lists_the_commands_by_name() {
@@ -126,7 +121,7 @@ mod tests {
             "  version         The version of the host.",
             "  whoami          Tells how the host knows you.",
         ]);
-        assert_eq!(reply("help", &[]), Ok(expected));
+        assert_eq!(call_once(&PLUGIN, "help", &[]), Ok(expected));
     }
 
     #[test]
@@ -166,7 +161,7 @@ mod tests {
             ("help", "Lists the commands, or explains one.".into()),
             ("plugin", "server".into()),
         ]);
-        assert_eq!(reply("help", &["HELP"]), Ok(expected));
+        assert_eq!(call_once(&PLUGIN, "help", &["HELP"]), Ok(expected));
     }
 
     #[test]
@@ -186,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_help_for_what_is_not_there() {
-        let error = reply("help", &["nonsense"]).unwrap_err();
+    fn help_for_unknown_command_is_an_error() {
+        let error = call_once(&PLUGIN, "help", &["nonsense"]).unwrap_err();
         assert_eq!(error.to_string(), "ERR unknown command 'nonsense'");
         assert!(Plugin::start(&PLUGIN).unwrap().call_bytes("help", &[b"\xff"]).is_err());
     }
@@ -212,7 +207,7 @@ mod tests {
         ]);
         assert_eq!(client(session), expected);
 
-        let Ok(Value::List(clients)) = reply("clients", &[]) else { panic!() };
+        let Ok(Value::List(clients)) = call_once(&PLUGIN, "clients", &[]) else { panic!() };
         assert_eq!(clients.len(), 1, "a test has one session");
     }
 
@@ -233,11 +228,11 @@ mod tests {
             ("commands", Value::list(["echo", "upper"])),
         ]);
         assert_eq!(loaded(plugin), expected);
-        assert!(matches!(reply("plugins", &[]), Ok(Value::List(_))));
+        assert!(matches!(call_once(&PLUGIN, "plugins", &[]), Ok(Value::List(_))));
     }
 
     #[test]
-    fn whoami_and_version_are_the_sessions_and_the_hosts() {
+    fn whoami_shows_session_and_version_the_host() {
         let expected = Value::map([
             ("ip", "127.0.0.1".into()),
             ("port", 50_000.into()),
@@ -246,15 +241,15 @@ mod tests {
             ("key", Value::Null),
             ("role", "admin".into()),
         ]);
-        assert_eq!(reply("whoami", &[]), Ok(expected));
-        assert_eq!(reply("version", &[]), Ok("0.0.0".into()));
+        assert_eq!(call_once(&PLUGIN, "whoami", &[]), Ok(expected));
+        assert_eq!(call_once(&PLUGIN, "version", &[]), Ok("0.0.0".into()));
     }
 
     #[test]
     fn only_help_takes_an_argument() {
         for command in ["clients", "plugins", "whoami", "version"] {
-            assert!(reply(command, &["x"]).is_err(), "{command}");
+            assert!(call_once(&PLUGIN, command, &["x"]).is_err(), "{command}");
         }
-        assert!(reply("help", &["help", "help"]).is_err());
+        assert!(call_once(&PLUGIN, "help", &["help", "help"]).is_err());
     }
 }

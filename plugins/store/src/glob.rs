@@ -1,44 +1,43 @@
 //! Patterns for keys, as Redis reads them, over bytes.
 //!
-//! `*` is any bytes, `?` is any one, `[a-c]` is one of these, `[^x]` one that is not, and a
-//! backslash takes the next byte as it is. A bracket that is never closed reaches to the end.
+//! `*` matches any bytes, `?` any one byte, `[a-c]` one of a class, `[^x]` one outside a class, and
+//! a backslash makes the next byte literal. An unclosed bracket extends to the end.
 //!
-//! A pattern is matched as an automaton whose states are bits: state `n` says that the first `n`
-//! pieces of the pattern have taken the text so far. Each byte of a key costs the same few
-//! operations, whatever pattern and key are, and matching can be interrupted anywhere. None of the
-//! crates has both: `wildmatch` tries again after each star and knows no classes of this form,
-//! `globset` reads paths, and `regex` takes time by the product of both lengths at worst, in one
-//! call that cannot be interrupted.
+//! A pattern is matched as an automaton whose states are bits: state `n` means that the first `n`
+//! pieces of the pattern have matched the text so far. Each byte of a key costs the same few
+//! operations for any pattern and key, and matching can be interrupted anywhere. No crate offers
+//! both: `wildmatch` backtracks at each star and has no such classes, `globset` matches paths, and
+//! `regex` needs time in proportion to the product of both lengths in the worst case, in one call
+//! that cannot be interrupted.
 
 use plugin_api::{Error, Result};
 
-/// The longest pattern. Bytes.
+/// Maximum length of a pattern, in bytes.
 const LONGEST: usize = 1024;
-/// One state more than the longest pattern has pieces.
+/// Words of states for the longest pattern, which has one state more than pieces.
 const WORDS: usize = LONGEST / WORD + 1;
-/// Bits in a word of states.
+/// Number of states in a word.
 const WORD: usize = u64::BITS as usize;
-/// How many bytes of a key are matched between two checks for cancellation.
+/// Number of bytes of a key that are matched between two checks for cancellation.
 const STRIDE: usize = 1024;
 
-/// A pattern, understood.
+/// A parsed pattern.
 pub(crate) struct Pattern {
-    /// For each byte the states that it may lead to from the state before, in [`Self::words`]
-    /// words.
+    /// For each byte, the states that it can enter from the state before, in [`Self::words`] words.
     entered: Vec<u64>,
-    /// The states that stand before a star: any byte may stay in them.
+    /// The states before a star: any byte keeps them.
     kept: [u64; WORDS],
-    /// The state in which all pieces have been used.
+    /// The state in which all pieces have matched.
     last: usize,
-    /// How many words the states take.
+    /// Number of words that the states need.
     words: usize,
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// Where it is too long.
+    /// The pattern is too long.
     pub(crate) fn parse(pattern: &[u8]) -> Result<Self> {
         if pattern.len() > LONGEST {
             return Err(Error::new(format!("GLOB is longer than {LONGEST} bytes")));
@@ -64,11 +63,11 @@ impl Pattern {
         Ok(Self { entered, kept, last, words })
     }
 
-    /// Whether all of `text` is like this pattern. Takes time by the length of `text`, and calls
-    /// `check` every [`STRIDE`] bytes.
+    /// Returns whether the pattern matches all of `text`. Needs time in proportion to the length of
+    /// `text`, and calls `check` every [`STRIDE`] bytes.
     ///
     /// # Errors
-    /// Those of `check`.
+    /// The errors of `check`.
     pub(crate) fn matches(
         &self,
         text: &[u8],
@@ -80,7 +79,7 @@ impl Pattern {
             check()?;
             for byte in part {
                 if has(&states, self.last) && has(&self.kept, self.last) {
-                    // A star at the end takes the rest.
+                    // A star at the end matches the rest.
                     return Ok(true);
                 }
                 if !self.advance(&mut states, *byte) {
@@ -91,7 +90,7 @@ impl Pattern {
         Ok(has(&states, self.last))
     }
 
-    /// Takes one byte; returns false where no state is left.
+    /// Processes one byte. Returns false where no state is left.
     fn advance(&self, states: &mut [u64; WORDS], byte: u8) -> bool {
         let entered = self.entered.chunks_exact(self.words).nth(usize::from(byte));
         let (mut carry, mut any) = (0, 0);
@@ -117,17 +116,17 @@ fn has(states: &[u64], place: usize) -> bool {
 }
 
 enum Piece<'a> {
-    /// Any bytes.
+    /// Any number of bytes.
     Star,
-    /// One byte.
+    /// Exactly one byte.
     One(Bytes<'a>),
 }
 
-/// The bytes that one piece takes.
+/// The bytes that one piece matches.
 enum Bytes<'a> {
     Any,
     Only(u8),
-    /// Those of the class, or all others.
+    /// The bytes of a class, or all others.
     Class {
         class: &'a [u8],
         inverted: bool,
@@ -144,7 +143,7 @@ impl Bytes<'_> {
     }
 }
 
-/// The first piece of a pattern, and what follows it.
+/// Returns the first piece of a pattern and the rest.
 fn split_piece(pattern: &[u8]) -> Option<(Piece<'_>, &[u8])> {
     let class = |class, inverted| {
         let (_, rest) = contains(class, 0);
@@ -160,7 +159,7 @@ fn split_piece(pattern: &[u8]) -> Option<(Piece<'_>, &[u8])> {
     })
 }
 
-/// Whether `byte` is in the class, and what follows its closing bracket.
+/// Returns whether `byte` is in the class, and the rest after its closing bracket.
 fn contains(class: &[u8], byte: u8) -> (bool, &[u8]) {
     let (mut class, mut found) = (class, false);
     loop {
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_takes_the_next_byte_as_it_is() {
+    fn backslash_escapes_next_byte() {
         check("\\*", &["*"], &["a", "\\*"]);
         check("a\\?\\[b", &["a?[b"], &["axxb"]);
         check("\\\\", &["\\"], &["\\\\"]);
@@ -239,7 +238,8 @@ mod tests {
 
     #[test]
     fn pattern_and_key_do_not_multiply() {
-        // As long as both may be: by trying again, this takes a thousand million comparisons.
+        // Both have the maximum length: with backtracking this takes a thousand million
+        // comparisons.
         let (pattern, text) =
             ("*".to_owned() + &"a".repeat(LONGEST - 2) + "b", vec![b'a'; 1 << 20]);
         let mut checks = 0;
@@ -263,7 +263,7 @@ mod tests {
         let longest = vec![b'?'; LONGEST];
         assert!(matches(&longest, &longest) && !matches(&longest, &longest[1..]));
         assert!(Pattern::parse(&[b'?'; LONGEST + 1]).is_err());
-        // States over more than one word.
+        // States in more than one word.
         let many = ["*a".repeat(100), "[^b]".repeat(200)].concat();
         assert!(matches(many.as_bytes(), &[b'a'; 300]) && !matches(many.as_bytes(), &[b'a'; 299]));
     }
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(WORDS, LONGEST.div_ceil(WORD) + 1);
     }
 
-    /// What a pattern of stars, question marks and letters means, by its definition.
+    /// Returns whether a pattern of stars, question marks and letters matches, by definition.
     fn defined(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern, text) {
             ([b'*', rest @ ..], _) => (0..=text.len()).any(|taken| defined(rest, &text[taken..])),
@@ -288,7 +288,7 @@ mod tests {
         }
     }
 
-    /// As Redis matches: the last `*` is tried again at each place.
+    /// Matches as Redis does: it retries the last `*` at each place.
     fn matches_by_trying_again(pattern: &[u8], text: &[u8]) -> bool {
         let (mut pattern, mut text) = (pattern, text);
         let mut star = None;
@@ -311,7 +311,7 @@ mod tests {
         }
     }
 
-    /// What is left of the pattern when its first piece, not a star, has taken `byte`.
+    /// Returns the rest of the pattern after its first piece, which is no star, has matched `byte`.
     fn step(pattern: &[u8], byte: u8) -> Option<&[u8]> {
         match pattern {
             [b'?', rest @ ..] => Some(rest),
@@ -330,7 +330,7 @@ mod tests {
         }
     }
 
-    /// Bytes that mean something in patterns, and a few that do not.
+    /// Generates bytes that are special in patterns, and a few that are not.
     fn bytes(length: usize) -> impl Strategy<Value = Vec<u8>> {
         let byte = prop::sample::select(b"*?[]^-\\abc\xff".to_vec());
         prop::collection::vec(byte, 0..length)

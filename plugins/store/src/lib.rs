@@ -1,5 +1,5 @@
-//! A key-value store. Keys and values are any bytes; they are handed over to the plugin's next
-//! version and outlive a restart of the host.
+//! A key-value store. Keys and values are arbitrary bytes; they are handed over to the plugin's
+//! next version and survive a restart of the host.
 
 mod glob;
 mod map;
@@ -50,7 +50,7 @@ fn get(map: &Map, request: &Request) -> Result<Option<Record>> {
 }
 
 fn del(map: &Map, request: &Request) -> usize {
-    // Never ended early: how many are gone would remain unknown. A request bounds the keys.
+    // Never ended early, since the number of removed keys would be lost. A request bounds the keys.
     request.arguments().filter(|key| map.remove(key)).count()
 }
 
@@ -62,7 +62,7 @@ fn incr(map: &Map, request: &Request) -> Result<i64> {
 fn keys(map: &Map, request: &Request) -> Result<Vec<Vec<u8>>> {
     let pattern = Pattern::parse(request.get(0).unwrap_or(b"*"))?;
     let mut cancel = request.cancel_check();
-    // Sorted as they come: sorting a list at the end could not be interrupted.
+    // Sorted while they arrive: a sort at the end could not be interrupted.
     let mut keys = BTreeSet::new();
     for record in map.records() {
         cancel.step()?;
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_set_can_be_got() {
+    fn set_value_can_be_read() {
         let store = start();
         assert_eq!(store.call("get", &["key"]), Ok(Value::Null));
         assert_eq!(store.call("set", &["key", "one"]), Ok(Value::Ok));

@@ -1,4 +1,4 @@
-//! The map: many parts, each behind a lock of its own, so that sessions seldom meet.
+//! The map: many parts, each behind its own lock, so that sessions seldom contend.
 
 use std::{
     array,
@@ -13,18 +13,18 @@ use plugin_api::{Error, Result};
 
 use crate::record::{Encoded, Record};
 
-/// How many parts there are: far more than sessions that run at one moment.
+/// Number of parts: many more than sessions that run at the same time.
 const PARTS: usize = 64;
 
 type Entries = HashSet<Record, RandomState>;
 
-/// A map from bytes to bytes that many threads use at once.
+/// A map from bytes to bytes for concurrent use by many threads.
 pub(crate) struct Map {
     hasher: RandomState,
     parts: [Part; PARTS],
 }
 
-/// Aligned, so that no two locks share a cache line.
+/// One part of the map. Aligned, so that no two locks share a cache line.
 #[derive(Default)]
 #[repr(align(128))]
 struct Part(RwLock<Entries>);
@@ -53,17 +53,17 @@ impl Map {
     pub(crate) fn set(&self, key: &[u8], value: &[u8]) {
         let record = Record::new(key, value);
         let old = self.part(key).write().replace(record);
-        // A large value takes time to free: by now the lock is free again.
+        // Freeing a large value takes time, so the lock has been released before.
         drop(old);
     }
 
-    /// Whether the key was there.
+    /// Removes a key. Returns whether it was present.
     pub(crate) fn remove(&self, key: &[u8]) -> bool {
         let old = self.part(key).write().take(key);
         old.is_some()
     }
 
-    /// Adds to the integer under `key`, which is 0 where nothing is.
+    /// Adds to the integer under `key`; a missing key counts as 0.
     pub(crate) fn add(&self, key: &[u8], by: i64) -> Result<i64> {
         let mut part = self.part(key).write();
         let before = part.get(key).map_or(Some(0), |record| integer(record.value()));
@@ -72,14 +72,14 @@ impl Map {
             .checked_add(by)
             .ok_or_else(|| Error::new("increment or decrement would overflow"))?;
         let old = part.replace(Record::new(key, sum.to_string().as_bytes()));
-        // It may be the last of many that were restored together: freed without the lock.
+        // It may be the last of many that were restored together, so it is freed without the lock.
         drop(part);
         drop(old);
         Ok(sum)
     }
 
-    /// The records, in no order. A part is locked only while its list is copied, never while the
-    /// caller works on a record.
+    /// Returns the records, in no order. A part is locked only while its list is copied, never
+    /// while the caller processes a record.
     pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
         self.parts.iter().flat_map(|part| {
             let records: Vec<Record> = part.read().iter().cloned().collect();
@@ -87,21 +87,20 @@ impl Map {
         })
     }
 
-    /// Shows every record, in no order. Each part is locked meanwhile: this is for saving, when
-    /// the host lets no call in.
+    /// Passes every record to `show`, in no order. Each part is locked meanwhile, so this is only
+    /// for saving, when no call runs.
     pub(crate) fn for_each(&self, mut show: impl FnMut(&Record)) {
         for part in &self.parts {
             part.read().iter().for_each(&mut show);
         }
     }
 
-    /// How many records there are.
+    /// Returns the number of records.
     pub(crate) fn len(&self) -> usize {
         self.parts.iter().map(|part| part.read().len()).sum()
     }
 
-    /// Holds these records and no others; nothing changes where one is an error or a key comes
-    /// twice.
+    /// Replaces all records by these. Nothing changes if one is an error or a key occurs twice.
     pub(crate) fn replace<'a>(
         &self,
         records: impl Iterator<Item = Result<Encoded<'a>>>,
@@ -130,17 +129,18 @@ impl Map {
     }
 
     fn place(&self, key: &[u8]) -> usize {
-        // The maps inside the parts are seeded apart from this, so they spread well too.
+        // The maps inside the parts have other seeds than this hasher, so keys spread well there
+        // too.
         self.hasher.hash_one(key) as usize % PARTS
     }
 }
 
-/// The most bytes that an integer of 64 bits is written in.
+/// Maximum length of a 64-bit integer, in bytes.
 const LONGEST: usize = "-9223372036854775808".len();
 
-/// The integer that is written so and in no other way: no `+`, no spaces, no leading zeros.
+/// Parses an integer in its one canonical form: no `+`, no spaces, no leading zeros.
 fn integer(bytes: &[u8]) -> Option<i64> {
-    // A part is locked meanwhile: a long value is not looked at.
+    // A part is locked meanwhile, so a long value is not scanned.
     if bytes.len() > LONGEST {
         return None;
     }

@@ -1,7 +1,7 @@
-//! A key and its value, side by side in one piece of memory, which many records may share.
+//! A key and its value, stored contiguously in a block of memory that several records may share.
 //!
-//! Records that are restored together lie together: a hundred thousand of them are handed over in a
-//! few large pieces, in the order of memory, while calls wait.
+//! Records that are restored together share blocks: a hundred thousand of them are handed over in a
+//! few large blocks, in memory order, while calls wait.
 
 use std::{
     borrow::Borrow,
@@ -12,28 +12,28 @@ use std::{
 
 use plugin_api::{IntoReply, Reply};
 
-/// A length: lowest byte first. Bytes.
+/// Size of a length field, in bytes. The lowest byte comes first.
 const LENGTH: usize = size_of::<u64>();
 
-/// What a record takes beside its key and its value: their two lengths, which come first. Bytes.
+/// Size of a record's header, in bytes: the lengths of the key and of the value.
 pub(crate) const HEAD: usize = 2 * LENGTH;
 
-/// A key and its value. Equal to another, and found, by its key. Cheap to clone.
+/// A key and its value. Compared and found by its key. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Record {
-    /// Where it lies, perhaps among others: all of it goes when the last of them goes.
+    /// The block that holds it, perhaps with others. It is freed with the last of them.
     piece: Arc<[u8]>,
     start: usize,
 }
 
-/// A record as it lies in memory.
+/// A record in its binary form.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Encoded<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Encoded<'a> {
-    /// The record that `bytes` begin with, and what follows it.
+    /// Splits `bytes` into their first record and the rest.
     pub(crate) fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (head, rest) = bytes.split_at_checked(HEAD)?;
         let (key, value) = lengths(head)?;
@@ -75,7 +75,7 @@ impl Record {
         Self { piece: piece(&parts), start: 0 }
     }
 
-    /// Records that lie together.
+    /// Stores records in one block.
     pub(crate) fn together(records: &[Encoded<'_>]) -> impl Iterator<Item = Self> {
         let parts: Vec<&[u8]> = records.iter().map(|record| record.bytes).collect();
         let (piece, mut next) = (piece(&parts), 0);
@@ -87,7 +87,7 @@ impl Record {
     }
 
     pub(crate) fn encoded(&self) -> Encoded<'_> {
-        // Whoever made it has made sure that there is one.
+        // The constructor has checked that a record starts here.
         let bytes = self.piece.get(self.start..).unwrap_or_default();
         Encoded::split(bytes).map(|(record, _)| record).unwrap_or_default()
     }
@@ -104,7 +104,7 @@ impl Record {
 fn piece(parts: &[&[u8]]) -> Arc<[u8]> {
     let length = parts.iter().map(|part| part.len()).sum();
     let mut piece: Arc<[u8]> = iter::repeat_n(0, length).collect();
-    // Nobody else has it yet.
+    // No other reference exists yet.
     if let Some(mut room) = Arc::get_mut(&mut piece) {
         for part in parts {
             let (head, rest) = room.split_at_mut(part.len());
@@ -115,7 +115,7 @@ fn piece(parts: &[&[u8]]) -> Arc<[u8]> {
     piece
 }
 
-/// The reply is the value.
+/// Replies the value.
 impl IntoReply for Record {
     fn write(self, reply: &mut Reply<'_>) {
         reply.text(self.value());
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_none() {
+    fn invalid_record_is_none() {
         let lengths = |key: u64, value: u64| [key.to_le_bytes(), value.to_le_bytes()].concat();
         let long = [&lengths(2, 0)[..], b"k"].concat();
         let short = [&lengths(1, 1)[..], b"k"].concat();

@@ -1,7 +1,8 @@
-//! How the store is written down.
+//! The format in which the store is saved.
 //!
-//! `DROPSTOR`, the format's version as one byte, the number of records, then each record: the length
-//! of its key, that of its value, the key and the value. Numbers are 64 bits, lowest byte first.
+//! `DROPSTOR`, the format's version as one byte, the number of records, then each record: the
+//! length of its key, the length of its value, the key and the value. Numbers have 64 bits, lowest
+//! byte first.
 
 use plugin_api::{Error, Result};
 
@@ -12,9 +13,9 @@ use crate::{
 
 const MAGIC: &[u8] = b"DROPSTOR";
 const VERSION: u8 = 2;
-/// The size of a number. Bytes.
+/// Size of a number, in bytes.
 const NUMBER: usize = size_of::<u64>();
-/// What key and value together are expected to take. Bytes.
+/// Expected size of a key and its value, in bytes.
 const USUAL: usize = 48;
 
 pub(crate) fn write(map: &Map) -> Vec<u8> {
@@ -27,8 +28,8 @@ pub(crate) fn write(map: &Map) -> Vec<u8> {
     saved
 }
 
-/// The records that were written down; `saved` may be anything. All of them have to be looked at to
-/// know that it is whole: the last item is an error where it is not.
+/// Returns the saved records; `saved` may be anything. Only a complete iteration shows whether it
+/// is valid: the last item is an error where it is not.
 pub(crate) fn read(saved: &[u8]) -> Result<Records<'_>> {
     let rest = saved
         .strip_prefix(MAGIC)
@@ -42,7 +43,7 @@ pub(crate) fn read(saved: &[u8]) -> Result<Records<'_>> {
     Ok(Records { left: u64::from_le_bytes(*count), rest })
 }
 
-/// Records, one after the other.
+/// An iterator over saved records.
 pub(crate) struct Records<'a> {
     left: u64,
     rest: &'a [u8],
@@ -54,7 +55,7 @@ impl<'a> Iterator for Records<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let Some(left) = self.left.checked_sub(1) else {
             let beyond = !std::mem::take(&mut self.rest).is_empty();
-            return beyond.then(|| Err(Error::new("the saved state goes on after its end")));
+            return beyond.then(|| Err(Error::new("the saved state has bytes after its end")));
         };
         self.left = left;
         let Some((record, rest)) = Encoded::split(self.rest) else {
@@ -67,7 +68,7 @@ impl<'a> Iterator for Records<'a> {
 }
 
 fn cut_short() -> Error {
-    Error::new("the saved state is cut short")
+    Error::new("the saved state is truncated")
 }
 
 #[cfg(test)]
@@ -82,7 +83,7 @@ mod tests {
 
     type Entries = HashMap<Vec<u8>, Vec<u8>>;
 
-    /// A store that holds these entries.
+    /// Creates a store with these entries.
     fn store(entries: &Entries) -> Plugin<Map> {
         let store = Plugin::start(&PLUGIN).unwrap();
         for (key, value) in entries {
@@ -91,7 +92,7 @@ mod tests {
         store
     }
 
-    /// What the store holds, as its own commands tell it.
+    /// Returns the store's entries, read by its own commands.
     fn entries(store: &Plugin<Map>) -> Entries {
         let text = |value| match value {
             Value::Text(text) => text,
@@ -108,7 +109,7 @@ mod tests {
         store(entries).save().unwrap().unwrap()
     }
 
-    /// A store that has something to lose, and what it holds.
+    /// Creates a store with some entries, and returns them as well.
     fn full() -> (Plugin<Map>, Entries) {
         let entries = Entries::from([(b"kept".to_vec(), b"1".to_vec())]);
         (store(&entries), entries)
@@ -121,14 +122,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_saved_is_restored_and_nothing_else(before in any_entries()) {
+        fn restore_replaces_entries_by_saved_ones(before in any_entries()) {
             let (store, _) = full();
             store.restore(&saved(&before)).unwrap();
             prop_assert_eq!(entries(&store), before);
         }
 
         #[test]
-        fn what_is_cut_short_or_goes_on_is_refused(before in any_entries(), cut: prop::sample::Index) {
+        fn snapshot_of_wrong_length_is_rejected(before in any_entries(), cut: prop::sample::Index) {
             let (store, kept) = full();
             let mut saved = saved(&before);
             prop_assert!(store.restore(&saved[..cut.index(saved.len())]).is_err());
@@ -153,7 +154,7 @@ mod tests {
 
         #[test]
         fn garbage_is_refused(garbage: Vec<u8>) {
-            // That would be a whole store with nothing in it.
+            // Zeros would be a valid store without entries.
             prop_assume!(garbage != [0; NUMBER]);
             let (store, kept) = full();
             prop_assert!(store.restore(&garbage).is_err());
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_damage_is_told() {
+    fn each_kind_of_damage_is_reported() {
         let one = |version: u8, count: u64, body: &[u8]| {
             [MAGIC, &[version], &count.to_le_bytes(), body].concat()
         };
@@ -172,11 +173,11 @@ mod tests {
         let cases = [
             (b"DROPSTO".to_vec(), "is not that of a store"),
             (one(1, 0, b""), "has version 1, not 2"),
-            (one(VERSION, u64::MAX, &empty), "is cut short"),
-            (one(VERSION, 1, &[0xff; HEAD]), "is cut short"),
-            (one(VERSION, 1, &[0; HEAD - 1]), "is cut short"),
+            (one(VERSION, u64::MAX, &empty), "is truncated"),
+            (one(VERSION, 1, &[0xff; HEAD]), "is truncated"),
+            (one(VERSION, 1, &[0; HEAD - 1]), "is truncated"),
             (one(VERSION, 2, &empty.repeat(2)), "has a key twice"),
-            (one(VERSION, 0, &empty), "goes on after its end"),
+            (one(VERSION, 0, &empty), "has bytes after its end"),
         ];
         for (saved, expected) in cases {
             let restored = read(&saved).and_then(|records| Map::default().replace(records));

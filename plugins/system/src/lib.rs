@@ -1,4 +1,4 @@
-//! The machine that the host runs on: processor, memory, disks, temperatures and load.
+//! The host's machine: processor, memory, disks, temperatures and load.
 
 mod processor;
 
@@ -20,7 +20,7 @@ plugin! {
     }
 }
 
-/// What is kept between calls: the usage of the processor is a difference of two looks at it.
+/// State between calls: the usage of the processor is the difference of two samples.
 struct Machine {
     processor: Mutex<Processor>,
 }
@@ -38,7 +38,7 @@ impl Machine {
 }
 
 fn cpu(machine: &Machine, request: &Request) -> Result<Value> {
-    // Waits without the lock, so that other sessions wait at the same time and not in turn.
+    // Waits without the lock, so that several sessions can wait at the same time.
     let pause = machine.processor().pause();
     if !pause.is_zero() && request.wait(pause) {
         return Err(Error::cancelled("the measurement was cut short"));
@@ -89,23 +89,23 @@ fn load(_: &Machine, _: &Request) -> Result<Value> {
     Ok(Value::map([("1", one.into()), ("5", five.into()), ("15", fifteen.into())]))
 }
 
-/// To one decimal: no sensor knows more.
+/// Rounds to one decimal, the precision of a sensor.
 fn rounded(value: f32) -> f64 {
     (f64::from(value) * 10.0).round() / 10.0
 }
 
 #[cfg(test)]
 mod tests {
-    use plugin_api::testing::Plugin;
+    use plugin_api::testing::{Plugin, call_once};
 
     use super::*;
 
-    /// The command's reply.
+    /// Returns the command's reply.
     fn reply(command: &str) -> Value {
-        Plugin::start(&PLUGIN).unwrap().call(command, &[]).unwrap()
+        call_once(&PLUGIN, command, &[]).unwrap()
     }
 
-    /// The map as names and values.
+    /// Returns the map as names and values.
     fn pairs(map: Value) -> Vec<(String, Value)> {
         let Value::Map(pairs) = map else { panic!("not a map: {map:?}") };
         let name = |name| match name {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn no_disk_has_more_room_than_it_is_large() {
+    fn available_space_never_exceeds_disk_size() {
         for disk in items(reply("disk")) {
             let pairs = pairs(disk);
             let [
@@ -205,7 +205,7 @@ mod tests {
     #[cfg(windows)]
     #[test]
     fn load_is_not_for_windows() {
-        let error = Plugin::start(&PLUGIN).unwrap().call("load", &[]).unwrap_err();
+        let error = call_once(&PLUGIN, "load", &[]).unwrap_err();
         assert_eq!(error.kind(), "UNSUPPORTED");
     }
 

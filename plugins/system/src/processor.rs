@@ -1,15 +1,15 @@
-//! How busy the processor is.
+//! The usage of the processor.
 
 use std::time::{Duration, Instant};
 
 use plugin_api::Result;
 use sysinfo::{CpuRefreshKind, MINIMUM_CPU_UPDATE_INTERVAL, RefreshKind, System};
 
-/// A sample older than this says what was, not what is.
+/// A sample that is older than this is too old to be a reference.
 const STALE: Duration = Duration::from_secs(10);
 
-/// The processor, and when it was last looked at. Its usage is what happened between two samples,
-/// which must be some time apart to mean anything.
+/// The processor, and the time of its last sample. Usage is measured between two samples, which
+/// must be some time apart to be meaningful.
 pub(crate) struct Processor {
     system: System,
     sampled: Instant,
@@ -22,7 +22,7 @@ impl Processor {
         Ok(Self { system, sampled: Instant::now() })
     }
 
-    /// How long to wait before [`usage`](Self::usage) has something new to say.
+    /// Returns how long to wait until [`usage`](Self::usage) has a new value.
     pub(crate) fn pause(&mut self) -> Duration {
         if self.sampled.elapsed() > STALE {
             self.sample();
@@ -30,7 +30,8 @@ impl Processor {
         MINIMUM_CPU_UPDATE_INTERVAL.saturating_sub(self.sampled.elapsed())
     }
 
-    /// In percent of all cores. Where another session has just looked, its figure.
+    /// Returns the usage of all cores in percent. It is the figure of another session if that has
+    /// just sampled.
     pub(crate) fn usage(&mut self) -> f32 {
         if self.sampled.elapsed() >= MINIMUM_CPU_UPDATE_INTERVAL {
             self.sample();
@@ -56,7 +57,7 @@ impl Processor {
 mod tests {
     use super::*;
 
-    /// A processor whose last sample is this old.
+    /// Creates a processor whose last sample is this old.
     fn sampled(age: Duration) -> Processor {
         let mut processor = Processor::new().unwrap();
         processor.sampled = Instant::now().checked_sub(age).unwrap();

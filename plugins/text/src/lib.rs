@@ -1,7 +1,7 @@
-//! Works on text: a plugin of plain functions, with no state.
+//! Commands on text: a plugin of plain functions, without state.
 //!
-//! Several words need no quotes: they are one text with a space between each two. Each command takes
-//! time by the length of the text; those that look at characters one by one can be cancelled.
+//! Several words need no quotes: they are joined by spaces into one text. Each command needs time
+//! in proportion to the length of the text; those that process single characters can be cancelled.
 
 use std::borrow::Cow;
 
@@ -30,7 +30,8 @@ fn lower(request: &Request) -> Result<String> {
     Ok(request.joined_text()?.to_lowercase())
 }
 
-/// A character is what a reader takes for one: `é` and `👩‍🚀` are several code points each.
+/// Reverses by grapheme clusters: `é` and `👩‍🚀` are one character for a reader, and several code
+/// points.
 fn reverse(request: &Request) -> Result<String> {
     let text = request.joined_text()?;
     let mut cancel = request.cancel_check();
@@ -59,14 +60,9 @@ fn count(request: &Request) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use plugin_api::testing::Plugin;
+    use plugin_api::testing::{Plugin, call_once};
 
     use super::*;
-
-    /// The command's reply to these arguments.
-    fn reply(command: &str, arguments: &[&str]) -> Result<Value> {
-        Plugin::start(&PLUGIN).unwrap().call(command, arguments)
-    }
 
     #[test]
     fn echo_replies_every_byte_as_it_came() {
@@ -79,15 +75,18 @@ mod tests {
 
     #[test]
     fn letters_change_case_in_every_script() {
-        assert_eq!(reply("upper", &["straße", "ñandú", "1"]), Ok("STRASSE ÑANDÚ 1".into()));
-        assert_eq!(reply("lower", &["ÅNGSTRÖM", "ΟΔΟΣ"]), Ok("ångström οδος".into()));
+        assert_eq!(
+            call_once(&PLUGIN, "upper", &["straße", "ñandú", "1"]),
+            Ok("STRASSE ÑANDÚ 1".into())
+        );
+        assert_eq!(call_once(&PLUGIN, "lower", &["ÅNGSTRÖM", "ΟΔΟΣ"]), Ok("ångström οδος".into()));
     }
 
     #[test]
     fn reverse_keeps_what_belongs_together() {
-        assert_eq!(reply("reverse", &["ab", "c"]), Ok("c ba".into()));
-        assert_eq!(reply("reverse", &["cafe\u{301}s"]), Ok("se\u{301}fac".into()));
-        assert_eq!(reply("reverse", &["🇳🇴👩‍🚀!"]), Ok("!👩‍🚀🇳🇴".into()));
+        assert_eq!(call_once(&PLUGIN, "reverse", &["ab", "c"]), Ok("c ba".into()));
+        assert_eq!(call_once(&PLUGIN, "reverse", &["cafe\u{301}s"]), Ok("se\u{301}fac".into()));
+        assert_eq!(call_once(&PLUGIN, "reverse", &["🇳🇴👩‍🚀!"]), Ok("!👩‍🚀🇳🇴".into()));
     }
 
     #[test]
@@ -99,9 +98,9 @@ mod tests {
                 ("bytes", bytes.into()),
             ]))
         };
-        assert_eq!(reply("count", &["one", "two"]), counts(7, 2, 7));
-        assert_eq!(reply("count", &["  e\u{301}\n👩‍🚀 "]), counts(6, 2, 18));
-        assert_eq!(reply("count", &[""]), counts(0, 0, 0));
+        assert_eq!(call_once(&PLUGIN, "count", &["one", "two"]), counts(7, 2, 7));
+        assert_eq!(call_once(&PLUGIN, "count", &["  e\u{301}\n👩‍🚀 "]), counts(6, 2, 18));
+        assert_eq!(call_once(&PLUGIN, "count", &[""]), counts(0, 0, 0));
     }
 
     #[test]
@@ -116,7 +115,7 @@ mod tests {
     #[test]
     fn every_command_wants_a_text() {
         for command in ["echo", "upper", "lower", "reverse", "count"] {
-            assert!(reply(command, &[]).is_err(), "{command}");
+            assert!(call_once(&PLUGIN, command, &[]).is_err(), "{command}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The command-line client from beyond: TLS by itself, a key, a pinned fingerprint.
+//! The command-line client on another machine: automatic TLS, a key, a pinned fingerprint.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use dropin_tests::{
     tool, wait_until,
 };
 
-/// Runs the client, which keeps what it learns in this folder.
+/// Runs the client with this settings file, beside which it keeps fingerprints.
 fn client(started_by: &[&str], settings: &Path, port: u16, arguments: &[&str]) -> Output {
     let program = built::program("client").into_os_string();
     let mut words = started_by.iter().map(Into::into).chain([program]);
@@ -38,12 +38,12 @@ fn settings(text: &str) -> tempfile::TempDir {
 
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn a_friend_is_in_with_a_key_and_the_host_is_pinned() {
-    let cable = Cable::lay();
+fn key_logs_in_and_host_is_pinned() {
+    let cable = Cable::create();
     let host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
     let key = add_key(&host, "alice", &[]);
     wait_until("the host knows the key", LIMIT, || {
-        let mut near = Lines::over(cable.connect_locally(host.v4()));
+        let mut near = Lines::from_connection(cable.connect_locally(host.v4()));
         near.ask(&format!("auth {key}")) == "OK"
     });
     let folder = settings(&format!("[internet]\nkey = \"{key}\"\n"));
@@ -69,7 +69,7 @@ fn a_friend_is_in_with_a_key_and_the_host_is_pinned() {
 }
 
 #[test]
-fn a_changed_fingerprint_is_refused_and_nothing_is_sent() {
+fn changed_fingerprint_is_rejected_before_sending() {
     let host = Setup::new().plugins(&["text"]).start();
     let folder = settings("");
     let name = format!("127.0.0.1:{}", host.port());
@@ -98,8 +98,8 @@ fn a_changed_fingerprint_is_refused_and_nothing_is_sent() {
 
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn the_hosts_own_certificate_can_be_named_wherever_it_is() {
-    let cable = Cable::lay();
+fn client_trusts_named_certificate_file() {
+    let cable = Cable::create();
     let host = Setup::new().plugins(&["text"]).flags(&["--trust", "lan"]);
     let host = host.started_by(&cable.host_end()).start();
     let (folder, file) = (settings(""), host.state_dir().join("tls-cert.pem"));

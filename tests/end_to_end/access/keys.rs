@@ -1,4 +1,4 @@
-//! Keys: made, shown once, used, revoked, expired, refused.
+//! Keys: created, shown once, used, revoked, expired, rejected.
 
 use std::{
     fs,
@@ -10,20 +10,21 @@ use dropin_tests::{
     cable::Cable,
     files,
     keys::{add_key, key_command},
+    setup::Ended,
     wait_until,
 };
 
-use super::{NOAUTH, WRONGPASS, holder, wary};
+use super::{NOAUTH, WRONGPASS, holder, untrusting_host};
 
-/// How soon a change of the keys counts.
+/// Time within which a change of the keys takes effect.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The last words to a session whose key is gone.
+/// The last error to a session whose key is gone.
 const FAREWELL: &str = "NOAUTH the key of this session is revoked or has expired";
 
 #[test]
-fn a_key_lets_in_in_every_way_that_clients_send_it() {
-    let host = wary(&[]);
+fn key_is_accepted_in_every_client_form() {
+    let host = untrusting_host(&[]);
     drop(holder(&host, "first", &[]));
     let key = add_key(&host, "alice", &[]);
     wait_until("the host knows the key", LIMIT, || {
@@ -51,8 +52,8 @@ fn a_key_lets_in_in_every_way_that_clients_send_it() {
 }
 
 #[test]
-fn what_is_no_key_lets_nobody_in_and_is_never_logged() {
-    let host = wary(&[]);
+fn wrong_key_is_rejected_and_never_logged() {
+    let host = untrusting_host(&[]);
     drop(holder(&host, "bob", &[]));
     let key = add_key(&host, "alice", &[]);
     let (other, short) = ("f".repeat(64), &key[1..]);
@@ -87,31 +88,32 @@ fn what_is_no_key_lets_nobody_in_and_is_never_logged() {
 }
 
 #[test]
-fn a_revoked_key_ends_its_sessions_and_no_others() {
-    let host = wary(&[]);
+fn revoked_key_ends_only_its_sessions() {
+    let host = untrusting_host(&[]);
     let (mut alice, mut bob) = (holder(&host, "alice", &[]), holder(&host, "bob", &[]));
     assert_eq!(alice.ask(&["echo", "x"]), "x".into());
-    assert!(key_command(host.state_dir(), &["revoke", "alice"]).0);
+    assert_eq!(key_command(host.state_dir(), &["revoke", "alice"]).status, Some(0));
     assert_eq!(alice.end(), [Frame::error(FAREWELL)]);
     assert_eq!(bob.ask(&["echo", "x"]), "x".into());
     let again = key_command(host.state_dir(), &["revoke", "alice"]);
-    assert!(!again.0 && again.2.contains("there is no key 'alice'"), "{again:?}");
+    assert_eq!(again.status, Some(1), "{again:?}");
+    assert!(again.stderr.contains("there is no key 'alice'"), "{again:?}");
 }
 
 #[test]
-fn an_expired_key_ends_its_sessions_and_lets_nobody_in() {
-    let host = wary(&[]);
+fn expired_key_ends_sessions_and_is_rejected() {
+    let host = untrusting_host(&[]);
     let key = add_key(&host, "alice", &["--expires", "1"]);
     let mut alice = Resp::connect(&host);
     wait_until("the host knows the key", LIMIT, || alice.ask(&["AUTH", &key]) == Frame::ok());
     set_expiry(&host, 1000);
     assert!(alice.end().last().is_some_and(|last| matches!(last, Frame::Error(_))));
     assert_eq!(Resp::connect(&host).ask(&["AUTH", &key]), Frame::error(WRONGPASS));
-    let (_, list, _) = key_command(host.state_dir(), &["list"]);
+    let list = key_command(host.state_dir(), &["list"]).stdout;
     assert!(list.contains("expired 1970-01-01"), "{list}");
 }
 
-/// Writes another end of alice's key, the only one, into the key file. Seconds since 1970.
+/// Writes a new expiry of alice's key, the only one, into the key file, in seconds since 1970.
 fn set_expiry(host: &Host, end: u64) {
     let path = host.state_dir().join("keys.toml");
     let text = fs::read_to_string(&path).unwrap();
@@ -122,11 +124,11 @@ fn set_expiry(host: &Host, end: u64) {
     files::rename(&beside, &path);
 }
 
-/// A session with a key of alice's that expires in a moment, when that is, and the key.
-fn holder_until(host: &Host) -> (Resp, u64, String) {
+/// Returns a session with a key of alice that expires soon, the time of its expiry, and the key.
+fn session_until_expiry(host: &Host) -> (Resp, u64, String) {
     let key = add_key(host, "alice", &["--expires", "1"]);
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    // Longer where the machine is too slow to log in before the end.
+    // Longer where the machine is too slow to log in before the expiry.
     let made = [2, 10, 60].into_iter().find_map(|seconds| {
         let (mut alice, end) = (Resp::connect(host), now() + seconds);
         set_expiry(host, end);
@@ -143,9 +145,9 @@ fn holder_until(host: &Host) -> (Resp, u64, String) {
 
 #[test]
 fn key_that_expires_ends_open_session() {
-    let host = wary(&[]);
-    let (mut alice, end, key) = holder_until(&host);
-    // Nothing is done to the file from here on.
+    let host = untrusting_host(&[]);
+    let (mut alice, end, key) = session_until_expiry(&host);
+    // From here on the file is not changed.
     assert_eq!(alice.end(), [Frame::error(FAREWELL)]);
     assert!(SystemTime::now() >= UNIX_EPOCH + Duration::from_secs(end), "not before its time");
     assert_eq!(Resp::connect(&host).ask(&["AUTH", &key]), Frame::error(WRONGPASS));
@@ -153,14 +155,14 @@ fn key_that_expires_ends_open_session() {
 
 #[test]
 fn keys_count_and_end_within_a_second() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let (mut known, mut revoked) = (Vec::new(), Vec::new());
-    // The best of a few: a busy machine may stand still during one.
+    // The fastest of a few: a busy machine may stand still during one.
     for name in ["a", "b", "c"] {
         let key = add_key(&host, name, &[]);
         let made = Instant::now();
         let mut client = Resp::connect(&host);
-        // Each wrong key is answered later than the one before within a session.
+        // Within a session, each reply to a wrong key is slower than the one before.
         wait_until("the host knows the key", LIMIT, || {
             let is_in = client.ask(&["AUTH", name, &key]) == Frame::ok();
             if !is_in {
@@ -169,7 +171,7 @@ fn keys_count_and_end_within_a_second() {
             is_in
         });
         known.push(made.elapsed());
-        assert!(key_command(host.state_dir(), &["revoke", name]).0);
+        assert_eq!(key_command(host.state_dir(), &["revoke", name]).status, Some(0));
         let gone = Instant::now();
         assert_eq!(client.end(), [Frame::error(FAREWELL)]);
         revoked.push(gone.elapsed());
@@ -181,12 +183,13 @@ fn keys_count_and_end_within_a_second() {
 }
 
 #[test]
-fn a_key_is_shown_once_and_kept_as_a_hash_for_its_owner_alone() {
-    let host = wary(&[]);
+fn key_is_shown_once_and_stored_as_hash() {
+    let host = untrusting_host(&[]);
     let key = add_key(&host, "alice", &["--role", "admin", "--commands", "text.*", "get"]);
     assert_eq!(key.len(), 64);
-    let (worked, list, _) = key_command(host.state_dir(), &["list"]);
-    assert!(worked && list.starts_with("alice  admin  commands: text.* get  made "), "{list}");
+    let Ended { status, stdout: list, .. } = key_command(host.state_dir(), &["list"]);
+    assert_eq!(status, Some(0));
+    assert!(list.starts_with("alice  admin  commands: text.* get  made "), "{list}");
     let kept = fs::read_to_string(host.state_dir().join("keys.toml")).unwrap();
     assert!(!kept.contains(&key) && !list.contains(&key));
     for (arguments, said) in [
@@ -197,14 +200,16 @@ fn a_key_is_shown_once_and_kept_as_a_hash_for_its_owner_alone() {
         (&["add", "x", "--expires", "0"], "a day to come"),
         (&["add", "x", "--role", "king"], "invalid value"),
     ] {
-        let (worked, key, error) = key_command(host.state_dir(), arguments);
-        assert!(!worked && key.is_empty() && error.contains(said), "{arguments:?}: {error}");
+        let refused = key_command(host.state_dir(), arguments);
+        assert_ne!(refused.status, Some(0), "{arguments:?}: {refused:?}");
+        assert!(refused.stdout.is_empty(), "{arguments:?}: {refused:?}");
+        assert!(refused.stderr.contains(said), "{arguments:?}: {refused:?}");
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_state_directory_that_others_can_open_is_refused() {
+fn state_directory_open_to_others_is_rejected() {
     use std::os::unix::fs::PermissionsExt;
     let state = tempfile::tempdir().unwrap();
     let set = |mode| {
@@ -214,24 +219,24 @@ fn a_state_directory_that_others_can_open_is_refused() {
     let ended = Setup::new().state_dir(state.path()).run();
     assert_eq!(ended.status, Some(1));
     assert!(ended.stderr.contains("chmod go= "), "{ended:?}");
-    assert!(!key_command(state.path(), &["add", "alice"]).0);
+    assert_eq!(key_command(state.path(), &["add", "alice"]).status, Some(1));
     set(0o700);
     let host = Setup::new().state_dir(state.path()).start();
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
-    assert!(key_command(state.path(), &["add", "alice"]).0);
+    assert_eq!(key_command(state.path(), &["add", "alice"]).status, Some(0));
 }
 
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn a_key_is_never_taken_over_a_plain_connection_from_beyond() {
-    let cable = Cable::lay();
+fn remote_plain_connection_cannot_send_key() {
+    let cable = Cable::create();
     let host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
     let key = add_key(&host, "alice", &["--role", "admin"]);
     wait_until("the host knows the key", LIMIT, || {
-        let mut near = Lines::over(cable.connect_locally(host.v4()));
+        let mut near = Lines::from_connection(cable.connect_locally(host.v4()));
         near.ask(&format!("auth alice {key}")) == "OK"
     });
-    let mut far = Resp::over(cable.connect(host.port()));
+    let mut far = Resp::from_connection(cable.connect(host.port()));
     for words in [&["AUTH", &key][..], &["HELLO", "3", "AUTH", "alice", &key]] {
         let Frame::Error(answer) = far.ask(words) else { panic!("{words:?} let in") };
         assert!(answer.starts_with("ERR a key is accepted over TLS only"), "{answer}");
@@ -242,19 +247,20 @@ fn a_key_is_never_taken_over_a_plain_connection_from_beyond() {
 }
 
 #[test]
-fn a_broken_key_file_changes_nothing_and_is_told() {
-    let host = wary(&[]);
+fn broken_key_file_is_reported_and_changes_nothing() {
+    let host = untrusting_host(&[]);
     let mut alice = holder(&host, "alice", &[]);
     let path = host.state_dir().join("keys.toml");
     files::write(&path, "[[key]]\nname = 7\n");
     host.wait_for_log("the previous keys stay in force");
     assert_eq!(alice.ask(&["echo", "x"]), "x".into());
-    let (worked, _, error) = key_command(host.state_dir(), &["list"]);
-    assert!(!worked && error.contains("cannot parse "), "{error}");
+    let refused = key_command(host.state_dir(), &["list"]);
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("cannot parse "), "{refused:?}");
 }
 
 #[test]
-fn keys_are_told_to_belong_to_no_port() {
+fn key_command_rejects_port_flag() {
     for (words, tip) in [
         (&["key", "list", "--port", "5000"][..], "keys belong to no port"),
         (&["key", "add", "alice", "--port=5000"], "keys belong to no port"),

@@ -1,4 +1,4 @@
-//! Who may come in, and what they may run.
+//! Access: which clients may connect, and which commands they may run.
 
 mod client;
 mod keys;
@@ -11,20 +11,20 @@ mod trust;
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, Setup, keys::add_key, wait_until};
 
-/// What a stranger is told.
+/// The error that a stranger gets.
 const NOAUTH: &str = "NOAUTH Authentication required. ";
 
-/// Whether the host is there and tells a stranger to log in.
+/// Returns whether the host is running and tells a stranger to log in.
 #[track_caller]
 fn is_there(host: &Host) -> bool {
     Lines::connect(host).ask("ping").starts_with(&format!("error: {NOAUTH}"))
 }
 
-/// What follows a key that is none.
+/// The error after a wrong key.
 const WRONGPASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
-/// A host that trusts nobody, not even this machine.
-fn wary(flags: &[&str]) -> Host {
+/// Starts a host that trusts no address, not even this machine's.
+fn untrusting_host(flags: &[&str]) -> Host {
     Setup::new()
         .plugins(&["server", "store", "text"])
         .flags(&["--trust", "none"])
@@ -32,7 +32,7 @@ fn wary(flags: &[&str]) -> Host {
         .start()
 }
 
-/// A session that has logged in with a key made with these flags.
+/// Returns a session that has logged in with a new key with these flags.
 #[track_caller]
 fn holder(host: &Host, name: &str, flags: &[&str]) -> Resp {
     let key = add_key(host, name, flags);
@@ -42,7 +42,7 @@ fn holder(host: &Host, name: &str, flags: &[&str]) -> Resp {
     login(host, name, &key)
 }
 
-/// A session that has logged in with a key that the host knows.
+/// Returns a session that has logged in with a key that the host knows.
 #[track_caller]
 fn login(host: &Host, name: &str, key: &str) -> Resp {
     let mut client = Resp::connect(host);

@@ -1,4 +1,4 @@
-//! Signed libraries: with a plugin key, what is not signed by it is not taken.
+//! Signed libraries: with a plugin key, the host rejects every library that it has not signed.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use dropin_tests::{
 use minisign::KeyPair;
 use tempfile::TempDir;
 
-/// A key pair whose public half lies in a file.
+/// A key pair whose public half is in a file.
 struct Signer {
     pair: KeyPair,
     folder: TempDir,
@@ -35,13 +35,13 @@ impl Signer {
         self.folder.path().join("minisign.pub")
     }
 
-    /// The signature of this content.
+    /// Returns the signature of this content.
     fn sign(&self, content: &[u8]) -> Vec<u8> {
         let signature = minisign::sign(None, &self.pair.sk, content, None, None);
         signature.unwrap().to_bytes()
     }
 
-    /// A host that takes what this key has signed, and the text plugin, signed.
+    /// Returns a host that requires signatures of this key, with the text plugin, signed.
     fn setup(&self) -> Setup {
         let text = marked_text();
         let setup = Setup::new().flags(&["--probe-timeout", "60", "--plugin-key"]);
@@ -51,7 +51,7 @@ impl Signer {
             .file(&library_name("text"), &text)
     }
 
-    /// The same with a fixture of this mark.
+    /// Returns the same host with a fixture of this mark.
     fn setup_with(&self, mark: &str) -> Setup {
         let library = marked("chameleon", mark);
         self.setup()
@@ -61,14 +61,14 @@ impl Signer {
 }
 
 fn marked_text() -> Vec<u8> {
-    dropin_tests::reload::slim("text")
+    dropin_tests::reload::stripped("text")
 }
 
 fn signature_name(package: &str) -> String {
     format!("{}.minisig", library_name(package))
 }
 
-/// Puts a fixture's signature into the plugins folder.
+/// Writes a fixture's signature into the plugins folder.
 fn place_signature(host: &Host, signature: &[u8]) {
     place(&host.plugins_folder(), &signature_name("chameleon"), signature);
 }
@@ -82,7 +82,7 @@ fn wait_for_refusal(host: &Host, why: &str) {
     assert!(line.contains(why), "{line}");
 }
 
-/// How many probes of the fixture have begun.
+/// Returns how many probes of the fixture have started.
 fn probes(host: &Host) -> usize {
     let begun = format!("plugin file {}: probe started", library_name("chameleon"));
     host.log().matches(&begun).count()
@@ -91,9 +91,9 @@ fn probes(host: &Host) -> usize {
 const MISSING: &str = "it has no signature: ";
 const UNREADABLE: &str = "cannot be read: it is not as `minisign -S` writes it";
 const OTHER_KEY: &str = "its signature was not made with the plugin key";
-const MISMATCH: &str = "its signature does not fit its content";
+const MISMATCH: &str = "its signature does not match its content";
 
-/// Signatures of a fixture that are not taken, and what the host says of them.
+/// Returns signatures of a fixture that are rejected, with the host's messages.
 fn bad_signatures(signer: &Signer, library: &[u8]) -> [(Option<Vec<u8>>, &'static str); 5] {
     let mut changed = library.to_owned();
     *changed.last_mut().unwrap() ^= 1;
@@ -111,7 +111,7 @@ fn bad_signatures(signer: &Signer, library: &[u8]) -> [(Option<Vec<u8>>, &'stati
 }
 
 #[test]
-fn what_is_not_signed_is_refused_at_the_start_and_the_rest_serves() {
+fn unsigned_plugin_is_rejected_and_others_serve() {
     let (signer, library) = (Signer::new(), marked("chameleon", "1"));
     for (signature, why) in bad_signatures(&signer, &library) {
         let mut setup = signer.setup().file(&library_name("chameleon"), &library);
@@ -130,7 +130,7 @@ fn what_is_not_signed_is_refused_at_the_start_and_the_rest_serves() {
 }
 
 #[test]
-fn a_replacement_with_a_bad_signature_leaves_the_old_code_serving() {
+fn bad_signature_on_replacement_keeps_old_code() {
     let signer = Signer::new();
     let host = signer.setup_with("1").start();
     let library = marked("chameleon", "2");
@@ -164,7 +164,7 @@ fn unsigned_library_runs_no_constructor() {
     let host = signer.setup().file(&library_name("chameleon"), &library).start();
     wait_for_refusal(&host, MISSING);
     assert!(!ran.exists(), "its constructor has run");
-    // With a signature it does run, so that the file tells something.
+    // With a signature the code does run, so the absence of the file is meaningful.
     place_signature(&host, &signer.sign(&library));
     wait_until("its constructor has run", LIMIT, || ran.exists());
 }
@@ -177,13 +177,13 @@ fn library_serves_on_when_its_signature_goes() {
     let looks = || host.log().matches(&touched).count();
     let before = looks();
     files::remove(host.plugins_folder().join(signature_name("chameleon")));
-    wait_until("the host has looked at it", LIMIT, || looks() > before);
+    wait_until("the host has checked it", LIMIT, || looks() > before);
     assert_eq!(Lines::connect(&host).ask("colour"), "1");
     assert_eq!(host.figure("chameleon", "generation"), 1);
 }
 
 #[test]
-fn polling_notices_a_signature_that_comes_late_or_is_corrected() {
+fn polling_notices_late_or_corrected_signature() {
     let (signer, library) = (Signer::new(), marked("chameleon", "1"));
     let host = signer.setup().flags(&["--watch", "poll"]).start();
     host.place("chameleon", &library);
@@ -201,7 +201,7 @@ fn polling_notices_a_signature_that_comes_late_or_is_corrected() {
 }
 
 #[test]
-fn a_signature_that_is_written_in_place_counts_once_it_is_complete() {
+fn signature_written_in_place_counts_once_complete() {
     let (signer, library) = (Signer::new(), marked("chameleon", "1"));
     let host = signer.setup().start();
     host.place("chameleon", &library);
@@ -242,20 +242,20 @@ fn a_signature_is_never_taken_for_a_library() {
 }
 
 #[test]
-fn a_signature_is_not_asked_for_without_a_key() {
+fn without_key_no_signature_is_required() {
     let host = Setup::new().plugins(&["text"]).file(&signature_name("text"), b"just text").start();
     assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
 }
 
 #[test]
-fn a_host_does_not_start_without_the_key_that_was_named() {
+fn missing_signature_key_prevents_start() {
     let signer = Signer::new();
     let secret = signer.pair.sk.to_box(None).unwrap().to_bytes();
     for (bytes, said) in [
         (None, "cannot read the plugin key "),
-        (Some(Vec::new()), "is no minisign public key"),
-        (Some(secret), "is no minisign public key"),
-        (Some(vec![0xff; 100]), "is no minisign public key"),
+        (Some(Vec::new()), "is not a minisign public key"),
+        (Some(secret), "is not a minisign public key"),
+        (Some(vec![0xff; 100]), "is not a minisign public key"),
     ] {
         let path = signer.folder.path().join("other.pub");
         if let Some(bytes) = bytes {

@@ -1,4 +1,4 @@
-//! Whose libraries are taken: those that other users could have changed are not.
+//! Trust in files: the host rejects libraries that other users could have changed.
 
 #![cfg(unix)]
 
@@ -18,20 +18,20 @@ use dropin_tests::{
 
 const FLAG: &str = "--allow-insecure-plugins";
 
-/// Somebody who is neither the host's user nor root.
+/// The id of a user who is neither the host's user nor root.
 const SOMEBODY: u32 = 4321;
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// A host with a fixture of version 1, and the text plugin.
+/// Returns a host with version 1 of a fixture and the text plugin.
 fn setup() -> Setup {
     let setup = Setup::new().flags(&["--probe-timeout", "60"]).plugins(&["text"]);
     setup.file(&library_name("chameleon"), &marked("chameleon", "1"))
 }
 
-/// Puts a fixture that others can write to in the place of the one before.
+/// Replaces a fixture by one that others can write to.
 fn place_open(folder: &Path, mark: &str, mode: u32) {
     let beside = folder.join(".beside");
     fs::write(&beside, marked("chameleon", mark)).unwrap();
@@ -59,8 +59,8 @@ fn is_refused_at_the_start(setup: Setup, said: &str) {
 }
 
 #[test]
-fn a_host_does_not_start_with_a_folder_that_others_can_write_to() {
-    // The last is as /tmp is.
+fn folder_writable_by_others_prevents_start() {
+    // The last is the mode of /tmp.
     for mode in [0o775, 0o757, 0o1777] {
         let setup = setup();
         let folder = setup.plugins_folder();
@@ -71,14 +71,14 @@ fn a_host_does_not_start_with_a_folder_that_others_can_write_to() {
 
 #[test]
 #[cfg_attr(not(right = "root"), ignore = "needs root")]
-fn a_host_does_not_start_with_somebody_elses_folder() {
+fn folder_of_another_user_prevents_start() {
     let setup = setup();
     chown(setup.plugins_folder(), Some(SOMEBODY), None).unwrap();
     is_refused_at_the_start(setup, "belongs to another user");
 }
 
 #[test]
-fn a_folder_that_is_a_link_is_judged_by_what_it_points_to() {
+fn linked_folder_is_judged_by_its_target() {
     let temp = tempfile::tempdir().unwrap();
     let linked = |mode| {
         let setup = setup();
@@ -93,7 +93,7 @@ fn a_folder_that_is_a_link_is_judged_by_what_it_points_to() {
 }
 
 #[test]
-fn the_flag_allows_all_of_it_and_the_host_warns_once() {
+fn flag_allows_open_folder_with_one_warning() {
     let setup = setup().flags(&[FLAG]);
     place_open(&setup.plugins_folder(), "open", 0o666);
     set_mode(&setup.plugins_folder(), 0o777);
@@ -106,7 +106,7 @@ fn the_flag_allows_all_of_it_and_the_host_warns_once() {
 }
 
 #[test]
-fn nothing_is_taken_from_a_folder_that_is_opened_to_others_until_it_is_closed() {
+fn folder_opened_to_others_loads_nothing_until_closed() {
     let host = setup().start();
     let folder = host.plugins_folder();
     set_mode(&folder, 0o777);
@@ -126,7 +126,7 @@ fn nothing_is_taken_from_a_folder_that_is_opened_to_others_until_it_is_closed() 
 }
 
 #[test]
-fn nothing_is_taken_from_an_open_folder_that_replaces_the_folder() {
+fn open_replacement_folder_loads_nothing() {
     let host = setup().start();
     let (new, before) = (host.state_dir().join("new"), host.state_dir().join("before"));
     fs::create_dir(&new).unwrap();
@@ -141,7 +141,7 @@ fn nothing_is_taken_from_an_open_folder_that_replaces_the_folder() {
 }
 
 #[test]
-fn nothing_is_taken_from_an_open_folder_that_is_made_after_the_start() {
+fn open_folder_made_after_start_loads_nothing() {
     let setup = setup().without_plugins_folder();
     let folder = setup.plugins_folder();
     let host = setup.start();
@@ -154,7 +154,7 @@ fn nothing_is_taken_from_an_open_folder_that_is_made_after_the_start() {
 }
 
 #[test]
-fn a_library_that_others_can_write_to_is_refused_until_it_is_closed() {
+fn library_writable_by_others_is_rejected_until_closed() {
     for mode in [0o664, 0o646] {
         let setup = setup();
         place_open(&setup.plugins_folder(), "1", mode);
@@ -171,7 +171,7 @@ fn a_library_that_others_can_write_to_is_refused_until_it_is_closed() {
 }
 
 #[test]
-fn a_replacement_that_others_can_write_to_leaves_the_old_code_serving() {
+fn replacement_writable_by_others_keeps_old_code() {
     for watch in ["notify", "poll"] {
         let host = setup().flags(&["--watch", watch]).start();
         place_open(&host.plugins_folder(), "2", 0o666);
@@ -187,7 +187,7 @@ fn a_replacement_that_others_can_write_to_leaves_the_old_code_serving() {
 
 #[test]
 #[cfg_attr(not(right = "root"), ignore = "needs root")]
-fn a_library_of_somebody_else_is_refused_until_it_is_given_back() {
+fn library_of_another_user_is_rejected() {
     let setup = setup();
     let library = setup.plugins_folder().join(library_name("chameleon"));
     chown(&library, Some(SOMEBODY), None).unwrap();
@@ -200,7 +200,7 @@ fn a_library_of_somebody_else_is_refused_until_it_is_given_back() {
 }
 
 #[test]
-fn a_library_that_is_a_link_is_judged_by_what_it_points_to() {
+fn linked_library_is_judged_by_its_target() {
     let temp = tempfile::tempdir().unwrap();
     let setup = setup();
     let library = setup.plugins_folder().join(library_name("chameleon"));
@@ -248,7 +248,7 @@ fn documented_installing_works_under_umask_002() {
     symlink(host.plugins_folder(), folder.path().join("dropin/plugins")).unwrap();
     let library = release.join("libshout.so");
     fs::copy(dropin_tests::built::library("text"), &library).unwrap();
-    // As cargo builds it under that umask.
+    // The mode that cargo gives it under that umask.
     set_mode(&library, 0o775);
     let mut shell = Command::new("sh");
     let script = format!("umask 002; set -e; {steps}");
@@ -256,7 +256,7 @@ fn documented_installing_works_under_umask_002() {
     let output = dropin_tests::tool::run(shell, b"");
     assert!(output.status.success(), "{output:?}");
     host.wait_for_log("plugin text: generation 1 loaded, libshout.so");
-    // A copy would have kept the group's right to write.
+    // A copy would keep the group's write permission.
     let mut copy = Command::new("sh");
     let copy = copy.args(["-c", "umask 002; cp target/release/libshout.so ../dropin/plugins/b.so"]);
     let output = dropin_tests::tool::run(copy.current_dir(folder.path().join("shout")), b"");

@@ -1,8 +1,8 @@
-//! What a key lets its holder run, and see.
+//! Roles: the commands that a key's holder may run, and the facts that it may see.
 
 use dropin_tests::{Frame, Resp, Setup, keys::add_key};
 
-use super::{holder, login, wary};
+use super::{holder, login, untrusting_host};
 
 fn refusal(client: &mut Resp, words: &[&str]) -> String {
     match client.ask(words) {
@@ -18,7 +18,7 @@ fn texts(frame: &Frame) -> Vec<String> {
 
 #[test]
 fn looking_after_the_host_takes_an_admin() {
-    let mut host = wary(&[]);
+    let mut host = untrusting_host(&[]);
     let mut alice = holder(&host, "alice", &[]);
     for (words, name) in [
         (&["ks"][..], "ks"),
@@ -42,7 +42,7 @@ fn looking_after_the_host_takes_an_admin() {
 
 #[test]
 fn whoami_tells_the_key_and_its_role() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     for (name, flags, role) in [("alice", &[][..], "user"), ("boss", &["--role", "admin"], "admin")]
     {
         let answer = holder(&host, name, flags).ask(&["whoami"]);
@@ -52,8 +52,8 @@ fn whoami_tells_the_key_and_its_role() {
 }
 
 #[test]
-fn a_user_sees_only_itself_and_an_admin_everybody() {
-    let host = wary(&[]);
+fn user_sees_itself_and_admin_sees_everybody() {
+    let host = untrusting_host(&[]);
     let (mut alice, mut boss) =
         (holder(&host, "alice", &[]), holder(&host, "boss", &["--role", "admin"]));
     let count = |client: &mut Resp| {
@@ -70,12 +70,12 @@ fn a_user_sees_only_itself_and_an_admin_everybody() {
 
 #[test]
 fn info_shows_only_what_the_key_allows() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let mut boss = holder(&host, "boss", &["--role", "admin"]);
     let mut some = holder(&host, "some", &["--commands", "text.echo"]);
     let _ = (some.ask(&["echo", "x"]), boss.ask(&["upper", "x"]), boss.ask(&["stats"]));
-    let told = |client: &mut Resp| client.ask(&["INFO", "all"]).as_str().to_owned();
-    let (all, few) = (told(&mut boss), told(&mut some));
+    let info = |client: &mut Resp| client.ask(&["INFO", "all"]).as_str().to_owned();
+    let (all, few) = (info(&mut boss), info(&mut some));
     for always in ["redis_version:", "loading:0", "role:master", "cmdstat_echo:calls=1,"] {
         assert!(all.contains(always) && few.contains(always), "{always}: {all} {few}");
     }
@@ -89,8 +89,8 @@ fn info_shows_only_what_the_key_allows() {
 }
 
 #[test]
-fn a_key_for_some_commands_runs_only_those_and_housekeeping() {
-    let host = wary(&[]);
+fn restricted_key_runs_only_its_commands() {
+    let host = untrusting_host(&[]);
     let mut some = holder(&host, "some", &["--commands", "text.*", "get"]);
     assert_eq!(some.ask(&["echo", "x"]), "x".into());
     assert_eq!(some.ask(&["UPPER", "x"]), "X".into());
@@ -109,8 +109,8 @@ fn a_key_for_some_commands_runs_only_those_and_housekeeping() {
 }
 
 #[test]
-fn a_session_is_shown_only_what_it_may_run() {
-    let host = wary(&[]);
+fn session_sees_only_commands_it_may_run() {
+    let host = untrusting_host(&[]);
     let mut some = holder(&host, "some", &["--commands", "store.get", "help"]);
     let listed = texts(&some.ask(&["COMMAND", "LIST"]));
     let housekeeping =
@@ -141,10 +141,10 @@ fn a_session_is_shown_only_what_it_may_run() {
 }
 
 #[test]
-fn a_user_cancels_what_runs_under_the_same_key_alone() {
+fn user_cancels_only_calls_of_same_key() {
     let host = Setup::new().plugins(&["busy"]).flags(&["--trust", "none"]).start();
     let key = add_key(&host, "alice", &[]);
-    // By the time the host knows this key it knows the other.
+    // Once the host knows this key, it knows the other too.
     let mut bob = holder(&host, "bob", &[]);
     let (mut one, mut two) = (login(&host, "alice", &key), login(&host, "alice", &key));
     let id = one.ask(&["CLIENT", "ID"]).as_integer().to_string();

@@ -1,4 +1,5 @@
-//! How many may come, for how long they may be silent, and for how long a command may run.
+//! Limits: the number of sessions, the time that a session may be silent, and the time of a
+//! command.
 
 use std::time::{Duration, Instant};
 
@@ -8,83 +9,90 @@ fn host(flags: &[&str]) -> Host {
     Setup::new().plugins(&["server", "text", "busy"]).flags(flags).start()
 }
 
-/// Clients that are in, each of which has had an answer.
-fn guests(host: &Host, count: usize) -> Vec<Lines> {
-    let mut guests: Vec<_> = (0..count).map(|_| Lines::connect(host)).collect();
-    guests.iter_mut().for_each(|guest| assert!(is_in(&guest.ask("ping"))));
-    guests
+/// Returns sessions, each of which has had a reply.
+fn open_sessions(host: &Host, count: usize) -> Vec<Lines> {
+    let mut open_sessions: Vec<_> = (0..count).map(|_| Lines::connect(host)).collect();
+    open_sessions.iter_mut().for_each(|guest| assert!(is_session_reply(&guest.ask("ping"))));
+    open_sessions
 }
 
 #[track_caller]
-fn room_again(host: &Host) {
-    wait_until("there is room again", LIMIT, || is_in(&Lines::connect(host).said_first("ping")));
+fn assert_session_served(host: &Host) {
+    wait_until("a session can connect again", LIMIT, || {
+        is_session_reply(&Lines::connect(host).first_line("ping"))
+    });
 }
 
-/// Whether this is what a session answers, to somebody trusted or not.
-fn is_in(answer: &str) -> bool {
+/// Returns whether this is a session's reply, to a trusted client or a stranger.
+fn is_session_reply(answer: &str) -> bool {
     answer == "PONG" || answer.starts_with(&format!("error: {}", super::NOAUTH))
 }
 
-/// What the host says first to a client that may be turned away before it is heard.
-trait SaidFirst {
-    fn said_first(&mut self, line: &str) -> String;
+/// Reads the first line from the host, for a client that may be rejected before it sends anything.
+trait FirstLine {
+    fn first_line(&mut self, line: &str) -> String;
 }
 
-impl SaidFirst for Lines {
-    fn said_first(&mut self, line: &str) -> String {
-        // Where it has been turned away already, what it sends goes nowhere.
+impl FirstLine for Lines {
+    fn first_line(&mut self, line: &str) -> String {
+        // If it has been rejected already, its bytes are lost.
         let _ = std::io::Write::write_all(&mut self.stream(), format!("{line}\n").as_bytes());
         self.line()
     }
 }
 
 #[test]
-fn who_comes_on_top_is_turned_away_with_a_word_and_the_rest_goes_on() {
+fn session_over_limit_is_rejected_with_error() {
     let host = host(&["--max-sessions", "3"]);
-    let mut guests = guests(&host, 3);
+    let mut open_sessions = open_sessions(&host, 3);
     for _ in 0..30 {
         assert_eq!(Lines::connect(&host).end(), ["-ERR max number of clients reached"]);
     }
-    guests.iter_mut().for_each(|guest| assert_eq!(guest.ask("echo in"), "in"));
-    let told = host.log().matches("there are 3 sessions already (--max-sessions)").count();
-    assert!((1..=5).contains(&told), "{told} lines for 30 that were turned away");
-    drop(guests.pop());
-    room_again(&host);
+    open_sessions.iter_mut().for_each(|guest| assert_eq!(guest.ask("echo in"), "in"));
+    let count = host.log().matches("there are 3 sessions already (--max-sessions)").count();
+    assert!((1..=5).contains(&count), "{count} lines for 30 that were turned away");
+    drop(open_sessions.pop());
+    assert_session_served(&host);
 }
 
 #[test]
-fn one_address_has_so_many_sessions_unless_it_is_trusted() {
+fn sessions_per_untrusted_address_are_limited() {
     let trusted = host(&["--max-sessions-per-address", "2"]);
-    guests(&trusted, 5);
+    open_sessions(&trusted, 5);
     let host = host(&["--max-sessions-per-address", "2", "--trust", "none"]);
-    let mut guests = guests(&host, 2);
+    let mut open_sessions = open_sessions(&host, 2);
     let refused = ["-ERR max number of clients from your address reached"];
     assert_eq!(Lines::connect(&host).end(), refused);
-    assert!(is_in(&Lines::to(host.v6()).ask("ping")), "that is another address");
-    guests.iter_mut().for_each(|guest| assert!(is_in(&guest.ask("ping"))));
+    assert!(is_session_reply(&Lines::connect_to(host.v6()).ask("ping")), "that is another address");
+    open_sessions.iter_mut().for_each(|guest| assert!(is_session_reply(&guest.ask("ping"))));
     host.wait_for_log("there are 2 sessions from its address (--max-sessions-per-address)");
-    drop(guests.pop());
-    room_again(&host);
+    drop(open_sessions.pop());
+    assert_session_served(&host);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn however_many_strangers_come_who_is_trusted_gets_in() {
-    let cable = dropin_tests::cable::Cable::lay();
+fn trusted_client_connects_despite_many_strangers() {
+    let cable = dropin_tests::cable::Cable::create();
     let setup = Setup::new().flags(&["--max-sessions", "10"]).started_by(&cable.host_end());
     let host = setup.start();
-    let mut strangers: Vec<_> = (0..9).map(|_| Lines::over(cable.connect(host.port()))).collect();
-    strangers.iter_mut().for_each(|stranger| assert!(is_in(&stranger.ask("ping"))));
+    let mut strangers: Vec<_> =
+        (0..9).map(|_| Lines::from_connection(cable.connect(host.port()))).collect();
+    strangers.iter_mut().for_each(|stranger| assert!(is_session_reply(&stranger.ask("ping"))));
     let refused = ["-ERR max number of clients reached"];
-    assert_eq!(Lines::over(cable.connect(host.port())).end(), refused);
-    let mut trusted = Lines::over(cable.connect_locally(host.v4()));
+    assert_eq!(Lines::from_connection(cable.connect(host.port())).end(), refused);
+    let mut trusted = Lines::from_connection(cable.connect_locally(host.v4()));
     assert_eq!(trusted.ask("ping"), "PONG");
-    assert_eq!(Lines::over(cable.connect_locally(host.v4())).end(), refused, "now it is full");
+    assert_eq!(
+        Lines::from_connection(cable.connect_locally(host.v4())).end(),
+        refused,
+        "now it is full"
+    );
 }
 
 #[test]
-fn who_sends_nothing_is_told_and_closed_but_not_who_follows_plugins() {
+fn idle_session_is_closed_unless_it_subscribes() {
     let host = host(&["--idle-timeout", "0.4"]);
     let mut reader = Resp::connect3(&host);
     assert_eq!(reader.ask(&["plugin", "watch"]), Frame::ok());
@@ -93,14 +101,14 @@ fn who_sends_nothing_is_told_and_closed_but_not_who_follows_plugins() {
     let mut busy = Lines::connect(&host);
     let mut silent = Lines::connect(&host);
     let said = "nothing was sent for 0.4 s, the connection is closed";
-    // The busy one sends far more often than that for far longer.
+    // The busy session sends far more often than that, for far longer.
     let (started, mut asked) = (Instant::now(), Instant::now());
     while started.elapsed() < Duration::from_millis(800) {
         let before = std::mem::replace(&mut asked, Instant::now());
-        let answer = busy.said_first("ping");
+        let answer = busy.first_line("ping");
         if answer != "PONG" {
             assert_eq!(answer, format!("error: {said}"));
-            // Where the machine stood still for so long, this one was silent too.
+            // If the machine stood still for that long, this session was silent too.
             assert!(before.elapsed() >= Duration::from_millis(400), "it was closed too early");
             busy = Lines::connect(&host);
         }
@@ -115,22 +123,22 @@ fn who_sends_nothing_is_told_and_closed_but_not_who_follows_plugins() {
 }
 
 #[test]
-fn a_call_that_runs_for_long_is_told_of_once() {
+fn slow_call_is_logged_once() {
     let host = host(&["--slow-call", "0.5"]);
     let mut slow = Lines::connect(&host);
     let peer = slow.local();
     slow.say("linger 600000");
     let line = host.wait_for_log("'linger' has been running for ");
     assert!(line.contains(&format!(" from {peer}: ")) && line.contains(" WARN "), "{line}");
-    // A command has one such line a second: the next two calls are told of later than that.
+    // A command logs one such line a second: the next two calls are logged later.
     let _later = [("hold", "/nowhere"), ("block", "600000")].map(|(command, argument)| {
         let mut later = Lines::connect(&host);
         later.say(&format!("{command} {argument}"));
         host.wait_for_log(&format!("'{command}' has been running for "));
         later
     });
-    let told = host.log().matches("'linger' has been running for ").count();
-    assert_eq!(told, 1, "{}", host.log());
+    let count = host.log().matches("'linger' has been running for ").count();
+    assert_eq!(count, 1, "{}", host.log());
 }
 
 #[test]
@@ -138,25 +146,26 @@ fn replies_beyond_backlog_are_sent_within_batch() {
     let host = host(&["--max-backlog", "16"]);
     let (mut client, text) = (Resp::connect(&host), "more than sixteen bytes");
     let echo = dropin_tests::resp::encode(&["echo", text]);
-    // The last command of the batch does not end: what is not sent before it is never sent.
+    // The last command of the batch does not end: replies that are not sent before it are never
+    // sent.
     client.send([echo.repeat(100), dropin_tests::resp::encode(&["linger", "600000"])].concat());
     (0..100).for_each(|_| assert_eq!(client.frame(), Frame::text(text)));
 }
 
 #[test]
-fn who_is_trusted_and_begins_tls_has_to_finish_that() {
+fn trusted_client_must_finish_tls_handshake() {
     let host = host(&["--login-timeout", "0.4"]);
-    let mut client = Connection::to(host.v4());
+    let mut client = Connection::connect(host.v4());
     client.send(b"\x16\x03\x01");
     client.wait_for_end();
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
 }
 
-/// A host that may have this many threads in all.
+/// Starts a host that may have this many threads in total.
 #[cfg(target_os = "linux")]
 fn with_threads(count: usize) -> Host {
     use std::os::unix::fs::chown;
-    // The system counts the threads of a user and lets root have any number.
+    // The system counts the threads of a user, and does not limit root.
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let user = 700_000
         + std::process::id() % 50_000
@@ -183,13 +192,13 @@ fn with_threads(count: usize) -> Host {
     not(all(tool = "prlimit", tool = "setpriv", right = "root")),
     ignore = "needs prlimit, setpriv and root"
 )]
-fn out_of_threads_the_host_turns_newcomers_away_and_recovers() {
+fn out_of_threads_host_rejects_newcomers_and_recovers() {
     let host = with_threads(30);
     let mut clients = Vec::new();
     let said = "-ERR the server is out of threads, try later";
     wait_until("the host is out of threads", LIMIT, || {
         let mut client = Lines::connect(&host);
-        let answer = client.said_first("ping");
+        let answer = client.first_line("ping");
         assert!(answer == "PONG" || answer.trim_end() == said, "{answer}");
         clients.push(client);
         answer != "PONG"
@@ -199,6 +208,6 @@ fn out_of_threads_the_host_turns_newcomers_away_and_recovers() {
     assert_eq!(clients[1].ask("echo 'still served'"), "still served");
     host.wait_for_log("rejected: cannot start a thread");
     clients.truncate(3);
-    room_again(&host);
+    assert_session_served(&host);
     assert_eq!(clients[0].ask("echo 'all the time'"), "all the time");
 }

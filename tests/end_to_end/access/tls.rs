@@ -1,4 +1,4 @@
-//! TLS on the same port, with the tools that people have.
+//! TLS on the same port, with common tools.
 
 use std::{
     fs,
@@ -14,9 +14,9 @@ use dropin_tests::{
     tool, wait_until,
 };
 
-use super::wary;
+use super::untrusting_host;
 
-/// Sends lines over TLS and returns what came back; `openssl` must agree with the fingerprint.
+/// Sends lines over TLS and returns the replies; `openssl` must agree with the fingerprint.
 fn openssl(started_by: &[&str], host: &Host, address: &str, flags: &[&str], input: &str) -> Output {
     let mut words = started_by.iter().copied().chain(["openssl"]);
     let mut command = Command::new(words.next().unwrap());
@@ -51,7 +51,7 @@ fn openssl_speaks_lines_over_tls_of_both_versions() {
 
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
-fn the_fingerprint_is_that_of_the_certificate_and_stays() {
+fn fingerprint_matches_certificate_and_stays() {
     let host = Setup::new().start();
     let mut command = Command::new("openssl");
     command.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", &certificate(&host)]);
@@ -65,7 +65,7 @@ fn the_fingerprint_is_that_of_the_certificate_and_stays() {
 
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
-fn a_large_reply_and_a_long_pipeline_come_over_tls_whole() {
+fn large_reply_and_pipeline_are_complete_over_tls() {
     let host = Setup::new().plugins(&["text"]).start();
     let word = "x".repeat(300_000);
     let count = 2_000;
@@ -78,7 +78,7 @@ fn a_large_reply_and_a_long_pipeline_come_over_tls_whole() {
 #[test]
 #[cfg_attr(not(tool = "redis-cli"), ignore = "needs redis-cli")]
 fn redis_cli_logs_in_over_tls() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let key = add_key(&host, "alice", &[]);
     let redis = |words: &[&str]| {
         let mut command = Command::new("redis-cli");
@@ -97,14 +97,14 @@ fn redis_cli_logs_in_over_tls() {
     not(all(tool = "openssl", tool = "ip", right = "namespaces")),
     ignore = "needs openssl, ip and network namespaces"
 )]
-fn a_friend_beyond_gets_in_by_key_over_tls_and_ends_the_host() {
-    let cable = Cable::lay();
+fn remote_client_with_key_ends_host_over_tls() {
+    let cable = Cable::create();
     let mut host = Setup::new().plugins(&["text"]).started_by(&cable.host_end()).start();
     let (user, admin) =
         (add_key(&host, "alice", &[]), add_key(&host, "boss", &["--role", "admin"]));
     let far = |input: String| text(&openssl(&cable.client_end(), &host, HOST, &[], &input));
     wait_until("the host knows the keys", LIMIT, || {
-        let mut near = Lines::over(cable.connect_locally(host.v4()));
+        let mut near = Lines::from_connection(cable.connect_locally(host.v4()));
         near.ask(&format!("auth boss {admin}")) == "OK"
     });
     let answers = far("echo x\nclose\n".into());
@@ -120,14 +120,14 @@ fn a_friend_beyond_gets_in_by_key_over_tls_and_ends_the_host() {
 
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
-fn who_is_trusted_may_be_silent_over_tls() {
+fn trusted_tls_client_may_stay_silent() {
     let host = Setup::new().plugins(&["text"]).flags(&["--login-timeout", "0.5"]).start();
     let mut command = Command::new("openssl");
     command.args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", host.port())]);
     let mut client = tool::Running::start(&mut command);
     client.type_in("echo early\n");
     let mut other = Lines::connect(&host);
-    // In whole seconds, of which more than one may pass between two looks.
+    // In whole seconds, of which more than one may pass between two readings.
     let is_silent = |line: &String| {
         let idle = line.split(' ').find_map(|field| field.strip_prefix("idle="));
         idle.and_then(|idle| idle.parse().ok()).is_some_and(|idle: u64| idle >= 1)
@@ -141,12 +141,12 @@ fn who_is_trusted_may_be_silent_over_tls() {
 }
 
 #[test]
-fn what_is_no_tls_harms_nobody() {
-    let host = wary(&["--login-timeout", "0.5"]);
+fn malformed_tls_harms_nobody() {
+    let host = untrusting_host(&["--login-timeout", "0.5"]);
     for garbage in
         [&b"\x16"[..], b"\x16\x03\x01\x02\x00", b"\x16garbage of some length", &[0x16; 5000]]
     {
-        let mut client = dropin_tests::Connection::to(host.v4());
+        let mut client = dropin_tests::Connection::connect(host.v4());
         client.send(garbage);
         client.wait_for_end();
     }
@@ -155,7 +155,7 @@ fn what_is_no_tls_harms_nobody() {
 
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
-fn an_own_certificate_is_used_and_its_key_must_be_private() {
+fn named_certificate_needs_private_key_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     let (certificate, key) = (path("cert.pem"), path("key.pem"));
@@ -187,7 +187,7 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[test]
 #[cfg_attr(not(tool = "openssl"), ignore = "needs openssl")]
-fn a_watcher_over_tls_is_told_at_once() {
+fn subscriber_over_tls_gets_events_at_once() {
     let host = Setup::new().plugins(&["text"]).start();
     let output = host.state_dir().join("watched");
     let mut command = Command::new("openssl");
@@ -203,7 +203,7 @@ fn a_watcher_over_tls_is_told_at_once() {
         });
     };
     has_come("$8\r\nwatching\r\n");
-    // The watcher sends nothing any more.
+    // The subscriber sends nothing more.
     assert!(Lines::connect(&host).ask("plugin reload text").contains("generation 2"));
     has_come("$6\r\nplugin\r\n$7\r\nswapped\r\n$4\r\ntext\r\n$1\r\n2\r\n");
     client.stdin.as_mut().unwrap().write_all(b"QUIT\r\n").unwrap();

@@ -1,17 +1,17 @@
-//! Trust by where a client is.
+//! Trust by address.
 
 use std::time::Instant;
 
 use dropin_tests::{Connection, Frame, Lines, Resp, Setup, cable::Cable};
 
-use super::{NOAUTH, is_there, wary};
+use super::{NOAUTH, is_there, untrusting_host};
 
-/// Whether a client at the other end of a cable, and one at this end, may run a command.
-fn let_in(flags: &[&str]) -> (bool, bool) {
-    let cable = Cable::lay();
+/// Returns whether a client at the other end of a cable, and one at this end, may run a command.
+fn can_run_from(flags: &[&str]) -> (bool, bool) {
+    let cable = Cable::create();
     let host = Setup::new().plugins(&["text"]).flags(flags).started_by(&cable.host_end()).start();
     let answers = [cable.connect(host.port()), cable.connect_locally(host.v4())].map(|client| {
-        let answer = Lines::over(client).ask("echo in");
+        let answer = Lines::from_connection(client).ask("echo in");
         assert!(answer == "in" || answer.starts_with(&format!("error: {NOAUTH}")), "{answer}");
         answer == "in"
     });
@@ -22,25 +22,25 @@ fn let_in(flags: &[&str]) -> (bool, bool) {
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
 fn only_this_machine_is_trusted_by_default() {
     for flags in [&[][..], &["--trust", "loopback"]] {
-        let answers = let_in(flags);
+        let answers = can_run_from(flags);
         assert_eq!(answers, (false, true), "{flags:?}");
     }
 }
 
 #[test]
 #[cfg_attr(not(all(tool = "ip", right = "namespaces")), ignore = "needs ip and network namespaces")]
-fn the_local_network_or_everybody_or_nobody_can_be_trusted() {
+fn trust_covers_local_network_everybody_or_nobody() {
     for (level, expected) in
         [("lan", (true, true)), ("all", (true, true)), ("none", (false, false))]
     {
-        let answers = let_in(&["--trust", level]);
+        let answers = can_run_from(&["--trust", level]);
         assert_eq!(answers, expected, "{level}");
     }
 }
 
 #[test]
-fn a_stranger_cannot_end_the_host_in_any_protocol() {
-    let host = wary(&[]);
+fn stranger_cannot_end_host_in_any_protocol() {
+    let host = untrusting_host(&[]);
     let mut lines = Lines::connect(&host);
     assert!(lines.ask("ks").starts_with(&format!("error: {NOAUTH}Send AUTH NAME KEY; ")));
     for words in [&["HELLO", "2"][..], &["HELLO", "3"]] {
@@ -69,7 +69,7 @@ fn a_stranger_cannot_end_the_host_in_any_protocol() {
 
 #[test]
 fn a_stranger_may_greet_and_go() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     for end in ["close", "quit"] {
         let mut client = Resp::connect(&host);
         assert!(matches!(client.ask(&["HELLO", "3"]), Frame::Map(_)));
@@ -81,7 +81,7 @@ fn a_stranger_may_greet_and_go() {
 
 #[test]
 fn a_stranger_may_ask_for_little() {
-    let host = wary(&[]);
+    let host = untrusting_host(&[]);
     let text = "x".repeat(16 << 10);
     for understood in [&["ping"; 10][..], &["ping", &text]] {
         let Frame::Error(answer) = Resp::connect(&host).ask(understood) else { panic!("let in") };
@@ -104,8 +104,8 @@ fn a_stranger_may_ask_for_little() {
 }
 
 #[test]
-fn a_stranger_who_does_not_log_in_is_told_and_closed() {
-    let host = wary(&["--login-timeout", "0.3"]);
+fn stranger_without_login_gets_error_and_is_closed() {
+    let host = untrusting_host(&["--login-timeout", "0.3"]);
     let started = Instant::now();
     let farewell = "NOAUTH no login within 0.3 s, the connection is closed";
     assert_eq!(Lines::connect(&host).end(), [format!("error: {farewell}")]);
@@ -113,7 +113,7 @@ fn a_stranger_who_does_not_log_in_is_told_and_closed() {
         let (connected, mut client) = (Instant::now(), Resp::connect(&host));
         client.say(&["RESET"]);
         let said = String::from_utf8(client.rest()).unwrap();
-        // One that the machine has held up until its time was over is told in a line.
+        // A client that the machine delays until its time is over gets the error as a line.
         let held_up = said == format!("error: {farewell}\n");
         assert!(held_up || said == format!("+RESET\r\n-{farewell}\r\n"), "{said}");
         assert!(connected.elapsed().as_secs_f64() >= 0.3, "it has had its time");
@@ -126,8 +126,8 @@ fn a_stranger_who_does_not_log_in_is_told_and_closed() {
 }
 
 #[test]
-fn a_stranger_gains_no_time_by_resets_or_by_wrong_keys() {
-    let host = wary(&["--login-timeout", "0.5"]);
+fn reset_and_wrong_key_extend_no_deadline() {
+    let host = untrusting_host(&["--login-timeout", "0.5"]);
     let farewell = "error: NOAUTH no login within 0.5 s, the connection is closed";
     let mut client = Lines::connect(&host);
     while client.ask("reset") != farewell {}
@@ -139,7 +139,7 @@ fn a_stranger_gains_no_time_by_resets_or_by_wrong_keys() {
 }
 
 #[test]
-fn what_a_web_page_has_a_browser_send_is_never_run() {
+fn request_from_browser_is_never_run() {
     let host = Setup::new().plugins(&["store", "text"]).start();
     for request in [
         "POST / HTTP/1.1\r\nHost: localhost:5000\r\nContent-Length: 3\r\n\r\nset web page\nks\n",
@@ -161,15 +161,15 @@ fn what_a_web_page_has_a_browser_send_is_never_run() {
 }
 
 #[test]
-fn who_is_trusted_has_all_the_time() {
+fn trusted_client_has_no_login_timeout() {
     let host = Setup::new().flags(&["--login-timeout", "0.1"]).start();
     let mut trusted = Lines::connect(&host);
     assert_eq!(trusted.ask("ping"), "PONG");
-    // One that begins TLS has that time, too, and it began later.
-    let mut later = Connection::to(host.v4());
+    // A client that begins TLS has the same time, and this one began later.
+    let mut later = Connection::connect(host.v4());
     later.send(b"\x16\x03\x01");
     later.wait_for_end();
-    // The host answers what is there before it closes a session that is late.
+    // The host answers received commands before it closes a late session.
     (0..2).for_each(|_| assert_eq!(trusted.ask("ping"), "PONG"));
 }
 

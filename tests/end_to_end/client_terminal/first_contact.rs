@@ -1,12 +1,16 @@
-//! A host that is seen for the first time, over TLS, and a person who can be asked.
+//! A host that the client contacts for the first time, over TLS, with a user at the terminal.
 
-use dropin_tests::{Setup, open_metrics::Page, terminal::Terminal};
+use dropin_tests::{
+    Setup,
+    open_metrics::Page,
+    terminal::{Finished, Terminal},
+};
 
 use super::{Person, client};
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_person_is_asked_before_anything_is_sent_and_never_again() {
+fn first_contact_asks_once_before_sending() {
     let setup = Setup::new().plugins(&["text"]);
     let host = setup.flags(&["--metrics", "127.0.0.1:0"]).start();
     let commands = || Page::of(&host).sum("dropin_command_calls_total");
@@ -23,16 +27,16 @@ fn a_person_is_asked_before_anything_is_sent_and_never_again() {
         terminal.sees("Please answer yes or no.");
         terminal.press(format!("{answer}\r"));
         if answer == "no" {
-            let (status, screen) = terminal.finish();
+            let Finished { status, screen } = terminal.finish();
             assert_eq!(status, Some(2), "{screen}");
             assert!(screen.replace('\n', "").contains("was not confirmed"), "{screen}");
-            // All that the client has sent is read by then.
+            // By then the host has read everything that the client sent.
             host.wait_for_log(" ended: ");
             assert_eq!(commands(), 0.0);
         } else {
             terminal.sees_last(&format!("dropin 127.0.0.1:{} admin> ", host.port()));
             terminal.press("\x04");
-            assert_eq!(terminal.finish().0, Some(0));
+            assert_eq!(terminal.finish().status, Some(0));
             assert!(commands() > 0.0);
         }
     }

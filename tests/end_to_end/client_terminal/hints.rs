@@ -1,4 +1,4 @@
-//! Hints and completion, from the table as it is at that moment.
+//! Hints and completion, from the registry at that moment.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::{Person, client};
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn the_usage_line_is_a_hint_for_what_is_still_to_come() {
+fn usage_hint_shows_remaining_arguments() {
     let host = Host::start(&["store", "text"]);
     let mut person = Person::at(&host);
     person.types("set ");
@@ -19,7 +19,7 @@ fn the_usage_line_is_a_hint_for_what_is_still_to_come() {
     person.terminal.sees("set 'a b' c d  (too many arguments)");
     person.terminal.press("\x7f\x7f\r");
     person.terminal.sees("\nOK\n");
-    // The line that ran is left as it was typed.
+    // The line that ran stays as it was typed.
     person.terminal.sees(&format!("{}set 'a b' c\nOK", person.prompt));
     person.runs("get 'a b'", "c");
     person.types("client setn");
@@ -31,7 +31,7 @@ fn the_usage_line_is_a_hint_for_what_is_still_to_come() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_half_typed_line_hears_of_plugins_that_come_go_and_change() {
+fn half_typed_line_follows_plugin_changes() {
     let host = Host::start(&["store"]);
     let mut person = Person::at(&host);
     person.types("upper some words");
@@ -44,7 +44,7 @@ fn a_half_typed_line_hears_of_plugins_that_come_go_and_change() {
     person.terminal.sees_last(&format!("{}upper some words  (unknown command)", person.prompt));
     host.install("text");
     person.terminal.sees_last(&format!("{}upper some words [TEXT..]", person.prompt));
-    // Nothing of what came meanwhile is taken for the reply.
+    // Messages that arrived meanwhile are not mistaken for the reply.
     person.terminal.press("\r");
     person.terminal.sees(&format!("{}upper some words\nSOME WORDS\n", person.prompt));
     person.runs("get nothing", "(null)");
@@ -70,7 +70,7 @@ fn tab_completes_commands_subcommands_and_names() {
         person.prompt
     ));
     person.terminal.press("\x15");
-    // What has come meanwhile is offered as well.
+    // Commands that arrived meanwhile are offered as well.
     host.install("store");
     person.terminal.press("incr ");
     person.terminal.sees("incr KEY [BY]");
@@ -83,7 +83,7 @@ fn tab_completes_commands_subcommands_and_names() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn the_prompt_tells_the_role_and_who_logs_in_is_somebody_else() {
+fn prompt_shows_role_after_login() {
     let host = Setup::new().plugins(&["store"]).flags(&["--trust", "none"]).start();
     let key = add_key(&host, "alice", &["--commands", "get"]);
     wait_until("the host knows the key", LIMIT, || {
@@ -100,7 +100,7 @@ fn the_prompt_tells_the_role_and_who_logs_in_is_somebody_else() {
     person.terminal.sees_last(&person.prompt.clone());
     person.types("get ");
     person.terminal.sees("user> get KEY");
-    // What may not be run is not there.
+    // Forbidden commands are not offered.
     person.terminal.press("\x15set ");
     person.terminal.sees("user> set   (unknown command)");
     person.terminal.press("\x15");

@@ -2,13 +2,17 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use dropin_tests::{Host, terminal::Terminal, tool};
+use dropin_tests::{
+    Host,
+    terminal::{Finished, Terminal},
+    tool,
+};
 
 use super::{Person, client};
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn lines_of_an_earlier_session_are_found_and_secrets_are_not() {
+fn history_has_earlier_lines_but_no_secrets() {
     let host = Host::start(&["text"]);
     let mut person = Person::at(&host);
     person.runs("echo first one", "first one");
@@ -21,14 +25,14 @@ fn lines_of_an_earlier_session_are_found_and_secrets_are_not() {
     person.runs(" echo not kept", "not kept");
     let home = person.home;
     person.terminal.press("\x04");
-    assert_eq!(person.terminal.finish().0, Some(0));
+    assert_eq!(person.terminal.finish().status, Some(0));
     let file = home.path().join(".local/state/dropin/client_history");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let folder = fs::metadata(file.parent().unwrap()).unwrap();
     assert_eq!(folder.permissions().mode() & 0o777, 0o700);
     assert_eq!(fs::read_to_string(&file).unwrap(), "#V2\necho first one\necho second\n");
 
-    // A file that others can read is taken from them.
+    // The client makes a file private that others can read.
     fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     let command = client(&host, home.path(), &[]);
     let mut person = Person::with(&host, home, &command, "admin");
@@ -45,7 +49,7 @@ fn lines_of_an_earlier_session_are_found_and_secrets_are_not() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_history_that_cannot_be_kept_is_told_and_one_that_is_not_wanted_is_none() {
+fn unwritable_history_warns_and_disabled_history_stays_empty() {
     let host = Host::start(&["text"]);
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("file"), "").unwrap();
@@ -56,7 +60,7 @@ fn a_history_that_cannot_be_kept_is_told_and_one_that_is_not_wanted_is_none() {
     person.runs("echo x", "x");
     let home = person.home;
     person.terminal.press("\x04");
-    assert_eq!(person.terminal.finish().0, Some(0));
+    assert_eq!(person.terminal.finish().status, Some(0));
     command.env("DROPIN_HISTORY", "");
     let mut person = Person::with(&host, home, &command, "admin");
     person.runs("echo x", "x");
@@ -67,7 +71,7 @@ fn a_history_that_cannot_be_kept_is_told_and_one_that_is_not_wanted_is_none() {
 
 #[test]
 #[cfg_attr(not(all(tool = "mkfifo", tool = "setsid")), ignore = "needs mkfifo and setsid")]
-fn what_is_no_file_keeps_no_history_and_stays_as_it_is() {
+fn non_file_history_is_left_untouched() {
     let host = Host::start(&["text"]);
     let home = tempfile::tempdir().unwrap();
     let pipe = home.path().join("pipe");
@@ -91,7 +95,7 @@ fn what_is_no_file_keeps_no_history_and_stays_as_it_is() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn pasted_lines_are_one_edit_and_run_one_after_the_other() {
+fn pasted_lines_run_in_order() {
     let host = Host::start(&["text"]);
     let mut person = Person::at(&host);
     person.terminal.press("\x1b[200~upper one\nnonsense\nreverse two\n\x1b[201~");
@@ -107,7 +111,7 @@ fn pasted_lines_are_one_edit_and_run_one_after_the_other() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn what_is_typed_ahead_runs_in_its_turn() {
+fn typed_ahead_line_runs_in_turn() {
     let host = Host::start(&["clock", "text"]);
     let mut person = Person::at(&host);
     // In one piece, as a terminal without bracketed paste sends it.
@@ -119,7 +123,7 @@ fn what_is_typed_ahead_runs_in_its_turn() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_dangerous_command_is_asked_about_only_where_somebody_types_it() {
+fn only_typed_dangerous_command_asks_for_confirmation() {
     let mut host = Host::start(&["text"]);
     let mut person = Person::at(&host);
     person.types("plugin disable text");
@@ -131,22 +135,22 @@ fn a_dangerous_command_is_asked_about_only_where_somebody_types_it() {
     person.types("ks");
     person.terminal.press("\r");
     person.terminal.sees("for everybody who is connected; go on? y or n:");
-    // Ctrl-C is no consent either.
+    // Ctrl-C is no confirmation either.
     person.terminal.press("yes\x03");
     person.terminal.sees_that("a prompt", |screen| screen.matches("client: not sent").count() == 2);
     person.types("KS");
     person.terminal.press("\r");
     person.terminal.sees_that("a question", |screen| screen.matches("go on?").count() == 3);
     person.terminal.press("y\r");
-    let (status, screen) = person.terminal.finish();
+    let Finished { status, screen } = person.terminal.finish();
     assert_eq!(status, Some(0), "{screen}");
     assert!(screen.contains("notice: the server is shutting down"), "{screen}");
     assert_eq!(host.exit(), Some(0));
-    // A script means what it says.
+    // A script needs no confirmation.
     let mut host = Host::start(&[]);
     let home = tempfile::tempdir().unwrap();
     let mut command = client(&host, home.path(), &[]);
     command.arg("ks");
-    assert_eq!(Terminal::start(&command).finish().0, Some(0));
+    assert_eq!(Terminal::start(&command).finish().status, Some(0));
     assert_eq!(host.exit(), Some(0));
 }

@@ -1,4 +1,4 @@
-//! The client as a person has it: in a terminal, with a host behind it.
+//! The client at the prompt: in a terminal, with a host behind it.
 
 mod first_contact;
 mod hints;
@@ -12,14 +12,14 @@ use std::{path::Path, process::Command};
 use dropin_tests::{Host, built, terminal::Terminal};
 use tempfile::TempDir;
 
-/// A person at a client, with settings and a history of nobody else.
+/// A user at a client, with settings and a history of its own.
 struct Person {
     terminal: Terminal,
     home: TempDir,
     prompt: String,
 }
 
-/// A client for this host, which keeps everything under `home`.
+/// Returns a command for a client of this host, which keeps all its files under `home`.
 fn client(host: &Host, home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(built::program("client"));
     command.args(["--port", &host.port().to_string()]).args(arguments).arg("s");
@@ -51,7 +51,7 @@ impl Person {
         Self { terminal, home, prompt }
     }
 
-    /// Types a line and waits until it is there, behind the prompt.
+    /// Types a line and waits until it is shown behind the prompt.
     #[track_caller]
     fn types(&mut self, line: &str) {
         self.terminal.press(line);
@@ -59,7 +59,7 @@ impl Person {
         self.terminal.sees(shown.trim_end());
     }
 
-    /// Types a line, has it run, and waits for this answer and the prompt after it.
+    /// Types and runs a line, and waits for this reply and the prompt after it.
     #[track_caller]
     fn runs(&mut self, line: &str, answer: &str) {
         self.types(line);
@@ -68,15 +68,15 @@ impl Person {
         self.terminal.sees_that(answer, |screen| screen.trim_end().ends_with(&end));
     }
 
-    /// Ends the client as a person does it.
+    /// Ends the client by Ctrl-D.
     #[track_caller]
     fn leaves(mut self) {
-        // Outside of the prompt Ctrl-D is the terminal's. The role may be another by now.
+        // Outside the prompt the terminal handles Ctrl-D. The role may have changed by now.
         self.terminal.sees_that("prompt", |screen| {
             let last = screen.trim_end().lines().last().unwrap_or_default();
             last.starts_with("dropin ") && last.ends_with('>')
         });
         self.terminal.press("\x04");
-        assert_eq!(self.terminal.finish().0, Some(0));
+        assert_eq!(self.terminal.finish().status, Some(0));
     }
 }

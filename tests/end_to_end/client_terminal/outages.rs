@@ -1,22 +1,25 @@
-//! A host that goes, by its own will or not, and comes back.
+//! Outages: a host that ends, orderly or not, and comes back.
 
-use dropin_tests::{Host, Lines, NOTICE, Port, RESTART_NOTICE, Setup, terminal::Terminal};
+use dropin_tests::{
+    Host, Lines, NOTICE, Port, RESTART_NOTICE, Setup,
+    terminal::{Finished, Terminal},
+};
 
 use super::{Person, client};
 
-/// A host at this port, the first or one that is started again.
+/// Starts a host at this port, also after an earlier one.
 fn at(port: &Port, plugins: &[&str]) -> Host {
     Setup::new().port(port.number()).plugins(plugins).start()
 }
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_notice_keeps_the_half_typed_line_and_ends_the_client_in_order() {
+fn notice_keeps_line_and_ends_client_orderly() {
     let mut host = Host::start(&["text"]);
     let mut person = Person::at(&host);
     person.types("upper half a li");
     assert_eq!(Lines::connect(&host).ask("ks"), "OK");
-    let (status, screen) = person.terminal.finish();
+    let Finished { status, screen } = person.terminal.finish();
     assert_eq!(status, Some(0), "{screen}");
     assert!(screen.contains(&format!("notice: {NOTICE}\n")), "{screen}");
     let line = format!("{}upper half a li", person.prompt);
@@ -27,16 +30,18 @@ fn a_notice_keeps_the_half_typed_line_and_ends_the_client_in_order() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_lost_connection_is_made_again_and_the_line_is_kept() {
+fn client_reconnects_and_keeps_line() {
     let port = Port::hold();
     let mut host = at(&port, &["text"]);
     let mut person = Person::at(&host);
     person.types("upper a word");
+    // The client has the table of commands, whose hints it keeps while the host is away.
+    person.terminal.sees_last(&format!("{}upper a word [TEXT..]", person.prompt));
     host.kill();
     person.terminal.sees("lost: ");
     let down = person.prompt.replace("dropin", "(down)");
     person.terminal.sees(&format!("{down}upper a word"));
-    // It is not sent into the void, but kept.
+    // The line is kept and not lost.
     person.terminal.press("\r");
     person.terminal.sees("the line is kept: Enter sends it once there is a connection");
     person.terminal.sees_last(&format!("{down}upper a word [TEXT..]"));
@@ -46,19 +51,19 @@ fn a_lost_connection_is_made_again_and_the_line_is_kept() {
     assert!(!person.terminal.screen().contains("A WORD"), "{}", person.terminal.screen());
     person.terminal.press("\r");
     person.terminal.sees("\nA WORD\n");
-    // The table is that of the new host.
+    // The hint comes from the new host's registry.
     person.types("incr ");
     person.terminal.sees("incr KEY [BY]");
     person.terminal.press("\x15");
     drop(host);
     person.terminal.sees_last(&down);
     person.terminal.press("\x04");
-    assert_eq!(person.terminal.finish().0, Some(2));
+    assert_eq!(person.terminal.finish().status, Some(2));
 }
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn an_orderly_restart_is_waited_for_like_a_crash() {
+fn client_reconnects_after_orderly_restart() {
     let port = Port::hold();
     let mut host = at(&port, &["text"]);
     let mut person = Person::at(&host);
@@ -72,14 +77,14 @@ fn an_orderly_restart_is_waited_for_like_a_crash() {
     person.terminal.sees_last(&format!("{}upper a word [TEXT..]", person.prompt));
     person.terminal.press("\r");
     person.terminal.sees("\nA WORD\n");
-    // The end for good is the end of the client, also after a restart.
+    // The final shutdown ends the client, also after a restart.
     assert_eq!(Lines::connect(&host).ask("ks"), "OK");
-    assert_eq!(person.terminal.finish().0, Some(0));
+    assert_eq!(person.terminal.finish().status, Some(0));
 }
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_command_in_flight_is_named_and_never_sent_twice() {
+fn lost_command_is_named_and_never_repeated() {
     let port = Port::hold();
     let mut host = at(&port, &["busy"]);
     let mut person = Person::at(&host);
@@ -87,7 +92,7 @@ fn a_command_in_flight_is_named_and_never_sent_twice() {
     host.wait_for_log("lingering for ");
     host.kill();
     person.terminal.sees("'linger' has no reply and may or may not have been done");
-    // What comes after it waits for the person.
+    // The lines behind it wait for the user.
     let host = at(&port, &["busy"]);
     person.terminal.sees_last(&format!("{}linger 1", person.prompt));
     person.terminal.sees("again, as a new session");
@@ -99,11 +104,11 @@ fn a_command_in_flight_is_named_and_never_sent_twice() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn who_does_not_log_in_is_sent_away_once() {
+fn client_without_login_is_rejected_once() {
     let host = Setup::new().flags(&["--trust", "none", "--login-timeout", "0.5"]).start();
     let home = tempfile::tempdir().unwrap();
     let command = client(&host, home.path(), &[]);
-    let (status, screen) = Terminal::start(&command).finish();
+    let Finished { status, screen } = Terminal::start(&command).finish();
     assert_eq!(status, Some(2), "{screen}");
     assert!(screen.contains("no login within 0.5 s"), "{screen}");
     assert!(screen.contains("start the client again to reconnect"), "{screen}");
@@ -111,13 +116,13 @@ fn who_does_not_log_in_is_sent_away_once() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn who_does_not_want_to_reconnect_is_left_without_a_connection() {
+fn client_without_reconnect_stays_disconnected() {
     let mut host = Host::start(&[]);
     let home = tempfile::tempdir().unwrap();
     let command = client(&host, home.path(), &["--no-reconnect"]);
     let person = Person::with(&host, home, &command, "admin");
     host.kill();
-    let (status, screen) = person.terminal.finish();
+    let Finished { status, screen } = person.terminal.finish();
     assert_eq!(status, Some(2), "{screen}");
     assert!(screen.contains("start the client again to reconnect"), "{screen}");
 }

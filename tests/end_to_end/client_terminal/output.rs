@@ -1,4 +1,4 @@
-//! Where replies go: through a pager, into a pipe, in colours or without.
+//! Destinations of replies: a pager, a pipe, the terminal with or without colours.
 
 use dropin_tests::{Host, files};
 
@@ -14,22 +14,22 @@ fn a_reply_goes_through_a_pipe() {
     person.runs("! echo of the shell alone", "of the shell alone");
     // Quoted, it is an argument.
     person.runs("echo a '|' b", "a | b");
-    // An error is shown, and goes into no pipe.
+    // An error is shown and not sent into the pipe.
     person.runs("nonsense | tr a-z A-Z", "error: unknown command 'nonsense'");
     person.leaves();
 }
 
 #[test]
 #[cfg_attr(not(all(tool = "less", tool = "setsid")), ignore = "needs less and setsid")]
-fn a_long_reply_goes_through_the_pager_and_a_short_one_does_not() {
+fn only_long_reply_uses_pager() {
     let host = Host::start(&["server", "store", "system", "text"]);
     let mut person = Person::at(&host);
     person.types("help");
     person.terminal.press("\r");
-    // The first page, and the pager waits.
+    // The first page; the pager waits.
     person.terminal.sees("clients ");
     person.terminal.sees_that("less waiting", |screen| screen.trim_end().ends_with(':'));
-    // Ctrl-C is the pager's own.
+    // The pager handles Ctrl-C.
     let written = person.terminal.written().len();
     person.terminal.press("\x03");
     person.terminal.writes_more_than(written);
@@ -40,7 +40,7 @@ fn a_long_reply_goes_through_the_pager_and_a_short_one_does_not() {
     person.runs("echo short", "short");
     let home = person.home;
     person.terminal.press("\x04");
-    assert_eq!(person.terminal.finish().0, Some(0));
+    assert_eq!(person.terminal.finish().status, Some(0));
 
     let mut command = client(&host, home.path(), &[]);
     command.env("PAGER", "sed 's/^/paged: /'");
@@ -51,9 +51,9 @@ fn a_long_reply_goes_through_the_pager_and_a_short_one_does_not() {
     person.runs("echo short", "short");
     let home = person.home;
     person.terminal.press("\x04");
-    assert_eq!(person.terminal.finish().0, Some(0));
+    assert_eq!(person.terminal.finish().status, Some(0));
 
-    // A pager that is missing, or not wanted, costs nobody the reply.
+    // A pager that is missing, or disabled, loses no reply.
     for pager in ["no-such-pager", ""] {
         let home = tempfile::tempdir_in(home.path()).unwrap();
         let mut command = client(&host, home.path(), &[]);
@@ -69,7 +69,7 @@ fn a_long_reply_goes_through_the_pager_and_a_short_one_does_not() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn colours_are_there_for_who_wants_them() {
+fn no_color_turns_colours_off() {
     let host = Host::start(&["text"]);
     let coloured = |written: &[u8]| {
         let text = String::from_utf8_lossy(written).into_owned();
@@ -85,13 +85,13 @@ fn colours_are_there_for_who_wants_them() {
     person.terminal.sees_last(&person.prompt.clone());
     let home = person.home;
     person.terminal.press("\x04");
-    assert_eq!(person.terminal.finish().0, Some(0));
+    assert_eq!(person.terminal.finish().status, Some(0));
     let mut command = client(&host, home.path(), &[]);
     command.env("NO_COLOR", "1");
     let mut person = Person::with(&host, home, &command, "admin");
     person.types("upper ");
     person.terminal.sees("upper TEXT..");
-    // Hints are as live as with colours.
+    // Hints stay up to date without colours too.
     files::remove(host.library("text"));
     person.terminal.sees("upper   (unknown command)");
     person.terminal.press("\x15nonsense\r");

@@ -1,4 +1,4 @@
-//! A command that runs for a while: how far it is, and an end to it.
+//! A command that runs for a while: its progress and its cancellation.
 
 use dropin_tests::{Host, LIMIT, Lines, Setup, keys::add_key, tool, wait_until};
 
@@ -6,7 +6,7 @@ use super::{Person, client};
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn progress_is_a_bar_that_goes_when_the_reply_comes() {
+fn progress_bar_disappears_with_the_reply() {
     let host = Host::start(&["clock"]);
     let mut person = Person::at(&host);
     person.types("sleep 600000");
@@ -30,7 +30,7 @@ fn progress_is_a_bar_that_goes_when_the_reply_comes() {
 }
 
 #[test]
-fn what_is_no_terminal_gets_no_bar() {
+fn output_other_than_terminal_gets_no_bar() {
     let host = Host::start(&["busy"]);
     let home = tempfile::tempdir().unwrap();
     let mut command = client(&host, home.path(), &[]);
@@ -42,7 +42,7 @@ fn what_is_no_terminal_gets_no_bar() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn who_logged_in_at_the_prompt_can_cancel_too() {
+fn client_logged_in_at_prompt_can_cancel() {
     let host = Setup::new().plugins(&["busy"]).flags(&["--trust", "none"]).start();
     let key = add_key(&host, "alice", &[]);
     wait_until("the host knows the key", LIMIT, || {
@@ -62,18 +62,18 @@ fn who_logged_in_at_the_prompt_can_cancel_too() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn ctrl_c_stops_the_pasted_lines_behind_the_command_too() {
+fn ctrl_c_drops_pasted_lines_behind_command() {
     let host = Host::start(&["busy", "text"]);
     let mut person = Person::at(&host);
     person.terminal.press("\x1b[200~linger 600000\nupper a\nupper b\x1b[201~\r");
     host.wait_for_log("lingering for ");
     person.terminal.press("\x03");
     person.terminal.sees("\nerror: CANCELLED lingered no longer\n");
-    // They wait for the person.
+    // They wait for the user.
     person.terminal.sees(&format!("{}upper a\nupper b", person.prompt));
     person.terminal.press("\r");
     person.terminal.sees("> upper a\nA\n> upper b\nB\n");
-    // So it is where the person is asked about one of them.
+    // The same holds where one of them asks for confirmation.
     person.terminal.press("\x1b[200~plugin disable text\nupper c\x1b[201~\r");
     person.terminal.sees("go on? y or n:");
     person.terminal.press("\x03");
@@ -85,7 +85,7 @@ fn ctrl_c_stops_the_pasted_lines_behind_the_command_too() {
 
 #[test]
 #[cfg_attr(not(tool = "setsid"), ignore = "needs setsid")]
-fn a_command_that_heeds_nothing_is_given_up_with_its_connection() {
+fn uncancellable_command_is_abandoned_with_its_connection() {
     let host = Setup::new().plugins(&["busy"]).flags(&["--grace", "0.1"]).start();
     let mut person = Person::at(&host);
     person.types("block 5000");

@@ -1,43 +1,43 @@
-//! Files that must not be taken, and why.
+//! Files that must be rejected, with the reasons.
 
 use std::{fs, path::Path};
 
 use dropin_tests::{
     built, files,
-    reload::{marked, slim},
+    reload::{marked, stripped},
 };
 
-/// A file that must not be taken.
+/// A file that must be rejected.
 pub(super) struct Bad {
-    /// What it is.
-    pub what: fn() -> What,
-    /// The reasons that may be given.
+    /// Returns its content.
+    pub what: fn() -> Entry,
+    /// The possible reasons.
     pub why: &'static [&'static str],
-    /// Whether it shows without the plugins folder around it.
+    /// True if the file is bad on its own, without other plugins.
     pub alone: bool,
-    /// Whether it takes all the time that it is given.
+    /// True if its probe lasts until the time limit.
     pub hangs: bool,
 }
 
-/// What lies there instead of a library.
-pub(super) enum What {
+/// A directory entry in the place of a library.
+pub(super) enum Entry {
     Bytes(Vec<u8>),
     Directory,
-    /// These, which nobody may read.
+    /// A file without read permission.
     Secret(Vec<u8>),
     /// A pipe without a writer.
     Pipe,
 }
 
-impl What {
-    /// Puts it there, whatever is there now.
+impl Entry {
+    /// Creates it at this path, and replaces any entry there.
     pub fn put(&self, path: &Path) {
         let beside = path.with_file_name(".beside");
         match self {
             Self::Bytes(bytes) => fs::write(&beside, bytes).unwrap(),
             Self::Directory => {
                 fs::create_dir(&beside).unwrap();
-                // No directory can be renamed over a file.
+                // A directory cannot be renamed over a file.
                 if path.exists() {
                     return files::replace_any(path, &beside);
                 }
@@ -64,7 +64,7 @@ fn hide(path: &Path) {
 #[cfg(not(unix))]
 fn hide(_: &Path) {}
 
-/// What every header starts with; two numbers follow.
+/// The start of every header; two numbers follow.
 const MAGIC: &[u8] = b"abi stable library for Rust     ";
 
 const LOADER: &str = "the system's loader does not take it: ";
@@ -80,37 +80,37 @@ const ABORTED: &str = CRASHED;
 #[cfg(windows)]
 const ABORTED: &str =
     "it ended the process that probed it: it exited with status 3 before it was judged";
-const BAD_REPORT: &str = "its probe left a report that cannot be one: ";
+const BAD_REPORT: &str = "its probe left an invalid report: ";
 const NO_PLUGIN: &[&str] = &["it exports no plugin: it needs plugin_api's `plugin!`"];
 
-const fn bad(what: fn() -> What, why: &'static [&'static str]) -> Bad {
+const fn bad(what: fn() -> Entry, why: &'static [&'static str]) -> Bad {
     Bad { what, why, alone: true, hangs: false }
 }
 
-const fn hangs(what: fn() -> What) -> Bad {
+const fn hangs(what: fn() -> Entry) -> Bad {
     let why = &["it did not finish within 2 s of being probed"];
     Bad { what, why, alone: true, hangs: true }
 }
 
-fn bytes(bytes: impl Into<Vec<u8>>) -> What {
-    What::Bytes(bytes.into())
+fn bytes(bytes: impl Into<Vec<u8>>) -> Entry {
+    Entry::Bytes(bytes.into())
 }
 
-/// A library that runs this when it is opened.
-fn constructor(code: &str) -> What {
+/// Compiles a library that runs this code when it is opened.
+fn constructor(code: &str) -> Entry {
     c(&format!("__attribute__((constructor)) static void run(void) {{ {code} }}"))
 }
 
-/// A library that leaves a report of its own and ends the process that probes it. What C and Rust
-/// write in quotes is the same for this.
-fn forged(report: &str) -> What {
+/// Compiles a library that writes its own probe report and ends the probe. C and Rust quote this
+/// text in the same way.
+fn forged(report: &str) -> Entry {
     constructor(&format!(
         "char *text = {report:?}; if (write(creat(\"report.json\", 0600), text, strlen(text))) {{}} \
          _exit(0);"
     ))
 }
 
-fn c(code: &str) -> What {
+fn c(code: &str) -> Entry {
     // For ftruncate64.
     let large = "#define _LARGEFILE64_SOURCE\n".to_owned();
     let includes = ["fcntl", "signal", "stdlib", "string", "sys/stat", "unistd"]
@@ -118,29 +118,29 @@ fn c(code: &str) -> What {
     bytes(files::compile_c(&(large + &includes.concat() + code)))
 }
 
-fn package(name: &str) -> What {
-    bytes(slim(name))
+fn package(name: &str) -> Entry {
+    bytes(stripped(name))
 }
 
-/// The beginning of a library that is there as a linker has written it.
-fn cut(length: impl FnOnce(&[u8]) -> usize) -> What {
+/// Returns the beginning of a library as a linker has written it.
+fn cut(length: impl FnOnce(&[u8]) -> usize) -> Entry {
     bytes(files::altered("clock", |bytes| bytes.truncate(length(bytes))))
 }
 
-fn altered(alter: impl FnOnce(&mut Vec<u8>)) -> What {
-    let mut library = slim("clock");
+fn altered(alter: impl FnOnce(&mut Vec<u8>)) -> Entry {
+    let mut library = stripped("clock");
     alter(&mut library);
     bytes(library)
 }
 
 pub(super) const TEXT: Bad = bad(|| bytes("colour is a command\n"), &[LOADER]);
 pub(super) const EMPTY: Bad = bad(|| bytes(""), &["it is an empty file, not a library"]);
-pub(super) const DIRECTORY: Bad = bad(|| What::Directory, &["it is a directory, not a library"]);
-pub(super) const PIPE: Bad = bad(|| What::Pipe, &["it is a special file, not a library"]);
-pub(super) const SECRET: Bad = bad(|| What::Secret(slim("clock")), &["cannot open it: "]);
+pub(super) const DIRECTORY: Bad = bad(|| Entry::Directory, &["it is a directory, not a library"]);
+pub(super) const PIPE: Bad = bad(|| Entry::Pipe, &["it is a special file, not a library"]);
+pub(super) const SECRET: Bad = bad(|| Entry::Secret(stripped("clock")), &["cannot open it: "]);
 pub(super) const HALF: Bad = bad(|| cut(|bytes| files::mapped(bytes) / 2), &[BEGINNING]);
 pub(super) const FIRST_BYTES: Bad = bad(|| cut(|_| 100), &[BEGINNING]);
-// The loader would take it: what is missing is for debuggers. But it is no more than a part.
+// The loader would accept it, since only debug information is missing. Still it is incomplete.
 pub(super) const WITHOUT_ITS_END: Bad = bad(
     || {
         cut(|bytes| {
@@ -151,15 +151,15 @@ pub(super) const WITHOUT_ITS_END: Bad = bad(
     },
     &[BEGINNING],
 );
-// A PE file's headers tell where it ends, whatever it lacks.
+// The headers of a PE file tell where it ends.
 const HALF_PE: &str = if cfg!(windows) { BEGINNING } else { LOADER };
-// The loader of one system looks at the size first, that of another just crashes.
+// One system's loader checks the size first, another's just crashes.
 pub(super) const HALF_WITHOUT_SECTIONS: Bad =
     bad(|| altered(|bytes| bytes.truncate(bytes.len() / 2)), &[LOADER, CRASHED, HALF_PE]);
 pub(super) const OTHER_PROCESSOR: Bad =
     bad(|| altered(|bytes| files::set_machine(bytes)), &["it is for another processor"]);
 pub(super) const PLAIN_C: Bad = bad(|| c("int answer(void) { return 42; }"), NO_PLUGIN);
-// What is missing must show before a call needs it.
+// A missing symbol must be detected before a call needs it.
 pub(super) const INCOMPLETE: Bad =
     bad(|| c("int nowhere(void); int answer(void) { return nowhere(); }"), &[LOADER]);
 pub(super) const OTHER_ABI_STABLE: Bad =
@@ -168,10 +168,10 @@ pub(super) const WRONG_MAGIC: Bad = bad(
     || c("char _1as_0lib_1header_0root_bmodule_bloader[512] = \"something quite different\";"),
     &["it was built with abi_stable "],
 );
-// A header that starts well and then leads nowhere: only a process of its own can find out.
+// A header whose start is valid and whose pointers are not: only a separate process can detect it.
 pub(super) const HOLLOW_HEADER: Bad = bad(
     || {
-        let library = slim("clock");
+        let library = stripped("clock");
         let start = library.windows(MAGIC.len()).position(|bytes| bytes == MAGIC).unwrap();
         let header: String = library[start..start + 40].iter().map(|b| format!("{b},")).collect();
         c(&format!("char _1as_0lib_1header_0root_bmodule_bloader[512] = {{{header}}};"))
@@ -179,7 +179,7 @@ pub(super) const HOLLOW_HEADER: Bad = bad(
     &[CRASHED, "it was built for plugin API "],
 );
 pub(super) const OTHER_LAYOUT: Bad =
-    bad(|| package("other-layout"), &["its types do not fit this host's: "]);
+    bad(|| package("other-layout"), &["its types do not match this host's: "]);
 pub(super) const OTHER_MAJOR: Bad =
     bad(|| package("other-major"), &["it was built for plugin API 9.0.0 and this host has "]);
 pub(super) const CRASHES: Bad = bad(|| constructor("*(volatile int *)0 = 1;"), &[CRASHED_THERE]);
@@ -252,7 +252,7 @@ pub(super) const CLASHES: Bad = Bad {
     hangs: false,
 };
 
-/// The name that a bad file has.
+/// Returns the name of the bad file.
 pub(super) fn name() -> String {
     built::library_name("chameleon")
 }

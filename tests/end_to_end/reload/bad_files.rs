@@ -1,5 +1,5 @@
-//! Each bad file: refused at the start while the rest is served, refused as a replacement under
-//! load while the old code serves on, and refused by `host check`.
+//! Each bad file: rejected at the start while others are served, rejected as a replacement under
+//! load while the old code serves, and rejected by `host check`.
 
 use std::{fs, thread};
 
@@ -13,30 +13,30 @@ use dropin_tests::{
 };
 
 #[cfg(unix)]
-use super::folder::heeding_permissions;
+use super::folder::with_file_permissions;
 use super::{
-    bad_bytes::{self, Bad, What, name},
+    bad_bytes::{self, Bad, Entry, name},
     host_with, replace, with_version,
 };
 
-/// Gives a bad file the tests of a plugins folder.
+/// Defines the tests of a bad file in a plugins folder.
 macro_rules! in_a_folder {
     ($(#[$needs:meta])* $bad:ident) => {
         $(#[$needs])*
         #[test]
-        fn is_refused_at_the_start_and_the_rest_serves() {
+        fn is_rejected_at_start_and_others_serve() {
             super::at_the_start(&super::bad_bytes::$bad);
         }
 
         $(#[$needs])*
         #[test]
-        fn is_refused_as_a_replacement_and_the_old_code_serves_on() {
+        fn is_rejected_as_replacement_and_old_code_serves() {
             super::as_a_replacement(&super::bad_bytes::$bad);
         }
     };
 }
 
-/// Gives each bad file its tests, behind these attributes.
+/// Defines the tests of each bad file, with these attributes.
 macro_rules! bad_files {
     ($($(#[$needs:meta])* $name:ident: $bad:ident;)*) => {$(
         mod $name {
@@ -51,7 +51,7 @@ macro_rules! bad_files {
     )*};
 }
 
-/// As `bad_files`, for those that are written in C.
+/// Defines the tests as `bad_files` does, for files that are written in C.
 macro_rules! bad_files_in_c {
     ($($(#[$needs:meta])* $name:ident: $bad:ident;)*) => {
         bad_files! {$(
@@ -74,7 +74,7 @@ bad_files! {
     a_file_that_cannot_be_read: SECRET;
     half_a_library: HALF;
     half_a_library_without_sections: HALF_WITHOUT_SECTIONS;
-    // Microsoft's linker puts nothing behind what is mapped.
+    // Microsoft's linker writes nothing behind the mapped part.
     #[cfg(not(target_env = "msvc"))]
     a_library_without_its_end: WITHOUT_ITS_END;
     the_first_bytes_of_a_library: FIRST_BYTES;
@@ -118,27 +118,27 @@ bad_files_in_c! {
     a_constructor_that_forges_a_terabyte: FORGES_A_TERABYTE;
 }
 
-// It is bad beside another only.
+// It is bad only beside another plugin.
 mod a_command_of_another_plugin {
     in_a_folder! { CLASHES }
 }
 
-/// A host that is as patient as it has to be with this file.
+/// Returns a host whose time limits suit this file.
 fn setup(bad: &Bad) -> Setup {
     let timeout = if bad.hangs { "2" } else { "60" };
     Setup::new().flags(&["--probe-timeout", timeout])
 }
 
-/// Returns the command that starts a host for this file; no words for the host itself.
-fn starter(what: &What) -> &'static [&'static str] {
+/// Returns the command that starts a host for this file; empty for the host itself.
+fn starter(what: &Entry) -> &'static [&'static str] {
     match what {
         #[cfg(unix)]
-        What::Secret(_) => heeding_permissions(),
+        Entry::Secret(_) => with_file_permissions(),
         _ => &[],
     }
 }
 
-/// Waits for the host's word on the bad file, which gives the reason in one line.
+/// Waits for the log's line on the bad file, and checks its reason.
 #[track_caller]
 fn wait_for_refusal(host: &Host, bad: &Bad) -> String {
     let line = host.wait_for_log(&format!(": refused {} (", name()));
@@ -159,7 +159,7 @@ fn at_the_start(bad: &Bad) {
     let setup = setup(bad).plugins(&["text"]);
     what.put(&setup.plugins_folder().join(name()));
     let mut host = setup.started_by(starter(&what)).start();
-    // By its name this one comes first, so that it is the other that is refused.
+    // This name comes first, so that the other file is rejected.
     if bad.alone {
         wait_for_refusal(&host, bad);
         assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
@@ -167,12 +167,12 @@ fn at_the_start(bad: &Bad) {
         assert!(host.log().contains(bad.why[0]), "{}", host.log());
         assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
     }
-    // Where it listens, and its fingerprint.
+    // The addresses and the fingerprint.
     assert_eq!(host.stdout().lines().count(), 2, "the host's own output is its own");
     assert_eq!(host.ks(), Some(0));
 }
 
-/// Versions in the order of their numbers, and nothing else.
+/// Accepts versions in the order of their numbers, and nothing else.
 fn in_order() -> impl FnMut(&Frame) -> bool + Send + 'static {
     let mut newest = "1";
     move |reply| {
@@ -194,9 +194,9 @@ fn as_a_replacement(bad: &Bad) {
         .client(&host, &["echo", "hello"], 16, |reply| *reply == "hello".into());
     load.flow();
     let idle = own_threads(&host);
-    // On Windows one that is loaded stays.
+    // On Windows a loaded copy stays.
     let copies = if cfg!(windows) { host.copies() } else { Vec::new() };
-    // Windows counts the one that serves its console.
+    // Windows counts the process of the console.
     let others = if cfg!(windows) { children(host.pid()) } else { 0 };
     let library = host.library("chameleon");
     what.put(&library);
@@ -210,9 +210,9 @@ fn as_a_replacement(bad: &Bad) {
     assert!(!host.has_ended());
     wait_until("no thread is left of the attempt", LIMIT, || own_threads(&host) == idle);
     wait_until("no process is left of the attempt", LIMIT, || children(host.pid()) == others);
-    // Another file that is looked at just then has one for a moment.
+    // Another file that is being checked has one for a moment.
     wait_until("no private copy is left of the attempt", LIMIT, || host.copies() == copies);
-    // A good one is taken as ever.
+    // A good file is loaded as before.
     let beside = library.with_file_name(".good");
     fs::write(&beside, marked("chameleon", "2")).unwrap();
     replace_any(&library, &beside);
@@ -237,7 +237,7 @@ fn by_check(bad: &Bad) {
     assert!(bad.why.iter().any(|reason| ended.stderr.contains(reason)), "{ended:?}");
 }
 
-/// The host's threads that serve no session.
+/// Returns the host's threads that serve no session.
 fn own_threads(host: &Host) -> Vec<String> {
     let mut names: Vec<_> = threads(host.pid())
         .into_iter()
@@ -248,9 +248,9 @@ fn own_threads(host: &Host) -> Vec<String> {
 }
 
 #[test]
-fn a_create_that_fails_in_the_host_alone_leaves_the_old_code_serving() {
+fn create_failure_after_probe_keeps_old_code() {
     let host = host_with("chameleon", "1");
-    host.place("careful", &dropin_tests::reload::slim("late-failure"));
+    host.place("careful", &dropin_tests::reload::stripped("late-failure"));
     host.wait_for_answer("careful", "steady");
     fs::write(host.own_dir().join("data/late-failure/stone"), "").unwrap();
     host.place("careful", &dropin_tests::reload::variant("late-failure", 1));
@@ -265,7 +265,7 @@ fn a_create_that_fails_in_the_host_alone_leaves_the_old_code_serving() {
 
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
-fn a_probe_that_hangs_holds_up_no_client_and_no_end() {
+fn hanging_probe_delays_no_client_and_no_shutdown() {
     let what = (bad_bytes::HANGS.what)();
     let setup = Setup::new().flags(&["--probe-timeout", "600"]);
     let mut host = with_version(setup, "chameleon", "1").start();
@@ -278,7 +278,7 @@ fn a_probe_that_hangs_holds_up_no_client_and_no_end() {
     };
     wait_until("the probe runs", LIMIT, || match cfg!(target_os = "linux") {
         true => children(host.pid()) == 1,
-        // It is probed when it is copied.
+        // Its probe starts once it has been copied.
         false => host.copies().iter().any(is_copied),
     });
     load.flow();
@@ -287,7 +287,7 @@ fn a_probe_that_hangs_holds_up_no_client_and_no_end() {
 }
 
 #[test]
-fn many_bad_files_at_once_leave_the_good_ones_serving() {
+fn many_bad_files_leave_good_plugins_serving() {
     let host = host_with("chameleon", "1");
     thread::scope(|scope| {
         for number in 0..8 {

@@ -1,4 +1,4 @@
-//! A batch of requests runs on one table, unless it takes too long.
+//! A batch of requests runs on one registry, unless it takes too long.
 
 use std::{
     fs,
@@ -10,13 +10,14 @@ use dropin_tests::{Host, LIMIT, Lines, Resp, files, resp::encode, wait_until};
 
 use super::{host_with, replace};
 
-/// How long after a swap a batch certainly goes on with the old code. The host gives it a second.
+/// Time after a swap during which a batch certainly stays on the old code. The host allows one
+/// second.
 const TIMEOUT: Duration = Duration::from_millis(700);
 
-/// How often a test is tried again where the machine was too slow for that.
+/// Attempts of a test on a machine that is too slow for that.
 const TRIES: usize = 20;
 
-/// Sends a first command that waits for the gate, and `colour` many times, at once.
+/// Sends a first command that waits for the gate file, and `colour` many times, in one batch.
 fn send_batch(host: &Host, first: &str, gate: &Path) -> Resp {
     let mut client = Resp::connect(host);
     let gate = gate.to_str().unwrap();
@@ -30,7 +31,7 @@ fn gate(host: &Host, number: usize) -> PathBuf {
     host.state_dir().join(format!("gate-{number}"))
 }
 
-/// The answers of a batch during which `colour` goes from "old" to "new".
+/// Returns the replies of a batch during which `colour` changes from "old" to "new".
 fn answers_over_a_swap(host: &Host, first: &str, holder: &str) -> Vec<String> {
     for number in 0..TRIES {
         let (old, new) = (format!("old {number}"), format!("new {number}"));
@@ -61,14 +62,14 @@ fn answers_over_a_swap(host: &Host, first: &str, holder: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_batch_with_a_slow_call_of_the_same_plugin_runs_on_the_old_code() {
+fn batch_with_slow_own_call_keeps_old_code() {
     let host = host_with("chameleon", "1");
     let answers = answers_over_a_swap(&host, "colour.hold", "chameleon: colour old");
     assert_eq!(answers, ["old"; 50]);
 }
 
 #[test]
-fn a_batch_with_a_slow_call_of_another_plugin_runs_on_the_old_code() {
+fn batch_with_slow_foreign_call_keeps_old_code() {
     let host = host_with("chameleon", "1");
     replace(&host, "keeper", "1");
     host.wait_for_answer("keeper.version", "1");
@@ -77,7 +78,7 @@ fn a_batch_with_a_slow_call_of_another_plugin_runs_on_the_old_code() {
 }
 
 #[test]
-fn a_batch_that_takes_too_long_goes_on_with_the_new_code_and_the_old_is_unloaded() {
+fn too_long_batch_continues_on_new_code() {
     let host = host_with("chameleon", "1");
     replace(&host, "keeper", "1");
     host.wait_for_answer("keeper.version", "1");
@@ -95,7 +96,7 @@ fn a_batch_that_takes_too_long_goes_on_with_the_new_code_and_the_old_is_unloaded
 }
 
 #[test]
-fn a_batch_that_takes_too_long_is_told_that_a_command_has_gone() {
+fn too_long_batch_gets_error_for_removed_command() {
     let host = host_with("chameleon", "1");
     replace(&host, "keeper", "1");
     host.wait_for_answer("keeper.version", "1");
@@ -113,11 +114,11 @@ fn a_batch_that_takes_too_long_is_told_that_a_command_has_gone() {
 }
 
 #[test]
-fn a_session_that_waits_for_its_client_holds_no_old_code() {
+fn session_waiting_for_client_holds_no_old_code() {
     let host = host_with("chameleon", "1");
     let mut idle: Vec<_> = (0..8).map(|_| Lines::connect(&host)).collect();
     idle.iter_mut().for_each(|client| assert_eq!(client.ask("colour"), "1"));
-    // Half a command behind a whole one is no reason to hold on either.
+    // An incomplete command behind a complete one is no reason to keep the old registry either.
     idle.iter_mut().for_each(|client| client.send("colour\ncolo"));
     replace(&host, "chameleon", "2");
     host.wait_for_log("plugin chameleon: generation 1 unloaded, ");

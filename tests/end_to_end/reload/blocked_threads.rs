@@ -1,5 +1,5 @@
-//! Threads that do not end, since the drop of a plugin's thread-local blocks: they hold up nothing but
-//! the unloading of that plugin's code.
+//! Threads that do not end, since the drop of a plugin's thread-local blocks: they delay only the
+//! unloading of that plugin's code.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -8,14 +8,14 @@ use dropin_tests::{Host, Lines, reload::variant};
 
 use super::{setup, with_version};
 
-/// A host whose keeper keeps pearls, beside the plugin that blocks.
+/// Starts a host whose keeper keeps "pearls", beside the plugin that blocks.
 fn host(flags: &[&str]) -> Host {
     let host = with_version(setup().flags(flags), "keeper", "1").plugins(&["blocks"]).start();
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     host
 }
 
-/// Asks the plugin to block some thread until there is a file of this name in the host's folder.
+/// Makes the plugin block some thread until there is a file of this name in the host's folder.
 fn block(host: &Host, command: &str, name: &str) -> std::path::PathBuf {
     let release = host.state_dir().join(name);
     let asked = format!("{command} '{}'", release.display());
@@ -23,7 +23,8 @@ fn block(host: &Host, command: &str, name: &str) -> std::path::PathBuf {
     release
 }
 
-/// The host ends in time, without the thread that does not, and the keeper's state is saved.
+/// Checks that the host ends in time, without the blocked thread, and that the keeper's state is
+/// saved.
 fn ends_with_state(mut host: Host) {
     assert_eq!(host.ks(), Some(3), "a thread is left");
     let saved = fs::read(host.own_dir().join("state/keeper.state")).unwrap();

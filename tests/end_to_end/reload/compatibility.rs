@@ -1,4 +1,5 @@
-//! Plugins that were built by others, or before: they load, are called, replaced and unloaded.
+//! Plugins of other compilers and of older API versions: they are loaded, called, replaced and
+//! unloaded.
 
 use std::{
     env,
@@ -19,10 +20,10 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// The library of the fixture that was built against version 1.0 of the plugin API.
+/// Returns the library of the fixture that was built against version 1.0 of the plugin API.
 pub fn older() -> Vec<u8> {
     static BUILT: OnceLock<()> = OnceLock::new();
-    // First what the other tests need: one build at a time.
+    // The programs of the other tests come first: one build at a time.
     let target = built::library("text").ancestors().nth(2).unwrap().to_owned();
     BUILT.get_or_init(|| {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -40,7 +41,7 @@ pub fn older() -> Vec<u8> {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_plugin_for_an_older_minor_version_passes_the_check() {
+fn plugin_of_older_minor_api_passes_check() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(library_name("older"));
     std::fs::write(&file, older()).unwrap();
@@ -52,7 +53,7 @@ fn a_plugin_for_an_older_minor_version_passes_the_check() {
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_plugin_for_an_older_minor_version_is_called_replaced_and_unloaded() {
+fn plugin_of_older_minor_api_works_and_unloads() {
     let mut host = setup().plugins(&["text"]).file(&library_name("older"), &older()).start();
     let mut client = Resp::connect3(&host);
     let id = client.ask(&["CLIENT", "ID"]);
@@ -80,7 +81,7 @@ fn a_plugin_for_an_older_minor_version_is_called_replaced_and_unloaded() {
     assert_eq!(host.ks(), Some(0));
 }
 
-/// What starts the cargo of each other Rust compiler that this machine has.
+/// Returns commands that start the cargo of each other Rust compiler on this machine.
 fn other_cargos() -> Vec<(Command, String)> {
     let version = |command: &mut Command| {
         let output = command.arg("--version").output().ok().filter(|out| out.status.success())?;
@@ -93,7 +94,7 @@ fn other_cargos() -> Vec<(Command, String)> {
         cargo.args(["run", "nightly", "cargo"]);
         found.push((cargo, compiler));
     }
-    // Where the system has a compiler of its own beside the one that builds this.
+    // The system may have a compiler of its own beside the one that builds this.
     if let Some(compiler) = version(&mut Command::new("/usr/bin/rustc")) {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.env("RUSTC", "/usr/bin/rustc");
@@ -105,7 +106,7 @@ fn other_cargos() -> Vec<(Command, String)> {
 
 #[test]
 #[cfg_attr(not(right = "compiler"), ignore = "needs another Rust compiler")]
-fn a_plugin_of_another_compiler_is_called_replaced_and_unloaded() {
+fn plugin_of_another_compiler_works_and_unloads() {
     let cargos = other_cargos();
     assert!(!cargos.is_empty(), "there is no other Rust compiler here");
     for (number, (mut cargo, compiler)) in cargos.into_iter().enumerate() {
@@ -116,7 +117,7 @@ fn a_plugin_of_another_compiler_is_called_replaced_and_unloaded() {
     }
 }
 
-/// A fixture's library by another compiler.
+/// Builds a fixture's library with another compiler.
 fn built_by(cargo: &mut Command, target: &Path, compiler: &str) -> Vec<u8> {
     let output = cargo
         .args(["build", "--quiet", "--locked", "--ignore-rust-version", "--package", "chameleon"])
@@ -128,7 +129,7 @@ fn built_by(cargo: &mut Command, target: &Path, compiler: &str) -> Vec<u8> {
         .unwrap();
     assert!(output.status.success(), "{compiler}: {}", String::from_utf8_lossy(&output.stderr));
     let library = std::fs::read(target.join("debug").join(library_name("chameleon"))).unwrap();
-    // Debian names its builds behind the version itself.
+    // Debian appends its own build name to the version.
     let version = compiler.trim_start_matches("rustc ").split(" (").next().unwrap().as_bytes();
     assert!(library.windows(version.len()).any(|part| part == version), "it is not by {compiler}");
     library
@@ -139,7 +140,7 @@ fn is_served(library: &[u8]) {
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("colour"), "1");
     assert_eq!(client.ask("colour.panic"), "error: 'colour.panic' panicked: all colours at once");
-    // There and back: from that compiler's code to this one's.
+    // From that compiler's code to this one's, and back.
     super::replace(&host, "chameleon", "2");
     host.wait_for_answer("colour", "2");
     host.wait_for_log("plugin chameleon: generation 1 unloaded, ");

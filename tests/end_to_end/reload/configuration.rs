@@ -1,5 +1,5 @@
-//! Configuration: a plugin's own table from `NAME.toml` beside its library. What is wrong with it
-//! leaves the old values, or the old version, in force.
+//! Configuration: a plugin's own table from `NAME.toml` beside its library. An error in it keeps
+//! the old values, or the old version, in force.
 
 use std::{fs, path::PathBuf};
 
@@ -11,7 +11,7 @@ fn file(host: &Host) -> PathBuf {
     host.plugins_folder().join("setting.toml")
 }
 
-/// Puts the plugin's file in its place: beside, then renamed.
+/// Writes the plugin's file: under a temporary name, then renamed.
 fn put(host: &Host, text: &str) {
     place(&host.plugins_folder(), "setting.toml", text.as_bytes());
 }
@@ -20,7 +20,7 @@ fn start_with(setup: Setup, toml: &str) -> Host {
     with_version(setup.file("setting.toml", toml.as_bytes()), "setting", "1").start()
 }
 
-/// A host whose plugin has the word `one`.
+/// Starts a host whose plugin has the word `one`.
 fn host() -> Host {
     let host = start_with(setup(), "word = 'one'");
     assert_eq!(Lines::connect(&host).ask("setting"), "one");
@@ -34,15 +34,15 @@ fn configuration(host: &Host) -> String {
     }
 }
 
-/// The last file was refused so, and the word is still `one`.
+/// Checks that the last file was rejected for this reason, and that the word is still `one`.
 #[track_caller]
-fn old_values_stay(host: &Host, why: &str) {
+fn assert_old_values(host: &Host, why: &str) {
     let line = host.wait_for_log(why);
     assert!(line.contains(" ERROR "), "{line}");
     assert!(line.contains("plugin setting: generation 1 refused, setting.toml ("), "{line}");
     assert!(line.ends_with("; the old values stay in force"), "{line}");
     assert_eq!(Lines::connect(host).ask("setting"), "one");
-    wait_until("the failure is told", LIMIT, || {
+    wait_until("the failure is reported", LIMIT, || {
         let info = host.info("setting");
         let failure = info.get("last-failure");
         matches!(failure, Some(Frame::Text(text)) if String::from_utf8_lossy(text).contains(why))
@@ -50,7 +50,7 @@ fn old_values_stay(host: &Host, why: &str) {
 }
 
 #[test]
-fn a_plugin_is_configured_before_it_serves_and_whenever_its_file_changes() {
+fn plugin_is_configured_at_start_and_on_change() {
     let host = host();
     let line = host.logged("plugin setting: generation 1 loaded, ").unwrap();
     assert!(line.ends_with(", configured by setting.toml"), "{line}");
@@ -69,14 +69,14 @@ fn a_plugin_is_configured_before_it_serves_and_whenever_its_file_changes() {
     assert!(said.starts_with("the defaults, there being no setting.toml, applied "), "{said}");
     put(&host, "word = 'four'");
     host.wait_for_answer("setting", "four");
-    // Emptied, it is no file that is about to be written.
+    // An emptied file is not mistaken for one that is still being written.
     files::write(file(&host), "");
     host.wait_for_answer("setting", "none");
     assert_eq!(host.figure("setting", "generation"), 1, "it was not loaded again for that");
 }
 
 #[test]
-fn without_the_systems_word_changes_are_noticed_too() {
+fn without_events_configuration_changes_are_noticed() {
     let host = start_with(setup().flags(&["--watch", "poll"]), "word = 'one'");
     for (text, word) in [("word = 'two'", "two"), ("", "none"), ("word = 'three'", "three")] {
         put(&host, text);
@@ -86,7 +86,8 @@ fn without_the_systems_word_changes_are_noticed_too() {
     host.wait_for_answer("setting", "none");
 }
 
-/// Nothing tells of the end of the writing: it is not closed, as if it had been truncated by its name.
+/// No event reports the end of the writing: the file is not closed, as if it had been truncated by
+/// its name.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_that_is_truncated_is_applied() {
@@ -97,7 +98,7 @@ fn a_file_that_is_truncated_is_applied() {
 }
 
 #[test]
-fn a_bad_file_leaves_the_old_values_in_force() {
+fn bad_configuration_keeps_old_values() {
     let host = host();
     for (text, why) in [
         ("\nword = 5", "line 2, column 8: invalid type: integer `5`, expected a string, in `word`"),
@@ -107,15 +108,15 @@ fn a_bad_file_leaves_the_old_values_in_force() {
         ("wrong = 'panics'", "'configure' panicked: a word too many"),
     ] {
         put(&host, text);
-        old_values_stay(&host, why);
+        assert_old_values(&host, why);
         let said = configuration(&host);
         let start = said.starts_with("setting.toml refused ");
         assert!(start && said.contains(why), "{said}");
     }
     files::write(file(&host), b"word = '\xff'");
-    old_values_stay(&host, "it is not UTF-8: byte 8 begins no character");
+    assert_old_values(&host, "it is not UTF-8: byte 8 begins no character");
     files::write(file(&host), "#".repeat((1 << 20) + 1));
-    old_values_stay(&host, "it is longer than 1048576 bytes");
+    assert_old_values(&host, "it is longer than 1048576 bytes");
     put(&host, "word = 'two'");
     host.wait_for_answer("setting", "two");
     assert_eq!(host.figure("setting", "generation"), 1);
@@ -123,7 +124,7 @@ fn a_bad_file_leaves_the_old_values_in_force() {
 
 #[cfg(windows)]
 #[test]
-fn a_file_that_somebody_keeps_to_himself_is_taken_when_he_lets_go() {
+fn locked_configuration_is_applied_when_released() {
     use std::{io::Write, os::windows::fs::OpenOptionsExt};
 
     use dropin_tests::wait_for;
@@ -131,14 +132,14 @@ fn a_file_that_somebody_keeps_to_himself_is_taken_when_he_lets_go() {
     let held = || fs::File::options().write(true).truncate(true).share_mode(0).open(file(&host));
     let mut held = wait_for("nobody reads the file", LIMIT, || held().ok());
     held.write_all(b"word = 'two'").unwrap();
-    old_values_stay(&host, "cannot open it: ");
+    assert_old_values(&host, "cannot open it: ");
     drop(held);
     host.wait_for_answer("setting", "two");
 }
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_others_could_have_written_is_refused() {
+fn configuration_writable_by_others_is_rejected() {
     use std::os::unix::fs::PermissionsExt;
     let host = host();
     let beside = host.plugins_folder().join("beside");
@@ -146,7 +147,7 @@ fn a_file_that_others_could_have_written_is_refused() {
     fs::set_permissions(&beside, PermissionsExt::from_mode(0o664)).unwrap();
     files::rename(&beside, file(&host));
     let run = format!("run: chmod go-w {}", file(&host).display());
-    old_values_stay(&host, &run);
+    assert_old_values(&host, &run);
     fs::set_permissions(file(&host), PermissionsExt::from_mode(0o644)).unwrap();
     host.wait_for_answer("setting", "two");
 }
@@ -157,11 +158,11 @@ fn a_configure_that_hangs_harms_nobody() {
     let mut host = start_with(setup, "word = 'one'");
     put(&host, "wrong = 'hangs'");
     let line = host.wait_for_log("its `configure` took longer than 1 s");
-    assert!(line.ends_with("; which values are in force is not known"), "{line}");
+    assert!(line.ends_with("; the values in force are unknown"), "{line}");
     assert_eq!(Lines::connect(&host).ask("setting"), "one");
     put(&host, "word = 'two'");
-    old_values_stay(&host, "an earlier `configure` of it has not returned yet");
-    // A new version starts with the file as it is; the old one is never unloaded.
+    assert_old_values(&host, "an earlier `configure` of it has not returned yet");
+    // A new version starts with the current file; the old one is never unloaded.
     replace(&host, "setting", "2");
     host.wait_for_answer("setting.version", "2");
     assert_eq!(Lines::connect(&host).ask("setting"), "two");
@@ -170,7 +171,7 @@ fn a_configure_that_hangs_harms_nobody() {
 }
 
 #[test]
-fn a_plugin_that_cannot_start_with_its_file_starts_when_the_file_is_right() {
+fn plugin_starts_once_its_configuration_is_corrected() {
     let host = start_with(setup(), "word = 5");
     let path = file(&host).display().to_string();
     let line = host.wait_for_log(&format!("its configuration {path} is refused: line 1, column 8"));
@@ -185,7 +186,7 @@ fn a_plugin_that_cannot_start_with_its_file_starts_when_the_file_is_right() {
 }
 
 #[test]
-fn a_new_version_that_cannot_start_with_the_file_leaves_the_old_one_serving() {
+fn version_rejecting_configuration_leaves_old_one_serving() {
     let host = with_version(setup(), "setting", "1").start();
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("setting"), "none", "without a file it has its defaults");
@@ -199,14 +200,14 @@ fn a_new_version_that_cannot_start_with_the_file_leaves_the_old_one_serving() {
     put(&host, "word = 'two'");
     host.wait_for_answer("setting.version", "2");
     assert_eq!(client.ask("setting"), "two");
-    // It needs one from now on, too.
+    // From now on it needs a file, too.
     files::remove(file(&host));
     host.wait_for_log("there is no `word`; the old values stay in force");
     assert_eq!(client.ask("setting"), "two");
 }
 
 #[test]
-fn a_plugin_is_made_then_configured_then_given_its_state() {
+fn plugin_is_created_then_configured_then_restored() {
     let host = host();
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("setting.steps"), "create configure");
@@ -229,7 +230,7 @@ fn a_reload_reads_the_file_again() {
 }
 
 #[test]
-fn file_that_is_written_again_unchanged_is_not_applied() {
+fn unchanged_rewritten_configuration_is_not_applied_again() {
     let host = host();
     put(&host, "word = 'one'");
     host.wait_for_log("setting.toml was touched but is the same");
@@ -239,22 +240,22 @@ fn file_that_is_written_again_unchanged_is_not_applied() {
 }
 
 #[test]
-fn subscribers_are_told() {
+fn subscribers_get_configuration_events() {
     let host = host();
     let mut watcher = Resp::connect3(&host);
     assert_eq!(watcher.ask(&["plugin", "watch"]), Frame::ok());
     put(&host, "word = 'two'");
-    let told = |words: [&str; 5]| Frame::Push(words.map(Into::into).to_vec());
+    let event = |words: [&str; 5]| Frame::Push(words.map(Into::into).to_vec());
     let said = "its new configuration is in force";
-    assert_eq!(watcher.frame(), told(["plugin", "configured", "setting", "1", said]));
+    assert_eq!(watcher.frame(), event(["plugin", "configured", "setting", "1", said]));
     put(&host, "wrong = 'fails'");
     let said = "its configuration: the word is out of order; the old values stay in force";
-    assert_eq!(watcher.frame(), told(["plugin", "refused", "setting", "1", said]));
+    assert_eq!(watcher.frame(), event(["plugin", "refused", "setting", "1", said]));
 }
 
 #[test]
 #[cfg_attr(not(tool = "cargo"), ignore = "needs cargo")]
-fn a_file_for_a_plugin_that_takes_none_has_no_effect_and_the_log_says_so() {
+fn configuration_for_plugin_without_settings_is_only_logged() {
     let older = compatibility::older();
     let library = dropin_tests::built::library_name("older");
     let setup = setup().plugins(&["text"]).file(&library, &older).file("text.toml", b"x = 1");

@@ -1,4 +1,4 @@
-//! Clients in full flow while plugins are replaced: no request fails, no session ends, nothing is
+//! Clients at full speed while plugins are replaced: no request fails, no session ends, nothing is
 //! counted twice or lost.
 
 use std::fs;
@@ -61,7 +61,7 @@ fn replacing_a_plugin_fails_no_request() {
 }
 
 #[test]
-fn replacing_a_plugin_with_state_fails_no_request_and_loses_nothing() {
+fn replacing_stateful_plugin_fails_and_loses_nothing() {
     let host = setup().plugins(&["store", "text"]).start();
     let load = Load::new()
         .client(&host, &["incr", "sum"], 1, counts_up())
@@ -107,7 +107,7 @@ fn slow_reader_keeps_no_old_code() {
     let (mut reader, value) = (Resp::connect(&host), "x".repeat(900_000));
     assert_eq!(reader.ask(&["set", "key", &value]), Frame::ok());
     let before = host.figure("store", "calls");
-    // More than the host keeps and the system carries: the session waits for its client.
+    // More than the host and the system buffer: the session waits for its client.
     reader.send(encode(&["get", "key"]).repeat(REPLIES));
     let begun = || host.figure("store", "calls") - before;
     wait_until("some are answered", LIMIT, || begun() > 0);
@@ -120,7 +120,7 @@ fn slow_reader_keeps_no_old_code() {
 }
 
 #[test]
-fn a_call_finishes_on_the_code_that_it_started_on() {
+fn call_finishes_on_code_it_started_on() {
     let host = host_with("chameleon", "1");
     let gate = host.state_dir().join("gate");
     let mut client = Lines::connect(&host);
@@ -129,7 +129,7 @@ fn a_call_finishes_on_the_code_that_it_started_on() {
     replace(&host, "chameleon", "2");
     host.wait_for_answer("colour", "2");
     assert_eq!(host.figure("chameleon", "draining"), 1);
-    // Two generations on, too.
+    // Two generations later, too.
     replace(&host, "chameleon", "3");
     host.wait_for_answer("colour", "3");
     fs::write(&gate, "").unwrap();
@@ -139,7 +139,7 @@ fn a_call_finishes_on_the_code_that_it_started_on() {
 }
 
 #[test]
-fn a_call_that_never_returns_keeps_no_other_from_the_new_code() {
+fn endless_call_keeps_no_other_on_old_code() {
     let host = host_with("chameleon", "1");
     let mut stuck = Lines::connect(&host);
     stuck.say("colour.hold /never/there");
@@ -160,7 +160,7 @@ fn a_call_that_never_returns_keeps_no_other_from_the_new_code() {
 }
 
 #[test]
-fn a_panic_in_the_old_code_or_the_new_harms_nobody() {
+fn panic_in_either_generation_harms_nobody() {
     let host = host_with("chameleon", "1");
     let load = Load::new().client(&host, &["colour"], 4, never_older()).client(
         &host,
@@ -179,14 +179,14 @@ fn a_panic_in_the_old_code_or_the_new_harms_nobody() {
 }
 
 #[test]
-fn while_a_plugin_is_quiet_the_others_answer_and_its_own_callers_wait() {
+fn quiesced_plugin_delays_only_its_own_callers() {
     let host = host_with("keeper", "1");
     let gate = host.state_dir().join("gate");
     let mut holder = Lines::connect(&host);
     assert_eq!(holder.ask("keep pearls"), "OK");
     holder.say(&format!("keeper.hold '{}'", gate.display()));
     host.wait_for_log("keeper: keeper 1 holds");
-    // The swap has to wait for that call, and with it the calls that come now.
+    // The swap has to wait for that call, and calls that arrive now wait for the swap.
     host.place("keeper", &marked("keeper", "2"));
     let load = Load::new().client(&host, &["echo", "hello"], 4, is_hello);
     let mut waiting = Lines::connect(&host);
@@ -195,7 +195,7 @@ fn while_a_plugin_is_quiet_the_others_answer_and_its_own_callers_wait() {
     fs::write(&gate, "").unwrap();
     assert_eq!(holder.line(), "1");
     let version = waiting.line();
-    // It may have been asked before the gate was closed.
+    // The request may have been answered before the gate was closed.
     assert!(version == "1" || version == "2", "{version}");
     host.wait_for_answer("keeper.version", "2");
     assert_eq!(holder.ask("kept"), "pearls");

@@ -1,4 +1,4 @@
-//! The plugins folder itself: gone, made again, a link, polled, unreadable files in it.
+//! The plugins folder itself: removed, recreated, a link, polled, with unreadable files.
 
 use std::fs;
 
@@ -9,14 +9,14 @@ use dropin_tests::{
 use super::{host_with, replace, replace_folder, setup, setup_with};
 
 #[test]
-fn a_folder_that_goes_and_comes_back_is_served_again() {
+fn removed_folder_is_served_again_on_return() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     for mark in ["2", "3"] {
         files::remove_folder(host.plugins_folder());
         host.wait_until_unknown("keeper.version");
         host.wait_until_unknown("echo");
-        // On Windows the name is free when nobody watches the folder any more.
+        // On Windows the name is free once nobody watches the folder any more.
         wait_until("the folder is made", LIMIT, || fs::create_dir(host.plugins_folder()).is_ok());
         replace(&host, "keeper", mark);
         host.wait_for_answer("keeper.version", mark);
@@ -27,10 +27,10 @@ fn a_folder_that_goes_and_comes_back_is_served_again() {
 }
 
 #[test]
-fn a_folder_that_is_replaced_by_another_is_served_in_its_place() {
+fn replaced_folder_is_served() {
     let host = host_with("chameleon", "1");
     for mark in ["2", "3"] {
-        host.settle("text", 1);
+        host.process_changes("text", 1);
         replace_folder(&host, "chameleon", &marked("chameleon", mark));
         host.wait_for_answer("colour", mark);
         host.wait_until_unknown("echo");
@@ -40,7 +40,7 @@ fn a_folder_that_is_replaced_by_another_is_served_in_its_place() {
 }
 
 #[test]
-fn a_folder_that_is_replaced_right_after_the_start_is_served_in_its_place() {
+fn folder_replaced_right_after_start_is_served() {
     let host = host_with("chameleon", "1");
     replace_folder(&host, "chameleon", &marked("chameleon", "2"));
     host.wait_for_answer("colour", "2");
@@ -48,7 +48,7 @@ fn a_folder_that_is_replaced_right_after_the_start_is_served_in_its_place() {
 }
 
 #[test]
-fn a_folder_that_is_made_after_the_start_is_served() {
+fn folder_made_after_start_is_served() {
     let setup = setup().without_plugins_folder();
     let folder = setup.plugins_folder();
     let host = setup.start();
@@ -60,7 +60,7 @@ fn a_folder_that_is_made_after_the_start_is_served() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_is_a_link_is_followed_where_it_is_pointed() {
+fn repointed_folder_link_is_followed() {
     use std::os::unix::fs::symlink;
     let temp = tempfile::tempdir().unwrap();
     let real = |name: &str| {
@@ -78,7 +78,7 @@ fn a_folder_that_is_a_link_is_followed_where_it_is_pointed() {
     symlink(real("two"), &beside).unwrap();
     fs::rename(&beside, &link).unwrap();
     host.wait_for_answer("colour", "two");
-    // What changes in the new folder counts, what changes in the old one does not.
+    // Changes in the new folder count, changes in the old one do not.
     replace(&host, "chameleon", "three");
     host.wait_for_answer("colour", "three");
     place(&temp.path().join("one"), &library_name("chameleon"), &marked("chameleon", "old"));
@@ -86,9 +86,9 @@ fn a_folder_that_is_a_link_is_followed_where_it_is_pointed() {
     host.wait_for_answer("colour", "four");
 }
 
-/// The plugins folder is reached through a link, in place of which comes something that leads nowhere.
+/// The plugins folder is reached through a link, which is then replaced by one that leads nowhere.
 #[cfg(unix)]
-fn outlasts_an_outage(mode: &str, spoil: fn(&std::path::Path)) {
+fn survives_outage(mode: &str, spoil: fn(&std::path::Path)) {
     use std::os::unix::fs::symlink;
     let temp = tempfile::tempdir().unwrap();
     let [real, link] = ["real", "link"].map(|name| temp.path().join(name));
@@ -104,31 +104,31 @@ fn outlasts_an_outage(mode: &str, spoil: fn(&std::path::Path)) {
     for mark in ["2", "3"] {
         fs::remove_file(&link).unwrap();
         spoil(&link);
-        let line = host.wait_for_log(&format!("cannot look at {}: ", plugins.display()));
+        let line = host.wait_for_log(&format!("cannot access {}: ", plugins.display()));
         assert!(line.contains(" WARN "), "{line}");
         let started = std::time::Instant::now();
-        // A file that is gone is withdrawn much sooner.
-        wait_until("the host has looked again", LIMIT, || started.elapsed().as_millis() > 500);
+        // A file that is gone is unloaded much sooner.
+        wait_until("the host has checked again", LIMIT, || started.elapsed().as_millis() > 500);
         assert_eq!(Lines::connect(&host).ask("colour").len(), 1, "it is served on");
         fs::remove_file(&link).unwrap();
         symlink(&real, &link).unwrap();
         place(&folder, &library_name("chameleon"), &marked("chameleon", mark));
         host.wait_for_answer("colour", mark);
     }
-    host.wait_for_log(&format!("looking at {} works again", plugins.display()));
+    host.wait_for_log(&format!("{} is accessible again", plugins.display()));
     assert!(!host.log().contains("withdrawn"), "{}", host.log());
 }
 
 #[cfg(unix)]
 #[test]
 fn a_folder_behind_looping_links_loses_no_plugin() {
-    outlasts_an_outage("notify", |link| std::os::unix::fs::symlink(link, link).unwrap());
+    survives_outage("notify", |link| std::os::unix::fs::symlink(link, link).unwrap());
 }
 
 #[cfg(unix)]
 #[test]
 fn an_unreachable_polled_folder_loses_no_plugin() {
-    outlasts_an_outage("poll", |link| fs::write(link, "a file").unwrap());
+    survives_outage("poll", |link| fs::write(link, "a file").unwrap());
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn polling_finds_what_comes_changes_and_goes() {
 }
 
 #[test]
-fn what_is_no_library_by_its_name_is_never_looked_at() {
+fn file_without_library_name_is_never_opened() {
     let host = host_with("chameleon", "1");
     let bytes = marked("keeper", "hidden");
     let hidden = format!(".{}", library_name("keeper"));
@@ -163,14 +163,14 @@ fn what_is_no_library_by_its_name_is_never_looked_at() {
     let below = host.plugins_folder().join("below");
     fs::create_dir(&below).unwrap();
     fs::write(below.join(library_name("keeper")), &bytes).unwrap();
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert!(Lines::connect(&host).ask("kept").starts_with("error: unknown command"));
     assert!(!host.log().contains("refused"), "{}", host.log());
 }
 
-/// Returns the command that starts a host which cannot read what it is not allowed to, root or not.
+/// Returns the command that starts a host without root's override of file permissions.
 #[cfg(unix)]
-pub(super) fn heeding_permissions() -> &'static [&'static str] {
+pub(super) fn with_file_permissions() -> &'static [&'static str] {
     let is_root = rustix::process::geteuid().is_root();
     if is_root { &["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] } else { &[] }
 }
@@ -184,7 +184,7 @@ fn a_file_that_becomes_readable_is_served() {
     let library = setup.plugins_folder().join(library_name("chameleon"));
     let allow = |mode| fs::set_permissions(&library, fs::Permissions::from_mode(mode)).unwrap();
     allow(0o000);
-    let host = setup.started_by(heeding_permissions()).start();
+    let host = setup.started_by(with_file_permissions()).start();
     let line = host.wait_for_log(&format!("refused {}", library_name("chameleon")));
     assert!(line.contains("cannot open it: "), "{line}");
     assert!(Lines::connect(&host).ask("colour").starts_with("error: unknown command"));

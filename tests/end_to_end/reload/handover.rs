@@ -1,16 +1,16 @@
-//! State goes along: to the next version, over a removal, over a rollback.
+//! State is handed over: to the next version, over a removal, over a rollback.
 
 use std::{fs, io::Read};
 
 use dropin_tests::{
     Lines, files,
-    reload::{slim, variant},
+    reload::{stripped, variant},
 };
 
 use super::{host_with, replace, setup};
 
 #[test]
-fn the_store_keeps_every_key_through_a_reload_and_a_return() {
+fn store_keeps_keys_through_reload_and_return() {
     let host = setup().plugins(&["store"]).start();
     let mut client = Lines::connect(&host);
     client.send((0..1_000).map(|n| format!("set key-{n} value-{n}\n")).collect::<String>());
@@ -27,13 +27,13 @@ fn the_store_keeps_every_key_through_a_reload_and_a_return() {
     }
     files::remove(host.library("store"));
     host.wait_until_unknown("get x");
-    host.place("store", &slim("store"));
+    host.place("store", &stripped("store"));
     host.wait_for_answer("get key-7", "value-7");
     all_there();
 }
 
 #[test]
-fn what_changed_last_before_the_swap_is_handed_over() {
+fn last_change_before_swap_is_handed_over() {
     let host = host_with("keeper", "1");
     let mut client = Lines::connect(&host);
     for mark in ["2", "3", "4"] {
@@ -45,14 +45,14 @@ fn what_changed_last_before_the_swap_is_handed_over() {
 }
 
 #[test]
-fn a_new_version_that_keeps_no_state_is_taken_and_the_state_waits_for_one_that_does() {
+fn state_waits_while_stateless_version_serves() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
-    host.place("keeper", &slim("keeper-forgets"));
+    host.place("keeper", &stripped("keeper-forgets"));
     host.wait_for_answer("kept", "what was it?");
     let line = host.wait_for_log("the new version keeps no state; the old state is on disk");
     assert!(line.contains(" WARN "), "{line}");
-    // Nothing hands that state over again.
+    // That state is not handed over again.
     let said = Lines::connect(&host).ask("plugin reload keeper");
     assert_eq!(said, "plugin 'keeper' serves generation 3");
     assert_eq!(host.log().matches("the new version keeps no state").count(), 1);
@@ -62,9 +62,9 @@ fn a_new_version_that_keeps_no_state_is_taken_and_the_state_waits_for_one_that_d
 }
 
 #[test]
-fn a_plugin_that_had_no_state_may_begin_to_keep_one() {
+fn stateless_plugin_may_start_keeping_state() {
     let host = setup().plugins(&["text"]).start();
-    host.place("keeper", &slim("keeper-forgets"));
+    host.place("keeper", &stripped("keeper-forgets"));
     host.wait_for_answer("kept", "what was it?");
     replace(&host, "keeper", "1");
     host.wait_for_answer("kept", "");
@@ -75,7 +75,7 @@ fn a_plugin_that_had_no_state_may_begin_to_keep_one() {
 }
 
 #[test]
-fn the_size_of_the_state_is_told() {
+fn state_size_is_shown() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     files::remove(host.library("keeper"));
@@ -84,7 +84,7 @@ fn the_size_of_the_state_is_told() {
 }
 
 #[test]
-fn the_size_of_the_state_is_told_after_a_reload_too() {
+fn state_size_is_shown_after_reload() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     replace(&host, "keeper", "2");
@@ -93,7 +93,7 @@ fn the_size_of_the_state_is_told_after_a_reload_too() {
 }
 
 #[test]
-fn the_state_on_disk_is_replaced_as_a_whole() {
+fn state_file_is_replaced_atomically() {
     let host = host_with("keeper", "1");
     let file = host.own_dir().join("state/keeper.state");
     let mut client = Lines::connect(&host);
@@ -104,8 +104,8 @@ fn the_state_on_disk_is_replaced_as_a_whole() {
         assert_eq!(client.ask("kept"), text);
     };
     save("pearls");
-    // Who has opened the file before sees all of the state before, whatever happens. Windows lets
-    // nobody replace a file that is open, as Wine has it.
+    // A process that has opened the file before keeps seeing the whole old state. Under Wine an
+    // open file cannot be replaced.
     if cfg!(windows) {
         return;
     }
@@ -120,12 +120,13 @@ fn the_state_on_disk_is_replaced_as_a_whole() {
 }
 
 #[test]
-fn pause_is_told_in_milliseconds() {
+fn pause_is_shown_in_milliseconds() {
     let host = host_with("keeper", "1 save-slow");
     replace(&host, "keeper", "2");
     let line = host.wait_for_log("plugin keeper: generation 2 swapped, ");
-    let told = line.split_once("; paused for ").and_then(|(_, told)| told.strip_suffix(" ms"));
-    let paused: f64 = told.unwrap().parse().unwrap();
+    let duration =
+        line.split_once("; paused for ").and_then(|(_, duration)| duration.strip_suffix(" ms"));
+    let paused: f64 = duration.unwrap().parse().unwrap();
     // The fixture's `save` takes 2600 ms.
     assert!(paused >= 2600.0, "{line}");
 }

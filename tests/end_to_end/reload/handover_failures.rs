@@ -1,10 +1,10 @@
-//! What goes wrong while state is handed over: the old version serves on, its state whole.
+//! Failures of a state handover: the old version keeps serving with its state intact.
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, Load, Setup, files, wait_until};
 
 use super::{replace, with_version};
 
-/// A keeper of this mark that keeps pearls, and hands over within a second or not at all.
+/// Starts a keeper of this mark that keeps "pearls", with a limit of one second for its handover.
 fn keeper(mark: &str) -> Host {
     let flags = ["--probe-timeout", "60", "--handover-timeout", "1", "--save-timeout", "1"];
     let setup = Setup::new().flags(&flags);
@@ -13,13 +13,14 @@ fn keeper(mark: &str) -> Host {
     host
 }
 
-/// The keeper serves on as it was, and both the log and `plugin info` say why.
+/// Checks that the keeper serves unchanged, and that both the log and `plugin info` give the
+/// reason.
 #[track_caller]
 fn serves_on(host: &Host, why: &str) {
     let why = format!("its state could not be handed over: {why}");
     let line = host.wait_for_log(&why);
     assert!(line.contains(" ERROR ") && line.contains("plugin keeper: refused "), "{line}");
-    wait_until("the failure is told", LIMIT, || {
+    wait_until("the failure is reported", LIMIT, || {
         let info = host.info("keeper");
         let failure = info.get("last-failure");
         matches!(failure, Some(Frame::Text(text)) if String::from_utf8_lossy(text).contains(&why))
@@ -32,7 +33,7 @@ fn serves_on(host: &Host, why: &str) {
     assert_eq!(host.info("keeper").get("status"), Some(&"serving".into()));
 }
 
-/// A new version with state as it should be is taken after all that.
+/// Checks that a new version without faults is loaded after all that.
 #[track_caller]
 fn recovers(host: &Host) {
     replace(host, "keeper", "3");
@@ -40,9 +41,9 @@ fn recovers(host: &Host) {
     assert_eq!(Lines::connect(host).ask("kept"), "shells");
 }
 
-/// Replaces a good keeper, under load, by one whose `restore` goes wrong.
+/// Replaces a good keeper, under load, by one whose `restore` fails.
 #[track_caller]
-fn restore_goes_wrong(mark: &str, why: &str) {
+fn assert_restore_failure(mark: &str, why: &str) {
     let host = keeper("1");
     let load = Load::new()
         .client(&host, &["keeper.version"], 1, |reply| *reply == "1".into())
@@ -56,22 +57,22 @@ fn restore_goes_wrong(mark: &str, why: &str) {
 
 #[test]
 fn a_restore_that_fails() {
-    restore_goes_wrong("2 restore-fails", "restore has no ink");
+    assert_restore_failure("2 restore-fails", "restore has no ink");
 }
 
 #[test]
 fn a_restore_that_panics() {
-    restore_goes_wrong("2 restore-panics", "'restore' panicked: restore broke its pen");
+    assert_restore_failure("2 restore-panics", "'restore' panicked: restore broke its pen");
 }
 
 #[test]
 fn a_restore_that_hangs() {
-    restore_goes_wrong("2 restore-hangs", "its `restore` took longer than 1 s");
+    assert_restore_failure("2 restore-hangs", "its `restore` took longer than 1 s");
 }
 
-/// Replaces a keeper whose `save` goes wrong.
+/// Replaces a keeper whose `save` fails.
 #[track_caller]
-fn save_goes_wrong(mark: &str, why: &str) -> Host {
+fn assert_save_failure(mark: &str, why: &str) -> Host {
     let host = keeper(mark);
     let load = Load::new()
         .client(&host, &["keeper.version"], 1, |reply| *reply == "1".into())
@@ -85,17 +86,17 @@ fn save_goes_wrong(mark: &str, why: &str) -> Host {
 
 #[test]
 fn a_save_that_fails() {
-    save_goes_wrong("1 save-fails", "save has no ink");
+    assert_save_failure("1 save-fails", "save has no ink");
 }
 
 #[test]
 fn a_save_that_panics() {
-    save_goes_wrong("1 save-panics", "'save' panicked: save broke its pen");
+    assert_save_failure("1 save-panics", "'save' panicked: save broke its pen");
 }
 
 #[test]
 fn a_save_that_hangs() {
-    let mut host = save_goes_wrong("1 save-hangs", "its `save` took longer than 1 s");
+    let mut host = assert_save_failure("1 save-hangs", "its `save` took longer than 1 s");
     let said = Lines::connect(&host).ask("plugin reload keeper");
     assert!(said.ends_with("an earlier `save` of it has not returned yet"), "{said}");
     assert_eq!(host.ks(), Some(4), "the host ends all the same");
@@ -104,7 +105,7 @@ fn a_save_that_hangs() {
 }
 
 #[test]
-fn a_file_that_goes_while_its_state_cannot_be_saved_is_still_served() {
+fn removed_plugin_serves_while_save_fails() {
     let host = keeper("1 save-fails");
     files::remove(host.library("keeper"));
     let line = host

@@ -1,13 +1,13 @@
-//! At an orderly end everything is kept that was to be kept, or the exit status says that it is not.
+//! The last save: an orderly shutdown keeps all state, or the exit status says that it did not.
 
 use std::fs;
 
 use dropin_tests::{Host, Lines, built::library_name, reload::variant, system};
 
-use super::restart::Succession;
-use crate::shutdown::insist;
+use super::restart::SuccessiveHosts;
+use crate::shutdown::request_again;
 
-/// Keeps a text, and saves it by an orderly end.
+/// Keeps a text, and saves it by an orderly shutdown.
 fn keep(host: &mut Host, text: &str) {
     assert_eq!(Lines::connect(host).ask(&format!("keep {text}")), "OK");
     assert_eq!(host.ks(), Some(0));
@@ -19,7 +19,7 @@ fn kept(host: &Host) -> String {
 
 #[test]
 fn a_slow_save_outlasts_the_grace() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     let mut host = succession.keeper_with("1 save-slow", &["--grace", "0.1"]);
     keep(&mut host, "pearls");
     assert_eq!(succession.kept("keeper.state"), "pearls");
@@ -30,8 +30,8 @@ fn a_slow_save_outlasts_the_grace() {
 }
 
 #[test]
-fn a_save_that_takes_too_long_has_its_own_status() {
-    let succession = Succession::new();
+fn too_slow_save_has_own_exit_status() {
+    let succession = SuccessiveHosts::new();
     keep(&mut succession.keeper("1"), "pearls");
     let mut host = succession.keeper_with("1 save-hangs", &["--save-timeout", "0.3"]);
     assert_eq!(Lines::connect(&host).ask("keep shells"), "OK");
@@ -43,7 +43,7 @@ fn a_save_that_takes_too_long_has_its_own_status() {
 
 #[test]
 fn an_unwritable_folder_has_its_own_status() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     let mut host = succession.keeper("1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     let file = succession.file("keeper.state");
@@ -57,16 +57,16 @@ fn an_unwritable_folder_has_its_own_status() {
 
 #[test]
 fn a_second_signal_ends_a_save_at_once() {
-    let mut host = Succession::new().keeper("1 save-hangs");
+    let mut host = SuccessiveHosts::new().keeper("1 save-hangs");
     host.interrupt();
     host.wait_for_log("shutting down");
-    insist(&mut host);
+    request_again(&mut host);
     assert_eq!(host.exit(), Some(3));
 }
 
 #[test]
 fn a_flipped_bit_refuses_that_plugin_alone() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     for text in ["pearls", "shells"] {
         keep(&mut succession.keeper("1"), text);
     }
@@ -87,10 +87,10 @@ fn a_flipped_bit_refuses_that_plugin_alone() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_leaves_the_state_and_no_draft() {
-    let succession = Succession::new();
+fn full_disk_keeps_state_and_no_draft() {
+    let succession = SuccessiveHosts::new();
     let start = |limit: &str| {
-        // The shell's way to have a write fail instead of ending the writer.
+        // With XFSZ ignored, a write fails at the limit instead of ending the writer.
         let shell = format!("trap '' XFSZ; ulimit -f {limit}; exec \"$0\" \"$@\"");
         let library = library_name("store");
         let setup = succession.setup().log_level("info").file(&library, &variant("store", 1));
@@ -116,14 +116,14 @@ fn a_full_disk_leaves_the_state_and_no_draft() {
 
 #[test]
 fn the_start_names_where_state_lies() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     let mut host = succession.keeper("1");
     let own = fs::canonicalize(host.own_dir()).unwrap();
     host.wait_for_log(&format!("state is kept in {}", own.display()));
     assert!(host.logged("is new and has no saved state").is_none());
     keep(&mut host, "pearls");
     // The same state directory, but another port.
-    let other = succession.setup().port(system::quiet_port()).start();
+    let other = succession.setup().port(system::unused_port()).start();
     let line = other.wait_for_log("is new and has no saved state, while there is some in ");
     assert!(line.contains(" WARN ") && line.contains(own.to_str().unwrap()), "{line}");
 }

@@ -1,4 +1,4 @@
-//! Libraries that come, change and go while the host runs.
+//! Libraries that are added, changed and removed while the host runs.
 
 mod bad_bytes;
 mod bad_files;
@@ -29,12 +29,13 @@ use dropin_tests::{
     reload::{marked, place},
 };
 
-/// A host that is patient with plugins: a machine that stands still for a while fails nothing.
+/// Returns a host with long time limits for plugins, so that a machine that stands still fails no
+/// test.
 fn setup() -> Setup {
     Setup::new().flags(&["--probe-timeout", "60", "--handover-timeout", "30"])
 }
 
-/// A patient host with a fixture of this mark, and the text plugin.
+/// Returns such a host with a fixture of this mark, and the text plugin.
 fn setup_with(package: &str, mark: &str) -> Setup {
     with_version(setup(), package, mark)
 }
@@ -48,12 +49,12 @@ fn host_with(package: &str, mark: &str) -> Host {
     setup_with(package, mark).start()
 }
 
-/// Puts another version of a fixture into the plugins folder.
+/// Writes another version of a fixture into the plugins folder.
 fn replace(host: &Host, package: &str, mark: &str) {
     host.place(package, &marked(package, mark));
 }
 
-/// Puts a new folder, with this library alone, in the place of the plugins folder.
+/// Replaces the plugins folder by a new one with this library alone.
 fn replace_folder(host: &Host, package: &str, library: &[u8]) {
     let beside = |name: &str| {
         let paths = (1..).map(|number| host.state_dir().join(format!("{name}-{number}")));

@@ -1,5 +1,4 @@
-//! `plugin info`, `reload`, `rollback`, `disable` and `enable`: what each does, and what each says
-//! when it cannot.
+//! `plugin info`, `reload`, `rollback`, `disable` and `enable`: their effects and their errors.
 
 use std::fs;
 
@@ -49,7 +48,7 @@ fn info_counts_the_calls_of_all_generations() {
     assert_eq!(client.ask("colour.fail"), "error: no colour today");
     replace(&host, "chameleon", "2");
     host.wait_for_log("plugin chameleon: generation 2 swapped, ");
-    // At no time does it forget the calls of the generation that has just been replaced.
+    // The calls of the generation that has just been replaced are counted at all times.
     wait_until("the old generation is gone", LIMIT, || {
         assert_eq!(host.figure("chameleon", "calls"), 6);
         assert_eq!(host.figure("chameleon", "errors"), 1);
@@ -88,7 +87,7 @@ fn reload_says_why_it_cannot() {
     let host = host_with("chameleon", "1");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("plugin reload nobody"), "error: there is no plugin 'nobody'");
-    // What lies elsewhere is none of the folder's.
+    // A file outside the folder is unknown.
     let elsewhere = host.plugins_folder().parent().unwrap().join(library_name("elsewhere"));
     fs::copy(host.library("text"), &elsewhere).unwrap();
     for name in [elsewhere.to_str().unwrap(), &format!("../{}", library_name("elsewhere"))] {
@@ -100,7 +99,7 @@ fn reload_says_why_it_cannot() {
     let said = client.ask("plugin reload chameleon");
     assert!(said.starts_with("error: the system's loader does not take it: "), "{said}");
     assert_eq!(client.ask("colour"), "1");
-    // A file that never became a plugin is known by its name.
+    // A file that was never loaded is known by its name.
     host.place("bad", b"no library at all");
     host.wait_for_log(&format!("refused {}", library_name("bad")));
     let said = client.ask(&format!("plugin reload {}", library_name("bad")));
@@ -112,7 +111,7 @@ fn reload_says_why_it_cannot() {
 }
 
 #[test]
-fn rollback_goes_back_and_forth_and_keeps_the_state() {
+fn repeated_rollback_alternates_and_keeps_state() {
     let host = host_with("keeper", "1");
     let mut client = Lines::connect(&host);
     let said = "error: plugin 'keeper' has no generation before this one";
@@ -126,8 +125,8 @@ fn rollback_goes_back_and_forth_and_keeps_the_state() {
         assert_eq!(client.ask("keeper.version"), version);
         assert_eq!(client.ask("kept"), "pearls");
     }
-    // It lasts while the file is the same, and no longer.
-    host.settle("text", 1);
+    // It lasts only while the file is the same.
+    host.process_changes("text", 1);
     assert_eq!(client.ask("keeper.version"), "1");
     replace(&host, "keeper", "3");
     host.wait_for_answer("keeper.version", "3");
@@ -135,7 +134,7 @@ fn rollback_goes_back_and_forth_and_keeps_the_state() {
 }
 
 #[test]
-fn rollback_goes_to_other_code_whatever_was_loaded_anew_in_between() {
+fn rollback_skips_reloads_of_same_code() {
     let host = host_with("chameleon", "1");
     replace(&host, "chameleon", "2");
     host.wait_for_answer("colour", "2");
@@ -161,7 +160,7 @@ fn rollback_needs_no_file() {
 }
 
 #[test]
-fn rollback_that_fails_leaves_all_as_it_was_and_is_logged() {
+fn failed_rollback_is_logged_and_changes_nothing() {
     let host = host_with("keeper", "1");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("keep pearls"), "OK");
@@ -176,7 +175,7 @@ fn rollback_that_fails_leaves_all_as_it_was_and_is_logged() {
 }
 
 #[test]
-fn disable_and_enable_take_the_commands_away_and_bring_them_back() {
+fn disable_removes_commands_and_enable_restores_them() {
     let host = host_with("keeper", "1");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("keep pearls"), "OK");
@@ -187,7 +186,7 @@ fn disable_and_enable_take_the_commands_away_and_bring_them_back() {
     assert_eq!(client.ask("plugin reload keeper"), refused);
     assert_eq!(client.ask("plugin rollback keeper"), refused);
     assert_eq!(client.ask("plugin disable keeper"), "plugin 'keeper' is disabled");
-    // A new file does not bring it back, but is what is enabled.
+    // A new file does not enable the plugin, but is loaded once it is enabled.
     replace(&host, "keeper", "2");
     host.wait_for_log("is not loaded, since the plugin is disabled");
     assert!(client.ask("kept").starts_with("error: unknown command 'kept'"));
@@ -205,7 +204,7 @@ fn enable_says_why_it_cannot() {
         let said = client.ask(&format!("plugin {order} nobody"));
         assert_eq!(said, "error: there is no plugin 'nobody'", "{order}");
     }
-    // A file that never became a plugin can be loaded anew, but not enabled.
+    // A file that was never loaded can be reloaded, but not enabled.
     host.place("bad", b"no library at all");
     host.wait_for_log("refused");
     let bad = library_name("bad");
@@ -220,7 +219,7 @@ fn enable_says_why_it_cannot() {
 }
 
 #[test]
-fn an_order_that_is_none_is_answered_with_those_that_are() {
+fn unknown_plugin_request_lists_the_known_ones() {
     let host = setup().plugins(&["text"]).start();
     let mut client = Resp::connect(&host);
     let known = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";

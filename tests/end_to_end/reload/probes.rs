@@ -1,4 +1,4 @@
-//! Probes side by side: as many as there are places, the others in their turn.
+//! Probes run concurrently, up to a limit; the others wait in order.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -12,7 +12,7 @@ use dropin_tests::{
 
 use super::with_version;
 
-/// The most probes at once.
+/// The maximum number of concurrent probes.
 const PLACES: usize = 8;
 
 #[test]
@@ -37,7 +37,7 @@ fn probe_beyond_the_places_waits_for_one() {
         assert_eq!(children(host.pid()), PLACES);
         assert!(client.ask("colour").starts_with("error: unknown command"));
     }
-    // One that waits goes, and the others keep their turn.
+    // One that waits is removed, and the others keep their order.
     let cancel = |name: &str| {
         files::remove(host.library(name));
         let news = format!("plugin file {}: probe ended, the file has changed", library_name(name));
@@ -50,13 +50,13 @@ fn probe_beyond_the_places_waits_for_one() {
 }
 
 #[test]
-fn file_that_goes_beside_a_hanging_probe_is_withdrawn() {
+fn file_removed_beside_hanging_probe_is_unloaded() {
     let setup = Setup::new().flags(&["--probe-timeout", "600"]);
     let host = with_version(setup, "chameleon", "1").start();
     host.wait_for_answer("colour", "1");
     host.place("hangs", &marked("keeper", "1 create-hangs"));
     wait_until("the probe runs", LIMIT, || children(host.pid()) == 1);
-    // It might be the same plugin under another name, for 2 s.
+    // For 2 s the file might be the same plugin under another name.
     files::remove(host.library("chameleon"));
     host.wait_until_unknown("colour");
 }

@@ -1,4 +1,4 @@
-//! However a library gets into the folder, its code is served; however it goes, its commands go.
+//! Every way to write or remove a library: its code is served, or its commands are removed.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use dropin_tests::{
 use super::{host_with, replace};
 
 #[test]
-fn a_library_that_is_renamed_over_another_is_served_in_its_place() {
+fn library_renamed_over_another_is_served() {
     let host = host_with("chameleon", "1");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("colour"), "1");
@@ -25,8 +25,8 @@ fn a_library_that_is_renamed_over_another_is_served_in_its_place() {
     assert_eq!(client.ask("colour"), "2", "a session that was there before sees it too");
     assert_eq!(host.figure("chameleon", "generation"), 2);
     let line = host.wait_for_log("plugin chameleon: generation 2 swapped, ");
-    let told = format!("generation 2 swapped, {} (", library_name("chameleon"));
-    assert!(line.contains(&told) && line.contains(" ms): "), "{line}");
+    let expected = format!("generation 2 swapped, {} (", library_name("chameleon"));
+    assert!(line.contains(&expected) && line.contains(" ms): "), "{line}");
     assert!(line.contains("in place of generation 1"), "{line}");
 }
 
@@ -41,9 +41,9 @@ fn a_library_that_appears_is_served() {
 }
 
 #[test]
-fn a_library_that_is_copied_over_another_is_served_in_its_place() {
+fn library_copied_over_another_is_served() {
     let host = host_with("chameleon", "1");
-    // Into the same file: what is mapped must not be what is overwritten.
+    // Into the same file: the mapped copy must not be overwritten.
     for mark in ["2", "3", "4"] {
         files::write(host.library("chameleon"), marked("chameleon", mark));
         host.wait_for_answer("colour", mark);
@@ -52,7 +52,7 @@ fn a_library_that_is_copied_over_another_is_served_in_its_place() {
 }
 
 #[test]
-fn a_library_that_is_removed_and_written_again_is_served() {
+fn library_removed_and_rewritten_is_served() {
     let host = host_with("chameleon", "1");
     files::remove(host.library("chameleon"));
     files::write(host.library("chameleon"), marked("chameleon", "2"));
@@ -74,7 +74,7 @@ fn a_hard_link_is_served() {
 
 #[cfg(unix)]
 #[test]
-fn a_symbolic_link_that_is_pointed_elsewhere_is_followed() {
+fn repointed_symbolic_link_is_followed() {
     use std::os::unix::fs::symlink;
     let host = host_with("chameleon", "1");
     let outside = |mark: &str| {
@@ -92,10 +92,10 @@ fn a_symbolic_link_that_is_pointed_elsewhere_is_followed() {
     files::remove(&library);
     symlink(outside("3"), &library).unwrap();
     host.wait_for_answer("colour", "3");
-    // The link stays; what it leads to is another file.
+    // The link stays; its target is replaced.
     place(host.state_dir(), "outside-3", &marked("chameleon", "4"));
     host.wait_for_answer("colour", "4");
-    // The link stays; what it leads to is written anew.
+    // The link stays; its target is rewritten.
     fs::write(host.state_dir().join("outside-3"), marked("chameleon", "5")).unwrap();
     host.wait_for_answer("colour", "5");
     files::remove(&library);
@@ -103,34 +103,34 @@ fn a_symbolic_link_that_is_pointed_elsewhere_is_followed() {
 }
 
 #[test]
-fn of_a_burst_of_changes_the_last_one_wins() {
+fn last_change_of_burst_wins() {
     let host = host_with("chameleon", "1");
     let versions: Vec<_> = (2..=21).map(|n| marked("chameleon", &n.to_string())).collect();
     versions.iter().for_each(|bytes| host.place("chameleon", bytes));
     host.wait_for_answer("colour", "21");
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(Lines::connect(&host).ask("colour"), "21");
     assert!(!host.log().contains("refused"), "{}", host.log());
 }
 
 #[test]
-fn a_file_that_is_touched_but_the_same_is_not_loaded_again() {
+fn touched_identical_file_is_not_reloaded() {
     let host = host_with("chameleon", "1");
     let library = host.library("chameleon");
     let touched = || host.log().matches("was touched but is the same").count();
-    // A rename, a rewrite in place, and only another time.
+    // A rename, a rewrite in place, and a change of the modification time only.
     replace(&host, "chameleon", "1");
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     files::write(&library, marked("chameleon", "1"));
-    host.settle("text", 2);
+    host.process_changes("text", 2);
     let open = || fs::File::options().append(true).open(&library).ok();
     let file = wait_for("it can be opened", LIMIT, open);
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
     drop(file);
-    host.settle("text", 3);
+    host.process_changes("text", 3);
     assert!(touched() >= 3, "{}", host.log());
     assert_eq!(host.figure("chameleon", "generation"), 1);
-    // The hash is remembered per content: another one is taken, and the first one again.
+    // The hash is remembered per content: another one is loaded, and the first one again.
     for mark in ["2", "1"] {
         replace(&host, "chameleon", mark);
         host.wait_for_answer("colour", mark);
@@ -149,12 +149,12 @@ fn rights_that_return_load_nothing_anew() {
     host.wait_for_log("plugin chameleon: refused ");
     set(0o755);
     host.wait_for_log("was touched but is the same");
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(host.figure("chameleon", "generation"), 1);
 }
 
 #[test]
-fn a_file_that_gets_another_name_is_served_under_that() {
+fn renamed_file_is_served_under_new_name() {
     let host = host_with("keeper", "1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     files::rename(host.library("keeper"), host.library("elsewhere"));
@@ -170,7 +170,7 @@ fn a_file_that_gets_another_name_is_served_under_that() {
 }
 
 #[test]
-fn a_file_that_gets_another_name_fails_no_request() {
+fn renaming_file_fails_no_request() {
     let host = host_with("chameleon", "1");
     let load = Load::new().client(&host, &["colour"], 1, |reply| *reply == "1".into()).client(
         &host,
@@ -196,7 +196,7 @@ fn a_file_that_gets_another_name_fails_no_request() {
 }
 
 #[test]
-fn a_file_that_goes_takes_its_commands_along_and_brings_them_back() {
+fn removed_file_removes_commands_until_it_returns() {
     let host = host_with("chameleon", "1");
     let away = host.state_dir().join("away");
     // Removed, and moved out of the folder.
@@ -222,7 +222,7 @@ fn a_file_that_goes_takes_its_commands_along_and_brings_them_back() {
 }
 
 #[test]
-fn a_file_whose_plugin_has_another_name_takes_the_place_of_the_first() {
+fn file_with_differently_named_plugin_replaces_first() {
     let host = host_with("chameleon", "1");
     host.place("chameleon", &marked("keeper", "other"));
     host.wait_for_answer("keeper.version", "other");
@@ -233,7 +233,7 @@ fn a_file_whose_plugin_has_another_name_takes_the_place_of_the_first() {
 }
 
 #[test]
-fn a_file_that_was_refused_for_a_clash_is_served_once_the_other_is_gone() {
+fn clashing_file_is_served_once_other_is_gone() {
     let host = host_with("chameleon", "1");
     host.place("zz-second", &marked("chameleon", "2"));
     let line = host.wait_for_log(&format!("refused {}", library_name("zz-second")));

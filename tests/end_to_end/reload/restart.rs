@@ -1,4 +1,4 @@
-//! State outlives the host: saved at its end, restored at its start, never half.
+//! State over a restart: saved at the shutdown, restored at the start, never incomplete.
 
 use std::{fs, path::Path};
 
@@ -6,21 +6,21 @@ use dropin_tests::{
     Host, LIMIT, Lines, Setup,
     built::library_name,
     reload::{marked, variant},
-    system::quiet_port,
+    system::unused_port,
     wait_until,
 };
 
 use super::{setup, with_version};
 
-/// Hosts that follow each other, on one port and with one state directory.
-pub(super) struct Succession {
+/// Successive hosts, on one port and with one state directory.
+pub(super) struct SuccessiveHosts {
     port: u16,
     state: tempfile::TempDir,
 }
 
-impl Succession {
+impl SuccessiveHosts {
     pub(super) fn new() -> Self {
-        Self { port: quiet_port(), state: tempfile::tempdir().unwrap() }
+        Self { port: unused_port(), state: tempfile::tempdir().unwrap() }
     }
 
     pub(super) fn setup(&self) -> Setup {
@@ -44,14 +44,14 @@ impl Succession {
         self.state.path().join("host").join(self.port.to_string()).join("state").join(name)
     }
 
-    /// What a file of saved state holds behind its header.
+    /// Returns the content of a saved state, without its header.
     pub(super) fn kept(&self, name: &str) -> String {
         let bytes = fs::read(self.file(name)).unwrap();
         String::from_utf8(bytes[64..].to_vec()).unwrap()
     }
 }
 
-/// As the host makes it: it takes no state directory that others can look into.
+/// Makes a folder as the host does, which rejects a state directory that others can read.
 fn make_private(folder: &Path) {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -66,7 +66,7 @@ fn fill(host: &Host) {
 }
 
 #[track_caller]
-fn all_there(host: &Host) {
+fn assert_all_keys(host: &Host) {
     let mut client = Lines::connect(host);
     client.send((0..500).map(|n| format!("get key-{n}\n")).collect::<String>());
     (0..500).for_each(|n| assert_eq!(client.line(), format!("value-{n}")));
@@ -74,24 +74,24 @@ fn all_there(host: &Host) {
 }
 
 #[track_caller]
-fn the_store_survives(end: impl FnOnce(&mut Host) -> Option<i32>) {
-    let succession = Succession::new();
+fn assert_store_survives(end: impl FnOnce(&mut Host) -> Option<i32>) {
+    let succession = SuccessiveHosts::new();
     let mut host = succession.store();
     fill(&host);
     assert_eq!(end(&mut host), Some(0));
     drop(host);
-    all_there(&succession.store());
+    assert_all_keys(&succession.store());
 }
 
 #[test]
-fn the_store_keeps_every_key_over_a_restart_by_ks() {
-    the_store_survives(Host::ks);
+fn store_keeps_keys_over_restart_by_ks() {
+    assert_store_survives(Host::ks);
 }
 
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
-fn the_store_keeps_every_key_over_a_restart_by_sigterm() {
-    the_store_survives(|host| {
+fn store_keeps_keys_over_restart_by_sigterm() {
+    assert_store_survives(|host| {
         host.terminate();
         host.exit()
     });
@@ -99,8 +99,8 @@ fn the_store_keeps_every_key_over_a_restart_by_sigterm() {
 
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
-fn the_store_keeps_every_key_over_a_restart_by_sigint() {
-    the_store_survives(|host| {
+fn store_keeps_keys_over_restart_by_sigint() {
+    assert_store_survives(|host| {
         host.interrupt();
         host.exit()
     });
@@ -109,7 +109,7 @@ fn the_store_keeps_every_key_over_a_restart_by_sigint() {
 #[cfg(unix)]
 #[test]
 fn store_survives_signals_sent_together() {
-    the_store_survives(|host| {
+    assert_store_survives(|host| {
         host.terminate();
         host.interrupt();
         host.hang_up();
@@ -120,8 +120,8 @@ fn store_survives_signals_sent_together() {
 
 #[test]
 #[cfg_attr(not(tool = "cc"), ignore = "needs cc")]
-fn the_store_keeps_every_key_beside_a_worker_that_does_not_end() {
-    let succession = Succession::new();
+fn store_keeps_keys_beside_endless_worker() {
+    let succession = SuccessiveHosts::new();
     let mut host = succession.setup().plugins(&["store", "busy"]).start();
     fill(&host);
     let mut busy = Lines::connect(&host);
@@ -130,28 +130,28 @@ fn the_store_keeps_every_key_beside_a_worker_that_does_not_end() {
     host.terminate();
     assert_eq!(host.exit(), Some(3));
     drop(host);
-    all_there(&succession.store());
+    assert_all_keys(&succession.store());
 }
 
 #[test]
-fn the_store_keeps_every_key_when_it_was_replaced_or_disabled_before_the_end() {
-    let succession = Succession::new();
+fn store_keeps_keys_when_replaced_or_disabled() {
+    let succession = SuccessiveHosts::new();
     let mut host = succession.store();
     fill(&host);
     host.place("store", &variant("store", 1));
     host.wait_for_log("plugin store: generation 2 swapped, ");
     assert_eq!(host.ks(), Some(0));
     let mut host = succession.store();
-    all_there(&host);
+    assert_all_keys(&host);
     assert_eq!(Lines::connect(&host).ask("plugin disable store"), "plugin 'store' is disabled");
     assert_eq!(host.ks(), Some(0));
-    all_there(&succession.store());
+    assert_all_keys(&succession.store());
 }
 
 #[cfg(unix)]
 #[test]
-fn a_host_that_is_killed_leaves_the_state_that_was_saved_before() {
-    let succession = Succession::new();
+fn killed_host_leaves_last_saved_state() {
+    let succession = SuccessiveHosts::new();
     let mut host = succession.keeper("1");
     assert_eq!(Lines::connect(&host).ask("keep one"), "OK");
     assert_eq!(host.ks(), Some(0));
@@ -164,8 +164,8 @@ fn a_host_that_is_killed_leaves_the_state_that_was_saved_before() {
 }
 
 #[test]
-fn what_a_crash_left_of_a_state_half_written_is_ignored() {
-    let succession = Succession::new();
+fn half_written_state_of_crash_is_ignored() {
+    let succession = SuccessiveHosts::new();
     let mut host = succession.keeper("1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     assert_eq!(host.ks(), Some(0));
@@ -178,8 +178,8 @@ fn what_a_crash_left_of_a_state_half_written_is_ignored() {
 }
 
 #[test]
-fn a_state_that_cannot_be_restored_at_the_start_is_left_alone() {
-    let succession = Succession::new();
+fn unrestorable_state_is_left_untouched() {
+    let succession = SuccessiveHosts::new();
     let mut host = succession.store();
     fill(&host);
     assert_eq!(host.ks(), Some(0));
@@ -197,12 +197,12 @@ fn a_state_that_cannot_be_restored_at_the_start_is_left_alone() {
     assert_eq!(host.ks(), Some(0));
     assert_eq!(fs::read(&file).unwrap(), broken, "nothing is written over what may be mended");
     fs::write(&file, &saved).unwrap();
-    all_there(&succession.store());
+    assert_all_keys(&succession.store());
 }
 
 #[test]
 fn restore_from_disk_has_a_deadline() {
-    let succession = Succession::new();
+    let succession = SuccessiveHosts::new();
     let mut host = succession.keeper("1");
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
     assert_eq!(host.ks(), Some(0));
@@ -215,8 +215,8 @@ fn restore_from_disk_has_a_deadline() {
 }
 
 #[test]
-fn a_state_that_is_mended_while_the_host_runs_is_taken() {
-    let succession = Succession::new();
+fn repaired_state_is_restored_while_running() {
+    let succession = SuccessiveHosts::new();
     let file = succession.file("keeper.state");
     make_private(file.parent().unwrap());
     fs::write(&file, b"\xff\xfe").unwrap();
@@ -229,9 +229,9 @@ fn a_state_that_is_mended_while_the_host_runs_is_taken() {
 }
 
 #[test]
-fn a_save_that_fails_at_the_end_leaves_the_state_that_was_saved_before() {
+fn failed_final_save_keeps_last_saved_state() {
     for mark in ["2 save-fails", "2 save-panics"] {
-        let succession = Succession::new();
+        let succession = SuccessiveHosts::new();
         let mut host = succession.keeper("1");
         assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
         assert_eq!(host.ks(), Some(0));
@@ -247,20 +247,20 @@ fn a_save_that_fails_at_the_end_leaves_the_state_that_was_saved_before() {
 }
 
 #[test]
-fn what_a_host_that_was_killed_left_behind_is_cleared_away() {
-    let succession = Succession::new();
+fn leftovers_of_killed_host_are_removed() {
+    let succession = SuccessiveHosts::new();
     let host = succession.store();
     let copies = host.own_dir().join("copies");
     drop(host);
     fs::create_dir_all(&copies).unwrap();
     fs::write(copies.join("libold.7.so"), b"left by a crash").unwrap();
     let mut host = succession.store();
-    // A file that is looked at has a copy for a moment.
+    // A file that is being checked has a copy for a moment.
     wait_until("nothing is left of it", LIMIT, || host.unused_copies().is_empty());
     assert_eq!(host.ks(), Some(0));
-    assert!(left(&copies).is_empty(), "{:?}", left(&copies));
+    assert!(left_entries(&copies).is_empty(), "{:?}", left_entries(&copies));
 }
 
-fn left(folder: &Path) -> Vec<fs::DirEntry> {
+fn left_entries(folder: &Path) -> Vec<fs::DirEntry> {
     fs::read_dir(folder).map(|entries| entries.flatten().collect()).unwrap_or_default()
 }

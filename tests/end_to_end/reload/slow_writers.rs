@@ -1,4 +1,4 @@
-//! A library that is still being written is never taken.
+//! A library that is still being written is never loaded.
 
 use std::{
     path::Path,
@@ -14,14 +14,14 @@ use dropin_tests::{
 
 use super::{host_with, replace_folder, setup, setup_with};
 
-/// Longer than a file must stand still that nobody is known to write, and shorter than a writer may
-/// be silent.
+/// Longer than the time after which an unchanged file without a known writer counts as complete,
+/// and shorter than the time for which a writer may pause.
 const LONG: Duration = Duration::from_secs(2);
 
-/// Where the folder is polled, a file that stands still for so long is taken for whole.
+/// If the folder is polled, a file that is unchanged for this long counts as complete.
 const STILL: Duration = Duration::from_millis(500);
 
-/// Writes version 2 piece by piece and lets it stand unfinished; all the while this holds.
+/// Writes version 2 in pieces and pauses before the end; meanwhile `holds` is called.
 fn write_slowly(host: &Host, path: &Path, mut holds: impl FnMut()) {
     let (bytes, started) = (marked("chameleon", "2"), Instant::now());
     let mut writer = SlowWriter::open(path, &bytes, 8);
@@ -29,7 +29,7 @@ fn write_slowly(host: &Host, path: &Path, mut holds: impl FnMut()) {
     // The last piece is written, but the file is not closed yet.
     while writer.write() || started.elapsed() < LONG {
         settled += 1;
-        host.settle("text", settled);
+        host.process_changes("text", settled);
         holds();
     }
     assert!(!host.log().contains("refused"), "{}", host.log());
@@ -39,7 +39,7 @@ fn write_slowly(host: &Host, path: &Path, mut holds: impl FnMut()) {
 
 #[cfg(any(target_os = "linux", windows))]
 #[test]
-fn one_that_is_written_over_another_is_taken_when_it_is_closed() {
+fn overwritten_library_is_loaded_on_close() {
     let host = host_with("chameleon", "1");
     let mut client = Lines::connect(&host);
     write_slowly(&host, &host.library("chameleon"), || assert_eq!(client.ask("colour"), "1"));
@@ -48,7 +48,7 @@ fn one_that_is_written_over_another_is_taken_when_it_is_closed() {
 
 #[cfg(any(target_os = "linux", windows))]
 #[test]
-fn one_that_is_new_is_taken_when_it_is_closed() {
+fn new_library_is_loaded_on_close() {
     let host = setup().plugins(&["text"]).start();
     let mut client = Lines::connect(&host);
     write_slowly(&host, &host.library("chameleon"), || {
@@ -59,13 +59,13 @@ fn one_that_is_new_is_taken_when_it_is_closed() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn one_in_a_folder_that_was_made_again_is_taken_when_it_is_closed() {
+fn recreated_folder_loads_library_on_close() {
     let host = host_with("chameleon", "1");
     let folder = host.plugins_folder();
     let identity = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&folder).unwrap());
     let first = identity();
-    // Until the new one has the identity of the one that went, as it is on many a file system.
-    host.behind_its_back(|| {
+    // Repeated until the new folder has the inode number of the old one, as on many file systems.
+    host.while_stopped(|| {
         for _ in 0..50 {
             std::fs::remove_dir_all(&folder).unwrap();
             std::fs::create_dir(&folder).unwrap();
@@ -75,7 +75,7 @@ fn one_in_a_folder_that_was_made_again_is_taken_when_it_is_closed() {
         }
     });
     host.wait_until_unknown("colour");
-    host.settle("text", 100);
+    host.process_changes("text", 100);
     let mut client = Lines::connect(&host);
     write_slowly(&host, &host.library("chameleon"), || {
         assert_eq!(client.ask("colour"), "error: unknown command 'colour'");
@@ -84,7 +84,7 @@ fn one_in_a_folder_that_was_made_again_is_taken_when_it_is_closed() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn one_in_a_folder_that_took_the_place_of_another_is_taken_when_it_is_closed() {
+fn replaced_folder_loads_library_on_close() {
     let host = host_with("chameleon", "1");
     replace_folder(&host, "text", &variant("text", 100));
     host.wait_until_unknown("colour");
@@ -95,7 +95,7 @@ fn one_in_a_folder_that_took_the_place_of_another_is_taken_when_it_is_closed() {
 }
 
 #[test]
-fn one_that_is_half_there_when_the_host_starts_is_served_when_it_is_whole() {
+fn incomplete_library_at_start_loads_once_complete() {
     let setup = setup().plugins(&["text"]);
     let path = setup.plugins_folder().join(library_name("chameleon"));
     let bytes = marked("chameleon", "2");
@@ -111,13 +111,13 @@ fn one_that_is_half_there_when_the_host_starts_is_served_when_it_is_whole() {
 }
 
 #[test]
-fn where_the_folder_is_polled_one_is_served_once_it_is_whole() {
+fn polled_folder_loads_library_once_complete() {
     let host = setup_with("chameleon", "1").flags(&["--watch", "poll"]).start();
     let bytes = marked("chameleon", "2");
     let mut writer = SlowWriter::open(&host.library("chameleon"), &bytes, 20_000);
     let mut client = Lines::connect(&host);
     let (mut written, mut longest) = (Instant::now(), Duration::ZERO);
-    // A file that was placed later is taken: the folder was polled meanwhile, and more than once.
+    // A file that was written later is loaded: the folder was polled meanwhile, more than once.
     host.place("text", &variant("text", 1));
     wait_until("another file is taken", LIMIT, || {
         assert!(writer.write(), "there is more to write");
@@ -126,7 +126,7 @@ fn where_the_folder_is_polled_one_is_served_once_it_is_whole() {
         assert_eq!(client.ask("colour"), "1");
         host.logged("plugin text: generation 2 swapped").is_some()
     });
-    // A machine that stands still makes the file stand still too.
+    // If the machine stands still, so does the writer.
     if longest < STILL / 2 {
         assert!(!host.log().contains("plugin chameleon: refused"), "{}", host.log());
     }

@@ -1,5 +1,5 @@
-//! Plugins with threads of their own, and with thread-locals: what is still in use is never pulled
-//! away, and what is kept is counted.
+//! Plugins with threads of their own, and with thread-locals: code in use is never unmapped, and
+//! code that stays is counted.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use dropin_tests::{Host, LIMIT, Lines, Setup, files, system::threads, wait_until
 
 use super::{host_with, replace};
 
-/// That so many of the host's threads have this name, where the system tells.
+/// Waits until this many of the host's threads have this name, if the system lists them.
 #[track_caller]
 fn assert_count(host: &Host, name: &str, expected: usize) {
     let count = threads(host.pid()).iter().filter(|thread| *thread == name).count();
@@ -17,7 +17,7 @@ fn assert_count(host: &Host, name: &str, expected: usize) {
 }
 
 #[test]
-fn a_tracked_thread_is_stopped_and_joined_before_its_code_is_unloaded() {
+fn tracked_thread_is_joined_before_unloading() {
     let mut host = host_with("tracked", "1");
     let own = Lines::connect(&host).ask("tracked.directory");
     let ended = |mark: &str| fs::read_to_string(format!("{own}/ended-{mark}")).ok();
@@ -38,7 +38,7 @@ fn a_tracked_thread_is_stopped_and_joined_before_its_code_is_unloaded() {
 }
 
 #[test]
-fn a_tracked_thread_that_does_not_end_keeps_its_own_code_and_nothing_else() {
+fn endless_tracked_thread_keeps_only_its_code() {
     let host = host_with("tracked", "1");
     let stop = host.state_dir().join("stop");
     // A session that starts threads in a plugin keeps its code mapped too; this one ends at once.
@@ -51,7 +51,7 @@ fn a_tracked_thread_that_does_not_end_keeps_its_own_code_and_nothing_else() {
     host.wait_for_log("plugin tracked: generation 3 unloaded, ");
     assert_eq!(host.logged("plugin tracked: generation 1 unloaded, "), None);
     assert_eq!(host.figure("tracked", "draining"), 1);
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
     fs::write(&stop, "").unwrap();
     host.wait_for_log("plugin tracked: generation 1 unloaded, ");
@@ -59,7 +59,7 @@ fn a_tracked_thread_that_does_not_end_keeps_its_own_code_and_nothing_else() {
 }
 
 #[test]
-fn a_tracked_thread_that_never_ends_does_not_keep_the_host() {
+fn endless_tracked_thread_does_not_delay_exit() {
     let mut host =
         super::with_version(Setup::new().flags(&["--grace", "2"]), "tracked", "1").start();
     assert_eq!(Lines::connect(&host).ask("tracked.deaf /never/there"), "OK");
@@ -69,13 +69,13 @@ fn a_tracked_thread_that_never_ends_does_not_keep_the_host() {
 }
 
 #[test]
-fn a_plugin_with_untracked_threads_is_retired_but_never_unloaded() {
+fn plugin_with_untracked_threads_is_never_unloaded() {
     let mut host = host_with("untracked", "1");
     for number in 2..5_u32 {
         replace(&host, "untracked", &number.to_string());
         host.wait_for_answer("untracked", &number.to_string());
-        let told = format!("plugin untracked: generation {} lingering, ", number - 1);
-        let line = host.wait_for_log(&told);
+        let expected = format!("plugin untracked: generation {} lingering, ", number - 1);
+        let line = host.wait_for_log(&expected);
         assert!(line.contains(" WARN ") && line.contains("it has threads of its own"), "{line}");
         assert_eq!(host.figure("untracked", "lingering"), i64::from(number) - 1);
         assert_count(&host, "clockwork", number as usize);
@@ -88,17 +88,17 @@ fn a_plugin_with_untracked_threads_is_retired_but_never_unloaded() {
     files::remove(host.library("untracked"));
     host.wait_until_unknown("untracked");
     host.wait_for_log("plugin untracked: generation 4 lingering, ");
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(host.mapped("untracked").len(), 4);
     assert_count(&host, "clockwork", 4);
     assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
     assert_eq!(host.ks(), Some(0));
 }
 
-// Windows unloads it all the same; what the threads keep for it is then never dropped.
+// Windows unloads it anyway; the thread-locals are then never dropped.
 #[cfg(unix)]
 #[test]
-fn a_thread_local_keeps_the_code_for_as_long_as_its_threads_live_and_is_counted() {
+fn thread_local_keeps_code_until_thread_ends() {
     let host = host_with("local", "1");
     let mut sessions: Vec<_> = (0..3).map(|_| Lines::connect(&host)).collect();
     for _ in 0..3 {
@@ -115,16 +115,16 @@ fn a_thread_local_keeps_the_code_for_as_long_as_its_threads_live_and_is_counted(
     assert_eq!(host.figure("local", "lingering"), 2);
     // One of the threads is enough to keep both.
     drop(sessions.drain(1..));
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(sessions[0].ask("local.touch"), "1");
     assert_eq!(host.mapped("local").len(), 3);
     assert_eq!(host.logged("plugin local: generation 1 unloaded, "), None);
     drop(sessions);
-    // The mappings go when any library is closed after that.
+    // The mappings disappear when any library is closed after that.
     let mut number = 1;
     wait_until("the code is gone", LIMIT, || {
         number += 1;
-        host.settle("text", number);
+        host.process_changes("text", number);
         host.mapped("local").len() == 1
     });
     host.wait_for_log("plugin local: generation 1 unloaded, ");

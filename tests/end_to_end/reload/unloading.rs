@@ -1,4 +1,4 @@
-//! What is replaced is gone: its code from memory, its private copy from disk.
+//! Replaced plugins are unloaded: the code from memory, the private copy from disk.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 
 use dropin_tests::{
     Frame, Host, LIMIT, Lines, Load, Resp, files,
-    reload::{slim, variant},
+    reload::{stripped, variant},
     system::thread_ids,
     wait_until,
 };
@@ -17,7 +17,7 @@ use dropin_tests::{
 use super::{host_with, replace, setup};
 
 #[test]
-fn the_old_code_is_unmapped_and_no_copy_is_left() {
+fn old_code_is_unmapped_and_copy_removed() {
     let mut host = host_with("chameleon", "1");
     assert_eq!(host.mapped("chameleon").len(), 1);
     let first = host.mapped("chameleon");
@@ -28,7 +28,7 @@ fn the_old_code_is_unmapped_and_no_copy_is_left() {
     }
     let last = host.mapped("chameleon");
     assert_ne!(last, first);
-    // It has been loaded from a copy of its own, whose name is gone already.
+    // It was loaded from a private copy, whose name is already removed.
     assert!(last[0].ends_with(" (deleted)"), "{last:?}");
     assert_eq!(host.copies(), [""; 0]);
     host.wait_for_log("plugin chameleon: generation 1 drained, ");
@@ -39,17 +39,17 @@ fn the_old_code_is_unmapped_and_no_copy_is_left() {
     assert!(!host.own_dir().join("copies").exists());
 }
 
-/// How many milliseconds an event took, as its line of the log says.
+/// Returns an event's duration in milliseconds, from its line of the log.
 fn took(line: &str) -> f64 {
-    let told = line.rsplit_once(" (").and_then(|(_, told)| told.strip_suffix(" ms)"));
-    told.unwrap().parse().unwrap()
+    let duration = line.rsplit_once(" (").and_then(|(_, duration)| duration.strip_suffix(" ms)"));
+    duration.unwrap().parse().unwrap()
 }
 
 #[test]
 fn idle_plugin_is_unloaded_at_once() {
-    // How often it is tried where the machine is too slow.
+    // Attempts on a machine that is too slow.
     const TRIES: usize = 20;
-    // Half of the time that a batch has.
+    // Half of the time limit of a batch.
     const SOON: f64 = 500.0;
     let host = host_with("chameleon", "1");
     let is_soon = (1..=TRIES).any(|number| {
@@ -58,13 +58,13 @@ fn idle_plugin_is_unloaded_at_once() {
             let news = format!("plugin chameleon: generation {number} {event}, ");
             took(&host.wait_for_log(&news)) < SOON
         });
-        // A long end is told of.
+        // A long unload is logged.
         is_soon && host.logged(&format!("the end of generation {number} has taken")).is_none()
     });
     assert!(is_soon, "{}", host.log());
 }
 
-/// A session whose call of this command, which logs this, ends when the file is there.
+/// Returns a session whose call of this command, which logs this, ends when the file exists.
 fn hold(host: &Host, command: &str, logs: &str, gate: &Path) -> Lines {
     let mut holder = Lines::connect(host);
     holder.say(&format!("{command} '{}'", gate.display()));
@@ -94,8 +94,16 @@ fn stats_counts_what_drains() {
     counted([0, 0]);
 }
 
-/// How often the manager's thread has waited, and for how many ticks of the clock it has run.
-fn effort(host: &Host) -> (u64, u64) {
+/// The effort of the manager's thread so far.
+#[derive(Debug)]
+struct Effort {
+    waits: u64,
+    /// Processor time, in clock ticks.
+    ticks: u64,
+}
+
+/// Returns the effort of the manager's thread so far.
+fn effort(host: &Host) -> Effort {
     let task = |id| format!("/proc/{}/task/{id}", host.pid());
     let is_manager = |id: &u32| {
         fs::read_to_string(task(*id) + "/comm").is_ok_and(|name| name.trim_end() == "manager")
@@ -107,7 +115,7 @@ fn effort(host: &Host) -> (u64, u64) {
     // Behind the name come the state and ten numbers, then the times in user and system mode.
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
-    (waits.unwrap().trim().parse().unwrap(), ticks)
+    Effort { waits: waits.unwrap().trim().parse().unwrap(), ticks }
 }
 
 #[test]
@@ -126,23 +134,23 @@ fn long_call_costs_the_manager_little() {
         matches!(host.info("keeper").get("waiting"), Some(Frame::Text(_)))
     });
     let begun = Instant::now();
-    // For a second the manager looks often.
-    wait_until("that is a while ago", LIMIT, || begun.elapsed() > SECOND * 3 / 2);
+    // For one second the manager polls often.
+    wait_until("a while has passed", LIMIT, || begun.elapsed() > SECOND * 3 / 2);
     let (begun, before) = (Instant::now(), effort(&host));
     wait_until("a second has passed", LIMIT, || begun.elapsed() > SECOND);
     let (after, seconds) = (effort(&host), begun.elapsed().as_secs_f64());
-    // It looks ten times a second, and a second has a hundred ticks.
-    assert!((after.0 - before.0) as f64 <= 50.0 * seconds, "{before:?} {after:?}");
-    assert!((after.1 - before.1) as f64 <= 10.0 * seconds, "{before:?} {after:?}");
+    // It polls ten times a second, and a second has a hundred ticks.
+    assert!((after.waits - before.waits) as f64 <= 50.0 * seconds, "{before:?} {after:?}");
+    assert!((after.ticks - before.ticks) as f64 <= 10.0 * seconds, "{before:?} {after:?}");
 }
 
 #[test]
-fn nothing_but_states_is_left_behind_by_a_host() {
+fn host_leaves_only_state_files() {
     let mut host = setup().plugins(&["store", "text"]).start();
     assert_eq!(Lines::connect(&host).ask("set key value"), "OK");
     for number in 1..4 {
-        host.settle("store", number);
-        host.settle("text", number);
+        host.process_changes("store", number);
+        host.process_changes("text", number);
     }
     host.place("bad", b"no library at all");
     host.wait_for_log("refused");
@@ -157,7 +165,7 @@ fn nothing_but_states_is_left_behind_by_a_host() {
     assert_eq!(states.len(), 1);
 }
 
-/// What a process holds.
+/// The resources of a process.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     mappings: usize,
@@ -176,7 +184,7 @@ fn held(host: &Host) -> Held {
 #[test]
 fn two_hundred_reloads_leave_nothing_behind() {
     let host = setup().plugins(&["store", "text"]).start();
-    host.place("store", &slim("store"));
+    host.place("store", &stripped("store"));
     host.wait_for_log("plugin store: generation 2 swapped, ");
     let load = Load::new()
         .client(&host, &["echo", "hello"], 1, |reply| *reply == "hello".into())
@@ -214,7 +222,7 @@ fn two_hundred_reloads_leave_nothing_behind() {
 }
 
 #[test]
-fn the_code_to_roll_back_to_costs_no_mapping() {
+fn rollback_code_costs_no_mapping() {
     let host = host_with("chameleon", "1");
     replace(&host, "chameleon", "2");
     host.wait_for_answer("colour", "2");

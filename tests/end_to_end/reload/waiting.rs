@@ -1,4 +1,4 @@
-//! Calls and probes that take long: nobody waits for them but the change that they are in the way of.
+//! Calls and probes that take long: only the change that they block waits for them.
 
 use std::{
     fs,
@@ -12,13 +12,14 @@ use dropin_tests::{
 
 use super::{replace, with_version};
 
-/// A change waits for this long before that is told. The plugin has as long to save and to restore
-/// its state, and on a loaded machine it needs more than it should.
+/// The time after which a waiting change is reported. The plugin has the same time to save and to
+/// restore its state, and on a loaded machine it needs more than usual.
 const TOLD: [&str; 2] = ["--handover-timeout", "3"];
 
-const CALLED_OFF: &str = "plugin 'keeper' goes on serving, its disabling is called off";
+const CALLED_OFF: &str = "plugin 'keeper' keeps serving, its disabling is cancelled";
 
-/// A host with a keeper that keeps pearls, and a session whose call ends when `gate` is there.
+/// Returns a host with a keeper that keeps "pearls", and a session whose call ends when `gate`
+/// exists.
 fn held(flags: &[&str]) -> (Host, Lines, PathBuf) {
     let setup = Setup::new().flags(&["--probe-timeout", "60"]).flags(flags);
     let host = with_version(setup, "keeper", "1").start();
@@ -43,11 +44,11 @@ fn replacement_waits_with_callers_served() {
     replace(&host, "keeper", "2");
     wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
     let what = waiting(&host).unwrap();
-    assert!(what.contains(" waits since ") && what.contains(" for 'keeper.hold' of session "));
+    assert!(what.contains(" has waited ") && what.contains(" for 'keeper.hold' of session "));
     let mut client = Lines::connect(&host);
     (0..100).for_each(|_| assert_eq!(client.ask("keeper.version"), "1"));
     // Other plugins are replaced meanwhile.
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     assert_eq!(client.ask("keep shells"), "OK");
     assert_eq!(host.logged(" ERROR "), None);
     assert_eq!(host.logged(" force` does not wait"), None, "it has not waited for long");
@@ -99,10 +100,10 @@ fn forced_disable_keeps_state_beside_running_call() {
     let (host, _holder, _gate) = held(&TOLD);
     let mut client = Lines::connect(&host);
     let said = client.ask("plugin disable keeper");
-    assert!(said.starts_with("error: plugin 'keeper': its disabling waits "), "{said}");
+    assert!(said.starts_with("error: plugin 'keeper': its disabling has waited "), "{said}");
     assert!(said.contains(" 'plugin disable keeper force' makes it now"), "{said}");
     assert_eq!(client.ask("kept"), "pearls");
-    // It is called off by the opposite.
+    // The opposite request cancels it.
     assert_eq!(client.ask("plugin enable keeper"), CALLED_OFF);
     assert_eq!(waiting(&host), None);
     assert_eq!(client.ask("plugin disable keeper force"), "plugin 'keeper' is disabled");
@@ -111,7 +112,7 @@ fn forced_disable_keeps_state_beside_running_call() {
 }
 
 #[test]
-fn forced_order_answers_everybody_who_waits() {
+fn forced_request_answers_all_waiting_callers() {
     let (host, _holder, _gate) = held(&["--handover-timeout", "600"]);
     let (mut first, mut second) = (Lines::connect(&host), Lines::connect(&host));
     first.say("plugin disable keeper");
@@ -121,7 +122,7 @@ fn forced_order_answers_everybody_who_waits() {
 }
 
 #[test]
-fn forced_rollback_answers_everybody_who_waits() {
+fn forced_rollback_answers_all_waiting_callers() {
     let setup = Setup::new().flags(&["--probe-timeout", "60", "--handover-timeout", "600"]);
     let host = with_version(setup, "keeper", "1").start();
     replace(&host, "keeper", "2");
@@ -153,10 +154,10 @@ fn forced_reload_waits_for_calls_within_the_pause() {
 fn enabling_calls_off_no_other_plugins_disabling() {
     let (host, _holder, _gate) = held(&["--handover-timeout", "0.1"]);
     let mut client = Lines::connect(&host);
-    assert!(client.ask("plugin disable keeper").contains(": its disabling waits "));
+    assert!(client.ask("plugin disable keeper").contains(": its disabling has waited "));
     assert_eq!(client.ask("plugin enable text"), "plugin 'text' is serving already");
     assert!(waiting(&host).is_some_and(|what| what.starts_with("its disabling ")));
-    // It calls off no change that is not for that.
+    // It cancels no other change.
     assert_eq!(client.ask("plugin enable keeper"), CALLED_OFF);
     replace(&host, "keeper", "2");
     wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
@@ -168,7 +169,7 @@ fn enabling_calls_off_no_other_plugins_disabling() {
 fn removed_file_waits_and_may_return() {
     let (host, mut holder, gate) = held(&TOLD);
     files::remove(host.library("keeper"));
-    host.wait_for_log("plugin keeper: its withdrawal waits ");
+    host.wait_for_log("plugin keeper: its withdrawal has waited ");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("kept"), "pearls");
     replace(&host, "keeper", "2");
@@ -182,7 +183,7 @@ fn removed_file_waits_and_may_return() {
     assert_eq!(host.logged("generation 1 withdrawn"), None);
 }
 
-/// Lets the held call end, and the second version be served with the pearls.
+/// Ends the held call, and checks that the second version is served with the pearls.
 fn is_swapped_when_released(host: &Host, mut holder: Lines, gate: &Path) {
     fs::write(gate, "").unwrap();
     assert_eq!(holder.line(), "1");
@@ -215,7 +216,7 @@ fn renamed_file_waits_and_is_not_withdrawn() {
     files::rename(host.plugins_folder().join("beside"), &renamed);
     files::remove(host.library("keeper"));
     wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
-    // The file that is gone counts as gone after 0.2 s.
+    // A removed file counts as gone after 0.2 s.
     let (started, mut client) = (Instant::now(), Lines::connect(&host));
     while started.elapsed() < Duration::from_millis(600) {
         assert_eq!(client.ask("kept"), "pearls");
@@ -225,7 +226,7 @@ fn renamed_file_waits_and_is_not_withdrawn() {
     assert_eq!(host.logged("withdrawn"), None);
 }
 
-/// Under Wine the removed file's version goes on serving while the refused file is tried again.
+/// Under Wine the removed file's version keeps serving while the rejected file is retried.
 #[cfg(unix)]
 #[test]
 fn renamed_file_that_is_refused_leaves_nothing_served() {
@@ -233,7 +234,7 @@ fn renamed_file_that_is_refused_leaves_nothing_served() {
     host.place("renamed", &marked("keeper", "2 restore-fails"));
     files::remove(host.library("keeper"));
     wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
-    // The file that is gone counts as gone after 0.2 s.
+    // A removed file counts as gone after 0.2 s.
     let started = Instant::now();
     wait_until("that has passed", LIMIT, || started.elapsed() > Duration::from_millis(600));
     fs::write(&gate, "").unwrap();
@@ -248,7 +249,7 @@ fn replacement_outlives_disabling_called_off() {
     replace(&host, "keeper", "2");
     wait_until("the replacement waits", LIMIT, || waiting(&host).is_some());
     let mut client = Lines::connect(&host);
-    assert!(client.ask("plugin disable keeper").contains(": its disabling waits "));
+    assert!(client.ask("plugin disable keeper").contains(": its disabling has waited "));
     assert_eq!(client.ask("plugin enable keeper"), CALLED_OFF);
     is_swapped_when_released(&host, holder, &gate);
 }
@@ -257,9 +258,9 @@ fn replacement_outlives_disabling_called_off() {
 fn waiting_disable_outlives_new_file() {
     let (host, mut holder, gate) = held(&TOLD);
     let mut client = Lines::connect(&host);
-    assert!(client.ask("plugin disable keeper").contains(": its disabling waits "));
+    assert!(client.ask("plugin disable keeper").contains(": its disabling has waited "));
     replace(&host, "keeper", "2");
-    host.settle("text", 1);
+    host.process_changes("text", 1);
     let said = client.ask("plugin reload keeper");
     assert_eq!(said, "error: plugin 'keeper' is about to be disabled; enable it first");
     fs::write(&gate, "").unwrap();
@@ -301,7 +302,7 @@ fn hanging_probe_delays_no_other_plugin() {
     });
     replace(&host, "chameleon", "2");
     host.wait_for_answer("colour", "2");
-    // One that is replaced is not waited for.
+    // A change that has been superseded is not waited for.
     host.place("first", &marked("keeper", "1"));
     host.wait_for_answer("keeper.version", "1");
     assert_eq!(host.ks(), Some(0));

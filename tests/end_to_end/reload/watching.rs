@@ -1,40 +1,53 @@
-//! `plugin watch`: a session that asked is told what happens to plugins.
+//! `plugin watch`: a subscribed session gets the events of plugins.
 
 use dropin_tests::{Frame, Host, Lines, Resp, files, resp::encode};
 use socket2::SockRef;
 
 use super::{host_with, replace, setup, setup_with};
 
-/// A session that watches.
+/// Returns a subscribed session.
 fn watcher(host: &Host) -> Resp {
     let mut client = Resp::connect3(host);
     assert_eq!(client.ask(&["plugin", "watch"]), Frame::ok());
     client
 }
 
-/// What one push says: the event, the plugin, its generation and more.
+/// The content of a push.
+struct Event {
+    name: String,
+    plugin: String,
+    generation: String,
+    detail: String,
+}
+
+/// Returns the next event.
 #[track_caller]
-fn news(client: &mut Resp) -> (String, String, String, String) {
+fn next_event(client: &mut Resp) -> Event {
     match client.frame() {
         Frame::Push(items) => match items.as_slice() {
             [kind, event, plugin, generation, detail] => {
                 assert_eq!(kind.as_str(), "plugin");
                 let text = |item: &Frame| item.as_str().to_owned();
-                (text(event), text(plugin), text(generation), text(detail))
+                Event {
+                    name: text(event),
+                    plugin: text(plugin),
+                    generation: text(generation),
+                    detail: text(detail),
+                }
             }
-            other => panic!("not news of a plugin: {other:?}"),
+            other => panic!("not an event of a plugin: {other:?}"),
         },
         other => panic!("not a push: {other:?}"),
     }
 }
 
-/// Checks that this is what is told next.
+/// Checks the next events.
 #[track_caller]
-fn told(client: &mut Resp, expected: &[(&str, &str)]) {
-    for (event, generation) in expected {
-        let (told, plugin, number, _) = news(client);
-        let told = (told.as_str(), plugin.as_str(), number.as_str());
-        assert_eq!(told, (*event, "chameleon", *generation));
+fn assert_events(client: &mut Resp, expected: &[(&str, &str)]) {
+    for (name, generation) in expected {
+        let event = next_event(client);
+        let found = (event.name.as_str(), event.plugin.as_str(), event.generation.as_str());
+        assert_eq!(found, (*name, "chameleon", *generation));
     }
 }
 
@@ -43,42 +56,42 @@ fn every_event_is_pushed_with_plugin_and_generation() {
     let host = setup().plugins(&["text"]).start();
     let (mut one, mut other) = (watcher(&host), watcher(&host));
     replace(&host, "chameleon", "1");
-    told(&mut one, &[("loaded", "1")]);
-    told(&mut other, &[("loaded", "1")]);
+    assert_events(&mut one, &[("loaded", "1")]);
+    assert_events(&mut other, &[("loaded", "1")]);
     replace(&host, "chameleon", "2");
     let swap = [("swapped", "2"), ("drained", "1"), ("unloaded", "1")];
-    told(&mut one, &swap);
-    told(&mut other, &swap);
+    assert_events(&mut one, &swap);
+    assert_events(&mut other, &swap);
     host.place("chameleon", b"no library at all");
     for client in [&mut one, &mut other] {
-        let (event, plugin, _, detail) = news(client);
-        assert_eq!((event.as_str(), plugin.as_str()), ("refused", "chameleon"));
+        let Event { name, plugin, detail, .. } = next_event(client);
+        assert_eq!((name.as_str(), plugin.as_str()), ("refused", "chameleon"));
         assert!(detail.starts_with("the system's loader does not take it: "), "{detail}");
     }
     files::remove(host.library("chameleon"));
     let end = [("withdrawn", "2"), ("drained", "2"), ("unloaded", "2")];
-    told(&mut one, &end);
-    told(&mut other, &end);
+    assert_events(&mut one, &end);
+    assert_events(&mut other, &end);
 }
 
 #[test]
-fn what_operators_do_is_pushed_too() {
+fn operator_actions_are_pushed() {
     let host = host_with("chameleon", "1");
     replace(&host, "chameleon", "2");
     host.wait_for_log("plugin chameleon: generation 1 unloaded, ");
     let (mut client, mut operator) = (watcher(&host), Lines::connect(&host));
     assert!(operator.ask("plugin rollback chameleon").contains("generation 3"));
-    told(&mut client, &[("swapped", "3"), ("drained", "2"), ("unloaded", "2")]);
+    assert_events(&mut client, &[("swapped", "3"), ("drained", "2"), ("unloaded", "2")]);
     assert!(operator.ask("plugin reload chameleon").contains("generation 4"));
-    told(&mut client, &[("swapped", "4"), ("drained", "3"), ("unloaded", "3")]);
+    assert_events(&mut client, &[("swapped", "4"), ("drained", "3"), ("unloaded", "3")]);
     assert!(operator.ask("plugin disable chameleon").contains("disabled"));
-    told(&mut client, &[("withdrawn", "4"), ("drained", "4"), ("unloaded", "4")]);
+    assert_events(&mut client, &[("withdrawn", "4"), ("drained", "4"), ("unloaded", "4")]);
     assert!(operator.ask("plugin enable chameleon").contains("generation 5"));
-    told(&mut client, &[("loaded", "5")]);
+    assert_events(&mut client, &[("loaded", "5")]);
 }
 
 #[test]
-fn who_watches_can_go_on_asking() {
+fn subscriber_can_still_send_commands() {
     let host = host_with("chameleon", "1");
     let mut client = watcher(&host);
     let (mut pushes, mut last) = (0, String::new());
@@ -94,9 +107,9 @@ fn who_watches_can_go_on_asking() {
             };
         }
     }
-    // At least the swaps but for the last have been told before the answers of the new code.
+    // All swaps except perhaps the last were reported before the replies of the new code.
     assert!(pushes >= 3, "{pushes}");
-    // What is asked along with it, before and behind, is answered in order.
+    // Commands before and behind it in one batch are answered in order.
     client.send(
         "*1\r\n$6\r\ncolour\r\n*2\r\n$6\r\nplugin\r\n$7\r\nunwatch\r\n*1\r\n$6\r\ncolour\r\n",
     );
@@ -125,12 +138,12 @@ fn only_resp3_carries_it() {
     assert_eq!(client.ask(&["ping"]), Frame::Status("PONG".into()));
 }
 
-/// Lets something happen, and checks that this session is told nothing.
+/// Runs a function, and checks that this session gets no event.
 #[track_caller]
-fn not_told(host: &Host, client: &mut Resp) {
+fn assert_no_event(host: &Host, client: &mut Resp) {
     let mut other = watcher(host);
     replace(host, "chameleon", "next");
-    told(&mut other, &[("swapped", "2"), ("drained", "1"), ("unloaded", "1")]);
+    assert_events(&mut other, &[("swapped", "2"), ("drained", "1"), ("unloaded", "1")]);
     assert_eq!(client.ask(&["ping", "nothing"]), "nothing".into());
 }
 
@@ -139,8 +152,8 @@ fn unwatch_ends_it() {
     let host = host_with("chameleon", "1");
     let mut client = watcher(&host);
     assert_eq!(client.ask(&["plugin", "unwatch"]), Frame::ok());
-    not_told(&host, &mut client);
-    // Where nothing is watched, there is nothing wrong with that either.
+    assert_no_event(&host, &mut client);
+    // Without a subscription this is no error either.
     assert_eq!(client.ask(&["plugin", "unwatch"]), Frame::ok());
 }
 
@@ -149,15 +162,15 @@ fn reset_ends_it() {
     let host = host_with("chameleon", "1");
     let mut client = watcher(&host);
     assert_eq!(client.ask(&["reset"]), Frame::Status("RESET".into()));
-    not_told(&host, &mut client);
+    assert_no_event(&host, &mut client);
 }
 
 #[test]
-fn who_goes_back_to_resp2_gets_no_push() {
+fn switch_to_resp2_stops_push_messages() {
     let host = host_with("chameleon", "1");
     let mut client = watcher(&host);
     assert!(client.ask(&["HELLO", "2"]).get("proto") == Some(&2.into()));
-    not_told(&host, &mut client);
+    assert_no_event(&host, &mut client);
 }
 
 #[test]
@@ -166,12 +179,12 @@ fn to_watch_twice_is_to_watch_once() {
     let mut client = watcher(&host);
     assert_eq!(client.ask(&["plugin", "watch"]), Frame::ok());
     replace(&host, "chameleon", "2");
-    told(&mut client, &[("swapped", "2"), ("drained", "1"), ("unloaded", "1")]);
+    assert_events(&mut client, &[("swapped", "2"), ("drained", "1"), ("unloaded", "1")]);
     assert_eq!(client.ask(&["ping", "nothing"]), "nothing".into());
 }
 
 #[test]
-fn who_watches_is_told_of_the_end() {
+fn subscriber_is_notified_of_shutdown() {
     let mut host = host_with("chameleon", "1");
     let mut client = watcher(&host);
     assert_eq!(host.ks(), Some(0));
@@ -180,8 +193,8 @@ fn who_watches_is_told_of_the_end() {
 }
 
 #[test]
-fn who_watches_and_does_not_read_holds_nobody_up() {
-    // The host keeps so many events for a session that does not come to write them.
+fn subscriber_that_never_reads_blocks_nobody() {
+    // Number of events that the host keeps for a session that cannot write them.
     const KEPT: usize = 256;
     const RELOADS: usize = KEPT / 3 + 5;
     const LARGE: usize = 16;
@@ -191,7 +204,7 @@ fn who_watches_and_does_not_read_holds_nobody_up() {
     assert_eq!(Resp::connect(&host).ask(&["set", "large", &large]), Frame::ok());
     let mut silent = [watcher(&host), watcher(&host)];
     for client in &mut silent {
-        // More than the system takes for a client that does not read: its session waits.
+        // More than the system buffers for a client that does not read: its session blocks.
         SockRef::from(client.stream()).set_recv_buffer_size(64 << 10).unwrap();
         client.send(encode(&["get", "large"]).repeat(LARGE));
     }
@@ -201,14 +214,14 @@ fn who_watches_and_does_not_read_holds_nobody_up() {
         let (new, old) = (number.to_string(), (number - 1).to_string());
         let said = operator.ask("plugin reload chameleon");
         assert!(said.contains(&format!("generation {new}")), "{said}");
-        told(&mut reader, &[("swapped", &new), ("drained", &old), ("unloaded", &old)]);
+        assert_events(&mut reader, &[("swapped", &new), ("drained", &old), ("unloaded", &old)]);
     }
     for mut client in silent {
         for _ in 0..LARGE {
             assert!(client.frame() == Frame::text(&large));
         }
         for number in 0..KEPT {
-            let (event, _, generation, _) = news(&mut client);
+            let Event { name: event, generation, .. } = next_event(&mut client);
             let expected = ["swapped", "drained", "unloaded"][number % 3];
             let swapped = number / 3 + 2 - usize::from(number % 3 > 0);
             assert_eq!((event.as_str(), generation), (expected, swapped.to_string()));

@@ -1,4 +1,4 @@
-//! The defaults that the pages name are those in force.
+//! The defaults in the documentation are those in force.
 
 use std::fs;
 
@@ -26,7 +26,8 @@ const IN_SENTENCES: [(&str, &str, &str, &str); 5] = [
     ),
 ];
 
-/// The flags in the tables of docs/operate.md that have a column for defaults, with these.
+/// Returns the flags in those tables of docs/operate.md that have a column for defaults, with the
+/// defaults.
 fn in_tables() -> Vec<(String, String)> {
     let text = fs::read_to_string(root().join("docs/operate.md")).unwrap();
     let (mut found, mut is_open) = (Vec::new(), false);
@@ -47,7 +48,7 @@ fn in_tables() -> Vec<(String, String)> {
     found
 }
 
-/// A default as `host config` prints it, from the words of a page.
+/// Converts a default from a page's words to the output of `host config`.
 fn printed(words: &str) -> &str {
     match words {
         "all addresses" => "[]",
@@ -68,7 +69,7 @@ fn documented_defaults_are_in_force() {
     let tables = in_tables();
     assert!(tables.len() > 15, "{tables:?}");
     for (flag, words) in &tables {
-        // Where it lies depends on who runs the host; another test looks at it.
+        // It depends on the user who runs the host; another test checks it.
         if flag != "state-dir" {
             is(flag, printed(words));
         }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use dropin_tests::{Host, Lines, Setup};
 
-/// The strings of a JSON object that has nothing else in it, strictly: no key twice, nothing left.
+/// Parses a JSON object of strings strictly: no duplicate keys, no trailing text.
 fn object(line: &str) -> BTreeMap<String, String> {
-    /// A JSON string at the front, and what follows it.
+    /// Parses a JSON string at the start, and returns the rest.
     fn string(text: &str) -> Option<(String, &str)> {
         let mut said = String::new();
         let mut rest = text.strip_prefix('"')?.char_indices();
@@ -51,7 +51,7 @@ fn say(host: &Host, level: &str, what: &str) {
     assert_eq!(Lines::connect(host).ask(&format!("say {level} {what}")), "OK");
 }
 
-/// Whether this is a time as RFC 3339 has it, in UTC and to the millisecond.
+/// Returns whether this is a time of RFC 3339, in UTC with milliseconds.
 fn is_time(text: &str) -> bool {
     let pattern = "dddd-dd-ddTdd:dd:dd.dddZ";
     text.len() == pattern.len()
@@ -62,7 +62,7 @@ fn is_time(text: &str) -> bool {
 }
 
 #[test]
-fn json_is_one_object_a_line_whatever_is_said() {
+fn json_log_is_one_object_per_line() {
     let mut host = Setup::new().plugins(&["facts"]).flags(&["--log-format", "json"]).start();
     say(&host, "warn", r#""a \"quote\", a \\ and\ntwo lines \x1b[2J Grüße""#);
     assert_eq!(host.ks(), Some(0));
@@ -81,7 +81,7 @@ fn json_is_one_object_a_line_whatever_is_said() {
 }
 
 #[test]
-fn a_host_that_cannot_start_says_so_in_the_logs_form() {
+fn start_failure_is_reported_in_log_format() {
     let host = Host::start(&[]);
     let again = Setup::new().port(host.port()).flags(&["--log-format", "json"]).run();
     assert_eq!(again.status, Some(1));
@@ -91,7 +91,7 @@ fn a_host_that_cannot_start_says_so_in_the_logs_form() {
 }
 
 #[test]
-fn text_is_one_line_a_record_and_nobody_can_forge_one() {
+fn text_log_records_cannot_be_forged() {
     let host = Setup::new().plugins(&["facts"]).start();
     say(&host, "info", r#""one\n2026-01-01T00:00:00.000Z ERROR host: forged \x1b[2J""#);
     let line = host.wait_for_log("forged");
@@ -103,7 +103,7 @@ fn text_is_one_line_a_record_and_nobody_can_forge_one() {
 #[cfg(unix)]
 #[test]
 fn the_journal_gets_priorities_instead_of_times() {
-    // The journal is told by device and inode of standard error, which the shell looks up.
+    // The journal is identified by device and inode of standard error, which the shell looks up.
     let stream = "JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2) exec \"$0\" \"$@\"";
     let host = Setup::new().plugins(&["facts"]).started_by(&["sh", "-c", stream]).start();
     for (level, priority) in [("error", 3), ("warn", 4), ("info", 6), ("debug", 7)] {
@@ -111,14 +111,14 @@ fn the_journal_gets_priorities_instead_of_times() {
         let line = host.wait_for_log(&format!("at-{level}"));
         assert_eq!(line, format!("<{priority}>facts: at-{level}"));
     }
-    // Inherited by a program whose errors go elsewhere, the variable means nothing.
+    // If a program inherits it and writes its errors elsewhere, the variable has no meaning.
     let host = Setup::new().variable("JOURNAL_STREAM", "1:1").start();
     let _ = Lines::connect(&host).ask("loglevel trace");
     assert!(is_time(host.wait_for_log("set the log level").split(' ').next().unwrap()));
 }
 
 #[test]
-fn the_level_is_told_and_set_while_the_host_runs() {
+fn log_level_can_be_changed_while_running() {
     let host = Setup::new().plugins(&["facts"]).log_level("info").start();
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("loglevel"), "info");

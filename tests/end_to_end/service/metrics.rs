@@ -1,4 +1,4 @@
-//! What the host counts, as a page for Prometheus and as the reply of `stats`.
+//! Metrics, as a page for Prometheus and as the reply of `stats`.
 
 use std::{net::SocketAddr, thread};
 
@@ -6,23 +6,23 @@ use dropin_tests::{
     Connection, Frame, Host, Lines, Resp, Setup, files, open_metrics::Page, reload::variant,
 };
 
-/// A host that serves metrics.
+/// Starts a host that serves metrics.
 fn host(plugins: &[&str]) -> Host {
     Setup::new().plugins(plugins).flags(&["--metrics", "127.0.0.1:0"]).start()
 }
 
-/// Where a host serves its metrics, by its own word.
-fn place(host: &Host) -> SocketAddr {
+/// Returns the address of a host's metrics, from its log.
+fn metrics_address(host: &Host) -> SocketAddr {
     let said = host.stdout();
     let line = said.lines().find_map(|line| line.strip_prefix("metrics http://"));
     let address = line.and_then(|line| line.strip_suffix("/metrics"));
     address.expect("it says where").parse().expect("an address")
 }
 
-/// The answer to an HTTP request: status line and headers, and the body.
+/// Returns the response to an HTTP request: status line and headers, and the body.
 #[track_caller]
 fn http(host: &Host, request: &str) -> (String, String) {
-    let mut client = Connection::to(place(host));
+    let mut client = Connection::connect(metrics_address(host));
     client.send(request);
     let answer = String::from_utf8(client.rest()).expect("it is text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
@@ -48,18 +48,28 @@ fn of(command: &str) -> Vec<(&str, &str)> {
     }
 }
 
-/// Calls, errors and timed calls of a command.
-fn counted(page: &Page, command: &str) -> (f64, f64, f64) {
+/// The counts of a command on a page.
+#[derive(Debug, PartialEq)]
+struct Counts {
+    calls: f64,
+    errors: f64,
+    timed: f64,
+}
+
+fn counts(page: &Page, command: &str) -> Counts {
     let get = |name: &str| page.get(name, &of(command)).unwrap_or(0.0);
-    let timed = get("dropin_command_duration_seconds_count");
-    (get("dropin_command_calls_total"), get("dropin_command_errors_total"), timed)
+    Counts {
+        calls: get("dropin_command_calls_total"),
+        errors: get("dropin_command_errors_total"),
+        timed: get("dropin_command_duration_seconds_count"),
+    }
 }
 
 #[test]
-fn the_page_counts_what_was_asked_and_what_went_wrong() {
+fn metrics_count_calls_and_errors() {
     let host = host(&["text", "facts"]);
     let before = scrape(&host);
-    assert_eq!(counted(&before, "text.echo"), (0.0, 0.0, 0.0));
+    assert_eq!(counts(&before, "text.echo"), Counts { calls: 0.0, errors: 0.0, timed: 0.0 });
     let mut client = Lines::connect(&host);
     for _ in 0..3 {
         assert_eq!(client.ask("echo x"), "x");
@@ -70,11 +80,11 @@ fn the_page_counts_what_was_asked_and_what_went_wrong() {
     assert!(client.ask("echo 'open").starts_with("error: "));
     assert_eq!(client.ask("ping"), "PONG");
     let page = scrape(&host);
-    assert_eq!(counted(&page, "text.echo"), (3.0, 0.0, 3.0));
-    assert_eq!(counted(&page, "facts.fail"), (1.0, 1.0, 1.0));
-    assert_eq!(counted(&page, "text.upper"), (1.0, 1.0, 1.0));
-    assert_eq!(counted(&page, "ping"), (1.0, 0.0, 1.0));
-    assert_eq!(counted(&page, "nonsense"), (0.0, 0.0, 0.0));
+    assert_eq!(counts(&page, "text.echo"), Counts { calls: 3.0, errors: 0.0, timed: 3.0 });
+    assert_eq!(counts(&page, "facts.fail"), Counts { calls: 1.0, errors: 1.0, timed: 1.0 });
+    assert_eq!(counts(&page, "text.upper"), Counts { calls: 1.0, errors: 1.0, timed: 1.0 });
+    assert_eq!(counts(&page, "ping"), Counts { calls: 1.0, errors: 0.0, timed: 1.0 });
+    assert_eq!(counts(&page, "nonsense"), Counts { calls: 0.0, errors: 0.0, timed: 0.0 });
     let rejected = |reason| page.get("dropin_requests_rejected_total", &[("reason", reason)]);
     assert_eq!(rejected("unknown"), Some(1.0));
     assert_eq!(rejected("malformed"), Some(1.0));
@@ -105,7 +115,8 @@ fn counts_survive_a_reload_which_is_counted_itself() {
         host.wait_for_log(&format!("generation {round} drained"));
         assert_eq!(client.ask("echo x"), "x");
         let page = scrape(&host);
-        assert_eq!(counted(&page, "text.echo"), (f64::from(2 * round), 0.0, f64::from(2 * round)));
+        let calls = f64::from(2 * round);
+        assert_eq!(counts(&page, "text.echo"), Counts { calls, errors: 0.0, timed: calls });
         let event = |name| page.get("dropin_plugin_events_total", &[("event", name)]);
         assert_eq!(event("swapped"), Some(f64::from(round)));
         let labels = [("plugin", "text"), ("version", env!("CARGO_PKG_VERSION"))];
@@ -115,21 +126,21 @@ fn counts_survive_a_reload_which_is_counted_itself() {
     host.wait_for_log("refused");
     let page = scrape(&host);
     assert_eq!(page.get("dropin_plugin_events_total", &[("event", "refused")]), Some(1.0));
-    // Gone and back, it goes on where it was.
+    // Removed and loaded again, it continues its counts.
     files::remove(host.library("text"));
     host.wait_for_log("withdrawn");
     host.place("text", &variant("text", 9));
     host.wait_for_log("generation 5 loaded");
     assert_eq!(client.ask("echo x"), "x");
-    assert_eq!(counted(&scrape(&host), "text.echo").0, 7.0);
+    assert_eq!(counts(&scrape(&host), "text.echo").calls, 7.0);
 }
 
 #[test]
-fn no_call_is_lost_among_many_sessions_and_batches() {
+fn metrics_lose_no_call_among_many_sessions() {
     const SESSIONS: usize = 12;
     const BATCHES: usize = 40;
     let host = host(&["text"]);
-    // Nine commands, one more than a session counts side by side.
+    // Nine commands, one more than a session counts separately.
     let batch =
         "ping\r\necho a\r\nupper b\r\nlower c\r\nreverse d\r\ncount e\r\nselect 0\r\ncommand \
                  count\r\nclient id\r\nping x\r\necho\r\n"
@@ -150,25 +161,27 @@ fn no_call_is_lost_among_many_sessions_and_batches() {
         }
     });
     let (page, all) = (scrape(&host), (SESSIONS * BATCHES * 8) as f64);
-    assert_eq!(counted(&page, "ping").0, 2.0 * all);
-    assert_eq!(counted(&page, "text.echo"), (2.0 * all, all, counted(&page, "text.echo").2));
+    assert_eq!(counts(&page, "ping").calls, 2.0 * all);
+    let echo = counts(&page, "text.echo");
+    assert_eq!((echo.calls, echo.errors), (2.0 * all, all));
     for command in
         ["text.upper", "text.lower", "text.reverse", "text.count", "select", "command", "client"]
     {
-        let (calls, errors, timed) = counted(&page, command);
+        let Counts { calls, errors, timed } = counts(&page, command);
         assert_eq!((calls, errors), (all, 0.0), "{command}");
         assert!(timed <= calls, "{command}");
     }
-    // The first of each read and every 32nd are timed; how a batch arrives in reads is up to the system.
+    // The first of each read and every 32nd are timed; the system decides how a batch is split into
+    // reads.
     let timed = page.sum("dropin_command_duration_seconds_count");
     assert!(timed >= all * 11.0 / 32.0, "{timed}");
 }
 
 #[test]
-fn the_page_is_only_read_and_nobody_holds_it_up() {
+fn metrics_page_is_read_only_and_never_blocked() {
     let mut host = host(&[]);
-    // Whoever says nothing is not waited for long.
-    let silent = Connection::to(place(&host));
+    // A silent connection is closed soon.
+    let silent = Connection::connect(metrics_address(&host));
     let (head, body) = http(&host, "HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.is_empty(), "{head}");
     for (request, status) in [
@@ -182,18 +195,19 @@ fn the_page_is_only_read_and_nobody_holds_it_up() {
     }
     let (head, _) = http(&host, &format!("GET /metrics HTTP/1.1\r\nA: {}", "a".repeat(8192)));
     assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
-    let waiting = Connection::to(place(&host));
+    let waiting = Connection::connect(metrics_address(&host));
     assert_eq!(host.ks(), Some(0));
     drop((silent, waiting));
 }
 
 #[test]
-fn an_address_that_cannot_be_had_is_a_clear_error() {
+fn unusable_metrics_address_is_a_clear_error() {
     let other = host(&[]);
-    let taken = place(&other).to_string();
+    let taken = metrics_address(&other).to_string();
     let ended = Setup::new().flags(&["--metrics", &taken]).run();
     assert_eq!(ended.status, Some(1));
-    let said = format!("cannot serve on {taken}: port {} is in use; ", place(&other).port());
+    let said =
+        format!("cannot serve on {taken}: port {} is in use; ", metrics_address(&other).port());
     assert!(ended.stderr.contains(&said) && ended.stderr.contains("--metrics"), "{ended:?}");
     let quiet = Host::start(&[]);
     assert!(!quiet.stdout().contains("metrics"), "without the flag there are none");
@@ -211,7 +225,7 @@ fn stats_tells_the_same_to_a_person() {
     let stats = client.ask(&["STATS"]);
     let number =
         |name: &str| stats.get(name).unwrap_or_else(|| panic!("no {name}: {stats:?}")).as_integer();
-    // The protocol was chosen by one HELLO.
+    // One HELLO chose the protocol.
     assert_eq!((number("calls"), number("errors"), number("unknown-commands")), (6, 1, 1));
     assert_eq!((number("sessions"), number("plugins"), number("plugins-loaded")), (1, 2, 2));
     assert_eq!((number("plugins-reloaded"), number("plugins-refused")), (0, 0));
@@ -238,7 +252,7 @@ fn stats_tells_the_same_to_a_person() {
         client.ask(&["stats", "nonsense"]),
         Frame::error("ERR unknown subcommand 'nonsense', 'stats' has: COMMANDS")
     );
-    // What came before it in one batch is counted.
+    // Earlier commands of the same batch are counted.
     let mut lines = Lines::connect(&host);
     lines.say("ping\r\nping\r\nping\r\nstats commands");
     let said = [(); 5].map(|()| lines.line()).join("\n");

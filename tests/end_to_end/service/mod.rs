@@ -1,4 +1,4 @@
-//! The host as those see it who run it as a service.
+//! The host as a service.
 
 #[cfg(unix)]
 mod defaults;
@@ -13,14 +13,14 @@ mod systemd;
 
 use std::{path::Path, process::Command};
 
-use dropin_tests::{Ended, built, setup::of_its_own, tool};
+use dropin_tests::{Ended, built, setup::hide_user_settings, tool};
 
 /// Runs the host's program in this folder, to its end.
 #[track_caller]
 fn host_in(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let mut command = Command::new(built::program("host"));
     command.args(arguments).current_dir(folder);
-    of_its_own(&mut command, folder);
+    hide_user_settings(&mut command, folder);
     command.envs(variables.iter().copied());
     let output = tool::run(&mut command, b"");
     let text = |bytes| String::from_utf8(bytes).expect("it is text");

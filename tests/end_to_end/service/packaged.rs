@@ -1,4 +1,4 @@
-//! What the package installs, as far as it can be looked at without installing it.
+//! The content of the package, as far as it can be checked without installing it.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -15,7 +15,7 @@ fn packaging(name: &str) -> PathBuf {
 fn the_settings_that_are_installed_are_settings() {
     let folder = tempdir().unwrap();
     let text = fs::read_to_string(packaging("host.toml")).unwrap();
-    // What is commented out is right as well.
+    // Lines that are commented out are valid as well.
     let all = text.lines().map(|line| {
         let key = line.strip_prefix("# ").filter(|line| line.contains(" = "));
         format!("{}\n", key.unwrap_or(line))
@@ -34,7 +34,7 @@ fn the_units_are_units() {
     let folder = tempdir().unwrap();
     for name in ["dropin-host.service", "dropin-host.socket"] {
         let text = fs::read_to_string(packaging(name)).unwrap();
-        // Neither the program nor its manual page is installed where this is tested.
+        // The tests run where neither the program nor its manual page is installed.
         let text = text
             .replace(
                 "ExecStart=/usr/bin/dropin-host --config /etc/dropin/host.toml",
@@ -67,7 +67,7 @@ fn unit_retries_failures_but_not_statuses_for_people() {
 }
 
 #[test]
-fn all_that_ships_is_in_the_package_and_in_the_image() {
+fn package_and_image_contain_all_shipped_files() {
     let host = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../host");
     let manifest = fs::read_to_string(host.join("Cargo.toml")).unwrap();
     let (_, package) = manifest.split_once("[package.metadata.deb]").unwrap();
@@ -81,7 +81,7 @@ fn all_that_ships_is_in_the_package_and_in_the_image() {
         assert!(image.contains(&format!("/build/{library} ")), "{plugin}");
         assert!(image.contains(&format!("--package {plugin}")), "{plugin}");
     }
-    // What is not built must be there.
+    // Files that are not built must exist in the checkout.
     let sources =
         package.lines().filter_map(|line| line.trim().strip_prefix("[\"../")?.split('"').next());
     let sources: Vec<_> = sources.filter(|source| !source.starts_with("target/")).collect();

@@ -7,7 +7,7 @@ use tempfile::tempdir;
 
 use super::host_in;
 
-/// Some flags of different parts, a subcommand, and one of its own.
+/// Some flags of different groups, a subcommand, and a flag of its own.
 const WORDS: [&str; 5] = ["--port", "--metrics", "--allow-insecure-plugins", "config", "--expires"];
 
 #[test]
@@ -27,7 +27,7 @@ fn every_shell_gets_its_completion() {
 
 #[test]
 #[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
-fn bash_completes_flags_values_and_subcommands_whatever_the_program_is_called() {
+fn bash_completion_works_under_any_program_name() {
     let folder = tempdir().unwrap();
     let renamed = folder.path().join("dropin-host");
     fs::copy(built::program("host"), &renamed).unwrap();

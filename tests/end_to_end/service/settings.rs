@@ -1,13 +1,13 @@
-//! `host.toml`, `host config`, and which of flag, environment, file and default wins.
+//! `host.toml`, `host config`, and the precedence of flag, environment, file and default.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use dropin_tests::{Ended, Lines, Setup, system::quiet_port};
+use dropin_tests::{Ended, Lines, Setup, system::unused_port};
 use tempfile::tempdir;
 
 use super::host_in;
 
-/// What a flag may be set to, tried in this order until the host takes one that is not its default.
+/// Values of a flag, tried in this order until the host accepts one that is not its default.
 const VALUES: [&str; 11] = [
     "7777",
     "\"4.5\"",
@@ -22,10 +22,10 @@ const VALUES: [&str; 11] = [
     "\"some/path\"",
 ];
 
-/// A flag that is taken only together with another.
+/// Flags that need a second flag.
 const TOGETHER: [(&str, &str); 2] = [("tls-cert", "tls-key"), ("tls-key", "tls-cert")];
 
-/// What `host config` says: by flag, its value and where it is from.
+/// Parses the output of `host config`: by flag, its value and its source.
 pub(super) fn settings(ended: &Ended) -> BTreeMap<String, (String, String)> {
     assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
     let lines = ended.stdout.lines().map(|line| {
@@ -46,12 +46,12 @@ pub(super) fn settings(ended: &Ended) -> BTreeMap<String, (String, String)> {
     lines.collect()
 }
 
-/// A value as the command line and the environment have it.
-fn bare(value: &str) -> String {
+/// Returns a value as the command line and the environment have it.
+fn unquoted(value: &str) -> String {
     value.trim_matches(['[', ']']).trim_matches('"').to_owned()
 }
 
-/// For every flag of the host, a value that is not its default.
+/// Returns a value for every flag of the host that is not its default.
 fn samples(folder: &Path) -> BTreeMap<String, String> {
     let defaults = settings(&host_in(folder, &["config"], &[]));
     assert!(defaults.len() > 20, "{defaults:?}");
@@ -72,7 +72,7 @@ fn samples(folder: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_flag_can_be_set_in_the_file_in_the_environment_and_as_a_flag() {
+fn every_setting_works_from_all_three_sources() {
     let folder = tempdir().unwrap();
     let samples = samples(folder.path());
     let mut file = String::new();
@@ -85,7 +85,7 @@ fn every_flag_can_be_set_in_the_file_in_the_environment_and_as_a_flag() {
     for (line, name) in samples.keys().enumerate() {
         assert_eq!(from_file[name].1, format!("file all.toml:{}", line + 1), "{name}");
     }
-    // What is printed is a settings file that says the same.
+    // The output is a settings file with the same meaning.
     fs::write(folder.path().join("printed.toml"), &said.stdout).unwrap();
     let again = settings(&host_in(folder.path(), &["config", "--config", "printed.toml"], &[]));
     let values = |all: &BTreeMap<String, (String, String)>| {
@@ -98,7 +98,7 @@ fn every_flag_can_be_set_in_the_file_in_the_environment_and_as_a_flag() {
         name => format!("DROPIN_{}", name.replace('-', "_").to_ascii_uppercase()),
     };
     let variables: Vec<(String, String)> =
-        samples.iter().map(|(name, value)| (variable(name), bare(value))).collect();
+        samples.iter().map(|(name, value)| (variable(name), unquoted(value))).collect();
     let variables: Vec<(&str, &str)> =
         variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let said = host_in(folder.path(), &["config"], &variables);
@@ -113,7 +113,7 @@ fn every_flag_can_be_set_in_the_file_in_the_environment_and_as_a_flag() {
         .iter()
         .map(|(name, value)| match value.as_str() {
             "true" => format!("--{name}"),
-            value => format!("--{name}={}", bare(value)),
+            value => format!("--{name}={}", unquoted(value)),
         })
         .collect();
     let mut arguments = vec!["config"];
@@ -124,7 +124,7 @@ fn every_flag_can_be_set_in_the_file_in_the_environment_and_as_a_flag() {
 }
 
 #[test]
-fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
+fn flag_overrides_environment_and_environment_overrides_file() {
     let folder = tempdir().unwrap();
     fs::write(folder.path().join("h.toml"), "port = 6001\ngrace = 7\nwatch = 'poll'\n").unwrap();
     let variables =
@@ -141,7 +141,7 @@ fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
 }
 
 #[test]
-fn the_file_in_the_users_directory_is_read_and_a_named_one_comes_instead() {
+fn named_file_replaces_file_of_user_directory() {
     let folder = tempdir().unwrap();
     let place = folder.path().join("config").join("dropin");
     fs::create_dir_all(&place).unwrap();
@@ -156,8 +156,8 @@ fn the_file_in_the_users_directory_is_read_and_a_named_one_comes_instead() {
 }
 
 #[test]
-fn a_host_serves_as_its_file_says_and_so_do_keys_and_checks() {
-    let port = quiet_port();
+fn file_applies_to_host_keys_and_check() {
+    let port = unused_port();
     let folder = tempdir().unwrap();
     let file = folder.path().join("h.toml");
     let state = folder.path().join("kept");
@@ -176,20 +176,20 @@ fn a_host_serves_as_its_file_says_and_so_do_keys_and_checks() {
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
     assert_eq!(host.ks(), Some(0));
 
-    // `host key` works where the host does.
+    // `host key` uses the host's state directory.
     let added = host_in(folder.path(), &["key", "add", "alice", "--config", path], &[]);
     assert_eq!(added.status, Some(0), "{added:?}");
     let listed =
         host_in(folder.path(), &["key", "list", "--state-dir", state.to_str().unwrap()], &[]);
     assert!(listed.stdout.contains("alice"), "{listed:?}");
-    // `host check` judges as the host does.
+    // `host check` applies the host's rules.
     fs::write(&file, format!("plugin-key = '{}'\n", key.display())).unwrap();
     let checked = host_in(folder.path(), &["check", "h.toml", "--config", path], &[]);
     assert!(checked.stderr.contains("no.pub"), "{checked:?}");
 }
 
 #[test]
-fn what_is_wrong_with_the_file_is_told_with_path_and_line_and_nothing_starts() {
+fn bad_file_is_reported_with_path_and_line() {
     let folder = tempdir().unwrap();
     for (text, problem) in [
         (
@@ -231,7 +231,7 @@ fn what_is_wrong_with_the_file_is_told_with_path_and_line_and_nothing_starts() {
 }
 
 #[test]
-fn plugins_load_although_the_settings_of_the_host_are_in_the_environment() {
+fn plugins_load_with_host_settings_in_environment() {
     let folder = tempdir().unwrap();
     fs::write(folder.path().join("h.toml"), "grace = 6\n").unwrap();
     let path = folder.path().join("h.toml");
@@ -267,7 +267,7 @@ fn a_misspelt_variable_is_warned_of() {
 }
 
 #[test]
-fn the_hosts_variables_mean_nothing_wrong_to_the_client() {
+fn client_accepts_variables_of_the_host() {
     let folder = tempdir().unwrap();
     let defaults = settings(&host_in(folder.path(), &["config"], &[]));
     let mut client = crate::client_program::client(&[], &["places"]);

@@ -1,4 +1,4 @@
-//! What systemd is told and what it passes: sd_notify(3), sd_listen_fds(3).
+//! Communication with systemd: sd_notify(3), sd_listen_fds(3).
 
 use std::{
     io::ErrorKind,
@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use dropin_tests::{Host, LIMIT, Lines, Setup, system::quiet_port, wait_for, wait_until};
+use dropin_tests::{Host, LIMIT, Lines, Setup, system::unused_port, wait_for, wait_until};
 use rustix::io::{FdFlags, fcntl_setfd};
 use tempfile::tempdir;
 
-/// The socket on which systemd is told.
+/// The socket that receives the notifications.
 struct NotifySocket(UnixDatagram);
 
 impl NotifySocket {
@@ -23,19 +23,18 @@ impl NotifySocket {
         Self(socket)
     }
 
-    /// The next message.
+    /// Returns the next message.
     #[track_caller]
     fn next(&self) -> String {
         let mut buffer = [0; 4096];
-        let length =
-            wait_for("systemd is told something", LIMIT, || match self.0.recv(&mut buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-                received => Some(received.unwrap()),
-            });
+        let length = wait_for("systemd gets a message", LIMIT, || match self.0.recv(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            received => Some(received.unwrap()),
+        });
         String::from_utf8(buffer[..length].to_vec()).unwrap().trim_end().to_owned()
     }
 
-    /// The next message that starts so.
+    /// Returns the next message with this start.
     #[track_caller]
     fn wait_for(&self, start: &str) -> String {
         wait_for(start, LIMIT, || Some(self.next()).filter(|said| said.starts_with(start)))
@@ -43,36 +42,36 @@ impl NotifySocket {
 }
 
 #[test]
-fn systemd_is_told_of_the_start_the_state_the_pulse_and_the_end() {
+fn systemd_gets_ready_status_watchdog_and_stopping() {
     let folder = tempdir().unwrap();
     let socket = folder.path().join("notify");
-    let told = NotifySocket::at(&socket);
+    let systemd = NotifySocket::at(&socket);
     let mut host = Setup::new()
         .plugins(&["text", "store"])
         .variable("NOTIFY_SOCKET", socket.to_str().unwrap())
         .variable("WATCHDOG_USEC", "400000")
         .start();
-    // It is ready when its plugins are loaded, not before.
-    assert_eq!(told.next(), "READY=1\nSTATUS=plugins: 2, sessions: 0, calls so far: 0");
+    // It is ready only when its plugins are loaded.
+    assert_eq!(systemd.next(), "READY=1\nSTATUS=plugins: 2, sessions: 0, calls so far: 0");
     for _ in 0..3 {
-        told.wait_for("WATCHDOG=1");
+        systemd.wait_for("WATCHDOG=1");
     }
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("echo x"), "x");
     assert_eq!(
-        told.wait_for("STATUS=plugins: 2, sessions: 1"),
+        systemd.wait_for("STATUS=plugins: 2, sessions: 1"),
         "STATUS=plugins: 2, sessions: 1, calls so far: 1"
     );
     host.terminate();
-    told.wait_for("STOPPING=1\nSTATUS=shutting down");
+    systemd.wait_for("STOPPING=1\nSTATUS=shutting down");
     assert_eq!(host.exit(), Some(0));
 }
 
 #[test]
-fn systemd_is_asked_for_time_while_states_are_saved() {
+fn systemd_timeout_is_extended_while_saving() {
     let folder = tempdir().unwrap();
     let socket = folder.path().join("notify");
-    let told = NotifySocket::at(&socket);
+    let systemd = NotifySocket::at(&socket);
     let keeper = dropin_tests::reload::marked("keeper", "1 save-hangs");
     let mut host = Setup::new()
         .file(&dropin_tests::built::library_name("keeper"), &keeper)
@@ -82,25 +81,25 @@ fn systemd_is_asked_for_time_while_states_are_saved() {
     host.terminate();
     let status = "STATUS=plugin keeper: in `save` (for ";
     wait_until("it asks for more time", LIMIT, || {
-        let said = told.next();
+        let said = systemd.next();
         said.starts_with("EXTEND_TIMEOUT_USEC=30000000\n") && said.contains(status)
     });
     assert_eq!(host.exit(), Some(4));
 }
 
 #[test]
-fn a_service_manager_that_does_not_listen_is_no_reason_not_to_serve() {
+fn unreachable_service_manager_does_not_prevent_serving() {
     let host = Setup::new().variable("NOTIFY_SOCKET", "/nowhere/at/all").start();
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
-    host.wait_for_log("does not listen");
+    host.wait_for_log("cannot notify the service manager");
 }
 
 /// Starts a host that is passed this socket as systemd does it: as descriptor 3.
 fn start_with(listener: &TcpListener, flags: &[&str]) -> Host {
-    // What a test starts inherits nothing else.
+    // Other programs of the test inherit nothing.
     fcntl_setfd(listener, FdFlags::empty()).unwrap();
     let number = listener.as_raw_fd();
-    // Other shells know descriptors of one digit alone, and other tests have those.
+    // Other shells know only descriptors of one digit, and other tests use those.
     let shell = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&{number} {number}<&-");
     let shell = if number == 3 { shell.replace(" 3<&3 3<&-", "") } else { shell };
     let host = Setup::new().flags(flags).started_by(&["bash", "-c", &shell]).start();
@@ -110,7 +109,7 @@ fn start_with(listener: &TcpListener, flags: &[&str]) -> Host {
 
 #[test]
 #[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
-fn a_socket_that_is_passed_is_served_and_left_listening() {
+fn passed_socket_is_served_and_left_listening() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     // Its own flags do not matter: the port of this one is taken.
@@ -118,8 +117,8 @@ fn a_socket_that_is_passed_is_served_and_left_listening() {
     assert_eq!(host.addresses(), [address]);
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
     assert_eq!(host.ks(), Some(0));
-    // Who comes between two hosts waits, and is served by the next.
-    let mut early = Lines::to(address);
+    // A client that connects between two hosts waits, and the next host serves it.
+    let mut early = Lines::connect_to(address);
     early.say("ping");
     let mut next = start_with(&listener, &[]);
     assert_eq!(early.line(), "PONG");
@@ -129,24 +128,24 @@ fn a_socket_that_is_passed_is_served_and_left_listening() {
 
 #[test]
 #[cfg_attr(not(tool = "bash"), ignore = "needs bash")]
-fn ipv4_clients_of_a_socket_for_both_families_are_what_they_are() {
+fn dual_stack_socket_shows_ipv4_clients_as_ipv4() {
     let listener = TcpListener::bind("[::]:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let host = start_with(&listener, &[]);
     // Trusted, since it is on this machine, and shown with its own address.
-    let mut client = Lines::to(SocketAddr::from(([127, 0, 0, 1], port)));
+    let mut client = Lines::connect_to(SocketAddr::from(([127, 0, 0, 1], port)));
     let said = client.ask("client info");
     assert!(said.contains("addr=127.0.0.1:"), "{said}");
     drop(host);
 }
 
 #[test]
-fn what_is_passed_and_no_listening_socket_is_a_clear_error() {
+fn passed_descriptor_must_be_a_listening_socket() {
     let shell = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3</dev/null";
     let ended = Setup::new().started_by(&["sh", "-c", shell]).run();
     assert_eq!(ended.status, Some(1));
     assert!(ended.stderr.contains("use the service manager's sockets"), "{ended:?}");
-    // What is meant for another process is nobody else's.
+    // A socket for another process is not used.
     let shell = "LISTEN_PID=1 LISTEN_FDS=1 exec \"$0\" \"$@\" 3</dev/null";
     let host = Setup::new().started_by(&["sh", "-c", shell]).start();
     assert_eq!(Lines::connect(&host).ask("ping"), "PONG");
@@ -154,8 +153,8 @@ fn what_is_passed_and_no_listening_socket_is_a_clear_error() {
 
 #[test]
 #[cfg_attr(not(tool = "systemd-socket-activate"), ignore = "needs systemd-socket-activate")]
-fn systemds_own_activation_starts_it_with_the_first_client() {
-    let address = SocketAddr::from(([127, 0, 0, 1], quiet_port()));
+fn socket_activation_starts_host_with_first_client() {
+    let address = SocketAddr::from(([127, 0, 0, 1], unused_port()));
     let text = address.to_string();
     let first = thread::spawn(move || {
         let mut stream = None;
@@ -163,7 +162,8 @@ fn systemds_own_activation_starts_it_with_the_first_client() {
             stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok();
             stream.is_some()
         });
-        Lines::over(dropin_tests::Connection::over(stream.unwrap())).ask("echo first")
+        Lines::from_connection(dropin_tests::Connection::from_stream(stream.unwrap()))
+            .ask("echo first")
     });
     let setup = Setup::new().plugins(&["text"]);
     let mut host = setup.started_by(&["systemd-socket-activate", "-l", &text]).start();

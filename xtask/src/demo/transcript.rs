@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_line_of_the_picture_appears_in_its_time() {
+    fn each_line_of_picture_appears_in_time() {
         let lines = vec![
             (Duration::from_millis(500), "one".into()),
             (Duration::from_secs(2), "two".into()),

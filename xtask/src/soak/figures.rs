@@ -1,25 +1,25 @@
-//! Times, and what can be said of many.
+//! Durations and their statistics.
 
 use std::{fmt, time::Duration};
 
-/// Times that were measured.
+/// Measured durations.
 #[derive(Default)]
 pub struct Figures {
     times: Vec<Duration>,
 }
 
 impl Figures {
-    /// Adds one.
+    /// Adds a duration.
     pub fn add(&mut self, time: Duration) {
         self.times.push(time);
     }
 
-    /// The middle one.
+    /// Returns the median.
     pub fn median(&self) -> Duration {
         self.percentile(50.0)
     }
 
-    /// The longest one.
+    /// Returns the longest duration.
     pub fn worst(&self) -> Duration {
         self.times.iter().max().copied().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Clients that never pause.
+//! Clients that send without pause.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -11,19 +11,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A client gives a reply up after this long.
+/// Time after which a client gives up waiting for a reply.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What clients have seen.
+/// The results of the clients.
 #[derive(Default)]
 pub struct Done {
-    /// Replies.
+    /// Number of replies.
     pub requests: u64,
-    /// Replies that were not what they must be.
+    /// Number of wrong replies.
     pub failed: u64,
-    /// Sessions that ended by themselves.
+    /// Number of sessions that ended by themselves.
     pub dropped: u64,
-    /// Replies to `incr`.
+    /// Number of replies to `incr`.
     pub increments: i64,
 }
 
@@ -34,7 +34,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts them.
+    /// Starts the clients.
     pub fn start(address: SocketAddr, clients: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let clients = (0..clients).map(|number| {
@@ -46,7 +46,7 @@ impl Load {
         Self { clients: clients.collect(), stop }
     }
 
-    /// Stops them, each after the batch that it has begun.
+    /// Stops them, each after its current batch.
     pub fn stop(self) -> Done {
         self.stop.store(true, Ordering::SeqCst);
         let mut all = Done::default();
@@ -104,10 +104,10 @@ fn client(address: SocketAddr, stop: &AtomicBool, batch: usize, counts: bool) ->
     done
 }
 
-/// One client that asks one thing over and over and notes how long it waits for a reply.
+/// One client that repeats one command and records how long it waits for a reply.
 pub struct Probe {
     stop: Arc<AtomicBool>,
-    /// The longest wait since it was last read, in nanoseconds.
+    /// The longest wait since the last reading, in nanoseconds.
     longest: Arc<AtomicU64>,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -124,7 +124,7 @@ impl Probe {
         Self { stop, longest, thread }
     }
 
-    /// The longest wait since the last call of this.
+    /// Returns the longest wait since the last call.
     pub fn longest(&self) -> Duration {
         Duration::from_nanos(self.longest.swap(0, Ordering::Relaxed))
     }

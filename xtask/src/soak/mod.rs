@@ -1,4 +1,4 @@
-//! Reloads under load, measured: what fails, what is lost, what leaks, how long it takes.
+//! The soak: reloads under load, with failures, losses, leaks and times.
 
 mod figures;
 mod load;
@@ -16,23 +16,23 @@ use std::{
 use self::{
     figures::Figures,
     load::{Load, Probe},
-    served::Served,
+    served::{Retired, Served},
 };
-use crate::{TaskError, cargo, install};
+use crate::{TaskError, cargo, workspace};
 
-/// Keys in the store while its gap is measured.
+/// Number of keys in the store while its gap is measured.
 const KEYS: usize = 100_000;
 
-/// Reloads after which memory counts as settled.
+/// Number of reloads after which memory counts as stable.
 const WARM: usize = 50;
 
 /// The plugins that are reloaded.
 const RELOADED: [&str; 2] = ["text", "store"];
 
-/// How the soak is run.
+/// The options of the soak.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Soak {
-    /// Where the host and the plugins are built already; otherwise they are built for release.
+    /// Folder of the built host and plugins; otherwise they are built for release.
     #[arg(long, value_name = "DIR")]
     pub built: Option<PathBuf>,
     /// Reloads of each of the two plugins under load.
@@ -41,31 +41,31 @@ pub struct Soak {
     /// Clients at full speed; every second one sends batches of 16.
     #[arg(long, default_value_t = 50)]
     pub clients: usize,
-    /// Reloads in each of the measurements without load, which 0 leaves out.
+    /// Reloads in each of the measurements without load; 0 skips them.
     #[arg(long, default_value_t = 200)]
     pub timed: usize,
-    /// Leave out this plugin, of those that ship.
+    /// Leave out this shipped plugin.
     #[arg(long, value_name = "PLUGIN")]
     pub without: Vec<String>,
-    /// Leave out the table of bad files that follows.
+    /// Skip the tests of bad files at the end.
     #[arg(long)]
     pub figures_only: bool,
 }
 
 impl Soak {
-    /// Returns the names of the plugins that the host has.
+    /// Returns the names of the host's plugins.
     fn plugins(&self) -> Result<Vec<String>, TaskError> {
-        let mut plugins = install::shipped()?;
+        let mut plugins = workspace::shipped_plugins()?;
         plugins.retain(|name| !self.without.contains(name));
         Ok(plugins)
     }
 }
 
-/// A time that is this many times its goal fails the task: that is not the machine's doing alone.
+/// A time of this many times its goal fails the task: the machine alone does not explain it.
 const TOLERANCE: u32 = 5;
 
-/// Runs it all. A count that is not zero or exact fails the task, and so does a session that is
-/// lost. A time is reported with its goal, and fails the task at [`TOLERANCE`] times the goal.
+/// Runs all measurements. A count that is not zero or exact fails the task, and so does a lost
+/// session. A time is reported with its goal, and fails the task at [`TOLERANCE`] times the goal.
 pub fn run(soak: &Soak) -> Result<(), TaskError> {
     let built = match &soak.built {
         Some(built) => built.clone(),
@@ -81,13 +81,13 @@ pub fn run(soak: &Soak) -> Result<(), TaskError> {
         gaps(soak, &built, &mut verdict)?;
     }
     if verdict.failures.is_empty() {
-        println!("\nsoak: all that must hold holds");
+        println!("\nsoak: all checks passed");
         return Ok(());
     }
     Err(TaskError::Failed(format!("the soak ({})", verdict.failures.join("; "))))
 }
 
-/// Reloads both plugins, in turn, under clients that never pause.
+/// Reloads both plugins, in turn, under clients that send without pause.
 fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskError> {
     println!("\n{} reloads each of text and store under {} clients", soak.reloads, soak.clients);
     let mut host = Served::start(built, soak.plugins()?)?;
@@ -100,11 +100,11 @@ fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), Ta
             taken.add(host.reload(plugin)?);
         }
         if reload + 1 == WARM.min(soak.reloads) {
-            host.drained(&RELOADED)?;
+            host.wait_until_drained(&RELOADED)?;
             warm = Some(host.memory()?);
         }
     }
-    host.drained(&RELOADED)?;
+    host.wait_until_drained(&RELOADED)?;
     let end = host.memory()?;
     let done = load.stop();
     let seconds = started.elapsed().as_secs_f64();
@@ -117,16 +117,17 @@ fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), Ta
     let growth = (end as f64 / warm as f64 - 1.0) * 100.0;
     println!("resident memory         {warm} kB after {WARM}, {end} kB at the end: {growth:+.1} %");
     verdict.holds("memory within 5 %", growth <= 5.0);
-    let (draining, lingering) = host.retired(&RELOADED)?;
+    let Retired { draining, lingering } = host.retired(&RELOADED)?;
     println!("retired, not unloaded   {draining} draining, {lingering} lingering");
     verdict.exact("private copies left on disk", host.copies()?, 0);
     let status = host.end()?;
     verdict.exact("exit status", status, 0);
-    verdict.exact("files left in the state directory but states", host.leftovers()?, 0);
+    verdict.exact("unexpected files in the state directory", host.leftovers()?, 0);
     Ok(())
 }
 
-/// From the rename into the folder to the first reply by the new code, without other load.
+/// Measures the time from the rename into the folder to the first reply of the new code, without
+/// other load.
 fn delay(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskError> {
     println!("\nfrom the rename to the first reply by the new code, {} reloads each", soak.timed);
     let mut host = Served::start(built, soak.plugins()?)?;
@@ -143,7 +144,7 @@ fn delay(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskErr
     Ok(())
 }
 
-/// The longest time that one client waits for a reply while plugins are reloaded.
+/// Measures the longest time that one client waits for a reply while plugins are reloaded.
 fn gaps(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskError> {
     println!(
         "\nlongest wait of one client for one reply during a reload, {} reloads each",
@@ -187,7 +188,7 @@ fn gaps(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskErro
     Ok(())
 }
 
-/// What did not hold.
+/// The failed checks.
 #[derive(Default)]
 struct Verdict {
     failures: Vec<String>,
@@ -205,8 +206,8 @@ impl Verdict {
         }
     }
 
-    /// A goal, in milliseconds, that is missed is reported; missed by far, it fails the task. The
-    /// machine may be busy with something else.
+    /// Reports a missed goal, in milliseconds. A goal that is missed by far fails the task;
+    /// otherwise the machine may just be busy.
     fn goal(&mut self, is: Duration, goal: u64, of: &str, what: &str) {
         let goal = Duration::from_millis(goal);
         if is >= goal {

@@ -1,4 +1,4 @@
-//! A host of the soak's own, on any free port, with folders of its own.
+//! The soak's own host, on any free port, with folders of its own.
 
 use std::{
     env::consts::EXE_SUFFIX,
@@ -16,14 +16,14 @@ use tempfile::TempDir;
 use super::stall::Stopwatch;
 use crate::{TaskError, install};
 
-/// A reload or an end that takes longer has failed. The time that the machine itself stood still does
-/// not count: that is no fault of the host.
+/// Time limit of a reload or a shutdown. The time in which the machine itself stood still does not
+/// count: it is no fault of the host.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Between two questions whether a reload is over: what a measured time may be too long by.
+/// Pause between two checks whether a reload is over, which is the error of a measured time.
 const PAUSE: Duration = Duration::from_micros(200);
 
-/// A host of the soak's own. It is killed when this drops.
+/// The soak's own host. It is killed when this drops.
 pub struct Served {
     child: Child,
     address: SocketAddr,
@@ -32,6 +32,13 @@ pub struct Served {
     copies: usize,
     plugins: usize,
     built: PathBuf,
+}
+
+/// The numbers of generations that are not unloaded.
+#[derive(Default)]
+pub struct Retired {
+    pub draining: i64,
+    pub lingering: i64,
 }
 
 impl Served {
@@ -58,7 +65,7 @@ impl Served {
             .arg(&plugins)
             .arg("--state-dir")
             .arg(folder.path().join("state"))
-            // Its folder lies in one that is nobody else's.
+            // Its folder is in a folder that is private.
             .arg("--allow-insecure-plugins")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -86,13 +93,13 @@ impl Served {
         })
     }
 
-    /// Where it listens.
+    /// Returns its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Puts a library of the same code and another content into the folder, and waits until it
-    /// answers. Gives the time from the rename to the first reply by it.
+    /// Writes a library of the same code and another content into the folder, and waits until it
+    /// answers. Returns the time from the rename to its first reply.
     pub fn reload(&mut self, plugin: &str) -> Result<Duration, TaskError> {
         let before = self.generation(plugin)?;
         let file = install::library(plugin);
@@ -100,7 +107,7 @@ impl Served {
         let built = self.built.join(&file);
         self.copies += 1;
         let mut code = fs::read(&built).map_err(failed("read", &built))?;
-        // The loader passes over what follows the library.
+        // The loader ignores bytes behind the library.
         code.extend_from_slice(&self.copies.to_le_bytes());
         fs::write(&beside, code).map_err(failed("write", &beside))?;
         let (renamed, waits) = (Instant::now(), Stopwatch::start());
@@ -110,13 +117,13 @@ impl Served {
             if waits.left(TIMEOUT).is_zero() {
                 return Err(TaskError::Failed(format!("reload {} of {plugin}", self.copies)));
             }
-            // A client that asks without a pause would be load of its own.
+            // A client that sends without pause would itself be load.
             thread::sleep(PAUSE);
         }
         Ok(renamed.elapsed())
     }
 
-    /// Puts another version of a library into the folder, in place of the one that is there.
+    /// Replaces a library in the folder by another version.
     pub fn replace(&mut self, library: &Path) -> Result<(), TaskError> {
         let beside = self.folder.path().join("next");
         fs::copy(library, &beside).map_err(failed("copy", library))?;
@@ -132,12 +139,12 @@ impl Served {
         all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect()
     }
 
-    /// Does nothing for about as long as a reload takes.
+    /// Sleeps for about as long as a reload takes.
     pub fn rest(&self) {
         thread::sleep(Duration::from_millis(10));
     }
 
-    /// Puts this many keys into the store.
+    /// Writes this many keys into the store.
     pub fn fill_store(&mut self, keys: usize) -> Result<(), TaskError> {
         for first in (0..keys).step_by(1000) {
             let batch: String = (first..keys.min(first + 1000))
@@ -151,14 +158,14 @@ impl Served {
         Ok(())
     }
 
-    /// The reply to a line command, as a number.
+    /// Returns the reply to a line command, as a number.
     pub fn integer(&mut self, command: &str) -> Result<i64, TaskError> {
         self.send(&format!("{command}\n"))?;
         let reply = self.line()?;
         reply.parse().map_err(|_| TaskError::Failed(format!("{command}: '{reply}'")))
     }
 
-    /// Resident memory in kB, 0 where the system does not tell.
+    /// Returns the resident memory in kB, or 0 where the system does not report it.
     pub fn memory(&self) -> Result<u64, TaskError> {
         let file = PathBuf::from(format!("/proc/{}/status", self.child.id()));
         let status = match fs::read_to_string(&file) {
@@ -172,20 +179,20 @@ impl Served {
             .unwrap_or_default())
     }
 
-    /// Generations that are not unloaded: draining and lingering.
-    pub fn retired(&mut self, plugins: &[&str]) -> Result<(i64, i64), TaskError> {
-        let mut sum = (0, 0);
+    /// Returns the numbers of generations that are not unloaded.
+    pub fn retired(&mut self, plugins: &[&str]) -> Result<Retired, TaskError> {
+        let mut sum = Retired::default();
         for plugin in plugins {
-            sum.0 += self.fact(plugin, "draining")?;
-            sum.1 += self.fact(plugin, "lingering")?;
+            sum.draining += self.fact(plugin, "draining")?;
+            sum.lingering += self.fact(plugin, "lingering")?;
         }
         Ok(sum)
     }
 
     /// Waits until no generation of these plugins is draining: its code would count as memory.
-    pub fn drained(&mut self, plugins: &[&str]) -> Result<(), TaskError> {
+    pub fn wait_until_drained(&mut self, plugins: &[&str]) -> Result<(), TaskError> {
         let waits = Stopwatch::start();
-        while self.retired(plugins)?.0 > 0 {
+        while self.retired(plugins)?.draining > 0 {
             if waits.left(TIMEOUT).is_zero() {
                 return Err(TaskError::Failed("draining what was replaced".into()));
             }
@@ -194,17 +201,18 @@ impl Served {
         Ok(())
     }
 
-    /// Files in the folder of private copies.
+    /// Returns the number of files in the folder of private copies.
     pub fn copies(&self) -> Result<usize, TaskError> {
         count(&self.state().join("copies"))
     }
 
-    /// What the state directory holds after the end, beside the lock and the states.
+    /// Returns how many files are left in the state directory after the shutdown, beside the lock
+    /// and the states.
     pub fn leftovers(&self) -> Result<usize, TaskError> {
         Ok(count(&self.state())?.saturating_sub(2))
     }
 
-    /// Ends it with `ks` and gives its exit status; -1 where a signal ended it.
+    /// Shuts the host down with `ks` and returns its exit status; -1 if a signal ended it.
     pub fn end(&mut self) -> Result<i32, TaskError> {
         self.send("ks\n")?;
         let waits = Stopwatch::start();
@@ -258,7 +266,7 @@ impl Served {
             match self.control.read_line(&mut line) {
                 Ok(0) => return Err(TaskError::Failed("the host ended early; its run".into())),
                 Ok(_) => return Ok(line.trim_end().to_owned()),
-                // What was read before stays in the line.
+                // Bytes that were read before stay in the line.
                 Err(error) if is_late(&error) && !waits.left(TIMEOUT).is_zero() => {}
                 Err(error) => return Err(failed("read from", Path::new("the host"))(error)),
             }
@@ -272,7 +280,7 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // Where it has ended, neither does anything.
+        // Fails if the host has just ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! The tests on Windows, as far as Wine is one.
+//! The tests on Windows, as far as Wine provides it.
 
 mod program;
 mod repetition;
@@ -14,11 +14,12 @@ use self::{
     wine::Wine,
 };
 use crate::{
-    TaskError, cargo, install,
+    TaskError, cargo,
     left_out::{self, Kept, LeftOut, Numbers},
+    workspace,
 };
 
-/// Tests of what Wine 8 lacks: its pdh.dll ends whoever asks how busy the processors are.
+/// Tests that Wine 8 cannot run: its pdh.dll ends a process that asks for the processor's usage.
 const LEFT_OUT: [&str; 4] = [
     "shipped_plugins::system_tells_about_the_machine",
     "tests::cpu_tells_usage_cores_and_model",
@@ -26,41 +27,40 @@ const LEFT_OUT: [&str; 4] = [
     "processor::tests::usage_looks_again_when_it_is_time",
 ];
 
-/// The reason of these, in tests/left-out.toml.
+/// Their reason in tests/left-out.toml.
 const SKIPPED: &str = "ends under Wine";
 
-/// How long all tests of one program may take, and one test that is run again.
+/// Time limits for all tests of one program, and for one test that is repeated.
 const LONGEST: [Duration; 2] = [Duration::from_secs(1200), Duration::from_secs(240)];
 
-/// What is run.
+/// The options of the run under Wine.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Windows {
-    /// Build with Debian's compiler, as where rustup cannot add the target.
+    /// Build with Debian's compiler, as on a machine where rustup cannot add the target.
     #[arg(long)]
     system_compiler: bool,
-    /// Keep the numbers of tests that ran and that were left out, whatever they are.
+    /// Record the numbers of tests that ran and that were left out, unchecked.
     #[arg(long, conflicts_with = "tests")]
     bless: bool,
-    /// Only the tests whose names have one of these in them.
+    /// Run only the tests whose names contain one of these.
     tests: Vec<String>,
 }
 
-/// Builds everything for Windows and runs the tests under Wine. A test that fails is run once more
-/// by itself where its output has Wine's own word that it is Wine's fault, and at most three are:
-/// under Wine, starting a process fails now and then.
+/// Builds everything for Windows and runs the tests under Wine. A failed test is repeated once by
+/// itself if its output shows that Wine is at fault, at most three in a run: under Wine, starting a
+/// process fails now and then.
 ///
 /// # Errors
-/// What is missing, what does not build, which tests fail or are left out, or that it is Wine that
-/// does not work.
+/// A tool is missing, a build fails, tests fail or are left out, or Wine itself does not work.
 pub fn run(windows: &Windows) -> Result<(), TaskError> {
     let compiler = tools::find(windows.system_compiler)?;
-    // Either compiler would make the other build everything again.
+    // Either compiler would make the other rebuild everything.
     let name = if compiler == Compiler::Own { "windows" } else { "windows-system" };
     let target = cargo::root().join("target").join(name);
     let programs = build(compiler, &target)?;
     let built = target.join(TARGET).join("debug");
     let compile = supply(&target, &built)?;
-    // The tests' own words for it, in tests/src/built.rs and tests/src/files.rs.
+    // These variables belong to tests/src/built.rs and tests/src/files.rs.
     let environment = vec![("DROPIN_TEST_BUILT", "1".to_owned()), ("DROPIN_TEST_CC", compile)];
     let wine = Wine::set_up(&target.join("wine"), environment)?;
     let kept = Kept::read()?;
@@ -72,7 +72,7 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
         arguments.extend(windows.tests.iter().map(String::as_str));
         let mut report = program.run(&wine, &arguments, LONGEST[0])?;
         let name = &program.name;
-        if !report.complete && may_repeat(name, &report.output, &mut repeated) {
+        if !report.complete && is_repeated(name, &report.output, &mut repeated) {
             wine.restart()?;
             report = program.run(&wine, &arguments, LONGEST[0])?;
         }
@@ -81,13 +81,13 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
         if !report.complete {
             wine.check()?;
             println!("{}", report.output);
-            return Err(at_fault(&report.output, format!("{name} did not come to its end; it")));
+            return Err(error_of(&report.output, format!("{name} did not run to its end; it")));
         }
         report.output.lines().for_each(|line| out.read(line));
         ran.insert(name.clone(), report.passed + report.failed.len());
         for test in &report.failed {
-            let mut output = report.said(test);
-            if may_repeat(test, &output, &mut repeated) {
+            let mut output = report.output_of(test);
+            if is_repeated(test, &output, &mut repeated) {
                 wine.restart()?;
                 let again = program.run(&wine, &["--exact", test], LONGEST[1])?;
                 if again.complete && again.passed == 1 {
@@ -119,37 +119,37 @@ pub fn run(windows: &Windows) -> Result<(), TaskError> {
     }
 }
 
-/// Whether something that failed is run once more; says so, and why.
-fn may_repeat(what: &str, output: &str, repeated: &mut usize) -> bool {
+/// Returns whether a failure is repeated, and prints why.
+fn is_repeated(what: &str, output: &str, repeated: &mut usize) -> bool {
     match repetition::decide(output, *repeated) {
         Decision::Repeat(reason) => {
             *repeated += 1;
-            println!("{what} is repeated ({repeated} of {MOST}), since Wine has said: {reason}");
+            println!("{what} is repeated ({repeated} of {MOST}), since Wine printed: {reason}");
             true
         }
         Decision::TooMany(reason) => {
-            println!("{what} is not repeated, since {MOST} were; Wine has said: {reason}");
+            println!("{what} is not repeated, since {MOST} were; Wine printed: {reason}");
             false
         }
         Decision::Fail => false,
     }
 }
 
-/// Shows what failed, and says whether it is all Wine's fault.
+/// Prints the failures, and returns their error: a fault of Wine if it is at fault for all of them.
 fn failed(failures: &[(String, String)]) -> TaskError {
     for (test, output) in failures {
         println!("---- {test}\n{output}");
     }
     let names: Vec<_> = failures.iter().map(|(test, _)| test.as_str()).collect();
     let said = format!("under Wine {}", names.join(", "));
-    let all_confess = failures.iter().all(|(_, output)| wine::confession(output).is_some());
+    let all_at_fault = failures.iter().all(|(_, output)| wine::fault_line(output).is_some());
     match failures.first() {
-        Some((_, first)) if all_confess => at_fault(first, said),
+        Some((_, first)) if all_at_fault => error_of(first, said),
         _ => TaskError::Failed(said),
     }
 }
 
-/// Builds what ships, what the tests start, and the tests.
+/// Builds the shipped programs, the programs that the tests start, and the tests.
 fn build(compiler: Compiler, target: &Path) -> Result<Vec<Program>, TaskError> {
     let mut build = compiler.cargo("build", target);
     build.args(["--workspace", "--bins", "--lib"]);
@@ -165,7 +165,7 @@ fn build(compiler: Compiler, target: &Path) -> Result<Vec<Program>, TaskError> {
     for package in ["auth", "platform", "plugin-engine", "program", "protocol", "telemetry"] {
         test.arg(format!("--package=dropin-{package}"));
     }
-    test.args(install::packages()?);
+    test.args(workspace::shipped_packages()?);
     let output = test.stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| TaskError::Io("start", "cargo".into(), error))?;
     if !output.status.success() {
@@ -175,8 +175,8 @@ fn build(compiler: Compiler, target: &Path) -> Result<Vec<Program>, TaskError> {
     Ok(messages.lines().filter_map(Program::of).collect())
 }
 
-/// Puts what Wine lacks beside what was built. Returns what compiles C for the tests, as Wine calls
-/// it.
+/// Adds libraries that Wine lacks to the build output. Returns the tests' C compiler, by its path
+/// under Wine.
 fn supply(target: &Path, built: &Path) -> Result<String, TaskError> {
     let write = |path: &Path, text: &str| {
         fs::write(path, text).map_err(|error| TaskError::Io("write", path.to_owned(), error))
@@ -195,9 +195,9 @@ fn supply(target: &Path, built: &Path) -> Result<String, TaskError> {
     Ok(wine::path(&compile))
 }
 
-fn at_fault(output: &str, what: String) -> TaskError {
-    match wine::confession(output) {
-        Some(line) => wine::unsound(&format!("{what} has said: {line}")),
+fn error_of(output: &str, what: String) -> TaskError {
+    match wine::fault_line(output) {
+        Some(line) => wine::fault_error(&format!("{what} printed: {line}")),
         None => TaskError::Failed(what),
     }
 }

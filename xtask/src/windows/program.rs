@@ -1,4 +1,4 @@
-//! A program of tests, and what it reports.
+//! A test program and its report.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,26 +8,26 @@ use std::{
 use super::wine::Wine;
 use crate::TaskError;
 
-/// A program of tests.
+/// A test program.
 pub struct Program {
     /// Its package's folder, its kind and its name.
     pub name: String,
     path: PathBuf,
-    /// Where cargo would start it.
+    /// The folder in which cargo would start it.
     folder: PathBuf,
 }
 
-/// What a program of tests has said.
+/// The results of a test program.
 pub struct Report {
     pub passed: usize,
     pub failed: Vec<String>,
-    /// Whether it came to its end.
+    /// True if it ran to its end.
     pub complete: bool,
     pub output: String,
 }
 
 impl Program {
-    /// Returns the program of tests that a message of cargo's is about.
+    /// Returns the test program that a message of cargo's names.
     pub fn of(message: &str) -> Option<Self> {
         let message: serde_json::Value = serde_json::from_str(message).ok()?;
         let path = message.get("executable")?.as_str()?.into();
@@ -45,7 +45,7 @@ impl Program {
         Some(Self { name, path, folder })
     }
 
-    /// Runs it to its end, for at most this time.
+    /// Runs it to its end, with this time limit.
     ///
     /// # Errors
     /// It cannot be started.
@@ -61,7 +61,7 @@ impl Program {
 }
 
 impl Report {
-    /// `success`: how the program has ended, `None` where it was killed.
+    /// Reads a report. `success` is `None` if the program was killed.
     fn new(output: String, success: Option<bool>) -> Self {
         let outcome =
             |line: &str, end: &str| Some(line.strip_prefix("test ")?.strip_suffix(end)?.to_owned());
@@ -69,14 +69,14 @@ impl Report {
             output.lines().filter_map(move |line| outcome(line, end)).collect::<Vec<_>>()
         };
         let (passed, failed) = (named(" ... ok").len(), named(" ... FAILED"));
-        // One that crashes at its very end has said that all is well.
+        // A program that crashes at its very end has already reported success.
         let ended_well = success == Some(true) || (success.is_some() && !failed.is_empty());
         let complete = ended_well && output.contains("\ntest result: ");
         Self { passed, failed, complete, output }
     }
 
-    /// Returns the output of a test that has failed.
-    pub fn said(&self, test: &str) -> String {
+    /// Returns the output of a failed test.
+    pub fn output_of(&self, test: &str) -> String {
         let head = format!("---- {test} stdout ----");
         let is_head = |line: &&str| line.trim_end() == head;
         let is_end = |line: &&str| {
@@ -122,11 +122,11 @@ test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out
         let report = Report::new(OUTPUT.into(), Some(false));
         assert_eq!((report.passed, report.complete), (1, true));
         assert_eq!(report.failed, ["a::fails", "a::fails_too"]);
-        assert!(report.said("a::fails").contains("assertion failed: one"));
-        assert!(!report.said("a::fails").contains("os error 1359"));
-        assert!(report.said("a::fails_too").contains("os error 1359"));
-        assert!(!report.said("a::fails_too").contains("a::fails"), "that is the list of them");
-        assert_eq!(report.said("a::works"), "");
+        assert!(report.output_of("a::fails").contains("assertion failed: one"));
+        assert!(!report.output_of("a::fails").contains("os error 1359"));
+        assert!(report.output_of("a::fails_too").contains("os error 1359"));
+        assert!(!report.output_of("a::fails_too").contains("a::fails"), "that is the list of them");
+        assert_eq!(report.output_of("a::works"), "");
     }
 
     #[test]

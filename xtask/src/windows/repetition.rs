@@ -1,24 +1,24 @@
-//! Tests that are run once more, since Wine has failed and not they.
+//! Repetition of tests that failed because of Wine.
 
-use super::wine::confession;
+use super::wine::fault_line;
 
-/// How many times one run under Wine may run something once more.
+/// Number of repetitions that one run under Wine allows.
 pub const MOST: usize = 3;
 
-/// Whether a failure is run once more.
+/// The decision whether a failure is repeated.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision<'a> {
-    /// It is, since Wine says this.
+    /// It is repeated, since Wine reports this fault.
     Repeat(&'a str),
-    /// Wine says that it is at fault, but has done so too often.
+    /// Wine is at fault, but has been too often.
     TooMany(&'a str),
-    /// Wine does not say that it is at fault.
+    /// Wine is not at fault.
     Fail,
 }
 
-/// Decides by the failure's own output and by how often something was run once more before.
+/// Decides by the failure's own output and by the number of earlier repetitions.
 pub fn decide(output: &str, repeated: usize) -> Decision<'_> {
-    match confession(output) {
+    match fault_line(output) {
         None => Decision::Fail,
         Some(reason) if repeated < MOST => Decision::Repeat(reason),
         Some(reason) => Decision::TooMany(reason),
@@ -32,14 +32,14 @@ mod tests {
     const FAULT: &str = "cannot start the probe: Internal error. (os error 1359)";
 
     #[test]
-    fn failure_is_repeated_where_wine_confesses() {
+    fn failure_is_repeated_if_wine_is_at_fault() {
         let output = format!("thread 'a' panicked at b.rs:1:1:\n{FAULT}\nnote: run with");
         assert_eq!(decide(&output, 0), Decision::Repeat(FAULT));
         assert_eq!(decide(&output, MOST - 1), Decision::Repeat(FAULT));
     }
 
     #[test]
-    fn failure_without_confession_is_not_repeated() {
+    fn failure_without_fault_of_wine_is_not_repeated() {
         let output = "thread 'a' panicked at b.rs:1:1:\nassertion failed: (os error 13590)";
         assert_eq!(decide(output, 0), Decision::Fail);
         assert_eq!(decide("", 0), Decision::Fail);

@@ -1,4 +1,4 @@
-//! What building for Windows takes, and where it is had.
+//! The tools for Windows builds, and how to get them.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,10 +7,10 @@ use std::{
 
 use crate::{TaskError, cargo};
 
-/// What is built for.
+/// The target.
 pub const TARGET: &str = "x86_64-pc-windows-gnu";
 
-/// Debian's, of which Wine is one.
+/// Debian's packages, of which Wine is one.
 const PACKAGES: [(&str, &str); 3] = [
     ("wine", "wine"),
     ("/usr/lib/wine/wine64", "wine64"),
@@ -24,7 +24,7 @@ const COMPILER: [(&str, &str); 3] = [
     ("/usr/lib/rustlib/src/rust/library/std", "rust-web-src"),
 ];
 
-/// Where the compiler comes from.
+/// The source of the compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compiler {
     /// The toolchain that runs this, with the target's standard library from rustup.
@@ -33,10 +33,10 @@ pub enum Compiler {
     System,
 }
 
-/// Sees to it that everything is there.
+/// Checks that all tools are installed, and installs them where it can.
 ///
 /// # Errors
-/// What is missing, and how to get it.
+/// A tool is missing; the error says how to get it.
 pub fn find(system_compiler: bool) -> Result<Compiler, TaskError> {
     install(&PACKAGES)?;
     if !system_compiler {
@@ -57,7 +57,7 @@ fn add_own() -> bool {
 }
 
 impl Compiler {
-    /// Cargo with a subcommand for the target, building into this folder.
+    /// Returns cargo with a subcommand for the target and with this target folder.
     pub fn cargo(self, subcommand: &str, target_dir: &Path) -> Command {
         let mut command = match self {
             Self::Own => cargo::cargo(),
@@ -75,7 +75,7 @@ impl Compiler {
         if self == Self::System {
             command.arg("-Zbuild-std=std,panic_unwind");
         }
-        // What is there for debuggers is most of what would be written, copied and read.
+        // Debug information would be most of the output.
         command.env("CARGO_TARGET_DIR", target_dir).env("CARGO_PROFILE_DEV_DEBUG", "0");
         command
     }

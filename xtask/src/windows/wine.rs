@@ -10,7 +10,7 @@ use std::{
 
 use crate::TaskError;
 
-/// What Wine says of itself where it, and not what it runs, is at fault.
+/// Texts in the output that show that Wine itself is at fault.
 const SIGNATURES: [&str; 5] = [
     "unimplemented function",
     "wine client error",
@@ -20,7 +20,7 @@ const SIGNATURES: [&str; 5] = [
     "(os error 1359)",
 ];
 
-/// How long Wine may take to show that it works.
+/// Time limit for Wine's self-check.
 const SOUND: Duration = Duration::from_secs(120);
 
 /// A Wine with its own drive C.
@@ -30,19 +30,19 @@ pub struct Wine {
     environment: Vec<(&'static str, String)>,
 }
 
-/// How a program under Wine has ended.
+/// The result of a program under Wine.
 pub struct Ended {
-    /// `None`: it was killed, since it took too long.
+    /// `None`: it was killed at its time limit.
     pub success: Option<bool>,
-    /// What it has written.
+    /// Its output.
     pub output: String,
 }
 
 impl Wine {
-    /// Sets Wine up in this folder, with these variables, and sees whether it works.
+    /// Creates a Wine in this folder, with these variables, and checks that it works.
     ///
     /// # Errors
-    /// Where it does not.
+    /// Wine does not work.
     pub fn set_up(
         folder: &Path,
         environment: Vec<(&'static str, String)>,
@@ -54,22 +54,22 @@ impl Wine {
         Ok(wine)
     }
 
-    /// Whether Wine runs a program of its own.
+    /// Checks that Wine can run one of its own programs.
     ///
     /// # Errors
-    /// Where it does not, what it says.
+    /// Wine cannot; the error has its output.
     pub fn check(&self) -> Result<(), TaskError> {
         let ended = self.run(Path::new("cmd"), &["/c", "echo sound"], Path::new("/"), SOUND)?;
         if ended.success == Some(true) && ended.output.contains("sound") {
             return Ok(());
         }
-        Err(unsound(&format!("`wine cmd /c echo sound` has said: {}", ended.output.trim())))
+        Err(fault_error(&format!("`wine cmd /c echo sound` printed: {}", ended.output.trim())))
     }
 
-    /// Runs a program to its end, for at most this time.
+    /// Runs a program to its end, with this time limit.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// The program cannot be started.
     pub fn run(
         &self,
         program: &Path,
@@ -93,7 +93,7 @@ impl Wine {
                 Some(status) => break Some(status.success()),
                 None if start.elapsed() >= time => {
                     self.stop();
-                    // Where it has ended just now, neither does anything.
+                    // Fails if the program has just ended.
                     let _ = child.kill();
                     let _ = child.wait();
                     break None;
@@ -105,10 +105,10 @@ impl Wine {
         Ok(Ended { success, output: String::from_utf8_lossy(&output).into_owned() })
     }
 
-    /// Ends every program in this Wine, and sees whether it still works.
+    /// Ends every program in this Wine, and checks that it still works.
     ///
     /// # Errors
-    /// Where it does not.
+    /// Wine does not work any more.
     pub fn restart(&self) -> Result<(), TaskError> {
         self.stop();
         self.check()
@@ -116,19 +116,18 @@ impl Wine {
 
     /// Ends every program in this Wine.
     pub fn stop(&self) {
-        // Where none runs there is nothing to do.
+        // An error means that none is running.
         let _ = self.command("wineserver").arg("-k").status();
     }
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("WINEPREFIX", &self.prefix).env("WINEDEBUG", "-all");
-        // The tests of what cargo does would start one that is not of this system, and there are more
-        // tools that only this system has.
+        // The tests of cargo would start a native one, and there are more native tools.
         for variable in ["CARGO", "DROPIN_TEST_ALL"] {
             command.env_remove(variable);
         }
-        // Nobody looks at what has crashed, and nothing here is a web page or made for .NET.
+        // No debugger, no web engine and no .NET are needed.
         command.env("WINEDLLOVERRIDES", "winedbg.exe=d;mscoree=d;mshtml=d");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -141,17 +140,17 @@ impl Drop for Wine {
     }
 }
 
-/// The error for what is Wine's own fault.
-pub fn unsound(what: &str) -> TaskError {
-    TaskError::Unsound(format!("Wine itself misbehaves, which says nothing of Dropin: {what}"))
+/// Returns the error for a fault of Wine itself.
+pub fn fault_error(what: &str) -> TaskError {
+    TaskError::Unsound(format!("Wine itself failed, so nothing is known about Dropin: {what}"))
 }
 
-/// Wine's word that it is itself at fault, if the output has one.
-pub fn confession(output: &str) -> Option<&str> {
+/// Returns the line in the output that shows that Wine is at fault, if there is one.
+pub fn fault_line(output: &str) -> Option<&str> {
     output.lines().find(|line| SIGNATURES.iter().any(|word| line.contains(word)))
 }
 
-/// What a path of this system's is called under Wine.
+/// Converts a native path to its path under Wine.
 pub fn path(path: &Path) -> String {
     format!("Z:{}", path.display()).replace('/', "\\")
 }

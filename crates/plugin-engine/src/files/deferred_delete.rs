@@ -1,4 +1,4 @@
-//! Private copies that are still to be removed.
+//! Keeps the private copies that are still to be removed.
 
 use std::{
     fs, io,
@@ -6,20 +6,20 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Copies that could not be removed: on Windows what is loaded, or is just being searched for
-/// viruses, stays until later.
+/// Copies that could not be removed yet: Windows refuses to remove a file that is loaded, or that a
+/// virus scanner has open.
 #[derive(Clone, Debug, Default)]
 pub struct DeferredDelete(Arc<Mutex<Vec<PathBuf>>>);
 
 impl DeferredDelete {
-    /// Removes a file, now or when it can be.
+    /// Removes a file, now or at a later [`clear`](Self::clear).
     pub fn remove(&self, path: &Path) {
         if !is_gone(path) {
             self.paths().push(path.to_owned());
         }
     }
 
-    /// Removes what could not be removed before.
+    /// Removes the files that could not be removed before.
     pub fn clear(&self) {
         self.paths().retain(|path| !is_gone(path));
     }

@@ -1,4 +1,4 @@
-//! The plugins folder: which of its files are libraries.
+//! Finds the libraries in the plugins folder.
 
 use std::{
     fs, io,
@@ -7,10 +7,12 @@ use std::{
 
 use platform::LIBRARY_EXTENSION;
 
-/// What somebody has who forgot to ask for a library; it is refused with a word, not passed over.
+/// The extension of a plugin built without `crate-type = ["cdylib"]`: refused with a reason instead
+/// of ignored.
 const ARCHIVE: &str = "rlib";
 
-/// Whether the host takes a file of this path for a library: by its ending, and not hidden.
+/// Returns true if the host treats a file of this path as a library: by its extension, unless it is
+/// hidden.
 #[must_use]
 pub fn is_library(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -20,10 +22,10 @@ pub fn is_library(path: &Path) -> bool {
         })
 }
 
-/// The libraries that lie directly in the folder, by name.
+/// Returns the libraries directly in the folder, sorted by name.
 ///
 /// # Errors
-/// The system's, where the folder cannot be read.
+/// The folder is missing or cannot be read.
 pub fn libraries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -36,8 +38,8 @@ pub fn libraries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Whether a file is gone, for all that is known: an error of any other kind than "not found" leaves
-/// that open, and is no reason to withdraw what the file holds.
+/// Returns true if a file certainly does not exist. Any error but "not found" leaves that open, and
+/// is no reason to withdraw a plugin.
 #[must_use]
 pub fn is_gone(path: &Path) -> bool {
     path.try_exists().is_ok_and(|there| !there)
@@ -56,7 +58,7 @@ mod tests {
         }
         fs::create_dir(temp.path().join("sources")).unwrap();
         assert_eq!(libraries(temp.path()).unwrap(), [temp.path().join(library)]);
-        assert!(is_library(Path::new("plugins/libx.rlib")), "it is told what it lacks");
+        assert!(is_library(Path::new("plugins/libx.rlib")), "it is refused with a reason");
     }
 
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Files of plugins, before any of their code runs.
+//! Handles files of plugins before any of their code runs.
 
 pub mod deferred_delete;
 pub mod folder;

@@ -1,14 +1,14 @@
-//! What the first bytes of a file, those of ELF and PE files above all, tell before the loader is
-//! asked.
+//! Judges a file by its first bytes, those of ELF and PE files above all, before the loader opens
+//! it.
 
 use object::{LittleEndian, U32, elf, pe, pod};
 
-/// As many of the first bytes are looked at: PE files have their table of sections in there.
+/// The number of first bytes that are judged: the table of sections of PE files is among them.
 pub const LENGTH: usize = 4096;
 
-/// Whether a file of this length, which begins like this, ends before what its headers tell of. Nearly
-/// every half file shows here, among them those that a loader would take. Anything that is neither a
-/// 64-bit little-endian ELF file nor a PE file is not judged.
+/// Returns true if a file of this length with this start ends before the end that its headers
+/// state. Nearly every incomplete file is recognized, also those that a loader would accept. Only
+/// 64-bit little-endian ELF files and PE files are judged.
 #[must_use]
 pub fn is_cut_short(start: &[u8], length: u64) -> bool {
     if start.starts_with(b"\x7fELF") {
@@ -20,7 +20,7 @@ pub fn is_cut_short(start: &[u8], length: u64) -> bool {
     }
 }
 
-/// The table of sections comes last in what linkers write.
+/// Compares the length with the end of the table of sections, which linkers write last.
 fn is_elf_cut_short(start: &[u8], length: u64) -> bool {
     let Some(header) = elf_header(start) else { return true };
     let ident = &header.e_ident;
@@ -38,8 +38,8 @@ fn elf_header(start: &[u8]) -> Option<&elf::FileHeader64<LittleEndian>> {
     (header.e_ident.magic == elf::ELFMAG).then_some(header)
 }
 
-/// Returns where the last section and the symbols of a PE file end, in bytes; `None` where the file
-/// ends within its headers.
+/// Returns the end of the last section and of the symbols of a PE file, in bytes; `None` if the
+/// headers are incomplete.
 fn pe_end(start: &[u8]) -> Option<u64> {
     let (header, rest) = pe_header(start)?;
     let table = rest.get(usize::from(header.size_of_optional_header.get(LittleEndian))..)?;
@@ -53,17 +53,17 @@ fn pe_end(start: &[u8]) -> Option<u64> {
     ends.chain([at(header.pointer_to_symbol_table) + symbols]).max()
 }
 
-/// Returns the header of a PE file, and what follows it.
+/// Returns the header of a PE file, and the bytes after it.
 fn pe_header(start: &[u8]) -> Option<(&pe::ImageFileHeader, &[u8])> {
     let (dos, _) = pod::from_bytes::<pe::ImageDosHeader>(start).ok()?;
     let at = usize::try_from(dos.e_lfanew.get(LittleEndian)).ok()?;
     pod::from_bytes(start.get(at..)?.strip_prefix(b"PE\0\0")?).ok()
 }
 
-/// What a file that begins like this is, and what to do, where it is a library but not one for this
-/// system. The loader's own words for it are of little help.
+/// Describes a file with this start and the remedy, if it is a library for another system or
+/// processor, or an archive. The loader's own message for it is of little help.
 #[must_use]
-pub fn other_kind(start: &[u8]) -> Option<String> {
+pub fn foreign_format(start: &[u8]) -> Option<String> {
     use std::env::consts::{ARCH, OS};
     let starts = |magic: &[u8]| start.starts_with(magic);
     let system = if starts(b"MZ") {
@@ -89,8 +89,8 @@ pub fn other_kind(start: &[u8]) -> Option<String> {
         .then(|| format!("it is for another processor than this host's: build it for {ARCH}"))
 }
 
-/// Whether it is for another kind of processor than this program. The loader of Linux says of such a
-/// file that it is not there.
+/// Returns true if it is for another kind of processor than this program. The loader of Linux
+/// reports such a file as missing.
 fn is_for_another_machine(start: &[u8]) -> bool {
     let (own_elf, own_pe) = if cfg!(target_arch = "x86_64") {
         (elf::EM_X86_64, pe::IMAGE_FILE_MACHINE_AMD64)
@@ -113,19 +113,19 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_library_for_others_is_told_by_its_beginning() {
-        let said = |start: &[u8]| other_kind(start).unwrap();
+    fn header_tells_library_of_another_system() {
+        let said = |start: &[u8]| foreign_format(start).unwrap();
         assert_eq!(said(b"MZ\x90\0"), "it is a library for windows: build it for linux");
         assert!(said(b"\xcf\xfa\xed\xfe\x07").contains("for macos"));
         assert!(said(b"!<arch>\n/ 0").contains("`crate-type = [\"cdylib\"]`"));
         let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         for start in [&own[..LENGTH], b"", b"just text"] {
-            assert_eq!(other_kind(start), None);
+            assert_eq!(foreign_format(start), None);
         }
     }
 
     #[test]
-    fn a_file_for_another_processor_is_told() {
+    fn library_for_another_processor_is_reported() {
         let mut header = [0; 64];
         header[..6].copy_from_slice(b"\x7fELF\x02\x01");
         header[0x12] = 8;
@@ -151,7 +151,7 @@ mod tests {
         assert!(is_cut_short(&header, u64::MAX));
     }
     #[test]
-    fn a_file_for_windows_is_whole_when_its_sections_and_symbols_are() {
+    fn pe_file_is_complete_with_sections_and_symbols() {
         let mut file = [0; 0x200];
         file[..2].copy_from_slice(b"MZ");
         file[0x3c] = 0x80;

@@ -1,7 +1,8 @@
-//! Private copies: the bytes that are probed are the bytes that are loaded.
+//! Makes private copies of libraries, so that the bytes that are probed are the bytes that are
+//! loaded.
 //!
-//! A library is never loaded from where it was dropped. The same path can give the loader's old
-//! code, a mapped file that is overwritten is a bus error, and on Windows a loaded file can be
+//! A library is never loaded from the plugins folder: the loader may return old code for a
+//! known path, overwriting a mapped file causes a bus error, and on Windows a loaded file can be
 //! neither replaced nor removed.
 
 use std::{
@@ -16,41 +17,42 @@ use platform::LIBRARY_EXTENSION;
 use super::{deferred_delete::DeferredDelete, object_header, trust_policy::TrustPolicy};
 use crate::load_error::Refusal;
 
-/// The largest library that is taken, in bytes. Copying it holds up the manager of all plugins.
+/// The largest library that is accepted, in bytes. The manager handles no other plugin while it
+/// copies.
 const MOST: u64 = 1 << 30;
 
-/// Where private copies are made; emptied when it is opened and when the host ends.
+/// The directory of private copies; emptied when it is opened and when the host ends.
 pub struct ShadowDir {
     path: PathBuf,
     next: AtomicU64,
     deferred: DeferredDelete,
 }
 
-/// A private copy of a library: a file until it is [`hidden`](Shadow::hide), and for as long as
-/// this lives a content that can be copied again.
+/// A private copy of a library. Its file exists until [`hide`](Shadow::hide); its content can be
+/// copied again until this drops.
 #[derive(Debug)]
 pub struct Shadow {
     path: PathBuf,
     hash: blake3::Hash,
-    /// On Unix it keeps the content after the file's name is gone.
+    /// On Unix it keeps the content after the file is unlinked.
     content: File,
     deferred: DeferredDelete,
 }
 
 impl ShadowDir {
-    /// Makes the directory, or empties the one that a host left which could not.
+    /// Makes the directory, or empties the one that an earlier host has left.
     ///
     /// # Errors
-    /// The system's.
+    /// The directory cannot be made, read or emptied.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         match platform::retry_while_in_use(|| fs::remove_dir_all(&path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // Somebody still has a copy, which is no reason not to serve.
+            // A copy that is still in use must not keep the host from serving.
             Err(error) if platform::is_in_use(&error) => {}
             removed => removed?,
         }
         fs::create_dir_all(&path)?;
-        // The loader wants a path with a separator in it.
+        // The loader needs a path with a separator.
         let path = fs::canonicalize(path)?;
         let deferred = DeferredDelete::default();
         for file in fs::read_dir(&path)? {
@@ -59,7 +61,7 @@ impl ShadowDir {
         Ok(Self { path, next: AtomicU64::new(1), deferred })
     }
 
-    /// Removes what could not be removed before.
+    /// Removes the files that could not be removed before.
     pub fn tidy(&self) {
         self.deferred.clear();
     }
@@ -67,28 +69,28 @@ impl ShadowDir {
     /// Copies a library under a name that has never been used.
     ///
     /// # Errors
-    /// Where it is not a file, is empty, changes meanwhile, cannot be read or copied, or others
-    /// could have written it.
+    /// It is not a regular file, is empty, too large, incomplete or built for another system,
+    /// changes meanwhile, cannot be read or copied, or other users could have written it.
     pub fn copy(&self, file: &Path, trust_policy: &TrustPolicy) -> Result<Shadow, Refusal> {
         let unreadable = |operation| move |error| Refusal::unreadable(operation, &error);
-        // Looked at before it is opened: opening a device may do anything.
-        plain(&fs::metadata(file).map_err(unreadable("look at it"))?)?;
+        // Checked before it is opened: opening a device may have effects.
+        check_is_regular(&fs::metadata(file).map_err(unreadable("access it"))?)?;
         let source = match platform::open_complete(file) {
-            // Who writes it is not done.
+            // Its writer has not finished.
             Err(error) if platform::is_in_use(&error) => return Err(Refusal::InUse),
             opened => opened.map_err(unreadable("open it"))?,
         };
-        let before = source.metadata().map_err(unreadable("look at it"))?;
-        // By now it may be another.
-        plain(&before)?;
-        trust_policy.file(file, &before)?;
+        let before = source.metadata().map_err(unreadable("access it"))?;
+        // The path may lead to another file by now.
+        check_is_regular(&before)?;
+        trust_policy.check_file(file, &before)?;
         if before.len() > MOST {
             return Err(Refusal::TooLarge { bytes: before.len(), most: MOST });
         }
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        // No more than that: somebody may add to it faster than it is copied.
+        // Not more than its length: another process may append faster than this copies.
         let shadow = self.write(&source, before.len(), &stem)?;
-        let after = source.metadata().map_err(unreadable("look at it"))?;
+        let after = source.metadata().map_err(unreadable("access it"))?;
         if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
             return Err(Refusal::Unsettled);
         }
@@ -96,7 +98,7 @@ impl ShadowDir {
             return Err(Refusal::NotAFile { what: "an empty file".into() });
         }
         let start = shadow.start().map_err(unreadable("read its copy"))?;
-        if let Some(what) = object_header::other_kind(&start) {
+        if let Some(what) = object_header::foreign_format(&start) {
             return Err(Refusal::OtherKind { what });
         }
         if object_header::is_cut_short(&start, after.len()) {
@@ -108,7 +110,7 @@ impl ShadowDir {
     /// Copies a copy, whether it is hidden or not.
     ///
     /// # Errors
-    /// Where it cannot be read or copied.
+    /// The copy cannot be read or copied.
     pub fn copy_again(&self, shadow: &Shadow) -> Result<Shadow, Refusal> {
         let stem = shadow.path.file_stem().unwrap_or_default().to_string_lossy();
         let stem = stem.split('.').next().unwrap_or_default();
@@ -131,7 +133,7 @@ impl ShadowDir {
         }
     }
 
-    /// A file with a name that has never been used, also not for what an earlier host has left.
+    /// Makes a file with a name that was never used, also not by a copy of an earlier host.
     fn make(&self, stem: &str) -> io::Result<(PathBuf, File)> {
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -146,26 +148,23 @@ impl ShadowDir {
 
 impl Drop for ShadowDir {
     fn drop(&mut self) {
-        // What is left is removed when the next host opens the directory.
+        // The next host that opens the directory removes the rest.
         let _ = platform::retry_while_in_use(|| fs::remove_dir_all(&self.path));
     }
 }
 
 impl Shadow {
-    /// Where the copy is.
-    #[must_use]
+    /// Returns the path of the copy.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The hash of its content.
-    #[must_use]
+    /// Returns the hash of its content.
     pub fn hash(&self) -> blake3::Hash {
         self.hash
     }
 
-    /// Its content, to be read from its start.
-    #[must_use]
+    /// Returns its content; seek to the start before reading.
     pub fn content(&self) -> &File {
         &self.content
     }
@@ -176,11 +175,10 @@ impl Shadow {
         Ok(start)
     }
 
-    /// Takes the file's name away, where the system allows that of a file in use. The content
-    /// stays.
+    /// Unlinks the file, if the system allows that for a file in use. The content remains.
     pub fn hide(&self) {
         if cfg!(unix) {
-            // What cannot be removed now goes with the directory.
+            // The file is removed with the directory at the latest.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -192,8 +190,8 @@ impl Drop for Shadow {
     }
 }
 
-/// Refuses what is no plain file.
-fn plain(file: &fs::Metadata) -> Result<(), Refusal> {
+/// Refuses everything but regular files.
+fn check_is_regular(file: &fs::Metadata) -> Result<(), Refusal> {
     if file.is_file() {
         return Ok(());
     }
@@ -269,7 +267,7 @@ mod tests {
 
     #[cfg(windows)]
     #[test]
-    fn a_copy_that_an_earlier_host_left_and_somebody_has_is_gone_round() {
+    fn leftover_copy_in_use_is_skipped() {
         use std::os::windows::fs::OpenOptionsExt;
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("x.dll");
@@ -304,21 +302,24 @@ mod tests {
         }
     }
 
-    // Elsewhere there may have to be as much room.
+    // Other systems may need as much room as the copy has.
     #[cfg(unix)]
     #[test]
-    fn a_library_that_is_too_large_is_not_copied() {
+    fn too_large_library_is_not_copied() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("large.so");
         File::create(&file).unwrap().set_len(1 << 40).unwrap();
         let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
         let refusal = dir.copy(&file, &any()).unwrap_err();
         assert_eq!(refusal, Refusal::TooLarge { bytes: 1 << 40, most: MOST });
-        assert_eq!(refusal.to_string(), "it has 1099511627776 bytes, and 1073741824 are the most");
+        assert_eq!(
+            refusal.to_string(),
+            "it has 1099511627776 bytes, more than the limit of 1073741824"
+        );
     }
 
     #[test]
-    fn what_is_no_file_is_refused() {
+    fn non_file_is_rejected() {
         let temp = tempfile::tempdir().unwrap();
         let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
         let empty = temp.path().join("empty.so");
@@ -326,7 +327,7 @@ mod tests {
         for (path, said) in [
             (temp.path().to_owned(), "directory"),
             (empty, "empty"),
-            (temp.path().join("none.so"), "look at"),
+            (temp.path().join("none.so"), "access"),
         ] {
             let refusal = dir.copy(&path, &any()).unwrap_err().to_string();
             assert!(refusal.contains(said), "{refusal}");

@@ -1,4 +1,4 @@
-//! Plugin code that is given a time, and no more.
+//! Runs plugin code within a time limit.
 
 use std::{
     sync::mpsc::{self, RecvTimeoutError},
@@ -7,50 +7,50 @@ use std::{
 
 use super::task_thread::TaskThread;
 
-/// How often it is asked whether to give up early.
+/// Interval at which `give_up` is asked.
 pub const SLICE: Duration = Duration::from_millis(20);
 
-/// How long a thread may take to end after its work. Only its thread-locals are left then.
+/// The time for a thread to end after its work: it only has to drop its thread-locals.
 pub const END: Duration = Duration::from_millis(250);
 
-/// How long something may take.
+/// The limit of an operation.
 pub struct Deadline<'a> {
-    /// The time.
+    /// The time limit.
     pub time: Duration,
-    /// Whether to give up before.
+    /// Returns true if the caller should give up earlier.
     pub give_up: &'a dyn Fn() -> bool,
 }
 
-/// Why there is no result.
+/// The reason for which there is no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimedOut {
-    /// The time is over. The work goes on by itself, and so does whatever it holds.
+    /// The time is over. The work continues, and keeps everything that it holds.
     Expired,
-    /// As above, but before the time was over.
+    /// As [`Expired`](Self::Expired), but `give_up` returned true before the time was over.
     GivenUp,
     /// The work panicked.
     Failed,
-    /// There was no thread for it.
+    /// The system could not start a thread.
     NoThread,
 }
 
 impl TimedOut {
-    /// In words, of what was tried within this time.
+    /// Describes it for people, with the operation and its time limit.
     #[must_use]
     pub fn explain(self, what: &str, time: Duration) -> String {
         match self {
             Self::Expired => format!("its `{what}` took longer than {} s", time.as_secs_f64()),
             Self::Failed => format!("its `{what}` ended without a result"),
-            Self::NoThread => format!("the system has no thread for its `{what}`"),
+            Self::NoThread => format!("the system cannot start a thread for its `{what}`"),
             Self::GivenUp => format!("the host is ending, and its `{what}` has not returned"),
         }
     }
 }
 
-/// Does the work on a thread of its own and waits for it, but no longer than that.
+/// Runs the work on a thread of its own and waits for its result within the limit.
 ///
 /// # Errors
-/// Where there is no result in time.
+/// There is no result in time, the work panicked, or the system cannot start a thread.
 pub fn within<T: Send + 'static>(
     deadline: &Deadline<'_>,
     name: &str,
@@ -59,19 +59,19 @@ pub fn within<T: Send + 'static>(
     keeping((), deadline, name, END, work).map(|done| done.result)
 }
 
-/// What came of work that plugin code did.
+/// The result of plugin code that ran within its limit.
 pub struct Done<T> {
-    /// Its result, which is valid in any case.
+    /// Its result, valid in any case.
     pub result: T,
-    /// Its thread has ended, too. Otherwise the drop of a thread-local holds it up.
+    /// True if its thread has ended, too. Otherwise the drop of a thread-local blocks it.
     pub ended: bool,
 }
 
-/// As [`within`]. Gives the work's thread some time to `end` after it; what is `kept` is dropped
-/// when that thread has ended, in time or not.
+/// Works as [`within`], and gives the work's thread the time `end` to end after its work. `kept` is
+/// dropped when that thread has ended, in time or not.
 ///
 /// # Errors
-/// As `within`.
+/// As [`within`].
 pub fn keeping<K: Send + 'static, T: Send + 'static>(
     kept: K,
     deadline: &Deadline<'_>,
@@ -81,7 +81,7 @@ pub fn keeping<K: Send + 'static, T: Send + 'static>(
 ) -> Result<Done<T>, TimedOut> {
     let (sender, receiver) = mpsc::sync_channel(1);
     let thread = TaskThread::start(name, kept, move || {
-        // Nobody waits any more where the time is over.
+        // The receiver is gone if the time is over.
         let _ = sender.send(work());
     });
     let Ok(thread) = thread else { return Err(TimedOut::NoThread) };
@@ -90,7 +90,7 @@ pub fn keeping<K: Send + 'static, T: Send + 'static>(
         let left = expires_at.saturating_duration_since(Instant::now());
         match receiver.recv_timeout(left.min(SLICE)) {
             Ok(result) => {
-                // Its thread-locals should go before the plugin.
+                // Its thread-locals should be dropped before the plugin.
                 return Ok(Done { result, ended: thread.ends_within(end) });
             }
             Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(TimedOut::Expired),

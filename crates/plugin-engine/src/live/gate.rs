@@ -1,8 +1,8 @@
-//! The gate that every call of a generation passes: it counts, and it can be closed.
+//! Counts the calls of a generation, and can be closed to hold new calls back.
 //!
-//! Open, it costs two additions to a cache line that the calling thread nearly always has to
-//! itself. Closed, new calls wait in front of it; it is closed to hand state over, and then opened
-//! again, or for ever.
+//! While it is open, a call costs two additions to a cache line that the calling thread nearly
+//! always has to itself. While it is closed, new calls wait in front of it. It is closed to hand
+//! state over, and then opened again, or retired.
 
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering},
@@ -13,22 +13,22 @@ use super::sync::{
     AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, STRIPES, stripe_of_this_thread,
 };
 
-/// How often a closer asks whether to give up.
+/// Interval at which a closer asks `give_up`.
 const SLICE: Duration = Duration::from_millis(20);
 
-/// Counts the calls of one generation and holds them back when asked.
+/// Counts the calls of one generation, and holds new ones back while it is closed.
 pub struct Gate {
     stripes: [Stripe; STRIPES],
-    // The same as `state != Open`, for a look without a lock.
+    // True if `state` is not `Open`; read without a lock.
     closed: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
-    /// What was counted in the stripes and was no call.
+    /// Entries of the stripes that were not calls.
     rejected: AtomicU64,
     keep_alives: AtomicU64,
 }
 
-/// Alone on its cache lines, of which processors fetch two at a time.
+/// A pair of counters on cache lines of its own; processors fetch two lines at a time.
 #[repr(align(128))]
 #[derive(Default)]
 struct Stripe {
@@ -43,30 +43,30 @@ enum State {
     Retired,
 }
 
-/// Keeps a gate from being drained.
+/// Proof that the gate cannot be drained while it lives.
 pub trait Inside {}
 
 impl Inside for CallGuard<'_> {}
 impl Inside for KeepAlive<'_> {}
 
-/// Somebody inside for whom a closer does not wait.
+/// Keeps the gate from being drained; a closer does not wait for it.
 pub struct KeepAlive<'a> {
     gate: &'a Gate,
 }
 
-/// What has a gate, always the same.
+/// An object that has a gate, always the same.
 pub trait Gated {
-    /// The gate.
+    /// Returns the gate.
     fn gate(&self) -> &Gate;
 }
 
-/// As [`KeepAlive`], but it owns what has the gate.
+/// A [`KeepAlive`] that owns the object that has the gate.
 pub struct OwnedKeepAlive<T: Gated>(Arc<T>);
 
 impl<T: Gated> OwnedKeepAlive<T> {
-    /// `None` once the gate is retired.
+    /// Makes a keep-alive; `None` once the gate is retired.
     pub fn at(gated: &Arc<T>) -> Option<Self> {
-        // It goes on until the drop of what is returned.
+        // The drop of the returned value ends it.
         std::mem::forget(gated.gate().keep_alive()?);
         Some(Self(Arc::clone(gated)))
     }
@@ -78,7 +78,7 @@ impl<T: Gated> Drop for OwnedKeepAlive<T> {
     }
 }
 
-/// A call that is under way.
+/// A running call.
 pub struct CallGuard<'a> {
     gate: &'a Gate,
     stripe: &'a Stripe,
@@ -98,8 +98,7 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Lets a call in; waits while the gate is closed. `None` once the gate is retired
-    /// elsewhere.
+    /// Lets a call in; waits while the gate is closed. Returns `None` once the gate is retired.
     pub fn enter(&self) -> Option<CallGuard<'_>> {
         let stripe = &self.stripes[stripe_of_this_thread()];
         loop {
@@ -118,7 +117,8 @@ impl Gate {
         }
     }
 
-    /// Lets one in who works for the gate's owner, closed or not. `None` once the gate is retired.
+    /// Lets in a caller that works for the gate's owner, even if it is closed. Returns `None` once
+    /// the gate is retired.
     pub fn enter_closed(&self) -> Option<CallGuard<'_>> {
         let stripe = &self.stripes[stripe_of_this_thread()];
         stripe.entered.fetch_add(1, Ordering::SeqCst);
@@ -128,8 +128,8 @@ impl Gate {
         (!retired).then_some(guard)
     }
 
-    /// Lets one in who may stay for ever: the gate can be closed meanwhile, but it is not drained.
-    /// `None` once the gate is retired.
+    /// Keeps the gate from being drained, for any time; it can be closed meanwhile. Returns `None`
+    /// once the gate is retired.
     pub fn keep_alive(&self) -> Option<KeepAlive<'_>> {
         // Counted first: either `is_drained` sees the keep-alive, or the keep-alive sees that the
         // gate is retired.
@@ -139,8 +139,9 @@ impl Gate {
         (!retired).then_some(keep_alive)
     }
 
-    /// Closes the gate and waits until no call is under way. Returns false, with the gate open
-    /// again, where one outlasts the deadline or `give_up` says so, or where the gate is retired.
+    /// Closes the gate and waits until no call is running. Returns false if a call outlasts the
+    /// deadline, `give_up` returns true, or the gate is retired; the gate is open again then,
+    /// unless it is retired.
     #[must_use]
     pub fn close(&self, deadline: Instant, give_up: &dyn Fn() -> bool) -> bool {
         let closed = self.close_beside_calls(deadline, give_up) == Some(true);
@@ -151,7 +152,7 @@ impl Gate {
     }
 
     /// Closes the gate and waits as [`close`](Self::close) does, but leaves it closed in any case.
-    /// Returns whether no call is under way; `None` where the gate is retired.
+    /// Returns true if no call is running; `None` if the gate is retired.
     pub fn close_beside_calls(
         &self,
         deadline: Instant,
@@ -184,7 +185,7 @@ impl Gate {
         }
     }
 
-    /// Sends all calls elsewhere from now on, for good. What is under way goes on.
+    /// Retires the gate for good: new calls are sent back to the registry, running ones continue.
     pub fn retire(&self) {
         let mut state = self.state();
         *state = State::Retired;
@@ -192,24 +193,23 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Whether nobody is inside, and nobody can ever enter again.
+    /// Returns true if the gate is retired and nobody is inside, so that nobody can enter again.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         let retired = *self.state() == State::Retired;
         retired && self.is_idle() && self.keep_alives.load(Ordering::SeqCst) == 0
     }
 
-    /// How many calls have been answered.
-    #[must_use]
+    /// Returns the number of answered calls.
     pub fn calls(&self) -> u64 {
         let left: u64 = self.stripes.iter().map(|stripe| stripe.left.load(Ordering::Relaxed)).sum();
         left.saturating_sub(self.rejected.load(Ordering::Relaxed))
     }
 
-    /// Whether no call is under way.
+    /// Returns true if no call is running.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        // `left` first: what has entered by the second look was all gone by the first.
+        // `left` first: everything that has entered by the second load had left by the first.
         self.stripes.iter().all(|stripe| {
             let left = stripe.left.load(Ordering::SeqCst);
             stripe.entered.load(Ordering::SeqCst) == left
@@ -219,7 +219,7 @@ impl Gate {
     fn leave(&self, stripe: &Stripe) {
         stripe.left.fetch_add(1, Ordering::SeqCst);
         if self.closed.load(Ordering::SeqCst) {
-            // Under the lock, or the closer could miss it between its look and its wait.
+            // Under the lock, or the closer could miss it between its check and its wait.
             let _state = self.state();
             self.changed.notify_all();
         }
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visitor_does_not_keep_the_gate_from_closing_but_from_being_over() {
+    fn running_call_delays_drain_but_not_closing() {
         let gate = Gate::default();
         let keep_alive = gate.keep_alive();
         assert!(keep_alive.is_some() && gate.close(soon(), &|| false));
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_gate_has_nobody_behind_it_and_all_get_through_in_the_end() {
+    fn closed_gate_excludes_calls_until_reopened() {
         let (gate, inside) = (Gate::default(), AtomicU64::new(0));
         thread::scope(|scope| {
             for _ in 0..4 {
@@ -302,7 +302,7 @@ mod tests {
             for _ in 0..200 {
                 // Not `is_idle`: a call that is about to turn back counts for a moment.
                 let seen = gate.close(soon(), &|| false).then(|| inside.load(Ordering::SeqCst));
-                // First, so that nobody waits for ever when it is wrong.
+                // First, so that nobody waits for ever if the assertion fails.
                 gate.open();
                 assert_eq!(seen, Some(0));
                 thread::yield_now();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_outlasts_the_deadline_keeps_the_gate_open() {
+    fn call_beyond_deadline_keeps_gate_open() {
         let gate = Gate::default();
         let _pass = gate.enter();
         assert!(!gate.close(Instant::now(), &|| false));
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_gets_in_while_it_is_closed_and_counts_as_inside() {
+    fn owner_enters_closed_gate_and_is_counted() {
         let gate = Gate::default();
         assert!(gate.close(soon(), &|| false));
         let guard = gate.enter_closed();
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_sent_on_when_the_work_has_moved() {
+    fn waiting_call_is_redirected_when_gate_retires() {
         let gate = Gate::default();
         assert!(gate.close(soon(), &|| false));
         thread::scope(|scope| {

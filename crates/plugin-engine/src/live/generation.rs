@@ -1,4 +1,4 @@
-//! One loaded version of a plugin.
+//! Holds one loaded version of a plugin.
 
 use std::sync::{
     Arc,
@@ -16,16 +16,17 @@ use super::{
 };
 use crate::{
     call::{Answer, Call, Worker},
+    facts::PluginFacts,
     files::shadow_copy::Shadow,
-    registry::{Command, PluginFacts, Target},
+    registry::{Command, Target},
 };
 
-/// One loaded version of a plugin. Registries and batches that run on one hold it, and so does the
-/// manager, which ends it once its last call is over, whoever still holds a reference.
+/// One loaded version of a plugin. Registries and running batches hold references, and so does the
+/// manager, which ends the generation after its last call even if references remain.
 pub struct Generation {
-    /// What it says of itself.
+    /// Its manifest.
     pub manifest: Manifest,
-    /// How many times a version of this plugin has been loaded, this one included.
+    /// The number of loaded versions of this plugin, this one included.
     pub number: u64,
     /// Its file's name in the plugins folder.
     pub file: String,
@@ -33,14 +34,14 @@ pub struct Generation {
     live: Live,
     shadow: Arc<Shadow>,
     errors: AtomicU64,
-    /// A `save` is running, or has been given up and has not returned.
+    /// True while a `save` is running, also one that the host has given up.
     pub saving: AtomicBool,
-    /// As `saving`, of a `configure`.
+    /// True while a `configure` is running, also one that the host has given up.
     pub configuring: AtomicBool,
 }
 
 impl Generation {
-    /// A version that has just been loaded.
+    /// Makes a generation of a version that has just been loaded.
     #[must_use]
     pub fn new(
         manifest: Manifest,
@@ -61,35 +62,31 @@ impl Generation {
         }
     }
 
-    /// The plugin itself.
-    #[must_use]
+    /// Returns the plugin itself.
     pub fn live(&self) -> &Live {
         &self.live
     }
 
-    /// The private copy that it was loaded from.
-    #[must_use]
+    /// Returns the private copy that it was loaded from.
     pub fn shadow(&self) -> &Arc<Shadow> {
         &self.shadow
     }
 
-    /// How many of its calls have been answered.
-    #[must_use]
+    /// Returns the number of its answered calls.
     pub fn calls(&self) -> u64 {
         self.live.gate().calls()
     }
 
-    /// How many of them with an error.
-    #[must_use]
+    /// Returns the number of its calls that were answered with an error.
     pub fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
     }
 
-    /// Has it do something on a thread of its own, as [`deadline::within`]. Its code stays loaded
+    /// Runs the work on a thread of its own, as [`deadline::within`] does. The code stays loaded
     /// until that thread has ended, which the drop of a thread-local may prevent.
     ///
     /// # Errors
-    /// Where there is no result in time.
+    /// There is no result in time, the work panicked, or the system cannot start a thread.
     pub fn within<T: Send + 'static>(
         self: &Arc<Self>,
         deadline: &Deadline<'_>,
@@ -101,7 +98,7 @@ impl Generation {
         if !done.ended {
             log::warn!(
                 "plugin {}: the thread of its `{operation}` has not ended, the drop of a \
-                 thread-local holds it up; the code of generation {} stays loaded until it ends",
+                 thread-local blocks it; the code of generation {} stays loaded until it ends",
                 self.manifest.name,
                 self.number
             );
@@ -109,7 +106,7 @@ impl Generation {
         Ok(done.result)
     }
 
-    /// Its commands, for the registry.
+    /// Makes its commands for the registry.
     #[must_use]
     pub fn commands(self: &Arc<Self>, metrics: &Metrics) -> Vec<Arc<Command>> {
         let commands = self.manifest.commands.iter().zip(0..).map(|(facts, index)| {
@@ -121,8 +118,7 @@ impl Generation {
         commands.collect()
     }
 
-    /// What the registry tells of it.
-    #[must_use]
+    /// Returns its entry in the registry.
     pub fn facts(&self) -> PluginFacts {
         PluginFacts {
             name: self.manifest.name.clone(),

@@ -1,4 +1,4 @@
-//! What a plugin sees of the host, in the types of the binary contract.
+//! Offers the host's services to a plugin, in the types of the binary contract.
 
 use std::{
     fmt, fs,
@@ -11,14 +11,14 @@ use log::{Level, Record};
 use plugin_api::abi::{RawCommand, RawPeer, RawPlugin, RawSession, Services, Session};
 use telemetry::log_throttle::LineBudget;
 
-use crate::{VERSION, call::CallContext, registry::Command};
+use crate::{VERSION, call::CallContext};
 
-/// The longest line that a plugin may log, in bytes: what a client has sent may be in it.
+/// The longest line that a plugin may log, in bytes; it may contain data of a client.
 const LONGEST_LINE: usize = 16 << 10;
 
 /// The session behind one call, in the types of the binary contract.
 pub struct ContractSession<'a> {
-    /// The session as the host shows it.
+    /// The host's view of the session.
     pub context: &'a dyn CallContext,
 }
 
@@ -44,8 +44,13 @@ impl Session for ContractSession<'_> {
     }
 
     fn commands(&self) -> RVec<RawCommand> {
-        let commands = self.context.registry().commands(self.context.identity());
-        commands.into_iter().map(|command| raw_command(command)).collect()
+        let raw = self.context.commands().into_iter().map(|command| RawCommand {
+            name: command.name.into(),
+            usage: command.usage.into(),
+            help: command.help.into(),
+            plugin: command.plugin.into(),
+        });
+        raw.collect()
     }
 
     fn sessions(&self) -> RVec<RawSession> {
@@ -61,8 +66,7 @@ impl Session for ContractSession<'_> {
     }
 
     fn plugins(&self) -> RVec<RawPlugin> {
-        let plugins = self.context.registry().plugins(self.context.identity());
-        let plugins = plugins.into_iter().map(|plugin| RawPlugin {
+        let plugins = self.context.plugins().into_iter().map(|plugin| RawPlugin {
             name: plugin.name.as_str().into(),
             version: plugin.version.as_str().into(),
             generation: plugin.generation,
@@ -87,15 +91,15 @@ impl Session for ContractSession<'_> {
     }
 }
 
-/// What the host does for one loaded plugin.
+/// The host's services for one loaded plugin.
 pub struct PluginServices {
     /// The plugin's name, under which it logs.
     pub name: String,
-    /// Where its private directory is, or is to be.
+    /// The path of its private directory, which may not exist yet.
     pub data_dir: PathBuf,
-    /// When the host started.
+    /// The time of the host's start.
     pub started: Instant,
-    /// Bounds its lines, which a client may cause by its calls: a panic is a line.
+    /// Limits its lines, which a client may cause by its calls: each panic is a line.
     pub lines: LineBudget,
 }
 
@@ -139,15 +143,6 @@ impl Services for PluginServices {
             Ok(()) => ROk(self.data_dir.to_string_lossy().into()),
             Err(error) => RErr(format!("cannot make {}: {error}", self.data_dir.display()).into()),
         }
-    }
-}
-
-fn raw_command(command: &Command) -> RawCommand {
-    RawCommand {
-        name: command.name.as_str().into(),
-        usage: command.usage.as_str().into(),
-        help: command.help.as_str().into(),
-        plugin: command.plugin.as_deref().unwrap_or_default().into(),
     }
 }
 

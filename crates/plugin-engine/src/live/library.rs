@@ -1,8 +1,8 @@
-//! Dynamic libraries: the only unsafe code in the host.
+//! Opens dynamic libraries; it has the only unsafe code around plugins.
 //!
-//! What comes out of a library may be used only while the library is open. Two things see to that:
-//! whatever is plain data is copied here before it leaves, and what is not, the plugin's instance,
-//! stays inside [`Live`], which owns the library too and lets it go last.
+//! Data from a library is valid only while the library is open. Plain data is copied here
+//! before it leaves this module. The plugin's instance cannot be copied: it stays inside [`Live`],
+//! which also owns the library and drops it last.
 #![allow(unsafe_code, reason = "see above")]
 
 use std::{
@@ -38,20 +38,20 @@ use crate::{
 
 /// An open plugin library whose root is known to have the expected layout.
 pub struct Library {
-    // Dangles once the handle is closed; both go together.
+    // Dangles once the handle is closed; both are dropped together.
     root: RootRef,
     handle: ManuallyDrop<libloading::Library>,
-    /// It has, or may have, threads that nobody else knows of: never closed.
+    /// True if it has, or may have, threads that nobody else knows of: it is never closed then.
     untracked_threads: bool,
 }
 
-/// Whether the layout of the library's types is compared with the host's.
+/// The way in which the layout of the library's types is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// Compare it. The comparison leaves pointers into the library in tables of the process, so
-    /// that nothing may be compared again once it is closed: only for the probe's process.
+    /// Compares it. The comparison leaves pointers into the library in process-wide tables, so that
+    /// nothing may be compared again once it is closed: only for the probe's process.
     Check,
-    /// A probe has compared the very same bytes.
+    /// Skips the comparison, since a probe has compared the very same bytes.
     Approved,
 }
 
@@ -59,15 +59,15 @@ impl Library {
     /// Opens a library. Its constructors run.
     ///
     /// # Errors
-    /// Why it is not taken. With [`Layout::Approved`] the reasons that a probe would find are
-    /// still looked for, but for the layout.
+    /// The reason for which it is refused. [`Layout::Approved`] also returns the reasons that a
+    /// probe finds, except for a different layout.
     pub fn open(path: &Path, layout: Layout) -> Result<Self, Refusal> {
-        // SAFETY: opening runs the library's own constructors, and nothing can prove of them that
-        // they are sound. Who puts a file into the plugins folder vouches for it, and the host
+        // SAFETY: opening runs the library's own constructors, and nothing can prove that they are
+        // sound. The person who puts a file into the plugins folder vouches for it, and the host
         // opens only bytes that have been opened in a probe before.
         let open = || unsafe { open_now(path) };
         let handle = platform::retry_while_in_use(|| match open() {
-            // The loader's error keeps its code to itself; who wants to read the file is told the same.
+            // The loader's error hides its code; opening the file returns the same error.
             Err(error) => match platform::open_complete(path) {
                 Err(held) if platform::is_in_use(&held) => Err(held),
                 _ => Ok(Err(error)),
@@ -90,7 +90,8 @@ impl Library {
             let show = |header: &AbiHeader| format!("{}.{}", header.abi_major, header.abi_minor);
             return Err(Refusal::AbiStable { versions: [show(&header), show(&AbiHeader::VALUE)] });
         }
-        let header = header.upgrade().map_err(|error| Refusal::Layout { report: say(error) })?;
+        let header =
+            header.upgrade().map_err(|error| Refusal::Layout { report: copy_text(error) })?;
         check_version(header)?;
         if layout == Layout::Check {
             check_layout(header)?;
@@ -105,7 +106,7 @@ impl Library {
         Ok(library)
     }
 
-    /// What the plugin says of itself.
+    /// Returns a copy of the plugin's manifest.
     #[must_use]
     pub fn manifest(&self) -> Manifest {
         let raw = self.root.manifest()();
@@ -115,7 +116,7 @@ impl Library {
     /// Makes the plugin's instance.
     ///
     /// # Errors
-    /// What the plugin's `create` returns.
+    /// The error that the plugin's `create` returned.
     pub fn create(self, services: impl Services + 'static) -> Result<Live, Refusal> {
         let services = Services_TO::from_ptr(RArc::new(services), TD_Opaque);
         match self.root.create()(services).into_result() {
@@ -129,8 +130,8 @@ impl Library {
 impl Drop for Library {
     fn drop(&mut self) {
         if !self.untracked_threads {
-            // SAFETY: the field is dropped here alone, once; what points into the library is
-            // `root`, which goes with it, and the instance, which `Instance` drops before.
+            // SAFETY: the field is dropped here alone, once. Pointers into the library are `root`,
+            // which is dropped with it, and the instance, which `Instance` drops before.
             unsafe { ManuallyDrop::drop(&mut self.handle) }
         }
     }
@@ -138,18 +139,18 @@ impl Drop for Library {
 
 /// A plugin's instance together with its library.
 struct Instance {
-    // Fields drop in order: what the plugin made, whose code and memory are the library's, first.
+    // Fields drop in this order: the object's code and memory are the library's.
     object: InstanceObject,
     library: Library,
 }
 
-/// A living plugin behind its gate. It can be ended, and its library closed, while others still
-/// hold a reference: they find the gate shut.
+/// A plugin's instance behind its gate. It can be ended, and its library closed, while others still
+/// hold a reference: they find the gate retired.
 pub struct Live {
     gate: Gate,
-    /// Taken when the plugin is ended.
+    /// Empty once the plugin is ended.
     instance: UnsafeCell<Option<Instance>>,
-    /// Its lock makes sure that the plugin is ended once.
+    /// True once the plugin is ended; its lock makes sure that this happens once.
     ended: Mutex<bool>,
 }
 
@@ -170,10 +171,10 @@ impl Live {
         }
     }
 
-    /// Drops the plugin's instance, which nobody else has; its library stays open.
+    /// Drops the plugin's instance; its library stays open.
     ///
     /// # Errors
-    /// Where the plugin has been ended.
+    /// The plugin has been ended.
     pub fn into_library(self) -> Result<Library, Refusal> {
         let instance = self.instance.into_inner();
         let ended = || Refusal::Create { error: ENDED.into() };
@@ -182,13 +183,12 @@ impl Live {
         Ok(library)
     }
 
-    /// What every call passes.
-    #[must_use]
+    /// Returns the gate that every call passes.
     pub fn gate(&self) -> &Gate {
         &self.gate
     }
 
-    /// Calls a worker; the reply is written. Waits while the gate is closed.
+    /// Calls a worker, which writes the reply; waits while the gate is closed.
     pub fn call(&self, command: u32, call: &Call<'_>, reply: &mut Encoder) -> Answer {
         let Some(guard) = self.gate.enter() else { return Answer::Retired };
         let Some(instance) = self.inside(&guard) else { return Answer::Retired };
@@ -203,17 +203,16 @@ impl Live {
         Answer::Written
     }
 
-    /// Whether the plugin hands its state over.
-    #[must_use]
+    /// Returns true if the plugin hands its state over.
     pub fn saves(&self) -> bool {
         let Some(guard) = self.gate.enter_closed() else { return false };
         self.inside(&guard).is_some_and(|instance| instance.object.saves())
     }
 
-    /// The plugin's state, where it hands it over. The gate should be closed.
+    /// Returns the plugin's state; `None` if it keeps none. The gate should be closed.
     ///
     /// # Errors
-    /// The plugin's own message.
+    /// The message that the plugin returned, or that the plugin has been ended.
     pub fn save(&self) -> Result<Option<Vec<u8>>, String> {
         let Some(guard) = self.gate.enter_closed() else { return Err(ENDED.into()) };
         let Some(instance) = self.inside(&guard) else { return Err(ENDED.into()) };
@@ -228,7 +227,7 @@ impl Live {
     /// Hands state to the plugin, before its first call.
     ///
     /// # Errors
-    /// The plugin's own message.
+    /// The message that the plugin returned, or that the plugin has been ended.
     pub fn restore(&self, state: &[u8]) -> Result<(), String> {
         let Some(guard) = self.gate.enter_closed() else { return Err(ENDED.into()) };
         let Some(instance) = self.inside(&guard) else { return Err(ENDED.into()) };
@@ -236,18 +235,18 @@ impl Live {
         restored.map_err(|error| error.as_str().to_owned())
     }
 
-    /// Whether the plugin takes a configuration.
+    /// Returns true if the plugin accepts a configuration.
     #[must_use]
     pub fn configures(&self) -> bool {
         let Some(guard) = self.gate.enter_closed() else { return false };
         self.inside(&guard).is_some_and(|instance| instance.object.configures())
     }
 
-    /// Hands the plugin the text of its configuration, empty where there is none. The gate may be
-    /// open, and may be closed meanwhile.
+    /// Hands the plugin the text of its configuration, which is empty if there is none. The gate
+    /// may be open, and may be closed meanwhile.
     ///
     /// # Errors
-    /// The plugin's own message.
+    /// The message that the plugin returned, or that the plugin has been ended.
     pub fn configure(&self, text: &str) -> Result<(), String> {
         // Not as a call: one that never returns would keep a new version from taking over.
         let Some(keep_alive) = self.gate.keep_alive() else { return Err(ENDED.into()) };
@@ -265,8 +264,8 @@ impl Live {
         }
     }
 
-    /// Ends the plugin and closes its library, if its gate says that all is over; returns whether
-    /// it is ended now. A plugin with untracked threads keeps its code mapped.
+    /// Ends the plugin and closes its library if the gate is drained. Returns true if the plugin is
+    /// ended now. A plugin with untracked threads keeps its code mapped.
     pub fn end(&self) -> bool {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if *ended {
@@ -291,12 +290,12 @@ impl Live {
     }
 }
 
-/// Only a caller that has held on to an ended plugin is told so.
+/// The error for a caller that still holds a reference to an ended plugin.
 const ENDED: &str = "the plugin has been ended";
 
-/// From now on a crash ends this process at once: no window on the screen that somebody would have to
-/// close, and no report to wait for.
-pub fn fall_silently() {
+/// Makes a crash end this process at once, without a dialog that a person has to close and without
+/// a report to wait for.
+pub fn disable_crash_dialogs() {
     #[cfg(windows)]
     {
         use windows_sys::Win32::System::Diagnostics::Debug::{
@@ -308,8 +307,8 @@ pub fn fall_silently() {
     }
 }
 
-/// Opens a library with everything that it needs bound at once: what is missing must show in the
-/// probe and not at a call.
+/// Opens a library and binds all its symbols at once: a missing symbol must show in the probe and
+/// not at a call.
 ///
 /// # Safety
 /// The library's constructors run.
@@ -327,11 +326,11 @@ unsafe fn open_now(path: &Path) -> Result<libloading::Library, libloading::Error
     }
 }
 
-/// Compares the layout of the library's types with the host's, all the way down.
+/// Compares the layout of the library's types with the host's, recursively.
 ///
-/// abi_stable takes an implementation that has more than the interface asks for. Of a plugin built
-/// for an older minor version it is the host that has more: of what the host gives, the plugin does
-/// not know, and of what the plugin lacks, the method tables tell the host when it asks.
+/// abi_stable accepts an implementation that has more than the interface asks for. For a plugin
+/// built for an older minor version the host has more: the plugin ignores that, and the method
+/// tables tell the host at run time which methods the plugin lacks.
 fn check_layout(header: &LibHeader) -> Result<(), Refusal> {
     let refuse = |report: String| Err(Refusal::Layout { report });
     let Some(plugin) = header.layout() else {
@@ -348,9 +347,9 @@ fn check_layout(header: &LibHeader) -> Result<(), Refusal> {
     }
 }
 
-/// What differs, out of a report of pages: the errors with what was expected and found.
+/// Returns the essential part of a long report: the errors with the expected and the found types.
 fn differences(report: &str) -> String {
-    /// Bytes.
+    /// The length of the result, in bytes.
     const SHOWN: usize = 600;
     let lines = report.lines().skip_while(|line| !line.trim_start().starts_with("Error:"));
     let mut text = lines.map(str::trim).collect::<Vec<_>>().join(" ");
@@ -371,14 +370,14 @@ fn check_version(header: &LibHeader) -> Result<(), Refusal> {
     Err(Refusal::ApiVersion { versions: [plugin.to_owned(), API_VERSION.to_owned()] })
 }
 
-/// A copy of the error's text: the error may point into the library.
-fn say(error: LibraryError) -> String {
+/// Copies the error's text, since the error may point into the library.
+fn copy_text(error: LibraryError) -> String {
     differences(&format!("Error: {error}"))
 }
 
-/// The loader's own words, which the error keeps in its source. Those of Windows have a gap for the
-/// file's name.
+/// Returns the loader's own message, which the error keeps in its source. A message of Windows has
+/// a placeholder for the file's name.
 fn describe(error: &libloading::Error, path: &Path) -> String {
-    let words = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    if cfg!(windows) { words.replace("%1", &path.to_string_lossy()) } else { words }
+    let message = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    if cfg!(windows) { message.replace("%1", &path.to_string_lossy()) } else { message }
 }

@@ -1,4 +1,4 @@
-//! From a private copy to a generation that is ready to serve.
+//! Turns a private copy into a generation that is ready to serve.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{context::EngineContext, files::shadow_copy::Shadow, live::place, load_error::Refusal};
 
-/// Probes a private copy; ends early where `give_up` says so, or the host ends.
+/// Probes a private copy; ends early if `give_up` returns true or the host ends.
 ///
 /// # Errors
-/// Why it must not be loaded.
+/// The reason for which it must not be loaded.
 pub fn probe(
     context: &EngineContext,
     shadow: &Shadow,
@@ -27,10 +27,10 @@ pub fn probe(
     probe::probe(shadow.path(), context.settings.probe_timeout, &give_up)
 }
 
-/// Loads what a probe has approved. The copy's file is hidden once it is loaded.
+/// Loads a copy that a probe has approved, and unlinks the copy's file then.
 ///
 /// # Errors
-/// Why it could not be loaded after all.
+/// It takes too long, its `create` fails, it differs from its probe, or the host ends.
 pub fn load(
     context: &Arc<EngineContext>,
     shadow: Arc<Shadow>,
@@ -50,12 +50,12 @@ pub fn load(
     let work =
         move || place::in_plugin(&approved.name, "create", || open(path, &approved, services));
     let loaded = deadline::keeping((), &deadline, "load", deadline.time, work)
-        .map_err(|lost| explain(lost, deadline.time))?;
+        .map_err(|timed_out| explain(timed_out, deadline.time))?;
     let live = loaded.result?;
     if !loaded.ended {
-        // That thread is still in the library's code, which must stay.
+        // That thread is still in the library's code, which must stay mapped.
         std::mem::forget(live);
-        let error = "the drop of a thread-local holds its thread up".into();
+        let error = "the drop of a thread-local blocks its thread".into();
         return Err(Refusal::Create { error });
     }
     shadow.hide();
@@ -66,19 +66,19 @@ fn open(path: PathBuf, approved: &Manifest, services: PluginServices) -> Result<
     let library = Library::open(&path, Layout::Approved)?;
     if library.manifest() != *approved {
         return Err(Refusal::Manifest {
-            problem: "it says something else of itself than in its probe".into(),
+            problem: "its manifest differs from the one in its probe".into(),
         });
     }
     library.create(services)
 }
 
-fn explain(lost: TimedOut, time: Duration) -> Refusal {
-    match lost {
+fn explain(timed_out: TimedOut, time: Duration) -> Refusal {
+    match timed_out {
         TimedOut::Expired => {
             Refusal::TimedOut { millis: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }
         }
         TimedOut::GivenUp => Refusal::Stopping,
         TimedOut::Failed => Refusal::Create { error: "its thread ended without a result".into() },
-        TimedOut::NoThread => Refusal::probe_failed("start", &"the system has no thread to give"),
+        TimedOut::NoThread => Refusal::probe_failed("start a thread", &"the system has none left"),
     }
 }

@@ -1,4 +1,4 @@
-//! What a plugin says of itself, copied out of its library and checked.
+//! Copies a plugin's description of itself out of its library and checks it.
 
 use std::collections::HashSet;
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::load_error::Refusal;
 
-/// The longest plugin name, in bytes: it names directories too.
+/// The longest plugin name, in bytes: it also names directories.
 const MAX_NAME: usize = 64;
 
 /// The longest version, in bytes.
 const MAX_VERSION: usize = 128;
 
-/// What a plugin says of itself.
+/// A plugin's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Its name.
@@ -22,25 +22,25 @@ pub struct Manifest {
     pub version: String,
     /// The plugin API that it was built for.
     pub api_version: String,
-    /// Its commands; the place of each is its index in a call.
+    /// Its commands; a call names a command by its index here.
     pub commands: Vec<CommandFacts>,
-    /// It starts threads that the host does not know of, so it is never unloaded.
+    /// True if it starts threads that the host does not know of, so it is never unloaded.
     pub untracked_threads: bool,
 }
 
-/// One of its commands.
+/// A command's description.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandFacts {
-    /// In lower case.
+    /// Its name, in lower case.
     pub name: String,
-    /// Its arguments.
+    /// Its arguments, as a usage line.
     pub usage: String,
-    /// One sentence for people.
+    /// A sentence for people.
     pub help: String,
 }
 
 impl Manifest {
-    /// Copies what the library says.
+    /// Copies the library's manifest.
     #[must_use]
     pub fn copy(raw: &abi::Manifest, api_version: &str) -> Self {
         let attribute = |name: &str| {
@@ -60,18 +60,17 @@ impl Manifest {
         }
     }
 
-    /// The names of its commands, sorted.
-    #[must_use]
+    /// Returns the names of its commands, sorted.
     pub fn command_names(&self) -> Vec<String> {
         let mut names: Vec<_> = self.commands.iter().map(|command| command.name.clone()).collect();
         names.sort();
         names
     }
 
-    /// Checks it against the rules that hold for every plugin by itself.
+    /// Checks the rules that every manifest must meet by itself.
     ///
     /// # Errors
-    /// The first breach.
+    /// The first broken rule.
     pub fn check(&self) -> Result<(), Refusal> {
         let breach = |problem: String| Err(Refusal::Manifest { problem });
         if !is_plugin_name(&self.name) {
@@ -121,7 +120,7 @@ impl Manifest {
     }
 }
 
-/// Whether `name` may be a plugin's.
+/// Returns true if `name` is a legal plugin name.
 #[must_use]
 pub fn is_plugin_name(name: &str) -> bool {
     let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_".contains(&c);

@@ -1,4 +1,4 @@
-//! A plugin that is loaded: probed, opened, called, ended.
+//! Handles loaded plugins: probe, open, call, end.
 
 pub mod deadline;
 pub mod gate;

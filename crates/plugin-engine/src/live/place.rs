@@ -1,4 +1,4 @@
-//! A note on each thread of the plugin's code that it runs outside of any session.
+//! Notes for each thread which code of a plugin it runs outside of any session.
 
 use std::{cell::Cell, ptr};
 
@@ -19,7 +19,7 @@ pub fn here() -> Option<PluginCode> {
 
 /// Runs code of a plugin outside of any session.
 pub fn in_plugin<R>(plugin: &str, operation: &'static str, run: impl FnOnce() -> R) -> R {
-    /// Restores the note, also where `run` panics.
+    /// Restores the note when it drops, also after a panic in `run`.
     struct Restore(Option<PluginCode>);
 
     impl Drop for Restore {

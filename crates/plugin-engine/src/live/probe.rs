@@ -1,9 +1,9 @@
-//! The check of a library in a throwaway process.
+//! Checks a library in a throwaway process.
 //!
-//! Whatever a library does when it is opened, it does first to a child process of the host: the
-//! host's own program, which opens the file, compares its layout, reads its manifest and makes a
-//! trial instance. The report comes back in a file of its own, since what the library prints, and
-//! how it ends the process, is not to be trusted. The report itself is checked too.
+//! Opening a library may have any effect, so a child process of the host opens it first. The
+//! child is the host's own program: it opens the file, compares its layout, reads its manifest and
+//! makes a trial instance. The report comes back in a file of its own: neither the library's output
+//! nor the child's exit status can be trusted. The report itself is checked too.
 
 use std::{
     fs,
@@ -26,17 +26,17 @@ use super::{
 };
 use crate::load_error::Refusal;
 
-/// How long the probe's end is not noticed, at the most.
+/// Interval at which the child's end is polled.
 const POLL: Duration = Duration::from_micros(500);
 
-/// The stack of the thread that judges a library, in bytes: what a main thread commonly has.
+/// The stack of the thread that judges a library, in bytes: the common size of a main thread.
 const STACK: usize = 8 << 20;
 
 /// Probes a library, which should be a private copy: its content must not change before it is
-/// loaded. The probe ends early when `give_up` says so.
+/// loaded. Ends early if `give_up` returns true.
 ///
 /// # Errors
-/// Why the library must not be loaded.
+/// The reason for which the library must not be loaded.
 pub fn probe(
     file: &Path,
     timeout: Duration,
@@ -46,7 +46,7 @@ pub fn probe(
         move |error: std::io::Error| Refusal::probe_failed(operation, &error)
     };
     let program = platform::own_program().map_err(failed("find the host's program"))?;
-    let work_dir = WorkDir(tempfile::tempdir().map_err(failed("make a directory"))?);
+    let work_dir = WorkDir(tempfile::tempdir().map_err(failed("make a directory for the probe"))?);
     let report = work_dir.0.path().join("report.json");
     let mut command = Command::new(program);
     command
@@ -57,16 +57,16 @@ pub fn probe(
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let group = Group::spawn(&mut command, Terminal::None).map_err(failed("start"))?;
+    let group = Group::spawn(&mut command, Terminal::None).map_err(failed("start the probe"))?;
     let mut child = Killed(group);
     if let Some(mut stdin) = child.0.child.stdin.take() {
-        // Where it has ended already, that is what it is judged by.
+        // If it has ended already, its exit status decides.
         let _ = stdin.write_all(b"\n");
     }
     let status = wait(child, timeout, give_up)?;
     let died = |when| Err(Refusal::Died { how: describe(status, when) });
     match probe_report::read(&report) {
-        // It has not come to its end as it should: in the host it would take the host with it.
+        // It ended abnormally after its report: the library would end the host in the same way.
         Some(Ok(_)) if !status.success() => died("after it was unloaded"),
         Some(judged) => judged,
         None if probe_report::is_drafted(&report) => died("when it was unloaded"),
@@ -74,17 +74,17 @@ pub fn probe(
     }
 }
 
-/// The child's side of a probe. Returns whether a report could be written.
+/// Runs the child's side of a probe. Returns true if the report was written.
 #[must_use]
 pub fn run_child(file: &Path, report: &Path) -> bool {
     platform::die_with_parent();
-    // The host's word that it will see to this process's end. Without it, it is no more.
+    // The parent writes a byte once it can end this process. EOF means that the host has died.
     if !matches!(io::stdin().read(&mut [0]), Ok(1)) {
         return false;
     }
-    library::fall_silently();
-    // On a thread of its own, as in the host: only when its thread-locals are gone, which hold it,
-    // does closing the library unload it.
+    library::disable_crash_dialogs();
+    // On a thread of its own, as in the host: its thread-locals keep the library mapped, so
+    // closing the library unloads it only after that thread has ended.
     let judged = thread::scope(|scope| {
         let work = || {
             let (judged, library) = match judge(file, report) {
@@ -97,31 +97,31 @@ pub fn run_child(file: &Path, report: &Path) -> bool {
         thread.spawn_scoped(scope, work).ok()?.join().ok()
     });
     let Some((true, library)) = judged else { return false };
-    // Its destructors run here. The report counts only if they leave this process alive.
+    // Its destructors run here. The report counts only if this process survives them.
     drop(library);
     probe_report::publish(report).is_ok()
 }
 
-/// Opens a library and makes a trial instance, which is gone again afterwards.
+/// Opens a library, and makes and drops a trial instance.
 fn judge(file: &Path, report: &Path) -> Result<(Manifest, Library), Refusal> {
     let library = Library::open(file, Layout::Check)?;
     let manifest = library.manifest();
     manifest.check()?;
     let services = PluginServices {
         name: manifest.name.clone(),
-        // Lent for the trial: what it makes there goes with the report.
+        // For the trial only: it is removed together with the report.
         data_dir: report.with_file_name("data"),
         started: Instant::now(),
         lines: LineBudget::default(),
     };
     let live = library.create(services)?;
     live.stop();
-    // The layout check has left pointers into the library in this process. Nothing uses them any
-    // more: no other library is checked here, and the process ends as soon as this one is closed.
+    // The layout check has left pointers into the library in this process. Nothing uses them
+    // later: no other library is checked here, and the process ends once this one is closed.
     Ok((manifest, live.into_library()?))
 }
 
-/// Waits for the child; kills it at the deadline, or when told to give up.
+/// Waits for the child; kills it at the deadline, or if `give_up` returns true.
 fn wait(
     mut child: Killed,
     timeout: Duration,
@@ -137,33 +137,33 @@ fn wait(
                 let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
                 return Err(Refusal::TimedOut { millis });
             }
-            Err(error) => return Err(Refusal::probe_failed("wait", &error)),
+            Err(error) => return Err(Refusal::probe_failed("wait for the probe", &error)),
         }
     }
 }
 
-/// A child that does not outlive its handle.
+/// A child that is killed when this drops.
 struct Killed(Group);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // What it has started goes too.
+        // Processes that it has started are killed too.
         self.0.kill();
     }
 }
 
-/// The directory that a probe works in.
+/// The working directory of a probe, removed when this drops.
 struct WorkDir(TempDir);
 
 impl Drop for WorkDir {
     fn drop(&mut self) {
-        // On Windows a process that is just ending keeps its directory. What stays in spite of all
-        // is the system's to clear.
+        // On Windows a process that is about to end keeps its directory in use. If the directory
+        // remains, the system cleans it up.
         let _ = platform::retry_while_in_use(|| fs::remove_dir_all(self.0.path()));
     }
 }
 
-/// How the child has ended, and when that was.
+/// Describes how and when the child has ended.
 fn describe(status: ExitStatus, when: &str) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_that_somebody_has_is_not_the_librarys_fault() {
+    fn copy_in_use_is_not_blamed_on_library() {
         let temp = tempfile::tempdir().unwrap();
         let (file, report) = (temp.path().join("x.1.dll"), temp.path().join("report.json"));
         fs::write(&file, b"no library").unwrap();

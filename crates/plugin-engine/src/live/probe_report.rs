@@ -1,7 +1,8 @@
-//! What a probe's child says of a library, on its way to the host.
+//! Transfers a probe's result from the child to the host.
 //!
-//! The library's code has run in the child and can have written anything there. So the host waits
-//! for nothing when it reads a report, reads so much and no more, and checks again what it says.
+//! The library's code has run in the child and can have written anything into the report. So
+//! the host never blocks while it reads a report, reads a limited length, and checks the content
+//! again.
 
 use std::{
     fs,
@@ -12,31 +13,31 @@ use std::{
 use super::manifest::Manifest;
 use crate::load_error::Refusal;
 
-/// The longest report, in bytes: room for thousands of commands.
+/// The longest report, in bytes: enough for thousands of commands.
 pub const MOST: usize = 1 << 20;
 
-/// Writes a report, which is not there for [`read`] before it is published.
+/// Writes a report, which [`read`] does not find before it is published.
 ///
 /// # Errors
-/// The system's.
+/// The file cannot be written.
 pub fn draft(file: &Path, judged: &Result<Manifest, Refusal>) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(judged)?;
     if bytes.len() > MOST {
-        let problem = format!("what it says of itself takes more than {MOST} bytes");
+        let problem = format!("its manifest takes more than {MOST} bytes");
         bytes = serde_json::to_vec(&Err::<Manifest, _>(Refusal::Manifest { problem }))?;
     }
     fs::write(draft_of(file), bytes)
 }
 
-/// Publishes the report that has been written. It is there whole or not at all.
+/// Publishes the report that has been written, as a whole or not at all.
 ///
 /// # Errors
-/// The system's.
+/// There is no draft, or it cannot be renamed.
 pub fn publish(file: &Path) -> io::Result<()> {
     platform::retry_while_in_use(|| fs::rename(draft_of(file), file))
 }
 
-/// Whether there is a report that has not been published.
+/// Returns true if there is a report that has not been published.
 #[must_use]
 pub fn is_drafted(file: &Path) -> bool {
     fs::symlink_metadata(draft_of(file)).is_ok()
@@ -46,7 +47,7 @@ fn draft_of(file: &Path) -> PathBuf {
     file.with_extension("draft")
 }
 
-/// Reads the report that a child has left; `None` where it has left none.
+/// Reads the report that a child has left; `None` if there is none.
 #[must_use]
 pub fn read(file: &Path) -> Option<Result<Manifest, Refusal>> {
     let failed = |error: io::Error| bad(&error.to_string());
@@ -56,18 +57,18 @@ pub fn read(file: &Path) -> Option<Result<Manifest, Refusal>> {
         Err(error) => return Some(Err(failed(error))),
     };
     let mut bytes = Vec::new();
-    // One more tells that there is more.
+    // One byte more shows that the file is too long.
     match file.take(MOST as u64 + 1).read_to_end(&mut bytes) {
-        Ok(_) => Some(understand(&bytes)),
+        Ok(_) => Some(parse(&bytes)),
         Err(error) => Some(Err(failed(error))),
     }
 }
 
-/// Understands a report: a manifest that holds to the rules, or a refusal that a child may give.
+/// Parses a report: a manifest that meets the rules, or a refusal that a child may give.
 ///
 /// # Errors
-/// That refusal, the first breach of a rule, or that this is no report.
-pub fn understand(bytes: &[u8]) -> Result<Manifest, Refusal> {
+/// The refusal in the report, the first broken rule, or that the report is invalid.
+pub fn parse(bytes: &[u8]) -> Result<Manifest, Refusal> {
     if bytes.len() > MOST {
         return Err(bad("it is too long"));
     }
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_host_may_say_is_not_believed() {
+    fn report_cannot_claim_host_only_errors() {
         let host_only = [
             Refusal::Stopping,
             Refusal::Unsettled,
@@ -173,16 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_told_as_such() {
+    fn malformed_report_is_reported() {
         for bytes in [&b""[..], b"{", b"{\"Ok\":1}", b"\xff", &vec![b' '; MOST + 1]] {
-            let found = understand(bytes).unwrap_err();
+            let found = parse(bytes).unwrap_err();
             assert!(matches!(found, Refusal::BadProbeReport { .. }), "{found:?}");
         }
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_report_that_is_no_plain_file_is_not_waited_for() {
+    fn report_that_is_a_pipe_does_not_block() {
         let temp = tempfile::tempdir().unwrap();
         let link = temp.path().join("link");
         std::os::unix::fs::symlink("/dev/zero", &link).unwrap();

@@ -1,5 +1,6 @@
-//! What the gate uses of the standard library to synchronize, and its number of stripes. The model
-//! in `loom/` checks the same gate with a module of its own in this one's place.
+//! Names the types of the standard library that the gate uses to synchronize, and its number of
+//! stripes. The model in `loom/` checks the same gate with a module of its own in place of this
+//! one.
 
 pub(crate) use std::sync::{
     Condvar, Mutex, MutexGuard,
@@ -10,10 +11,10 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// Threads beyond this many share a counter with another, which costs speed and nothing else.
+/// The number of counters. If there are more threads, some share a counter, which is only slower.
 pub(crate) const STRIPES: usize = 32;
 
-/// Returns the stripe of the calling thread, always the same.
+/// Returns the stripe of the calling thread, always the same one.
 #[inline]
 pub(crate) fn stripe_of_this_thread() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);

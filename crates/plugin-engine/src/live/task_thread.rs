@@ -1,8 +1,8 @@
-//! A thread that runs plugin code, and that another thread joins.
+//! Runs plugin code on a thread, and joins it on another.
 //!
-//! A thread has ended only when its thread-locals are gone. Dropping them runs plugin code, which may
-//! block for ever, and `JoinHandle::is_finished` is true before that. So nobody but a thread that
-//! does nothing else joins one that has run plugin code.
+//! A thread has ended only when its thread-locals are dropped. Dropping them runs plugin code,
+//! which may block for ever, and `JoinHandle::is_finished` is true before that. So a thread that
+//! has run plugin code is joined by a thread that does nothing else.
 
 use std::{
     io,
@@ -14,16 +14,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 
 /// A thread that runs plugin code.
 pub struct TaskThread {
-    /// Nothing is sent: its end is the sign.
+    /// Nothing is sent: the disconnect is the signal.
     ended: Receiver<()>,
 }
 
 impl TaskThread {
-    /// Starts the work. What is `kept` is dropped when the thread has ended, its thread-locals
-    /// included.
+    /// Starts the work. `kept` is dropped when the thread has ended, its thread-locals included.
     ///
     /// # Errors
-    /// The system's, where it has no more threads; nothing is done then.
+    /// The system has no more threads; the work is not started then.
     pub fn start<K: Send + 'static>(
         name: &str,
         kept: K,
@@ -32,7 +31,7 @@ impl TaskThread {
         let (alive, ended) = bounded::<()>(0);
         let (send, started) = bounded::<JoinHandle<()>>(1);
         let task = name.to_owned();
-        // First, so that the work is never begun without it.
+        // First, so that the work never starts without a thread that joins it.
         thread::Builder::new().name(format!("join {name}")).spawn(move || {
             if let Ok(thread) = started.recv()
                 && thread.join().is_err()
@@ -43,18 +42,19 @@ impl TaskThread {
             drop(alive);
         })?;
         let thread = thread::Builder::new().name(name.to_owned()).spawn(work)?;
-        // The other thread waits for it.
+        // The joining thread waits for this handle.
         let _ = send.send(thread);
         Ok(Self { ended })
     }
 
-    /// Whether the thread has ended, its thread-locals included.
+    /// Returns true if the thread has ended, its thread-locals included.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.ended.try_recv() == Err(TryRecvError::Disconnected)
     }
 
-    /// As [`has_ended`](Self::has_ended); waits for that, but no longer than this.
+    /// Waits for at most `time`. Returns true if the thread has ended, as
+    /// [`has_ended`](Self::has_ended).
     #[must_use]
     pub fn ends_within(&self, time: Duration) -> bool {
         self.ended.recv_timeout(time) == Err(RecvTimeoutError::Disconnected)
@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    /// Blocks when it is dropped, until the other end is.
+    /// Blocks in its drop until the sender is dropped.
     struct Blocks(mpsc::Receiver<()>);
 
     impl Drop for Blocks {
@@ -81,13 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_ends_when_its_thread_locals_are_gone() {
+    fn thread_ends_after_its_thread_locals_drop() {
         let (release, blocked) = mpsc::channel();
         let (kept, dropped) = mpsc::channel::<()>();
-        let (tell, done) = mpsc::channel();
+        let (sender, done) = mpsc::channel();
         let thread = TaskThread::start("task", kept, move || {
             LAST.set(Some(Blocks(blocked)));
-            tell.send(()).unwrap();
+            sender.send(()).unwrap();
         });
         let thread = thread.unwrap();
         done.recv().unwrap();

@@ -1,4 +1,4 @@
-//! What operators ask of the manager.
+//! Executes the requests of operators.
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
@@ -6,7 +6,7 @@ use crossbeam_channel::Sender;
 
 use super::{
     Manager,
-    candidate::{Asked, Candidate},
+    candidate::{Candidate, ChangeRequest},
     change::Change,
     load::{Refused, being_disabled},
 };
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Manager {
-    /// Does what is asked and answers, now or when it is done.
+    /// Executes a request and answers it, at once or when it is done.
     pub(super) fn handle(&mut self, request: Request, plugin: &str, reply: Sender<ControlResult>) {
         let forced = match request {
             Request::Reload { force: true } => Some("reload"),
@@ -38,18 +38,18 @@ impl Manager {
             }
             Request::Info => self.info(plugin),
             Request::Reload { force } => match self.reloadable(plugin) {
-                Ok(path) => return self.load(&path, Asked::by_operator(force, reply)),
+                Ok(path) => return self.load(&path, ChangeRequest::by_operator(force, reply)),
                 Err(problem) => Err(problem),
             },
             Request::Rollback { force } => match self.code_before(plugin) {
                 Ok((code, manifest)) => {
-                    let asked = Asked::by_operator(force, reply);
+                    let asked = ChangeRequest::by_operator(force, reply);
                     return self.roll_back(plugin, code, manifest, asked);
                 }
                 Err(problem) => Err(problem),
             },
             Request::Disable { force } if self.slots.contains_key(plugin) => {
-                let asked = Asked::by_operator(force, reply);
+                let asked = ChangeRequest::by_operator(force, reply);
                 let change = Change::Withdraw { disable: true, asked };
                 return self.submit(plugin.to_owned(), change);
             }
@@ -70,7 +70,7 @@ impl Manager {
         Ok(Response::Info(Box::new(info)))
     }
 
-    /// The file that is loaded anew for a plugin, or for a file that never became one.
+    /// Returns the file to load again for a plugin, or for a file that never became one.
     fn reloadable(&self, plugin: &str) -> Result<PathBuf, String> {
         let folder = &self.context.settings.plugins;
         let path = match self.slots.get(plugin) {
@@ -94,31 +94,31 @@ impl Manager {
         Ok(path)
     }
 
-    /// Allows a plugin to be served; `None` where its file is to be taken for that.
+    /// Allows a plugin to be served. Returns `None` if its file must be loaded for that.
     fn enable(&mut self, plugin: &str) -> Option<ControlResult> {
         let disabling = |other: &str, change: &Change| {
             other == plugin && matches!(change, Change::Withdraw { disable: true, .. })
         };
-        let called_off = self.drop_pending(disabling);
-        let is_called_off = called_off.is_some();
-        if let Some(mut asked) = called_off {
+        let cancelled = self.drop_pending(disabling);
+        let is_cancelled = cancelled.is_some();
+        if let Some(mut asked) = cancelled {
             asked.answer(&Err(format!("plugin '{plugin}' was enabled before it was disabled")));
         }
         let slot = self.slots.get_mut(plugin)?;
         slot.disabled = false;
         if slot.serving.is_some() {
-            // A new file may have come meanwhile.
+            // A new file may have arrived meanwhile.
             let path = self.context.settings.plugins.join(&slot.file);
-            self.retries.later(&path, Instant::now());
+            self.retries.retry_later(&path, Instant::now());
         }
-        let serving = match is_called_off {
-            true => format!("plugin '{plugin}' goes on serving, its disabling is called off"),
+        let serving = match is_cancelled {
+            true => format!("plugin '{plugin}' keeps serving, its disabling is cancelled"),
             false => format!("plugin '{plugin}' is serving already"),
         };
         slot.serving.is_some().then_some(Ok(Response::Done(serving)))
     }
 
-    /// The code that was served before.
+    /// Returns the code that was served before.
     fn code_before(&self, plugin: &str) -> Result<(Arc<Shadow>, Manifest), String> {
         let slot = self.slots.get(plugin).ok_or_else(|| no_plugin(plugin))?;
         let before = slot
@@ -131,7 +131,13 @@ impl Manager {
     }
 
     /// Puts back the code that was served before.
-    fn roll_back(&mut self, plugin: &str, code: Arc<Shadow>, manifest: Manifest, asked: Asked) {
+    fn roll_back(
+        &mut self,
+        plugin: &str,
+        code: Arc<Shadow>,
+        manifest: Manifest,
+        asked: ChangeRequest,
+    ) {
         let (started, copy) = (Instant::now(), self.shadows.copy_again(&code));
         let file = self.slots.get(plugin).map(|slot| slot.file.as_str()).unwrap_or_default();
         let path = self.context.settings.plugins.join(file);

@@ -1,4 +1,4 @@
-//! What is new in a file: its private copy, before any of its code is run.
+//! Copies a file and decides if its content may be run.
 
 use std::path::Path;
 
@@ -9,16 +9,16 @@ use crate::{
 };
 
 impl Manager {
-    /// Copies a file and sees that its content may be run; `None` where it is gone again, or holds
-    /// what it held before and is not to be taken `anew`.
+    /// Copies a file and checks that its content may be run. Returns `None` if the file is gone
+    /// again, or has its earlier content and is not to be loaded `anew`.
     ///
-    /// A refusal for what is around the content, such as rights or signature, leaves it open what
-    /// becomes of the content: what is known of the one before stays known.
+    /// A refusal for the circumstances of the content, such as rights or signature, says nothing
+    /// about the content: the record of the earlier content stays.
     pub(super) fn admit(&mut self, path: &Path, anew: bool) -> Result<Option<Shadow>, Refusal> {
-        let admitted = self.trust_policy.folder(&self.context.settings.plugins);
+        let admitted = self.trust_policy.check_folder(&self.context.settings.plugins);
         let shadow = match admitted.and_then(|()| self.shadows.copy(path, &self.trust_policy)) {
             Ok(shadow) => shadow,
-            // It went again, and a message about that is on its way.
+            // It was removed again, and a message about that is on its way.
             Err(_) if folder::is_gone(path) && path.symlink_metadata().is_err() => return Ok(None),
             Err(refusal) => {
                 if !matches!(refusal, Refusal::Insecure(_)) {
@@ -31,7 +31,7 @@ impl Manager {
             log::debug!("{} was touched but is the same", file_name(path));
             return Ok(None);
         }
-        self.trust_policy.content(path, shadow.content())?;
+        self.trust_policy.check_content(path, shadow.content())?;
         Ok(Some(shadow))
     }
 }

@@ -1,36 +1,36 @@
-//! A change of what a plugin serves.
+//! Describes a change of the served generation of a plugin.
 
 use std::time::Instant;
 
 use super::{
-    candidate::{Asked, Candidate},
+    candidate::{Candidate, ChangeRequest},
     drain::Drain,
     file_name,
 };
 use crate::{live::manifest::Manifest, load_error::Refusal, state::handover::NotQuiesced};
 
-/// A change of what a plugin serves.
+/// A change of the served generation of a plugin.
 pub(super) enum Change {
-    /// Serves this in place of what is served, if anything is.
+    /// Serves this library in place of the present one, if there is one.
     Replace(Candidate, Manifest),
-    /// Takes its commands away: its file is gone, or it is to be disabled.
-    Withdraw { disable: bool, asked: Asked },
+    /// Removes its commands: its file is gone, or it is to be disabled.
+    Withdraw { disable: bool, asked: ChangeRequest },
 }
 
-/// A change that waits for calls that run.
+/// A change that waits for running calls.
 pub(super) struct Pending {
     pub(super) change: Change,
     pub(super) drain: Drain,
     pub(super) since: Instant,
-    /// Whether the log and those who asked know that it waits.
-    pub(super) is_told: bool,
+    /// True once the log and the operators know that it waits.
+    pub(super) is_reported: bool,
 }
 
-/// Why a change was not made.
+/// The reason for which a change was not made.
 pub(super) enum Stopped {
-    /// A call is in the way: later.
+    /// A running call is in the way: retry later.
     Busy,
-    /// It is not to be made.
+    /// The change is refused.
     Refused(Refusal),
 }
 
@@ -52,7 +52,7 @@ impl From<NotQuiesced> for Stopped {
 }
 
 impl Change {
-    /// The file that is to be served; `None` where nothing is.
+    /// Returns the name of the file to serve; `None` if nothing is to be served.
     pub(super) fn file(&self) -> Option<String> {
         match self {
             Self::Replace(candidate, _) => Some(file_name(&candidate.path)),
@@ -60,7 +60,7 @@ impl Change {
         }
     }
 
-    pub(super) fn asked(&mut self) -> &mut Asked {
+    pub(super) fn asked(&mut self) -> &mut ChangeRequest {
         match self {
             Self::Replace(candidate, _) => &mut candidate.asked,
             Self::Withdraw { asked, .. } => asked,
@@ -69,7 +69,7 @@ impl Change {
 }
 
 impl Pending {
-    /// The `plugin` subcommand that asks for such a change.
+    /// Returns the `plugin` subcommand that asks for such a change.
     pub(super) fn subcommand(&self) -> &'static str {
         match &self.change {
             Change::Replace(candidate, _) if candidate.is_rollback => "rollback",
@@ -78,7 +78,7 @@ impl Pending {
         }
     }
 
-    /// The library that is to be served, if there is one.
+    /// Returns the library to serve, if there is one.
     pub(super) fn candidate(&mut self) -> Option<&mut Candidate> {
         match &mut self.change {
             Change::Replace(candidate, _) => Some(candidate),
@@ -100,10 +100,10 @@ impl Pending {
         match calls.first() {
             Some(call) if calls.len() > 1 => {
                 let more = calls.len() - 1;
-                format!("{what} waits since {waited:.1} s for {call} and {more} more")
+                format!("{what} has waited {waited:.1} s for {call} and {more} more")
             }
-            Some(call) => format!("{what} waits since {waited:.1} s for {call}"),
-            None => format!("{what} waits since {waited:.1} s for calls that overlap"),
+            Some(call) => format!("{what} has waited {waited:.1} s for {call}"),
+            None => format!("{what} has waited {waited:.1} s for calls that overlap"),
         }
     }
 }
@@ -121,11 +121,11 @@ mod tests {
 
     fn pending(change: Change, calls: Vec<Box<dyn RunningCall>>) -> Pending {
         let now = Instant::now();
-        Pending { change, drain: Drain::new(calls, now), since: now, is_told: false }
+        Pending { change, drain: Drain::new(calls, now), since: now, is_reported: false }
     }
 
     fn withdraw(disable: bool) -> Change {
-        Change::Withdraw { disable, asked: Asked::default() }
+        Change::Withdraw { disable, asked: ChangeRequest::default() }
     }
 
     /// A new version of a plugin, copied from a file of this folder, or the code before.
@@ -133,10 +133,10 @@ mod tests {
         let path = folder.join("libtext.so");
         std::fs::write(&path, b"code").unwrap();
         let trust = PluginTrust { allow_insecure_plugins: true, plugin_key: None };
-        // A folder for each: one that is opened anew is emptied, and Windows keeps open files.
+        // A folder for each: opening one again would empty it, and Windows keeps open files.
         let copies = ShadowDir::open(tempfile::tempdir_in(folder).unwrap().keep()).unwrap();
         let shadow = Arc::new(copies.copy(&path, &TrustPolicy::new(&trust).unwrap()).unwrap());
-        let asked = Asked::by_change(true);
+        let asked = ChangeRequest::by_change(true);
         Candidate { path, shadow, started: Instant::now(), asked, is_rollback }
     }
 
@@ -165,7 +165,7 @@ mod tests {
             assert_eq!((change.subcommand(), change.change.file().as_deref()), (subcommand, file));
             assert_eq!(change.candidate().is_some(), file.is_some());
         }
-        assert!(replace(false).describe().starts_with("version 1.2.3 of libtext.so waits since "));
+        assert!(replace(false).describe().starts_with("version 1.2.3 of libtext.so has waited "));
     }
 
     #[test]
@@ -176,14 +176,16 @@ mod tests {
             sessions.extend(running);
             pending(withdraw(true), calls).describe()
         };
-        assert!(said(0).starts_with("its disabling waits since "));
+        assert!(said(0).starts_with("its disabling has waited "));
         assert!(said(0).ends_with(" s for calls that overlap"), "{}", said(0));
         let one = said(1);
         assert!(one.contains(" s for 'ping' of session 0 from ") && !one.contains("more"), "{one}");
         assert!(said(2).ends_with(" and 1 more"), "{}", said(2));
         assert!(said(4).ends_with(" and 3 more"), "{}", said(4));
         assert!(
-            pending(withdraw(false), Vec::new()).describe().starts_with("its withdrawal waits ")
+            pending(withdraw(false), Vec::new())
+                .describe()
+                .starts_with("its withdrawal has waited ")
         );
     }
 

@@ -1,4 +1,4 @@
-//! Configuration: handed to a plugin before it serves, and again when its file has changed.
+//! Configures a plugin before it serves, and again when its configuration file has changed.
 
 use std::{
     path::Path,
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Manager, Waits, candidate::Asked, file_name, retired};
+use super::{Manager, RetryOn, candidate::ChangeRequest, file_name, retired};
 use crate::{
     events::EventKind,
     live::generation::Generation,
@@ -15,7 +15,8 @@ use crate::{
 };
 
 impl Manager {
-    /// Configures a generation that has not been called yet; `None` where it is not configurable.
+    /// Configures a generation that has not been called yet. Returns `None` if it accepts no
+    /// configuration.
     pub(super) fn configure_first(
         &self,
         new: &Arc<Generation>,
@@ -24,7 +25,7 @@ impl Manager {
         let file = configuration::path_of(&self.context.settings.plugins, name);
         if !new.live().configures() {
             if file.exists() {
-                warn_of_no_use(name, &file);
+                warn_unused(name, &file);
             }
             return Ok(None);
         }
@@ -38,13 +39,14 @@ impl Manager {
         Ok(Some(AppliedConfig::now(text.as_deref(), None)))
     }
 
-    /// A plugin's configuration file has changed, or may have.
+    /// Handles a configuration file that may have changed.
     pub(super) fn reconfigure(&mut self, plugin: &str, file: &Path) {
-        // A version that could not start with the file as it was may start with it as it is.
-        let waits = |seen: &super::Seen| seen.waits == Waits::ForConfiguration(plugin.to_owned());
+        // A version that could not start with the earlier file may start with this one.
+        let waits =
+            |seen: &super::FileRecord| seen.waits == RetryOn::ForConfiguration(plugin.to_owned());
         let waiting: Vec<_> = self.files.iter().filter(|(_, seen)| waits(seen)).collect();
         for path in waiting.into_iter().map(|(path, _)| path.clone()).collect::<Vec<_>>() {
-            self.load(&path, Asked::by_change(true));
+            self.load(&path, ChangeRequest::by_change(true));
         }
         let slot = self.slots.get(plugin);
         let Some(generation) = slot.and_then(|slot| slot.generation()).cloned() else {
@@ -56,20 +58,22 @@ impl Manager {
         };
         if !generation.live().configures() {
             if file.exists() {
-                warn_of_no_use(plugin, file);
+                warn_unused(plugin, file);
             }
             return;
         }
         self.configure_again(&generation, file);
     }
 
-    /// Hands a serving generation what its file holds by now. Whatever goes wrong leaves the old
-    /// values in force.
+    /// Hands a serving generation the present content of its file. After any failure the old values
+    /// stay in force.
     fn configure_again(&mut self, generation: &Arc<Generation>, file: &Path) {
         let (started, plugin) = (Instant::now(), generation.manifest.name.as_str());
         let text = match configuration::read(file, &self.trust_policy) {
             Ok(text) => text,
-            Err(problem) => return self.stay(generation, file, problem, started.elapsed()),
+            Err(problem) => {
+                return self.report_refused(generation, file, problem, started.elapsed());
+            }
         };
         let content = configuration::content(text.as_deref());
         let Some(slot) = self.slots.get_mut(plugin) else { return };
@@ -91,7 +95,7 @@ impl Manager {
         }
         let took = started.elapsed();
         if let Err(problem) = applied {
-            return self.stay(generation, file, problem, took);
+            return self.report_refused(generation, file, problem, took);
         }
         self.retries.forget(file);
         let detail = match text {
@@ -103,25 +107,28 @@ impl Manager {
         self.context.events.publish(event);
     }
 
-    /// Tells that a serving generation keeps its old values.
-    fn stay(&mut self, generation: &Generation, file: &Path, problem: Problem, took: Duration) {
-        let Problem { words, passing, open } = problem;
+    /// Reports that a serving generation keeps its old values.
+    fn report_refused(
+        &mut self,
+        generation: &Generation,
+        file: &Path,
+        problem: Problem,
+        took: Duration,
+    ) {
+        let Problem { message, passing, open } = problem;
         let again = passing && self.retries.is_late(file);
         if passing {
-            self.retries.later(file, Instant::now());
+            self.retries.retry_later(file, Instant::now());
         } else {
             self.retries.forget(file);
         }
-        // What may pass by itself is told a few times and no more.
+        // A failure that may pass is reported a few times only.
         if again {
             return;
         }
-        let values = if open {
-            "which values are in force is not known"
-        } else {
-            "the old values stay in force"
-        };
-        let detail = format!("its configuration: {words}; {values}");
+        let values =
+            if open { "the values in force are unknown" } else { "the old values stay in force" };
+        let detail = format!("its configuration: {message}; {values}");
         if let Some(slot) = self.slots.get_mut(&generation.manifest.name) {
             slot.last_failure = Some((detail.clone(), Instant::now()));
         }
@@ -131,7 +138,7 @@ impl Manager {
     }
 }
 
-fn warn_of_no_use(plugin: &str, file: &Path) {
+fn warn_unused(plugin: &str, file: &Path) {
     let file = file.display();
     log::warn!("plugin {plugin}: {file} has no effect, since the plugin takes no configuration");
 }

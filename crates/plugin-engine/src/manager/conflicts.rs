@@ -1,4 +1,4 @@
-//! Who has which name: two plugins may not claim one, nor one of the host's.
+//! Detects name conflicts: between two plugins, and with the host's own commands.
 
 use std::{path::Path, sync::Arc};
 
@@ -7,7 +7,8 @@ use crate::{
     load_error::Refusal,
 };
 
-/// Checks what a newcomer, `file` in `folder`, claims against the host and the plugins that are served.
+/// Checks the names of a newcomer, `file` in `folder`, against the host's and those of served
+/// plugins.
 ///
 /// # Errors
 /// The first clash, with both files.

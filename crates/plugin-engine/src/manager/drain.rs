@@ -1,36 +1,36 @@
-//! When a plugin may be paused: while its calls are short.
+//! Decides when a plugin may be paused: while its calls are short.
 //!
-//! A hand-over needs a moment without calls. To hold new calls back while a long one runs would
-//! stall every caller, so the long ones are waited for first, and new calls go on meanwhile.
+//! A hand-over needs a moment without calls. Holding new calls back while a long one runs would
+//! stall every caller, so long calls are waited for first, while new calls continue.
 
 use std::time::{Duration, Instant};
 
 use crate::context::RunningCall;
 
-/// The pause after the first attempt that failed; each is twice as long as the one before.
+/// The pause after the first failed attempt; it doubles after each.
 const FIRST: Duration = Duration::from_millis(250);
 
 /// The longest pause between two attempts.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Waits until the calls that were running at one moment have ended, and ended soon.
+/// Waits until all calls that were running at one moment have ended, within a short time.
 pub(super) struct Drain {
     calls: Vec<Box<dyn RunningCall>>,
     since: Instant,
-    /// Attempts that failed so far wait this long before the next.
+    /// The pause before the next attempt.
     backoff: Duration,
     not_before: Option<Instant>,
 }
 
 impl Drain {
-    /// Waits for these calls.
+    /// Makes a drain that waits for these calls.
     pub(super) fn new(calls: Vec<Box<dyn RunningCall>>, now: Instant) -> Self {
         Self { calls, since: now, backoff: FIRST, not_before: None }
     }
 
-    /// Whether the plugin may be paused now: of the calls observed last none is left, and they were
-    /// gone within `pause`, so that those that run now will probably be, too. Else it observes
-    /// those that `find` returns.
+    /// Returns true if the plugin may be paused now: all observed calls have ended within `pause`,
+    /// so the calls that run now will probably be short, too. Otherwise it observes the calls that
+    /// `find` returns.
     pub(super) fn is_drained(
         &mut self,
         now: Instant,
@@ -48,13 +48,13 @@ impl Drain {
         self.calls.is_empty()
     }
 
-    /// A call outlasted the pause all the same: these are running now.
+    /// Starts over after an attempt that a call outlasted: observes these calls, after a pause.
     pub(super) fn retry(&mut self, calls: Vec<Box<dyn RunningCall>>, now: Instant) {
         (self.calls, self.since, self.not_before) = (calls, now, Some(now + self.backoff));
         self.backoff = (self.backoff * 2).min(LONGEST);
     }
 
-    /// The calls that it waits for.
+    /// Returns the calls that it waits for.
     pub(super) fn calls(&self) -> &[Box<dyn RunningCall>] {
         &self.calls
     }
@@ -68,11 +68,11 @@ mod tests {
     const PAUSE: Duration = Duration::from_millis(100);
 
     fn none() -> Vec<Box<dyn RunningCall>> {
-        panic!("no call is looked for")
+        panic!("no call is searched for")
     }
 
     #[test]
-    fn calls_that_end_soon_are_not_looked_for_again() {
+    fn short_calls_are_not_waited_for_twice() {
         let (now, (call, session)) = (Instant::now(), running_call(1));
         let mut drain = Drain::new(vec![call], now);
         assert!(!drain.is_drained(now, PAUSE, none));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_end_late_may_have_others_behind_them() {
+    fn long_calls_are_waited_for_again() {
         let (mut now, (call, first)) = (Instant::now(), running_call(1));
         let mut drain = Drain::new(vec![call], now);
         first.end_call();

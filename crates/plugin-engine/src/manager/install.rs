@@ -1,4 +1,4 @@
-//! From a copy that a probe has approved to a swapped registry.
+//! Installs a copy that a probe has approved: load, configure, hand over, swap the registry.
 
 use std::{sync::Arc, time::Instant};
 
@@ -17,26 +17,26 @@ use crate::{
     state::{configuration::AppliedConfig, handover::Quiesced},
 };
 
-/// A takeover by a new generation, from calls held back to the swap.
-struct Takeover {
-    /// The generation before, of the same plugin.
+/// A replacement of the served generation, from the pause to the swap.
+struct Replacement {
+    /// The earlier generation of the same plugin.
     old: Option<Arc<Generation>>,
-    /// Another plugin that was served from the same file, and goes in the same step.
+    /// Another plugin that was served from the same file, and is removed in the same step.
     renamed: Option<Arc<Generation>>,
-    /// Those of the two that keep state, without running calls.
+    /// Those of the two that keep state, paused.
     quiesced: [Option<Quiesced>; 2],
     state_bytes: Option<u64>,
-    /// How the new generation was configured.
+    /// The configuration of the new generation.
     applied_config: Option<AppliedConfig>,
     paused: Instant,
 }
 
 impl Manager {
-    /// Checks what a newcomer claims against the host and the plugins that are served.
+    /// Checks the names of a newcomer against the host's and those of served plugins.
     pub(super) fn check_clashes(&self, manifest: &Manifest, file: &str) -> Result<(), Refusal> {
         let plugins = &self.context.settings.plugins;
-        // What is served from this very file is about to go, and so is this plugin as it is served
-        // from a file that is gone: it has been renamed.
+        // Not counted: a plugin served from this very file, which it replaces, and this plugin if
+        // it is served from a file that is gone, which means that the file was renamed.
         let goes = |other: &Arc<Generation>| {
             other.file == file
                 || (other.manifest.name == manifest.name
@@ -47,7 +47,7 @@ impl Manager {
         conflicts::check(manifest, file, plugins, is_builtin, served.filter(|other| !goes(other)))
     }
 
-    /// Loads what a probe has approved and serves it in place of the generation before.
+    /// Loads a copy that a probe has approved, and serves it in place of the earlier generation.
     pub(super) fn install(
         &mut self,
         candidate: &Candidate,
@@ -67,10 +67,10 @@ impl Manager {
         let (number, shadow) = (slot.number, Arc::clone(&candidate.shadow));
         let new = loader::load(&self.context, shadow, manifest.clone(), number, file)?;
         let new = Arc::new(new);
-        match self.take_over(&new, candidate.asked.force) {
-            Ok(takeover) => {
-                self.swap(&new, takeover, candidate.started);
-                // Commands that it had may be free now.
+        match self.begin_replacement(&new, candidate.asked.force) {
+            Ok(replacement) => {
+                self.swap(&new, replacement, candidate.started);
+                // Its earlier commands may be free now.
                 self.retry_clashed();
                 Ok(())
             }
@@ -83,7 +83,11 @@ impl Manager {
     }
 
     /// Configures a new generation and hands it the state.
-    fn take_over(&self, new: &Arc<Generation>, force: bool) -> Result<Takeover, Stopped> {
+    fn begin_replacement(
+        &self,
+        new: &Arc<Generation>,
+        force: bool,
+    ) -> Result<Replacement, Stopped> {
         let applied_config = self.configure_first(new)?;
         let name = &new.manifest.name;
         let served = |plugin: &str| self.slots.get(plugin)?.generation().cloned();
@@ -97,12 +101,13 @@ impl Manager {
             Ok(state_bytes)
         });
         let state_bytes = handed.map_err(|problem| Refusal::Handover { problem })?;
-        Ok(Takeover { old, renamed, quiesced, state_bytes, applied_config, paused })
+        Ok(Replacement { old, renamed, quiesced, state_bytes, applied_config, paused })
     }
 
-    /// Publishes a new generation and retires what it takes over from.
-    fn swap(&mut self, new: &Arc<Generation>, takeover: Takeover, started: Instant) {
-        let Takeover { old, renamed, quiesced, state_bytes, applied_config, paused } = takeover;
+    /// Publishes a new generation and retires the generations that it replaces.
+    fn swap(&mut self, new: &Arc<Generation>, replacement: Replacement, started: Instant) {
+        let Replacement { old, renamed, quiesced, state_bytes, applied_config, paused } =
+            replacement;
         if let Some(renamed) = &renamed {
             self.slots.entry(renamed.manifest.name.clone()).or_default().serving = None;
         }
@@ -115,7 +120,7 @@ impl Manager {
         let withdrawn = slot.withdrawn.take();
         let before =
             old.as_ref().map(|old| (Arc::clone(old.shadow()), old.manifest.clone())).or(withdrawn);
-        // The same code again leaves what there is to roll back to.
+        // Loading the same code again does not change the code to roll back to.
         if let Some(before) = before.filter(|(code, _)| code.hash() != new.shadow().hash()) {
             slot.previous = Some(before);
         }

@@ -1,4 +1,4 @@
-//! Taking what is in a file: from its bytes to a probe, and what became of it.
+//! Loads a file: copies it, has it probed, and handles the result.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Manager, Seen, Waits,
-    candidate::{Asked, Candidate},
+    FileRecord, Manager, RetryOn,
+    candidate::{Candidate, ChangeRequest},
     change::{Change, Pending},
     file_name,
     probes::Report,
@@ -20,7 +20,7 @@ use crate::{
     plugin_control::Response,
 };
 
-/// A file that was not taken.
+/// A file that was refused.
 pub(super) struct Refused {
     /// The plugin that is served from this file, or would be.
     pub(super) plugin: Option<String>,
@@ -29,19 +29,19 @@ pub(super) struct Refused {
 }
 
 impl Manager {
-    /// Takes a file's content, if it is new or asked for anew: copies, verifies and probes it.
-    pub(super) fn load(&mut self, path: &Path, asked: Asked) {
+    /// Copies, verifies and probes a file, if its content is new or a request asks for it anew.
+    pub(super) fn load(&mut self, path: &Path, asked: ChangeRequest) {
         if let Some(candidate) = self.prepare(path, asked) {
             log::debug!("plugin file {}: probe started", file_name(path));
             self.probes.start(candidate);
         }
     }
 
-    /// Copies and verifies the content of a file; `None` where there is nothing to be probed.
-    fn prepare(&mut self, path: &Path, mut asked: Asked) -> Option<Candidate> {
+    /// Copies and verifies the content of a file. Returns `None` if there is nothing to probe.
+    fn prepare(&mut self, path: &Path, mut asked: ChangeRequest) -> Option<Candidate> {
         let started = Instant::now();
         match self.admit(path, asked.anew) {
-            // Gone, or the same as before, which may be on its way.
+            // Gone, or unchanged; the same content may be in a probe already.
             Ok(None) => {
                 asked.answer(&Err(format!("{} is not there", path.display())));
                 if asked.is_change {
@@ -52,39 +52,41 @@ impl Manager {
             }
             Ok(Some(shadow)) => {
                 if let Some(earlier) = self.cancel(path) {
-                    asked.take_over(earlier);
+                    asked.merge(earlier);
                 }
                 let (path, shadow) = (path.to_owned(), Arc::new(shadow));
-                // Touched again, it is the same.
-                self.files.insert(path.clone(), Seen { hash: shadow.hash(), waits: Waits::No });
+                // Without a new content, touching the file again has no effect.
+                self.files
+                    .insert(path.clone(), FileRecord { hash: shadow.hash(), waits: RetryOn::No });
                 Some(Candidate { path, shadow, started, asked, is_rollback: false })
             }
             Err(refusal) => {
                 if let Some(earlier) = self.cancel(path) {
-                    asked.take_over(earlier);
-                    // The earlier content was not served: with other rights, say, it is new.
+                    asked.merge(earlier);
+                    // The earlier content was not served: with other rights, for example, it is
+                    // new.
                     self.files.remove(path);
                 }
                 let plugin = self.served_from(&file_name(path));
                 let took = started.elapsed();
-                self.tell_not_taken(path, asked, Refused { plugin, refusal, took });
+                self.report_not_loaded(path, asked, Refused { plugin, refusal, took });
                 None
             }
         }
     }
 
-    /// A probe has ended.
-    pub(super) fn probed(&mut self, (number, result): Report) {
+    /// Handles the end of a probe.
+    pub(super) fn handle_report(&mut self, (number, result): Report) {
         if let Some(candidate) = self.probes.finish(number) {
             self.judge(candidate, result);
         }
     }
 
-    /// Goes on with what has been probed.
+    /// Handles the result of a probe.
     pub(super) fn judge(&mut self, candidate: Candidate, result: Result<Manifest, Refusal>) {
         let file = file_name(&candidate.path);
         let result = result.map_err(|it| it.about(candidate.shadow.path(), &candidate.path));
-        // Clashes are looked for already here, so that none displaces a change that waits.
+        // Conflicts are checked here already, so that a refused file displaces no pending change.
         let checked = result.and_then(|manifest| {
             self.check_clashes(&manifest, &file)?;
             Ok(manifest)
@@ -92,7 +94,7 @@ impl Manager {
         match checked {
             Ok(manifest) if self.is_being_disabled(&manifest.name) => {
                 let Candidate { path, mut asked, .. } = candidate;
-                // It is what is served when the plugin is enabled.
+                // It is loaded when the plugin is enabled.
                 self.files.remove(&path);
                 asked.answer(&Err(being_disabled(&manifest.name)));
             }
@@ -107,8 +109,8 @@ impl Manager {
         log::debug!("plugin file {file}: probe ended");
     }
 
-    /// The file of what is under way has changed, or was found to be what an operator has asked for:
-    /// a failure that may pass is tried again.
+    /// Notes that the file of a running request has changed, or is the one that an operator asked
+    /// for: a failure that may pass is retried then.
     fn note_change(&mut self, path: &Path) {
         let waiting = self.pending.values_mut().filter_map(Pending::candidate);
         for candidate in self.probes.candidates().chain(waiting).filter(|one| one.is_from(path)) {
@@ -116,8 +118,8 @@ impl Manager {
         }
     }
 
-    /// Stops what is under way with an earlier content of this file. Returns what was asked.
-    pub(super) fn cancel(&mut self, path: &Path) -> Option<Asked> {
+    /// Cancels the work on an earlier content of this file. Returns its request.
+    pub(super) fn cancel(&mut self, path: &Path) -> Option<ChangeRequest> {
         let file = file_name(path);
         let probed = self.probes.cancel(path).map(|candidate| candidate.asked);
         if probed.is_some() {
@@ -130,14 +132,14 @@ impl Manager {
         });
         match (probed, waiting) {
             (Some(mut probed), Some(waiting)) => {
-                probed.take_over(waiting);
+                probed.merge(waiting);
                 Some(probed)
             }
             (probed, waiting) => probed.or(waiting),
         }
     }
 
-    /// A candidate is served.
+    /// Handles a candidate that is served now.
     pub(super) fn accept(&mut self, plugin: &str, candidate: Candidate) {
         let Candidate { path, mut asked, is_rollback, .. } = candidate;
         if !is_rollback {
@@ -155,79 +157,80 @@ impl Manager {
         asked.answer(&answer.map(Response::Done));
     }
 
-    /// A candidate is not served.
+    /// Handles a candidate that was refused.
     pub(super) fn refuse(&mut self, candidate: Candidate, refused: Refused) {
         let Candidate { path, shadow, asked, is_rollback, .. } = candidate;
         if is_rollback {
             let mut asked = asked;
-            let problem = self.tell_refused(&path, refused);
+            let problem = self.publish_refusal(&path, refused);
             return asked.answer(&Err(problem));
         }
         let waits = match &refused.refusal {
-            Refusal::Clash { .. } => Waits::ForNames,
+            Refusal::Clash { .. } => RetryOn::ForNames,
             Refusal::Configuration { plugin, passing: false, .. } => {
-                Waits::ForConfiguration(plugin.clone())
+                RetryOn::ForConfiguration(plugin.clone())
             }
-            _ => Waits::No,
+            _ => RetryOn::No,
         };
-        // What another try may take is not remembered.
-        if waits != Waits::No || refused.refusal.is_lasting() {
-            self.files.insert(path.clone(), Seen { hash: shadow.hash(), waits });
+        // A content that a later attempt may accept is not remembered.
+        if waits != RetryOn::No || refused.refusal.is_lasting() {
+            self.files.insert(path.clone(), FileRecord { hash: shadow.hash(), waits });
         } else {
             self.files.remove(&path);
         }
-        self.tell_not_taken(&path, asked, refused);
+        self.report_not_loaded(&path, asked, refused);
     }
 
-    /// Tells that a file was not taken, unless it is on its way, and has it tried again where that
-    /// may help.
-    fn tell_not_taken(&mut self, path: &Path, mut asked: Asked, refused: Refused) {
+    /// Reports that a file was refused, unless it is still being written, and schedules another
+    /// attempt if that may help.
+    fn report_not_loaded(&mut self, path: &Path, mut asked: ChangeRequest, refused: Refused) {
         let (now, is_asked) = (Instant::now(), !asked.replies.is_empty());
         let passing = refused.refusal.is_passing();
         let held = matches!(refused.refusal, Refusal::InUse);
-        let is_told = match refused.refusal {
-            Refusal::InUse => asked.is_change && self.retries.held(path, now),
-            // A file that is being written is told of when it stays so.
+        let is_reported = match refused.refusal {
+            Refusal::InUse => asked.is_change && self.retries.retry_soon(path, now),
+            // A file that is being written is reported once it stays so.
             Refusal::Unsettled => self.retries.is_late(path),
             _ => true,
         };
-        if is_told || is_asked {
-            let problem = self.tell_refused(path, refused);
+        if is_reported || is_asked {
+            let problem = self.publish_refusal(path, refused);
             asked.answer(&Err(problem));
         }
         if asked.is_change && !held {
             if passing {
-                self.retries.later(path, now);
+                self.retries.retry_later(path, now);
             } else {
                 self.retries.forget(path);
             }
         }
     }
 
-    /// Tells of a refusal and gives its reason.
-    pub(super) fn tell_refused(&mut self, path: &Path, refused: Refused) -> String {
+    /// Reports a refusal and returns its reason.
+    pub(super) fn publish_refusal(&mut self, path: &Path, refused: Refused) -> String {
         let Refused { plugin, refusal, took } = refused;
         let (file, detail) = (file_name(path), refusal.to_string());
         if let Some(slot) = plugin.as_ref().and_then(|plugin| self.slots.get_mut(plugin)) {
             slot.last_failure = Some((detail.clone(), Instant::now()));
         }
         let (kind, generation, plugin) = (EventKind::Refused, 0, plugin.unwrap_or_default());
-        let told = detail.clone();
+        let reason = detail.clone();
         self.context.events.publish(PluginEvent { kind, plugin, generation, file, took, detail });
-        told
+        reason
     }
 
-    /// What a file claimed in vain may be free now.
+    /// Loads the files again whose names were taken: they may be free now.
     pub(super) fn retry_clashed(&mut self) {
-        let clashed =
-            |(path, seen): (&PathBuf, &Seen)| (seen.waits == Waits::ForNames).then(|| path.clone());
+        let clashed = |(path, seen): (&PathBuf, &FileRecord)| {
+            (seen.waits == RetryOn::ForNames).then(|| path.clone())
+        };
         for path in self.files.iter().filter_map(clashed).collect::<Vec<_>>() {
-            self.load(&path, Asked::by_change(true));
+            self.load(&path, ChangeRequest::by_change(true));
         }
     }
 }
 
-/// Why a plugin is not replaced.
+/// Returns the error for a plugin that is about to be disabled.
 pub(super) fn being_disabled(plugin: &str) -> String {
     format!("plugin '{plugin}' is about to be disabled; enable it first")
 }

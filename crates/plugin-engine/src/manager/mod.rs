@@ -1,8 +1,7 @@
-//! The manager: the one thread that loads, replaces and retires plugins, and publishes the
-//! registry.
+//! Manages plugins: one thread loads, replaces and retires them, and publishes the registry.
 //!
-//! Everything that can fail happens before the registry is swapped; until then the generation
-//! before serves on, with its state.
+//! Everything that can fail happens before the registry is swapped; until then the earlier
+//! generation keeps serving, with its state.
 
 mod admin;
 mod admit;
@@ -34,7 +33,7 @@ use std::{
 use crossbeam_channel::{Receiver, select};
 
 use self::{
-    candidate::Asked, change::Pending, probes::Probes, retired::Retired, retries::Retries,
+    candidate::ChangeRequest, change::Pending, probes::Probes, retired::Retired, retries::Retries,
     slot::Slot,
 };
 use super::{
@@ -43,11 +42,11 @@ use super::{
 };
 use crate::{
     context::EngineContext,
-    plugin_control::{Change, Message},
+    plugin_control::{FileChange, Message},
     registry::{LiveRegistry, Registry},
 };
 
-/// How long the manager waits for a message before it looks at what lingers.
+/// The longest wait for a message before periodic work is done.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Loads, replaces and retires plugins.
@@ -57,41 +56,41 @@ pub struct Manager {
     trust_policy: TrustPolicy,
     states: States,
     slots: BTreeMap<String, Slot>,
-    files: BTreeMap<PathBuf, Seen>,
+    files: BTreeMap<PathBuf, FileRecord>,
     probes: Probes,
-    /// Changes that wait for calls that run, by plugin.
+    /// Changes that wait for running calls, by plugin.
     pending: BTreeMap<String, Pending>,
     retired: Retired,
     retries: Retries,
-    /// Registries that sessions may still use. Kept, so that none of their threads has to free
+    /// Registries that sessions may still use. Kept here, so that no session's thread has to free
     /// them.
     replaced: Vec<Arc<Registry>>,
-    // Last: it removes the folder that the copies of all others lie in.
+    // Last: its drop removes the folder of all other fields' copies.
     shadows: ShadowDir,
 }
 
-/// What became of a file's content.
-struct Seen {
+/// The record of a file's content.
+struct FileRecord {
     hash: blake3::Hash,
-    waits: Waits,
+    waits: RetryOn,
 }
 
-/// What gives a file another chance that has not changed itself.
+/// The event that gives an unchanged file another chance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Waits {
-    /// Nothing: it was taken, or will never be.
+enum RetryOn {
+    /// None: it was accepted, or never will be.
     No,
-    /// That others go, who have what it claims.
+    /// Another plugin gives up a name that this one claims.
     ForNames,
-    /// A change of this plugin's configuration, with which it did not start.
+    /// The configuration of this plugin, which it did not start with, changes.
     ForConfiguration(String),
 }
 
 impl Manager {
-    /// A manager of nothing yet.
+    /// Makes a manager without plugins.
     ///
     /// # Errors
-    /// Where the directory for private copies cannot be made.
+    /// The directory of private copies cannot be made.
     pub fn new(
         context: Arc<EngineContext>,
         registry: Arc<LiveRegistry>,
@@ -99,30 +98,28 @@ impl Manager {
     ) -> io::Result<Self> {
         let shadows = ShadowDir::open(context.state_dir.join("copies"))?;
         let states = States::new(context.state_dir.join("state"));
-        let (slots, files, pending, retired, retries, replaced) = Default::default();
-        let probes = Probes::new(Arc::clone(&context));
         Ok(Self {
+            probes: Probes::new(Arc::clone(&context)),
             context,
             registry,
             trust_policy,
             shadows,
             states,
-            slots,
-            files,
-            probes,
-            pending,
-            retired,
-            retries,
-            replaced,
+            slots: BTreeMap::new(),
+            files: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            retired: Retired::default(),
+            retries: Retries::default(),
+            replaced: Vec::new(),
         })
     }
 
-    /// Loads every library in the folder. What cannot be loaded is logged and passed over. It takes
-    /// as long as the slowest probe.
+    /// Loads every library in the folder; failures are logged and skipped. Takes as long as the
+    /// slowest probe.
     pub fn load_folder(&mut self) {
         self.publish();
         self.load_files();
-        // In the order of their names, so that each start ends alike where two claim one name.
+        // Sorted by name, so that the result is always the same if two files claim one name.
         let mut probed = BTreeMap::new();
         while self.probes.is_busy() {
             let Ok((number, result)) = self.probes.reports().recv() else { break };
@@ -135,7 +132,7 @@ impl Manager {
         }
     }
 
-    /// Takes every library in the folder, and tries again later where the folder cannot be read.
+    /// Loads every library in the folder. If the folder cannot be read, it is retried later.
     fn load_files(&mut self) {
         let folder = self.context.settings.plugins.clone();
         let files = match folder::libraries(&folder) {
@@ -143,12 +140,13 @@ impl Manager {
             Err(error) => {
                 let again = self.retries.is_known(&folder);
                 if error.kind() != io::ErrorKind::NotFound {
-                    self.retries.later(&folder, Instant::now());
+                    self.retries.retry_later(&folder, Instant::now());
                 }
                 if !again {
                     let folder = folder.display();
                     log::warn!(
-                        "cannot read the plugins folder {folder}: {error}; no plugin until it is there"
+                        "cannot read the plugins folder {folder}: {error}; no plugin is served \
+                         until it can be read"
                     );
                 }
                 return;
@@ -159,11 +157,11 @@ impl Manager {
             log::warn!("no plugin in {}; only the host's own commands", folder.display());
         }
         for file in files {
-            self.load(&file, Asked::by_change(false));
+            self.load(&file, ChangeRequest::by_change(false));
         }
     }
 
-    /// Works until it is told to end. Returns whether all plugins have ended.
+    /// Handles messages until one asks it to end. Returns true if all plugins have ended.
     pub fn run(mut self, messages: &Receiver<Message>) -> bool {
         let reports = self.probes.reports();
         loop {
@@ -171,21 +169,21 @@ impl Manager {
             let wait = pauses.into_iter().flatten().fold(IDLE, Duration::min);
             select! {
                 recv(messages) -> message => match message {
-                    Ok(Message::Changed(change)) => self.settled(&change),
+                    Ok(Message::Changed(change)) => self.handle_change(&change),
                     Ok(Message::Request(request, plugin, reply)) => {
                         self.handle(request, &plugin, reply);
                     }
                     Ok(Message::End { unload }) => {
                         self.probes.end();
-                        // Those who asked are told that the host is ending.
+                        // Dropping their reply channels answers them: the host is ending.
                         self.pending.clear();
                         return self.end(unload);
                     }
                     Err(_) => return true,
                 },
-                // The manager holds a sender itself.
+                // The manager itself holds a sender, so this channel stays connected.
                 recv(reports) -> report => if let Ok(report) = report {
-                    self.probed(report);
+                    self.handle_report(report);
                 },
                 default(wait) => {}
             }
@@ -193,13 +191,13 @@ impl Manager {
         }
     }
 
-    fn settled(&mut self, change: &Change) {
-        let (Change::Ready(path) | Change::Gone(path)) = change;
+    fn handle_change(&mut self, change: &FileChange) {
+        let (FileChange::Ready(path) | FileChange::Gone(path)) = change;
         match (plugin_of(path), change) {
-            // Whether it is there is for the reading to find out.
+            // Reading the file shows if it still exists.
             (Some(plugin), _) => self.reconfigure(plugin, path),
-            (None, Change::Ready(_)) => self.load(path, Asked::by_change(false)),
-            (None, Change::Gone(_)) => self.gone(path),
+            (None, FileChange::Ready(_)) => self.load(path, ChangeRequest::by_change(false)),
+            (None, FileChange::Gone(_)) => self.handle_gone(path),
         }
     }
 
@@ -207,7 +205,7 @@ impl Manager {
         self.shadows.tidy();
         self.replaced.retain(|registry| Arc::strong_count(registry) > 1);
         if self.context.shutdown.is_stopping() {
-            // Those who asked are told so.
+            // Dropping their reply channels answers them: the host is ending.
             self.pending.clear();
         }
         self.advance_all();
@@ -217,15 +215,15 @@ impl Manager {
                 continue;
             }
             match path.try_exists() {
-                Ok(true) => self.settled(&Change::Ready(path)),
-                Ok(false) => self.settled(&Change::Gone(path)),
-                Err(_) => self.retries.later(&path, Instant::now()),
+                Ok(true) => self.handle_change(&FileChange::Ready(path)),
+                Ok(false) => self.handle_change(&FileChange::Gone(path)),
+                Err(_) => self.retries.retry_later(&path, Instant::now()),
             }
         }
         for over in self.retired.tick(Instant::now(), &self.context.events) {
             if let Some(slot) = self.slots.get_mut(&over.manifest.name) {
-                slot.counted.0 += over.calls();
-                slot.counted.1 += over.errors();
+                slot.ended_calls += over.calls();
+                slot.ended_errors += over.errors();
             }
         }
         let (draining, lingering) = self.retired.totals();

@@ -1,4 +1,4 @@
-//! Changes that wait for calls that run, and what comes of them.
+//! Makes pending changes once the calls that they wait for have ended.
 
 use std::{
     path::Path,
@@ -10,7 +10,7 @@ use crossbeam_channel::Sender;
 
 use super::{
     Manager,
-    candidate::Asked,
+    candidate::ChangeRequest,
     change::{Change, Pending, Stopped},
     drain::Drain,
     file_name,
@@ -25,17 +25,17 @@ use crate::{
     plugin_control::{ControlResult, Response},
 };
 
-/// How often it is looked whether the calls have ended, when they have run for longer than a
-/// second.
+/// Interval at which pending changes are checked, once they have waited for a second.
 const LONG_TICK: Duration = Duration::from_millis(100);
 
 impl Manager {
-    /// Makes a change as soon as no long call is in the way; it takes the place of one that waits.
+    /// Makes a change as soon as no long call is in the way; it replaces a pending one of the
+    /// plugin.
     pub(super) fn submit(&mut self, plugin: String, mut change: Change) {
         if let Some(mut before) = self.pending.remove(&plugin) {
-            let overtaken = format!("plugin '{plugin}': another change came before it was made");
+            let overtaken = format!("plugin '{plugin}': another change has replaced this one");
             before.change.asked().answer(&Err(overtaken));
-            // Its file is new again, should the plugin be enabled.
+            // Its file counts as new again if the plugin is enabled later.
             if let (Change::Replace(old, _), Change::Withdraw { .. }) = (&before.change, &change)
                 && !old.is_rollback
             {
@@ -48,11 +48,12 @@ impl Manager {
         let calls =
             if force { Vec::new() } else { self.calls_in_the_way(&plugin, file.as_deref()) };
         let drain = Drain::new(calls, now);
-        self.pending.insert(plugin.clone(), Pending { change, drain, since: now, is_told: false });
+        self.pending
+            .insert(plugin.clone(), Pending { change, drain, since: now, is_reported: false });
         self.advance(&plugin, now);
     }
 
-    /// Makes those changes that wait no longer.
+    /// Makes the pending changes that need not wait any longer.
     pub(super) fn advance_all(&mut self) {
         let now = Instant::now();
         for plugin in self.pending.keys().cloned().collect::<Vec<_>>() {
@@ -60,10 +61,10 @@ impl Manager {
         }
     }
 
-    /// When to look again; `None` where nothing waits.
+    /// Returns the time until the next check; `None` if no change is pending.
     pub(super) fn pending_pause(&self) -> Option<Duration> {
         let youngest = self.pending.values().map(|pending| pending.since.elapsed()).min()?;
-        // Often enough to see calls end within the pause.
+        // Often enough to notice calls that end within the pause.
         let long = (self.context.settings.handover_pause / 2).clamp(retired::TICK, LONG_TICK);
         Some(if youngest < Duration::from_secs(1) { retired::TICK } else { long })
     }
@@ -74,7 +75,7 @@ impl Manager {
         let find = || self.calls_in_the_way(plugin, file.as_deref());
         let pause = self.context.settings.handover_pause;
         if !pending.change.asked().force && !pending.drain.is_drained(now, pause, find) {
-            self.tell_waiting(plugin, &mut pending, now);
+            self.report_waiting(plugin, &mut pending, now);
             self.pending.insert(plugin.to_owned(), pending);
             return;
         }
@@ -87,7 +88,7 @@ impl Manager {
         };
         match made {
             Err(Stopped::Busy) => {
-                // A file that was loaded has lost its name, and is never loaded twice.
+                // Loading has unlinked the file, and a file is never loaded twice.
                 if let Change::Replace(candidate, _) = &mut pending.change {
                     match self.shadows.copy_again(&candidate.shadow) {
                         Ok(copy) => candidate.shadow = Arc::new(copy),
@@ -103,14 +104,14 @@ impl Manager {
         }
     }
 
-    /// A change was made or refused: tells those who asked, and what is to be remembered of it.
+    /// Handles the end of a change: answers its request and records the result.
     fn finish(&mut self, plugin: &str, pending: Pending, refused: Option<Refusal>) {
         if refused.is_some() {
             self.recheck(plugin);
         }
         match (pending.change, refused) {
             (Change::Replace(candidate, _), Some(refusal)) => {
-                // A clash is the newcomer's failure, not that of the plugin that has the name.
+                // A conflict is the newcomer's failure, not that of the plugin with the name.
                 let served = self.served_from(&file_name(&candidate.path));
                 let plugin = match refusal {
                     Refusal::Clash { .. } => served,
@@ -125,7 +126,7 @@ impl Manager {
                     Refusal::Handover { problem } => problem,
                     other => other.to_string(),
                 };
-                self.tell_not_withdrawn(plugin, disable, &problem);
+                self.report_not_withdrawn(plugin, disable, &problem);
                 asked.answer(&Err(problem));
             }
             (Change::Withdraw { mut asked, .. }, None) => {
@@ -134,24 +135,24 @@ impl Manager {
         }
     }
 
-    /// Tells once, after `--handover-timeout`, that a change waits, and for what.
-    fn tell_waiting(&self, plugin: &str, pending: &mut Pending, now: Instant) {
+    /// Reports once, after `--handover-timeout`, that a change waits, and for which calls.
+    fn report_waiting(&self, plugin: &str, pending: &mut Pending, now: Instant) {
         let waited = now.saturating_duration_since(pending.since);
-        if pending.is_told || waited < self.context.settings.handover_timeout {
+        if pending.is_reported || waited < self.context.settings.handover_timeout {
             return;
         }
-        pending.is_told = true;
+        pending.is_reported = true;
         let (what, subcommand) = (pending.describe(), pending.subcommand());
         log::warn!("plugin {plugin}: {what}; `plugin {subcommand} {plugin} force` does not wait");
         let answer = format!(
-            "plugin '{plugin}': {what}, and is made then; 'plugin {subcommand} {plugin} force' \
-             makes it now, without what such calls change from then on"
+            "plugin '{plugin}': {what}; it is made once they end; 'plugin {subcommand} {plugin} \
+             force' makes it now, and later changes by these calls are lost"
         );
         pending.change.asked().answer(&Err(answer));
     }
 
-    /// The calls that a change of this plugin waits for, and of what else is served from the file
-    /// that it comes from.
+    /// Returns the calls that a change of this plugin waits for, including those of another plugin
+    /// that is served from the same file.
     fn calls_in_the_way(&self, plugin: &str, file: Option<&str>) -> Vec<Box<dyn RunningCall>> {
         let keeps_state = |one: &&Slot| one.generation().is_some_and(|old| old.live().saves());
         let renamed = file.and_then(|file| self.served_from(file)).filter(|other| other != plugin);
@@ -165,8 +166,8 @@ impl Manager {
         self.context.callers.running_calls(&commands)
     }
 
-    /// Makes the waiting change of a plugin now, if an operator's order is for just that. Gives the
-    /// reply back where it is not.
+    /// Makes the pending change of a plugin now, if it is of the requested kind. Returns the reply
+    /// channel if it is not.
     pub(super) fn force(
         &mut self,
         plugin: &str,
@@ -185,33 +186,33 @@ impl Manager {
         None
     }
 
-    /// Whether a plugin is about to be disabled.
+    /// Returns true if a plugin is about to be disabled.
     pub(super) fn is_being_disabled(&self, plugin: &str) -> bool {
         let change = self.pending.get(plugin).map(|pending| &pending.change);
         matches!(change, Some(Change::Withdraw { disable: true, .. }))
     }
 
-    /// Whether a plugin is about to be replaced by what is in another file than this.
+    /// Returns true if a plugin is about to be replaced by the content of another file than this.
     pub(super) fn is_being_renamed(&self, plugin: &str, path: &Path) -> bool {
         let change = self.pending.get(plugin).map(|pending| &pending.change);
         matches!(change, Some(Change::Replace(one, _)) if !one.is_rollback && one.path != path)
     }
 
-    /// Has the file looked at again that a plugin is served from: it may have gone while a change
-    /// waited that has not been made.
+    /// Schedules a check of a served plugin's file: it may have been removed while a change waited
+    /// that was not made.
     fn recheck(&mut self, plugin: &str) {
         let Some(serving) = self.slots.get(plugin).and_then(Slot::generation) else { return };
         let path = self.context.settings.plugins.join(&serving.file);
         if folder::is_gone(&path) {
-            self.retries.later(&path, Instant::now());
+            self.retries.retry_later(&path, Instant::now());
         }
     }
 
-    /// Drops the waiting change that `matches`, if there is one. Returns what was asked.
+    /// Drops the pending change that `matches`. Returns its request, if there was one.
     pub(super) fn drop_pending(
         &mut self,
         matches: impl Fn(&str, &Change) -> bool,
-    ) -> Option<Asked> {
+    ) -> Option<ChangeRequest> {
         let found = self.pending.iter().find(|(plugin, pending)| matches(plugin, &pending.change));
         let plugin = found.map(|(plugin, _)| plugin.clone())?;
         let mut pending = self.pending.remove(&plugin)?;

@@ -1,4 +1,4 @@
-//! The probes under way: side by side, so that a library that hangs delays no other.
+//! Runs probes in parallel, so that a library that hangs delays no other.
 
 use std::{
     collections::VecDeque,
@@ -20,26 +20,34 @@ use crate::{
     load_error::Refusal,
 };
 
-/// The most probes at once. Each is a process; a library that hangs keeps one for
+/// The maximum number of parallel probes. Each is a process; a library that hangs occupies one for
 /// `--probe-timeout`.
 const MOST: usize = 8;
 
-/// How long the host's end waits for probes, which end at once when the host is ending.
+/// The longest wait for probes at the host's end, at which they end at once.
 const END: Duration = Duration::from_secs(1);
 
-/// How a probe ended.
+/// The number and the result of a probe.
 pub(super) type Report = (u64, Result<Manifest, Refusal>);
 
-/// Probes under way, and those that wait for their turn.
+/// Running probes, and those that wait for their turn.
 pub(super) struct Probes {
     context: Arc<EngineContext>,
     next: u64,
     /// In the order of their start.
-    candidates: Vec<(u64, Candidate, Arc<AtomicBool>)>,
+    probes: Vec<Probe>,
     waiting: VecDeque<u64>,
     /// Threads that have not reported yet, those of cancelled probes included.
     threads: usize,
-    reports: (Sender<Report>, Receiver<Report>),
+    sender: Sender<Report>,
+    reports: Receiver<Report>,
+}
+
+/// A candidate that is being probed, or waits for it.
+struct Probe {
+    number: u64,
+    candidate: Candidate,
+    cancelled: Arc<AtomicBool>,
 }
 
 /// Reports a probe's end when it drops, so that a panic is reported, too.
@@ -51,61 +59,62 @@ struct Reporter {
 
 impl Probes {
     pub(super) fn new(context: Arc<EngineContext>) -> Self {
-        let (candidates, waiting) = (Vec::new(), VecDeque::new());
-        Self { context, next: 0, candidates, waiting, threads: 0, reports: unbounded() }
+        let (sender, reports) = unbounded();
+        let (probes, waiting) = (Vec::new(), VecDeque::new());
+        Self { context, next: 0, probes, waiting, threads: 0, sender, reports }
     }
 
-    /// Probes a candidate, as soon as there is room.
+    /// Probes a candidate, as soon as fewer than [`MOST`] probes run.
     pub(super) fn start(&mut self, candidate: Candidate) {
         self.next += 1;
-        self.candidates.push((self.next, candidate, Arc::default()));
+        self.probes.push(Probe { number: self.next, candidate, cancelled: Arc::default() });
         self.waiting.push_back(self.next);
         self.start_waiting();
     }
 
-    /// Where probes report.
+    /// Returns the receiver of reports.
     pub(super) fn reports(&self) -> Receiver<Report> {
-        self.reports.1.clone()
+        self.reports.clone()
     }
 
-    /// Notes a report. Returns what has been probed; `None` where that was cancelled.
+    /// Notes a report. Returns its candidate; `None` if that was cancelled.
     pub(super) fn finish(&mut self, number: u64) -> Option<Candidate> {
         self.threads -= 1;
         self.start_waiting();
-        let at = self.candidates.iter().position(|(one, ..)| *one == number)?;
-        Some(self.candidates.remove(at).1)
+        let at = self.probes.iter().position(|probe| probe.number == number)?;
+        Some(self.probes.remove(at).candidate)
     }
 
-    /// Ends the probe of what lay at this path, and returns what it was for.
+    /// Cancels the probe of the file at this path, and returns its candidate.
     pub(super) fn cancel(&mut self, path: &Path) -> Option<Candidate> {
-        let at = self.candidates.iter().position(|(_, one, _)| one.is_from(path))?;
-        let (number, candidate, cancelled) = self.candidates.remove(at);
-        cancelled.store(true, Ordering::Relaxed);
-        self.waiting.retain(|waiting| *waiting != number);
-        Some(candidate)
+        let at = self.probes.iter().position(|probe| probe.candidate.is_from(path))?;
+        let probe = self.probes.remove(at);
+        probe.cancelled.store(true, Ordering::Relaxed);
+        self.waiting.retain(|waiting| *waiting != probe.number);
+        Some(probe.candidate)
     }
 
-    /// The candidates that are being probed, or wait for it.
+    /// Returns the candidates that are being probed, or wait for it.
     pub(super) fn candidates(&mut self) -> impl Iterator<Item = &mut Candidate> {
-        self.candidates.iter_mut().map(|(_, candidate, _)| candidate)
+        self.probes.iter_mut().map(|probe| &mut probe.candidate)
     }
 
-    /// Whether any is under way.
+    /// Returns true if any probe is running or waiting.
     pub(super) fn is_busy(&self) -> bool {
-        !self.candidates.is_empty()
+        !self.probes.is_empty()
     }
 
-    /// Whether any was started less than `time` ago.
+    /// Returns true if any probe was requested less than `time` ago.
     pub(super) fn has_younger(&self, time: Duration) -> bool {
-        self.candidates.iter().any(|(_, one, _)| one.started.elapsed() < time)
+        self.probes.iter().any(|probe| probe.candidate.started.elapsed() < time)
     }
 
-    /// Waits for the threads, whose probes end since the host is ending.
+    /// Waits for the threads, whose probes end because the host is ending.
     pub(super) fn end(&mut self) {
         self.waiting.clear();
-        self.candidates.clear();
+        self.probes.clear();
         let deadline = Instant::now() + END;
-        while self.threads > 0 && self.reports.1.recv_deadline(deadline).is_ok() {
+        while self.threads > 0 && self.reports.recv_deadline(deadline).is_ok() {
             self.threads -= 1;
         }
     }
@@ -114,13 +123,13 @@ impl Probes {
         while self.threads < MOST
             && let Some(number) = self.waiting.pop_front()
         {
-            let found = self.candidates.iter().find(|(one, ..)| *one == number);
-            let Some((_, candidate, cancelled)) = found else { continue };
+            let found = self.probes.iter().find(|probe| probe.number == number);
+            let Some(Probe { candidate, cancelled, .. }) = found else { continue };
             let (shadow, cancelled) = (Arc::clone(&candidate.shadow), Arc::clone(cancelled));
             let context = Arc::clone(&self.context);
-            let reporter = Reporter { number, reports: self.reports.0.clone(), result: None };
+            let reporter = Reporter { number, reports: self.sender.clone(), result: None };
             self.threads += 1;
-            // Where there is no thread, the reporter drops and says so.
+            // If there is no thread, the reporter is dropped and reports that.
             let _ = thread::Builder::new().name("probe".into()).spawn(move || {
                 let give_up = || cancelled.load(Ordering::Relaxed);
                 reporter.report(loader::probe(&context, &shadow, &give_up));
@@ -137,9 +146,9 @@ impl Reporter {
 
 impl Drop for Reporter {
     fn drop(&mut self) {
-        let failed = || Err(Refusal::probe_failed("start", &"the system has no thread to give"));
+        let failed = || Err(Refusal::probe_failed("start a thread", &"the system has none left"));
         let result = self.result.take().unwrap_or_else(failed);
-        // Best effort: nobody listens once the manager has ended.
+        // Best effort: the receiver is gone once the manager has ended.
         let _ = self.reports.send((self.number, result));
     }
 }

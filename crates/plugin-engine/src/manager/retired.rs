@@ -1,4 +1,4 @@
-//! Generations that are no longer served: drained, then unloaded, and counted until they are.
+//! Drains and unloads generations that are no longer served, and counts them until then.
 
 use std::{
     path::PathBuf,
@@ -11,21 +11,21 @@ use crate::{
     live::{generation::Generation, place, task_thread::TaskThread},
 };
 
-/// How long batches that began before a swap may go on with the old code. Only then are their
-/// further calls sent to the new code, so that one slow call elsewhere in a batch does not hold the
-/// old code for ever.
+/// The time for which batches that began before a swap may use the old code. Afterwards their
+/// further calls go to the new code, so that a slow call elsewhere in a batch does not keep the old
+/// code for ever.
 const BATCH: Duration = Duration::from_secs(1);
 
-/// How often code that is still mapped is looked for again.
+/// Interval at which code that is still mapped is checked.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long the end of a plugin may take before the log tells of it.
+/// The time after which the log reports that the end of a plugin takes long.
 const LONG_END: Duration = Duration::from_secs(2);
 
-/// How often a retired generation is looked at.
+/// Interval at which a retired generation is checked.
 pub const TICK: Duration = Duration::from_millis(2);
 
-/// How often, when it has been retired for long.
+/// Interval at which a generation is checked that was retired more than a second ago.
 const LONG_TICK: Duration = Duration::from_millis(100);
 
 /// Generations that are no longer served.
@@ -34,7 +34,7 @@ pub struct Retired {
     draining: Vec<Draining>,
     ending: Vec<Ending>,
     lingering: Vec<Lingering>,
-    looked: Option<Instant>,
+    last_check: Option<Instant>,
 }
 
 struct Draining {
@@ -47,8 +47,8 @@ struct Ending {
     since: Instant,
     /// Ends the plugin; its author's code runs there, and its tracked threads are joined.
     thread: TaskThread,
-    /// Whether the log has told that it takes long.
-    told: bool,
+    /// True once the log has reported that it takes long.
+    is_reported: bool,
 }
 
 struct Lingering {
@@ -60,33 +60,33 @@ struct Lingering {
 }
 
 impl Retired {
-    /// Takes in a generation that no registry has any more.
+    /// Adds a generation that no registry contains any more.
     pub fn add(&mut self, generation: Arc<Generation>) {
         self.draining.push(Draining { generation, since: Instant::now() });
     }
 
-    /// Takes in several.
+    /// Adds several generations.
     pub fn extend(&mut self, generations: impl IntoIterator<Item = Arc<Generation>>) {
         generations.into_iter().for_each(|generation| self.add(generation));
     }
 
-    /// Moves everything on as far as it goes by now. Hands out the generations whose last call is
-    /// over, for their counts.
+    /// Advances every generation as far as possible. Returns those whose last call has ended since,
+    /// for their counts.
     pub fn tick(&mut self, now: Instant, events: &EventBus) -> Vec<Arc<Generation>> {
         let over = self.drain(now, events);
         self.unload(events);
-        self.look(now, events);
+        self.check_lingering(now, events);
         over
     }
 
-    /// Whether there is something left to move on.
+    /// Returns true if there is a generation left to advance.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         !(self.draining.is_empty() && self.ending.is_empty())
     }
 
-    /// When to look again; `None` where there is nothing to move on. What does not end soon is
-    /// looked at less often.
+    /// Returns the time until the next [`tick`](Self::tick); `None` if there is nothing to advance.
+    /// Old generations are checked less often.
     #[must_use]
     pub fn pause(&self) -> Option<Duration> {
         let draining = self.draining.iter().map(|one| one.since.elapsed());
@@ -94,8 +94,8 @@ impl Retired {
         Some(if youngest < BATCH { TICK } else { LONG_TICK })
     }
 
-    /// How many generations of a plugin are not unloaded: still running calls, and still mapped.
-    #[must_use]
+    /// Returns the numbers of a plugin's generations that still run calls, and that are still
+    /// mapped.
     pub fn count(&self, plugin: &str) -> (usize, usize) {
         let named = |generation: &Generation| generation.manifest.name == plugin;
         let draining = self.draining.iter().filter(|one| named(&one.generation)).count();
@@ -104,8 +104,7 @@ impl Retired {
         (draining + ending, lingering)
     }
 
-    /// How many generations of all plugins are not unloaded: still running calls, and still mapped.
-    #[must_use]
+    /// Returns the numbers of all generations that still run calls, and that are still mapped.
     pub fn totals(&self) -> (usize, usize) {
         (self.draining.len() + self.ending.len(), self.lingering.len())
     }
@@ -114,7 +113,7 @@ impl Retired {
         let mut over = Vec::new();
         for one in std::mem::take(&mut self.draining) {
             let gate = one.generation.live().gate();
-            // Nobody else holds it: every batch that could still call it is done.
+            // No other reference exists: every batch that could still call it has ended.
             let free = Arc::strong_count(&one.generation) == 1;
             if free || now.saturating_duration_since(one.since) >= BATCH {
                 gate.retire();
@@ -134,7 +133,7 @@ impl Retired {
                     events.publish(event(&generation, EventKind::Drained, took, String::new()));
                     over.push(Arc::clone(&generation));
                     let since = Instant::now();
-                    self.ending.push(Ending { generation, since, thread, told: false });
+                    self.ending.push(Ending { generation, since, thread, is_reported: false });
                 }
                 // Try again at the next tick.
                 Err(_) => self.draining.push(Draining { generation, since }),
@@ -146,11 +145,11 @@ impl Retired {
     fn unload(&mut self, events: &EventBus) {
         for mut one in std::mem::take(&mut self.ending) {
             if !one.thread.has_ended() {
-                if !one.told && one.since.elapsed() >= LONG_END {
-                    one.told = true;
+                if !one.is_reported && one.since.elapsed() >= LONG_END {
+                    one.is_reported = true;
                     log::warn!(
                         "plugin {}: the end of generation {} has taken {} s so far: a thread, or \
-                         the drop of its state or of a thread-local, holds it up",
+                         the drop of its state or of a thread-local, blocks it",
                         one.generation.manifest.name,
                         one.generation.number,
                         LONG_END.as_secs()
@@ -160,7 +159,7 @@ impl Retired {
                 continue;
             }
             let Ending { generation, since, .. } = one;
-            self.looked = None;
+            self.last_check = None;
             let mapped = generation.shadow().path().to_owned();
             if platform::is_mapped(&mapped) != Some(true) {
                 events.publish(event(
@@ -187,13 +186,13 @@ impl Retired {
         }
     }
 
-    fn look(&mut self, now: Instant, events: &EventBus) {
+    fn check_lingering(&mut self, now: Instant, events: &EventBus) {
         let recently =
-            self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < LINGER);
+            self.last_check.is_some_and(|last| now.saturating_duration_since(last) < LINGER);
         if self.lingering.is_empty() || recently {
             return;
         }
-        self.looked = Some(now);
+        self.last_check = Some(now);
         self.lingering.retain(|one| {
             let mapped = platform::is_mapped(&one.mapped) != Some(false);
             if !mapped {
@@ -213,13 +212,13 @@ impl Retired {
 
 impl Drop for Retired {
     fn drop(&mut self) {
-        // Those that are not over at the host's end stay as they are: to drop one for the last time
-        // would run its author's code, here and without a deadline.
+        // Generations that have not ended at the host's end stay loaded: dropping the last
+        // reference would run the plugin's code, here and without a deadline.
         self.draining.drain(..).for_each(std::mem::forget);
     }
 }
 
-/// An event of a generation.
+/// Makes an event of a generation.
 #[must_use]
 pub fn event(
     generation: &Generation,

@@ -1,4 +1,4 @@
-//! Files that could not be taken and may be taken later.
+//! Schedules retries of files that could not be loaded.
 
 use std::{
     collections::BTreeMap,
@@ -6,16 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The first pause before another try; each is twice as long as the one before.
+/// The first pause before a retry; it doubles after each.
 const FIRST: Duration = Duration::from_millis(200);
 
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How long somebody may have a file open before that is worth a word.
+/// The time for which another program may have a file open before that is reported.
 const HELD: Duration = Duration::from_secs(10);
 
-/// Files that are to be tried again, and when.
+/// Files to retry, and when.
 #[derive(Default)]
 pub struct Retries {
     waiting: BTreeMap<PathBuf, Retry>,
@@ -23,53 +23,54 @@ pub struct Retries {
 
 struct Retry {
     pause: Duration,
-    /// The first time, and whether it was told that the file is held.
+    /// The time of the first attempt.
     since: Instant,
-    told: bool,
-    /// `None` while it is being tried.
+    /// True once the log has said that the file is held.
+    is_reported: bool,
+    /// `None` while it is being retried.
     due: Option<Instant>,
 }
 
 impl Retries {
-    /// Has a file tried again after a pause.
-    pub fn later(&mut self, path: &Path, now: Instant) {
+    /// Schedules a retry of a file after a pause.
+    pub fn retry_later(&mut self, path: &Path, now: Instant) {
         let retry = self
             .waiting
             .entry(path.to_owned())
             .and_modify(|retry| retry.pause = (retry.pause * 2).min(LONGEST))
-            .or_insert(Retry { pause: FIRST, since: now, told: false, due: None });
+            .or_insert(Retry { pause: FIRST, since: now, is_reported: false, due: None });
         retry.due = Some(now + retry.pause);
     }
 
-    /// Has a file tried again soon that somebody has open. Returns whether that is to be told now, which
-    /// it is once.
-    pub fn held(&mut self, path: &Path, now: Instant) -> bool {
-        let new = Retry { pause: FIRST, since: now, told: false, due: None };
+    /// Schedules an early retry of a file that another program has open. Returns true if that is to
+    /// be reported now, which happens once.
+    pub fn retry_soon(&mut self, path: &Path, now: Instant) -> bool {
+        let new = Retry { pause: FIRST, since: now, is_reported: false, due: None };
         let retry = self.waiting.entry(path.to_owned()).or_insert(new);
         retry.due = Some(now + FIRST);
-        let tell = !retry.told && now.saturating_duration_since(retry.since) >= HELD;
-        retry.told |= tell;
-        tell
+        let is_due = !retry.is_reported && now.saturating_duration_since(retry.since) >= HELD;
+        retry.is_reported |= is_due;
+        is_due
     }
 
-    /// Forgets about a file.
+    /// Removes a file.
     pub fn forget(&mut self, path: &Path) {
         self.waiting.remove(path);
     }
 
-    /// Whether a file waits for another try, or is being tried again.
+    /// Returns true if a file waits for a retry, or is being retried.
     #[must_use]
     pub fn is_known(&self, path: &Path) -> bool {
         self.waiting.contains_key(path)
     }
 
-    /// Whether a file has been tried several times.
+    /// Returns true if a file has been tried several times.
     #[must_use]
     pub fn is_late(&self, path: &Path) -> bool {
         self.waiting.get(path).is_some_and(|retry| retry.pause > 2 * FIRST)
     }
 
-    /// The files to be tried now.
+    /// Returns the files to retry now.
     pub fn due(&mut self, now: Instant) -> Vec<PathBuf> {
         let due = self
             .waiting
@@ -78,7 +79,7 @@ impl Retries {
         due.collect()
     }
 
-    /// How long until something may be due, at the most.
+    /// Returns the longest time until a retry may be due.
     #[must_use]
     pub fn pause(&self) -> Duration {
         let waits = self.waiting.values().any(|retry| retry.due.is_some());
@@ -91,34 +92,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_held_is_tried_often_and_told_of_once() {
+    fn held_file_is_retried_and_logged_once() {
         let (mut retries, start, path) = (Retries::default(), Instant::now(), Path::new("a"));
-        let mut told = Vec::new();
+        let mut reports = Vec::new();
         for tick in 0..100 {
             let now = start + FIRST * tick;
-            if retries.held(path, now) {
-                told.push(now - start);
+            if retries.retry_soon(path, now) {
+                reports.push(now - start);
             }
             assert_eq!(retries.due(now), [] as [PathBuf; 0], "not at once");
             assert_eq!(retries.due(now + FIRST), [path]);
         }
-        assert_eq!(told, [HELD]);
+        assert_eq!(reports, [HELD]);
     }
 
     #[test]
-    fn a_file_is_late_from_its_third_try_on() {
+    fn file_is_late_from_third_try() {
         let (mut retries, now, path) = (Retries::default(), Instant::now(), Path::new("a"));
         for late in [false, false, true, true] {
-            retries.later(path, now);
+            retries.retry_later(path, now);
             assert_eq!(retries.is_late(path), late);
         }
     }
 
     #[test]
-    fn only_a_file_that_waits_is_known_and_looked_at_often() {
+    fn only_waiting_file_is_known_and_polled_often() {
         let (mut retries, now, path) = (Retries::default(), Instant::now(), Path::new("a"));
         assert_eq!((retries.is_known(path), retries.pause()), (false, LONGEST));
-        retries.later(path, now);
+        retries.retry_later(path, now);
         assert_eq!((retries.is_known(path), retries.pause()), (true, FIRST / 2));
         assert_eq!(retries.due(now + FIRST), [path]);
         assert_eq!((retries.is_known(path), retries.pause()), (true, LONGEST), "it is being tried");
@@ -127,11 +128,11 @@ mod tests {
     }
 
     #[test]
-    fn each_pause_is_longer_than_the_one_before_up_to_a_limit() {
+    fn pauses_grow_up_to_a_limit() {
         let (mut retries, start, path) = (Retries::default(), Instant::now(), Path::new("a"));
         let (mut now, mut pause) = (start, FIRST);
         for _ in 0..20 {
-            retries.later(path, now);
+            retries.retry_later(path, now);
             assert_eq!(retries.due(now + pause - Duration::from_millis(1)), [] as [PathBuf; 0]);
             now += pause;
             assert_eq!(retries.due(now), [path]);
@@ -141,7 +142,7 @@ mod tests {
         assert!(retries.is_late(path));
         retries.forget(path);
         assert!(!retries.is_late(path));
-        retries.later(path, now);
+        retries.retry_later(path, now);
         assert_eq!(retries.due(now + FIRST), [path]);
     }
 }

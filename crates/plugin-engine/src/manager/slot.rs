@@ -1,4 +1,4 @@
-//! One plugin by name, whatever generation of it is served, if any.
+//! Keeps the record of one plugin by name, across its generations.
 
 use std::{sync::Arc, time::Instant};
 
@@ -13,10 +13,10 @@ use crate::{
     state::{configuration::AppliedConfig, store::States},
 };
 
-/// One plugin by name. It stays known after its file is gone.
+/// The record of one plugin. It remains after the plugin's file is gone.
 #[derive(Default)]
 pub struct Slot {
-    /// What is served.
+    /// The served generation.
     pub serving: Option<Serving>,
     /// The number of the generation that was loaded last.
     pub number: u64,
@@ -24,21 +24,23 @@ pub struct Slot {
     pub file: String,
     /// The code that was served before, to roll back to.
     pub previous: Option<(Arc<Shadow>, Manifest)>,
-    /// The code that was served last, where none is served now.
+    /// The code that was served last, if none is served now.
     pub withdrawn: Option<(Arc<Shadow>, Manifest)>,
-    /// An operator has switched it off.
+    /// True if an operator has disabled it.
     pub disabled: bool,
-    /// Calls and errors of the generations that are over.
-    pub counted: (u64, u64),
+    /// The number of calls that ended generations have answered.
+    pub ended_calls: u64,
+    /// The number of those calls that were answered by an error.
+    pub ended_errors: u64,
     /// The size of the state that was handed over last, in bytes.
     pub state_bytes: Option<u64>,
-    /// How what is served was configured last; `None` where it takes no configuration.
+    /// The last configuration of the served generation; `None` if it accepts none.
     pub applied_config: Option<AppliedConfig>,
-    /// What failed last.
+    /// The last failure and its time.
     pub last_failure: Option<(String, Instant)>,
 }
 
-/// A generation that is served, and its commands as they stand in the registry.
+/// A served generation, and its commands in the registry.
 #[derive(Clone)]
 pub struct Serving {
     /// The generation.
@@ -56,25 +58,23 @@ impl Serving {
 }
 
 impl Slot {
-    /// What is served, for a look.
-    #[must_use]
+    /// Returns the served generation.
     pub fn generation(&self) -> Option<&Arc<Generation>> {
         self.serving.as_ref().map(|serving| &serving.generation)
     }
 
-    /// The code to roll back to: what was served before this, or last where nothing is.
+    /// Returns the code to roll back to: the code before the served one, or the code served last.
     #[must_use]
     pub fn code_before(&self) -> Option<(Arc<Shadow>, Manifest)> {
         let withdrawn = self.withdrawn.clone().filter(|_| self.serving.is_none());
         withdrawn.or_else(|| self.previous.clone())
     }
 
-    /// Tells about it.
+    /// Describes it for `plugin info`.
     #[must_use]
     pub fn info(&self, name: &str, retired: &Retired, states: &States) -> Info {
         let generation = self.generation();
         let (draining, lingering) = retired.count(name);
-        let (calls, errors) = self.counted;
         let code = generation
             .map(|one| one.shadow())
             .or_else(|| self.withdrawn.as_ref().map(|(code, _)| code));
@@ -92,8 +92,8 @@ impl Slot {
             hash: code.map(|code| code.hash().to_hex().to_string()).unwrap_or_default(),
             commands: generation.map(|one| one.manifest.command_names()).unwrap_or_default(),
             state_bytes: self.state_bytes.or_else(|| states.size(name)),
-            calls: calls + generation.map_or(0, |one| one.calls()),
-            errors: errors + generation.map_or(0, |one| one.errors()),
+            calls: self.ended_calls + generation.map_or(0, |one| one.calls()),
+            errors: self.ended_errors + generation.map_or(0, |one| one.errors()),
             draining,
             lingering,
             configuration: generation

@@ -1,4 +1,4 @@
-//! State: handed over, written down, and saved for the last time.
+//! Hands state over, writes it to the disk, and saves it at the host's end.
 
 use std::{
     cell::Cell,
@@ -24,21 +24,22 @@ use crate::{
 /// The least time to unload everything when the host ends.
 pub const LAST_UNLOADS: Duration = Duration::from_secs(2);
 
-/// How long running calls are waited for before a state is saved beside them: they have had the
-/// grace.
+/// The wait for running calls before a state is saved while they run: they have had the grace
+/// already.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 
-/// Longer than any flag.
+/// Longer than any flag allows.
 const UNBOUNDED: Duration = Duration::from_secs(400 * 86_400);
 
-/// How often the log tells how far a write is, while the host serves.
-const TELL: Duration = Duration::from_secs(5);
+/// Interval at which the log reports the progress of a write, while the host serves.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A state on the disk is restored, or written there, with a second more for each so many bytes.
+/// Restoring a state from the disk, or writing it there, may take a second more for each so many
+/// bytes.
 const RESTORED_PER_SECOND: u64 = 8 << 20;
 
 impl Manager {
-    /// A generation that keeps state, without running calls; `None` for one that keeps none.
+    /// Pauses a generation that keeps state; returns `None` for one that keeps none.
     pub(super) fn quiesce(
         &self,
         generation: Option<&Arc<Generation>>,
@@ -53,7 +54,7 @@ impl Manager {
         quiesced(generation, &pause).map(Some)
     }
 
-    /// State, from the generation before, or else from the disk. Returns its size in bytes.
+    /// Hands over the state of the earlier generation, or of the disk. Returns its size in bytes.
     pub(super) fn hand_over(
         &self,
         old: Option<&Quiesced>,
@@ -76,7 +77,7 @@ impl Manager {
         } else if old.is_some() {
             handover::restore(new, state, &deadline)?;
         } else {
-            // Nobody's calls wait for it.
+            // No calls wait for it.
             let more = Duration::from_secs(size / RESTORED_PER_SECOND);
             let longer = Deadline { time: deadline.time + more, ..deadline };
             handover::restore(new, state, &longer).map_err(|problem| {
@@ -97,8 +98,8 @@ impl Manager {
         }
     }
 
-    /// Writes a state to the disk while the host serves: callers wait for it, and so does every
-    /// other plugin's change.
+    /// Writes a state to the disk while the host serves: callers wait for it, and so do changes of
+    /// all other plugins.
     fn keep_state(&self, plugin: &str, state: Vec<u8>) -> Result<(), String> {
         let more = Duration::from_secs(state.len() as u64 / RESTORED_PER_SECOND);
         let time = self.context.settings.handover_timeout + more;
@@ -108,13 +109,13 @@ impl Manager {
     /// Writes a state to the disk, within this time.
     fn write_state(&self, plugin: &str, state: Vec<u8>, time: Duration) -> Result<(), String> {
         let shutdown = &self.context.shutdown;
-        let tell_at = Cell::new(Instant::now() + TELL);
-        // Asked again and again while the disk writes.
+        let next_report = Cell::new(Instant::now() + REPORT_INTERVAL);
+        // Called repeatedly while the disk writes.
         let give_up = || {
             let now = Instant::now();
-            // Who ends the host tells the same.
-            if now >= tell_at.get() && !shutdown.is_stopping() {
-                tell_at.set(now + TELL);
+            // At the host's end another thread reports the progress.
+            if now >= next_report.get() && !shutdown.is_stopping() {
+                next_report.set(now + REPORT_INTERVAL);
                 let progress = self.states.saves().describe(now);
                 log::info!("still saving: {}", progress.unwrap_or_else(|| plugin.to_owned()));
             }
@@ -128,8 +129,7 @@ impl Manager {
         Deadline { time: self.context.settings.handover_timeout, give_up }
     }
 
-    /// How far the saving of each state is.
-    #[must_use]
+    /// Returns the progress of saving each state.
     pub fn saves(&self) -> Arc<Saves> {
         Arc::clone(self.states.saves())
     }
@@ -139,8 +139,8 @@ impl Manager {
         if timeout.is_zero() { UNBOUNDED } else { timeout }
     }
 
-    /// Saves every state; then withdraws and unloads everything, as far as it ends in time. Returns
-    /// whether all of it has ended.
+    /// Saves every state, then withdraws and unloads all plugins within the time that is left.
+    /// Returns true if all have ended.
     pub(super) fn end(mut self, unload: bool) -> bool {
         let serving: Vec<_> =
             self.slots.values().filter_map(|slot| slot.generation().cloned()).collect();
@@ -160,14 +160,14 @@ impl Manager {
         !self.retired.is_busy()
     }
 
-    /// Saves all states at once, so that one that does not return costs the others nothing.
+    /// Saves all states in parallel, so that one that does not return delays no other.
     fn save_all(&self, serving: &[Arc<Generation>]) {
         let failed = AtomicUsize::new(0);
         let saving: Vec<_> = serving.iter().filter(|one| one.live().saves()).collect();
         let thread = || thread::Builder::new().name("last save".into());
         let without_thread = |generation: &&Arc<Generation>, error: &io::Error| {
             let name = &generation.manifest.name;
-            log::warn!("plugin {name}: its state is saved after the others': no thread ({error})");
+            log::warn!("plugin {name}: cannot start a thread: {error}; its state is saved last");
         };
         parallel::for_each(&saving, thread, without_thread, |generation| {
             if !self.save_last(generation) {
@@ -177,8 +177,8 @@ impl Manager {
         self.states.saves().finish(failed.into_inner());
     }
 
-    /// Saves a state for the last time and says whether it worked. Where a call does not end, the
-    /// state is saved beside that call: there will be no other chance.
+    /// Saves a state for the last time. Returns true on success. If a call does not end, the state
+    /// is saved while it runs: there is no later chance.
     fn save_last(&self, generation: &Arc<Generation>) -> bool {
         let name = &generation.manifest.name;
         let saves = self.states.saves();
@@ -196,11 +196,11 @@ impl Manager {
             None => Ok(()),
         });
         if let (Ok(()), Ok(quiesced)) = (&kept, quiesced) {
-            // What a call would change from now on would be acknowledged and lost.
+            // A later change by a call would be acknowledged and lost.
             quiesced.leave_closed();
         }
         if let Err(problem) = &kept {
-            // Not looked at: the disk may hang.
+            // Its existence is not checked: the disk may hang.
             let file = self.states.file(name);
             let file = file.display();
             log::error!(

@@ -1,4 +1,4 @@
-//! Plugins whose commands go: their file is gone, or they are disabled.
+//! Withdraws plugins whose file is gone, or that are disabled.
 
 use std::{
     path::Path,
@@ -8,47 +8,50 @@ use std::{
 
 use super::{
     Manager,
-    candidate::Asked,
+    candidate::ChangeRequest,
     change::{Change, Stopped},
     file_name, retired,
     slot::Slot,
 };
 use crate::{events::EventKind, load_error::Refusal, state::handover::Quiesced};
 
-/// How long a file that is gone is waited for, at the most, while others are probed: one of them may
-/// be the same plugin under another name.
+/// The longest wait before a plugin whose file is gone is withdrawn while others are probed: one of
+/// them may be the same plugin under another name.
 const RENAMED: Duration = Duration::from_secs(2);
 
 impl Manager {
-    /// Withdraws what was served from a file that is gone; where its state cannot be saved it goes
-    /// on serving, the log says so, and it is tried again.
-    pub(super) fn gone(&mut self, path: &Path) {
+    /// Withdraws the plugin that was served from a file that is gone. If its state cannot be saved,
+    /// it keeps serving, the log says so, and it is retried.
+    pub(super) fn handle_gone(&mut self, path: &Path) {
         match path.try_exists() {
             Ok(false) => {}
             Ok(true) => return,
-            // Whether it is gone is not known yet.
-            Err(_) => return self.retries.later(path, Instant::now()),
+            // It is unknown if it is gone.
+            Err(_) => return self.retries.retry_later(path, Instant::now()),
         }
         if let Some(mut asked) = self.cancel(path) {
             asked.answer(&Err(format!("{} is not there", path.display())));
         }
         self.files.remove(path);
-        // What is being probed may be the same plugin under another name: then nothing is withdrawn.
+        // A file in a probe may be the same plugin under another name: nothing is withdrawn then.
         if self.probes.has_younger(RENAMED) {
-            return self.retries.later(path, Instant::now());
+            return self.retries.retry_later(path, Instant::now());
         }
         self.retries.forget(path);
         if let Some(plugin) = self.served_from(&file_name(path)) {
-            // Both end what is served from here, and look at this file again where they do not.
+            // Both changes end this generation, and check the file again if they fail.
             if self.is_being_disabled(&plugin) || self.is_being_renamed(&plugin, path) {
                 return;
             }
-            self.submit(plugin, Change::Withdraw { disable: false, asked: Asked::default() });
+            self.submit(
+                plugin,
+                Change::Withdraw { disable: false, asked: ChangeRequest::default() },
+            );
         }
     }
 
-    /// A plugin's state could not be saved, so that it goes on serving.
-    pub(super) fn tell_not_withdrawn(&mut self, plugin: &str, disable: bool, problem: &str) {
+    /// Reports that a plugin's state could not be saved, so that it keeps serving.
+    pub(super) fn report_not_withdrawn(&mut self, plugin: &str, disable: bool, problem: &str) {
         let Some(slot) = self.slots.get_mut(plugin) else { return };
         if disable {
             return;
@@ -56,10 +59,10 @@ impl Manager {
         log::error!("plugin {plugin}: still served, although its file is gone: {problem}");
         slot.last_failure = Some((problem.to_owned(), Instant::now()));
         let path = self.context.settings.plugins.join(&slot.file);
-        self.retries.later(&path, Instant::now());
+        self.retries.retry_later(&path, Instant::now());
     }
 
-    /// Saves a plugin's state and takes its commands out of the registry.
+    /// Saves a plugin's state and removes its commands from the registry.
     pub(super) fn withdraw(
         &mut self,
         plugin: &str,
@@ -74,7 +77,7 @@ impl Manager {
             saved.map_err(|problem| Refusal::Handover { problem })?;
             if let Some(slot) = self.slots.get_mut(plugin) {
                 slot.serving = None;
-                // By now the file on the disk knows it.
+                // The size on disk is the right one from now on.
                 slot.state_bytes = None;
                 slot.withdrawn = Some((Arc::clone(old.shadow()), old.manifest.clone()));
             }

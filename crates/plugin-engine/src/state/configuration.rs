@@ -1,7 +1,7 @@
-//! A plugin's configuration: the file `NAME.toml` in the plugins folder, where NAME is the plugin's.
+//! Reads a plugin's configuration, `NAME.toml` in the plugins folder, and hands it to the plugin.
 //!
-//! The host finds the file, judges whose it is, reads it and hands its text over. What the text
-//! means is the plugin's to say.
+//! The host finds the file, checks its owner and permissions, reads it and passes its text on. The
+//! plugin alone interprets the text.
 
 use std::{
     io::{self, Read},
@@ -24,52 +24,52 @@ use crate::{
 /// The longest configuration, in bytes.
 const MOST: u64 = 1 << 20;
 
-/// The plugin whose configuration a file of this path is, or would be.
+/// Returns the plugin whose configuration has this path; `None` if the path names no configuration.
 #[must_use]
 pub fn plugin_of(path: &Path) -> Option<&str> {
     let toml = path.extension().is_some_and(|extension| extension == "toml");
     path.file_stem()?.to_str().filter(|stem| toml && is_plugin_name(stem))
 }
 
-/// Where a plugin's configuration is, or would be.
+/// Returns the path of a plugin's configuration, which may not exist.
 #[must_use]
 pub fn path_of(folder: &Path, plugin: &str) -> PathBuf {
     folder.join(format!("{plugin}.toml"))
 }
 
-/// What a generation has been given, and what it made of it.
+/// The configuration that a generation was given last, and the result.
 pub struct AppliedConfig {
-    /// The hash of the file's text; `None`: there was no file.
+    /// The hash of the file's text; `None` if there was no file.
     pub content: Option<blake3::Hash>,
-    /// Why it was refused, if it was.
+    /// The reason for which it was refused; `None` if it was not.
     pub refused: Option<String>,
-    /// The plugin has not said what it made of it.
+    /// True if the plugin has not answered, so that its values are unknown.
     pub open: bool,
-    /// When.
+    /// The time at which it was given.
     pub when: Instant,
 }
 
-/// Why a configuration is not in force.
+/// The reason for which a configuration is not in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// For people.
-    pub words: String,
-    /// The same file may be taken a moment later.
+    /// A description for people.
+    pub message: String,
+    /// True if the same file may be accepted a moment later.
     pub passing: bool,
-    /// The plugin may yet put it in force.
+    /// True if the plugin may still put it in force.
     pub open: bool,
 }
 
 impl AppliedConfig {
-    /// What a generation has just been given.
+    /// Records the configuration that a generation has just been given.
     #[must_use]
     pub fn now(text: Option<&str>, problem: Option<&Problem>) -> Self {
-        let refused = problem.map(|problem| problem.words.clone());
+        let refused = problem.map(|problem| problem.message.clone());
         let open = problem.is_some_and(|problem| problem.open);
         Self { content: content(text), refused, open, when: Instant::now() }
     }
 
-    /// What it has been given in words, for a plugin of this name.
+    /// Describes it for people.
     #[must_use]
     pub fn describe(&self, plugin: &str) -> String {
         let file = match self.content {
@@ -80,50 +80,50 @@ impl AppliedConfig {
         match &self.refused {
             None => format!("{file} applied {ago} s ago"),
             Some(why) if self.open => {
-                format!("{file} given {ago} s ago, which values are in force is not known: {why}")
+                format!("{file} given {ago} s ago, the values in force are unknown: {why}")
             }
             Some(why) => format!("{file} refused {ago} s ago, the old values are in force: {why}"),
         }
     }
 }
 
-/// What tells one file's text from another's, and from there being no file.
+/// Returns the hash of a file's text; `None` if there is no file.
 #[must_use]
 pub fn content(text: Option<&str>) -> Option<blake3::Hash> {
     text.map(|text| blake3::hash(text.as_bytes()))
 }
 
-/// The text of a configuration file; `None` where there is no file.
+/// Reads the text of a configuration file; `None` if there is no file.
 ///
 /// # Errors
-/// Where others could have written it, it is no plain file, too long or not UTF-8, changes
-/// meanwhile, or cannot be read.
+/// Other users could have written it, it is not a regular file, longer than 1 MiB or not UTF-8,
+/// changes meanwhile, or cannot be read.
 pub fn read(file: &Path, trust_policy: &TrustPolicy) -> Result<Option<String>, Problem> {
-    let lasting = |words: String| Err(Problem { words, passing: false, open: false });
+    let lasting = |message: String| Err(Problem { message, passing: false, open: false });
     let opened = match platform::open_file(file) {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable("open it", &error)),
     };
-    let before = opened.metadata().map_err(|error| unreadable("look at it", &error))?;
+    let before = opened.metadata().map_err(|error| unreadable("access it", &error))?;
     let folder = file.parent().unwrap_or(file);
     if let Err(refusal) =
-        trust_policy.folder(folder).and_then(|()| trust_policy.file(file, &before))
+        trust_policy.check_folder(folder).and_then(|()| trust_policy.check_file(file, &before))
     {
-        let (words, passing) = (refusal.to_string(), refusal.is_passing());
-        return Err(Problem { words, passing, open: false });
+        let (message, passing) = (refusal.to_string(), refusal.is_passing());
+        return Err(Problem { message, passing, open: false });
     }
     let mut bytes = Vec::new();
-    // One more tells that there is more.
+    // One byte more shows that the file is too long.
     let read = (&opened).take(MOST + 1).read_to_end(&mut bytes);
     read.map_err(|error| unreadable("read it", &error))?;
     if bytes.len() as u64 > MOST {
         return lasting(format!("it is longer than {MOST} bytes"));
     }
-    let after = opened.metadata().map_err(|error| unreadable("look at it", &error))?;
+    let after = opened.metadata().map_err(|error| unreadable("access it", &error))?;
     if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
-        let words = "it changed while it was being read".to_owned();
-        return Err(Problem { words, passing: true, open: false });
+        let message = "it changed while it was being read".to_owned();
+        return Err(Problem { message, passing: true, open: false });
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Some(text)),
@@ -137,15 +137,15 @@ pub fn read(file: &Path, trust_policy: &TrustPolicy) -> Result<Option<String>, P
 /// Hands a text to a generation, which may be serving.
 ///
 /// # Errors
-/// What the plugin says, or that it took too long.
+/// The plugin's error, or that it does not return in time, or that an earlier call has not.
 pub fn apply(
     generation: &Arc<Generation>,
     text: String,
     deadline: &Deadline<'_>,
 ) -> Result<(), Problem> {
     if generation.configuring.swap(true, Ordering::SeqCst) {
-        let words = "an earlier `configure` of it has not returned yet".to_owned();
-        return Err(Problem { words, passing: true, open: false });
+        let message = "an earlier `configure` of it has not returned yet".to_owned();
+        return Err(Problem { message, passing: true, open: false });
     }
     let configured = Arc::clone(generation);
     let applied = generation.within(deadline, "configure", move || {
@@ -155,38 +155,38 @@ pub fn apply(
         applied
     });
     match applied {
-        Ok(applied) => applied.map_err(|words| Problem { words, passing: false, open: false }),
-        Err(lost) => {
-            if lost == TimedOut::NoThread {
+        Ok(applied) => applied.map_err(|message| Problem { message, passing: false, open: false }),
+        Err(timed_out) => {
+            if timed_out == TimedOut::NoThread {
                 generation.configuring.store(false, Ordering::SeqCst);
             }
-            let words = lost.explain("configure", deadline.time);
-            let open = lost == TimedOut::Expired;
-            Err(Problem { words, passing: !open, open })
+            let message = timed_out.explain("configure", deadline.time);
+            let open = timed_out == TimedOut::Expired;
+            Err(Problem { message, passing: !open, open })
         }
     }
 }
 
 impl Problem {
-    /// The refusal of a plugin that cannot start without the file, or with it.
+    /// Turns it into the refusal of a plugin that cannot start without the file, or with it.
     #[must_use]
     pub fn refusal(self, plugin: &str, file: &Path, there: bool) -> Refusal {
-        let (words, file) = (self.words, file.display());
+        let (message, file) = (self.message, file.display());
         let problem = if there {
             format!(
-                "its configuration {file} is refused: {words}; correct it, and it is tried again"
+                "its configuration {file} is refused: {message}; correct it, and it is tried again"
             )
         } else {
-            format!("it does not start without {file}: {words}; write it, and it is tried again")
+            format!("it does not start without {file}: {message}; write it, and it is tried again")
         };
         Refusal::Configuration { plugin: plugin.to_owned(), problem, passing: self.passing }
     }
 }
 
 fn unreadable(operation: &str, error: &io::Error) -> Problem {
-    // When that is over, nothing in the folder has changed.
+    // A failure that may pass without a change in the folder.
     let passing = platform::is_passing(error) || platform::is_in_use(error);
-    Problem { words: format!("cannot {operation}: {error}"), passing, open: false }
+    Problem { message: format!("cannot {operation}: {error}"), passing, open: false }
 }
 
 #[cfg(test)]
@@ -197,7 +197,7 @@ mod tests {
     use crate::trust::PluginTrust;
 
     #[test]
-    fn a_file_is_for_the_plugin_of_its_name() {
+    fn file_configures_plugin_of_its_name() {
         for (path, plugin) in [
             ("plugins/clock.toml", Some("clock")),
             ("plugins/word-count_2.toml", Some("word-count_2")),
@@ -213,12 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_up_to_a_limit_and_only_as_text() {
+    fn too_large_or_binary_file_is_rejected() {
         let temp = tempfile::tempdir().unwrap();
         let trust = PluginTrust { allow_insecure_plugins: true, plugin_key: None };
         let trust_policy = TrustPolicy::new(&trust).unwrap();
         let file = temp.path().join("clock.toml");
-        let read = || read(&file, &trust_policy).map_err(|problem| problem.words);
+        let read = || read(&file, &trust_policy).map_err(|problem| problem.message);
         assert_eq!(read(), Ok(None));
         for text in [String::new(), "zone = 'UTC'".into(), "x".repeat(1 << 20)] {
             fs::write(&file, &text).unwrap();
@@ -230,6 +230,6 @@ mod tests {
         assert_eq!(read(), Err("it is not UTF-8: byte 8 begins no character".into()));
         fs::remove_file(&file).unwrap();
         fs::create_dir(&file).unwrap();
-        assert!(read().unwrap_err().contains("no plain file"));
+        assert!(read().unwrap_err().contains("not a regular file"));
     }
 }

@@ -1,4 +1,4 @@
-//! The format of a file of saved state: a header with a checksum, then what the plugin gave.
+//! Reads and writes the format of a state file: a header with a checksum, then the plugin's bytes.
 //!
 //! | bytes | what |
 //! | --- | --- |
@@ -8,13 +8,13 @@
 //! | 8 | the length of the state |
 //! | 32 | BLAKE3 of the 16 bytes before and the state |
 //!
-//! Earlier versions of the host wrote the state alone. So a file that does not begin with the magic
-//! is such a state as a whole. A beginning that differs from the magic in few bits is a damaged one:
-//! no state begins like that by chance.
+//! Earlier versions of the host wrote the state alone, so a file that does not begin with the magic
+//! is a state as a whole. A start that differs from the magic in few bits counts as damaged: no
+//! state begins like that by chance.
 
 use std::io::{self, Read};
 
-/// How a file with a header begins. Not text, so that no text is taken for it.
+/// The first bytes of a file with a header. Not text, so that no text is mistaken for it.
 pub const MAGIC: [u8; 16] = *b"\x89dropin state\r\n\x1a";
 
 /// The length of the header, in bytes.
@@ -22,21 +22,27 @@ pub const HEADER: usize = 64;
 
 const VERSION: u32 = 1;
 
-/// So many bits of the magic may be wrong for it to count as damaged, rather than as no magic.
+/// The number of wrong bits up to which the magic counts as damaged, rather than as missing.
 const DAMAGED_BITS: u32 = 16;
 
-/// Why a file holds no state that can be used.
-#[derive(Debug)]
+/// The reason for which a file holds no usable state.
+#[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// The system refused something.
-    Io(io::Error),
-    /// The file is not as it was written; how that shows.
+    /// The file cannot be read.
+    #[error("cannot be read: {0}")]
+    Io(#[source] io::Error),
+    /// The file is not as it was written; carries the evidence.
+    #[error("is damaged: {0}")]
     Damaged(&'static str),
     /// The file has a version of the format that this host does not know.
+    #[error(
+        "has format {0}, which this host does not know: a newer host has written it, or it is \
+         damaged"
+    )]
     Version(u32),
 }
 
-/// The header of a state.
+/// Makes the header of a state.
 #[must_use]
 pub fn header(state: &[u8]) -> [u8; HEADER] {
     let mut header = [0; HEADER];
@@ -48,10 +54,10 @@ pub fn header(state: &[u8]) -> [u8; HEADER] {
     header
 }
 
-/// Reads a state, whether a header stands before it or not.
+/// Reads a state, with or without a header before it.
 ///
 /// # Errors
-/// The file cannot be read, or is not as it was written.
+/// The file cannot be read, is damaged, or has an unknown version of the format.
 pub fn read(mut file: impl Read, length: u64) -> Result<Vec<u8>, Unusable> {
     let mut state = Vec::new();
     file.by_ref().take(HEADER as u64).read_to_end(&mut state).map_err(Unusable::Io)?;
@@ -59,7 +65,7 @@ pub fn read(mut file: impl Read, length: u64) -> Result<Vec<u8>, Unusable> {
     match distance(&state) {
         Some(0) => {}
         Some(1..=DAMAGED_BITS) => return Err(Unusable::Damaged("its first bytes have changed")),
-        // An earlier version has written it.
+        // An earlier version of the host has written it.
         _ => {
             state.reserve_exact(room);
             file.read_to_end(&mut state).map_err(Unusable::Io)?;
@@ -75,8 +81,8 @@ pub fn read(mut file: impl Read, length: u64) -> Result<Vec<u8>, Unusable> {
     }
     let mut state = Vec::with_capacity(room);
     file.read_to_end(&mut state).map_err(Unusable::Io)?;
-    let told = header[24..32].first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
-    if (state.len() as u64) < told {
+    let stated = header[24..32].first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    if (state.len() as u64) < stated {
         return Err(Unusable::Damaged("it is cut short"));
     }
     if checksum(&header, &state).as_bytes()[..] != header[32..] {
@@ -85,18 +91,18 @@ pub fn read(mut file: impl Read, length: u64) -> Result<Vec<u8>, Unusable> {
     Ok(state)
 }
 
-/// The length of the state in a file of this length that begins like this.
+/// Returns the length of the state in a file with this start and of this length.
 #[must_use]
 pub fn state_length(start: &[u8], length: u64) -> u64 {
     if start.starts_with(&MAGIC) { length.saturating_sub(HEADER as u64) } else { length }
 }
 
-/// In how many bits a file's beginning differs from the magic; `None` where it is shorter than a
-/// part of the magic that could be told from other text.
+/// Returns the number of bits in which a file's start differs from the magic; `None` if it is too
+/// short to be told from other content.
 fn distance(start: &[u8]) -> Option<u32> {
     let seen = start.len().min(MAGIC.len());
     if seen < MAGIC.len() {
-        // A piece of the magic and nothing more: cut short, unless it is a byte or two of anything.
+        // The start of the magic and nothing else: cut short, unless it is only a byte or two.
         return (seen >= 4 && MAGIC.starts_with(start)).then_some(1);
     }
     Some(MAGIC.iter().zip(start).map(|(one, other)| (one ^ other).count_ones()).sum())
@@ -137,7 +143,7 @@ mod tests {
     #[test]
     fn every_cut_and_addition_is_found() {
         let mut whole = file(b"pearls");
-        // Shorter ones cannot be told from what earlier versions have written.
+        // Shorter ones cannot be told from states that earlier versions have written.
         for length in 4..whole.len() {
             assert!(parse(&whole[..length]).is_err(), "{length}");
         }
@@ -146,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_and_an_addition_are_told_apart() {
+    fn truncated_and_extended_states_are_distinguished() {
         let how = |bytes: &[u8]| match parse(bytes) {
             Err(Unusable::Damaged(how)) => how,
             other => panic!("{other:?}"),

@@ -1,4 +1,4 @@
-//! State, from one generation to the next or to the disk.
+//! Transfers state from one generation to the next, or to the disk.
 
 use std::{
     fmt,
@@ -12,17 +12,17 @@ use crate::live::{
     place,
 };
 
-/// A generation that answers no calls: they wait until this is settled. Dropping it lets them in
-/// again, so that whatever goes wrong in between leaves the generation serving.
+/// A generation whose new calls wait until this is settled. Dropping it lets them in again, so that
+/// any failure in between leaves the generation serving.
 pub struct Quiesced {
     generation: Arc<Generation>,
     settled: bool,
 }
 
-/// Why a generation is not quiet.
+/// The reason for which a generation could not be quiesced.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum NotQuiesced {
-    /// An earlier `save` of it has not returned: calls would only be held up in vain.
+    /// An earlier `save` of it has not returned: holding calls back would be in vain.
     Saving,
     /// A call of the generation with this number outlasted this time.
     Busy(u64, Duration),
@@ -32,8 +32,8 @@ impl Quiesced {
     /// Holds new calls back and waits for the running ones.
     ///
     /// # Errors
-    /// Where one of them outlasts `deadline`, or an earlier `save` is still running; the generation
-    /// serves on.
+    /// A running call outlasts `deadline`, or an earlier `save` has not returned; the generation
+    /// keeps serving.
     pub fn begin(
         generation: &Arc<Generation>,
         deadline: &Deadline<'_>,
@@ -48,11 +48,11 @@ impl Quiesced {
         Err(NotQuiesced::Busy(generation.number, deadline.time))
     }
 
-    /// Holds new calls back, waits for the running ones, and goes on without those that outlast
-    /// `deadline`: what they change from then on is lost.
+    /// Holds new calls back, waits for the running ones, and continues without those that outlast
+    /// `deadline`: their later changes are lost.
     ///
     /// # Errors
-    /// Where an earlier `save` is still running; the generation serves on.
+    /// An earlier `save` has not returned; the generation keeps serving.
     pub fn force(
         generation: &Arc<Generation>,
         deadline: &Deadline<'_>,
@@ -65,26 +65,25 @@ impl Quiesced {
         Ok(Self { generation: Arc::clone(generation), settled: false })
     }
 
-    /// The generation.
-    #[must_use]
+    /// Returns the generation.
     pub fn generation(&self) -> &Generation {
         &self.generation
     }
 
-    /// The generation's state; `None` where it keeps none.
+    /// Returns the generation's state; `None` if it keeps none.
     ///
     /// # Errors
-    /// What the plugin says, or that it took too long.
+    /// The plugin's error, or that it does not return in time.
     pub fn save(&self, deadline: &Deadline<'_>) -> Result<Option<Vec<u8>>, String> {
         save(&self.generation, deadline)
     }
 
-    /// Leaves the gate closed: nothing comes after this generation.
+    /// Leaves the gate closed, since no other generation follows.
     pub fn leave_closed(mut self) {
         self.settled = true;
     }
 
-    /// Ends it: who waits is sent to the registry, where the work has moved.
+    /// Retires the gate: waiting calls look their command up again and find the successor.
     pub fn retire(mut self) {
         self.generation.live().gate().retire();
         self.settled = true;
@@ -111,10 +110,10 @@ impl Drop for Quiesced {
     }
 }
 
-/// A generation's state, whether it is quiet or not; `None` where it keeps none.
+/// Returns a generation's state, even while calls are running; `None` if it keeps none.
 ///
 /// # Errors
-/// What the plugin says, or that it took too long.
+/// The plugin's error, or that it does not return in time.
 pub fn save(
     generation: &Arc<Generation>,
     deadline: &Deadline<'_>,
@@ -126,28 +125,28 @@ pub fn save(
         saving.saving.store(false, Ordering::SeqCst);
         saved
     });
-    saved.unwrap_or_else(|lost| {
-        if lost == TimedOut::NoThread {
+    saved.unwrap_or_else(|timed_out| {
+        if timed_out == TimedOut::NoThread {
             generation.saving.store(false, Ordering::SeqCst);
         }
-        Err(lost.explain("save", deadline.time))
+        Err(timed_out.explain("save", deadline.time))
     })
 }
 
-/// As [`save`], but without a deadline rather than not at all where the system has no thread for it.
+/// Works as [`save`], but without a deadline if the system cannot start a thread for it.
 ///
 /// # Errors
-/// What the plugin says, or that it took too long.
+/// The plugin's error, or that it does not return in time.
 pub fn save_last(
     generation: &Arc<Generation>,
     deadline: &Deadline<'_>,
 ) -> Result<Option<Vec<u8>>, String> {
     let saving = Arc::clone(generation);
     let saved = generation.within(deadline, "save", move || run_save(&saving));
-    saved.unwrap_or_else(|lost| match lost {
+    saved.unwrap_or_else(|timed_out| match timed_out {
         TimedOut::NoThread => run_save(generation),
         TimedOut::GivenUp => Err("its `save` has not returned in time".into()),
-        lost => Err(lost.explain("save", deadline.time)),
+        timed_out => Err(timed_out.explain("save", deadline.time)),
     })
 }
 
@@ -158,7 +157,7 @@ fn run_save(generation: &Generation) -> Result<Option<Vec<u8>>, String> {
 /// Hands state to a generation that has not been called yet.
 ///
 /// # Errors
-/// What the plugin says, or that it took too long.
+/// The plugin's error, or that it does not return in time.
 pub fn restore(
     generation: &Arc<Generation>,
     state: Vec<u8>,
@@ -169,5 +168,5 @@ pub fn restore(
         let name = &restoring.manifest.name;
         place::in_plugin(name, "restore", || restoring.live().restore(&state))
     });
-    restored.unwrap_or_else(|lost| Err(lost.explain("restore", deadline.time)))
+    restored.unwrap_or_else(|timed_out| Err(timed_out.explain("restore", deadline.time)))
 }

@@ -1,4 +1,4 @@
-//! The state and the configuration of plugins.
+//! Keeps the state and the configuration of plugins.
 
 pub mod configuration;
 pub mod file;

@@ -1,8 +1,8 @@
-//! Work that is done for several things at once, as far as the system has threads.
+//! Runs work for several items at once, on as many threads as the system provides.
 
 use std::{io, thread};
 
-/// Does the work for each item on a thread of its own, and waits for all of it. Items for which the
+/// Runs the work for each item on a thread of its own, and waits for all of it. Items for which the
 /// system has no thread come last, one after the other on this thread, each after `without_thread`.
 pub fn for_each<T: Sync>(
     items: &[T],
@@ -51,12 +51,12 @@ mod tests {
             0 => thread::Builder::new(),
             _ => thread::Builder::new().stack_size(usize::MAX / 4),
         };
-        let told = AtomicUsize::new(0);
-        let tell = |_: &i32, _: &io::Error| {
-            told.fetch_add(1, Ordering::SeqCst);
+        let failures = AtomicUsize::new(0);
+        let count = |_: &i32, _: &io::Error| {
+            failures.fetch_add(1, Ordering::SeqCst);
         };
-        for_each(&[1, 2, 3], builder, tell, |item| done.lock().unwrap().push(*item));
+        for_each(&[1, 2, 3], builder, count, |item| done.lock().unwrap().push(*item));
         assert_eq!(done.into_inner().unwrap(), [1, 2, 3]);
-        assert_eq!(told.into_inner(), 2);
+        assert_eq!(failures.into_inner(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! How far the saving of each plugin's state is, for those who wait for it.
+//! Records the progress of saving each plugin's state.
 
 use std::{
     collections::BTreeMap,
@@ -7,62 +7,61 @@ use std::{
     time::Instant,
 };
 
-/// What is being done for a state at the moment.
+/// The present step of saving a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The plugin's `save` runs.
     Save,
-    /// So many bytes of so many are written.
+    /// The number of written bytes, and of all bytes.
     Write(u64, u64),
-    /// Everything is written, and the disk is asked to keep it.
+    /// All bytes are written, and the disk is being flushed.
     Flush,
 }
 
-/// How far the saving of each state is.
+/// The progress of saving each state.
 #[derive(Debug, Default)]
 pub struct Saves {
     stages: Mutex<BTreeMap<String, (Stage, Instant)>>,
-    /// How many states could not be saved at the host's end.
+    /// The number of states that could not be saved at the host's end.
     failed_last: OnceLock<usize>,
 }
 
 impl Saves {
-    /// Notes what is being done for a plugin's state.
+    /// Begins a step for a plugin's state.
     pub fn note(&self, plugin: &str, stage: Stage) {
         self.stages().insert(plugin.to_owned(), (stage, Instant::now()));
     }
 
-    /// Notes how far what is being done is; nothing where nobody waits for it any more.
+    /// Updates the step of a plugin's state; does nothing once nobody waits for it.
     pub fn advance(&self, plugin: &str, stage: Stage) {
         if let Some((noted, _)) = self.stages().get_mut(plugin) {
             *noted = stage;
         }
     }
 
-    /// What is being done for a plugin's state.
-    #[must_use]
+    /// Returns the present step for a plugin's state.
     pub fn stage(&self, plugin: &str) -> Option<Stage> {
         self.stages().get(plugin).map(|(stage, _)| *stage)
     }
 
-    /// Notes that nothing is being done for a plugin's state any more.
+    /// Notes that no step is running for a plugin's state.
     pub fn done(&self, plugin: &str) {
         self.stages().remove(plugin);
     }
 
-    /// Notes that the last saves of all are over, and how many of them failed.
+    /// Notes that the last saves have ended, and the number of failures.
     pub fn finish(&self, failed: usize) {
-        // They happen once.
+        // It is called once.
         let _ = self.failed_last.set(failed);
     }
 
-    /// How many states could not be saved at the host's end; `None` before the last saves are over.
-    #[must_use]
+    /// Returns the number of states that could not be saved at the host's end; `None` until the
+    /// last saves have ended.
     pub fn failed_last(&self) -> Option<usize> {
         self.failed_last.get().copied()
     }
 
-    /// Says what is being done and for how long; `None` where nothing is.
+    /// Describes the running steps and their durations; `None` if there are none.
     #[must_use]
     pub fn describe(&self, now: Instant) -> Option<String> {
         let stages = self.stages();

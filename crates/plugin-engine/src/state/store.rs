@@ -1,4 +1,5 @@
-//! Saved state on disk: one file for each plugin, replaced as a whole, and the file before it.
+//! Keeps saved state on disk: one file for each plugin, replaced as a whole, and the file before
+//! it.
 //!
 //! In the folder, for a plugin NAME (which has no dot, so that no file can be another plugin's):
 //!
@@ -6,16 +7,14 @@
 //! | --- | --- |
 //! | `NAME.state` | the state that was saved last, see [`mod@file`] |
 //! | `NAME.state.1` | the one before it |
-//! | `NAME.state.new` | a whole state that could not be put in place, since somebody else had `NAME.state` |
+//! | `NAME.state.new` | a complete state, since another program had `NAME.state` open |
 //! | `NAME.draft` | being written |
 
 use std::{
-    collections::BTreeSet,
-    fmt,
     fs::{self, File},
     io,
-    path::PathBuf,
-    sync::{Arc, Mutex},
+    path::{Path, PathBuf},
+    sync::Arc,
     thread,
     time::Instant,
 };
@@ -25,58 +24,56 @@ use platform::durable::{self, DRAFT, Disk, RealDisk};
 use super::{
     file::{self, Unusable},
     saves::{Saves, Stage},
-    write::{Writing, file_in, lock},
+    write::{StateFolder, Writing, file_in, lock},
 };
 use crate::live::deadline::{self, Deadline, SLICE, TimedOut};
 
-/// Where plugins' saved state lies.
+/// The store of saved states.
 pub struct States {
-    pub(super) folder: PathBuf,
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) saves: Arc<Saves>,
-    /// The plugins whose file a thread writes, also one that nobody waits for any more.
-    pub(super) writing: Arc<Mutex<BTreeSet<String>>>,
+    folder: StateFolder,
 }
 
-/// Why a saved state cannot be used.
-#[derive(Debug)]
+/// The reason for which a saved state cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", explain(file, before.as_deref(), source))]
 pub struct LoadError {
     file: PathBuf,
     before: Option<PathBuf>,
-    why: Unusable,
+    source: Unusable,
 }
 
 impl States {
-    /// In this folder, which is made on first use. Drafts that a crash has left there go.
+    /// Opens the store in this folder, which is made on first use. Removes drafts that a crash has
+    /// left there.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self::on(Arc::new(RealDisk), folder)
     }
 
     fn on(disk: Arc<dyn Disk>, folder: PathBuf) -> Self {
-        let states = Self { folder, disk, saves: Arc::default(), writing: Arc::default() };
+        let (saves, writing) = (Arc::default(), Arc::default());
+        let states = Self { folder: StateFolder { path: folder, disk, saves, writing } };
         states.remove_drafts();
         states
     }
 
-    /// How far the saving of each state is.
-    #[must_use]
+    /// Returns the progress of saving each state.
     pub fn saves(&self) -> &Arc<Saves> {
-        &self.saves
+        &self.folder.saves
     }
 
-    /// The state that was kept last; `None` where there is none.
+    /// Returns the state that was kept last; `None` if there is none.
     ///
     /// # Errors
-    /// The file cannot be read, or is not as it was written.
+    /// The file cannot be read, or is damaged.
     pub fn load(&self, plugin: &str) -> Result<Option<Vec<u8>>, LoadError> {
         let (file, before) = (self.file(plugin), self.file_before(plugin));
         let has_before = before.exists();
-        let failed = |why| {
+        let failed = |source| {
             let before = has_before.then(|| before.clone());
-            LoadError { file: file.clone(), before, why }
+            LoadError { file: file.clone(), before, source }
         };
-        let new = file_in(&self.folder, plugin, "state.new");
+        let new = file_in(&self.folder.path, plugin, "state.new");
         if new.exists() {
             let (new, file) = (new.display(), file.display());
             log::warn!("plugin {plugin}: {new} was saved after {file}; move it there to use it");
@@ -86,28 +83,28 @@ impl States {
             opened => opened.map_err(|error| failed(Unusable::Io(error)))?,
         };
         let data = opened.metadata().map_err(|error| failed(Unusable::Io(error)))?;
-        // Whoever has kept the file before it has also written a header.
+        // A host that has kept the file before it has also written a header.
         if data.len() == 0 && has_before {
             return Err(failed(Unusable::Damaged("it is empty")));
         }
         file::read(opened, data.len()).map(Some).map_err(failed)
     }
 
-    /// Keeps a state, within a deadline. A crash at any moment leaves either this
-    /// state or the one before. Where somebody else has the file it is tried again meanwhile.
+    /// Keeps a state, within a deadline. A crash at any moment leaves either this state or the one
+    /// before. Retries while another program has the file open.
     ///
     /// # Errors
-    /// The disk is full, fails or does not answer; the state before is still there. The message names
-    /// the file.
+    /// The disk is full, fails or does not answer; the state before is still there. The message
+    /// names the file.
     pub fn keep(
         &self,
         plugin: &str,
         state: Vec<u8>,
         deadline: &Deadline<'_>,
     ) -> Result<(), String> {
-        self.saves.note(plugin, Stage::Write(0, state.len() as u64));
+        self.folder.saves.note(plugin, Stage::Write(0, state.len() as u64));
         let kept = self.write(plugin, state, deadline);
-        self.saves.done(plugin);
+        self.folder.saves.done(plugin);
         kept.map_err(|error| format!("cannot write {}: {error}", self.file(plugin).display()))
     }
 
@@ -121,14 +118,14 @@ impl States {
             Err(TimedOut::Failed) => Err(io::Error::other("the thread that wrote it panicked")),
             Err(TimedOut::Expired | TimedOut::GivenUp) => {
                 writing.abandon();
-                let stage = self.saves.stage(plugin).unwrap_or(Stage::Flush);
-                let words = format!("the disk did not take the state in time ({stage})");
-                Err(io::Error::new(io::ErrorKind::TimedOut, words))
+                let stage = self.folder.saves.stage(plugin).unwrap_or(Stage::Flush);
+                let message = format!("the disk did not write the state in time ({stage})");
+                Err(io::Error::new(io::ErrorKind::TimedOut, message))
             }
         }
     }
 
-    /// How large the state is that was kept last, in bytes.
+    /// Returns the size of the state that was kept last, in bytes.
     #[must_use]
     pub fn size(&self, plugin: &str) -> Option<u64> {
         let file = File::open(self.file(plugin)).ok()?;
@@ -139,33 +136,31 @@ impl States {
         Some(file::state_length(&start, length))
     }
 
-    /// Where a plugin's state is kept.
-    #[must_use]
+    /// Returns the path of a plugin's state.
     pub fn file(&self, plugin: &str) -> PathBuf {
-        file_in(&self.folder, plugin, "state")
+        file_in(&self.folder.path, plugin, "state")
     }
 
-    /// Where the state before it is kept.
-    #[must_use]
+    /// Returns the path of the state before it.
     pub fn file_before(&self, plugin: &str) -> PathBuf {
-        file_in(&self.folder, plugin, "state.1")
+        file_in(&self.folder.path, plugin, "state.1")
     }
 
-    /// Waits until nobody writes the plugin's file any more, and begins to.
+    /// Waits until no other thread writes the plugin's file, and begins to.
     fn begin(&self, plugin: &str, state: Vec<u8>, deadline: &Deadline<'_>) -> io::Result<Writing> {
         let expires_at = Instant::now() + deadline.time;
-        while !lock(&self.writing).insert(plugin.to_owned()) {
+        while !lock(&self.folder.writing).insert(plugin.to_owned()) {
             if Instant::now() >= expires_at || (deadline.give_up)() {
-                let words = "an earlier write to it has not returned, the disk does not answer";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, words));
+                let message = "an earlier write to it has not returned: the disk does not answer";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
             }
             thread::sleep(SLICE);
         }
-        Ok(Writing::new(self, plugin, state, deadline.time))
+        Ok(Writing::new(self.folder.clone(), plugin, state, deadline.time))
     }
 
     fn remove_drafts(&self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let Ok(entries) = fs::read_dir(&self.folder.path) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
             if path.extension().is_some_and(|extension| extension == DRAFT)
                 && let Err(error) = durable::remove(&path)
@@ -176,30 +171,21 @@ impl States {
     }
 }
 
-impl fmt::Display for LoadError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.file.display();
-        match &self.why {
-            Unusable::Io(error) => {
-                return write!(out, "cannot read its saved state {file}: {error}");
-            }
-            Unusable::Damaged(how) => write!(out, "its saved state {file} is damaged: {how}")?,
-            Unusable::Version(version) => write!(
-                out,
-                "its saved state {file} has format {version}, which this host does not know: a \
-                 newer host has written it, or it is damaged"
-            )?,
-        }
-        out.write_str("; nothing was overwritten; ")?;
-        if let Some(before) = &self.before {
-            let before = before.display();
-            write!(out, "move {before}, the state before it, there to go on with that, or ")?;
-        }
-        write!(out, "move {file} away to start anew")
+/// Returns the reason for which a saved state cannot be used, and the remedy.
+fn explain(file: &Path, before: Option<&Path>, reason: &Unusable) -> String {
+    let file = file.display();
+    if let Unusable::Io(error) = reason {
+        return format!("cannot read its saved state {file}: {error}");
     }
+    let earlier = before.map_or_else(String::new, |before| {
+        let before = before.display();
+        format!("move {before}, the state before it, there to go on with that, or ")
+    });
+    format!(
+        "its saved state {file} {reason}; nothing was overwritten; {earlier}move {file} away to \
+         start anew"
+    )
 }
-
-impl std::error::Error for LoadError {}
 
 #[cfg(test)]
 #[path = "store_tests.rs"]

@@ -1,4 +1,5 @@
 use std::{
+    error::Error,
     path::Path,
     sync::{
         OnceLock,
@@ -6,6 +7,8 @@ use std::{
     },
     time::Duration,
 };
+
+use std::sync::Mutex;
 
 use super::*;
 
@@ -83,7 +86,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_last_state_is_kept_and_the_one_before_it() {
+fn last_two_states_are_kept() {
     let temp = tempfile::tempdir().unwrap();
     let states = States::new(temp.path().join("state"));
     assert_eq!(loaded(&states), None);
@@ -125,7 +128,20 @@ fn states_of_earlier_versions_are_loaded() {
 }
 
 #[test]
-fn a_damaged_state_is_named_with_what_to_do() {
+fn unreadable_state_has_an_io_error_as_root_cause() {
+    let temp = tempfile::tempdir().unwrap();
+    let states = States::new(temp.path().to_owned());
+    fs::create_dir(states.file("store")).unwrap();
+    let error = states.load("store").unwrap_err();
+    let mut cause: &(dyn Error + 'static) = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    assert!(cause.is::<io::Error>(), "{error:?}");
+}
+
+#[test]
+fn damaged_state_error_names_file_and_remedy() {
     let temp = tempfile::tempdir().unwrap();
     let states = States::new(temp.path().to_owned());
     let (file, before) = (states.file("store"), states.file_before("store"));
@@ -143,9 +159,9 @@ fn a_damaged_state_is_named_with_what_to_do() {
     }
 }
 
-/// Whatever step fails, as on a full disk, or is the last before a crash.
+/// Every step may fail, as on a full disk, or be the last before a crash.
 #[test]
-fn a_failed_write_leaves_a_state_and_no_draft() {
+fn failed_write_keeps_state_and_no_draft() {
     for has_no_links in [false, true] {
         let mut failed = 0;
         for fails_at in 0.. {
@@ -174,13 +190,14 @@ fn a_failed_write_leaves_a_state_and_no_draft() {
                 break;
             }
         }
-        // Two writes, the flush, the rename and the flush of the folder; not keeping the file before.
+        // Two writes, the flush, the rename and the flush of the folder; keeping the file before is
+        // no step here.
         assert_eq!(failed, 5);
     }
 }
 
 #[test]
-fn a_write_that_hangs_is_given_up_and_named() {
+fn hanging_write_is_abandoned_and_named() {
     let temp = tempfile::tempdir().unwrap();
     let disk = Arc::new(Faulty::default());
     let states = States::on(Arc::clone(&disk) as _, temp.path().to_owned());
@@ -188,12 +205,12 @@ fn a_write_that_hangs_is_given_up_and_named() {
     disk.hangs.store(true, Ordering::SeqCst);
     let short = Deadline { time: Duration::from_millis(30), give_up: &|| false };
     let said = states.keep("store", b"two".to_vec(), &short).unwrap_err();
-    assert!(said.contains("store.state: the disk did not take the state in time"), "{said}");
+    assert!(said.contains("store.state: the disk did not write the state in time"), "{said}");
     let said = states.keep("store", b"three".to_vec(), &short).unwrap_err();
     assert!(said.contains("an earlier write to it has not returned"), "{said}");
     states.keep("keeper", b"x".to_vec(), &short).unwrap_err();
     disk.hangs.store(false, Ordering::SeqCst);
-    // It waits for the earlier write, which comes to nothing.
+    // It waits for the earlier write, which is discarded.
     keep(&states, b"four").unwrap();
     assert_eq!(loaded(&states).unwrap(), b"four");
     assert_eq!(states.load("keeper").unwrap(), None);
@@ -215,7 +232,7 @@ impl Disk for Stubborn {
 }
 
 #[test]
-fn state_that_is_not_in_place_is_where_the_error_says() {
+fn error_says_where_misplaced_state_is() {
     let temp = tempfile::tempdir().unwrap();
     let on = |refuses| States::on(Arc::new(Stubborn { refuses }), temp.path().to_owned());
     keep(&States::new(temp.path().to_owned()), b"one").unwrap();
@@ -230,7 +247,7 @@ fn state_that_is_not_in_place_is_where_the_error_says() {
     assert_eq!(loaded(&states).unwrap(), b"three");
 }
 
-/// A disk that records how far the save is at each write.
+/// A disk that records the progress of the save at each write.
 #[derive(Default)]
 struct Observed {
     saves: OnceLock<Arc<Saves>>,
@@ -259,7 +276,7 @@ fn progress_of_a_write_is_noted() {
 
 #[cfg(unix)]
 #[test]
-fn state_that_cannot_be_read_is_not_taken_for_missing() {
+fn unreadable_state_is_not_treated_as_missing() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path().join("file");
     fs::write(&folder, b"no folder").unwrap();
@@ -269,7 +286,7 @@ fn state_that_cannot_be_read_is_not_taken_for_missing() {
 
 #[cfg(windows)]
 #[test]
-fn a_state_that_cannot_be_replaced_is_where_the_error_says() {
+fn error_says_where_unreplaced_state_is() {
     use std::os::windows::fs::OpenOptionsExt;
     use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
     let temp = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! One state on its way to the disk.
+//! Writes one state to the disk.
 
 use std::{
     collections::BTreeSet,
@@ -16,71 +16,75 @@ use platform::durable::{self, DRAFT, Disk, Draft};
 use super::{
     file,
     saves::{Saves, Stage},
-    store::States,
 };
 
-/// So much is written between two looks at whether to give up. Bytes.
+/// The number of bytes that are written between two checks of `abandoned`.
 const PIECE: usize = 4 << 20;
 
-/// How long it is tried at most to replace a file that somebody else has (Windows).
+/// The limit for retrying to replace a file that another program has open (Windows).
 const HELD: Duration = Duration::from_secs(10);
 
-/// How long it is tried at most to keep the file before it.
+/// The limit for retrying to keep the file before it.
 const HELD_BEFORE: Duration = Duration::from_secs(1);
+
+/// The folder of the states, and what its writers share.
+#[derive(Clone)]
+pub(super) struct StateFolder {
+    pub(super) path: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) saves: Arc<Saves>,
+    /// The plugins whose file a thread writes, also one that the host has given up.
+    pub(super) writing: Arc<Mutex<BTreeSet<String>>>,
+}
 
 /// A state that is being written.
 pub(super) struct Writing {
-    folder: PathBuf,
-    disk: Arc<dyn Disk>,
-    saves: Arc<Saves>,
+    folder: StateFolder,
     plugin: String,
     state: Vec<u8>,
-    /// Until when it is tried again where somebody else has a file.
+    /// Retries end at this time if another program has the file open.
     held: Instant,
-    /// For how long where somebody else has the file before it.
+    /// The limit for retries if another program has the file before it open.
     before_held: Duration,
-    /// Nobody waits for it any more, so that nothing may come of it.
+    /// True if nobody waits for the result, so that it must not be put in place.
     abandoned: AtomicBool,
-    all: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Writing {
-    /// The plugin must be in the list of those that are written; it leaves when this drops.
-    pub(super) fn new(states: &States, plugin: &str, state: Vec<u8>, time: Duration) -> Self {
+    /// Makes the writer of a state. The plugin must be in the list of written ones; it is removed
+    /// when this drops.
+    pub(super) fn new(folder: StateFolder, plugin: &str, state: Vec<u8>, time: Duration) -> Self {
         Self {
-            folder: states.folder.clone(),
-            disk: Arc::clone(&states.disk),
-            saves: Arc::clone(&states.saves),
+            folder,
             plugin: plugin.to_owned(),
             state,
-            // Before the time is over, so that there is some for another name.
+            // Half of the time, so that some is left for another name.
             held: Instant::now() + HELD.min(time / 2),
             before_held: HELD_BEFORE.min(time / 4),
             abandoned: AtomicBool::new(false),
-            all: Arc::clone(&states.writing),
         }
     }
 
-    /// Sees to it that nothing comes of it any more.
+    /// Makes the write end without putting anything in place.
     pub(super) fn abandon(&self) {
         self.abandoned.store(true, Ordering::SeqCst);
     }
 
     /// Writes the state, keeps the file before and puts the new one in place.
     pub(super) fn write(&self) -> io::Result<()> {
-        durable::make_folder(&*self.disk, &self.folder)?;
+        durable::make_folder(&*self.folder.disk, &self.folder.path)?;
         let file = self.file("state");
         let header = file::header(&self.state);
-        let mut draft = Draft::create(&*self.disk, self.file(DRAFT), self.held)?;
+        let mut draft = Draft::create(&*self.folder.disk, self.file(DRAFT), self.held)?;
         draft.write(&header)?;
         let (mut written, total) = (0, self.state.len() as u64);
         for piece in self.state.chunks(PIECE) {
             self.check_wanted()?;
             draft.write(piece)?;
             written += piece.len() as u64;
-            self.saves.advance(&self.plugin, Stage::Write(written, total));
+            self.folder.saves.advance(&self.plugin, Stage::Write(written, total));
         }
-        self.saves.advance(&self.plugin, Stage::Flush);
+        self.folder.saves.advance(&self.plugin, Stage::Flush);
         // The name must not reach the disk before the content.
         draft.flush()?;
         self.check_wanted()?;
@@ -91,36 +95,38 @@ impl Writing {
         self.check_wanted()?;
         let new = self.file("state.new");
         let Err(error) = draft.place(&file, self.held) else {
-            // It is older than what is in place now. Where it stays, this state is kept all the same.
+            // It is older than the file in place. If it cannot be removed, this state is kept all
+            // the same.
             if let Err(error) = durable::remove(&new) {
                 log::warn!("cannot remove {}, which is out of date: {error}", new.display());
             }
             return Ok(());
         };
-        // The draft is whole, and all that there is of this state.
+        // The draft is complete, and the only copy of this state.
         if !draft.is_placed() && draft.place(&new, self.held).is_ok() {
-            let words = format!("{error}; the state is in {}, move it there", new.display());
-            return Err(io::Error::new(error.kind(), words));
+            let message = format!("{error}; the state is in {}, move it there", new.display());
+            return Err(io::Error::new(error.kind(), message));
         }
         Err(error)
     }
 
-    /// Keeps the file that is about to be replaced. It has its name all the time, so that a crash at any
-    /// moment leaves a state under it.
+    /// Keeps the file that is about to be replaced, as a link. The file keeps its name all the
+    /// time, so that a crash at any moment leaves a state under it.
     fn rotate(&self, file: &Path) -> io::Result<()> {
         if !file.try_exists()? {
             return Ok(());
         }
         let (before, link) = (self.file("state.1"), self.file("state.1.draft"));
         durable::remove(&link)?;
-        if self.disk.link(file, &link).is_err() {
-            // Some file systems have no second names.
+        if self.folder.disk.link(file, &link).is_err() {
+            // Some file systems have no hard links.
             fs::copy(file, &link)?;
         }
         let deadline = Instant::now() + self.before_held;
-        let renamed =
-            platform::retry_while_in_use_until(deadline, || self.disk.rename(&link, &before));
-        // Where both are the same file already, renaming does nothing.
+        let renamed = platform::retry_while_in_use_until(deadline, || {
+            self.folder.disk.rename(&link, &before)
+        });
+        // If both are the same file already, renaming does nothing.
         durable::remove(&link)?;
         renamed
     }
@@ -133,22 +139,22 @@ impl Writing {
     }
 
     fn file(&self, ending: &str) -> PathBuf {
-        file_in(&self.folder, &self.plugin, ending)
+        file_in(&self.folder.path, &self.plugin, ending)
     }
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        lock(&self.all).remove(&self.plugin);
+        lock(&self.folder.writing).remove(&self.plugin);
     }
 }
 
-/// The plugins whose file is written.
+/// Locks the list of plugins whose file is being written.
 pub(super) fn lock(all: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
     all.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where a plugin's file of this ending lies.
+/// Returns the path of a plugin's file with this extension.
 pub(super) fn file_in(folder: &Path, plugin: &str, ending: &str) -> PathBuf {
     folder.join(format!("{plugin}.{ending}"))
 }

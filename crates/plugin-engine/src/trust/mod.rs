@@ -1,4 +1,4 @@
-//! Who could have changed a file, and who has signed it.
+//! Checks which users could have changed a file, and which key has signed it.
 
 pub mod permissions;
 pub mod signature;

@@ -1,4 +1,4 @@
-//! Signatures of libraries: minisign's, in a file beside the library.
+//! Verifies signatures of libraries: minisign's, in a file beside the library.
 
 use std::{
     fmt,
@@ -12,59 +12,76 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::folder::is_library;
 
-/// What a signature's file has behind the library's whole name, without the dot.
+/// The extension that a signature's file appends to the library's full name, without the dot.
 const EXTENSION: &str = "minisig";
 
-/// The longest file that is read for a signature, in bytes. One has about 300.
+/// The most that is read of a signature's file, in bytes. A signature has about 300.
 const LONGEST: u64 = 16 << 10;
 
-/// The key that libraries must be signed with: its public half.
+/// The public half of the key that libraries must be signed with.
 #[derive(Clone, Debug)]
 pub struct PluginKey(PublicKey);
 
-/// Why there is no key to verify with.
-#[derive(Debug)]
+/// The reason for which the key is unusable.
+#[derive(Debug, thiserror::Error)]
 pub enum PluginKeyError {
     /// Its file cannot be read.
-    Io(PathBuf, io::Error),
+    #[error("cannot read the plugin key {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// The file holds something else.
+    #[error(
+        "{} is not a minisign public key; name the .pub file that `minisign -G` writes with \
+         --plugin-key",
+        .0.display()
+    )]
     NotAKey(PathBuf),
 }
 
-/// Why a signature does not vouch for a library.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The reason for which a signature does not vouch for a library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum BadSignature {
     /// There is none.
+    #[error("it has no signature: sign it with minisign and put {name} beside it")]
     Missing {
         /// The name of the file that it would have.
         name: String,
     },
-    /// Somebody has its file open, for the moment.
+    /// Another program has its file open.
+    #[error("another program has its signature {name} open")]
     InUse {
         /// The file's name.
         name: String,
     },
     /// Its file cannot be read or understood.
+    #[error("its signature {name} cannot be read: {error}")]
     Unreadable {
         /// The file's name.
         name: String,
-        /// Why.
+        /// The cause.
         error: String,
     },
-    /// The system did not give its file, for a reason that may pass.
+    /// Its file cannot be read, for a reason that may pass.
+    #[error("its signature {name} cannot be read: {error}")]
     NoAnswer {
         /// The file's name.
         name: String,
-        /// What the system said.
+        /// The system's error.
         error: String,
     },
     /// It was made with another key.
+    #[error("its signature was not made with the plugin key")]
     OtherKey,
     /// It is of another content.
+    #[error("its signature does not fit its content: sign it again")]
     Mismatch,
 }
 
-/// The file with a library's signature.
+/// Returns the path of a library's signature.
 #[must_use]
 pub fn signature_of(library: &Path) -> PathBuf {
     let mut path = library.as_os_str().to_owned();
@@ -73,7 +90,7 @@ pub fn signature_of(library: &Path) -> PathBuf {
     path.into()
 }
 
-/// The library that a file would be the signature of, by its name.
+/// Returns the library that a file of this name would be the signature of.
 #[must_use]
 pub fn library_of(signature: &Path) -> Option<PathBuf> {
     let library = signature.with_extension("");
@@ -85,20 +102,21 @@ impl PluginKey {
     /// Reads a public key as `minisign -G` writes it: a line of comment, a line of base64.
     ///
     /// # Errors
-    /// Where it cannot be read or is none.
+    /// The file cannot be read, or holds no minisign public key.
     pub fn read(path: &Path) -> Result<Self, PluginKeyError> {
-        let text = fs::read(path).map_err(|error| PluginKeyError::Io(path.to_owned(), error))?;
+        let text = fs::read(path)
+            .map_err(|source| PluginKeyError::Read { path: path.to_owned(), source })?;
         let key = std::str::from_utf8(&text).ok().and_then(|text| PublicKey::decode(text).ok());
         key.map(Self).ok_or_else(|| PluginKeyError::NotAKey(path.to_owned()))
     }
 
     /// Verifies that the signature beside a library is this key's, and of this content.
     ///
-    /// The content is hashed as it is read. A legacy signature, which needs all of it at once, is
-    /// not taken.
+    /// The content is hashed while it is read. A legacy signature, which needs all of the content
+    /// at once, is refused.
     ///
     /// # Errors
-    /// Why the signature does not vouch for it.
+    /// The signature is missing or unreadable, was made with another key, or does not match.
     pub fn verify(&self, library: &Path, mut content: &File) -> Result<(), BadSignature> {
         let path = signature_of(library);
         let name = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -123,7 +141,7 @@ impl PluginKey {
             }
             error => unreadable(&error),
         })?;
-        let unread = |error| unreadable(&format_args!("what it is of cannot be read: {error}"));
+        let unread = |error| unreadable(&format_args!("cannot read the signed content: {error}"));
         content.seek(SeekFrom::Start(0)).map_err(unread)?;
         let mut buffer = vec![0; 256 << 10];
         loop {
@@ -144,53 +162,13 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-impl fmt::Display for PluginKeyError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(path, error) => {
-                write!(out, "cannot read the plugin key {}: {error}", path.display())
-            }
-            Self::NotAKey(path) => write!(
-                out,
-                "{} is no minisign public key; name the .pub file that `minisign -G` writes with \
-                 --plugin-key",
-                path.display()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for PluginKeyError {}
-
-impl fmt::Display for BadSignature {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing { name } => {
-                write!(out, "it has no signature: sign it with minisign and put {name} beside it")
-            }
-            Self::InUse { name } => {
-                write!(out, "another program has its signature {name} open")
-            }
-            Self::Unreadable { name, error } | Self::NoAnswer { name, error } => {
-                write!(out, "its signature {name} cannot be read: {error}")
-            }
-            Self::OtherKey => out.write_str("its signature was not made with the plugin key"),
-            Self::Mismatch => {
-                out.write_str("its signature does not fit its content: sign it again")
-            }
-        }
-    }
-}
-
-impl std::error::Error for BadSignature {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use platform::LIBRARY_EXTENSION;
 
     #[test]
-    fn a_signature_has_its_librarys_name_and_one_ending_more() {
+    fn signature_path_appends_extension_to_library_name() {
         let library = PathBuf::from(format!("plugins/libx.{LIBRARY_EXTENSION}"));
         let signature = signature_of(&library);
         assert_eq!(signature, Path::new(&format!("plugins/libx.{LIBRARY_EXTENSION}.minisig")));

@@ -1,6 +1,6 @@
-//! Which files in the plugins folder have settled: they are complete, or gone for good.
+//! Decides which files in the plugins folder have settled: complete, or removed for good.
 //!
-//! Pure: events and scans come in with the time at which they were seen, changes go out.
+//! Pure: callers pass events and scans with the time at which they were seen, and get changes.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,28 +8,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{plugin_control::Change, state::configuration::plugin_of};
+use crate::{plugin_control::FileChange, state::configuration::plugin_of};
 
-/// How long a file must be gone before it counts: who replaces a file by removing it first puts
-/// the new one there within this time.
+/// The time for which a file must be gone before it counts as removed. A file that is replaced by
+/// remove and create comes back within this time.
 const GONE: Duration = Duration::from_millis(200);
 
-/// How long a file counts as being written after the last event of it. Not every writer closes the
-/// file afterwards: `truncate` never opens it.
+/// The time for which a file counts as being written after its last write event. Not every writer
+/// closes the file afterwards: `truncate` never opens it.
 const SILENT: Duration = Duration::from_secs(3);
 
-/// What the system, or a look at the folder, tells of a file.
+/// An observation about a file, from an event of the system or from a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FsEvent {
-    /// Its name is new; what is to come of it is not known.
+    /// Its name is new; it may be written next.
     Created(PathBuf),
-    /// Somebody is writing to it.
+    /// A process is writing to it.
     Writing(PathBuf),
-    /// It is complete: closed after writing, or put there by a rename or a link. It looked so,
-    /// where it could be looked at.
+    /// It is complete: closed after writing, or put there by a rename or a link. Carries its stamp
+    /// if it could be read.
     Complete(PathBuf, Option<FileStamp>),
-    /// It looks as if it might have changed, or what is around it has. It looked so, where it could
-    /// be looked at.
+    /// The file or something that decides about it may have changed. Carries its stamp if it could
+    /// be read.
     Touched(PathBuf, Option<FileStamp>),
     /// Its name is gone.
     Vanished(PathBuf),
@@ -37,27 +37,35 @@ pub enum FsEvent {
     Lost,
 }
 
-/// What a library looks like from outside: if this is the same, so, nearly always, are its content
-/// and what decides whether it is taken.
+/// The metadata of a library by which a change is noticed: if the stamp is equal, content and trust
+/// are almost certainly equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileStamp {
-    /// The file.
-    pub file: Outside,
-    /// Its owner, and what everybody may do with it.
+    /// Identity, size and time of the file.
+    pub file: FileSummary,
+    /// Its owner and its permission bits.
     pub rights: (u32, u32),
-    /// The file with its signature, where there is one.
-    pub signature: Option<Outside>,
+    /// Identity, size and time of its signature file, if there is one.
+    pub signature: Option<FileSummary>,
 }
 
-/// Which file it is, its size in bytes, and when it changed.
-pub type Outside = (u64, u64, u128);
+/// The metadata of one file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileSummary {
+    /// Its identity within its file system.
+    pub identity: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The time of its last change, in nanoseconds since 1970.
+    pub changed: u128,
+}
 
-/// What a look at the folder found.
+/// The result of a scan of the folder.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// The files that are there.
     pub files: Vec<(PathBuf, FileStamp)>,
-    /// Files that could not be looked at, although they may be there.
+    /// Files that may exist but could not be accessed.
     pub unknown: Vec<PathBuf>,
 }
 
@@ -67,24 +75,24 @@ impl From<Vec<(PathBuf, FileStamp)>> for Listing {
     }
 }
 
-/// Remembers what was seen of each file.
+/// Remembers the last observation of each file.
 pub struct Debouncer {
-    /// How long a file must look the same before it counts as complete.
+    /// The time for which a file must stay unchanged before it counts as complete.
     still: Duration,
     known: HashMap<PathBuf, FileStamp>,
-    /// Files that are being written, and the time of the last event of it.
+    /// Files that are being written, and the time of their last write event.
     writing: HashMap<PathBuf, Instant>,
     moving: HashMap<PathBuf, (FileStamp, Instant)>,
     vanished: HashMap<PathBuf, Instant>,
-    /// Files that could not be looked at last time: they are told of once they can be.
+    /// Files that could not be accessed at the last scan: they are reported once they can be.
     unknown: HashSet<PathBuf>,
-    /// The folder itself could not be looked at last time.
-    blind: bool,
-    ready: Vec<Change>,
+    /// The folder itself could not be read at the last scan.
+    is_unreadable: bool,
+    ready: Vec<FileChange>,
 }
 
 impl Debouncer {
-    /// Nothing has been seen yet.
+    /// Makes a debouncer that has seen nothing yet.
     #[must_use]
     pub fn new(still: Duration) -> Self {
         Self {
@@ -94,12 +102,12 @@ impl Debouncer {
             moving: HashMap::new(),
             vanished: HashMap::new(),
             unknown: HashSet::new(),
-            blind: false,
+            is_unreadable: false,
             ready: Vec::new(),
         }
     }
 
-    /// An event was seen.
+    /// Notes an event.
     pub fn note(&mut self, fs_event: FsEvent, now: Instant) {
         match fs_event {
             FsEvent::Created(path) => {
@@ -108,7 +116,7 @@ impl Debouncer {
             FsEvent::Writing(path) => {
                 self.vanished.remove(&path);
                 self.moving.remove(&path);
-                self.ready.retain(|change| *change != Change::Ready(path.clone()));
+                self.ready.retain(|change| *change != FileChange::Ready(path.clone()));
                 self.writing.insert(path, now);
             }
             FsEvent::Complete(path, stamp) => {
@@ -134,10 +142,10 @@ impl Debouncer {
         }
     }
 
-    /// The folder was looked at.
+    /// Notes a scan of the folder.
     pub fn scan(&mut self, listing: impl Into<Listing>, now: Instant) {
         let Listing { files, unknown } = listing.into();
-        self.blind = false;
+        self.is_unreadable = false;
         let there: HashSet<&Path> =
             files.iter().map(|(path, _)| path).chain(&unknown).map(PathBuf::as_path).collect();
         let seen = self.known.keys().chain(self.moving.keys());
@@ -146,11 +154,11 @@ impl Debouncer {
         }
         self.moving.retain(|path, _| there.contains(path.as_path()));
         self.unknown.retain(|path| there.contains(path.as_path()));
-        self.wait_for(&unknown, now);
+        self.suspend(&unknown, now);
         self.writing.retain(|_, since| now.saturating_duration_since(*since) < SILENT);
         for (path, stamp) in files {
-            // An empty library is one that is about to be written; a configuration may be empty.
-            let begun = stamp.file.1 == 0 && plugin_of(&path).is_none();
+            // An empty library is about to be written; a configuration may be empty.
+            let begun = stamp.file.size == 0 && plugin_of(&path).is_none();
             if self.writing.contains_key(&path) || begun {
                 self.moving.remove(&path);
                 continue;
@@ -169,7 +177,7 @@ impl Debouncer {
                     if now.saturating_duration_since(*since) >= self.still {
                         self.moving.remove(&path);
                         self.known.insert(path.clone(), stamp);
-                        self.ready.push(Change::Ready(path));
+                        self.ready.push(FileChange::Ready(path));
                     }
                 }
                 _ => {
@@ -179,17 +187,18 @@ impl Debouncer {
         }
     }
 
-    /// The folder could not be looked at: nothing is known of its files until it can be again.
+    /// Notes that the folder could not be read: the state of its files is unknown until a scan
+    /// succeeds.
     pub fn scan_failed(&mut self, now: Instant) {
-        self.blind = true;
+        self.is_unreadable = true;
         let files: Vec<_> = self.known.keys().chain(self.moving.keys()).cloned().collect();
-        self.wait_for(&files, now);
+        self.suspend(&files, now);
         self.writing.values_mut().for_each(|since| *since = now);
         self.vanished.values_mut().for_each(|since| *since = now);
     }
 
-    /// What is known of these files waits until they can be looked at again.
-    fn wait_for(&mut self, files: &[PathBuf], now: Instant) {
+    /// Suspends these files until a scan can access them again.
+    fn suspend(&mut self, files: &[PathBuf], now: Instant) {
         for path in files {
             self.vanished.remove(path);
             if let Some((_, since)) = self.moving.get_mut(path) {
@@ -202,30 +211,34 @@ impl Debouncer {
         }
     }
 
-    /// What has settled by now.
-    pub fn due(&mut self, now: Instant) -> Vec<Change> {
+    /// Returns the changes that have settled by `now`.
+    pub fn due(&mut self, now: Instant) -> Vec<FileChange> {
         let gone: Vec<PathBuf> = self
             .vanished
             .iter()
-            .filter(|(_, since)| !self.blind && now.saturating_duration_since(**since) >= GONE)
+            .filter(|(_, since)| {
+                !self.is_unreadable && now.saturating_duration_since(**since) >= GONE
+            })
             .map(|(path, _)| path.clone())
             .collect();
         for path in gone {
             self.vanished.remove(&path);
             self.known.remove(&path);
-            self.ready.push(Change::Gone(path));
+            self.ready.push(FileChange::Gone(path));
         }
         std::mem::take(&mut self.ready)
     }
 
-    /// When something may settle that has not yet; `None` where nothing is on its way.
+    /// Returns the time at which a change may settle next; `None` if no change is pending.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        let gone = self.vanished.values().filter(|_| !self.blind).map(|since| *since + GONE);
+        let gone =
+            self.vanished.values().filter(|_| !self.is_unreadable).map(|since| *since + GONE);
         gone.chain(self.next_scan()).min()
     }
 
-    /// When a scan may find that a file has settled; `None` where no file waits for one.
+    /// Returns the time at which a scan may find that a file has settled; `None` if no file needs
+    /// one.
     #[must_use]
     pub fn next_scan(&self) -> Option<Instant> {
         let still = self.moving.values().map(|(_, since)| *since + self.still);
@@ -236,7 +249,7 @@ impl Debouncer {
     fn complete(&mut self, path: PathBuf) {
         self.vanished.remove(&path);
         self.moving.remove(&path);
-        let change = Change::Ready(path);
+        let change = FileChange::Ready(path);
         if !self.ready.contains(&change) {
             self.ready.push(change);
         }

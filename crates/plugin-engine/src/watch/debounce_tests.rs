@@ -6,16 +6,17 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn ready(name: &str) -> Vec<Change> {
-    vec![Change::Ready(path(name))]
+fn ready(name: &str) -> Vec<FileChange> {
+    vec![FileChange::Ready(path(name))]
 }
 
 fn stamp(version: u64) -> FileStamp {
-    FileStamp { file: (1, version, 0), ..FileStamp::default() }
+    let file = FileSummary { identity: 1, size: version, changed: 0 };
+    FileStamp { file, ..FileStamp::default() }
 }
 
 #[test]
-fn a_file_is_ready_when_its_writer_closes_it_and_not_before() {
+fn file_is_ready_when_its_writer_closes_it() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     for tick in 0..10 {
         debouncer.note(FsEvent::Writing(path("a")), now + STILL * tick);
@@ -29,7 +30,7 @@ fn a_file_is_ready_when_its_writer_closes_it_and_not_before() {
 }
 
 #[test]
-fn without_events_a_file_is_ready_when_it_has_stopped_changing() {
+fn without_events_unchanged_file_is_ready() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     for tick in 0..5 {
         debouncer.scan(vec![(path("a"), stamp(u64::from(tick)))], now + STILL * tick);
@@ -42,7 +43,7 @@ fn without_events_a_file_is_ready_when_it_has_stopped_changing() {
 }
 
 #[test]
-fn a_file_that_comes_back_at_once_was_never_gone() {
+fn file_that_returns_at_once_was_never_removed() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     debouncer.note(FsEvent::Vanished(path("a")), now);
     assert_eq!(debouncer.due(now + GONE / 2), []);
@@ -57,24 +58,24 @@ fn a_file_that_stays_away_is_gone() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     debouncer.note(FsEvent::Vanished(path("a")), now);
     assert_eq!(debouncer.next_due(), Some(now + GONE));
-    assert_eq!(debouncer.due(now + GONE), [Change::Gone(path("a"))]);
+    assert_eq!(debouncer.due(now + GONE), [FileChange::Gone(path("a"))]);
     assert_eq!(debouncer.due(now + GONE * 2), []);
     assert_eq!(debouncer.next_due(), None);
 }
 
 #[test]
-fn a_scan_notices_what_no_event_told() {
+fn scan_notices_change_without_event() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     let both = vec![(path("a"), stamp(1)), (path("b"), stamp(1))];
     debouncer.scan(both.clone(), now);
     debouncer.scan(both, now + STILL);
     assert_eq!(debouncer.due(now + STILL).len(), 2);
     debouncer.scan(vec![(path("b"), stamp(1))], now + STILL * 2);
-    assert_eq!(debouncer.due(now + STILL * 2 + GONE), [Change::Gone(path("a"))]);
+    assert_eq!(debouncer.due(now + STILL * 2 + GONE), [FileChange::Gone(path("a"))]);
 }
 
 #[test]
-fn a_writer_takes_back_that_a_file_was_ready_and_nothing_is_due_meanwhile() {
+fn new_write_makes_ready_file_pending_again() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     debouncer.scan(vec![(path("a"), stamp(1))], now);
     debouncer.note(FsEvent::Complete(path("a"), None), now);
@@ -90,7 +91,7 @@ fn a_file_without_events_of_its_writer_settles() {
     debouncer.note(FsEvent::Complete(path("a.toml"), Some(stamp(1))), now);
     assert_eq!(debouncer.due(now), ready("a.toml"));
     debouncer.note(FsEvent::Writing(path("a.toml")), now);
-    assert_eq!(debouncer.next_scan(), Some(now + SILENT), "it is looked at in time");
+    assert_eq!(debouncer.next_scan(), Some(now + SILENT), "it is scanned in time");
     debouncer.scan(vec![(path("a.toml"), stamp(0))], now + SILENT);
     assert_eq!(debouncer.due(now + SILENT), []);
     assert_eq!(debouncer.next_scan(), Some(now + SILENT + STILL));
@@ -100,7 +101,7 @@ fn a_file_without_events_of_its_writer_settles() {
 }
 
 #[test]
-fn a_write_that_changes_nothing_is_not_told() {
+fn unchanged_write_is_not_reported() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     debouncer.note(FsEvent::Complete(path("a"), Some(stamp(1))), now);
     assert_eq!(debouncer.due(now), ready("a"));
@@ -110,7 +111,7 @@ fn a_write_that_changes_nothing_is_not_told() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_read_loses_no_file() {
+fn unreadable_folder_removes_no_file() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     for file in ["a", "b"] {
         debouncer.note(FsEvent::Complete(path(file), Some(stamp(1))), now);
@@ -127,8 +128,8 @@ fn a_folder_that_cannot_be_read_loses_no_file() {
     let well = now + STILL * 10;
     debouncer.scan(vec![(path("a"), stamp(1))], well);
     debouncer.scan(vec![(path("a"), stamp(1))], well + STILL);
-    let told = debouncer.due(well + STILL);
-    assert_eq!(told, [ready("a"), vec![Change::Gone(path("b"))]].concat());
+    let changes = debouncer.due(well + STILL);
+    assert_eq!(changes, [ready("a"), vec![FileChange::Gone(path("b"))]].concat());
 }
 
 #[test]
@@ -147,11 +148,11 @@ fn a_file_with_an_error_is_not_gone() {
     }
     assert_eq!(debouncer.due(now + STILL * 11), ready("a"), "it may have changed meanwhile");
     debouncer.scan(Listing::default(), now + STILL * 12);
-    assert_eq!(debouncer.due(now + STILL * 13), [Change::Gone(path("a"))]);
+    assert_eq!(debouncer.due(now + STILL * 13), [FileChange::Gone(path("a"))]);
 }
 
 #[test]
-fn a_name_without_a_writer_is_ready_when_it_is_still() {
+fn name_without_writer_is_ready_once_unchanged() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     debouncer.note(FsEvent::Created(path("a")), now);
     debouncer.scan(vec![(path("a"), stamp(0))], now);
@@ -163,7 +164,7 @@ fn a_name_without_a_writer_is_ready_when_it_is_still() {
 }
 
 #[test]
-fn an_empty_configuration_is_one_when_it_is_still() {
+fn empty_configuration_is_ready_once_unchanged() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     debouncer.scan(vec![(path("a.toml"), stamp(0))], now);
     assert_eq!(debouncer.due(now), []);
@@ -172,13 +173,13 @@ fn an_empty_configuration_is_one_when_it_is_still() {
 }
 
 #[test]
-fn what_an_event_told_a_scan_does_not_tell_again() {
+fn scan_does_not_repeat_an_event() {
     let (mut debouncer, now) = (Debouncer::new(STILL), Instant::now());
     debouncer.note(FsEvent::Complete(path("a"), Some(stamp(1))), now);
     assert_eq!(debouncer.due(now), ready("a"));
-    for (tick, version, told) in [(1, 1, false), (2, 1, false), (3, 2, false), (4, 2, true)] {
+    for (tick, version, is_due) in [(1, 1, false), (2, 1, false), (3, 2, false), (4, 2, true)] {
         debouncer.scan(vec![(path("a"), stamp(version))], now + STILL * tick);
-        assert_eq!(debouncer.due(now + STILL * tick) == ready("a"), told, "{tick}");
+        assert_eq!(debouncer.due(now + STILL * tick) == ready("a"), is_due, "{tick}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What sees the plugins folder: the system's watch over it, and a look into it.
+//! Reads the plugins folder and subscribes to the system's events for it.
 
 use std::{
     fs::{self, Metadata},
@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, never, unbounded};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::{
-    debounce::{FileStamp, Listing, Outside},
+    debounce::{FileStamp, FileSummary, Listing},
     outages::Outages,
 };
 use crate::{
@@ -21,57 +21,64 @@ use crate::{
 
 type Events = Receiver<notify::Result<Event>>;
 
-/// Whether a file of this path is looked at: a library, or a plugin's configuration.
+/// Returns true if a file of this path matters: a library, or a plugin's configuration.
 pub fn is_watched(path: &Path) -> bool {
     is_library(path) || plugin_of(path).is_some()
 }
 
-/// What sees the folder that has a path, whichever folder that is.
+/// Watches the folder at one path, also after the folder was replaced by another.
 pub struct FolderWatcher {
     folder: PathBuf,
     mode: WatchMode,
-    /// `None`: there is no folder, or it is polled.
+    /// `None` if there is no folder, or if it is polled.
     state: Option<FolderState>,
-    /// The folder's owner and what everybody may do with it, as last seen.
+    /// The folder's owner and permission bits at the last check.
     rights: Option<(u32, u32)>,
-    /// Whether it has been told that the system does not watch this folder.
-    told: bool,
+    /// True once the log has said that the system cannot watch this folder.
+    has_warned: bool,
     outages: Outages,
 }
 
-/// The system's watch over one folder. Each has a watcher of its own: `notify` knows what it watches
-/// by path, and the end of the old folder's watch would end the new one's.
+/// The system's watch on one folder. Each has a watcher of its own: `notify` identifies watches by
+/// path, so removing the old folder's watch would remove the new one's.
 struct FolderState {
-    /// Which folder it is: a new one of the same name is another.
+    /// Identity of the folder: a new folder of the same name has another one.
     folder: (u64, u64),
     events: Events,
     _watcher: RecommendedWatcher,
 }
 
 impl FolderWatcher {
-    /// Sees nothing yet.
+    /// Makes a watcher that watches nothing until [`follow`](Self::follow).
     pub fn new(folder: &Path, mode: WatchMode) -> Self {
-        let (rights, told, outages) = Default::default();
-        Self { folder: folder.to_owned(), mode, state: None, rights, told, outages }
+        Self {
+            folder: folder.to_owned(),
+            mode,
+            state: None,
+            rights: None,
+            has_warned: false,
+            outages: Outages::default(),
+        }
     }
 
-    /// The path.
+    /// Returns the path of the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Watches the folder that is there now; returns whether that is another than before.
+    /// Watches the folder that exists now. Returns true if it is another one than before.
     pub fn follow(&mut self) -> bool {
         if self.mode == WatchMode::Poll {
             return false;
         }
-        // A folder that is watched does not go on Windows: an empty one may be about to, and is polled.
+        // On Windows a watched folder cannot be removed completely: an empty one, which may be
+        // about to be removed, is polled.
         let may_go = cfg!(windows) && is_empty(&self.folder);
-        let folder = match present(platform::path_identity(&self.folder)) {
+        let folder = match none_if_missing(platform::path_identity(&self.folder)) {
             Ok(folder) => folder.filter(|_| !may_go),
-            // A folder that is being removed on Windows goes when nobody watches it any more.
+            // On Windows a folder that is being removed is gone only when nobody watches it.
             Err(_) if cfg!(windows) => None,
-            // Which folder is there is not known, and so the one from before is watched on.
+            // It is unknown which folder is there, so the watch on the earlier one stays.
             Err(_) => return false,
         };
         if folder == self.state.as_ref().map(|state| state.folder) {
@@ -82,12 +89,12 @@ impl FolderWatcher {
         match open(&self.folder) {
             Ok((events, watcher)) => {
                 self.state = Some(FolderState { folder, events, _watcher: watcher });
-                self.told = false;
+                self.has_warned = false;
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.told, true) {
+                if !std::mem::replace(&mut self.has_warned, true) {
                     log::warn!(
-                        "the system does not watch {} ({error}); it is polled until it does",
+                        "cannot watch {}: {error}; the host polls it until it can",
                         self.folder.display()
                     );
                 }
@@ -96,38 +103,40 @@ impl FolderWatcher {
         true
     }
 
-    /// Whether the folder has other rights, or another owner, than when this was last asked.
+    /// Returns true if the folder's owner or permissions have changed since the last call.
     pub fn has_other_rights(&mut self) -> bool {
         let Ok(folder) = fs::metadata(&self.folder) else { return false };
         let rights = platform::rights(&folder);
         self.rights.replace(rights).is_some_and(|before| before != rights)
     }
 
-    /// Whether the system watches the folder.
+    /// Returns true if the system watches the folder.
     pub fn is_open(&self) -> bool {
         self.state.is_some()
     }
 
-    /// What the system tells of the folder.
+    /// Returns the receiver of the system's events; it never receives anything while no folder is
+    /// watched.
     pub fn events(&self) -> Events {
         self.state.as_ref().map_or_else(never, |state| state.events.clone())
     }
 
-    /// Watches no folder any more.
+    /// Stops watching.
     pub fn close(&mut self) {
         self.state = None;
     }
 
-    /// Whether the folder itself is gone. One that is made again at once may have its identity.
+    /// Returns true if the event says that the folder itself was removed. A folder that is made
+    /// again at once may have the same identity.
     pub fn is_end_of_folder(&self, event: &Event) -> bool {
         let own = self.folder.file_name();
         matches!(event.kind, EventKind::Remove(_))
             && event.paths.iter().any(|path| !is_library(path) && path.file_name() == own)
     }
 
-    /// The libraries and configurations that are there; none where there is no folder. `None` where
-    /// the folder cannot be looked at. The log tells of what cannot be looked at, and when it can
-    /// be again.
+    /// Lists the libraries and configurations in the folder; the list is empty if there is no
+    /// folder. Returns `None` if the folder cannot be read. Paths that become inaccessible or
+    /// accessible again are logged.
     pub fn scan(&mut self) -> Option<Listing> {
         match list(&self.folder) {
             Ok((listing, failed)) => {
@@ -142,12 +151,14 @@ impl FolderWatcher {
     }
 }
 
-/// Files that could not be looked at, and why.
+/// Files that could not be accessed, and why.
 type Failed = Vec<(PathBuf, io::Error)>;
 
 fn list(folder: &Path) -> io::Result<(Listing, Failed)> {
     let (mut listing, mut failed) = (Listing::default(), Failed::new());
-    let Some(entries) = present(fs::read_dir(folder))? else { return Ok((listing, failed)) };
+    let Some(entries) = none_if_missing(fs::read_dir(folder))? else {
+        return Ok((listing, failed));
+    };
     for entry in entries {
         let path = entry?.path();
         if !is_watched(&path) {
@@ -165,28 +176,28 @@ fn list(folder: &Path) -> io::Result<(Listing, Failed)> {
     Ok((listing, failed))
 }
 
-/// How a file looks from outside; `None` where it is not there or cannot be looked at.
+/// Returns the stamp of a file; `None` if it does not exist or cannot be accessed.
 pub fn stamp_of(path: &Path) -> Option<FileStamp> {
     stamp(path).ok().flatten()
 }
 
-/// How a file looks from outside; `None` where it is not there.
+/// Returns the stamp of a file; `None` if it does not exist.
 fn stamp(path: &Path) -> io::Result<Option<FileStamp>> {
-    let Some(file) = present(fs::metadata(path))? else { return Ok(None) };
+    let Some(file) = none_if_missing(fs::metadata(path))? else { return Ok(None) };
     let signature = match fs::metadata(signature_of(path)) {
-        // No file can have a name that is too long for the system.
+        // A name that is too long for the system cannot exist.
         Err(error) if error.kind() == io::ErrorKind::InvalidFilename => None,
-        signature => present(signature)?,
+        signature => none_if_missing(signature)?,
     };
     Ok(Some(FileStamp {
-        file: outside(&file),
+        file: summary_of(&file),
         rights: platform::rights(&file),
-        signature: signature.as_ref().map(outside),
+        signature: signature.as_ref().map(summary_of),
     }))
 }
 
-/// `None` for what is not there. Any other error leaves it open whether it is.
-fn present<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+/// Turns "not found" into `None`. Any other error does not say whether the file exists.
+fn none_if_missing<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         found => found.map(Some),
@@ -197,19 +208,19 @@ fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-fn outside(file: &Metadata) -> Outside {
+fn summary_of(file: &Metadata) -> FileSummary {
     let changed = file.modified().map_or(0, |changed| match changed.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_nanos(),
         Err(before) => u128::MAX - before.duration().as_nanos(),
     });
-    (platform::identity(file), file.len(), changed)
+    FileSummary { identity: platform::identity(file), size: file.len(), changed }
 }
 
 fn open(folder: &Path) -> notify::Result<(Events, RecommendedWatcher)> {
-    let (tell, events) = unbounded();
+    let (sender, events) = unbounded();
     let mut watcher = notify::recommended_watcher(move |event| {
-        // Nobody listens any more where another folder is watched.
-        let _ = tell.send(event);
+        // The receiver may be gone: another folder is watched by now.
+        let _ = sender.send(event);
     })?;
     watcher.watch(folder, RecursiveMode::NonRecursive)?;
     Ok((events, watcher))

@@ -1,4 +1,4 @@
-//! The plugins folder under watch: its changes, once they have settled.
+//! Watches the plugins folder and reports its changes once they have settled.
 
 pub mod debounce;
 pub mod folder_watcher;
@@ -22,24 +22,25 @@ use self::{
     folder_watcher::{FolderWatcher, is_watched, stamp_of},
 };
 use super::trust::signature::library_of;
-use crate::plugin_control::Change;
+use crate::plugin_control::FileChange;
 
-/// How often the folder is looked at beside what the system tells: that finds what no event tells,
-/// such as a changed target of a symbolic link, and a folder that was made again.
+/// Interval of scans while the system watches the folder. A scan finds changes that cause no event,
+/// such as a new target of a symbolic link, or a folder that was made again.
 const SCAN: Duration = Duration::from_millis(1000);
 
-/// How often it is looked at where that is all there is.
+/// Interval of scans while the system does not watch the folder.
 const POLL: Duration = Duration::from_millis(250);
 
-/// Something was given a name that it did not have: it is whole.
+/// A file or folder got a new name, so its content is complete.
 const RENAMED: EventKind = EventKind::Modify(ModifyKind::Name(RenameMode::To));
 
-/// How long a file must look the same where no event tells that it is complete.
+/// The time for which a file must stay unchanged before it counts as complete, unless an event says
+/// so earlier.
 const STILL: Duration = Duration::from_millis(500);
 
-/// A thread that watches a folder. It ends when this drops.
+/// A thread that watches a folder; it ends when this drops.
 pub struct Watch {
-    /// Nothing is sent: its end is the signal.
+    /// Nothing is sent: the receiver sees the disconnect.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -54,20 +55,21 @@ pub enum WatchMode {
 }
 
 impl Watch {
-    /// Watches `folder`, there or not, and tells `changed` of every change that has settled. What
-    /// changes after this returns is not missed.
+    /// Watches `folder`, which may not exist yet, and calls `changed` for each change that has
+    /// settled. No change after the return of this function is missed.
     ///
     /// # Errors
-    /// Where there is no thread for it.
+    /// The system cannot start a thread.
     pub fn start(
         folder: &Path,
         mode: WatchMode,
-        changed: impl FnMut(Change) + Send + 'static,
+        changed: impl FnMut(FileChange) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let mut folder_watcher = FolderWatcher::new(folder, mode);
         folder_watcher.follow();
-        // Now, or what is loaded next and gone a moment later would never have been seen.
+        // Scan before the caller loads anything: a file that is loaded and then removed at once
+        // must be known here.
         let mut debouncer = Debouncer::new(STILL);
         scan(&mut debouncer, folder_watcher.scan(), Instant::now());
         folder_watcher.has_other_rights();
@@ -91,20 +93,21 @@ fn run(
     mut folder_watcher: FolderWatcher,
     mut debouncer: Debouncer,
     stopped: &Receiver<()>,
-    mut changed: impl FnMut(Change),
+    mut changed: impl FnMut(FileChange),
 ) {
     let mut next_scan = Instant::now();
     loop {
         let now = Instant::now();
         if now >= next_scan {
             if folder_watcher.follow() {
-                // Events from before are of another folder, or were lost.
+                // Earlier events belong to another folder, or were lost.
                 debouncer.note(FsEvent::Lost, now);
             }
             next_scan = now + if folder_watcher.is_open() { SCAN } else { POLL };
             let seen = folder_watcher.scan();
             if folder_watcher.has_other_rights() {
-                // Whether anything is taken from it may have changed, and no file shows that.
+                // The rights of the folder decide whether its files are trusted, and no file shows
+                // that change.
                 let touched = |(path, stamp): &(PathBuf, FileStamp)| {
                     FsEvent::Touched(path.clone(), Some(*stamp))
                 };
@@ -114,7 +117,7 @@ fn run(
             scan(&mut debouncer, seen, now);
         }
         debouncer.due(now).into_iter().for_each(&mut changed);
-        // A file that must look the same for a while is looked at again then.
+        // Scan again when a file that must stay unchanged for a while may be complete.
         next_scan = debouncer.next_scan().map_or(next_scan, |due| due.min(next_scan));
         let wait = debouncer.next_due().map_or(next_scan, |due| due.min(next_scan));
         let events = folder_watcher.events();
@@ -140,7 +143,7 @@ fn run(
     }
 }
 
-/// `None`: the folder could not be looked at.
+/// Passes a scan on to the debouncer; `None` means that the folder could not be read.
 fn scan(debouncer: &mut Debouncer, seen: Option<Listing>, now: Instant) {
     match seen {
         Some(listing) => debouncer.scan(listing, now),
@@ -162,7 +165,7 @@ fn note(
                 *next_scan = now;
             }
             if !cfg!(target_os = "linux") {
-                // Elsewhere an event says that something happened, not that it is over.
+                // On other systems an event does not say that a file is complete.
                 *next_scan = now.min(*next_scan);
                 if !cfg!(windows) || event.kind != RENAMED {
                     return;
@@ -177,15 +180,15 @@ fn note(
             }
         }
         Err(error) => {
-            log::warn!("watching the plugins folder: {error}");
+            log::warn!("cannot watch the plugins folder {}: {error}", folder.display());
             debouncer.note(FsEvent::Lost, now);
             *next_scan = now;
         }
     }
 }
 
-/// What an event says of the libraries and configurations in the folder. As Linux tells it: closed after writing, and
-/// renames.
+/// Translates an event into changes of the libraries and configurations in the folder. Linux
+/// reports a close after writing, and renames.
 fn fs_events(event: &Event, folder: &Path) -> Vec<FsEvent> {
     let fs_event: fn(PathBuf) -> FsEvent = match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) | RENAMED => complete,
@@ -197,17 +200,17 @@ fn fs_events(event: &Event, folder: &Path) -> Vec<FsEvent> {
         }
         _ => return Vec::new(),
     };
-    // The system names the folder in its own way; here a file has one name.
+    // Events may name the folder by another path; here each file has one path.
     let here = |path: &Path| Some(folder.join(path.file_name()?));
     let paths = || event.paths.iter().filter_map(|path| here(path));
     let files = paths().filter(|path| is_watched(path)).map(fs_event);
-    let signatures = paths().filter_map(|path| vouched(library_of(&path)?, fs_event(path)));
+    let signatures = paths().filter_map(|path| library_event(library_of(&path)?, fs_event(path)));
     files.chain(signatures).collect()
 }
 
-/// What an event of its signature says of a library: that it is to be looked at, once the signature
-/// is complete. What is not there may be on its way out, and is not held up.
-fn vouched(library: PathBuf, signature: FsEvent) -> Option<FsEvent> {
+/// Translates an event of a signature into one of its library, once the signature is complete. A
+/// library that is missing stays unaffected, since it may be about to be removed.
+fn library_event(library: PathBuf, signature: FsEvent) -> Option<FsEvent> {
     match (signature, touched(library)) {
         (FsEvent::Complete(..) | FsEvent::Touched(..), fs_event @ FsEvent::Touched(_, Some(_))) => {
             Some(fs_event)
@@ -216,8 +219,8 @@ fn vouched(library: PathBuf, signature: FsEvent) -> Option<FsEvent> {
     }
 }
 
-/// A name that is new: a link is complete at once; a new file is about to be written, or was put
-/// there whole by a link whose other name is gone by now.
+/// Handles a new name: a link is complete at once, a new file is still to be written. A file may
+/// also be complete because it is a hard link whose other name is gone already.
 fn appeared(path: PathBuf) -> FsEvent {
     match fs::symlink_metadata(&path) {
         Ok(file) if file.is_symlink() || platform::links(&file) > 1 => complete(path),
@@ -241,22 +244,22 @@ mod tests {
     use platform::LIBRARY_EXTENSION;
 
     #[test]
-    fn a_signature_that_is_complete_has_its_library_looked_at() {
+    fn complete_signature_triggers_check_of_its_library() {
         let temp = tempfile::tempdir().unwrap();
         let library = temp.path().join(format!("libx.{LIBRARY_EXTENSION}"));
         let signature = temp.path().join(format!("libx.{LIBRARY_EXTENSION}.minisig"));
         fs::write(&signature, "signature").unwrap();
-        let told = |kind| fs_events(&Event::new(kind).add_path(signature.clone()), temp.path());
+        let seen = |kind| fs_events(&Event::new(kind).add_path(signature.clone()), temp.path());
         let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
-        assert_eq!(told(closed), [], "there is no library");
+        assert_eq!(seen(closed), [], "there is no library");
         fs::write(&library, "library").unwrap();
         let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::To));
         for kind in [closed, renamed] {
-            assert_eq!(told(kind), [FsEvent::Touched(library.clone(), stamp_of(&library))]);
+            assert_eq!(seen(kind), [FsEvent::Touched(library.clone(), stamp_of(&library))]);
         }
         let written = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
         for kind in [written, EventKind::Create(CreateKind::File)] {
-            assert_eq!(told(kind), [], "it is not complete");
+            assert_eq!(seen(kind), [], "it is not complete");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Files and folders that cannot be looked at: each is logged when that begins and when it ends.
+//! Logs once when a file or folder becomes inaccessible, and once when access is restored.
 
 use std::{
     collections::BTreeSet,
@@ -6,34 +6,34 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The files and folders that could not be looked at last time.
+/// The files and folders that could not be accessed at the last scan.
 #[derive(Debug, Default)]
 pub struct Outages {
     paths: BTreeSet<PathBuf>,
 }
 
 impl Outages {
-    /// Adds a path, and logs it where it is new. Returns whether it is.
+    /// Adds a path and logs it if it is new. Returns true if it is.
     pub fn add(&mut self, path: &Path, error: &io::Error) -> bool {
         let new = self.paths.insert(path.to_owned());
         if new {
             log::warn!(
-                "cannot look at {}: {error}; its plugins are served as before, and it is tried \
-                 again until it can be looked at",
+                "cannot access {}: {error}; its plugins keep serving, and the host tries again \
+                 until it succeeds",
                 path.display()
             );
         }
         new
     }
 
-    /// Notes all that could not be looked at this time. Returns the paths that can be looked at
-    /// again, or are gone.
+    /// Replaces the list by the failures of this scan. Returns the paths that are accessible again
+    /// or gone.
     pub fn note(&mut self, failed: Vec<(PathBuf, io::Error)>) -> Vec<PathBuf> {
         let failing = |path: &PathBuf| failed.iter().any(|(failed, _)| failed == path);
         let over: Vec<_> = self.paths.iter().filter(|path| !failing(path)).cloned().collect();
         for path in &over {
             self.paths.remove(path);
-            log::warn!("looking at {} works again", path.display());
+            log::warn!("{} is accessible again", path.display());
         }
         for (path, error) in &failed {
             self.add(path, error);

@@ -73,7 +73,7 @@ fn partial_writes_lose_nothing() {
 }
 
 #[test]
-fn a_slow_reader_does_not_pin_what_he_has_read() {
+fn slow_reader_does_not_pin_sent_bytes() {
     let mut encoder = Encoder::new(Resp2);
     for _ in 0..1000 {
         encoder.begin();
@@ -100,7 +100,7 @@ fn warm_buffers_do_not_grow() {
 }
 
 #[test]
-fn shrinking_gives_room_back_and_keeps_what_is_unsent() {
+fn shrink_frees_memory_and_keeps_unsent_bytes() {
     let mut encoder = Encoder::new(Resp2);
     encoder.begin();
     encoder.text(&[b'x'; 1 << 20]);

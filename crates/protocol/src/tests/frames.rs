@@ -251,7 +251,7 @@ proptest! {
     }
 
     #[test]
-    fn a_worker_that_does_not_count_still_gives_one_frame(calls in calls()) {
+    fn miscounting_worker_still_gives_one_frame(calls in calls()) {
         for protocol in [Protocol::Lines, Protocol::Resp2, Protocol::Resp3] {
             let mut encoder = Encoder::new(protocol);
             encoder.begin();

@@ -81,7 +81,7 @@ fn single_quotes_unescape_only_themselves() {
 }
 
 #[test]
-fn quotes_may_open_within_a_word_and_must_close_at_its_end() {
+fn quotes_open_inside_and_close_at_word_end() {
     words(r#"a"b c" d"#, &[b"ab c", b"d"]);
     words("a'b c'\td", &[b"ab c", b"d"]);
     for line in [r#""a"b"#, "'a'b", r#""a"'b'"#, r#""a"\ "#] {

@@ -78,7 +78,7 @@ fn a_map_is_one_pair_a_line() {
 }
 
 #[test]
-fn what_is_nested_is_inline() {
+fn nested_values_are_inline() {
     says("a, b\nk: 1, l: 2\n(empty)\n(empty)\nz\n", |e| {
         e.list(5);
         e.list(2);

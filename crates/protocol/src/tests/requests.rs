@@ -26,7 +26,7 @@ fn an_array_of_bulk_strings_is_a_request() {
 }
 
 #[test]
-fn what_follows_a_request_is_not_consumed() {
+fn bytes_after_request_are_not_consumed() {
     let input = b"*1\r\n$4\r\nPING\r\n*1";
     let mut parser = Parser::new(LIMITS);
     assert_eq!(parser.parse(input), Parsed::Request { framing: RESP, consumed: 14 });
@@ -56,7 +56,7 @@ fn an_array_of_nothing_is_empty() {
 }
 
 #[test]
-fn a_count_that_is_no_integer_breaks_the_framing() {
+fn non_integer_count_breaks_framing() {
     let text = "Protocol error: invalid multibulk length";
     let inputs = [
         "*x",
@@ -93,7 +93,7 @@ fn a_count_that_is_no_integer_breaks_the_framing() {
 }
 
 #[test]
-fn a_length_that_is_no_size_breaks_the_framing() {
+fn invalid_length_breaks_framing() {
     let text = "Protocol error: invalid bulk length";
     for length in ["x", "\r", "+", " ", "-", "4x", "4\n", "4\rx", "04", "00", "41\r\n"] {
         breaks(format!("*1\r\n${length}").as_bytes(), text);
@@ -106,7 +106,7 @@ fn a_length_that_is_no_size_breaks_the_framing() {
 }
 
 #[test]
-fn an_argument_that_is_no_bulk_string_breaks_the_framing() {
+fn argument_other_than_bulk_string_breaks_framing() {
     breaks(b"*1\r\nP", "Protocol error: expected '$', got 'P'");
     breaks(b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\nf", "Protocol error: expected '$', got 'f'");
     breaks(b"*1\r\n ", "Protocol error: expected '$', got ' '");
@@ -185,7 +185,7 @@ fn shrinking_keeps_an_unfinished_request() {
 }
 
 #[test]
-fn a_long_argument_in_small_reads_is_not_scanned_again() {
+fn long_argument_in_small_reads_is_scanned_once() {
     // Quadratic work would be 137 GB of scanning here.
     let size = 1 << 22;
     let mut parser = Parser::new(Limits { argument: size, arguments: 2, request: 2 * size });

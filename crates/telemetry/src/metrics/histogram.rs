@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn each_time_is_at_most_its_buckets_bound_and_above_the_one_before() {
+    fn time_falls_into_its_bucket() {
         for nanos in [
             0,
             1,

@@ -130,7 +130,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[test]
-    fn counts_are_exact_whatever_the_mix_and_the_number_of_sessions() {
+    fn counts_are_exact_across_sessions_and_commands() {
         let metrics = Metrics::default();
         // More commands than slots, so that they replace each other.
         let all: Vec<_> =
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_command_of_a_batch_is_timed_from_its_beginning() {
+    fn first_command_is_timed_from_batch_start() {
         let metrics = Metrics::default();
         let series = metrics.series(None, "ping");
         let mut counters = SessionCounters::new(1);

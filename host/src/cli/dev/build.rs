@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_library_is_the_packages_own_and_one_that_can_be_loaded() {
+    fn only_packages_own_loadable_library_is_chosen() {
         let manifest = Path::new("/p/Cargo.toml");
         let file = format!("/t/libp.{LIBRARY_EXTENSION}");
         let message = |manifest: &str, kind: &str, file: &str| {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn cargos_last_word_is_enough() {
+    fn build_finished_message_ends_the_reading() {
         struct Open;
         impl Read for Open {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_made_or_hidden_is_no_source() {
+    fn generated_and_hidden_files_are_no_sources() {
         for path in ["src/lib.rs", "Cargo.toml", "build.rs", "src/target/x.rs", "words.txt"] {
             assert!(is_source(Path::new(path)), "{path}");
         }

@@ -25,8 +25,9 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
 
 fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
     let (registry, identity) = (caller.registry, caller.identity);
-    let known =
-        |name: &[u8]| registry.get(name).filter(|command| identity.can_run(command.wanted()));
+    let known = |name: &[u8]| {
+        registry.get(name).filter(|command| identity.can_run(command.required_access()))
+    };
     let subcommand = call.argument(0).unwrap_or_default();
     let named = || call.arguments().skip(1);
     match subcommand.to_ascii_uppercase().as_slice() {

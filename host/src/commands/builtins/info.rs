@@ -83,7 +83,7 @@ fn command_stats(caller: &Caller<'_>) -> String {
     for Reading { plugin, command, calls, errors, times } in caller.shared.metrics.read() {
         let served = caller.registry.get(command.as_bytes());
         let is_visible = served.is_some_and(|served| {
-            served.plugin == plugin && caller.identity.can_run(served.wanted())
+            served.plugin == plugin && caller.identity.can_run(served.required_access())
         });
         if calls == 0 || !is_visible {
             continue;
@@ -104,5 +104,5 @@ fn command_stats(caller: &Caller<'_>) -> String {
 /// Returns whether this client may see the host's counters, as `stats` shows them.
 fn may_see_stats(caller: &Caller<'_>) -> bool {
     let stats = caller.registry.get(b"stats");
-    stats.is_some_and(|stats| caller.identity.can_run(stats.wanted()))
+    stats.is_some_and(|stats| caller.identity.can_run(stats.required_access()))
 }

@@ -56,7 +56,7 @@ mod tests {
     use crate::commands::builtins::{client, command, plugin};
 
     #[test]
-    fn what_is_documented_is_what_is_known() {
+    fn documented_subcommands_are_the_known_ones() {
         for (name, known) in
             [("client", client::KNOWN), ("command", command::KNOWN), ("plugin", plugin::KNOWN)]
         {

@@ -9,6 +9,7 @@ use auth::certificate::Certificate;
 use protocol::Protocol;
 
 use super::*;
+#[cfg(unix)]
 use crate::runtime::{client_handle::Dismissal, shutdown::Reason};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -141,7 +142,7 @@ fn overrun() -> Shutdown {
 /// Not on Windows: Wine reports a socket with a full buffer as writable.
 #[cfg(unix)]
 #[test]
-fn a_client_that_does_not_read_is_given_up_at_the_end() {
+fn client_that_never_reads_is_disconnected_at_shutdown() {
     let (running, _woken) = Shutdown::new(HOUR, HOUR);
     for (shutdown, evicted) in [(overrun(), false), (running, true)] {
         let (mut transport, client) = transport(&["--write-timeout", "3600"]);

@@ -10,7 +10,7 @@ const HEADERS: usize = 64;
 
 /// A request that was parsed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct ChangeRequest {
     /// The path, without its query.
     pub(super) path: String,
     /// True if the method is `HEAD`: only the headers are sent.
@@ -29,7 +29,7 @@ pub(super) enum Refused {
 }
 
 /// Parses a request. Returns `None` while it is not complete.
-pub(super) fn parse(bytes: &[u8]) -> Option<Result<Asked, Refused>> {
+pub(super) fn parse(bytes: &[u8]) -> Option<Result<ChangeRequest, Refused>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
@@ -47,7 +47,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Result<Asked, Refused>> {
     };
     let path = request.path.unwrap_or_default();
     let path = path.split('?').next().unwrap_or_default().to_owned();
-    Some(Ok(Asked { path, head }))
+    Some(Ok(ChangeRequest { path, head }))
 }
 
 impl Refused {
@@ -81,13 +81,13 @@ mod tests {
         for end in 0..whole.len() {
             assert_eq!(parse(&whole[..end]), None, "{end}");
         }
-        let asked = |path: &str, head| Some(Ok(Asked { path: path.into(), head }));
+        let asked = |path: &str, head| Some(Ok(ChangeRequest { path: path.into(), head }));
         assert_eq!(parse(whole), asked("/metrics", false));
         assert_eq!(parse(b"HEAD / HTTP/1.0\r\n\r\n"), asked("/", true));
     }
 
     #[test]
-    fn what_is_no_reading_is_refused() {
+    fn invalid_metrics_request_is_rejected() {
         assert_eq!(parse(b"POST /metrics HTTP/1.1\r\n\r\n"), Some(Err(Refused::Method)));
         assert_eq!(parse(b"*1\r\n$4\r\nPING\r\n"), Some(Err(Refused::Malformed)));
         assert_eq!(parse(b"\x16\x03\x01\x02\x00\x01\x00"), Some(Err(Refused::Malformed)));
