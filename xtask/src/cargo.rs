@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    TaskError,
+    error::TaskError,
     left_out::{Kept, LeftOut},
     package_variables, tee, workspace,
 };

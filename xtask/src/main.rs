@@ -5,6 +5,7 @@ mod cargo;
 mod check;
 mod deb;
 mod demo;
+mod error;
 mod fuzz;
 mod install;
 mod left_out;
@@ -14,6 +15,7 @@ mod package;
 mod package_docs;
 #[path = "../../tests/src/package_variables.rs"]
 mod package_variables;
+mod profile;
 mod program;
 mod public_api;
 mod soak;
@@ -21,9 +23,11 @@ mod tee;
 mod windows;
 mod workspace;
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+
+use crate::{error::TaskError, profile::Profile};
 
 /// Development tasks of Dropin.
 #[derive(Parser)]
@@ -111,51 +115,6 @@ enum Task {
     Mutants(mutants::Mutants),
     /// Build for Windows and run the tests under Wine. Installs missing tools where it can.
     Windows(windows::Windows),
-}
-
-/// How what is started here is built; by default with some optimisation.
-#[derive(Args, Clone, Debug)]
-pub struct Profile {
-    /// Build without optimisation.
-    #[arg(long)]
-    debug: bool,
-    /// Build with all optimisation, as for a release, which takes longer.
-    #[arg(long, conflicts_with = "debug")]
-    release: bool,
-}
-
-impl Profile {
-    /// Returns the folder below `target/` that cargo builds it in.
-    fn folder(&self) -> &'static str {
-        match self {
-            Self { debug: true, .. } => "debug",
-            Self { release: true, .. } => "release",
-            _ => "quick",
-        }
-    }
-}
-
-/// The error that ends a task.
-#[derive(Debug, thiserror::Error)]
-pub enum TaskError {
-    /// An operation on a file or program failed.
-    #[error("cannot {0} {path}: {2}", path = .1.display())]
-    Io(&'static str, PathBuf, #[source] io::Error),
-    /// The request is not valid.
-    #[error("{0}")]
-    Refused(String),
-    /// A program failed.
-    #[error("{0} failed")]
-    Failed(String),
-    /// More tests are left out than allowed.
-    #[error("the left-out tests differ from tests/left-out.toml: {}", .0.join("; "))]
-    LeftOut(Vec<String>),
-    /// The measuring tool itself does not work, so there is no result.
-    #[error("{0}")]
-    Unsound(String),
-    /// A program is missing; how to install it.
-    #[error("{0} is missing; install it: {1}")]
-    Missing(String, &'static str),
 }
 
 fn main() -> ExitCode {

@@ -8,7 +8,7 @@ use std::{
 
 use toml_edit::{DocumentMut, Value};
 
-use crate::{TaskError, cargo, install, workspace};
+use crate::{cargo, error::TaskError, install, workspace};
 
 /// The template's placeholders for the plugin's name and for the path of `plugin-api`.
 const PLACES: [(&str, Place); 2] =

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{TaskError, cargo, program};
+use crate::{cargo, error::TaskError, program};
 
 /// Packages those that may be published; builds each from its own files where it is to be verified.
 ///

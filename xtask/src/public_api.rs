@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
 
-use crate::{TaskError, cargo, program, workspace};
+use crate::{cargo, error::TaskError, program, workspace};
 
 const PACKAGE: &str = "dropin-plugin-api";
 

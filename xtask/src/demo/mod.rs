@@ -13,7 +13,7 @@ use self::{
     client::{Client, Counted},
     transcript::Transcript,
 };
-use crate::{Profile, TaskError, cargo, install, soak::served::Served};
+use crate::{cargo, error::TaskError, install, profile::Profile, soak::served::Served};
 
 /// A version that does not serve within this time has failed.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -7,7 +7,7 @@ use std::{
 
 use toml_edit::DocumentMut;
 
-use crate::{TaskError, cargo, install};
+use crate::{cargo, error::TaskError, install};
 
 /// The files of a copy, and their origins. By the workspace's choice of versions, cargo has nothing
 /// to download and little to build.

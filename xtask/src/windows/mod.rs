@@ -14,7 +14,8 @@ use self::{
     wine::Wine,
 };
 use crate::{
-    TaskError, cargo,
+    cargo,
+    error::TaskError,
     left_out::{self, Kept, LeftOut, Numbers},
     workspace,
 };
