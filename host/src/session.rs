@@ -5,13 +5,14 @@ use std::{io, sync::Arc, time::Instant};
 mod close_reason;
 mod dispatch;
 mod http;
+mod identity;
 mod memory;
 mod subscriptions;
 
 pub use self::close_reason::CloseReason;
 use auth::identity::Identity;
 use platform::Waited;
-use plugin_engine::{call::Answer, events::Topic, registry::LiveRegistry};
+use plugin_engine::{call::Answer, registry::LiveRegistry};
 use protocol::{Encoder, Framing, Parsed, Parser, Protocol};
 use telemetry::metrics::SessionCounters;
 
@@ -292,42 +293,6 @@ impl Session {
                 Waited::Woken => {}
                 Waited::TimedOut => return Ok(Some(self.evict(CloseReason::Idle))),
             }
-        }
-    }
-
-    /// Returns the client's identity before it logs in.
-    fn initial_identity(&self) -> Identity {
-        Identity::of(self.handle.peer, self.shared.config.access.trust)
-            .over_tls(self.transport.is_secure())
-    }
-
-    /// Gives the session another identity, and applies its rights and limits.
-    fn set_identity(&mut self, identity: Identity) -> io::Result<()> {
-        self.identity = identity;
-        if !self.identity.is_admin() {
-            // Plugin events are for admins only.
-            self.subscriptions.change(Topic::Plugins, None);
-        }
-        let key = self.identity.key().cloned();
-        self.handle.set_key(key.clone());
-        // The key may have been revoked just before the handle held it.
-        if key.is_some_and(|key| !self.shared.keyring.is_valid(&key)) {
-            self.handle.dismiss();
-        }
-        self.apply_identity()
-    }
-
-    fn apply_identity(&mut self) -> io::Result<()> {
-        let config = &self.shared.config;
-        if self.identity.is_stranger() {
-            self.parser.set_limits(config.bounds.stranger_limits());
-            // A session that becomes a stranger again, by `RESET`, keeps its first deadline.
-            let end = self.transport.deadline();
-            let end = end.unwrap_or_else(|| Instant::now() + config.access.login_timeout);
-            self.transport.wait_until(Some(end))
-        } else {
-            self.parser.set_limits(config.bounds.limits());
-            self.transport.wait_until(None)
         }
     }
 

@@ -28,7 +28,7 @@ use crate::{
     },
     error::{Error, Result},
     host::Host,
-    logging,
+    logging::{self, panic_message},
     reply::Reply,
     request::Request,
     state::State,
@@ -235,15 +235,6 @@ fn panicked(what: &str, payload: Box<dyn Any + Send>) -> Error {
         mem::forget(again);
     }
     error
-}
-
-/// Returns the message of a panic.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }
 
 /// Exports a plugin: its name, its state and its commands.

@@ -4,6 +4,7 @@
 //! loaded version, and drop their reference to the host together with the instance.
 
 use std::{
+    any::Any,
     panic,
     sync::{PoisonError, RwLock},
 };
@@ -22,7 +23,7 @@ pub(crate) fn start(host: Host) {
         // closed.
         panic::set_hook(Box::new(|info| {
             let place = info.location().map_or_else(String::new, |at| format!(" at {at}"));
-            log::error!("panic{place}: {}", crate::export::panic_message(info.payload()));
+            log::error!("panic{place}: {}", panic_message(info.payload()));
         }));
     }
 }
@@ -35,6 +36,15 @@ pub(crate) fn stop() {
 fn with_host<T: Default>(act: impl FnOnce(&Host) -> T) -> T {
     let host = HOST.read().unwrap_or_else(PoisonError::into_inner).clone();
     host.map(|host| act(&host)).unwrap_or_default()
+}
+
+/// Returns the message of a panic.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }
 
 impl log::Log for ToHost {

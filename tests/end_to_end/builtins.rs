@@ -97,8 +97,14 @@ fn client_that_makes_no_sense_is_an_error() {
     for (words, reply) in [
         (&["CLIENT", "SETNAME", "a b"][..], bad_name),
         (&["CLIENT", "SETNAME", "é"], bad_name),
-        (&["CLIENT", "SETNAME"], "ERR wrong number of arguments for 'client|setname' command"),
-        (&["CLIENT", "ID", "1"], "ERR wrong number of arguments for 'client|id' command"),
+        (
+            &["CLIENT", "SETNAME"],
+            "ERR wrong number of arguments for 'client|setname' command, usage: client setname NAME",
+        ),
+        (
+            &["CLIENT", "ID", "1"],
+            "ERR wrong number of arguments for 'client|id' command, usage: client id",
+        ),
         (&["CLIENT", "SETINFO", "COLOUR", "red"], "ERR Unrecognized option 'COLOUR'"),
         (
             &["CLIENT", "SETINFO", "LIB-NAME", "a b"],
@@ -119,7 +125,7 @@ fn plugin_that_makes_no_sense_is_an_error() {
     let host = Host::start(&[]);
     let mut client = Lines::connect(&host);
     let known = "'plugin' has: DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";
-    let usage = "wrong number of arguments for 'plugin|info' command, usage: plugin info NAME";
+    let usage = "wrong number of arguments for 'plugin|info' command, usage: plugin info PLUGIN";
     let resp3 = "watching takes RESP3: send HELLO 3 first";
     assert_eq!(client.ask("plugin dance"), format!("error: unknown subcommand 'dance', {known}"));
     assert_eq!(client.ask("plugin info"), format!("error: {usage}"));

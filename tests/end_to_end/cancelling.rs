@@ -57,7 +57,7 @@ fn cancel_that_cannot_work_is_an_error() {
     }
     assert_eq!(
         client.ask("client cancel"),
-        "error: wrong number of arguments for 'client|cancel' command"
+        "error: wrong number of arguments for 'client|cancel' command, usage: client cancel ID"
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::PathBuf, process::Command};
 
-use crate::{TaskError, cargo};
+use crate::{cargo, error::TaskError};
 
 /// The programs that the benchmark starts, and how to install them.
 const PROGRAMS: [(&str, &str); 5] = [

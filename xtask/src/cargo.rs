@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    TaskError,
+    error::TaskError,
     left_out::{Kept, LeftOut},
     package_variables, tee, workspace,
 };
@@ -21,29 +21,41 @@ pub fn build(arguments: &[&str]) -> Result<(), TaskError> {
     succeed(cargo().arg("build").args(arguments))
 }
 
-/// Builds the shipped packages: the host, the client and the plugins. They are always built
-/// together, since cargo rebuilds shared dependencies when another selection of packages enables
-/// other features.
+/// The package that gives every choice of packages the features that the whole workspace has, so that
+/// cargo never compiles a shared crate again for another choice.
+pub const SAME_FEATURES: [&str; 2] = ["--package", "workspace-hack"];
+
+/// Builds the shipped packages: the host, the client and the plugins.
 pub fn build_shipped(profile: &str) -> Result<(), TaskError> {
     build_as_shipped(profile, &[])
 }
 
-/// Builds the selected packages beside the shipped ones, with the features of the latter.
+/// Builds the selected packages beside the shipped ones.
 pub fn build_as_shipped(profile: &str, others: &[&str]) -> Result<(), TaskError> {
-    let mut arguments = workspace::shipped_packages()?;
-    arguments.extend(["--package", "host", "--package", "client"].map(str::to_owned));
-    if profile == "release" {
-        arguments.push("--release".into());
-    }
+    let mut arguments = shipped()?;
+    arguments.extend(["--profile", profile_of(profile)].map(str::to_owned));
     let arguments = arguments.iter().map(String::as_str);
     build(&arguments.chain(others.iter().copied()).collect::<Vec<_>>())
+}
+
+/// Returns the name of the profile that cargo builds in this folder.
+pub fn profile_of(folder: &str) -> &str {
+    if folder == "debug" { "dev" } else { folder }
+}
+
+/// Cargo's arguments that choose what ships.
+fn shipped() -> Result<Vec<String>, TaskError> {
+    let mut arguments = workspace::shipped_packages()?;
+    arguments.extend(["--package", "dropin-host", "--package", "dropin-client"].map(str::to_owned));
+    arguments.extend(SAME_FEATURES.map(str::to_owned));
+    Ok(arguments)
 }
 
 /// Builds host and plugins with the address sanitizer, by the nightly toolchain, and runs their
 /// unit tests with it. Returns the folder of the output.
 pub fn sanitized() -> Result<PathBuf, TaskError> {
     let mut packages = workspace::shipped_packages()?;
-    for package in ["host", "plugin-api", "dropin-platform", "dropin-plugin-engine"] {
+    for package in ["dropin-host", "dropin-plugin-api", "dropin-platform", "dropin-plugin-engine"] {
         packages.extend(["--package".to_owned(), package.to_owned()]);
     }
     let nightly = |arguments: &[&str]| {
@@ -69,7 +81,9 @@ pub fn sanitized() -> Result<PathBuf, TaskError> {
 pub fn deb(folder: &Path) -> Result<PathBuf, TaskError> {
     let package = folder.join("dropin.deb");
     let mut cargo = cargo();
-    cargo.args(["deb", "--package", "host", "--no-build", "--strip", "--output"]).arg(&package);
+    cargo
+        .args(["deb", "--package", "dropin-host", "--no-build", "--strip", "--output"])
+        .arg(&package);
     succeed(&mut cargo)?;
     Ok(package)
 }
@@ -136,7 +150,7 @@ pub fn test_of(arguments: &[&str]) -> Result<(), TaskError> {
 /// load.
 pub fn bad_files() -> Result<(), TaskError> {
     build(&["--workspace", "--bins", "--lib"])?;
-    let table = ["test", "--package", "dropin-tests", "--test", "end_to_end", "reload::bad"];
+    let table = ["test", "--workspace", "--test", "end_to_end", "reload::bad"];
     succeed(cargo().args(table).env("DROPIN_TEST_BUILT", "1"))
 }
 
@@ -180,6 +194,8 @@ pub fn cargo() -> Command {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -187,6 +203,31 @@ mod tests {
         assert_eq!(host_flags(&[]), ["--port", "5000", "--plugins", "./plugins"]);
         let flags = ["--port".to_owned(), "5001".to_owned()];
         assert_eq!(host_flags(&flags), ["--port", "5001"]);
+    }
+
+    #[test]
+    fn every_build_selects_the_same_features() {
+        // A line for each crate and set of its features.
+        let features = |arguments: &[&str]| -> BTreeSet<String> {
+            let mut tree = cargo();
+            tree.args(["tree", "--offline", "--locked", "--prefix", "none", "--format", "{p} {f}"]);
+            let output = tree.args(arguments).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let text = String::from_utf8(output.stdout).unwrap();
+            text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+        };
+        let all = features(&["--workspace"]);
+        let shipped = shipped().unwrap();
+        let shipped: Vec<_> = shipped.iter().map(String::as_str).collect();
+        let plugin = [["--package", "text"], SAME_FEATURES].concat();
+        for selected in [&shipped[..], &plugin, &["--package", "xtask"]] {
+            let own: Vec<_> = features(selected).difference(&all).cloned().collect();
+            assert!(
+                own.is_empty(),
+                "{selected:?}: put what the whole workspace has of these crates into \
+                 crates/workspace-hack/Cargo.toml: {own:#?}"
+            );
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use toml_edit::DocumentMut;
 
-use crate::{TaskError, cargo};
+use crate::{cargo, error::TaskError};
 
 /// The workspaces beside the main one. Only their formatting is checked: each needs other tools.
 const OTHER_WORKSPACES: [&str; 4] = ["bench", "fuzz", "loom", "examples/counter"];

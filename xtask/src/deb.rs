@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::{
-    TaskError, cargo,
+    cargo,
+    error::TaskError,
     package_docs::{self, PROGRAMS},
 };
 

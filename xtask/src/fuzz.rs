@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, process::Command, thread};
 
-use crate::{TaskError, cargo};
+use crate::{cargo, error::TaskError};
 
 /// Commands that succeed if a program is installed, and how to install it.
 const NEEDED: [([&str; 2], &str); 2] = [

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::{TaskError, workspace};
+use crate::{error::TaskError, workspace};
 
 /// Installs the shipped plugins from the profile's output into `./plugins`.
 pub fn plugins(profile: &str) -> Result<(), TaskError> {

@@ -8,7 +8,7 @@ use std::{
 
 use toml_edit::DocumentMut;
 
-use crate::{TaskError, workspace};
+use crate::{error::TaskError, workspace};
 
 /// The reason of a test whose reason the output omits, as with `--quiet`.
 const UNNAMED: &str = "no reason in the output";

@@ -5,23 +5,29 @@ mod cargo;
 mod check;
 mod deb;
 mod demo;
+mod error;
 mod fuzz;
 mod install;
 mod left_out;
 mod mutants;
 mod new_plugin;
+mod package;
 mod package_docs;
 #[path = "../../tests/src/package_variables.rs"]
 mod package_variables;
+mod profile;
 mod program;
+mod public_api;
 mod soak;
 mod tee;
 mod windows;
 mod workspace;
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::{error::TaskError, profile::Profile};
 
 /// Development tasks of Dropin.
 #[derive(Parser)]
@@ -35,9 +41,8 @@ struct Arguments {
 enum Task {
     /// Build everything, install the shipped plugins into ./plugins and start the host.
     Run {
-        /// Build without optimisation, which is quicker.
-        #[arg(long)]
-        debug: bool,
+        #[command(flatten)]
+        profile: Profile,
         /// Flags for the host, after `--`; without any, `--port 5000 --plugins ./plugins`.
         #[arg(last = true)]
         host: Vec<String>,
@@ -46,9 +51,8 @@ enum Task {
     Demo(demo::Demo),
     /// Build everything and install the shipped plugins into ./plugins.
     Plugins {
-        /// Build without optimisation, which is quicker.
-        #[arg(long)]
-        debug: bool,
+        #[command(flatten)]
+        profile: Profile,
     },
     /// Build the Debian package of host, client and shipped plugins; needs cargo-deb.
     Deb {
@@ -62,12 +66,23 @@ enum Task {
     NewPlugin {
         /// The plugin's name: a-z, 0-9, - and _, a letter first.
         name: String,
-        /// Build without optimisation, which is quicker.
-        #[arg(long)]
-        debug: bool,
+        #[command(flatten)]
+        profile: Profile,
     },
     /// Check formatting, lints and unit tests: the quick loop, without the end-to-end tests.
     Check,
+    /// Package what is published, without publishing it.
+    Package {
+        /// Build each package from its own files, too.
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Compare the plugin API's public interface with plugin-api/public-api.txt.
+    PublicApi {
+        /// Keep the new list, where nothing is removed or the major version is raised.
+        #[arg(long)]
+        bless: bool,
+    },
     /// Run every test.
     Test {
         /// Arguments for `cargo test`, after `--`.
@@ -102,29 +117,6 @@ enum Task {
     Windows(windows::Windows),
 }
 
-/// The error that ends a task.
-#[derive(Debug, thiserror::Error)]
-pub enum TaskError {
-    /// An operation on a file or program failed.
-    #[error("cannot {0} {path}: {2}", path = .1.display())]
-    Io(&'static str, PathBuf, #[source] io::Error),
-    /// The request is not valid.
-    #[error("{0}")]
-    Refused(String),
-    /// A program failed.
-    #[error("{0} failed")]
-    Failed(String),
-    /// More tests are left out than allowed.
-    #[error("the left-out tests differ from tests/left-out.toml: {}", .0.join("; "))]
-    LeftOut(Vec<String>),
-    /// The measuring tool itself does not work, so there is no result.
-    #[error("{0}")]
-    Unsound(String),
-    /// A program is missing; how to install it.
-    #[error("{0} is missing; install it: {1}")]
-    Missing(String, &'static str),
-}
-
 fn main() -> ExitCode {
     match run(Arguments::parse().task) {
         Ok(code) => code,
@@ -137,12 +129,12 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<ExitCode, TaskError> {
     match task {
-        Task::Run { debug, host } => {
-            build_and_install(debug)?;
-            return cargo::host(profile(debug), &host);
+        Task::Run { profile, host } => {
+            build_and_install(profile.folder())?;
+            return cargo::host(profile.folder(), &host);
         }
         Task::Demo(demo) => demo::run(&demo)?,
-        Task::Plugins { debug } => build_and_install(debug)?,
+        Task::Plugins { profile } => build_and_install(profile.folder())?,
         Task::Deb { is_tried } => {
             let package = deb::build()?;
             println!("built {}", package.display());
@@ -150,8 +142,10 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
                 deb::test_installation(&package)?;
             }
         }
-        Task::NewPlugin { name, debug } => new_plugin::run(&name, debug)?,
+        Task::NewPlugin { name, profile } => new_plugin::run(&name, profile.folder())?,
         Task::Check => check::run()?,
+        Task::Package { verify } => package::run(verify)?,
+        Task::PublicApi { bless } => public_api::run(bless)?,
         Task::Test { cargo } => {
             cargo::build(&["--workspace", "--bins", "--lib"])?;
             cargo::test(&cargo)?;
@@ -185,12 +179,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
 }
 
 /// Builds the shipped packages and installs the plugins.
-fn build_and_install(debug: bool) -> Result<(), TaskError> {
-    cargo::build_shipped(profile(debug))?;
-    install::plugins(profile(debug))
-}
-
-/// Returns the name of the profile with or without optimisation.
-fn profile(debug: bool) -> &'static str {
-    if debug { "debug" } else { "release" }
+fn build_and_install(profile: &str) -> Result<(), TaskError> {
+    cargo::build_shipped(profile)?;
+    install::plugins(profile)
 }

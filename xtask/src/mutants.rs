@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{TaskError, cargo};
+use crate::{cargo, error::TaskError};
 
 /// The command that installs `cargo mutants`.
 const INSTALL: &str = "cargo install cargo-mutants --locked";

@@ -8,7 +8,7 @@ use std::{
 
 use toml_edit::{DocumentMut, Value};
 
-use crate::{TaskError, cargo, install, workspace};
+use crate::{cargo, error::TaskError, install, workspace};
 
 /// The template's placeholders for the plugin's name and for the path of `plugin-api`.
 const PLACES: [(&str, Place); 2] =
@@ -43,38 +43,36 @@ enum Place {
 }
 
 /// Creates the plugin of this name, adds it to the workspace, tests it and installs it.
-pub fn run(name: &str, debug: bool) -> Result<(), TaskError> {
+pub fn run(name: &str, profile: &str) -> Result<(), TaskError> {
     check(name)?;
     let (root, folder) = (cargo::root(), cargo::root().join("plugins").join(name));
     copy(&root.join("templates").join("plugin"), &folder, name)?;
     add_member(&root.join("Cargo.toml"), &format!("plugins/{name}"))?;
     println!("made plugins/{name}, a member of the workspace");
-    let built = finish(name, debug);
+    let built = finish(name, profile);
     if built.is_err() {
         eprintln!("plugins/{name} was kept; fix it, then run: cargo xtask plugins");
         return built;
     }
-    let (client, host) = (program("client", debug), program("host", debug));
+    let (client, host) = (program("client", profile), program("host", profile));
     println!(
         "
 A running host takes it now. Else start one:  cargo xtask run
 Try it:      {client} s {name}.hello world
 Change it:   plugins/{name}/src/lib.rs, then: cargo xtask plugins
              or serve it beside that, built anew at every save: {host} dev plugins/{name} --port 5001
-Read on:     docs/plugins.md, and: cargo doc -p plugin-api --open"
+Read on:     docs/plugins.md, and: cargo doc -p dropin-plugin-api --open"
     );
     Ok(())
 }
 
-/// Tests and installs the plugin, both in one profile, so that its dependencies are built once.
-fn finish(name: &str, debug: bool) -> Result<(), TaskError> {
-    let mut arguments = vec!["--package", name];
-    if !debug {
-        arguments.push("--release");
-    }
+/// One profile and one set of features for both steps, so that what it depends on is built once.
+fn finish(name: &str, profile: &str) -> Result<(), TaskError> {
+    let build = ["--profile", cargo::profile_of(profile)];
+    let arguments = [["--package", name], cargo::SAME_FEATURES, build].concat();
     cargo::test_of(&arguments)?;
     cargo::build(&arguments)?;
-    install::plugin(name, if debug { "debug" } else { "release" })
+    install::plugin(name, profile)
 }
 
 fn check(name: &str) -> Result<(), TaskError> {
@@ -103,7 +101,9 @@ fn check(name: &str) -> Result<(), TaskError> {
     let text = fs::read_to_string(&lock).map_err(|error| TaskError::Io("read", lock, error))?;
     let mut packages =
         text.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
-    if packages.any(|package| file(package) == file(name)) {
+    // Those of this workspace have a prefix that their libraries and programs lack.
+    let bare = |package: &str| file(package.strip_prefix("dropin-").unwrap_or(package));
+    if packages.any(|package| bare(package) == file(name) || file(package) == file(name)) {
         return refuse("is the name of a crate that is used here: choose another".into());
     }
     Ok(())
@@ -181,13 +181,12 @@ fn add_member(manifest: &Path, member: &str) -> Result<(), TaskError> {
 }
 
 /// Returns the command that starts a program of this workspace, which may not be built yet.
-fn program(name: &str, debug: bool) -> String {
-    let profile = if debug { "debug" } else { "release" };
+fn program(name: &str, profile: &str) -> String {
     let file = format!("{name}{EXE_SUFFIX}");
     if cargo::output(profile).join(&file).exists() {
         return format!("target/{profile}/{file}");
     }
-    format!("cargo run {}--package {name} --", if debug { "" } else { "--release " })
+    format!("cargo run --profile {} --package {name} --", cargo::profile_of(profile))
 }
 
 #[cfg(test)]

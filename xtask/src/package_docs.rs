@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{TaskError, cargo};
+use crate::{cargo, error::TaskError};
 
 /// The programs: cargo's name and the installed name. `host` and `client` are too general for
 /// /usr/bin, and Debian already has a `host` there.

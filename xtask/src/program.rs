@@ -5,7 +5,7 @@ use std::{
     process::{Command, ExitStatus},
 };
 
-use crate::TaskError;
+use crate::error::TaskError;
 
 /// Runs a program, which must succeed.
 pub fn succeed(command: &mut Command) -> Result<(), TaskError> {

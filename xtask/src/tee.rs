@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{TaskError, program};
+use crate::{error::TaskError, program};
 
 /// Time of silence after a program's end after which its output counts as read: a child of its own
 /// may still have the pipe open.

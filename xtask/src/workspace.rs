@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::PathBuf};
 
-use crate::TaskError;
+use crate::error::TaskError;
 
 /// Returns the workspace's folder.
 pub fn root() -> PathBuf {

@@ -239,7 +239,7 @@ fn documented_installing_works_under_umask_002() {
     assert_eq!(steps.matches("libshout.so").count(), 3, "{steps}");
     let host = Setup::new().start();
     let folder = tempfile::tempdir().unwrap();
-    let [release, beside] = ["shout/target/release", "dropin/target/release"].map(|path| {
+    let [release, beside] = ["shout/target/release", "dropin/target/quick"].map(|path| {
         let path = folder.path().join(path);
         fs::create_dir_all(&path).unwrap();
         path

@@ -35,6 +35,8 @@ fn client_reconnects_and_keeps_line() {
     let mut host = at(&port, &["text"]);
     let mut person = Person::at(&host);
     person.types("upper a word");
+    // The client has the table of commands, whose hints it keeps while the host is away.
+    person.terminal.sees_last(&format!("{}upper a word [TEXT..]", person.prompt));
     host.kill();
     person.terminal.sees("lost: ");
     let down = person.prompt.replace("dropin", "(down)");

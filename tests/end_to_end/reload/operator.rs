@@ -229,7 +229,7 @@ fn unknown_plugin_request_lists_the_known_ones() {
         let force = if matches!(order, "enable" | "info") { "" } else { " [force]" };
         let said = format!(
             "ERR wrong number of arguments for 'plugin|{order}' command, usage: plugin {order} \
-             NAME{force}"
+             PLUGIN{force}"
         );
         assert_eq!(client.ask(&["plugin", order]), Frame::error(&said));
         assert_eq!(client.ask(&["plugin", order, "text", "soon"]), Frame::error(&said));

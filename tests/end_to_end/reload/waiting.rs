@@ -169,7 +169,7 @@ fn enabling_calls_off_no_other_plugins_disabling() {
 fn removed_file_waits_and_may_return() {
     let (host, mut holder, gate) = held(&TOLD);
     files::remove(host.library("keeper"));
-    host.wait_for_log("plugin keeper: its withdrawal waits ");
+    host.wait_for_log("plugin keeper: its withdrawal has waited ");
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("kept"), "pearls");
     replace(&host, "keeper", "2");

@@ -13,7 +13,7 @@ use self::{
     client::{Client, Counted},
     transcript::Transcript,
 };
-use crate::{TaskError, cargo, install, profile, soak::served::Served};
+use crate::{cargo, error::TaskError, install, profile::Profile, soak::served::Served};
 
 /// A version that does not serve within this time has failed.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,9 +27,8 @@ const LOG_LINES: usize = 12;
 /// How the demonstration is run.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Demo {
-    /// Build without optimisation, which is quicker.
-    #[arg(long)]
-    pub debug: bool,
+    #[command(flatten)]
+    pub profile: Profile,
     /// How many times the library is replaced.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub swaps: u32,
@@ -47,9 +46,10 @@ pub struct Demo {
 /// A request failed, was lost or was answered twice; a version does not serve; a program cannot be
 /// built or started.
 pub fn run(demo: &Demo) -> Result<(), TaskError> {
-    cargo::build_shipped(profile(demo.debug))?;
-    let versions = versions::build(demo.swaps + 1, profile(demo.debug))?;
-    let built = cargo::output(profile(demo.debug));
+    let profile = demo.profile.folder();
+    cargo::build_shipped(profile)?;
+    let versions = versions::build(demo.swaps + 1, profile)?;
+    let built = cargo::output(profile);
     // `server` tells which generation serves.
     let mut libraries = vec![built.join(install::library("server"))];
     libraries.extend(versions.first().cloned());

@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 use anstyle_svg::Term;
 
 use super::{Counted, Generation};
-use crate::TaskError;
+use crate::error::TaskError;
 
 const BOLD: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();

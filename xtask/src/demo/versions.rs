@@ -7,7 +7,7 @@ use std::{
 
 use toml_edit::DocumentMut;
 
-use crate::{TaskError, cargo, install};
+use crate::{cargo, error::TaskError, install};
 
 /// The files of a copy, and their origins. By the workspace's choice of versions, cargo has nothing
 /// to download and little to build.
@@ -40,9 +40,7 @@ fn build_one(version: u32, profile: &str, settings: &[String]) -> Result<PathBuf
     for setting in settings {
         build.args(["--config", setting]);
     }
-    if profile == "release" {
-        build.arg("--release");
-    }
+    build.args(["--profile", cargo::profile_of(profile)]);
     // What the workspace needs, too, is built already.
     build.env("CARGO_TARGET_DIR", cargo::target());
     cargo::succeed(&mut build)?;
@@ -82,7 +80,7 @@ fn profile_settings(profile: &str) -> Result<Vec<String>, TaskError> {
     let manifest: DocumentMut = text.parse().map_err(|error| {
         TaskError::Refused(format!("cannot take the profiles of {}: {error}", path.display()))
     })?;
-    let name = if profile == "debug" { "dev" } else { profile };
+    let name = cargo::profile_of(profile);
     let table = manifest.get("profile").and_then(|profiles| profiles.get(name)?.as_table());
     let settings = table.into_iter().flatten().filter_map(|(key, value)| {
         let value = value.as_value()?.clone().decorated("", "");

@@ -18,7 +18,7 @@ use self::{
     load::{Load, Probe},
     served::{Retired, Served},
 };
-use crate::{TaskError, cargo, workspace};
+use crate::{cargo, error::TaskError, workspace};
 
 /// Number of keys in the store while its gap is measured.
 const KEYS: usize = 100_000;

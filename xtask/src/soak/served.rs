@@ -14,7 +14,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::stall::Stopwatch;
-use crate::{TaskError, install};
+use crate::{error::TaskError, install};
 
 /// Time limit of a reload or a shutdown. The time in which the machine itself stood still does not
 /// count: it is no fault of the host.

@@ -14,7 +14,8 @@ use self::{
     wine::Wine,
 };
 use crate::{
-    TaskError, cargo,
+    cargo,
+    error::TaskError,
     left_out::{self, Kept, LeftOut, Numbers},
     workspace,
 };
@@ -159,7 +160,7 @@ fn build(compiler: Compiler, target: &Path) -> Result<Vec<Program>, TaskError> {
     cargo::succeed(&mut build)?;
     let mut test = compiler.cargo("test", target);
     test.args(["--no-run", "--message-format", "json-render-diagnostics"]);
-    for package in ["host", "client", "plugin-api", "dropin-tests"] {
+    for package in ["dropin-host", "dropin-client", "dropin-plugin-api", "dropin-tests"] {
         test.args(["--package", package]);
     }
     for package in ["auth", "platform", "plugin-engine", "program", "protocol", "telemetry"] {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::wine::Wine;
-use crate::TaskError;
+use crate::error::TaskError;
 
 /// A test program.
 pub struct Program {

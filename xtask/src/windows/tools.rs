@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{TaskError, cargo};
+use crate::{cargo, error::TaskError};
 
 /// The target.
 pub const TARGET: &str = "x86_64-pc-windows-gnu";

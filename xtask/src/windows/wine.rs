@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::TaskError;
+use crate::error::TaskError;
 
 /// Texts in the output that show that Wine itself is at fault.
 const SIGNATURES: [&str; 5] = [

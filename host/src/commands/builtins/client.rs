@@ -6,6 +6,7 @@ use auth::keys::{Key, Role};
 use plugin_engine::call::Call;
 use protocol::Encoder;
 
+use super::subcommands::{self, Subcommand};
 use crate::{
     commands::{caller::Caller, flow::Flow},
     runtime::client_handle::{ClientHandle, Dismissal},
@@ -19,7 +20,33 @@ const LONGEST_NAME: usize = 256;
 
 const LONG_NAME: &str = "Client names cannot be longer than 256 bytes.";
 
-pub(super) const KNOWN: &str = "CANCEL, GETNAME, ID, INFO, KILL, LIST, SETINFO, SETNAME";
+/// The subcommands.
+pub(super) const SUBCOMMANDS: [Subcommand; 8] = [
+    Subcommand {
+        name: "cancel",
+        usage: "ID",
+        help: "Has the command that a session runs end early.",
+    },
+    Subcommand { name: "getname", usage: "", help: "Shows this session's name." },
+    Subcommand { name: "id", usage: "", help: "Shows this session's number." },
+    Subcommand { name: "info", usage: "", help: "Shows this session in one line." },
+    Subcommand {
+        name: "kill",
+        usage: "SESSION",
+        help: "Ends a session, named by its number or its address.",
+    },
+    Subcommand {
+        name: "list",
+        usage: "",
+        help: "Shows the sessions that you may see, one a line.",
+    },
+    Subcommand {
+        name: "setinfo",
+        usage: "OPTION VALUE",
+        help: "Names this client's library: LIB-NAME or LIB-VER.",
+    },
+    Subcommand { name: "setname", usage: "NAME", help: "Names this session." },
+];
 
 pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     answer(call, caller, reply);
@@ -54,15 +81,7 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
         }
         (b"CANCEL", 2) => cancel(call, caller, reply),
         (b"KILL", 2 | 3) => kill(call, caller, reply),
-        (
-            b"CANCEL" | b"ID" | b"GETNAME" | b"SETNAME" | b"SETINFO" | b"INFO" | b"KILL" | b"LIST",
-            _,
-        ) => {
-            let name = String::from_utf8_lossy(subcommand).to_ascii_lowercase();
-            let message = format!("wrong number of arguments for 'client|{name}' command");
-            reply.error("ERR", message.as_bytes());
-        }
-        _ => super::unknown_subcommand("client", subcommand, KNOWN, reply),
+        _ => subcommands::refuse("client", &SUBCOMMANDS, subcommand, reply),
     }
 }
 

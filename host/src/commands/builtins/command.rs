@@ -9,7 +9,31 @@ use protocol::Encoder;
 use super::subcommands::{self, Subcommand};
 use crate::commands::{caller::Caller, flow::Flow};
 
-pub(super) const KNOWN: &str = "COUNT, DOCS, INFO, LIST, UNWATCH, WATCH";
+/// The subcommands.
+pub(super) const SUBCOMMANDS: [Subcommand; 6] = [
+    Subcommand { name: "count", usage: "", help: "Shows how many commands you may run." },
+    Subcommand {
+        name: "docs",
+        usage: "[COMMAND..]",
+        help: "Shows the help and the arguments of commands.",
+    },
+    Subcommand { name: "info", usage: "[COMMAND..]", help: "Shows commands in Redis's format." },
+    Subcommand {
+        name: "list",
+        usage: "",
+        help: "Shows the names of the commands that you may run.",
+    },
+    Subcommand {
+        name: "unwatch",
+        usage: "",
+        help: "Stops the notifications about changed commands.",
+    },
+    Subcommand {
+        name: "watch",
+        usage: "",
+        help: "Notifies this session when the commands change; takes RESP3.",
+    },
+];
 
 pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     let subcommand = call.argument(0).unwrap_or_default();
@@ -73,7 +97,7 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
             reply.map(commands.len());
             commands.iter().for_each(|command| write_docs(command, reply));
         }
-        _ => super::unknown_subcommand("command", subcommand, KNOWN, reply),
+        _ => subcommands::refuse("command", &SUBCOMMANDS, subcommand, reply),
     }
 }
 
@@ -98,7 +122,7 @@ fn write_info(command: &Command, reply: &mut Encoder) {
 fn write_docs(command: &Command, reply: &mut Encoder) {
     let subcommands = match command.plugin {
         Some(_) => &[],
-        None => subcommands::of(&command.name),
+        None => super::subcommands_of(&command.name),
     };
     let group = command.plugin.as_deref().unwrap_or("host");
     let arguments = command.arguments.arguments();
@@ -115,7 +139,8 @@ fn write_docs(command: &Command, reply: &mut Encoder) {
 }
 
 /// Writes a subcommand's documentation, under Redis's name for it: `command|subcommand`.
-fn write_subcommand(command: &str, (name, usage, help): &Subcommand, reply: &mut Encoder) {
+fn write_subcommand(command: &str, subcommand: &Subcommand, reply: &mut Encoder) {
+    let Subcommand { name, usage, help } = subcommand;
     let usage = subcommands::arguments(usage);
     let arguments = usage.arguments();
     reply.text(format!("{command}|{name}").as_bytes());

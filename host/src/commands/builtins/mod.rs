@@ -24,6 +24,7 @@ use plugin_engine::{
 use protocol::{Encoder, Protocol};
 use telemetry::metrics::Metrics;
 
+use self::subcommands::Subcommand;
 use super::{caller::Caller, flow::Flow};
 use crate::runtime::shutdown::Reason;
 
@@ -37,6 +38,7 @@ struct Builtin {
     access: AccessLevel,
     help: &'static str,
     run: Run,
+    subcommands: &'static [Subcommand],
 }
 
 /// All built-ins. A new one is a row here, and a file beside this one if it has more than a few
@@ -48,6 +50,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Anyone,
         help: "Logs in with a key.",
         run: auth::run,
+        subcommands: &[],
     },
     Builtin {
         name: "client",
@@ -55,6 +58,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Known,
         help: "Shows, names, cancels or ends sessions.",
         run: client::run,
+        subcommands: &client::SUBCOMMANDS,
     },
     Builtin {
         name: "close",
@@ -62,6 +66,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Anyone,
         help: "Ends this session.",
         run: close,
+        subcommands: &[],
     },
     Builtin {
         name: "command",
@@ -69,6 +74,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Known,
         help: "Describes the commands.",
         run: command::run,
+        subcommands: &command::SUBCOMMANDS,
     },
     Builtin {
         name: "hello",
@@ -76,6 +82,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Anyone,
         help: "Chooses the protocol and greets.",
         run: hello::run,
+        subcommands: &[],
     },
     Builtin {
         name: "info",
@@ -83,6 +90,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Known,
         help: "Tells facts and counters of the host, as Redis does.",
         run: info::run,
+        subcommands: &[],
     },
     Builtin {
         name: "ks",
@@ -90,6 +98,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Admin,
         help: "Shuts the server down: notifies every client, ends every session, exits.",
         run: ks,
+        subcommands: &[],
     },
     Builtin {
         name: "loglevel",
@@ -97,6 +106,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Admin,
         help: "Shows the log level, or sets it.",
         run: loglevel::run,
+        subcommands: &[],
     },
     Builtin {
         name: "ping",
@@ -104,6 +114,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Known,
         help: "Answers PONG, or the message.",
         run: ping,
+        subcommands: &[],
     },
     Builtin {
         name: "plugin",
@@ -111,6 +122,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Admin,
         help: plugin::HELP,
         run: plugin::run,
+        subcommands: &plugin::SUBCOMMANDS,
     },
     Builtin {
         name: "quit",
@@ -118,6 +130,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Anyone,
         help: "Ends this session.",
         run: close,
+        subcommands: &[],
     },
     Builtin {
         name: "reset",
@@ -125,6 +138,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Anyone,
         help: "Puts this session into its initial state.",
         run: reset,
+        subcommands: &[],
     },
     Builtin {
         name: "select",
@@ -132,6 +146,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Known,
         help: "Chooses a database; there is only 0.",
         run: select,
+        subcommands: &[],
     },
     Builtin {
         name: "stats",
@@ -139,6 +154,7 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Admin,
         help: "Shows the host's counters, or those of each command.",
         run: stats::run,
+        subcommands: &[],
     },
 ];
 
@@ -151,6 +167,11 @@ pub fn commands(metrics: &Metrics) -> Vec<Arc<Command>> {
         Arc::new(command.with_access(builtin.access))
     };
     ALL.iter().enumerate().map(command).collect()
+}
+
+/// Returns the subcommands of the built-in of this name; most have none.
+fn subcommands_of(name: &str) -> &'static [Subcommand] {
+    ALL.iter().find(|builtin| builtin.name == name).map_or(&[], |builtin| builtin.subcommands)
 }
 
 /// Returns whether a built-in has this name.
@@ -240,13 +261,6 @@ pub fn unknown_command(registry: &Registry, identity: &Identity, name: &[u8], re
     reply.error("ERR", message.as_bytes());
 }
 
-/// Writes the error for a subcommand that a built-in does not have.
-fn unknown_subcommand(command: &str, subcommand: &[u8], known: &str, reply: &mut Encoder) {
-    let subcommand = String::from_utf8_lossy(subcommand.get(..128).unwrap_or(subcommand));
-    let message = format!("unknown subcommand '{subcommand}', '{command}' has: {known}");
-    reply.error("ERR", message.as_bytes());
-}
-
 #[cfg(test)]
 mod tests {
     use plugin_api::Usage;
@@ -255,8 +269,11 @@ mod tests {
 
     #[test]
     fn the_usage_line_of_every_builtin_is_understood() {
-        for Builtin { name, usage, .. } in ALL {
+        for Builtin { name, usage, subcommands, .. } in ALL {
             assert!(Usage::parse(usage).is_ok(), "{name} {usage}");
+            for Subcommand { name, usage, .. } in subcommands {
+                assert!(Usage::parse(usage).is_ok(), "{name} {usage}");
+            }
             assert!(plugin_api::is_command_name(name));
         }
         assert_eq!(commands(&Metrics::default()).len(), ALL.len());

@@ -7,12 +7,38 @@ use plugin_engine::{
 };
 use protocol::Encoder;
 
+use super::subcommands::{self, Subcommand};
 use crate::commands::{caller::Caller, flow::Flow};
 
 pub(super) const HELP: &str =
     "Manages plugins: info, reload, rollback, disable or enable NAME; watch, unwatch.";
 
-pub(super) const KNOWN: &str = "DISABLE, ENABLE, INFO, RELOAD, ROLLBACK, UNWATCH, WATCH";
+/// The subcommands.
+pub(super) const SUBCOMMANDS: [Subcommand; 7] = [
+    Subcommand {
+        name: "disable",
+        usage: "PLUGIN [force]",
+        help: "Withdraws its commands until it is enabled or the host ends.",
+    },
+    Subcommand { name: "enable", usage: "PLUGIN", help: "Serves it again." },
+    Subcommand { name: "info", usage: "PLUGIN", help: "Shows its status." },
+    Subcommand {
+        name: "reload",
+        usage: "PLUGIN [force]",
+        help: "Loads its file again, even if it is unchanged.",
+    },
+    Subcommand {
+        name: "rollback",
+        usage: "PLUGIN [force]",
+        help: "Serves the previous code again.",
+    },
+    Subcommand { name: "unwatch", usage: "", help: "Stops the notifications about plugins." },
+    Subcommand {
+        name: "watch",
+        usage: "",
+        help: "Notifies this session of plugin events; takes RESP3.",
+    },
+];
 
 pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     let subcommand = call.argument(0).unwrap_or_default();
@@ -26,19 +52,14 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
         b"WATCH" => return super::watch(caller, Topic::Plugins, reply),
         b"UNWATCH" => return super::unwatch(Topic::Plugins, reply),
         _ => {
-            super::unknown_subcommand("plugin", subcommand, KNOWN, reply);
+            subcommands::refuse("plugin", &SUBCOMMANDS, subcommand, reply);
             return Flow::Next;
         }
     };
     let takes_force = !matches!(request, Request::Info | Request::Enable);
     let is_fine = call.argument(2).is_none() || (takes_force && force);
     let Some(name) = call.argument(1).filter(|_| is_fine) else {
-        let name = String::from_utf8_lossy(subcommand).to_ascii_lowercase();
-        let rest = if takes_force { " [force]" } else { "" };
-        let message = format!(
-            "wrong number of arguments for 'plugin|{name}' command, usage: plugin {name} NAME{rest}"
-        );
-        reply.error("ERR", message.as_bytes());
+        subcommands::refuse("plugin", &SUBCOMMANDS, subcommand, reply);
         return Flow::Next;
     };
     match caller.shared.plugin_control.ask(request, &String::from_utf8_lossy(name)) {

@@ -7,10 +7,14 @@ use plugin_engine::{call::Call, events::EventKind};
 use protocol::Encoder;
 use telemetry::metrics::Reading;
 
+use super::subcommands::{self, Subcommand};
 use crate::commands::{caller::Caller, flow::Flow};
 
 /// The number of commands in the reply without arguments.
 const TOP: usize = 5;
+
+/// The only part that the reply can be limited to.
+const PART: Subcommand = Subcommand { name: "commands", usage: "", help: "" };
 
 pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     match call.argument(0) {
@@ -20,7 +24,7 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
             reply.list(busiest.len());
             busiest.iter().for_each(|reading| write_command(reading, reply));
         }
-        Some(part) => super::unknown_subcommand("stats", part, "COMMANDS", reply),
+        Some(part) => subcommands::refuse("stats", &[PART], part, reply),
     }
     Flow::Next
 }

@@ -9,6 +9,7 @@ use auth::certificate::Certificate;
 use protocol::Protocol;
 
 use super::*;
+#[cfg(unix)]
 use crate::runtime::{client_handle::Dismissal, shutdown::Reason};
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -1,0 +1,3 @@
+//! Nothing: cargo regards build dependencies only where there is a build script.
+
+fn main() {}

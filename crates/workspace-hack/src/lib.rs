@@ -1,0 +1,1 @@
+//! Nothing: this package only chooses features of other crates.
