@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_folder_has_an_io_error_as_root_cause() {
+    fn unusable_folder_error_keeps_its_cause() {
         let temp = tempfile::tempdir().unwrap();
         let folder = temp.path().join("file");
         fs::write(&folder, b"").unwrap();

@@ -38,7 +38,7 @@ mod tests {
     use crate::runtime::state_dir::StateDir;
 
     #[test]
-    fn unusable_state_directory_has_an_io_error_as_root_cause() {
+    fn unusable_state_directory_error_keeps_its_cause() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("file");
         fs::write(&file, b"").unwrap();

@@ -128,7 +128,7 @@ fn states_of_earlier_versions_are_loaded() {
 }
 
 #[test]
-fn unreadable_state_has_an_io_error_as_root_cause() {
+fn unreadable_state_error_keeps_its_cause() {
     let temp = tempfile::tempdir().unwrap();
     let states = States::new(temp.path().to_owned());
     fs::create_dir(states.file("store")).unwrap();

@@ -77,7 +77,7 @@ pub enum BadSignature {
     #[error("its signature was not made with the plugin key")]
     OtherKey,
     /// It is of another content.
-    #[error("its signature does not fit its content: sign it again")]
+    #[error("its signature does not match its content: sign it again")]
     Mismatch,
 }
 
