@@ -124,7 +124,7 @@ fn clients_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join("target").join("redis-clients")
 }
 
-/// Whether a program finds a library.
+/// Returns whether a program finds a library.
 fn has_library(clients: &Path, proof: &[&str]) -> bool {
     let Some((program, arguments)) = proof.split_first() else { return false };
     let mut command = Command::new(program);

@@ -69,7 +69,7 @@ impl Running {
     /// Waits for its end, and returns its status and all that it has said.
     ///
     /// # Panics
-    /// Where it does not end.
+    /// It has not ended after the limit.
     #[must_use]
     pub fn end(mut self) -> (ExitStatus, String) {
         let status = wait_for("the tool has ended", LIMIT, || {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-/// How what is started here is built; by default with some optimisation.
+/// The profile that a task builds with; by default one with some optimisation.
 #[derive(Args, Clone, Debug)]
 pub struct Profile {
     /// Build without optimisation.

@@ -112,7 +112,7 @@ fn list(document: &Value, id: &Value, parent: &str, lines: &mut BTreeSet<String>
             let (implemented, generics) = (text(&inner["trait"]), text(&inner["generics"]));
             lines.insert(format!("{parent} implements {implemented} {generics}").trim_end().into());
         }
-        // What it stands for is listed in its place, where it is of this crate.
+        // An item of this crate is listed in its own place.
         "use" if document["index"][inner["id"].to_string()].is_object() => {
             list(document, &inner["id"], parent, lines, depth + 1);
         }

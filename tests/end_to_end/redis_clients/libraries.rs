@@ -7,7 +7,7 @@ use std::{
 
 use dropin_tests::{Frame, Host, Resp, tool};
 
-/// Where the scripts are.
+/// The folder of the scripts.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/end_to_end/redis_clients");
 
 /// Runs this program with the host's port as its last argument, and expects that it ends well, says

@@ -24,15 +24,15 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Lines of the host's log that are shown where the demonstration has failed.
 const LOG_LINES: usize = 12;
 
-/// How the demonstration is run.
+/// The options of the demonstration.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Demo {
     #[command(flatten)]
     pub profile: Profile,
-    /// How many times the library is replaced.
+    /// The number of times that the library is replaced.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub swaps: u32,
-    /// How long the client counts.
+    /// The seconds for which the client counts.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub seconds: u64,
     /// Draw the transcript into this file, too.

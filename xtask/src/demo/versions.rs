@@ -41,7 +41,7 @@ fn build_one(version: u32, profile: &str, settings: &[String]) -> Result<PathBuf
         build.args(["--config", setting]);
     }
     build.args(["--profile", cargo::profile_of(profile)]);
-    // What the workspace needs, too, is built already.
+    // Dependencies that the workspace has as well are built already.
     build.env("CARGO_TARGET_DIR", cargo::target());
     cargo::succeed(&mut build)?;
     let built = cargo::output(profile).join(install::library(&format!("counter_{version}")));
