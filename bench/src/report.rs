@@ -246,7 +246,7 @@ fn rest(text: &mut String, results: &Results) -> std::fmt::Result {
             text,
             "\n## The pieces of a request\n\nEach by itself, in one thread, for one request. `direct-call` and `plugin-call` \
              both write the reply `OK`; `session16` is a whole session, socket and all, with batches of 16. Instructions are those \
-             in user space, counted by callgrind; `cargo xtask instructions` compares them with `bench/instructions.toml`.\n\n\
+             in user space, counted by callgrind on that day; `cargo xtask instructions` compares the present ones with `bench/instructions.toml`.\n\n\
              | piece | ns | instructions |\n| --- | --- | --- |"
         )?;
         for (name, nanos) in &results.pieces {
