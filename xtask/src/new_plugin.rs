@@ -57,7 +57,7 @@ pub fn run(name: &str, profile: &str) -> Result<(), TaskError> {
     let (client, host) = (program("client", profile), program("host", profile));
     println!(
         "
-A running host takes it now. Else start one:  cargo xtask run
+A running host takes it within a second. Else start one:  cargo xtask run
 Try it:      {client} s {name}.hello world
 Change it:   plugins/{name}/src/lib.rs, then: cargo xtask plugins
              or serve it beside that, built anew at every save: {host} dev plugins/{name} --port 5001
