@@ -33,6 +33,7 @@ pub(super) enum Joint {
 
 impl Nesting {
     /// Starts a reply: one item is wanted.
+    #[inline]
     pub(super) fn start(&mut self) {
         self.levels.clear();
         self.wants_item = true;
@@ -45,11 +46,13 @@ impl Nesting {
     }
 
     /// Returns whether another item is wanted.
+    #[inline]
     pub(super) fn wants_item(&self) -> bool {
         self.wants_item
     }
 
     /// Returns the number of open lists and maps.
+    #[inline]
     pub(super) fn depth(&self) -> usize {
         self.levels.len()
     }

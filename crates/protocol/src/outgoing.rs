@@ -16,24 +16,29 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// Returns the bytes that are ready to send.
+    #[inline]
     pub(super) fn pending(&self) -> &[u8] {
         self.bytes.get(self.sent..self.ready).unwrap_or_default()
     }
 
     /// Returns the draft's offset in `bytes`.
+    #[inline]
     pub(super) fn draft_start(&self) -> usize {
         self.ready
     }
 
     /// Returns the draft's length in bytes.
+    #[inline]
     pub(super) fn draft_len(&self) -> usize {
         self.bytes.len() - self.ready
     }
 
+    #[inline]
     pub(super) fn drop_draft(&mut self) {
         self.bytes.truncate(self.ready);
     }
 
+    #[inline]
     pub(super) fn approve_draft(&mut self) {
         self.ready = self.bytes.len();
     }
@@ -48,6 +53,7 @@ impl Outgoing {
     }
 
     /// Marks the first `count` pending bytes as sent.
+    #[inline]
     pub(super) fn advance(&mut self, count: usize) {
         self.sent = self.sent.saturating_add(count).min(self.ready);
         // At least as many bytes are sent as are moved. So a slow reader costs neither memory for
@@ -60,6 +66,7 @@ impl Outgoing {
         }
     }
 
+    #[inline]
     pub(super) fn is_large(&self) -> bool {
         self.bytes.capacity() > KEPT
     }
@@ -77,6 +84,7 @@ impl Outgoing {
         }
     }
 
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         (self.sent, self.ready) = (0, 0);

@@ -84,6 +84,7 @@ impl Encoder {
     }
 
     /// Returns the protocol of the replies.
+    #[inline]
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
@@ -156,11 +157,10 @@ impl Encoder {
 
     /// Writes the reply `OK`.
     pub fn ok(&mut self) {
-        self.write_item(|out, protocol| {
-            out.extend_from_slice(match protocol {
-                Protocol::Lines => b"OK",
-                Protocol::Resp2 | Protocol::Resp3 => b"+OK\r\n",
-            });
+        // A length that is known in each arm needs no call of `memcpy`.
+        self.write_item(|out, protocol| match protocol {
+            Protocol::Lines => out.extend_from_slice(b"OK"),
+            Protocol::Resp2 | Protocol::Resp3 => out.extend_from_slice(b"+OK\r\n"),
         });
     }
 
