@@ -98,15 +98,16 @@ impl Terminal {
         &self.written
     }
 
-    /// Waits until the program has written more bytes than these.
+    /// Waits until the program has written this text behind its first so many bytes.
     ///
     /// # Panics
     /// The program does not, within the limit.
     #[track_caller]
-    pub fn writes_more_than(&mut self, bytes: usize) {
+    pub fn writes_behind(&mut self, bytes: usize, text: &[u8]) {
         let mut watch = WaitTimer::start();
-        while self.written.len() <= bytes {
-            self.look(&mut watch, "something more is written");
+        while !self.written[bytes..].windows(text.len()).any(|part| part == text) {
+            let what = format!("{} is written", text.escape_ascii());
+            self.look(&mut watch, &what);
         }
     }
 
