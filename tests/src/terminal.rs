@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -98,16 +98,20 @@ impl Terminal {
         &self.written
     }
 
-    /// Waits until the program has written this text behind its first so many bytes.
+    /// Presses a key, again each second, until the screen contains this text: a pager that gets a
+    /// Ctrl-C before it waits for keys handles it at the next key, which it drops.
     ///
     /// # Panics
-    /// The program does not, within the limit.
+    /// The screen does not, within the limit.
     #[track_caller]
-    pub fn writes_behind(&mut self, bytes: usize, text: &[u8]) {
-        let mut watch = WaitTimer::start();
-        while !self.written[bytes..].windows(text.len()).any(|part| part == text) {
-            let what = format!("{} is written", text.escape_ascii());
-            self.look(&mut watch, &what);
+    pub fn presses_until(&mut self, key: &str, text: &str) {
+        let (mut watch, mut pressed) = (WaitTimer::start(), None::<Instant>);
+        while !self.screen().contains(text) {
+            if pressed.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+                self.press(key);
+                pressed = Some(Instant::now());
+            }
+            self.look(&mut watch, &format!("the screen shows {text:?}"));
         }
     }
 
