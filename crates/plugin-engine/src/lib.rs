@@ -9,6 +9,7 @@ pub mod live;
 pub mod load_error;
 pub mod manager;
 pub mod plugin_control;
+pub mod process;
 pub mod registry;
 pub mod state;
 pub mod trust;

@@ -1,0 +1,3 @@
+//! Runs plugins in processes of their own.
+
+pub mod settings;

@@ -1,0 +1,5 @@
+//! Limits what a worker process may take and do.
+
+mod limits;
+
+pub use self::limits::{Limits, Sandbox};
