@@ -139,6 +139,9 @@ pub enum Action {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
+    /// Run as the worker process of a plugin. Only the host starts this.
+    #[command(hide = true)]
+    Worker,
     /// Run as the process of a probe. Only the host starts this.
     #[command(hide = true)]
     Probe {

@@ -18,7 +18,20 @@ pub struct ResourceUsage {
 /// Returns the present resources of this process; only Linux reports them.
 #[must_use]
 pub fn usage() -> ResourceUsage {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut usage = read("self");
+    // One of them is the listing itself.
+    usage.files = usage.files.map(|files| files.saturating_sub(1));
+    usage
+}
+
+/// Returns the present resources of the process with this number; only Linux reports them.
+#[must_use]
+pub fn usage_of(pid: u32) -> ResourceUsage {
+    read(&pid.to_string())
+}
+
+fn read(process: &str) -> ResourceUsage {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let number = |name: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.split_whitespace().next()?.parse().ok()
@@ -26,8 +39,7 @@ pub fn usage() -> ResourceUsage {
     ResourceUsage {
         resident: number("VmRSS").map(|kibibytes| kibibytes * 1024),
         threads: number("Threads"),
-        // One of them is the listing itself.
-        files: fs::read_dir("/proc/self/fd").ok().map(|all| all.count().saturating_sub(1) as u64),
+        files: fs::read_dir(format!("/proc/{process}/fd")).ok().map(|all| all.count() as u64),
     }
 }
 

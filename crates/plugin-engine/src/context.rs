@@ -9,12 +9,23 @@ use std::{
 
 use telemetry::metrics::Metrics;
 
-use crate::{events::EventBus, registry::Command};
+use crate::{
+    events::EventBus,
+    process::{
+        crashed::CrashedPlugins,
+        settings::{Isolate, PluginSettings, SettingsSource},
+    },
+    registry::Command,
+};
 
 /// The settings and the facilities of the host that the manager of plugins uses.
 pub struct EngineContext {
     /// The plugins folder and the times that plugins are given.
     pub settings: Settings,
+    /// The operator's settings for each plugin.
+    pub plugin_settings: Arc<dyn SettingsSource>,
+    /// Plugins that have crashed a host before: with [`Isolate::Auto`] they run in processes.
+    pub crashed: Arc<CrashedPlugins>,
     /// The directory that this host has to itself while it runs.
     pub state_dir: PathBuf,
     /// The time of the host's start.
@@ -70,6 +81,22 @@ pub trait RunningCall: Display + Send + Sync {
 }
 
 impl EngineContext {
+    /// Returns true if a library with these settings runs in processes of its own.
+    #[must_use]
+    pub fn is_isolated(&self, plugin: &str, settings: &PluginSettings) -> bool {
+        match settings.isolate {
+            Isolate::Never => false,
+            Isolate::Auto => self.crashed.has(plugin),
+            Isolate::Always => true,
+        }
+    }
+
+    /// Returns the directory of the plugins' private directories.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.state_dir.join("data")
+    }
+
     /// Returns whether the host has this command name for itself.
     #[must_use]
     pub fn is_builtin(&self, name: &str) -> bool {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+use crate::process::status::ProcessStatus;
+
 /// A settled change in the plugins folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileChange {
@@ -45,6 +47,8 @@ pub enum Request {
         /// Does not wait for running calls.
         force: bool,
     },
+    /// Starts its processes again now, and ends a quarantine.
+    Restart,
     /// Serves it again.
     Enable,
     /// Describes it.
@@ -98,6 +102,8 @@ pub struct Info {
     pub can_roll_back: bool,
     /// The last failure, and the seconds since then.
     pub last_failure: Option<(String, u64)>,
+    /// Its processes; `None` if it runs in the host or is not served.
+    pub process: Option<ProcessStatus>,
 }
 
 /// Sends messages to the manager.

@@ -2,4 +2,4 @@
 
 mod limits;
 
-pub use self::limits::{Limits, Sandbox};
+pub use self::limits::{Limits, Sandbox, describe};

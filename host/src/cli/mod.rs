@@ -8,7 +8,7 @@ mod key;
 
 use std::{env, process::ExitCode};
 
-use plugin_engine::live::probe;
+use plugin_engine::{live::probe, process::native::worker};
 
 use crate::{
     config::{Action, Resolved},
@@ -25,7 +25,11 @@ pub fn main() -> ExitCode {
     if !matches!(
         arguments.action,
         None | Some(
-            Action::Dev(_) | Action::Completion { .. } | Action::Man { .. } | Action::Probe { .. }
+            Action::Dev(_)
+                | Action::Completion { .. }
+                | Action::Man { .. }
+                | Action::Probe { .. }
+                | Action::Worker
         )
     ) {
         misspelt_variables().iter().for_each(|warning| eprintln!("{}: {warning}", program::own()));
@@ -45,7 +49,16 @@ pub fn main() -> ExitCode {
         Some(Action::Probe { file, report }) => {
             ExitCode::from(u8::from(!probe::run_child(&file, &report)))
         }
+        Some(Action::Worker) => worker(),
         Some(Action::Dev(dev)) => dev::run(dev),
         None => serve(arguments.serve, |_| Ok(())),
     }
+}
+
+/// Runs the worker process of a plugin, which ends by itself unless it cannot start.
+fn worker() -> ExitCode {
+    if let Err(error) = worker::run() {
+        eprintln!("{}: cannot run as a worker process: {error}", program::own());
+    }
+    ExitCode::FAILURE
 }

@@ -14,6 +14,7 @@ use plugin_engine::{
     live::deadline::{self, Deadline},
     manager::{LAST_UNLOADS, Manager},
     plugin_control::Message,
+    process::crashed::CrashedPlugins,
     registry::LiveRegistry,
     state::saves::Saves,
     watch::Watch,
@@ -112,6 +113,8 @@ fn engine_context(shared: &Arc<Shared>) -> Arc<EngineContext> {
             handover_timeout: config.handover_timeout,
             save_timeout: config.save_timeout,
         },
+        plugin_settings: Arc::new(Temporary),
+        crashed: Arc::new(CrashedPlugins::open(&shared.state_dir)),
         state_dir: shared.state_dir.clone(),
         started: shared.started,
         builtins: builtins::commands(&shared.metrics),
@@ -120,6 +123,25 @@ fn engine_context(shared: &Arc<Shared>) -> Arc<EngineContext> {
         shutdown: Arc::clone(&shared.shutdown) as _,
         callers: Arc::clone(shared) as _,
     })
+}
+
+struct Temporary;
+
+impl plugin_engine::process::settings::SettingsSource for Temporary {
+    fn plugin(
+        &self,
+        _: &str,
+    ) -> Result<plugin_engine::process::settings::PluginSettings, String> {
+        let mut settings = plugin_engine::process::settings::PluginSettings::default();
+        if std::env::var_os("TEMPORARY_ISOLATE").is_some() {
+            settings.isolate = plugin_engine::process::settings::Isolate::Always;
+        }
+        Ok(settings)
+    }
+
+    fn interpreter(&self, _: &str) -> Option<Vec<String>> {
+        None
+    }
 }
 
 /// Returns the host's outcome, from the outcome of serving, whether the manager has ended, and the

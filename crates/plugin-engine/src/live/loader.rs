@@ -10,9 +10,22 @@ use super::{
     host_services::PluginServices,
     library::{Layout, Library, Live},
     manifest::Manifest,
+    place,
+    plugin::Plugin,
     probe,
 };
-use crate::{context::EngineContext, files::shadow_copy::Shadow, live::place, load_error::Refusal};
+use crate::{
+    context::EngineContext,
+    files::shadow_copy::Shadow,
+    load_error::Refusal,
+    process::{
+        core::Core,
+        native::{host::NativeLauncher, message::Init},
+        plugin::ProcessPlugin,
+        settings::PluginSettings,
+    },
+    state::store::States,
+};
 
 /// Probes a private copy; ends early if `give_up` returns true or the host ends.
 ///
@@ -27,23 +40,68 @@ pub fn probe(
     probe::probe(shadow.path(), context.settings.probe_timeout, &give_up)
 }
 
-/// Loads a copy that a probe has approved, and unlinks the copy's file then.
+/// Loads a copy that a probe has approved: in the host, or in processes of its own.
 ///
 /// # Errors
-/// It takes too long, its `create` fails, it differs from its probe, or the host ends.
+/// It takes too long, its `create` fails, it differs from its probe, its settings are wrong, or the
+/// host ends.
 pub fn load(
     context: &Arc<EngineContext>,
+    states: &Arc<States>,
     shadow: Arc<Shadow>,
     manifest: Manifest,
     number: u64,
     file: String,
 ) -> Result<Generation, Refusal> {
-    let services = PluginServices {
-        name: manifest.name.clone(),
-        data_dir: context.state_dir.join("data").join(&manifest.name),
-        started: context.started,
-        lines: LineBudget::default(),
+    let wrong = |problem| Refusal::Settings { problem };
+    let settings = context.plugin_settings.plugin(&manifest.name).map_err(wrong)?;
+    let plugin = if context.is_isolated(&manifest.name, &settings) {
+        isolate(context, states, &shadow, &manifest, (settings, file.clone()))?
+    } else {
+        load_here(context, &shadow, &manifest)?
     };
+    Ok(Generation::new(manifest, number, file, plugin, shadow))
+}
+
+/// Loads a library in processes of its own.
+fn isolate(
+    context: &Arc<EngineContext>,
+    states: &Arc<States>,
+    shadow: &Arc<Shadow>,
+    manifest: &Manifest,
+    (settings, file): (PluginSettings, String),
+) -> Result<Arc<dyn Plugin>, Refusal> {
+    let launcher = NativeLauncher {
+        file: shadow.path().to_owned(),
+        init: Init {
+            file: shadow.path().to_owned(),
+            data: context.data_dir(),
+            uptime_millis: 0,
+            level: 0,
+            name: manifest.name.clone(),
+            limits: settings.limits.clone(),
+        },
+        started: context.started,
+        timeout: context.settings.probe_timeout,
+        call_timeout: settings.call_timeout,
+        services: Arc::new(services(context, &manifest.name)),
+    };
+    let core = Core::new(context, states, file, settings, Box::new(launcher));
+    let give_up = || context.shutdown.is_stopping();
+    let (plugin, hello) = ProcessPlugin::start(core, &give_up)?;
+    if hello.manifest != *manifest {
+        return Err(differs());
+    }
+    Ok(plugin)
+}
+
+/// Loads a library in the host, and unlinks the copy's file then.
+fn load_here(
+    context: &Arc<EngineContext>,
+    shadow: &Arc<Shadow>,
+    manifest: &Manifest,
+) -> Result<Arc<dyn Plugin>, Refusal> {
+    let services = services(context, &manifest.name);
     let (path, approved) = (shadow.path().to_owned(), manifest.clone());
     let give_up = || context.shutdown.is_stopping();
     let deadline = Deadline { time: context.settings.probe_timeout, give_up: &give_up };
@@ -59,15 +117,26 @@ pub fn load(
         return Err(Refusal::Create { error });
     }
     shadow.hide();
-    Ok(Generation::new(manifest, number, file, live, shadow))
+    Ok(Arc::new(live))
+}
+
+fn services(context: &EngineContext, plugin: &str) -> PluginServices {
+    PluginServices {
+        name: plugin.to_owned(),
+        data_dir: context.data_dir().join(plugin),
+        started: context.started,
+        lines: LineBudget::default(),
+    }
+}
+
+fn differs() -> Refusal {
+    Refusal::Manifest { problem: "its manifest differs from the one in its probe".into() }
 }
 
 fn open(path: PathBuf, approved: &Manifest, services: PluginServices) -> Result<Live, Refusal> {
     let library = Library::open(&path, Layout::Approved)?;
     if library.manifest() != *approved {
-        return Err(Refusal::Manifest {
-            problem: "its manifest differs from the one in its probe".into(),
-        });
+        return Err(differs());
     }
     library.create(services)
 }

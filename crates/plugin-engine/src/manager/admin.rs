@@ -53,6 +53,10 @@ impl Manager {
                 let change = Change::Withdraw { disable: true, asked };
                 return self.submit(plugin.to_owned(), change);
             }
+            Request::Restart => match self.restart(plugin) {
+                Some(answer) => answer,
+                None => return self.handle(Request::Reload { force: false }, plugin, reply),
+            },
             Request::Enable if self.slots.contains_key(plugin) => match self.enable(plugin) {
                 Some(answer) => answer,
                 None => return self.handle(Request::Reload { force: false }, plugin, reply),
@@ -61,6 +65,23 @@ impl Manager {
         };
         // Best effort: the session that asked may have ended.
         let _ = reply.send(answer);
+    }
+
+    /// Starts the processes of a plugin again. Returns `None` if its file must be loaded for that:
+    /// a plugin that serves keeps its state over a reload.
+    fn restart(&self, plugin: &str) -> Option<ControlResult> {
+        let Some(slot) = self.slots.get(plugin) else { return Some(unknown(plugin)) };
+        let Some(generation) = slot.generation() else {
+            return Some(Err(format!("plugin '{plugin}' is not served")));
+        };
+        let Some(status) = generation.live().status() else {
+            return Some(Err(format!(
+                "plugin '{plugin}' runs in the host; reload it, or set `isolate = true` for it"
+            )));
+        };
+        status.unavailable?;
+        generation.live().restart();
+        Some(Ok(Response::Done(format!("plugin '{plugin}' is started again"))))
     }
 
     fn info(&self, plugin: &str) -> ControlResult {
@@ -104,6 +125,7 @@ impl Manager {
         if let Some(mut asked) = cancelled {
             asked.answer(&Err(format!("plugin '{plugin}' was enabled before it was disabled")));
         }
+        self.context.crashed.forget(plugin);
         let slot = self.slots.get_mut(plugin)?;
         slot.disabled = false;
         if slot.serving.is_some() {

@@ -65,7 +65,7 @@ impl Manager {
         }
         slot.number += 1;
         let (number, shadow) = (slot.number, Arc::clone(&candidate.shadow));
-        let new = loader::load(&self.context, shadow, manifest.clone(), number, file)?;
+        let new = loader::load(&self.context, &self.states, shadow, manifest.clone(), number, file)?;
         let new = Arc::new(new);
         match self.begin_replacement(&new, candidate.asked.force) {
             Ok(replacement) => {

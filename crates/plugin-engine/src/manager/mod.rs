@@ -54,7 +54,7 @@ pub struct Manager {
     context: Arc<EngineContext>,
     registry: Arc<LiveRegistry>,
     trust_policy: TrustPolicy,
-    states: States,
+    states: Arc<States>,
     slots: BTreeMap<String, Slot>,
     files: BTreeMap<PathBuf, FileRecord>,
     probes: Probes,
@@ -97,7 +97,7 @@ impl Manager {
         trust_policy: TrustPolicy,
     ) -> io::Result<Self> {
         let shadows = ShadowDir::open(context.state_dir.join("copies"))?;
-        let states = States::new(context.state_dir.join("state"));
+        let states = Arc::new(States::new(context.state_dir.join("state")));
         Ok(Self {
             probes: Probes::new(Arc::clone(&context)),
             context,

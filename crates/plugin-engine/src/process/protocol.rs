@@ -1,0 +1,198 @@
+//! The host's side of a protocol with a worker process.
+
+use std::time::{Duration, Instant};
+
+use platform::Group;
+use protocol::Encoder;
+
+use super::{cause::Cause, running::Running};
+use crate::{
+    call::{Call, CallContext},
+    live::manifest::Manifest,
+    load_error::Refusal,
+};
+
+/// Interval at which a waiting caller looks for a cancellation and for its time limit.
+pub const SLICE: Duration = Duration::from_millis(50);
+
+/// The time from the cancellation of a call that takes too long to the end of its process.
+const MERCY: Duration = Duration::from_secs(1);
+
+/// A protocol with one running process.
+pub trait Protocol: Send + Sync {
+    /// Calls a command and writes its reply.
+    ///
+    /// # Errors
+    /// The process has ended, or has broken the protocol.
+    fn call(
+        &self,
+        index: u32,
+        call: &Call<'_>,
+        reply: &mut Encoder,
+        watch: &mut CallWatch<'_>,
+    ) -> Result<(), Lost>;
+
+    /// Returns the plugin's state; `None` if it keeps none.
+    ///
+    /// # Errors
+    /// The plugin's error, or that the process has ended.
+    fn save(&self, running: &Running) -> Result<Option<Vec<u8>>, Failed>;
+
+    /// Hands state to the plugin.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    fn restore(&self, state: &[u8], running: &Running) -> Result<(), Failed>;
+
+    /// Hands the plugin the text of its configuration.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    fn configure(&self, text: &str, running: &Running) -> Result<(), Failed>;
+
+    /// Asks the process to end the plugin and itself. Must not block.
+    fn stop(&self);
+
+    /// Frees callers that wait for a process that has ended.
+    fn abandon(&self);
+}
+
+/// The process has ended, or must be ended, before it has answered.
+#[derive(Debug)]
+pub enum Lost {
+    /// Its connection is closed.
+    Gone,
+    /// It has broken the protocol.
+    Broken(String),
+    /// The host ends it for this reason.
+    Ended(Cause),
+    /// It serves, but this call cannot reach it; the text is for people.
+    Unable(String),
+}
+
+/// The reason for which an operation other than a call failed.
+#[derive(Debug)]
+pub enum Failed {
+    /// The plugin refused it.
+    Refused(String),
+    /// The process has ended, or must be ended.
+    Lost(Lost),
+}
+
+impl From<Lost> for Failed {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
+/// A process that has been started and has described itself.
+pub struct Launched {
+    /// The process.
+    pub group: Group,
+    /// The way to talk to it.
+    pub protocol: Box<dyn Protocol>,
+    /// The plugin that it serves.
+    pub hello: Hello,
+}
+
+/// A plugin as its process describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hello {
+    /// Its manifest, which has been checked.
+    pub manifest: Manifest,
+    /// True if it hands its state over.
+    pub saves: bool,
+    /// True if it accepts a configuration.
+    pub configures: bool,
+}
+
+/// Starts the processes of one plugin.
+pub trait Launcher: Send + Sync {
+    /// Starts a process, puts its limits in force and waits until it has described itself. Ends
+    /// early if `give_up` returns true.
+    ///
+    /// # Errors
+    /// The reason for which the plugin must not be served by it.
+    fn launch(&self, give_up: &dyn Fn() -> bool) -> Result<Launched, Refusal>;
+}
+
+/// Watches a call that waits for its process.
+pub struct CallWatch<'a> {
+    running: &'a Running,
+    started: Instant,
+    timeout: Option<Duration>,
+    is_cancelled: bool,
+    /// The time at which the host ends the process.
+    kill_at: Option<Instant>,
+}
+
+/// The next step of a caller that has waited in vain.
+#[derive(Debug)]
+pub enum Step {
+    /// Waits on.
+    Wait,
+    /// Asks the process to cancel the call, once, and waits on.
+    Cancel,
+}
+
+impl<'a> CallWatch<'a> {
+    /// Watches a call that starts now.
+    #[must_use]
+    pub fn new(running: &'a Running, timeout: Option<Duration>) -> Self {
+        Self { running, started: Instant::now(), timeout, is_cancelled: false, kill_at: None }
+    }
+
+    /// Returns the process that answers the call.
+    #[must_use]
+    pub fn running(&self) -> &'a Running {
+        self.running
+    }
+
+    /// Returns the longest time after which [`step`](Self::step) is to be asked.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        pause(self.timeout)
+    }
+
+    /// Decides about a caller that has waited for [`pause`](Self::pause).
+    ///
+    /// # Errors
+    /// The process has ended, or has to be ended, since the call takes too long.
+    pub fn step(&mut self, context: &dyn CallContext) -> Result<Step, Lost> {
+        if self.running.has_ended() {
+            return Err(Lost::Gone);
+        }
+        if self.running.is_condemned() {
+            // Another caller has, and tells the cause.
+            return Err(Lost::Gone);
+        }
+        let now = Instant::now();
+        if let Some(timeout) = self.timeout
+            && self.kill_at.is_none()
+            && now.saturating_duration_since(self.started) >= timeout
+        {
+            self.kill_at = Some(now + MERCY);
+            if !std::mem::replace(&mut self.is_cancelled, true) {
+                return Ok(Step::Cancel);
+            }
+        }
+        if let Some(timeout) = self.timeout
+            && self.kill_at.is_some_and(|kill_at| now >= kill_at)
+        {
+            let limit = format!("its call-timeout of {}", super::cause::seconds(timeout));
+            return Err(Lost::Ended(Cause::Limit(limit)));
+        }
+        if !self.is_cancelled && context.wait_for_cancel(Duration::ZERO) {
+            self.is_cancelled = true;
+            return Ok(Step::Cancel);
+        }
+        Ok(Step::Wait)
+    }
+}
+
+/// Returns the interval at which callers with this time limit look around.
+#[must_use]
+pub fn pause(timeout: Option<Duration>) -> Duration {
+    let shortest = Duration::from_millis(1);
+    timeout.map_or(SLICE, |timeout| (timeout / 4).clamp(shortest, SLICE))
+}
