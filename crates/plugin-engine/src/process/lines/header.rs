@@ -1,0 +1,77 @@
+//! The headers of a script that is run once for each call: `# dropin: NAME USAGE -- HELP`.
+
+use plugin_api::{Usage, is_command_name};
+use thiserror::Error;
+
+use crate::live::manifest::CommandFacts;
+
+/// The number of lines at a script's start that may be headers.
+const LINES: usize = 20;
+
+/// The number of bytes at a script's start that may be headers.
+pub const HEADER_BYTES: usize = 4096;
+
+/// A header that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("its header in line {line} is wrong: {problem}")]
+pub struct BadHeader {
+    /// The number of its line, counted from 1.
+    pub line: usize,
+    /// The reason, on one line, for people.
+    pub problem: String,
+}
+
+/// Returns the commands in a script's headers; `None` if it has no header, so that it speaks JSON
+/// lines. `start` is the script's start, at least its first [`HEADER_BYTES`] or all of it.
+///
+/// # Errors
+/// The first header that is wrong.
+pub fn script_commands(start: &[u8]) -> Result<Option<Vec<CommandFacts>>, BadHeader> {
+    let is_cut = start.len() >= HEADER_BYTES;
+    let start = start.get(..HEADER_BYTES).unwrap_or(start);
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+    let mut commands: Vec<CommandFacts> = Vec::new();
+    for (index, line) in start.split_inclusive(|byte| *byte == b'\n').take(LINES).enumerate() {
+        let Some(content) = header(line) else { continue };
+        let bad = |problem| BadHeader { line: index + 1, problem };
+        if is_cut && !line.ends_with(b"\n") {
+            return Err(bad(format!("it does not end in the first {HEADER_BYTES} bytes")));
+        }
+        let command = command(content).map_err(bad)?;
+        if commands.iter().any(|other| other.name == command.name) {
+            return Err(bad(format!("the command '{}' is there already", command.name)));
+        }
+        commands.push(command);
+    }
+    Ok(Some(commands).filter(|commands| !commands.is_empty()))
+}
+
+/// Returns the content of a line that is a header.
+fn header(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii();
+    let comment = line.strip_prefix(b"#").or_else(|| line.strip_prefix(b"//"))?;
+    Some(comment.trim_ascii_start().strip_prefix(b"dropin:")?.trim_ascii_start())
+}
+
+/// Parses `NAME USAGE -- HELP`. The usage and the help may be left out.
+fn command(content: &[u8]) -> Result<CommandFacts, String> {
+    let text = str::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())?;
+    if text.contains(char::is_control) {
+        return Err("it has a control character".into());
+    }
+    let (call, help) = match text.strip_suffix(" --") {
+        Some(call) if !call.contains(" -- ") => (call, ""),
+        _ => text.split_once(" -- ").unwrap_or((text, "")),
+    };
+    let (name, usage) = call.split_once(' ').unwrap_or((call, ""));
+    let (usage, help) = (usage.trim(), help.trim());
+    if !is_command_name(name) {
+        return Err(format!(
+            "the name '{}' is illegal: 1 to {} of a-z 0-9 . - _, a letter or digit first",
+            name.escape_debug(),
+            plugin_api::MAX_NAME
+        ));
+    }
+    Usage::parse(usage).map_err(|error| error.to_string())?;
+    Ok(CommandFacts { name: name.into(), usage: usage.into(), help: help.into() })
+}
