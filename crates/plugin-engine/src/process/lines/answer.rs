@@ -57,7 +57,7 @@ pub fn write_answer(answer: &WorkerAnswer, reply: &mut Encoder) -> Result<(), Ba
 }
 
 fn write_value(text: &str, reply: &mut Encoder) -> Result<(), BadValue> {
-    let mut lengths = lengths(text)?.into_iter();
+    let mut lengths = lengths(text)?.into_iter().map(|length| length as usize);
     for token in Tokens::new(text) {
         match token {
             Token::List => reply.list(lengths.next().unwrap_or_default()),
@@ -74,8 +74,11 @@ fn write_value(text: &str, reply: &mut Encoder) -> Result<(), BadValue> {
 }
 
 /// Returns the numbers of items of all lists and maps, in the order in which they start.
-fn lengths(text: &str) -> Result<Vec<usize>, BadValue> {
-    let mut lengths: Vec<usize> = Vec::new();
+///
+/// Small numbers, since a hostile line can have a list in every three bytes. A list of more items
+/// than `u32::MAX` makes the reply malformed.
+fn lengths(text: &str) -> Result<Vec<u32>, BadValue> {
+    let mut lengths: Vec<u32> = Vec::new();
     if !text.starts_with(['[', '{']) {
         return Ok(lengths);
     }
@@ -86,7 +89,7 @@ fn lengths(text: &str) -> Result<Vec<usize>, BadValue> {
             continue;
         }
         if let Some(length) = open.last().and_then(|index: &usize| lengths.get_mut(*index)) {
-            *length += 1;
+            *length = length.saturating_add(1);
         }
         if matches!(token, Token::List | Token::Map) {
             if open.len() == DEEPEST {

@@ -75,3 +75,79 @@ fn command(content: &[u8]) -> Result<CommandFacts, String> {
     Usage::parse(usage).map_err(|error| error.to_string())?;
     Ok(CommandFacts { name: name.into(), usage: usage.into(), help: help.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(name: &str, usage: &str, help: &str) -> CommandFacts {
+        CommandFacts { name: name.into(), usage: usage.into(), help: help.into() }
+    }
+
+    #[test]
+    fn every_header_is_a_command() {
+        let script = b"#!/bin/sh\n# dropin: up TEXT.. -- TEXT in capitals.\r\n#dropin:now\n\
+            \t//  dropin:  a.b  KEY [BY]  --  Its -- help. \n## dropin: no\n# dropin: bare --\n\
+            # dropin: helped -- \xc3\xa4\necho # dropin: no\n# Dropin: no\n# dropin no\n";
+        let commands = script_commands(script).unwrap().unwrap();
+        let expected = [
+            facts("up", "TEXT..", "TEXT in capitals."),
+            facts("now", "", ""),
+            facts("a.b", "KEY [BY]", "Its -- help."),
+            facts("bare", "", ""),
+            facts("helped", "", "\u{e4}"),
+        ];
+        assert_eq!(commands, expected);
+    }
+
+    #[test]
+    fn script_without_header_speaks_json_lines() {
+        for script in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\0\n\xff", b"# drop\n", b"#"] {
+            assert_eq!(script_commands(script), Ok(None));
+        }
+    }
+
+    #[test]
+    fn wrong_header_is_refused_with_its_line() {
+        for (header, said) in [
+            (&b"# dropin:"[..], "the name '' is illegal"),
+            (b"# dropin: -- help", "the name '--' is illegal"),
+            (b"# dropin: Up", "the name 'Up' is illegal"),
+            (b"# dropin: up [A] B", "only optional ones may follow"),
+            (b"# dropin: up A\tB", "a control character"),
+            (b"# dropin: up \0", "a control character"),
+            (b"# dropin: up -- \xff", "not UTF-8"),
+            (b"# dropin: up\n# dropin: up A", "'up' is there already"),
+        ] {
+            let script = [b"\xef\xbb\xbf#!/bin/sh\n\n", header, b"\n"].concat();
+            let error = script_commands(&script).unwrap_err();
+            let line = 3 + usize::from(header.contains(&b'\n'));
+            let start = format!("its header in line {line} is wrong: ");
+            let text = error.to_string();
+            assert!(text.starts_with(&start) && text.contains(said), "{text}");
+        }
+    }
+
+    #[test]
+    fn headers_end_after_20_lines_or_4096_bytes() {
+        let after = |start: &str, length: usize| {
+            let script = [start.repeat(length), "# dropin: up\n".into()].concat();
+            script_commands(script.as_bytes())
+        };
+        let up = Ok(Some(vec![facts("up", "", "")]));
+        assert_eq!(after("\n", 19), up);
+        assert_eq!(after("\n", 20), Ok(None));
+        let header = "# dropin: up\n".len();
+        let long = |length: usize| {
+            let script = [&"x".repeat(length - 1), "\n# dropin: up\n", &"x".repeat(5000)].concat();
+            script_commands(script.as_bytes())
+        };
+        assert_eq!(long(HEADER_BYTES - header), up);
+        assert_eq!(long(HEADER_BYTES), Ok(None));
+        let error = long(HEADER_BYTES - header + 1).unwrap_err();
+        assert_eq!(error.line, 2);
+        assert!(error.problem.contains("4096 bytes"), "{error}");
+        // The end of a short script needs no line end.
+        assert_eq!(script_commands(b"# dropin: up"), up);
+    }
+}

@@ -7,8 +7,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::hello::Hello;
 use super::{VERSION, answer::WorkerAnswer, bounded::Bounded, json::Json};
-use crate::live::manifest::{CommandFacts, Manifest};
+use crate::live::manifest::CommandFacts;
 
 /// The most calls that a worker process may be given at once.
 const MOST_CONCURRENT: u32 = 1024;
@@ -32,35 +33,6 @@ pub enum Message {
     Log { level: log::Level, text: String },
     /// The whole new list of its commands.
     Commands(Vec<CommandFacts>),
-}
-
-/// The worker's description of itself. Its names are not checked; [`Manifest::check`] does that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hello {
-    /// The plugin's name.
-    pub name: String,
-    /// The plugin's own version.
-    pub version: String,
-    /// The number of calls that it can be given at once, 1 to 1024.
-    pub concurrency: u32,
-    /// True if it answers requests to save and restore its state.
-    pub has_state: bool,
-    /// Its commands.
-    pub commands: Vec<CommandFacts>,
-}
-
-impl Hello {
-    /// Returns the manifest, which is not checked.
-    #[must_use]
-    pub fn manifest(&self) -> Manifest {
-        Manifest {
-            name: self.name.clone(),
-            version: self.version.clone(),
-            api_version: format!("lines {VERSION}"),
-            commands: self.commands.clone(),
-            untracked_threads: false,
-        }
-    }
 }
 
 /// A line that is no message.
@@ -132,9 +104,8 @@ struct Command {
 /// # Errors
 /// It is no message; the host logs that, and fails the request that it was an answer to.
 pub fn parse(line: &[u8]) -> Result<Message, BadLine> {
-    // Some runtimes write a byte order mark at the start of their output.
-    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-    let bad = |problem: String| BadLine { id: start_id(line), problem };
+    let line = without_mark(line);
+    let bad = |problem: String| BadLine { id: leading_id(line).map(|(id, _)| id), problem };
     let text = str::from_utf8(line).map_err(|error| bad(error.to_string()))?;
     // A struct could also be read from a list.
     if !text.trim_start().starts_with('{') {
@@ -149,20 +120,31 @@ pub fn parse(line: &[u8]) -> Result<Message, BadLine> {
 }
 
 /// Returns the number of the request that the line is an answer to, if the line starts with it, as
-/// in `{"id":7,`. The line need not be valid or whole.
+/// in `{"id":7,`. The line need not be valid, and may be cut.
 #[must_use]
 pub fn start_id(line: &[u8]) -> Option<u64> {
-    let mut rest = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii_start();
+    let (id, rest) = leading_id(line)?;
+    // Where the line was cut, the number may have had more digits.
+    rest.first().and(Some(id))
+}
+
+/// Returns the number that a line starts with, and the rest of the line.
+fn leading_id(line: &[u8]) -> Option<(u64, &[u8])> {
+    let mut rest = without_mark(line).trim_ascii_start();
     for part in [&b"{"[..], b"\"id\"", b":"] {
         rest = rest.strip_prefix(part)?.trim_ascii_start();
     }
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = rest.split_at_checked(digits)?;
-    // At the end of a line that was cut, there may have been more digits.
-    if !matches!(rest.first()?, b',' | b'}' | b' ' | b'\t' | b'\r') {
+    if !matches!(rest.first(), None | Some(b',' | b'}' | b' ' | b'\t' | b'\r')) {
         return None;
     }
-    str::from_utf8(digits).ok()?.parse().ok()
+    Some((str::from_utf8(digits).ok()?.parse().ok()?, rest))
+}
+
+/// Returns the line without a byte order mark, which some runtimes write before all their output.
+fn without_mark(line: &[u8]) -> &[u8] {
+    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
 }
 
 impl Fields<'_> {

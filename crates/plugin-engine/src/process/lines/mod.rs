@@ -7,20 +7,26 @@
 //! - [`script_commands`] finds the commands of a script that speaks no protocol.
 
 mod answer;
+#[cfg(test)]
+mod answer_tests;
 mod bounded;
 mod header;
+mod hello;
 mod json;
 mod line_reader;
 mod message;
+#[cfg(test)]
+mod message_tests;
 mod request;
 mod tokens;
 
 pub use self::{
     answer::{BadValue, WorkerAnswer, write_answer},
     header::{BadHeader, HEADER_BYTES, script_commands},
+    hello::Hello,
     json::Json,
     line_reader::{Line, LineReader},
-    message::{BadLine, Hello, Message, parse, start_id},
+    message::{BadLine, Message, parse, start_id},
     request::{Requests, SessionFields},
 };
 

@@ -103,3 +103,78 @@ impl<'a> Requests<'a> {
         debug_assert!(written.is_ok(), "writing into memory does not fail");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn lines(write: impl FnOnce(&mut Requests<'_>)) -> String {
+        let mut out = b"earlier\n".to_vec();
+        write(&mut Requests::new(&mut out));
+        String::from_utf8(out).unwrap().strip_prefix("earlier\n").unwrap().to_owned()
+    }
+
+    fn session() -> SessionFields<'static> {
+        let peer = "127.0.0.1:53412".parse().unwrap();
+        SessionFields { id: 3, peer, name: "", key: None, role: None }
+    }
+
+    #[test]
+    fn requests_are_the_lines_of_the_protocol() {
+        let hello = "{\"dropin\":1,\"features\":[\"cancel\",\"progress\",\"state\"]}\n";
+        assert_eq!(lines(|to| to.hello()), hello);
+        let call = "{\"id\":7,\"call\":\"greet\",\"args\":[\"Ada\"],\
+            \"session\":{\"id\":3,\"peer\":\"127.0.0.1:53412\",\"name\":\"\"}}\n";
+        assert_eq!(lines(|to| to.call(7, "greet", [&b"Ada"[..]], &session())), call);
+        let others = lines(|to| {
+            to.cancel(7);
+            to.save(8);
+            to.restore(9, &Json::parse(b" {\"b\":\n1,\"a\":1e999} ").unwrap());
+        });
+        let expected = "{\"cancel\":7}\n{\"id\":8,\"save\":true}\n\
+            {\"id\":9,\"restore\":{\"b\": 1,\"a\":1e999}}\n";
+        assert_eq!(others, expected);
+    }
+
+    #[test]
+    fn session_has_its_key_and_role() {
+        let peer = "[::1]:7".parse().unwrap();
+        let session = SessionFields { peer, key: Some("ada"), role: Some("admin"), ..session() };
+        let line = lines(|to| to.call(u64::MAX, "a", [], &session));
+        let expected = "{\"id\":18446744073709551615,\"call\":\"a\",\"args\":[],\"session\":\
+            {\"id\":3,\"peer\":\"[::1]:7\",\"name\":\"\",\"key\":\"ada\",\"role\":\"admin\"}}\n";
+        assert_eq!(line, expected);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn arguments_arrive_as_they_are(
+            arguments in proptest::collection::vec(prop_oneof![
+                any::<Vec<u8>>(),
+                any::<String>().prop_map(String::into_bytes),
+            ], 0..5),
+            name in any::<String>(),
+        ) {
+            let session = SessionFields { name: &name, key: Some(&name), ..session() };
+            let slices = arguments.iter().map(Vec::as_slice);
+            let line = lines(|to| to.call(1, "a", slices, &session));
+            prop_assert_eq!(line.find('\n'), Some(line.len() - 1), "one line");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(&line["session"]["name"], &json!(name));
+            prop_assert_eq!(&line["session"]["key"], &json!(name));
+            let arrived = line["args"].as_array().unwrap().iter().map(|argument| {
+                use base64::Engine;
+                match argument {
+                    Value::String(text) => text.clone().into_bytes(),
+                    other => STANDARD.decode(other["base64"].as_str().unwrap()).unwrap(),
+                }
+            });
+            prop_assert_eq!(arrived.collect::<Vec<_>>(), arguments);
+        }
+    }
+}
