@@ -1,6 +1,7 @@
 //! The configuration: flags, environment and settings file, resolved once.
 
 use std::{
+    ffi::OsString,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -142,6 +143,19 @@ pub enum Action {
     /// Run as the worker process of a plugin. Only the host starts this.
     #[command(hide = true)]
     Worker,
+    /// Run an executable plugin with its limits in force. Only the host starts this.
+    #[command(hide = true)]
+    Exec {
+        /// The number of the host's process.
+        parent: u32,
+        /// The limits, in JSON.
+        limits: String,
+        /// The directory that the plugin may write to.
+        data_dir: PathBuf,
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// Run as the process of a probe. Only the host starts this.
     #[command(hide = true)]
     Probe {

@@ -5,11 +5,11 @@
 //! cannot pass sockets to a process by safe code, so there the process connects to a listener on
 //! the loopback address, and proves by a secret from its standard input that it is the one.
 
+use std::io;
 #[cfg(windows)]
 use std::net::TcpStream as Stream;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream as Stream;
-use std::io;
 
 /// A connection between the host and a worker process.
 pub type Connection = Stream;

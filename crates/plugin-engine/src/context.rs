@@ -11,6 +11,7 @@ use telemetry::metrics::Metrics;
 
 use crate::{
     events::EventBus,
+    plugin_control::PluginControl,
     process::{
         crashed::CrashedPlugins,
         settings::{Isolate, PluginSettings, SettingsSource},
@@ -40,6 +41,8 @@ pub struct EngineContext {
     pub shutdown: Arc<dyn Shutdown>,
     /// The sessions that call plugins.
     pub callers: Arc<dyn Callers>,
+    /// The channel to the manager.
+    pub plugin_control: PluginControl,
 }
 
 /// The plugins folder and the times that plugins are given.
@@ -55,6 +58,8 @@ pub struct Settings {
     pub handover_timeout: Duration,
     /// The longest time that a `save` may take at the host's end; zero: as long as it takes.
     pub save_timeout: Duration,
+    /// True if every plugin needs a signature.
+    pub signed_only: bool,
 }
 
 /// The end of the host.

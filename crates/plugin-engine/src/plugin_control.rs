@@ -22,6 +22,8 @@ pub enum Message {
     Changed(FileChange),
     /// A request for a plugin, and the channel for its answer.
     Request(Request, String, Sender<ControlResult>),
+    /// The list of commands of this plugin has changed.
+    Commands(String),
     /// The host ends, and no session is left.
     End {
         /// Unloads all plugins; if false, workers still run, so states are only saved.
@@ -124,6 +126,12 @@ impl PluginControl {
     pub fn changed(&self, change: FileChange) {
         // The receiver is gone while the host is ending.
         let _ = self.sender.send(Message::Changed(change));
+    }
+
+    /// Reports that the list of commands of a plugin has changed.
+    pub fn commands_changed(&self, plugin: &str) {
+        // The receiver is gone while the host is ending.
+        let _ = self.sender.send(Message::Commands(plugin.to_owned()));
     }
 
     /// Sends a request and waits for the answer, which takes as long as a probe may.

@@ -6,8 +6,10 @@ mod dev;
 mod generate;
 mod key;
 
-use std::{env, process::ExitCode};
+use std::{env, ffi::OsString, path::Path, process::ExitCode};
 
+#[cfg(unix)]
+use plugin_engine::process::executable;
 use plugin_engine::{live::probe, process::native::worker};
 
 use crate::{
@@ -30,6 +32,7 @@ pub fn main() -> ExitCode {
                 | Action::Man { .. }
                 | Action::Probe { .. }
                 | Action::Worker
+                | Action::Exec { .. }
         )
     ) {
         misspelt_variables().iter().for_each(|warning| eprintln!("{}: {warning}", program::own()));
@@ -50,6 +53,9 @@ pub fn main() -> ExitCode {
             ExitCode::from(u8::from(!probe::run_child(&file, &report)))
         }
         Some(Action::Worker) => worker(),
+        Some(Action::Exec { parent, limits, data_dir, words }) => {
+            exec(parent, &limits, &data_dir, &words)
+        }
         Some(Action::Dev(dev)) => dev::run(dev),
         None => serve(arguments.serve, |_| Ok(())),
     }
@@ -61,4 +67,19 @@ fn worker() -> ExitCode {
         eprintln!("{}: cannot run as a worker process: {error}", program::own());
     }
     ExitCode::FAILURE
+}
+
+/// Becomes an executable plugin; returns only if that fails.
+fn exec(parent: u32, limits: &str, data_dir: &Path, words: &[OsString]) -> ExitCode {
+    /// The exit status of shells for a file that cannot be executed.
+    const CANNOT_EXECUTE: u8 = 126;
+    #[cfg(unix)]
+    {
+        let error = executable::become_program(parent, limits, data_dir, words);
+        let program = words.first().map(|word| word.to_string_lossy().into_owned());
+        eprintln!("cannot run {}: {error}", program.unwrap_or_default());
+    }
+    #[cfg(not(unix))]
+    let _ = (parent, limits, data_dir, words);
+    ExitCode::from(CANNOT_EXECUTE)
 }

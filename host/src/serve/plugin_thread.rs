@@ -112,6 +112,7 @@ fn engine_context(shared: &Arc<Shared>) -> Arc<EngineContext> {
             handover_pause: config.handover_pause,
             handover_timeout: config.handover_timeout,
             save_timeout: config.save_timeout,
+            signed_only: config.plugin_trust.plugin_key.is_some(),
         },
         plugin_settings: Arc::new(Temporary),
         crashed: Arc::new(CrashedPlugins::open(&shared.state_dir)),
@@ -122,16 +123,14 @@ fn engine_context(shared: &Arc<Shared>) -> Arc<EngineContext> {
         events: Arc::clone(&shared.events),
         shutdown: Arc::clone(&shared.shutdown) as _,
         callers: Arc::clone(shared) as _,
+        plugin_control: shared.plugin_control.clone(),
     })
 }
 
 struct Temporary;
 
 impl plugin_engine::process::settings::SettingsSource for Temporary {
-    fn plugin(
-        &self,
-        _: &str,
-    ) -> Result<plugin_engine::process::settings::PluginSettings, String> {
+    fn plugin(&self, _: &str) -> Result<plugin_engine::process::settings::PluginSettings, String> {
         let mut settings = plugin_engine::process::settings::PluginSettings::default();
         if std::env::var_os("TEMPORARY_ISOLATE").is_some() {
             settings.isolate = plugin_engine::process::settings::Isolate::Always;

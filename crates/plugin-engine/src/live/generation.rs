@@ -31,11 +31,11 @@ pub struct Generation {
     // Fields drop in order: the code goes before its private copy.
     live: Arc<dyn Plugin>,
     shadow: Arc<Shadow>,
-    errors: AtomicU64,
+    errors: Arc<AtomicU64>,
     /// True while a `save` is running, also one that the host has given up.
-    pub saving: AtomicBool,
+    pub saving: Arc<AtomicBool>,
     /// True while a `configure` is running, also one that the host has given up.
-    pub configuring: AtomicBool,
+    pub configuring: Arc<AtomicBool>,
 }
 
 impl Generation {
@@ -54,9 +54,24 @@ impl Generation {
             file,
             live,
             shadow,
-            errors: AtomicU64::new(0),
-            saving: AtomicBool::new(false),
-            configuring: AtomicBool::new(false),
+            errors: Arc::default(),
+            saving: Arc::default(),
+            configuring: Arc::default(),
+        }
+    }
+
+    /// Returns the same generation with another list of commands.
+    #[must_use]
+    pub fn with_manifest(&self, manifest: Manifest) -> Self {
+        Self {
+            manifest,
+            number: self.number,
+            file: self.file.clone(),
+            live: Arc::clone(&self.live),
+            shadow: Arc::clone(&self.shadow),
+            errors: Arc::clone(&self.errors),
+            saving: Arc::clone(&self.saving),
+            configuring: Arc::clone(&self.configuring),
         }
     }
 

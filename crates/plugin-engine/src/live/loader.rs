@@ -1,12 +1,15 @@
 //! Turns a private copy into a generation that is ready to serve.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use telemetry::log_throttle::LineBudget;
 
 use super::{
     deadline::{self, Deadline, TimedOut},
-    generation::Generation,
     host_services::PluginServices,
     library::{Layout, Library, Live},
     manifest::Manifest,
@@ -16,28 +19,59 @@ use super::{
 };
 use crate::{
     context::EngineContext,
-    files::shadow_copy::Shadow,
+    files::{kind::FileKind, shadow_copy::Shadow},
     load_error::Refusal,
     process::{
         core::Core,
+        executable::Executable,
+        lines::{self, host::LinesLauncher},
         native::{host::NativeLauncher, message::Init},
         plugin::ProcessPlugin,
+        script::ScriptPlugin,
         settings::PluginSettings,
     },
     state::store::States,
 };
 
-/// Probes a private copy; ends early if `give_up` returns true or the host ends.
+/// A plugin that a probe has approved.
+pub struct Probed {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// The plugin itself, if the probe has started it in its final process.
+    pub plugin: Option<Arc<dyn Plugin>>,
+}
+
+impl Probed {
+    fn only(manifest: Manifest) -> Self {
+        Self { manifest, plugin: None }
+    }
+}
+
+/// What all plugins of a host share.
+pub type Shared<'a> = (&'a Arc<EngineContext>, &'a Arc<States>);
+
+/// Probes a private copy of the file at `path`; ends early if `give_up` returns true or the host
+/// ends. The process of an executable is its probe as well.
 ///
 /// # Errors
 /// The reason for which it must not be loaded.
 pub fn probe(
-    context: &EngineContext,
+    shared: Shared<'_>,
     shadow: &Shadow,
+    path: &Path,
     give_up: &dyn Fn() -> bool,
-) -> Result<Manifest, Refusal> {
+) -> Result<Probed, Refusal> {
+    let context = shared.0;
     let give_up = || give_up() || context.shutdown.is_stopping();
-    probe::probe(shadow.path(), context.settings.probe_timeout, &give_up)
+    if shadow.kind() == FileKind::Library {
+        let manifest = probe::probe(shadow.path(), context.settings.probe_timeout, &give_up)?;
+        return Ok(Probed::only(manifest));
+    }
+    if let Some(manifest) = script_manifest(shadow, path)? {
+        return Ok(Probed::only(manifest));
+    }
+    let (plugin, manifest) = start_executable(shared, shadow, path, &give_up)?;
+    Ok(Probed { manifest, plugin: Some(plugin) })
 }
 
 /// Loads a copy that a probe has approved: in the host, or in processes of its own.
@@ -46,33 +80,93 @@ pub fn probe(
 /// It takes too long, its `create` fails, it differs from its probe, its settings are wrong, or the
 /// host ends.
 pub fn load(
-    context: &Arc<EngineContext>,
-    states: &Arc<States>,
-    shadow: Arc<Shadow>,
-    manifest: Manifest,
-    number: u64,
-    file: String,
-) -> Result<Generation, Refusal> {
-    let wrong = |problem| Refusal::Settings { problem };
-    let settings = context.plugin_settings.plugin(&manifest.name).map_err(wrong)?;
-    let plugin = if context.is_isolated(&manifest.name, &settings) {
-        isolate(context, states, &shadow, &manifest, (settings, file.clone()))?
+    shared: Shared<'_>,
+    shadow: &Arc<Shadow>,
+    manifest: &Manifest,
+    path: &Path,
+) -> Result<Arc<dyn Plugin>, Refusal> {
+    let context = shared.0;
+    if shadow.kind() == FileKind::Executable {
+        if script_manifest(shadow, path)?.is_some() {
+            let settings = settings(context, &manifest.name)?;
+            let limits = settings.limits.clone();
+            let executable = Executable::new(context, shadow.path(), path, limits);
+            return Ok(Arc::new(ScriptPlugin::new(executable, settings)));
+        }
+        let give_up = || context.shutdown.is_stopping();
+        let (plugin, found) = start_executable(shared, shadow, path, &give_up)?;
+        return if found.name == manifest.name { Ok(plugin) } else { Err(differs()) };
+    }
+    let settings = settings(context, &manifest.name)?;
+    if context.is_isolated(&manifest.name, &settings) {
+        isolate(shared, shadow, manifest, (settings, file_name(path)))
     } else {
-        load_here(context, &shadow, &manifest)?
+        load_here(context, shadow, manifest)
+    }
+}
+
+fn settings(context: &EngineContext, plugin: &str) -> Result<PluginSettings, Refusal> {
+    let wrong = |problem| Refusal::Settings { problem };
+    context.plugin_settings.plugin(plugin).map_err(wrong)
+}
+
+/// Returns the manifest of a script that is run once for each call; `None` for an executable that
+/// speaks JSON lines.
+fn script_manifest(shadow: &Shadow, path: &Path) -> Result<Option<Manifest>, Refusal> {
+    let start =
+        shadow.first_bytes().map_err(|error| Refusal::unreadable("read its copy", &error))?;
+    let problem = |error: lines::BadHeader| Refusal::Worker { problem: error.to_string() };
+    let Some(commands) = lines::script_commands(&start).map_err(problem)? else {
+        return Ok(None);
     };
-    Ok(Generation::new(manifest, number, file, plugin, shadow))
+    let manifest = Manifest {
+        name: stem(path),
+        version: "0".to_owned(),
+        api_version: "script".to_owned(),
+        commands,
+        untracked_threads: false,
+    };
+    manifest.check()?;
+    Ok(Some(manifest))
+}
+
+/// Starts an executable that speaks JSON lines.
+fn start_executable(
+    (context, states): Shared<'_>,
+    shadow: &Shadow,
+    path: &Path,
+    give_up: &dyn Fn() -> bool,
+) -> Result<(Arc<dyn Plugin>, Manifest), Refusal> {
+    // Its own name is known only once it runs, with its limits in force.
+    let stem = stem(path);
+    let settings = settings(context, &stem)?;
+    let limits = settings.limits.clone();
+    let core = Arc::new_cyclic(|core: &Weak<Core>| {
+        let core = core.clone();
+        let launcher = LinesLauncher {
+            executable: Executable::new(context, shadow.path(), path, limits),
+            timeout: context.settings.probe_timeout,
+            services: Arc::new(services(context, &stem)),
+            changed: Arc::new(move |commands| {
+                if let Some(core) = core.upgrade() {
+                    core.change_commands(commands);
+                }
+            }),
+        };
+        Core::new(context, states, file_name(path), settings, Box::new(launcher))
+    });
+    let (plugin, hello) = ProcessPlugin::start(core, give_up)?;
+    Ok((plugin, hello.manifest))
 }
 
 /// Loads a library in processes of its own.
 fn isolate(
-    context: &Arc<EngineContext>,
-    states: &Arc<States>,
+    (context, states): Shared<'_>,
     shadow: &Arc<Shadow>,
     manifest: &Manifest,
     (settings, file): (PluginSettings, String),
 ) -> Result<Arc<dyn Plugin>, Refusal> {
     let launcher = NativeLauncher {
-        file: shadow.path().to_owned(),
         init: Init {
             file: shadow.path().to_owned(),
             data: context.data_dir(),
@@ -88,11 +182,19 @@ fn isolate(
     };
     let core = Core::new(context, states, file, settings, Box::new(launcher));
     let give_up = || context.shutdown.is_stopping();
-    let (plugin, hello) = ProcessPlugin::start(core, &give_up)?;
+    let (plugin, hello) = ProcessPlugin::start(Arc::new(core), &give_up)?;
     if hello.manifest != *manifest {
         return Err(differs());
     }
     Ok(plugin)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Loads a library in the host, and unlinks the copy's file then.

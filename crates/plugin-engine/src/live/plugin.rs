@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{gate::Gate, generation::Generation};
+use super::{gate::Gate, generation::Generation, manifest::CommandFacts};
 use crate::{call::Worker, process::status::ProcessStatus};
 
 /// A running plugin behind its gate: in the host, or in processes of its own.
@@ -51,6 +51,11 @@ pub trait Plugin: Send + Sync {
     /// Returns true if its memory is lost: it is in a process, and that has ended.
     fn has_lost_state(&self) -> bool {
         false
+    }
+
+    /// Takes the list of commands that its process has sent last, if that is new.
+    fn new_commands(&self) -> Option<Vec<CommandFacts>> {
+        None
     }
 
     /// Starts its processes again now, and ends a quarantine. Returns false if it has none.

@@ -11,7 +11,7 @@ use super::{
     load::{Refused, being_disabled},
 };
 use crate::{
-    files::{folder, shadow_copy::Shadow},
+    files::{folder, kind::may_be_plugin, shadow_copy::Shadow},
     live::manifest::Manifest,
     plugin_control::{ControlResult, Request, Response},
 };
@@ -102,7 +102,7 @@ impl Manager {
             // A file that never became a plugin is known by its own name.
             None => {
                 let path = folder.join(plugin);
-                let is_inside = path.parent() == Some(&**folder) && folder::is_library(&path);
+                let is_inside = path.parent() == Some(&**folder) && may_be_plugin(&path);
                 if !is_inside || folder::is_gone(&path) {
                     return Err(format!("there is no plugin '{plugin}'"));
                 }
@@ -163,7 +163,8 @@ impl Manager {
         let (started, copy) = (Instant::now(), self.shadows.copy_again(&code));
         let file = self.slots.get(plugin).map(|slot| slot.file.as_str()).unwrap_or_default();
         let path = self.context.settings.plugins.join(file);
-        let mut candidate = Candidate { path, shadow: code, started, asked, is_rollback: true };
+        let mut candidate =
+            Candidate { path, shadow: code, started, asked, is_rollback: true, plugin: None };
         match copy {
             Ok(copy) => {
                 candidate.shadow = Arc::new(copy);

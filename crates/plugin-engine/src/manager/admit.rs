@@ -4,11 +4,22 @@ use std::path::Path;
 
 use super::{Manager, file_name};
 use crate::{
-    files::{folder, shadow_copy::Shadow},
+    files::{
+        folder,
+        kind::{self, FileKind, NoPlugin},
+        shadow_copy::Shadow,
+    },
     load_error::Refusal,
 };
 
 impl Manager {
+    /// Returns the kind of a file in the plugins folder.
+    pub(super) fn kind_of(&self, path: &Path) -> Result<FileKind, NoPlugin> {
+        let interprets =
+            |extension: &str| self.context.plugin_settings.interpreter(extension).is_some();
+        kind::kind_of(path, &interprets)
+    }
+
     /// Copies a file and checks that its content may be run. Returns `None` if the file is gone
     /// again, or has its earlier content and is not to be loaded `anew`.
     ///
@@ -16,7 +27,13 @@ impl Manager {
     /// about the content: the record of the earlier content stays.
     pub(super) fn admit(&mut self, path: &Path, anew: bool) -> Result<Option<Shadow>, Refusal> {
         let admitted = self.trust_policy.check_folder(&self.context.settings.plugins);
-        let shadow = match admitted.and_then(|()| self.shadows.copy(path, &self.trust_policy)) {
+        let kind = match self.kind_of(path) {
+            Ok(kind) => kind,
+            Err(NoPlugin::Other) => return Ok(None),
+            Err(NoPlugin::Mistaken(what)) => return Err(Refusal::OtherKind { what }),
+        };
+        let copied = admitted.and_then(|()| self.shadows.copy(path, kind, &self.trust_policy));
+        let shadow = match copied {
             Ok(shadow) => shadow,
             // It was removed again, and a message about that is on its way.
             Err(_) if folder::is_gone(path) && path.symlink_metadata().is_err() => return Ok(None),

@@ -7,6 +7,7 @@ mod admin;
 mod admit;
 mod candidate;
 mod change;
+mod commands;
 mod configuration;
 pub mod conflicts;
 mod drain;
@@ -99,7 +100,7 @@ impl Manager {
         let shadows = ShadowDir::open(context.state_dir.join("copies"))?;
         let states = Arc::new(States::new(context.state_dir.join("state")));
         Ok(Self {
-            probes: Probes::new(Arc::clone(&context)),
+            probes: Probes::new(Arc::clone(&context), Arc::clone(&states)),
             context,
             registry,
             trust_policy,
@@ -135,7 +136,7 @@ impl Manager {
     /// Loads every library in the folder. If the folder cannot be read, it is retried later.
     fn load_files(&mut self) {
         let folder = self.context.settings.plugins.clone();
-        let files = match folder::libraries(&folder) {
+        let files = match folder::candidates(&folder) {
             Ok(files) => files,
             Err(error) => {
                 let again = self.retries.is_known(&folder);
@@ -153,7 +154,7 @@ impl Manager {
             }
         };
         self.retries.forget(&folder);
-        if files.is_empty() {
+        if !files.iter().any(|file| self.kind_of(file).is_ok()) {
             log::warn!("no plugin in {}; only the host's own commands", folder.display());
         }
         for file in files {
@@ -173,6 +174,7 @@ impl Manager {
                     Ok(Message::Request(request, plugin, reply)) => {
                         self.handle(request, &plugin, reply);
                     }
+                    Ok(Message::Commands(plugin)) => self.change_commands(&plugin),
                     Ok(Message::End { unload }) => {
                         self.probes.end();
                         // Dropping their reply channels answers them: the host is ending.

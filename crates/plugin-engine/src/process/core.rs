@@ -15,7 +15,7 @@ use super::{
 use crate::{
     context::EngineContext,
     events::{EventKind, PluginEvent},
-    live::manifest::Manifest,
+    live::manifest::{CommandFacts, Manifest},
     load_error::Refusal,
     state::store::States,
 };
@@ -38,6 +38,8 @@ pub struct Core {
     pub configuration: Mutex<Option<String>>,
     /// True if the plugin hands its state over.
     pub saves: OnceLock<bool>,
+    /// The list of commands that a process has sent last, until the manager takes it.
+    pub commands: Mutex<Option<Vec<CommandFacts>>>,
     /// The number of the generation; 0 before it has one.
     pub number: AtomicU64,
 }
@@ -61,6 +63,7 @@ impl Core {
             states: Arc::clone(states),
             configuration: Mutex::new(None),
             saves: OnceLock::new(),
+            commands: Mutex::new(None),
             number: AtomicU64::new(0),
         }
     }
@@ -82,16 +85,28 @@ impl Core {
         });
     }
 
-    /// Checks that a process that was started again serves the same commands.
+    /// Checks that a process that was started again is of the same plugin. Other commands are
+    /// reported as a change.
     ///
     /// # Errors
-    /// It does not.
+    /// It is another plugin.
     pub fn check_same(&self, found: &Manifest) -> Result<(), Refusal> {
-        match self.manifest.get() {
-            Some(first) if first != found => Err(Refusal::Manifest {
-                problem: "its manifest differs from that of its first start".into(),
-            }),
-            _ => Ok(()),
+        let Some(first) = self.manifest.get() else { return Ok(()) };
+        if first.name != found.name {
+            let problem = "its name differs from that of its first start".into();
+            return Err(Refusal::Manifest { problem });
+        }
+        if first.commands != found.commands {
+            self.change_commands(found.commands.clone());
+        }
+        Ok(())
+    }
+
+    /// Notes a new list of commands, and reports it once until the manager has taken it.
+    pub fn change_commands(&self, commands: Vec<CommandFacts>) {
+        let mut kept = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.replace(commands).is_none() {
+            self.context.plugin_control.commands_changed(self.name());
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     call::{Answer, Call, Worker},
-    live::{gate::Gate, generation::Generation, plugin::Plugin},
+    live::{gate::Gate, generation::Generation, manifest::CommandFacts, plugin::Plugin},
     load_error::Refusal,
 };
 
@@ -40,8 +40,10 @@ impl ProcessPlugin {
     ///
     /// # Errors
     /// The reason for which it must not be served.
-    pub fn start(core: Core, give_up: &dyn Fn() -> bool) -> Result<(Arc<Self>, Hello), Refusal> {
-        let core = Arc::new(core);
+    pub fn start(
+        core: Arc<Core>,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<(Arc<Self>, Hello), Refusal> {
         let (first, hello) = Supervisor::start(Arc::clone(&core), give_up)?;
         let mut plugin = Self {
             gate: Gate::default(),
@@ -89,7 +91,7 @@ impl ProcessPlugin {
     }
 
     /// Calls a worker, which writes the reply; waits while the gate is closed.
-    fn call(&self, index: u32, call: &Call<'_>, reply: &mut Encoder) -> Answer {
+    fn call(&self, command: (u32, &str), call: &Call<'_>, reply: &mut Encoder) -> Answer {
         let Some(_guard) = self.gate.enter() else { return Answer::Retired };
         let serving = match self.serving() {
             Ok(serving) => serving,
@@ -100,9 +102,9 @@ impl ProcessPlugin {
         };
         let running: &Running = &serving.running;
         // Kept until the cause of an end is known: that names the running commands.
-        let _noted = running.begin(index);
+        let _noted = running.begin(command);
         let mut watch = CallWatch::new(running, self.core.settings.call_timeout);
-        if let Err(lost) = serving.protocol.call(index, call, reply, &mut watch) {
+        if let Err(lost) = serving.protocol.call(command, call, reply, &mut watch) {
             let kind = if matches!(lost, Lost::Unable(_)) { "UNAVAILABLE" } else { "CRASHED" };
             let text = serving.settle(lost);
             reply.reset();
@@ -151,8 +153,7 @@ impl Plugin for ProcessPlugin {
     fn configure(&self, text: &str) -> Result<(), String> {
         for supervisor in &self.supervisors {
             let patience = self.core.context.settings.probe_timeout;
-            let serving =
-                supervisor.serving(patience).map_err(|Unavailable(problem)| problem)?;
+            let serving = supervisor.serving(patience).map_err(|Unavailable(problem)| problem)?;
             let configured = serving.protocol.configure(text, &serving.running);
             configured.map_err(|failed| serving.explain(failed))?;
         }
@@ -184,6 +185,10 @@ impl Plugin for ProcessPlugin {
         self.supervisors.iter().all(|supervisor| supervisor.current().is_none())
     }
 
+    fn new_commands(&self) -> Option<Vec<CommandFacts>> {
+        self.core.commands.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn restart(&self) -> bool {
         self.supervisors.iter().for_each(|supervisor| supervisor.restart());
         true
@@ -197,8 +202,7 @@ impl Plugin for ProcessPlugin {
         let last = history.iter().filter_map(|(_, last)| last.clone()).max_by_key(|last| last.1);
         let now = Instant::now();
         let uptime = |one: &Arc<Serving>| now.saturating_duration_since(one.running.started);
-        let memory =
-            serving.iter().filter_map(|one| platform::usage_of(one.running.pid).resident);
+        let memory = serving.iter().filter_map(|one| platform::usage_of(one.running.pid).resident);
         Some(ProcessStatus {
             place: "process",
             pids: serving.iter().map(|one| one.running.pid).collect(),
@@ -233,7 +237,9 @@ struct ProcessWorker {
 
 impl Worker for ProcessWorker {
     fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer {
-        let answer = self.plugin.call(self.index, call, reply);
+        let name = self.generation.manifest.commands.get(self.index as usize);
+        let name = name.map(|command| command.name.as_str()).unwrap_or_default();
+        let answer = self.plugin.call((self.index, name), call, reply);
         if reply.failed() {
             self.generation.count_error();
         }

@@ -20,13 +20,13 @@ const MERCY: Duration = Duration::from_secs(1);
 
 /// A protocol with one running process.
 pub trait Protocol: Send + Sync {
-    /// Calls a command and writes its reply.
+    /// Calls a command, by its index and its name, and writes its reply.
     ///
     /// # Errors
     /// The process has ended, or has broken the protocol.
     fn call(
         &self,
-        index: u32,
+        command: (u32, &str),
         call: &Call<'_>,
         reply: &mut Encoder,
         watch: &mut CallWatch<'_>,
@@ -55,6 +55,11 @@ pub trait Protocol: Send + Sync {
 
     /// Frees callers that wait for a process that has ended.
     fn abandon(&self);
+
+    /// Returns true if the process has closed its output, so that it must be ended.
+    fn is_closed(&self) -> bool {
+        false
+    }
 }
 
 /// The process has ended, or must be ended, before it has answered.
@@ -152,6 +157,11 @@ impl<'a> CallWatch<'a> {
     #[must_use]
     pub fn pause(&self) -> Duration {
         pause(self.timeout)
+    }
+
+    /// Starts the time of the call anew: it has waited for its turn.
+    pub fn start_clock(&mut self) {
+        self.started = Instant::now();
     }
 
     /// Decides about a caller that has waited for [`pause`](Self::pause).

@@ -27,6 +27,8 @@ pub struct Running {
     commands: Vec<String>,
     /// The number of running calls of each command.
     calls: Box<[AtomicU32]>,
+    /// The running calls of commands that the process has added since its start.
+    others: Mutex<Vec<String>>,
     end: Mutex<End>,
     ended: Condvar,
 }
@@ -40,13 +42,26 @@ struct End {
 }
 
 /// A call that a process runs.
-pub struct RunningCall<'a> {
-    calls: &'a AtomicU32,
+pub enum RunningCall<'a> {
+    /// Of a command that the process had at its start.
+    First(&'a AtomicU32),
+    /// Of another, by its name.
+    Other(&'a Mutex<Vec<String>>, String),
 }
 
 impl Drop for RunningCall<'_> {
     fn drop(&mut self) {
-        self.calls.fetch_sub(1, Ordering::Relaxed);
+        match self {
+            Self::First(calls) => {
+                calls.fetch_sub(1, Ordering::Relaxed);
+            }
+            Self::Other(names, name) => {
+                let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(at) = names.iter().position(|one| one == name) {
+                    names.swap_remove(at);
+                }
+            }
+        }
     }
 }
 
@@ -60,16 +75,24 @@ impl Running {
             group: Mutex::new(group),
             calls: commands.iter().map(|_| AtomicU32::new(0)).collect(),
             commands,
+            others: Mutex::default(),
             end: Mutex::default(),
             ended: Condvar::new(),
         }
     }
 
-    /// Notes a call of the command with this index.
-    pub fn begin(&self, index: u32) -> Option<RunningCall<'_>> {
-        let calls = self.calls.get(index as usize)?;
-        calls.fetch_add(1, Ordering::Relaxed);
-        Some(RunningCall { calls })
+    /// Notes a call of a command.
+    pub fn begin(&self, (index, name): (u32, &str)) -> RunningCall<'_> {
+        let index = index as usize;
+        if self.commands.get(index).is_some_and(|first| first == name)
+            && let Some(calls) = self.calls.get(index)
+        {
+            calls.fetch_add(1, Ordering::Relaxed);
+            return RunningCall::First(calls);
+        }
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.push(name.to_owned());
+        RunningCall::Other(&self.others, name.to_owned())
     }
 
     /// Kills the process and all that it has started. The first reason counts.
@@ -137,13 +160,13 @@ impl Running {
                 Ok(Some(status)) => Exit::of(status),
                 Err(_) => Exit::Unknown,
             };
-            let running: Vec<_> = self
-                .commands
-                .iter()
-                .zip(&self.calls)
-                .filter(|(_, calls)| calls.load(Ordering::Relaxed) > 0)
-                .map(|(command, _)| command.as_str())
-                .collect();
+            let others = self.others.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let first = self.commands.iter().zip(&self.calls);
+            let first = first.filter(|(_, calls)| calls.load(Ordering::Relaxed) > 0);
+            let mut running: Vec<_> =
+                first.map(|(command, _)| command).chain(&others).map(String::as_str).collect();
+            running.sort_unstable();
+            running.dedup();
             let mut end = self.end();
             let cause = end.verdict.clone().unwrap_or(Cause::Exit(exit));
             let text = describe(&cause, &running);

@@ -80,7 +80,10 @@ impl Supervisor {
     ///
     /// # Errors
     /// The reason for which it must not be served.
-    pub fn start(core: Arc<Core>, give_up: &dyn Fn() -> bool) -> Result<(Arc<Self>, Hello), Refusal> {
+    pub fn start(
+        core: Arc<Core>,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<(Arc<Self>, Hello), Refusal> {
         let supervisor = Arc::new(Self {
             core,
             state: Mutex::new(State {
@@ -256,6 +259,10 @@ impl Supervisor {
                         if sampled.elapsed() >= SAMPLE {
                             sampled = Instant::now();
                             self.core.sample(running);
+                            if serving.protocol.is_closed() {
+                                let problem = "it closed its output".to_owned();
+                                running.condemn(Cause::Protocol(problem));
+                            }
                         }
                         self.heal(running);
                     });

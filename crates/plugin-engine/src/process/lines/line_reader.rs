@@ -1,6 +1,12 @@
 //! Splits a stream into lines of limited length.
 
-use std::io::{self, BufRead};
+use std::{
+    io::{self, BufRead},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use memchr::memchr;
 
@@ -26,7 +32,7 @@ pub enum Line<'a> {
 pub struct LineReader<R> {
     input: R,
     /// The longest line without its LF, in bytes.
-    most: usize,
+    most: Arc<AtomicUsize>,
     /// The line that is being read, or that was returned last.
     line: Vec<u8>,
     state: State,
@@ -43,14 +49,9 @@ enum State {
 }
 
 impl<R: BufRead> LineReader<R> {
-    /// Makes a reader of lines of at most `most` bytes each.
-    pub fn new(input: R, most: usize) -> Self {
+    /// Makes a reader of lines of at most `most` bytes each, which others may change at any time.
+    pub fn new(input: R, most: Arc<AtomicUsize>) -> Self {
         Self { input, most, line: Vec::new(), state: State::Reading }
-    }
-
-    /// Changes the longest length, from the next read on.
-    pub fn bound(&mut self, most: usize) {
-        self.most = most;
     }
 
     /// Waits for the next line; `None` at the end of the stream. Blank lines are left out. After an
@@ -87,7 +88,8 @@ impl<R: BufRead> LineReader<R> {
             let part = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
             let taken = part.len() + usize::from(end.is_some());
             let discarding = self.state == State::Discarding;
-            let too_long = !discarding && part.len() > self.most.saturating_sub(self.line.len());
+            let too_long = !discarding
+                && part.len() > self.most.load(Ordering::Relaxed).saturating_sub(self.line.len());
             if !discarding {
                 let room =
                     if too_long { START.saturating_sub(self.line.len()) } else { usize::MAX };
@@ -138,7 +140,7 @@ mod tests {
     }
 
     fn read_all(input: impl BufRead, most: usize) -> Vec<(char, Vec<u8>)> {
-        let mut reader = LineReader::new(input, most);
+        let mut reader = LineReader::new(input, Arc::new(AtomicUsize::new(most)));
         let mut lines = Vec::new();
         while let Some(line) = reader.read().unwrap() {
             lines.push(owned(line));
@@ -170,16 +172,17 @@ mod tests {
             ('l', b"1234567".to_vec()),
         ];
         assert_eq!(read_all(&input[..], 5), expected);
-        let mut reader = LineReader::new(&input[..], 5);
+        let most = Arc::new(AtomicUsize::new(5));
+        let mut reader = LineReader::new(&input[..], Arc::clone(&most));
         reader.read().unwrap();
-        reader.bound(6);
+        most.store(6, Ordering::Relaxed);
         assert_eq!(reader.read().unwrap(), Some(Line::Whole(b"123456")));
     }
 
     #[test]
     fn endless_line_is_reported_before_it_ends() {
         let input = BufReader::new(b"{\"id\":7,".chain(io::repeat(b'x')));
-        let mut reader = LineReader::new(input, 1 << 20);
+        let mut reader = LineReader::new(input, Arc::new(AtomicUsize::new(1 << 20)));
         let Some(Line::TooLong { start }) = reader.read().unwrap() else { panic!("too long") };
         assert!(start.starts_with(b"{\"id\":7,xxx") && start.len() == START);
     }

@@ -1,5 +1,5 @@
 //! The JSON-lines protocol between the host and an executable, from the host's side: messages as
-//! bytes. It uses no threads, no processes and no clocks.
+//! bytes. Only [`host`] uses threads, processes and clocks.
 //!
 //! - [`Requests`] writes the lines for the worker process.
 //! - [`LineReader`] splits its output into lines of limited length, and [`parse`] reads one.
@@ -12,6 +12,7 @@ mod answer_tests;
 mod bounded;
 mod header;
 mod hello;
+pub mod host;
 mod json;
 mod line_reader;
 mod message;

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    path::PathBuf,
     process::{Command, Stdio},
     sync::Arc,
     thread,
@@ -28,9 +27,7 @@ use crate::{
     load_error::Refusal,
     process::{
         output,
-        protocol::{
-            CallWatch, Failed, Hello, Launched, Launcher, Lost, Protocol, Step, pause,
-        },
+        protocol::{CallWatch, Failed, Hello, Launched, Launcher, Lost, Protocol, Step, pause},
         running::Running,
     },
 };
@@ -46,8 +43,6 @@ const MOST_STATE: usize = 4 << 30;
 
 /// Starts worker processes of one library.
 pub struct NativeLauncher {
-    /// The private copy of the library.
-    pub file: PathBuf,
     /// The facts for the process.
     pub init: Init,
     /// The host's start.
@@ -260,14 +255,14 @@ impl NativeProcess {
 impl Protocol for NativeProcess {
     fn call(
         &self,
-        index: u32,
+        (command, _): (u32, &str),
         call: &Call<'_>,
         reply: &mut Encoder,
         watch: &mut CallWatch<'_>,
     ) -> Result<(), Lost> {
         let mut wire = self.connect()?;
         let (session, peer) = (call.context.session_id(), call.context.peer().into());
-        let head = CallHead { command: index, session, level: level(), peer };
+        let head = CallHead { command, session, level: level(), peer };
         let running = watch.running();
         let mut keeps_waiting = || !running.has_ended() && !running.is_condemned();
         let fill = |out: &mut Vec<u8>| head.write(out, call.input, call.spans);

@@ -104,7 +104,8 @@ impl Query {
     /// Returns the query of this number.
     #[must_use]
     pub fn of(number: u8) -> Option<Self> {
-        let all = [Self::Name, Self::Key, Self::Role, Self::Commands, Self::Sessions, Self::Plugins];
+        let all =
+            [Self::Name, Self::Key, Self::Role, Self::Commands, Self::Sessions, Self::Plugins];
         all.get(usize::from(number)).copied()
     }
 }
@@ -188,8 +189,7 @@ mod tests {
     #[test]
     fn a_call_arrives_with_its_arguments() {
         let input = b"xx set \x00\xff key";
-        let spans = [(3, 3), (7, 2), (0, 0), (10, 3)]
-            .map(|(start, length)| Span { start, length });
+        let spans = [(3, 3), (7, 2), (0, 0), (10, 3)].map(|(start, length)| Span { start, length });
         let (mut out, mut read) = (Vec::new(), Vec::new());
         head().write(&mut out, input, &spans);
         let (found, bytes) = CallHead::read(&out, &mut read).unwrap();

@@ -13,8 +13,8 @@ use std::{
 };
 
 use abi_stable::std_types::{RErr, RResult, RStr, RString};
-use plugin_api::abi::{Services, Span};
 use platform::HostLink;
+use plugin_api::abi::{Services, Span};
 
 use super::{
     message::{CallHead, Init, Opened, PART, Ready, kind},
@@ -178,12 +178,7 @@ fn answer(
 }
 
 /// Calls the worker and sends its reply.
-fn call(
-    wire: &mut Wire,
-    plugin: &Live,
-    head: CallHead,
-    input: (&[u8], &[Span]),
-) -> io::Result<()> {
+fn call(wire: &mut Wire, plugin: &Live, head: CallHead, input: (&[u8], &[Span])) -> io::Result<()> {
     let session = RemoteSession::new(head, wire);
     let mut flush = |out: &mut Vec<u8>| {
         session.send(kind::PART, |message| message.extend_from_slice(out));
@@ -265,4 +260,3 @@ impl Services for WorkerServices {
         }
     }
 }
-
