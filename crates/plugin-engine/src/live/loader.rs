@@ -28,7 +28,7 @@ use crate::{
         native::{host::NativeLauncher, message::Init},
         plugin::ProcessPlugin,
         script::ScriptPlugin,
-        settings::PluginSettings,
+        settings::{Isolate, PluginSettings},
     },
     state::store::States,
 };
@@ -99,6 +99,13 @@ pub fn load(
     }
     let settings = settings(context, &manifest.name)?;
     if context.is_isolated(&manifest.name, &settings) {
+        if settings.isolate == Isolate::Auto {
+            let plugin = &manifest.name;
+            log::warn!(
+                "plugin {plugin}: it has crashed the host, so it runs in a process of its own \
+                 until 'plugin enable {plugin}'"
+            );
+        }
         isolate(shared, shadow, manifest, (settings, file_name(path)))
     } else {
         load_here(context, shadow, manifest)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Manager, file_name};
+use super::{FileRecord, Manager, RetryOn, file_name};
 use crate::{
     files::{
         folder,
@@ -30,7 +30,16 @@ impl Manager {
         let kind = match self.kind_of(path) {
             Ok(kind) => kind,
             Err(NoPlugin::Other) => return Ok(None),
-            Err(NoPlugin::Mistaken(what)) => return Err(Refusal::OtherKind { what }),
+            Err(NoPlugin::Mistaken(what)) => {
+                // Reported once, as long as the reason stays.
+                let hash = blake3::hash(what.as_bytes());
+                let seen = FileRecord { hash, waits: RetryOn::No };
+                let before = self.files.insert(path.to_owned(), seen);
+                if !anew && before.is_some_and(|before| before.hash == hash) {
+                    return Ok(None);
+                }
+                return Err(Refusal::OtherKind { what });
+            }
         };
         let copied = admitted.and_then(|()| self.shadows.copy(path, kind, &self.trust_policy));
         let shadow = match copied {

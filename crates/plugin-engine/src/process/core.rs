@@ -20,6 +20,9 @@ use crate::{
     state::store::States,
 };
 
+/// The most processes that one process of a plugin may have started, itself included.
+const MOST_PROCESSES: u64 = 256;
+
 /// What all processes of one plugin share.
 pub struct Core {
     /// The host.
@@ -40,6 +43,8 @@ pub struct Core {
     pub saves: OnceLock<bool>,
     /// The list of commands that a process has sent last, until the manager takes it.
     pub commands: Mutex<Option<Vec<CommandFacts>>>,
+    /// The number of all threads of the system when a process's children were last looked at.
+    scheduled: AtomicU64,
     /// The number of the generation; 0 before it has one.
     pub number: AtomicU64,
 }
@@ -64,6 +69,7 @@ impl Core {
             configuration: Mutex::new(None),
             saves: OnceLock::new(),
             commands: Mutex::new(None),
+            scheduled: AtomicU64::new(platform::scheduled()),
             number: AtomicU64::new(0),
         }
     }
@@ -137,6 +143,17 @@ impl Core {
             && platform::usage_of(running.pid).resident.is_some_and(|resident| resident > most)
         {
             running.condemn(Cause::Limit(format!("its memory limit of {most} bytes")));
+        }
+        // Listing all processes takes a while, and is done only if there are many more.
+        let total = platform::scheduled();
+        let before = self.scheduled.swap(total, Ordering::Relaxed);
+        if total > before.saturating_add(MOST_PROCESSES / 2)
+            && platform::group_size(running.pid).is_some_and(|size| size > MOST_PROCESSES)
+        {
+            running.condemn(Cause::Limit(format!("{MOST_PROCESSES} processes")));
+        } else if total > before {
+            // So that a slow growth adds up.
+            self.scheduled.store(before, Ordering::Relaxed);
         }
     }
 

@@ -103,7 +103,9 @@ impl ProcessPlugin {
         let running: &Running = &serving.running;
         // Kept until the cause of an end is known: that names the running commands.
         let _noted = running.begin(command);
-        let mut watch = CallWatch::new(running, self.core.settings.call_timeout);
+        // A state is saved beside the call when the host ends.
+        let shutdown = (!self.saves).then_some(&*self.core.context.shutdown);
+        let mut watch = CallWatch::new(running, self.core.settings.call_timeout, shutdown);
         if let Err(lost) = serving.protocol.call(command, call, reply, &mut watch) {
             let kind = if matches!(lost, Lost::Unable(_)) { "UNAVAILABLE" } else { "CRASHED" };
             let text = serving.settle(lost);

@@ -8,6 +8,7 @@ use protocol::Encoder;
 use super::{cause::Cause, running::Running};
 use crate::{
     call::{Call, CallContext},
+    context::Shutdown,
     live::manifest::Manifest,
     load_error::Refusal,
 };
@@ -17,6 +18,9 @@ pub const SLICE: Duration = Duration::from_millis(50);
 
 /// The time from the cancellation of a call that takes too long to the end of its process.
 const MERCY: Duration = Duration::from_secs(1);
+
+/// The time before the end of the host's grace at which a process that still runs a call is ended.
+const LAST: Duration = Duration::from_millis(300);
 
 /// A protocol with one running process.
 pub trait Protocol: Send + Sync {
@@ -129,6 +133,8 @@ pub struct CallWatch<'a> {
     is_cancelled: bool,
     /// The time at which the host ends the process.
     kill_at: Option<Instant>,
+    /// The host's end, at whose deadline the process is ended; `None` if it has state to save.
+    shutdown: Option<&'a dyn Shutdown>,
 }
 
 /// The next step of a caller that has waited in vain.
@@ -143,8 +149,13 @@ pub enum Step {
 impl<'a> CallWatch<'a> {
     /// Watches a call that starts now.
     #[must_use]
-    pub fn new(running: &'a Running, timeout: Option<Duration>) -> Self {
-        Self { running, started: Instant::now(), timeout, is_cancelled: false, kill_at: None }
+    pub fn new(
+        running: &'a Running,
+        timeout: Option<Duration>,
+        shutdown: Option<&'a dyn Shutdown>,
+    ) -> Self {
+        let (started, is_cancelled, kill_at) = (Instant::now(), false, None);
+        Self { running, started, timeout, is_cancelled, kill_at, shutdown }
     }
 
     /// Returns the process that answers the call.
@@ -177,6 +188,10 @@ impl<'a> CallWatch<'a> {
             return Err(Lost::Gone);
         }
         let now = Instant::now();
+        let deadline = self.shutdown.and_then(Shutdown::deadline);
+        if deadline.is_some_and(|deadline| now + LAST >= deadline) {
+            return Err(Lost::Ended(Cause::Asked));
+        }
         if let Some(timeout) = self.timeout
             && self.kill_at.is_none()
             && now.saturating_duration_since(self.started) >= timeout

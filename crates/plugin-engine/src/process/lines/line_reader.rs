@@ -139,8 +139,12 @@ mod tests {
         }
     }
 
+    fn limit(most: usize) -> Arc<AtomicUsize> {
+        Arc::new(AtomicUsize::new(most))
+    }
+
     fn read_all(input: impl BufRead, most: usize) -> Vec<(char, Vec<u8>)> {
-        let mut reader = LineReader::new(input, Arc::new(AtomicUsize::new(most)));
+        let mut reader = LineReader::new(input, limit(most));
         let mut lines = Vec::new();
         while let Some(line) = reader.read().unwrap() {
             lines.push(owned(line));
@@ -172,7 +176,7 @@ mod tests {
             ('l', b"1234567".to_vec()),
         ];
         assert_eq!(read_all(&input[..], 5), expected);
-        let most = Arc::new(AtomicUsize::new(5));
+        let most = limit(5);
         let mut reader = LineReader::new(&input[..], Arc::clone(&most));
         reader.read().unwrap();
         most.store(6, Ordering::Relaxed);
@@ -182,7 +186,7 @@ mod tests {
     #[test]
     fn endless_line_is_reported_before_it_ends() {
         let input = BufReader::new(b"{\"id\":7,".chain(io::repeat(b'x')));
-        let mut reader = LineReader::new(input, Arc::new(AtomicUsize::new(1 << 20)));
+        let mut reader = LineReader::new(input, limit(1 << 20));
         let Some(Line::TooLong { start }) = reader.read().unwrap() else { panic!("too long") };
         assert!(start.starts_with(b"{\"id\":7,xxx") && start.len() == START);
     }
@@ -191,13 +195,13 @@ mod tests {
     fn long_lines_take_no_memory() {
         let long = || io::repeat(b'x').take(1 << 27);
         let input = BufReader::with_capacity(1 << 20, long().chain(&b"\na\nb\n"[..]));
-        let mut reader = LineReader::new(input, 1000);
+        let mut reader = LineReader::new(input, limit(1000));
         assert!(matches!(reader.read().unwrap(), Some(Line::TooLong { .. })));
         assert_eq!(reader.read().unwrap(), Some(Line::Whole(b"a")));
         assert!(reader.line.capacity() <= 2000, "{}", reader.line.capacity());
         // The memory of a line that is allowed is freed after it.
         let allowed = [&vec![b'x'; 1 << 20][..], b"\na\n"].concat();
-        let mut reader = LineReader::new(&allowed[..], usize::MAX);
+        let mut reader = LineReader::new(&allowed[..], limit(usize::MAX));
         assert!(matches!(reader.read().unwrap(), Some(Line::Whole(_))));
         assert_eq!(reader.read().unwrap(), Some(Line::Whole(b"a")));
         assert!(reader.line.capacity() <= KEPT, "{}", reader.line.capacity());
@@ -230,7 +234,7 @@ mod tests {
         let input = b"first\n123456789\nsecond\nlast";
         let pieces = input.chunks(2);
         let failing = Failing { pieces, piece: Cursor::default(), failures: 0 };
-        let mut reader = LineReader::new(BufReader::new(failing), 7);
+        let mut reader = LineReader::new(BufReader::new(failing), limit(7));
         let mut lines = Vec::new();
         let mut errors = 0;
         loop {
