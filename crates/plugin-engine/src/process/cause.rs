@@ -62,7 +62,7 @@ impl fmt::Display for Cause {
             Self::Protocol(problem) => write!(out, "protocol error: {problem}"),
             Self::Limit(limit) => write!(out, "exceeded {limit}"),
             Self::NotStarted(problem) => write!(out, "not started: {problem}"),
-            Self::Asked => out.write_str("it was asked to end"),
+            Self::Asked => out.write_str("the host has ended it"),
         }
     }
 }
