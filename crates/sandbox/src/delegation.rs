@@ -1,0 +1,131 @@
+//! Finds the control group below which this process may make others.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::error::Reason;
+
+/// The group into which the host moves itself: Linux gives controllers only to the groups of a
+/// group without processes of its own.
+pub(crate) const HOST_GROUP: &str = "dropin-host";
+
+/// A control group below which this process may make others.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Delegation {
+    /// The group's folder.
+    pub(crate) folder: PathBuf,
+}
+
+impl Delegation {
+    /// Returns the group of this process if it has these controllers and may be changed.
+    pub(crate) fn find(controllers: &[&'static str]) -> Result<Self, Reason> {
+        let read = |file| fs::read_to_string(file).map_err(|_| Reason::NoCgroup);
+        let folder = folder(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)?;
+        Self::of_folder(&folder, controllers)
+    }
+
+    /// As [`find`](Self::find), for a process in this group.
+    pub(crate) fn of_folder(folder: &Path, controllers: &[&'static str]) -> Result<Self, Reason> {
+        let folder = match folder.parent() {
+            Some(parent) if folder.ends_with(HOST_GROUP) => parent,
+            _ => folder,
+        };
+        let available = fs::read_to_string(folder.join("cgroup.controllers"))
+            .map_err(|source| Reason::NotDelegated { path: folder.into(), source })?;
+        for controller in controllers {
+            if !available.split_whitespace().any(|name| name == *controller) {
+                return Err(Reason::NoController { path: folder.into(), controller });
+            }
+        }
+        for path in
+            [folder.into(), folder.join("cgroup.subtree_control"), folder.join("cgroup.procs")]
+        {
+            if let Err(source) = check_writable(&path) {
+                return Err(Reason::NotDelegated { path, source });
+            }
+        }
+        Ok(Self { folder: folder.into() })
+    }
+}
+
+/// Returns the folder of the process's group, by `/proc/self/mountinfo` and `/proc/self/cgroup`.
+fn folder(mounts: &str, groups: &str) -> Result<PathBuf, Reason> {
+    // "36 25 0:32 ROOT MOUNT-POINT rw,nosuid shared:9 - cgroup2 cgroup2 rw"
+    let (root, mounted) = mounts
+        .lines()
+        .find_map(|line| {
+            let (place, system) = line.split_once(" - ")?;
+            let mut place = place.split(' ').skip(3);
+            (system.split(' ').next()? == "cgroup2").then_some((place.next()?, place.next()?))
+        })
+        .ok_or(Reason::NoCgroup)?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::")).ok_or(Reason::NoCgroup)?;
+    // A part of the hierarchy is mounted where ROOT is not "/".
+    let below = Path::new(group).strip_prefix(root).map_err(|_| Reason::NoCgroup)?;
+    Ok(Path::new(mounted).join(below))
+}
+
+#[cfg(unix)]
+fn check_writable(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::access(path, rustix::fs::Access::WRITE_OK)?)
+}
+
+#[cfg(not(unix))]
+fn check_writable(path: &Path) -> io::Result<()> {
+    fs::metadata(path).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTS: &str = "25 1 0:22 / /proc rw - proc proc rw\n\
+                          36 25 0:32 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
+
+    #[test]
+    fn group_is_found_below_the_mount_point() {
+        let found = folder(MOUNTS, "4:memory:/old\n0::/system.slice/dropin.service\n").unwrap();
+        assert_eq!(found, Path::new("/sys/fs/cgroup/system.slice/dropin.service"));
+        let part = MOUNTS.replace("0:32 / ", "0:32 /system.slice ");
+        let found = folder(&part, "0::/system.slice/dropin.service\n").unwrap();
+        assert_eq!(found, Path::new("/sys/fs/cgroup/dropin.service"));
+    }
+
+    #[test]
+    fn version_one_alone_is_no_group() {
+        let old = "36 25 0:32 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
+        for (mounts, groups) in [(old, "0::/\n"), (MOUNTS, "4:cpu:/\n"), ("", "")] {
+            assert_eq!(
+                folder(mounts, groups).unwrap_err().to_string(),
+                "no cgroup v2 is delegated to this process"
+            );
+        }
+    }
+
+    #[test]
+    fn controller_must_be_available() {
+        let root = tempfile::tempdir().unwrap();
+        let find = |controllers: &[&'static str]| Delegation::of_folder(root.path(), controllers);
+        assert!(matches!(find(&["cpu"]).unwrap_err(), Reason::NotDelegated { .. }));
+        for file in ["cgroup.controllers", "cgroup.subtree_control", "cgroup.procs"] {
+            fs::write(root.path().join(file), "cpuset memory").unwrap();
+        }
+        assert!(find(&["memory"]).is_ok());
+        let error = find(&["memory", "cpu"]).unwrap_err().to_string();
+        assert!(error.ends_with("has no controller 'cpu'"), "{error}");
+        fs::remove_file(root.path().join("cgroup.subtree_control")).unwrap();
+        assert!(matches!(find(&["memory"]).unwrap_err(), Reason::NotDelegated { .. }));
+    }
+
+    #[test]
+    fn host_in_its_own_group_finds_the_parent() {
+        let root = tempfile::tempdir().unwrap();
+        for file in ["cgroup.controllers", "cgroup.subtree_control", "cgroup.procs"] {
+            fs::write(root.path().join(file), "cpu").unwrap();
+        }
+        let found = Delegation::of_folder(&root.path().join(HOST_GROUP), &["cpu"]).unwrap();
+        assert_eq!(found.folder, root.path());
+    }
+}
