@@ -12,6 +12,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
 use crate::{Limits, Sandbox};
 
 /// The restrictions that the child applies to itself.
@@ -168,7 +170,38 @@ fn filter_fills_the_gaps_of_old_kernels() {
         assert_outcomes(&found, "ok", ALWAYS);
         assert_outcomes(&found, "ok", "write-outside create-outside tcp");
         assert_outcomes(&found, "EPERM", "truncate-outside open-and-truncate-outside");
-        assert_outcomes(&found, "EPERM", "signal-other signal-child limit-other");
+        assert_outcomes(&found, "EPERM", "signal-other signal-child");
+        assert_outcomes(&found, "EPERM", "limit-other trace-other poke-other");
+    }
+}
+
+/// Makes a system call fail on this thread, as on a kernel without it.
+fn lose(call: i64) {
+    let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let target = env::consts::ARCH.try_into().unwrap();
+    let rules = [(call, Vec::new())].into();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, missing, target).unwrap();
+    seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+}
+
+#[test]
+fn kernel_without_a_sandbox_is_refused() {
+    for (call, cause) in [
+        (libc::SYS_landlock_create_ruleset, "cannot restrict writing by Landlock: "),
+        (libc::SYS_seccomp, "cannot restrict system calls by seccomp: "),
+    ] {
+        let refuse = move || {
+            lose(call);
+            // Resource limits would hold for this whole program.
+            let limits = Limits { sandbox: Sandbox::Files, ..Limits::default() };
+            let refused = limits.check().unwrap_err().to_string();
+            (refused, limits.apply_to_thread(&[]).unwrap_err().to_string())
+        };
+        let (checked, applied) = std::thread::spawn(refuse).join().unwrap();
+        let start = format!("cannot enforce sandbox = \"files\": {cause}");
+        assert!(checked.starts_with(&start), "{checked}");
+        assert!(checked.contains("; set sandbox = \"off\", or "), "{checked}");
+        assert!(applied.starts_with(cause), "{applied}");
     }
 }
 

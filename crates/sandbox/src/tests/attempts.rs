@@ -136,8 +136,7 @@ fn attempt_resources() {
     report("much-memory", reserved.map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM)));
     let files: io::Result<Vec<_>> = (0..200).map(|_| File::open("/dev/null")).collect();
     report("many-files", files);
-    let limit = process::getrlimit(Resource::Nofile);
-    let more = limit.maximum.map(|maximum| maximum + 1);
+    let more = process::getrlimit(Resource::Nofile).current.map(|files| files + 1);
     let raised = Rlimit { current: more, maximum: more };
     report("raise-limit", process::setrlimit(Resource::Nofile, raised));
 }
