@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    delegation::{Delegation, HOST_GROUP},
+    delegation::{CONTROLLERS, Delegation, HOST_GROUP},
     error::CgroupError,
     limits::Limits,
 };
@@ -31,7 +31,7 @@ impl Cgroup {
     /// # Errors
     /// No group with the necessary controllers is delegated; or a file of it cannot be written.
     pub fn create(name: &str, limits: &Limits) -> Result<Self, CgroupError> {
-        let delegation = Delegation::find(&["cpu", "memory", "pids"])?;
+        let delegation = Delegation::find()?;
         Self::create_below(&delegation.folder, name, limits)
     }
 
@@ -100,7 +100,7 @@ fn settings(limits: &Limits) -> Vec<(&'static str, String)> {
 fn enable_controllers(parent: &Path) -> Result<(), CgroupError> {
     let path = parent.join("cgroup.subtree_control");
     let enabled = fs::read_to_string(&path).map_err(at("read", &path))?;
-    let missing: Vec<_> = ["cpu", "memory", "pids"]
+    let missing: Vec<_> = CONTROLLERS
         .into_iter()
         .filter(|name| !enabled.split_whitespace().any(|enabled| enabled == *name))
         .map(|name| format!("+{name}"))

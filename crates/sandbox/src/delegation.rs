@@ -11,6 +11,9 @@ use crate::error::Reason;
 /// group without processes of its own.
 pub(crate) const HOST_GROUP: &str = "dropin-host";
 
+/// The controllers that the groups of worker processes need.
+pub(crate) const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+
 /// A control group below which this process may make others.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Delegation {
@@ -19,23 +22,23 @@ pub(crate) struct Delegation {
 }
 
 impl Delegation {
-    /// Returns the group of this process if it has these controllers and may be changed.
-    pub(crate) fn find(controllers: &[&'static str]) -> Result<Self, Reason> {
+    /// Returns the group of this process if it has the controllers and may be changed.
+    pub(crate) fn find() -> Result<Self, Reason> {
         let read = |file| fs::read_to_string(file).map_err(|_| Reason::NoCgroup);
         let folder = folder(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)?;
-        Self::of_folder(&folder, controllers)
+        Self::of_folder(&folder)
     }
 
     /// As [`find`](Self::find), for a process in this group.
-    pub(crate) fn of_folder(folder: &Path, controllers: &[&'static str]) -> Result<Self, Reason> {
+    fn of_folder(folder: &Path) -> Result<Self, Reason> {
         let folder = match folder.parent() {
             Some(parent) if folder.ends_with(HOST_GROUP) => parent,
             _ => folder,
         };
         let available = fs::read_to_string(folder.join("cgroup.controllers"))
             .map_err(|source| Reason::NotDelegated { path: folder.into(), source })?;
-        for controller in controllers {
-            if !available.split_whitespace().any(|name| name == *controller) {
+        for controller in CONTROLLERS {
+            if !available.split_whitespace().any(|name| name == controller) {
                 return Err(Reason::NoController { path: folder.into(), controller });
             }
         }
@@ -104,28 +107,38 @@ mod tests {
         }
     }
 
-    #[test]
-    fn controller_must_be_available() {
+    /// A folder with the files of a group.
+    fn group(controllers: &str) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
-        let find = |controllers: &[&'static str]| Delegation::of_folder(root.path(), controllers);
-        assert!(matches!(find(&["cpu"]).unwrap_err(), Reason::NotDelegated { .. }));
         for file in ["cgroup.controllers", "cgroup.subtree_control", "cgroup.procs"] {
-            fs::write(root.path().join(file), "cpuset memory").unwrap();
+            fs::write(root.path().join(file), controllers).unwrap();
         }
-        assert!(find(&["memory"]).is_ok());
-        let error = find(&["memory", "cpu"]).unwrap_err().to_string();
+        root
+    }
+
+    #[test]
+    fn every_controller_must_be_available() {
+        let root = group("cpuset memory pids");
+        let error = Delegation::of_folder(root.path()).unwrap_err().to_string();
         assert!(error.ends_with("has no controller 'cpu'"), "{error}");
-        fs::remove_file(root.path().join("cgroup.subtree_control")).unwrap();
-        assert!(matches!(find(&["memory"]).unwrap_err(), Reason::NotDelegated { .. }));
+        let root = group("cpuset cpu memory pids");
+        assert!(Delegation::of_folder(root.path()).is_ok());
+    }
+
+    #[test]
+    fn every_file_must_be_there() {
+        for file in ["cgroup.controllers", "cgroup.subtree_control", "cgroup.procs"] {
+            let root = group("cpu memory pids");
+            fs::remove_file(root.path().join(file)).unwrap();
+            let error = Delegation::of_folder(root.path()).unwrap_err();
+            assert!(matches!(error, Reason::NotDelegated { .. }), "{file}: {error}");
+        }
     }
 
     #[test]
     fn host_in_its_own_group_finds_the_parent() {
-        let root = tempfile::tempdir().unwrap();
-        for file in ["cgroup.controllers", "cgroup.subtree_control", "cgroup.procs"] {
-            fs::write(root.path().join(file), "cpu").unwrap();
-        }
-        let found = Delegation::of_folder(&root.path().join(HOST_GROUP), &["cpu"]).unwrap();
+        let root = group("cpu memory pids");
+        let found = Delegation::of_folder(&root.path().join(HOST_GROUP)).unwrap();
         assert_eq!(found.folder, root.path());
     }
 }

@@ -62,7 +62,7 @@ impl Limits {
             });
         }
         if let Some(cpu) = self.cpu {
-            Delegation::find(&["cpu"]).map_err(|reason| Unsupported {
+            Delegation::find().map_err(|reason| Unsupported {
                 limit: format!("cpu = {cpu}"),
                 reason,
                 advice: "remove this limit, or run the host as a systemd service with \

@@ -218,7 +218,7 @@ fn check_leaves_the_host_unrestricted() {
 #[test]
 fn cpu_needs_a_delegated_group() {
     let limits = Limits { cpu: Some(0.5), ..Limits::default() };
-    let possible = crate::delegation::Delegation::find(&["cpu"]);
+    let possible = crate::delegation::Delegation::find();
     match limits.check() {
         Ok(()) => drop(possible.unwrap()),
         Err(error) => {
