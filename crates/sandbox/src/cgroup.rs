@@ -3,10 +3,11 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    process,
 };
 
 use crate::{
-    delegation::{CONTROLLERS, Delegation, HOST_GROUP},
+    delegation::{Delegation, HOST_GROUP},
     error::CgroupError,
     limits::Limits,
 };
@@ -26,23 +27,24 @@ pub struct Cgroup {
 impl Cgroup {
     /// Makes a group with these limits below the one that is delegated to this process.
     ///
-    /// The first call may move this process into a group of its own beside the new one.
+    /// The first call may move this process into a group of its own beside the new one; it fails
+    /// if this process has already started others that would stay behind.
     ///
     /// # Errors
     /// No group with the necessary controllers is delegated; or a file of it cannot be written.
     pub fn create(name: &str, limits: &Limits) -> Result<Self, CgroupError> {
-        let delegation = Delegation::find()?;
-        Self::create_below(&delegation.folder, name, limits)
+        Self::create_below(&Delegation::find()?, name, limits)
     }
 
-    fn create_below(parent: &Path, name: &str, limits: &Limits) -> Result<Self, CgroupError> {
-        enable_controllers(parent)?;
-        let folder = parent.join(name);
-        match fs::create_dir(&folder) {
-            // A host that was killed has left it.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.map_err(at("create", &folder))?,
-        }
+    fn create_below(
+        delegation: &Delegation,
+        name: &str,
+        limits: &Limits,
+    ) -> Result<Self, CgroupError> {
+        enable_controllers(delegation)?;
+        let folder = delegation.folder.join(name);
+        // A host that was killed has left it.
+        create_dir_if_missing(&folder)?;
         let group = Self { folder };
         for (file, text) in settings(limits) {
             group.write(file, &text)?;
@@ -97,31 +99,27 @@ fn settings(limits: &Limits) -> Vec<(&'static str, String)> {
 }
 
 /// Gives the controllers to the groups below this one, which must have no processes of its own.
-fn enable_controllers(parent: &Path) -> Result<(), CgroupError> {
-    let path = parent.join("cgroup.subtree_control");
-    let enabled = fs::read_to_string(&path).map_err(at("read", &path))?;
-    let missing: Vec<_> = CONTROLLERS
-        .into_iter()
-        .filter(|name| !enabled.split_whitespace().any(|enabled| enabled == *name))
-        .map(|name| format!("+{name}"))
-        .collect();
+fn enable_controllers(delegation: &Delegation) -> Result<(), CgroupError> {
+    let missing = delegation.missing_controllers()?;
     if missing.is_empty() {
         return Ok(());
     }
-    let procs = parent.join("cgroup.procs");
-    let pids = fs::read_to_string(&procs).map_err(at("read", &procs))?;
-    let own = parent.join(HOST_GROUP);
-    if !pids.trim().is_empty() {
-        match fs::create_dir(&own) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.map_err(at("create", &own))?,
-        }
+    if delegation.processes()?.contains(&process::id()) {
+        let own = delegation.folder.join(HOST_GROUP);
+        create_dir_if_missing(&own)?;
+        let procs = own.join("cgroup.procs");
+        fs::write(&procs, process::id().to_string()).map_err(at("write", &procs))?;
     }
-    for pid in pids.lines() {
-        // One that has ended meanwhile cannot be moved; one that stays fails the next write.
-        let _ = fs::write(own.join("cgroup.procs"), pid);
+    let path = delegation.folder.join("cgroup.subtree_control");
+    let text: Vec<_> = missing.iter().map(|name| format!("+{name}")).collect();
+    fs::write(&path, text.join(" ")).map_err(at("write", &path))
+}
+
+fn create_dir_if_missing(path: &Path) -> Result<(), CgroupError> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map_err(at("create", path)),
     }
-    fs::write(&path, missing.join(" ")).map_err(at("write", &path))
 }
 
 fn at(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CgroupError {
@@ -141,6 +139,11 @@ mod tests {
         root
     }
 
+    fn create(root: &tempfile::TempDir) -> Result<Cgroup, CgroupError> {
+        let delegation = Delegation { folder: root.path().into() };
+        Cgroup::create_below(&delegation, "store", &limits())
+    }
+
     fn limits() -> Limits {
         Limits { memory: Some(1 << 20), cpu: Some(0.5), ..Limits::default() }
     }
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn group_has_its_limits_and_processes() {
         let root = delegated("cpu memory pids", "7\n");
-        let group = Cgroup::create_below(root.path(), "store", &limits()).unwrap();
+        let group = create(&root).unwrap();
         group.add(42).unwrap();
         group.kill().unwrap();
         let read = |file| fs::read_to_string(root.path().join("store").join(file)).unwrap();
@@ -170,10 +173,11 @@ mod tests {
 
     #[test]
     fn host_moves_before_it_enables_controllers() {
-        let root = delegated("memory", "42\n");
-        let _group = Cgroup::create_below(root.path(), "store", &limits()).unwrap();
+        let own = process::id().to_string();
+        let root = delegated("memory", &own);
+        let _group = create(&root).unwrap();
         let read = |file| fs::read_to_string(root.path().join(file)).unwrap();
-        assert_eq!(read("dropin-host/cgroup.procs"), "42");
+        assert_eq!(read("dropin-host/cgroup.procs"), own);
         assert_eq!(read("cgroup.subtree_control"), "+cpu +pids");
     }
 
@@ -189,7 +193,7 @@ mod tests {
     #[test]
     fn errors_name_the_file() {
         let root = tempfile::tempdir().unwrap();
-        let error = Cgroup::create_below(root.path(), "store", &limits()).unwrap_err();
+        let error = create(&root).unwrap_err();
         assert!(error.to_string().contains("cgroup.subtree_control"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    process,
 };
 
 use crate::error::Reason;
@@ -30,7 +31,7 @@ impl Delegation {
     }
 
     /// As [`find`](Self::find), for a process in this group.
-    fn of_folder(folder: &Path) -> Result<Self, Reason> {
+    pub(crate) fn of_folder(folder: &Path) -> Result<Self, Reason> {
         let folder = match folder.parent() {
             Some(parent) if folder.ends_with(HOST_GROUP) => parent,
             _ => folder,
@@ -49,7 +50,30 @@ impl Delegation {
                 return Err(Reason::NotDelegated { path, source });
             }
         }
-        Ok(Self { folder: folder.into() })
+        let delegation = Self { folder: folder.into() };
+        // Only the host moves itself; nobody else's process is moved.
+        let alone = delegation.processes()?.iter().all(|pid| *pid == process::id());
+        if delegation.missing_controllers()?.is_empty() || alone {
+            return Ok(delegation);
+        }
+        Err(Reason::Shared { path: folder.into() })
+    }
+
+    /// Returns the controllers that the groups below this one do not have yet.
+    pub(crate) fn missing_controllers(&self) -> Result<Vec<&'static str>, Reason> {
+        let enabled = self.read("cgroup.subtree_control")?;
+        let is_missing = |name: &&str| !enabled.split_whitespace().any(|enabled| enabled == *name);
+        Ok(CONTROLLERS.into_iter().filter(is_missing).collect())
+    }
+
+    /// Returns the processes in the group itself.
+    pub(crate) fn processes(&self) -> Result<Vec<u32>, Reason> {
+        Ok(self.read("cgroup.procs")?.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
+    fn read(&self, file: &str) -> Result<String, Reason> {
+        let path = self.folder.join(file);
+        fs::read_to_string(&path).map_err(|source| Reason::NotDelegated { path, source })
     }
 }
 
@@ -67,7 +91,8 @@ fn folder(mounts: &str, groups: &str) -> Result<PathBuf, Reason> {
     let group = groups.lines().find_map(|line| line.strip_prefix("0::")).ok_or(Reason::NoCgroup)?;
     // A part of the hierarchy is mounted where ROOT is not "/".
     let below = Path::new(group).strip_prefix(root).map_err(|_| Reason::NoCgroup)?;
-    Ok(Path::new(mounted).join(below))
+    // The root of the hierarchy adds nothing, and no separator either.
+    Ok(Path::new(mounted).join(below).components().collect())
 }
 
 #[cfg(unix)]
@@ -89,6 +114,7 @@ mod tests {
 
     #[test]
     fn group_is_found_below_the_mount_point() {
+        assert_eq!(folder(MOUNTS, "0::/\n").unwrap().as_os_str(), "/sys/fs/cgroup");
         let found = folder(MOUNTS, "4:memory:/old\n0::/system.slice/dropin.service\n").unwrap();
         assert_eq!(found, Path::new("/sys/fs/cgroup/system.slice/dropin.service"));
         let part = MOUNTS.replace("0:32 / ", "0:32 /system.slice ");
@@ -123,6 +149,19 @@ mod tests {
         assert!(error.ends_with("has no controller 'cpu'"), "{error}");
         let root = group("cpuset cpu memory pids");
         assert!(Delegation::of_folder(root.path()).is_ok());
+    }
+
+    #[test]
+    fn other_processes_prevent_controllers() {
+        let root = group("cpu memory pids");
+        let procs = root.path().join("cgroup.procs");
+        fs::write(&procs, format!("1\n{}\n", process::id())).unwrap();
+        assert!(Delegation::of_folder(root.path()).is_ok(), "the controllers are enabled");
+        fs::write(root.path().join("cgroup.subtree_control"), "memory").unwrap();
+        let error = Delegation::of_folder(root.path()).unwrap_err();
+        assert!(matches!(error, Reason::Shared { .. }), "{error}");
+        fs::write(&procs, format!("{}\n", process::id())).unwrap();
+        assert!(Delegation::of_folder(root.path()).is_ok(), "the host can move itself");
     }
 
     #[test]

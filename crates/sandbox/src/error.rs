@@ -37,6 +37,12 @@ pub enum Reason {
         /// The controller's name.
         controller: &'static str,
     },
+    /// Linux gives controllers only to the groups of a group without processes of its own.
+    #[error("the cgroup {path} has other processes than the host in it")]
+    Shared {
+        /// The group's folder.
+        path: PathBuf,
+    },
     /// A trial of the sandbox failed.
     #[error("{0}")]
     Trial(#[from] ApplyError),
