@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_may_be_written_in_all_ways_of_toml() {
+    fn every_way_to_write_a_table_works() {
         for text in [
             "port = 5001\n[plugin.store]\nprocesses = 2\n[interpreters]\npy = 'python3'\n",
             "plugin.store.processes = 2\ninterpreters.py = ['python3']\n",
