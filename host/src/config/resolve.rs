@@ -270,6 +270,11 @@ mod tests {
         assert_eq!(tables.plugin("c").unwrap().processes, 3);
         assert_eq!(isolate(&tables, "a"), Isolate::Always);
         assert_eq!(isolate(&tables, "b"), Isolate::Auto);
+        // Without the flag, the key of the changed file is in force.
+        std::fs::write(&path, "isolate = ['b']\n").unwrap();
+        assert_eq!(isolate(&tables, "a"), Isolate::Auto);
+        assert_eq!(isolate(&tables, "b"), Isolate::Always);
+        std::fs::write(&path, "isolate = ['a']\n").unwrap();
         let words = [&config[..], &["--isolate", "b", "--isolate", "c"]].concat();
         let tables = plugin_tables(&words);
         assert_eq!(isolate(&tables, "a"), Isolate::Auto);
