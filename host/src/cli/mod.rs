@@ -20,7 +20,7 @@ use crate::{
 /// Runs the program with this process's arguments, and returns its exit code.
 pub fn main() -> ExitCode {
     program::started_by(env::args_os().next());
-    let Resolved { arguments, settings } = match crate::config::resolve(env::args_os()) {
+    let Resolved { arguments, settings, tables } = match crate::config::resolve(env::args_os()) {
         Ok(resolved) => resolved,
         Err(error) => error.exit(),
     };
@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
             check::run(&file, probe_timeout, &trust)
         }
         Some(Action::Config { serve, .. }) => {
-            print!("{}", config::describe(&settings, serve.state_root().as_deref()));
+            print!("{}", config::describe(&settings, &tables, serve.state_root().as_deref()));
             ExitCode::SUCCESS
         }
         Some(Action::Completion { shell }) => generate::completion(shell),
