@@ -26,6 +26,20 @@ impl PluginTables {
         Self { place, isolate }
     }
 
+    /// Checks that this system can enforce the limits of every plugin's table.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a limit cannot be enforced; the text has the reason and the
+    /// remedy.
+    pub fn check(&self) -> Result<(), String> {
+        let file = self.read().map_err(|error| error.to_string())?;
+        for name in file.tables().plugin_names() {
+            let limits = file.tables().plugin(name).settings(false).limits;
+            limits.check().map_err(|error| format!("[plugin.{name}] {error}"))?;
+        }
+        Ok(())
+    }
+
     fn read(&self) -> Result<SettingsFile, FileError> {
         self.place.read(&super::command())
     }

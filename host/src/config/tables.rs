@@ -71,6 +71,11 @@ impl Tables {
         self.plugins.get(name).cloned().unwrap_or_default()
     }
 
+    /// Returns the plugins that have tables.
+    pub(super) fn plugin_names(&self) -> impl Iterator<Item = &String> {
+        self.plugins.keys()
+    }
+
     /// Returns the words of the command that runs scripts with this extension.
     pub(super) fn interpreter(&self, extension: &str) -> Option<&[String]> {
         self.interpreters.get(&extension.to_ascii_lowercase()).map(Vec::as_slice)

@@ -117,6 +117,7 @@ pub fn run<B>(
     let metrics_at = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
     let port = addresses.first().map_or(config.port, SocketAddr::port);
     let (state_dir, _crash_reports) = open_state_dir(&config, port)?;
+    config.plugin_tables.check().map_err(StartError::PluginSettings)?;
     let trust_policy = TrustPolicy::for_folder(&config.plugins, &(&config.plugin_trust).into())?;
     let (shutdown, stop) = Shutdown::new(config.grace, config.save_timeout);
     let (plugin_control, requests) = PluginControl::new();

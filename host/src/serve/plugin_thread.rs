@@ -114,7 +114,7 @@ fn engine_context(shared: &Arc<Shared>) -> Arc<EngineContext> {
             save_timeout: config.save_timeout,
             signed_only: config.plugin_trust.plugin_key.is_some(),
         },
-        plugin_settings: Arc::new(Temporary),
+        plugin_settings: Arc::new(config.plugin_tables.clone()),
         crashed: Arc::new(CrashedPlugins::open(&shared.state_dir)),
         state_dir: shared.state_dir.clone(),
         started: shared.started,
@@ -125,22 +125,6 @@ fn engine_context(shared: &Arc<Shared>) -> Arc<EngineContext> {
         callers: Arc::clone(shared) as _,
         plugin_control: shared.plugin_control.clone(),
     })
-}
-
-struct Temporary;
-
-impl plugin_engine::process::settings::SettingsSource for Temporary {
-    fn plugin(&self, _: &str) -> Result<plugin_engine::process::settings::PluginSettings, String> {
-        let mut settings = plugin_engine::process::settings::PluginSettings::default();
-        if std::env::var_os("TEMPORARY_ISOLATE").is_some() {
-            settings.isolate = plugin_engine::process::settings::Isolate::Always;
-        }
-        Ok(settings)
-    }
-
-    fn interpreter(&self, _: &str) -> Option<Vec<String>> {
-        None
-    }
 }
 
 /// Returns the host's outcome, from the outcome of serving, whether the manager has ended, and the

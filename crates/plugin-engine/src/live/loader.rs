@@ -114,7 +114,9 @@ pub fn load(
 
 fn settings(context: &EngineContext, plugin: &str) -> Result<PluginSettings, Refusal> {
     let wrong = |problem| Refusal::Settings { problem };
-    context.plugin_settings.plugin(plugin).map_err(wrong)
+    let settings = context.plugin_settings.plugin(plugin).map_err(wrong)?;
+    settings.limits.check().map_err(|error| wrong(format!("plugin '{plugin}': {error}")))?;
+    Ok(settings)
 }
 
 /// Returns the manifest of a script that is run once for each call; `None` for an executable that

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use platform::Group;
 use protocol::Encoder;
+use sandbox::{Cgroup, Limits};
 
 use super::{cause::Cause, running::Running};
 use crate::{
@@ -102,6 +103,27 @@ pub struct Launched {
     pub protocol: Box<dyn Protocol>,
     /// The plugin that it serves.
     pub hello: Hello,
+    /// The control group that it runs in, if a limit needs one.
+    pub cgroup: Option<Cgroup>,
+}
+
+/// Puts a process that has just been started into a control group, if a limit needs one.
+///
+/// # Errors
+/// The system has none for it; the process is killed.
+pub fn confine(group: &mut Group, limits: &Limits) -> Result<Option<Cgroup>, Refusal> {
+    if limits.cpu.is_none() {
+        return Ok(None);
+    }
+    let pid = group.child.id();
+    let confined = Cgroup::create(&format!("plugin-{pid}"), limits).and_then(|cgroup| {
+        cgroup.add(pid)?;
+        Ok(cgroup)
+    });
+    confined.map(Some).map_err(|error| {
+        group.kill();
+        Refusal::probe_failed("limit its processor time", &error)
+    })
 }
 
 /// A plugin as its process describes it.

@@ -239,7 +239,7 @@ impl Supervisor {
             let started = Instant::now();
             let (cause, text, served) = match self.launch(first.is_none()) {
                 Ok((launched, observer)) => {
-                    let Launched { group, protocol, hello } = launched;
+                    let Launched { group, protocol, hello, cgroup } = launched;
                     let commands = hello.manifest.commands.iter().map(|one| one.name.clone());
                     let running = Arc::new(Running::new(group, commands.collect()));
                     let serving = Arc::new(Serving { running, protocol });
@@ -268,6 +268,8 @@ impl Supervisor {
                     });
                     self.current.store(None);
                     serving.protocol.abandon();
+                    // Removed once its processes have ended.
+                    drop(cgroup);
                     (cause, text, serving.running.started.elapsed())
                 }
                 Err(refusal) => {
@@ -289,15 +291,22 @@ impl Supervisor {
     fn launch(&self, is_again: bool) -> Result<(Launched, platform::ExitObserver), Refusal> {
         self.set_phase(Phase::Starting);
         let give_up = || self.state().is_ending;
-        let launched = self.core.launcher.launch(&give_up)?;
-        if is_again {
-            self.core.check_same(&launched.hello.manifest)?;
+        let mut launched = self.core.launcher.launch(&give_up)?;
+        let checked = match is_again {
+            true => self.core.check_same(&launched.hello.manifest),
+            false => Ok(()),
+        };
+        let observed = checked.and_then(|()| {
+            let observer = launched.group.observer();
+            observer.map_err(|error| Refusal::probe_failed("observe its process", &error))
+        });
+        match observed {
+            Ok(observer) => Ok((launched, observer)),
+            Err(refusal) => {
+                launched.group.kill();
+                Err(refusal)
+            }
         }
-        let observer = launched
-            .group
-            .observer()
-            .map_err(|error| Refusal::probe_failed("observe its process", &error))?;
-        Ok((launched, observer))
     }
 
     /// Lets callers have a process that has just been started.

@@ -28,7 +28,9 @@ use crate::{
     process::{
         executable::Executable,
         output,
-        protocol::{CallWatch, Failed, Hello, Launched, Launcher, Lost, Protocol, SLICE, Step},
+        protocol::{
+            CallWatch, Failed, Hello, Launched, Launcher, Lost, Protocol, SLICE, Step, confine,
+        },
         running::Running,
     },
 };
@@ -128,6 +130,7 @@ impl Launcher for LinesLauncher {
         let Some(input) = group.child.stdin.take() else {
             return Err(Refusal::probe_failed("start it", &"it has no standard input"));
         };
+        let cgroup = confine(&mut group, &self.executable.limits)?;
         match self.begin(input, output, errors, give_up) {
             Ok((process, hello)) => {
                 let hello =
@@ -136,7 +139,7 @@ impl Launcher for LinesLauncher {
                     group.kill();
                     return Err(refusal);
                 }
-                Ok(Launched { group, protocol: Box::new(process), hello })
+                Ok(Launched { group, protocol: Box::new(process), hello, cgroup })
             }
             Err(refusal) => {
                 let how = match refusal {

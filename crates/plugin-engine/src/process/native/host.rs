@@ -27,7 +27,9 @@ use crate::{
     load_error::Refusal,
     process::{
         output,
-        protocol::{CallWatch, Failed, Hello, Launched, Launcher, Lost, Protocol, Step, pause},
+        protocol::{
+            CallWatch, Failed, Hello, Launched, Launcher, Lost, Protocol, Step, confine, pause,
+        },
         running::Running,
     },
 };
@@ -76,13 +78,14 @@ impl Launcher for NativeLauncher {
         let spawn = |command: &mut Command| Group::spawn(command, Terminal::None);
         let (link, mut group) = WorkerLink::start(command, spawn, |group| &mut group.child)
             .map_err(failed("start its process"))?;
+        let cgroup = confine(&mut group, &self.init.limits)?;
         let started = self.begin(&link, output, give_up);
         match started {
             Ok((wire, hello)) => {
                 let pause = pause(self.call_timeout);
                 let process = NativeProcess { link, idle: ArrayQueue::new(IDLE), pause };
                 process.keep(wire);
-                Ok(Launched { group, protocol: Box::new(process), hello })
+                Ok(Launched { group, protocol: Box::new(process), hello, cgroup })
             }
             Err(NotBegun::Refused(refusal)) => {
                 group.kill();
