@@ -42,7 +42,7 @@ impl Executable {
             file: copy.to_owned(),
             interpreter: context.plugin_settings.interpreter(&extension).unwrap_or_default(),
             plugins: plugins.canonicalize().unwrap_or_else(|_| plugins.clone()),
-            data_dir: context.data_dir().join(&stem),
+            data_dir: absolute(context.data_dir().join(&stem)),
             finds_modules: !context.settings.signed_only,
             stem,
             limits,
@@ -85,6 +85,11 @@ impl Executable {
         }
         Ok(command)
     }
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    // The executable's working directory is another.
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 fn prepended(folder: &Path, rest: Option<OsString>) -> OsString {

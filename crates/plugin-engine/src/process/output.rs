@@ -2,10 +2,12 @@
 
 use std::{
     io::{self, PipeReader, Read},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Duration,
 };
 
+use crossbeam_channel::{Receiver, bounded};
 use log::Level;
 
 use crate::live::host_services::PluginServices;
@@ -13,16 +15,40 @@ use crate::live::host_services::PluginServices;
 /// The longest line that is logged, in bytes; a longer one is logged in pieces.
 const LONGEST: usize = 4 << 10;
 
+/// The output of a process, which a thread logs.
+pub struct LoggedOutput {
+    last: Arc<Mutex<String>>,
+    done: Receiver<()>,
+}
+
+impl LoggedOutput {
+    /// Returns the last line of a process that has ended; empty if there is none.
+    #[must_use]
+    pub fn last_line(&self) -> String {
+        /// The time for what is left in the pipe; a child of the process may keep it open.
+        const REST: Duration = Duration::from_millis(200);
+        let _ = self.done.recv_timeout(REST);
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Logs the lines of a process until it has closed its output.
 ///
 /// # Errors
 /// The system cannot start a thread.
-pub fn log_lines(output: PipeReader, services: &Arc<PluginServices>) -> io::Result<()> {
-    let services = Arc::clone(services);
+pub fn log_lines(output: PipeReader, services: &Arc<PluginServices>) -> io::Result<LoggedOutput> {
+    let (services, last) = (Arc::clone(services), Arc::<Mutex<String>>::default());
+    let (alive, done) = bounded::<()>(0);
+    let kept = Arc::clone(&last);
     thread::Builder::new().name("plugin output".into()).spawn(move || {
-        each_line(output, |line| services.log_line(Level::Warn, &String::from_utf8_lossy(line)));
+        let _alive = alive;
+        each_line(output, |line| {
+            let line = String::from_utf8_lossy(line);
+            services.log_line(Level::Warn, &line);
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = line.into_owned();
+        });
     })?;
-    Ok(())
+    Ok(LoggedOutput { last, done })
 }
 
 /// Passes lines on, without their ends; empty ones are left out.

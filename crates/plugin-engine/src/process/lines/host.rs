@@ -27,7 +27,7 @@ use crate::{
     load_error::Refusal,
     process::{
         executable::Executable,
-        output,
+        output::{self, LoggedOutput},
         protocol::{
             CallWatch, Failed, Hello, Launched, Launcher, Lost, Protocol, SLICE, Step, confine,
         },
@@ -147,7 +147,13 @@ impl Launcher for LinesLauncher {
                         group.kill();
                         return Err(refusal);
                     }
-                    NoHello::Closed => ended(&mut group),
+                    NoHello::Closed(output) => {
+                        let how = ended(&mut group);
+                        match output.last_line() {
+                            line if line.is_empty() => format!("{how}; {HINT}"),
+                            line => format!("{how}: {line}"),
+                        }
+                    }
                 };
                 group.kill();
                 Err(Refusal::Worker { problem: how })
@@ -159,25 +165,27 @@ impl Launcher for LinesLauncher {
 /// The reason for which there is no hello.
 enum NoHello {
     Refused(Refusal),
-    Closed,
+    /// It has closed its output, or has ended.
+    Closed(LoggedOutput),
 }
+
+/// The remedy for an executable that was not written as a plugin.
+const HINT: &str = "a plugin must write a hello first, see the book's page on workers";
 
 /// Describes the end of a process that has closed its output before its hello.
 fn ended(group: &mut Group) -> String {
     /// The time for which it may outlive its output.
     const OUTLIVES: Duration = Duration::from_secs(1);
-    let hint = "it must write a hello first, see the book's page on workers";
-    let Ok(observer) = group.observer() else { return hint.to_owned() };
+    let closed = "it closed its output before its hello".to_owned();
+    let Ok(observer) = group.observer() else { return closed };
     let expires_at = Instant::now() + OUTLIVES;
     loop {
         match group.reap(&observer) {
             Ok(Some(status)) => {
                 let exit = crate::process::cause::Exit::of(status);
-                return format!("it ended before its hello: {exit}; {hint}");
+                return format!("it ended before its hello: {exit}");
             }
-            _ if Instant::now() >= expires_at => {
-                return format!("it closed its output before its hello; {hint}");
-            }
+            _ if Instant::now() >= expires_at => return closed,
             _ => observer.wait(expires_at.saturating_duration_since(Instant::now())),
         }
     }
@@ -204,7 +212,7 @@ impl LinesLauncher {
             bad_lines: Throttle::default(),
             changed: Arc::clone(&self.changed),
         });
-        output::log_lines(errors, &self.services).map_err(no_thread)?;
+        let errors = output::log_lines(errors, &self.services).map_err(no_thread)?;
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             thread::Builder::new().name(name.into()).spawn(run).map_err(no_thread)
         };
@@ -222,7 +230,7 @@ impl LinesLauncher {
                     let problem = format!("its first line is no hello: {problem}");
                     return Err(NoHello::Refused(Refusal::Worker { problem }));
                 }
-                Err(RecvTimeoutError::Disconnected) => return Err(NoHello::Closed),
+                Err(RecvTimeoutError::Disconnected) => return Err(NoHello::Closed(errors)),
                 Err(RecvTimeoutError::Timeout) if give_up() => {
                     return Err(NoHello::Refused(Refusal::Stopping));
                 }
