@@ -237,6 +237,7 @@ fn malformed_answer_keeps_its_number() {
         b"{\"id\":7,\"error\":\"\\ud800\"}",
         b"{\"id\":7}\xff",
         b"{\"later\":0,\"error\":5,\"id\":7}",
+        b"{\"id\":7,\"dropin\":1}",
     ] {
         assert_eq!(bad(line).id, Some(7), "{}", line.escape_ascii());
     }
