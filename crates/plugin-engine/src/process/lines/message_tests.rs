@@ -200,6 +200,7 @@ fn line_that_is_no_message_is_refused() {
         "{'id':7}",
         r#"["id",7]"#,
         r#"[1,7,"ok"]"#,
+        r#"[1,0,0,0,0,0,0,0,0,[],"a","1",1,[]]"#,
         lone,
         r#"{"later":1}"#,
         r#"{"log":5,"text":""}"#,
