@@ -30,6 +30,11 @@ pub mod live {
     pub mod probe_report;
 }
 
+#[path = "../../crates/plugin-engine/src/process"]
+pub mod process {
+    pub mod lines;
+}
+
 #[path = "../../crates/plugin-engine/src/trust"]
 mod trust {
     pub(crate) mod permissions;

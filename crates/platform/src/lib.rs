@@ -13,6 +13,7 @@ mod net;
 mod process;
 mod scheduling;
 mod service;
+pub mod shared_memory;
 mod signals;
 mod waker;
 mod worker_link;
@@ -37,5 +38,5 @@ pub use self::{
     service::{has_service_manager, inherited_listeners, notify_service_manager, watchdog},
     signals::{EndSignal, on_end_signal},
     waker::{WakeReceiver, Waker},
-    worker_link::{Connection, HostLink, WorkerLink},
+    worker_link::{Connection, HostLink, MEMORY, Opened, WorkerLink},
 };

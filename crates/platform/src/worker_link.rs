@@ -6,6 +6,8 @@
 //! the loopback address, and proves by a secret from its standard input that it is the one.
 
 use std::io;
+
+use crate::shared_memory::SharedMemory;
 #[cfg(windows)]
 use std::net::TcpStream as Stream;
 #[cfg(unix)]
@@ -13,6 +15,12 @@ use std::os::unix::net::UnixStream as Stream;
 
 /// A connection between the host and a worker process.
 pub type Connection = Stream;
+
+/// A connection, and the memory that its two sides share beside it.
+pub type Opened = (Connection, Option<SharedMemory>);
+
+/// The length of a connection's shared memory, in bytes.
+pub const MEMORY: usize = 16 << 10;
 
 /// The host's end of the link to a worker process.
 #[derive(Debug)]
@@ -44,11 +52,14 @@ mod unix {
     };
 
     use rustix::net::{
-        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
         SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
     };
 
-    use super::{Connection, HostLink, WorkerLink};
+    #[cfg(target_os = "linux")]
+    use super::MEMORY;
+    use super::{HostLink, Opened, WorkerLink};
+    use crate::shared_memory::SharedMemory;
 
     impl WorkerLink {
         /// Starts a process by `spawn` with a link to this one.
@@ -69,18 +80,20 @@ mod unix {
             Ok((Self { control }, started))
         }
 
-        /// Opens a connection to the process.
+        /// Opens a connection to the process, with memory of its own where the system has that.
         ///
         /// # Errors
         /// The process has ended, or the system has no descriptors left.
-        pub fn open(&self) -> io::Result<Connection> {
+        pub fn open(&self) -> io::Result<Opened> {
             let (ours, theirs) = UnixStream::pair()?;
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let (memory, file) = memory();
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
             let mut message = SendAncillaryBuffer::new(&mut space);
-            let passed = [theirs.as_fd()];
+            let both = [Some(theirs.as_fd()), file.as_ref().map(AsFd::as_fd)];
+            let passed: Vec<_> = both.into_iter().flatten().collect();
             message.push(SendAncillaryMessage::ScmRights(&passed));
             sendmsg(&self.control, &[IoSlice::new(&[0])], &mut message, SendFlags::NOSIGNAL)?;
-            Ok(ours)
+            Ok((ours, memory))
         }
     }
 
@@ -100,8 +113,8 @@ mod unix {
         ///
         /// # Errors
         /// This process has no descriptors left for the connection.
-        pub fn accept(&self) -> io::Result<Option<Connection>> {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        pub fn accept(&self) -> io::Result<Option<Opened>> {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
             let mut message = RecvAncillaryBuffer::new(&mut space);
             let mut byte = [0];
             let flags = RecvFlags::CMSG_CLOEXEC;
@@ -113,15 +126,43 @@ mod unix {
             if received.bytes == 0 {
                 return Ok(None);
             }
-            let passed = message.drain().find_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(mut passed) => passed.next(),
+            let mut passed = message.drain().filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(passed) => Some(passed),
                 _ => None,
             });
-            match passed {
-                Some(passed) => Ok(Some(passed.into())),
-                None => Err(io::Error::other("no descriptor is left for a connection")),
-            }
+            let mut passed = passed.next().into_iter().flatten();
+            let none = || io::Error::other("no descriptor is left for a connection");
+            let connection = passed.next().ok_or_else(none)?.into();
+            // The host waits on the memory: without it this connection is of no use.
+            let memory = match (passed.next(), received.flags.contains(ReturnFlags::CTRUNC)) {
+                (Some(file), _) => Some(opened(file)?),
+                (None, true) => return Err(none()),
+                (None, false) => None,
+            };
+            Ok(Some((connection, memory)))
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn memory() -> (Option<SharedMemory>, Option<OwnedFd>) {
+        SharedMemory::make(MEMORY).ok().map_or((None, None), |(memory, file)| {
+            (Some(memory), Some(file))
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn memory() -> (Option<SharedMemory>, Option<OwnedFd>) {
+        (None, None)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn opened(file: OwnedFd) -> io::Result<SharedMemory> {
+        SharedMemory::open(file, MEMORY)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn opened(_: OwnedFd) -> io::Result<SharedMemory> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -136,7 +177,7 @@ mod windows {
         time::{Duration, Instant},
     };
 
-    use super::{Connection, HostLink, WorkerLink};
+    use super::{Connection, HostLink, Opened, WorkerLink};
 
     /// The longest wait for a process to connect.
     const TIMEOUT: Duration = Duration::from_secs(5);
@@ -224,11 +265,11 @@ mod windows {
         ///
         /// # Errors
         /// The process has ended, or does not connect in time.
-        pub fn open(&self) -> io::Result<Connection> {
+        pub fn open(&self) -> io::Result<Opened> {
             let Listener { listener, secret } = &self.listener;
             let listener = listener.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             (&self.control).write_all(&[0])?;
-            Listener::accept(&listener, secret)
+            Listener::accept(&listener, secret).map(|connection| (connection, None))
         }
     }
 
@@ -248,11 +289,11 @@ mod windows {
         ///
         /// # Errors
         /// This process cannot connect.
-        pub fn accept(&self) -> io::Result<Option<Connection>> {
+        pub fn accept(&self) -> io::Result<Option<Opened>> {
             match (&self.control).read(&mut [0]) {
                 Ok(0) => Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
-                Ok(_) => self.address.connect().map(Some),
+                Ok(_) => self.address.connect().map(|connection| Some((connection, None))),
                 Err(error) => Err(error),
             }
         }

@@ -82,7 +82,7 @@ fn numbers_outside_i64_are_floats() {
 }
 
 #[test]
-fn value_that_cannot_be_a_reply_becomes_an_error() {
+fn unusable_value_becomes_an_error() {
     for (text, said) in [
         ("1e999", "larger than any float"),
         ("[1,-1e999]", "larger than any float"),

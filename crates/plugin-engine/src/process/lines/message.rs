@@ -17,7 +17,7 @@ const MOST_CONCURRENT: u32 = 1024;
 /// The longest kind of an error, in bytes.
 const LONGEST_KIND: usize = 32;
 
-/// The most characters of a problem; a part of it may be the worker's own text.
+/// The most characters of a problem in JSON; a part of it may be the worker's own text.
 const MOST_PROBLEM: usize = 300;
 
 /// A message from the worker process.
@@ -113,7 +113,7 @@ pub fn parse(line: &[u8]) -> Result<Message, BadLine> {
     }
     let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| bad(one_line(&error)))?;
     let Some(id) = fields.id.filter(|_| fields.dropin.is_none()) else {
-        return fields.unrelated().map_err(|problem| BadLine { id: None, problem });
+        return fields.unrelated().map_err(bad);
     };
     let id = required("id", Some(id)).map_err(bad)?;
     fields.answer(id).map_err(|problem| BadLine { id: Some(id), problem })
@@ -241,8 +241,7 @@ fn optional<'a, T: Deserialize<'a>>(
     parsed.map_err(|error| format!("its '{name}': {}", one_line(&error)))
 }
 
-/// Returns the error's text without control characters and of limited length.
+/// Returns the error's text, of limited length. A string of the worker's in it is escaped.
 fn one_line(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.chars().take(MOST_PROBLEM).flat_map(char::escape_debug).collect()
+    error.to_string().chars().take(MOST_PROBLEM).collect()
 }

@@ -200,6 +200,7 @@ fn line_that_is_no_message_is_refused() {
         "{'id':7}",
         r#"["id",7]"#,
         r#"[1,7,"ok"]"#,
+        r#"[1,0,0,0,0,0,0,0,0,[],"a","1",1,[]]"#,
         lone,
         r#"{"later":1}"#,
         r#"{"log":5,"text":""}"#,
@@ -237,6 +238,7 @@ fn malformed_answer_keeps_its_number() {
         b"{\"id\":7,\"error\":\"\\ud800\"}",
         b"{\"id\":7}\xff",
         b"{\"later\":0,\"error\":5,\"id\":7}",
+        b"{\"id\":7,\"dropin\":1}",
     ] {
         assert_eq!(bad(line).id, Some(7), "{}", line.escape_ascii());
     }
