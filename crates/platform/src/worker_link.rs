@@ -145,9 +145,9 @@ mod unix {
 
     #[cfg(target_os = "linux")]
     fn memory() -> (Option<SharedMemory>, Option<OwnedFd>) {
-        SharedMemory::make(MEMORY).ok().map_or((None, None), |(memory, file)| {
-            (Some(memory), Some(file))
-        })
+        SharedMemory::make(MEMORY)
+            .ok()
+            .map_or((None, None), |(memory, file)| (Some(memory), Some(file)))
     }
 
     #[cfg(not(target_os = "linux"))]

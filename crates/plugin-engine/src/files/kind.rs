@@ -66,8 +66,10 @@ pub fn kind_of(path: &Path, interprets: &dyn Fn(&str) -> bool) -> Result<FileKin
     // A file that cannot be accessed is reported once it can be, or never.
     let data = fs::metadata(path).map_err(|_| NoPlugin::Other)?;
     let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-    let interpreted = !extension.is_empty() && interprets(&extension);
-    if !data.is_file() || data.len() == 0 || !(interpreted || has_right(path, &data)) {
+    // Asked only where it matters: the settings file is read for the answer.
+    let has_right = has_right(path, &data);
+    let interpreted = !has_right && !extension.is_empty() && interprets(&extension);
+    if !data.is_file() || data.len() == 0 || !(interpreted || has_right) {
         return Err(NoPlugin::Other);
     }
     let mut start = [0; 256];

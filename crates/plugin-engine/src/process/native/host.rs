@@ -3,20 +3,20 @@
 use std::{
     io,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
 };
 
 use crossbeam_queue::ArrayQueue;
-use platform::{Group, Terminal, WorkerLink};
+use platform::{Group, Terminal, WorkerLink, shared_memory::SharedMemory};
 use protocol::Encoder;
 use serde::Serialize;
 
 use super::{
     message::{CallHead, Init, Opened, PART, Query, SLACK, kind, take},
     pieces::PieceReader,
-    wire::{Received, Wire},
+    wire::{self, Received, Side, Wire},
 };
 use crate::{
     call::{Call, CallContext},
@@ -62,6 +62,8 @@ struct NativeProcess {
     link: WorkerLink,
     /// Connections that no call uses.
     idle: ArrayQueue<Wire>,
+    /// The memory of all connections, to wake their callers when the process has ended.
+    memories: Mutex<Vec<Weak<SharedMemory>>>,
     pause: Duration,
 }
 
@@ -81,9 +83,11 @@ impl Launcher for NativeLauncher {
         let cgroup = confine(&mut group, &self.init.limits)?;
         let started = self.begin(&link, output, give_up);
         match started {
-            Ok((wire, hello)) => {
+            Ok((wire, memory, hello)) => {
                 let pause = pause(self.call_timeout);
-                let process = NativeProcess { link, idle: ArrayQueue::new(IDLE), pause };
+                let memories = Mutex::new(memory.into_iter().collect());
+                let idle = ArrayQueue::new(IDLE);
+                let process = NativeProcess { link, idle, memories, pause };
                 process.keep(wire);
                 Ok(Launched { group, protocol: Box::new(process), hello, cgroup })
             }
@@ -117,13 +121,13 @@ impl NativeLauncher {
         link: &WorkerLink,
         output: io::PipeReader,
         give_up: &dyn Fn() -> bool,
-    ) -> Result<(Wire, Hello), NotBegun> {
+    ) -> Result<(Wire, Option<Weak<SharedMemory>>, Hello), NotBegun> {
         let gone = |_: io::Error| NotBegun::Gone;
-        let control = link.control().and_then(|control| Wire::new(control, None)).map_err(gone)?;
+        let control = link.control().map_err(gone)?;
+        let control = Wire::new((control, None), Side::Host, None).map_err(gone)?;
         output::log_lines(output, &self.services).map_err(no_thread)?;
         log_messages(control, &self.services).map_err(no_thread)?;
-        let pause = Some(pause(self.call_timeout));
-        let mut wire = link.open().and_then(|one| Wire::new(one, pause)).map_err(gone)?;
+        let (mut wire, memory) = open(link, pause(self.call_timeout)).map_err(gone)?;
         let mut init = self.init.clone();
         init.uptime_millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         init.level = level();
@@ -134,7 +138,7 @@ impl NativeLauncher {
             match wire.receive(MOST).map_err(gone)? {
                 Received::Message(kind::READY, opened) => {
                     let hello = check(opened)?;
-                    return Ok((wire, hello));
+                    return Ok((wire, memory, hello));
                 }
                 Received::Message(..) => {
                     let problem = "its process breaks the protocol".into();
@@ -210,13 +214,20 @@ impl NativeProcess {
         if let Some(wire) = self.idle.pop() {
             return Ok(wire);
         }
-        let wire = self.link.open().and_then(|one| Wire::new(one, Some(self.pause)));
-        wire.map_err(|error| {
+        let (wire, memory) = open(&self.link, self.pause).map_err(|error| {
             if platform::is_out_of_descriptors(&error) {
                 return Lost::Unable(format!("cannot connect to its process: {error}"));
             }
             Lost::Gone
-        })
+        })?;
+        let mut memories = self.memories();
+        memories.retain(|memory| memory.strong_count() > 0);
+        memories.extend(memory);
+        Ok(wire)
+    }
+
+    fn memories(&self) -> MutexGuard<'_, Vec<Weak<SharedMemory>>> {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a connection for the next call, unless there are enough.
@@ -347,7 +358,16 @@ impl Protocol for NativeProcess {
 
     fn abandon(&self) {
         while self.idle.pop().is_some() {}
+        self.memories().iter().filter_map(Weak::upgrade).for_each(|memory| wire::close(&memory));
     }
+}
+
+/// Opens a connection to a process.
+fn open(link: &WorkerLink, pause: Duration) -> io::Result<(Wire, Option<Weak<SharedMemory>>)> {
+    let (connection, memory) = link.open()?;
+    let memory = memory.map(Arc::new);
+    let weak = memory.as_ref().map(Arc::downgrade);
+    Ok((Wire::new((connection, memory), Side::Host, Some(pause))?, weak))
 }
 
 /// Returns the facts that a worker asks for, in JSON.

@@ -4,6 +4,7 @@
 //! thread of the process answers each connection, so that no thread in between passes messages on.
 
 pub mod host;
+pub mod mailbox;
 pub mod message;
 pub mod pieces;
 pub mod session;

@@ -20,7 +20,7 @@ use super::{
     message::{CallHead, Init, Opened, PART, Ready, kind},
     pieces::PieceSink,
     session::RemoteSession,
-    wire::{Received, Wire},
+    wire::{Received, Side, Wire},
 };
 use crate::{
     VERSION,
@@ -50,7 +50,7 @@ pub fn run() -> io::Result<()> {
     library::disable_crash_dialogs();
     let link = HostLink::inherit()?;
     let first = link.accept()?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let mut first = Wire::new(first, None)?;
+    let mut first = wire(first)?;
     let init: Init = match first.receive(MOST)? {
         Received::Message(kind::INIT, init) => serde_json::from_slice(init)?,
         _ => return Err(io::ErrorKind::InvalidData.into()),
@@ -62,7 +62,7 @@ pub fn run() -> io::Result<()> {
         level: Arc::clone(&level),
         started: Instant::now(),
         uptime_millis: init.uptime_millis,
-        log: Mutex::new(Wire::new(link.control()?, None)?),
+        log: Mutex::new(Wire::new((link.control()?, None), Side::Worker, None)?),
     };
     let (opened, plugin) = match open(&init, services) {
         Ok((ready, plugin)) => (Ok(ready), Some(plugin)),
@@ -75,7 +75,7 @@ pub fn run() -> io::Result<()> {
     serve(first, &plugin, &level);
     loop {
         match link.accept() {
-            Ok(Some(connection)) => match Wire::new(connection, None) {
+            Ok(Some(opened)) => match wire(opened) {
                 Ok(wire) => serve(wire, &plugin, &level),
                 Err(_) => process::exit(FAILED),
             },
@@ -85,6 +85,10 @@ pub fn run() -> io::Result<()> {
             Err(_) => process::exit(FAILED),
         }
     }
+}
+
+fn wire((connection, memory): platform::Opened) -> io::Result<Wire> {
+    Wire::new((connection, memory.map(Arc::new)), Side::Worker, None)
 }
 
 /// Puts the limits in force and opens the library.
