@@ -118,7 +118,9 @@ impl Limits {
     /// A limit that the system refuses. The process may then be restricted in part and must end.
     pub fn apply(&self, writable: &[PathBuf]) -> Result<(), ApplyError> {
         #[cfg(target_os = "linux")]
-        require_one_thread()?;
+        if *self != Self::default() {
+            require_one_thread()?;
+        }
         self.apply_to_thread(writable)
     }
 

@@ -232,6 +232,7 @@ fn cpu_needs_a_delegated_group() {
 #[test]
 fn second_thread_is_refused() {
     let limits = Limits { sandbox: Sandbox::Files, ..Limits::default() };
+    Limits::default().apply(&[]).unwrap();
     // This thread waits for the second.
     let error = std::thread::spawn(move || limits.apply(&[])).join().unwrap().unwrap_err();
     let error = error.to_string();
