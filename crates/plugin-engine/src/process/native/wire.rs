@@ -159,6 +159,9 @@ impl Wire {
         if let Some(memory) = self.memory.as_ref()
             && self.start == self.end
         {
+            if self.input.capacity() > KEPT {
+                self.input = Vec::new();
+            }
             self.input.clear();
             match memory.incoming().take(&mut self.input, self.timeout)? {
                 Content::Nothing => return Ok(Received::Nothing),
@@ -239,7 +242,7 @@ impl Wire {
         }
         if self.input.len() < wanted {
             // Not at once to the announced length, which may be a lie.
-            let grown = wanted.min(self.input.len() * 2);
+            let grown = wanted.min((self.input.len() * 2).max(ROOM));
             self.input.resize(grown.max(self.end + 1), 0);
         }
     }
