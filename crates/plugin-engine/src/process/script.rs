@@ -312,8 +312,8 @@ impl Reading {
 }
 
 fn last_line(text: &[u8]) -> Option<Vec<u8>> {
-    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    lines.filter(|line| !line.is_empty()).next_back().map(<[u8]>::to_vec)
+    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.rfind(|line| !line.is_empty()).map(<[u8]>::to_vec)
 }
 
 /// Turns an argument into a word of a command line.

@@ -43,6 +43,9 @@ const MOST: usize = PART + SLACK;
 /// The largest state that the host takes from a process, in bytes.
 const MOST_STATE: usize = 4 << 30;
 
+/// Sends the messages of a request; it gets the question whether to wait on.
+type SendRequests<'a> = dyn FnMut(&mut Wire, &mut dyn FnMut() -> bool) -> io::Result<()> + 'a;
+
 /// Starts worker processes of one library.
 pub struct NativeLauncher {
     /// The facts for the process.
@@ -239,7 +242,7 @@ impl NativeProcess {
     /// Runs an operation other than a call. Returns the parts of its result; `None` for none.
     fn operate(
         &self,
-        requests: &mut dyn FnMut(&mut Wire, &mut dyn FnMut() -> bool) -> io::Result<()>,
+        requests: &mut SendRequests<'_>,
         running: &Running,
     ) -> Result<Option<Vec<u8>>, Failed> {
         let mut wire = self.connect()?;
