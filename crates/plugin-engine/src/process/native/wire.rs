@@ -261,7 +261,8 @@ fn is_pause(error: &io::Error) -> bool {
     matches!(error.kind(), Kind::WouldBlock | Kind::TimedOut | Kind::Interrupted)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::{os::unix::net::UnixStream, thread};
 
