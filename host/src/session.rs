@@ -7,6 +7,7 @@ mod dispatch;
 mod http;
 mod identity;
 mod memory;
+mod queue;
 mod subscriptions;
 
 pub use self::close_reason::CloseReason;
@@ -19,6 +20,7 @@ use telemetry::metrics::SessionCounters;
 use self::{
     dispatch::{Outlet, answer, is_ping_of_redis, refuse, upgrade_protocol},
     memory::note_memory,
+    queue::answer_queue,
     subscriptions::Subscriptions,
 };
 use crate::{
@@ -222,12 +224,28 @@ impl Session {
                     if is_ping {
                         replies.set_protocol(Protocol::Resp2);
                     }
-                    let request = parser.request(unread);
+                    let mut consumed = consumed;
                     let flow = loop {
                         let outlet = Outlet { replies, transport, counters };
+                        let request = parser.request(unread);
                         match answer(shared, handle, identity, &registry, &request, outlet) {
                             (Answer::Written, flow) => break flow,
                             (Answer::Retired, _) => registry = live_registry.load(),
+                            (Answer::Queued, _) => {
+                                let outlet = Outlet { replies, transport, counters };
+                                let caller = (&**shared, &**handle, identity, &**registry);
+                                match answer_queue(caller, parser, unread, outlet) {
+                                    Some(all) => {
+                                        consumed = all;
+                                        break Flow::Next;
+                                    }
+                                    None => {
+                                        registry = live_registry.load();
+                                        // The parser has gone on to later requests.
+                                        parser.parse(unread);
+                                    }
+                                }
+                            }
                         }
                     };
                     if is_ping {

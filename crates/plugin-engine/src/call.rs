@@ -14,6 +14,56 @@ pub trait Worker: Send + Sync {
     fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer;
 }
 
+/// Answers one command, and calls of one session that follow each other together: a process is
+/// then woken once for all of them.
+pub trait QueuedWorker: Send + Sync {
+    /// Returns a number that is the same for workers whose calls can be in one queue.
+    fn queue_id(&self) -> usize;
+
+    /// Appends a call to the queue.
+    fn push(&self, call: &Call<'_>, queue: &mut CallQueue);
+
+    /// Answers all calls of the queue in order, and calls `finish` when a reply is complete.
+    /// Or answers none and returns [`Retired`](Answer::Retired).
+    fn run(
+        &self,
+        queue: &CallQueue,
+        context: &dyn CallContext,
+        reply: &mut Encoder,
+        finish: &mut dyn FnMut(&mut Encoder),
+    ) -> Answer;
+}
+
+/// Calls of one session that a process answers together.
+#[derive(Debug, Default)]
+pub struct CallQueue {
+    /// The calls, in the form in which they are sent.
+    pub bytes: Vec<u8>,
+    /// The index of each call's command.
+    pub commands: Vec<u32>,
+}
+
+impl CallQueue {
+    /// The most calls that are queued.
+    pub const MOST: usize = 128;
+
+    /// The number of bytes from which no further call is queued.
+    pub const FULL: usize = 4 << 10;
+
+    /// Returns true if no further call should be queued.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.commands.len() >= Self::MOST || self.bytes.len() >= Self::FULL
+    }
+
+    /// Removes all calls.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(64 << 10);
+        self.commands.clear();
+    }
+}
+
 /// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -21,6 +71,8 @@ pub enum Answer {
     Written,
     /// The worker has been replaced or withdrawn: the caller looks the command up again.
     Retired,
+    /// Nothing has happened: the call is to be queued, with those behind it.
+    Queued,
 }
 
 /// One call: a command with its arguments, and the session that sent it.

@@ -83,6 +83,7 @@ pub(super) fn answer(
                     return (Answer::Retired, Flow::Next);
                 }
             }
+            Target::Queued(_) => return (Answer::Queued, Flow::Next),
             Target::Builtin(number) => {
                 if command.access == AccessLevel::Admin {
                     // A built-in that reports the counters must see the calls before it.

@@ -13,11 +13,7 @@ use super::{
     manifest::Manifest,
     plugin::Plugin,
 };
-use crate::{
-    facts::PluginFacts,
-    files::shadow_copy::Shadow,
-    registry::{Command, Target},
-};
+use crate::{facts::PluginFacts, files::shadow_copy::Shadow, registry::Command};
 
 /// One loaded version of a plugin. Registries and running batches hold references, and so does the
 /// manager, which ends the generation after its last call even if references remain.
@@ -128,8 +124,7 @@ impl Generation {
     #[must_use]
     pub fn commands(self: &Arc<Self>, metrics: &Metrics) -> Vec<Arc<Command>> {
         let commands = self.manifest.commands.iter().zip(0..).map(|(facts, index)| {
-            let worker = Arc::clone(&self.live).worker(Arc::clone(self), index);
-            let target = Target::Worker(worker);
+            let target = Arc::clone(&self.live).worker(Arc::clone(self), index);
             let plugin = Some(self.manifest.name.as_str());
             Arc::new(Command::new(facts.clone(), plugin, metrics, target))
         });

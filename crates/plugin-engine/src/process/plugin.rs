@@ -1,6 +1,7 @@
 //! A plugin whose workers run in processes of their own.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -12,15 +13,17 @@ use protocol::Encoder;
 
 use super::{
     core::Core,
+    native::message,
     protocol::{CallWatch, Failed, Hello, Lost},
     running::Running,
     status::ProcessStatus,
     supervisor::{Serving, Supervisor, Unavailable},
 };
 use crate::{
-    call::{Answer, Call, Worker},
+    call::{Answer, Call, CallContext, CallQueue, QueuedWorker, Worker},
     live::{gate::Gate, generation::Generation, manifest::CommandFacts, plugin::Plugin},
     load_error::Refusal,
+    registry::Target,
 };
 
 /// A plugin whose workers run in processes of their own.
@@ -31,6 +34,8 @@ pub struct ProcessPlugin {
     next: AtomicUsize,
     saves: bool,
     configures: bool,
+    /// True if a process answers several calls together.
+    has_queues: bool,
     /// True once it is ended; its lock makes sure that this happens once.
     ended: Mutex<bool>,
 }
@@ -51,6 +56,7 @@ impl ProcessPlugin {
             next: AtomicUsize::new(0),
             saves: hello.saves,
             configures: hello.configures,
+            has_queues: hello.has_queues,
             ended: Mutex::new(false),
             core,
         };
@@ -115,6 +121,74 @@ impl ProcessPlugin {
         Answer::Written
     }
 
+    /// Answers the calls of a queue; waits while the gate is closed.
+    fn run(
+        &self,
+        (queue, generation): (&CallQueue, &Generation),
+        context: &dyn CallContext,
+        reply: &mut Encoder,
+        finish: &mut dyn FnMut(&mut Encoder),
+    ) -> Answer {
+        let Some(_guard) = self.gate.enter() else { return Answer::Retired };
+        let done = Cell::new(0);
+        let mut finish = |reply: &mut Encoder| {
+            done.set(done.get() + 1);
+            if reply.failed() {
+                generation.count_error();
+            }
+            finish(reply);
+        };
+        let (kind, problem) = match self.serving() {
+            Err(Unavailable(problem)) => ("UNAVAILABLE", problem),
+            Ok(serving) => {
+                match self.run_on(&serving, (queue, generation), context, reply, &mut finish) {
+                    Ok(()) => return Answer::Written,
+                    Err(failed) => failed,
+                }
+            }
+        };
+        for _ in done.get()..queue.commands.len() {
+            reply.reset();
+            reply.error(kind, problem.as_bytes());
+            finish(reply);
+        }
+        Answer::Written
+    }
+
+    /// Answers the calls of a queue by this process. Returns the kind and the text of the error for
+    /// those that have no reply.
+    fn run_on(
+        &self,
+        serving: &Serving,
+        (queue, generation): (&CallQueue, &Generation),
+        context: &dyn CallContext,
+        reply: &mut Encoder,
+        finish: &mut dyn FnMut(&mut Encoder),
+    ) -> Result<(), (&'static str, String)> {
+        let running: &Running = &serving.running;
+        let command = |index: Option<&u32>| {
+            let index = *index?;
+            let command = generation.manifest.commands.get(index as usize)?;
+            Some((index, command.name.as_str()))
+        };
+        // The one that runs now is noted until the cause of an end is known.
+        let mut commands = queue.commands.iter();
+        let mut noted = command(commands.next()).map(|command| running.begin(command));
+        let mut finish = |reply: &mut Encoder| {
+            drop(noted.take());
+            noted = command(commands.next()).map(|command| running.begin(command));
+            finish(reply);
+        };
+        // A state is saved beside the call when the host ends.
+        let shutdown = (!self.saves).then_some(&*self.core.context.shutdown);
+        let mut watch = CallWatch::new(running, self.core.settings.call_timeout, shutdown);
+        let run = serving.protocol.run(queue, context, reply, &mut finish, &mut watch);
+        run.map_err(|lost| {
+            let kind = if matches!(lost, Lost::Unable(_)) { "UNAVAILABLE" } else { "CRASHED" };
+            (kind, format!("plugin '{}': {}", self.core.name(), serving.settle(lost)))
+        })
+    }
+
     /// Runs an operation other than a call on the first process.
     fn operate<T>(
         &self,
@@ -130,10 +204,12 @@ impl Plugin for ProcessPlugin {
         &self.gate
     }
 
-    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Box<dyn Worker> {
+    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Target {
         self.core.number.store(generation.number, Ordering::Relaxed);
         self.supervisors.iter().for_each(|supervisor| supervisor.arm());
-        Box::new(ProcessWorker { plugin: self, generation, index })
+        let has_queues = self.has_queues;
+        let worker = Box::new(ProcessWorker { plugin: self, generation, index });
+        if has_queues { Target::Queued(worker) } else { Target::Worker(worker) }
     }
 
     fn saves(&self) -> bool {
@@ -246,5 +322,25 @@ impl Worker for ProcessWorker {
             self.generation.count_error();
         }
         answer
+    }
+}
+
+impl QueuedWorker for ProcessWorker {
+    fn queue_id(&self) -> usize {
+        Arc::as_ptr(&self.generation) as usize
+    }
+
+    fn push(&self, call: &Call<'_>, queue: &mut CallQueue) {
+        message::push(self.index, call, queue);
+    }
+
+    fn run(
+        &self,
+        queue: &CallQueue,
+        context: &dyn CallContext,
+        reply: &mut Encoder,
+        finish: &mut dyn FnMut(&mut Encoder),
+    ) -> Answer {
+        self.plugin.run((queue, &self.generation), context, reply, finish)
     }
 }

@@ -8,7 +8,7 @@ use sandbox::{Cgroup, Limits};
 
 use super::{cause::Cause, running::Running};
 use crate::{
-    call::{Call, CallContext},
+    call::{Call, CallContext, CallQueue},
     context::Shutdown,
     live::manifest::Manifest,
     load_error::Refusal,
@@ -36,6 +36,21 @@ pub trait Protocol: Send + Sync {
         reply: &mut Encoder,
         watch: &mut CallWatch<'_>,
     ) -> Result<(), Lost>;
+
+    /// Answers the calls of a queue in order, and calls `finish` when a reply is complete.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); calls without a complete reply have none.
+    fn run(
+        &self,
+        _queue: &CallQueue,
+        _context: &dyn CallContext,
+        _reply: &mut Encoder,
+        _finish: &mut dyn FnMut(&mut Encoder),
+        _watch: &mut CallWatch<'_>,
+    ) -> Result<(), Lost> {
+        Err(Lost::Broken("it has no queues".to_owned()))
+    }
 
     /// Returns the plugin's state; `None` if it keeps none.
     ///
@@ -135,6 +150,8 @@ pub struct Hello {
     pub saves: bool,
     /// True if it accepts a configuration.
     pub configures: bool,
+    /// True if its process answers several calls together.
+    pub has_queues: bool,
 }
 
 /// Starts the processes of one plugin.

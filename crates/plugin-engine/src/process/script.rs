@@ -23,6 +23,7 @@ use super::{
 use crate::{
     call::{Answer, Call, Worker},
     live::{gate::Gate, generation::Generation, plugin::Plugin},
+    registry::Target,
 };
 
 /// The most processes of one script at the same time, unless `processes` says otherwise.
@@ -201,10 +202,10 @@ impl Plugin for ScriptPlugin {
         &self.gate
     }
 
-    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Box<dyn Worker> {
+    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Target {
         let command = generation.manifest.commands.get(index as usize);
         let name = command.map(|command| command.name.clone()).unwrap_or_default();
-        Box::new(ScriptWorker { plugin: self, generation, name })
+        Target::Worker(Box::new(ScriptWorker { plugin: self, generation, name }))
     }
 
     fn saves(&self) -> bool {

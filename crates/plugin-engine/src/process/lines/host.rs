@@ -133,8 +133,12 @@ impl Launcher for LinesLauncher {
         let cgroup = confine(&mut group, &self.executable.limits)?;
         match self.begin(input, output, errors, give_up) {
             Ok((process, hello)) => {
-                let hello =
-                    Hello { manifest: hello.manifest(), saves: hello.has_state, configures: false };
+                let hello = Hello {
+                    manifest: hello.manifest(),
+                    saves: hello.has_state,
+                    configures: false,
+                    has_queues: false,
+                };
                 if let Err(refusal) = hello.manifest.check() {
                     group.kill();
                     return Err(refusal);

@@ -14,12 +14,12 @@ use protocol::Encoder;
 use serde::Serialize;
 
 use super::{
-    message::{CallHead, Init, Opened, PART, Query, SLACK, kind, take},
+    message::{self, Init, Opened, PART, Query, SLACK, kind, level, take},
     pieces::PieceReader,
     wire::{self, Received, Side, Wire},
 };
 use crate::{
-    call::{Call, CallContext},
+    call::{Call, CallContext, CallQueue},
     live::{
         host_services::{PluginServices, level_of},
         probe,
@@ -167,7 +167,7 @@ fn check(opened: &[u8]) -> Result<Hello, NotBegun> {
         Ok(Ok(ready)) => {
             ready.manifest.check().map_err(NotBegun::Refused)?;
             let (saves, configures) = (ready.saves, ready.configures);
-            Ok(Hello { manifest: ready.manifest, saves, configures })
+            Ok(Hello { manifest: ready.manifest, saves, configures, has_queues: true })
         }
         Ok(Err(refusal)) if refusal.is_of_the_library() => Err(NotBegun::Refused(refusal)),
         Ok(Err(_)) => Err(bad("only the host may give that reason".into())),
@@ -203,12 +203,6 @@ fn log_messages(mut control: Wire, services: &Arc<PluginServices>) -> io::Result
         }
     })?;
     Ok(())
-}
-
-/// Returns the host's log level: 1 is error, 5 is trace.
-fn level() -> u8 {
-    // There are six levels.
-    log::max_level() as u8
 }
 
 impl NativeProcess {
@@ -277,24 +271,42 @@ impl Protocol for NativeProcess {
         reply: &mut Encoder,
         watch: &mut CallWatch<'_>,
     ) -> Result<(), Lost> {
+        let mut queue = CallQueue::default();
+        message::push(command, call, &mut queue);
+        self.run(&queue, call.context, reply, &mut |_| {}, watch)
+    }
+
+    fn run(
+        &self,
+        queue: &CallQueue,
+        context: &dyn CallContext,
+        reply: &mut Encoder,
+        finish: &mut dyn FnMut(&mut Encoder),
+        watch: &mut CallWatch<'_>,
+    ) -> Result<(), Lost> {
         let mut wire = self.connect()?;
-        let (session, peer) = (call.context.session_id(), call.context.peer().into());
-        let head = CallHead { command, session, level: level(), peer };
         let running = watch.running();
         let mut keeps_waiting = || !running.has_ended() && !running.is_condemned();
-        let fill = |out: &mut Vec<u8>| head.write(out, call.input, call.spans);
-        wire.send(kind::CALL, fill, &mut keeps_waiting).map_err(|_| Lost::Gone)?;
+        let fill = |out: &mut Vec<u8>| out.extend_from_slice(&queue.bytes);
+        wire.send(kind::CALLS, fill, &mut keeps_waiting).map_err(|_| Lost::Gone)?;
         let mut pieces = PieceReader::default();
-        let no_pieces = |_| Lost::Broken("a reply that is none".into());
-        loop {
+        let no_pieces = |()| Lost::Broken("a reply that is none".into());
+        let mut left = queue.commands.len();
+        while left > 0 {
             match wire.receive(MOST).map_err(lost)? {
-                Received::Message(kind::DONE, bytes) => {
-                    pieces.feed(bytes, reply).map_err(no_pieces)?;
-                    pieces.finish().map_err(no_pieces)?;
-                    break;
+                Received::Message(kind::REPLIES, mut replies) => {
+                    while !replies.is_empty() {
+                        let bytes = next_reply(&mut replies).ok_or_else(|| no_pieces(()))?;
+                        left = left.checked_sub(1).ok_or_else(|| no_pieces(()))?;
+                        pieces.feed(bytes, reply).map_err(|_| no_pieces(()))?;
+                        pieces.finish().map_err(|_| no_pieces(()))?;
+                        pieces.start();
+                        finish(reply);
+                    }
+                    watch.start_clock();
                 }
                 Received::Message(kind::PART, bytes) => {
-                    pieces.feed(bytes, reply).map_err(no_pieces)?;
+                    pieces.feed(bytes, reply).map_err(|_| no_pieces(()))?;
                 }
                 Received::Message(kind::PROGRESS, mut report) => {
                     let (Some(done), Some(total)) = (take(&mut report), take(&mut report)) else {
@@ -302,17 +314,17 @@ impl Protocol for NativeProcess {
                     };
                     let (done, total) = (u64::from_le_bytes(done), u64::from_le_bytes(total));
                     let text = String::from_utf8_lossy(report);
-                    call.context.report_progress(done, total, &text);
+                    context.report_progress(done, total, &text);
                 }
                 Received::Message(kind::QUERY, query) => {
                     let query = query.first().and_then(|number| Query::of(*number));
                     let query = query.ok_or_else(|| unexpected(kind::QUERY))?;
-                    let facts = facts(query, call.context);
+                    let facts = facts(query, context);
                     let fill = |out: &mut Vec<u8>| out.extend_from_slice(&facts);
                     wire.send(kind::FACTS, fill, &mut keeps_waiting).map_err(|_| Lost::Gone)?;
                 }
                 Received::Message(kind, _) => return Err(unexpected(kind)),
-                Received::Nothing => match watch.step(call.context)? {
+                Received::Nothing => match watch.step(context)? {
                     Step::Wait => {}
                     Step::Cancel => {
                         wire.send(kind::CANCEL, |_| {}, &mut keeps_waiting)
@@ -363,6 +375,14 @@ impl Protocol for NativeProcess {
         while self.idle.pop().is_some() {}
         self.memories().iter().filter_map(Weak::upgrade).for_each(|memory| wire::close(&memory));
     }
+}
+
+/// Takes the next of several replies.
+fn next_reply<'a>(replies: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = u32::from_le_bytes(take(replies)?) as usize;
+    let (reply, rest) = replies.split_at_checked(length)?;
+    *replies = rest;
+    Some(reply)
 }
 
 /// Opens a connection to a process.

@@ -6,14 +6,19 @@ use plugin_api::abi::{RawPeer, Span};
 use sandbox::Limits;
 use serde::{Deserialize, Serialize};
 
-use crate::{live::manifest::Manifest, load_error::Refusal};
+use crate::{
+    call::{Call, CallQueue},
+    live::manifest::Manifest,
+    load_error::Refusal,
+};
 
 /// The kinds of messages; the first group goes to the process, the second to the host.
 pub mod kind {
     /// Opens the library: an [`Init`](super::Init) in JSON.
     pub const INIT: u8 = 1;
-    /// Calls a command: a [`CallHead`](super::CallHead) and its arguments.
-    pub const CALL: u8 = 2;
+    /// Calls commands, one after the other: for each its length in 4 bytes, a
+    /// [`CallHead`](super::CallHead) and its arguments.
+    pub const CALLS: u8 = 2;
     /// Asks for the state.
     pub const SAVE: u8 = 3;
     /// Ends the parts of a state to restore.
@@ -29,7 +34,7 @@ pub mod kind {
 
     /// A part of a long payload, in either direction.
     pub const PART: u8 = 32;
-    /// Ends the parts of a reply or a state.
+    /// Ends the parts of a state.
     pub const DONE: u8 = 33;
     /// The operation failed: a text.
     pub const FAILED: u8 = 34;
@@ -41,6 +46,8 @@ pub mod kind {
     pub const PROGRESS: u8 = 37;
     /// The library is open: a [`Ready`](super::Ready) or a refusal, in JSON.
     pub const READY: u8 = 38;
+    /// Complete replies: for each the length of its last pieces in 4 bytes, and these.
+    pub const REPLIES: u8 = 40;
     /// A line for the log: its level in one byte, and its text.
     pub const LOG: u8 = 39;
 }
@@ -168,6 +175,26 @@ impl CallHead {
         }
         (payload.len() == start as usize).then_some((head, payload))
     }
+}
+
+/// Appends a call to a queue.
+pub fn push(command: u32, call: &Call<'_>, queue: &mut CallQueue) {
+    let (session, peer) = (call.context.session_id(), call.context.peer().into());
+    let head = CallHead { command, session, level: level(), peer };
+    let start = queue.bytes.len();
+    queue.bytes.extend_from_slice(&[0; 4]);
+    head.write(&mut queue.bytes, call.input, call.spans);
+    // A request is far shorter than 4 GiB.
+    let length = (queue.bytes.len() - start - 4) as u32;
+    queue.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    queue.commands.push(command);
+}
+
+/// Returns the host's log level: 1 is error, 5 is trace.
+#[must_use]
+pub fn level() -> u8 {
+    // There are six levels.
+    log::max_level() as u8
 }
 
 /// Takes the next bytes of a payload.

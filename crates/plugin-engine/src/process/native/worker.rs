@@ -17,7 +17,7 @@ use platform::HostLink;
 use plugin_api::abi::{Services, Span};
 
 use super::{
-    message::{CallHead, Init, Opened, PART, Ready, kind},
+    message::{CallHead, Init, Opened, PART, Ready, kind, take},
     pieces::PieceSink,
     session::RemoteSession,
     wire::{Received, Side, Wire},
@@ -37,6 +37,12 @@ const MOST: usize = usize::MAX;
 
 /// The longest wait for running calls before the plugin is ended without them.
 const LAST_CALLS: Duration = Duration::from_millis(500);
+
+/// The length of replies from which they are sent, in bytes.
+const TOGETHER: usize = 4 << 10;
+
+/// The longest time for which a reply waits for those behind it.
+const DELAY: Duration = Duration::from_millis(1);
 
 /// The exit status of a process that has lost its host, or cannot serve.
 const FAILED: i32 = 1;
@@ -138,15 +144,11 @@ fn answer(
 ) -> io::Result<()> {
     let Received::Message(kind, payload) = wire.receive(MOST)? else { return Ok(()) };
     match kind {
-        kind::CALL => {
-            let Some((head, input)) = CallHead::read(payload, spans) else {
-                return Err(io::ErrorKind::InvalidData.into());
-            };
-            level.store(u32::from(head.level), Ordering::Relaxed);
+        kind::CALLS => {
             // The connection's buffer is needed for the session's questions.
             parts.clear();
-            parts.extend_from_slice(input);
-            call(wire, plugin, head, (parts, spans))?;
+            parts.extend_from_slice(payload);
+            calls(wire, plugin, level, parts, spans)?;
             parts.clear();
             parts.shrink_to(PART);
             Ok(())
@@ -181,17 +183,45 @@ fn answer(
     }
 }
 
-/// Calls the worker and sends its reply.
-fn call(wire: &mut Wire, plugin: &Live, head: CallHead, input: (&[u8], &[Span])) -> io::Result<()> {
-    let session = RemoteSession::new(head, wire);
-    let mut flush = |out: &mut Vec<u8>| {
-        session.send(kind::PART, |message| message.extend_from_slice(out));
-        out.clear();
-    };
-    let mut sink = PieceSink { out: Vec::new(), most: PART, flush: &mut flush };
-    let _ = plugin.call_raw(head.command, input, &session, &mut sink);
-    let rest = std::mem::take(&mut sink.out);
-    wire.send(kind::DONE, |out| out.extend_from_slice(&rest), &mut || true)
+/// Calls workers, one after the other, and sends their replies.
+fn calls(
+    wire: &mut Wire,
+    plugin: &Live,
+    level: &AtomicU32,
+    mut calls: &[u8],
+    spans: &mut Vec<Span>,
+) -> io::Result<()> {
+    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+    let mut replies = Vec::with_capacity(256);
+    let mut sent = Instant::now();
+    while !calls.is_empty() {
+        let length = u32::from_le_bytes(take(&mut calls).ok_or_else(invalid)?) as usize;
+        let (call, rest) = calls.split_at_checked(length).ok_or_else(invalid)?;
+        calls = rest;
+        let (head, input) = CallHead::read(call, spans).ok_or_else(invalid)?;
+        level.store(u32::from(head.level), Ordering::Relaxed);
+        let session = RemoteSession::new(head, wire);
+        let mut flush = |out: &mut Vec<u8>| {
+            // Earlier replies first.
+            if !replies.is_empty() {
+                session.send(kind::REPLIES, |message| message.append(&mut replies));
+            }
+            session.send(kind::PART, |message| message.append(out));
+        };
+        let mut sink = PieceSink { out: Vec::new(), most: PART, flush: &mut flush };
+        let _ = plugin.call_raw(head.command, (input, spans), &session, &mut sink);
+        let rest = sink.out;
+        // Less than a part.
+        replies.extend_from_slice(&(rest.len() as u32).to_le_bytes());
+        replies.extend_from_slice(&rest);
+        // A quick worker is not interrupted, a slow one keeps nobody waiting.
+        let is_due = replies.len() >= TOGETHER || sent.elapsed() >= DELAY;
+        if calls.is_empty() || is_due {
+            wire.send(kind::REPLIES, |out| out.append(&mut replies), &mut || true)?;
+            sent = Instant::now();
+        }
+    }
+    Ok(())
 }
 
 fn done(wire: &mut Wire, result: Result<(), String>) -> io::Result<()> {

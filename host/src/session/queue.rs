@@ -1,0 +1,90 @@
+//! Answers requests that follow each other together, if one process answers them all.
+
+use std::sync::Arc;
+
+use auth::identity::Identity;
+use plugin_engine::{
+    call::{Answer, Call, CallQueue, QueuedWorker},
+    registry::{Command, Registry, Target},
+};
+use protocol::{Encoder, Finished, Framing, Parsed, Parser, Protocol};
+
+use super::dispatch::Outlet;
+use crate::{
+    commands::{caller::Caller, progress::Progress},
+    runtime::{client_handle::ClientHandle, context::Shared},
+};
+
+/// Answers the request at the front of `unread`, and those behind it that the same process answers,
+/// with one reply each. Returns the number of bytes that they take; `None` if the plugin has been
+/// replaced, and nothing is answered.
+#[cold]
+pub(super) fn answer_queue(
+    (shared, session, identity, registry): (&Shared, &ClientHandle, &Identity, &Registry),
+    parser: &mut Parser,
+    unread: &[u8],
+    Outlet { replies, transport, counters }: Outlet<'_>,
+) -> Option<usize> {
+    let progress = Progress::new(transport, replies.protocol());
+    let caller = Caller { session, identity, registry, shared, progress };
+    let mut queue = CallQueue::default();
+    let mut commands: Vec<&Arc<Command>> = Vec::new();
+    let mut first: Option<&dyn QueuedWorker> = None;
+    let mut consumed = 0;
+    while !queue.is_full()
+        && let Some(rest) = unread.get(consumed..)
+        && let Parsed::Request { framing, consumed: length } = parser.parse(rest)
+    {
+        if !commands.is_empty() && changes_protocol(replies, framing) {
+            break;
+        }
+        let request = parser.request(rest);
+        let Some((command, worker)) = queued(registry, identity, &request) else { break };
+        if first.is_some_and(|first| first.queue_id() != worker.queue_id()) {
+            break;
+        }
+        let call = Call { input: request.bytes, spans: request.spans, context: &caller };
+        worker.push(&call, &mut queue);
+        commands.push(command);
+        first.get_or_insert(worker);
+        consumed += length;
+    }
+    let mut left = commands.iter();
+    let running = commands.first().map_or(0, |command| Arc::as_ptr(command) as usize);
+    session.note_running(running);
+    replies.begin();
+    let mut finish = |replies: &mut Encoder| {
+        let failed = replies.finish() != Finished::Ok;
+        session.count_command();
+        if let Some(command) = left.next() {
+            counters.count(&command.series, failed);
+        }
+        if left.len() > 0 {
+            counters.begin();
+            replies.begin();
+        }
+    };
+    let answer = first.map(|worker| worker.run(&queue, &caller, replies, &mut finish));
+    session.note_running(0);
+    (answer == Some(Answer::Written)).then_some(consumed)
+}
+
+/// Returns a request's command and its worker, if the request is to be queued.
+fn queued<'a>(
+    registry: &'a Registry,
+    identity: &Identity,
+    request: &protocol::RequestView<'_>,
+) -> Option<(&'a Arc<Command>, &'a dyn QueuedWorker)> {
+    let command = registry.get(request.name())?;
+    let Target::Queued(worker) = &command.target else { return None };
+    let count = request.spans.len() - 1;
+    let is_allowed =
+        identity.is_unrestricted() || identity.refuse(Some(command.required_access())).is_none();
+    let fits = (command.least..=command.most).contains(&count);
+    (is_allowed && fits).then_some((command, &**worker))
+}
+
+/// Returns true if a request of this framing changes the protocol of the replies.
+fn changes_protocol(replies: &Encoder, framing: Framing) -> bool {
+    framing == Framing::Resp && replies.protocol() == Protocol::Lines
+}
