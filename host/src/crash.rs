@@ -15,6 +15,8 @@ mod handler;
 mod line;
 #[cfg(unix)]
 mod place;
+#[cfg(unix)]
+pub mod trace;
 
 use std::{
     fs::{self, File},

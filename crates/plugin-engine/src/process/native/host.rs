@@ -34,6 +34,9 @@ use crate::{
     },
 };
 
+/// The variable that asks a worker process for a backtrace when it crashes.
+pub const BACKTRACE: &str = "DROPIN_BACKTRACE";
+
 /// The most idle connections that a process keeps.
 const IDLE: usize = 256;
 
@@ -78,6 +81,9 @@ impl Launcher for NativeLauncher {
         let program = platform::own_program().map_err(failed("find the host's program"))?;
         let (output, input) = io::pipe().map_err(failed("make a pipe for its output"))?;
         let mut command = Command::new(program);
+        if log::max_level() >= log::LevelFilter::Debug {
+            command.env(BACKTRACE, "1");
+        }
         command.arg("worker").stderr(input.try_clone().map_err(failed("make a pipe"))?);
         command.stdout(Stdio::from(input));
         let spawn = |command: &mut Command| Group::spawn(command, Terminal::None);
