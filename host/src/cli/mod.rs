@@ -10,10 +10,7 @@ use std::{env, ffi::OsString, path::Path, process::ExitCode};
 
 #[cfg(unix)]
 use plugin_engine::process::executable;
-use plugin_engine::{
-    live::probe,
-    process::native::{host::BACKTRACE, worker},
-};
+use plugin_engine::{live::probe, process::native::worker};
 
 use crate::{
     config::{Action, Resolved},
@@ -67,7 +64,7 @@ pub fn main() -> ExitCode {
 /// Runs the worker process of a plugin, which ends by itself unless it cannot start.
 fn worker() -> ExitCode {
     #[cfg(unix)]
-    if env::var_os(BACKTRACE).is_some() {
+    if env::var_os(plugin_engine::process::native::host::BACKTRACE).is_some() {
         crate::crash::trace::install();
     }
     if let Err(error) = worker::run() {
