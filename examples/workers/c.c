@@ -18,7 +18,8 @@ static const char HELLO[] =
     "{\"name\":\"c.greet\",\"usage\":\"[WHO]\",\"help\":\"A greeting.\"},"
     "{\"name\":\"c.add\",\"usage\":\"A B\",\"help\":\"The sum of two integers.\"},"
     "{\"name\":\"c.count\",\"help\":\"How often it was called.\",\"writes\":true},"
-    "{\"name\":\"c.slow\",\"usage\":\"SECONDS\",\"help\":\"Takes its time; can be cancelled.\"}]}\n";
+    "{\"name\":\"c.slow\",\"usage\":\"SECONDS\",\"help\":\"Takes its time, can be cancelled.\"}"
+    "]}\n";
 
 static const char NOT_TEXT[] = "argument is not valid UTF-8";
 static const char NOT_INTEGER[] = "value is not an integer or out of range";
@@ -49,6 +50,10 @@ static void *grown(void *memory, size_t size) {
         exit(1);
     }
     return memory;
+}
+
+static bool is(const struct text *text, const char *other) {
+    return text->length == strlen(other) && !memcmp(text->bytes, other, text->length);
 }
 
 /* ---- JSON: each function returns where a part ends, or NULL where it is no JSON. ---- */
@@ -148,7 +153,7 @@ static const char *value(const char *at, int depth, const void *wanted, const ch
             struct text key;
             const char *end = string(at, &key);
             if (!end) return NULL;
-            is_it = wanted && key.length == strlen(wanted) && !memcmp(key.bytes, wanted, key.length);
+            is_it = wanted && is(&key, wanted);
             free(key.bytes);
             at = blanks(end);
             if (*at != ':') return NULL;
@@ -347,10 +352,6 @@ static void slow(const struct text *text) {
         end();
     }
     reply_plain("\"done\"");
-}
-
-static bool is(const struct text *name, const char *other) {
-    return name->length == strlen(other) && !memcmp(name->bytes, other, name->length);
 }
 
 static void call(const struct text *name, const char *args) {

@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-const hello = `{"dropin":1,"name":"go","version":"1.0","concurrency":8,"features":["state"],"commands":[
+const hello = `{"dropin":1,"name":"go","version":"1.0","concurrency":8,
+"features":["state"],"commands":[
 {"name":"go.greet","usage":"[WHO]","help":"A greeting."},
 {"name":"go.add","usage":"A B","help":"The sum of two integers."},
 {"name":"go.count","usage":"","help":"How often it was called.","writes":true},

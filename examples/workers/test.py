@@ -154,9 +154,8 @@ class Conversation:
 
     def test_calls_finish_at_the_end_of_input(self):
         command = f"{self.name}.slow"
-        self.worker.send(
-            {"id": 1, "call": command, "args": ["0.05"]}, {"id": 2, "call": command, "args": ["0.05"]}
-        )
+        for number in (1, 2):
+            self.worker.send({"id": number, "call": command, "args": ["0.05"]})
         rest, status = self.worker.end()
         replies = sorted(reply["id"] for reply in rest if reply.get("ok") == "done")
         self.assertEqual((replies, status), ([1, 2], 0))
@@ -198,8 +197,9 @@ class Bash(unittest.TestCase):
             self.skipTest("not installed")
         environment = {**os.environ, "DROPIN_COMMAND": command}
         done = subprocess.run(
-            ["bash", str(HERE / "bash.sh"), *args], env=environment, capture_output=True, timeout=LIMIT
-        )
+            ["bash", str(HERE / "bash.sh"), *args],
+            env=environment, capture_output=True, timeout=LIMIT,
+        )  # fmt: skip
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
     def test_commands_reply(self):

@@ -59,6 +59,7 @@ __version__ = "0.1.0"
 _F = TypeVar("_F", bound=Callable[..., object])
 
 _PROTOCOL = 1
+_MOST_CONCURRENT = 1024
 # Bytes of one read from the host.
 _CHUNK = 1 << 16
 # Seconds after which a thread that waits beside a reading one tries to read itself.
@@ -155,8 +156,10 @@ class Request:
 
     def progress(self, done: int, total: int = 0, text: str = "") -> None:
         """Reports progress to the client: `done` of `total`, 0 where the total is unknown."""
-        numbers = [int(done), int(total), text] if text else [int(done), int(total)]
-        self._connection.send({"id": self.id, "progress": numbers})
+        report: list[object] = [max(int(done), 0), max(int(total), 0)]
+        if text:
+            report.append(_clean(text))
+        self._connection.send({"id": self.id, "progress": report})
 
 
 class Plugin:
@@ -175,8 +178,8 @@ class Plugin:
     ) -> None:
         if not _NAME.fullmatch(name) or "." in name:
             raise ValueError(f"illegal plugin name {name!r}: 1 to 64 of a-z 0-9 - _")
-        if concurrency < 1:
-            raise ValueError(f"concurrency is {concurrency}, and must be 1 or more")
+        if not 1 <= concurrency <= _MOST_CONCURRENT:
+            raise ValueError(f"concurrency is {concurrency}, and not 1 to {_MOST_CONCURRENT}")
         self.name = name
         self.version = version
         self.concurrency = concurrency

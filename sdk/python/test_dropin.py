@@ -138,8 +138,9 @@ class Declarations(Case):
         for name in ("", "Greet", "a.b", "é"):
             with self.assertRaises(ValueError, msg=name):
                 dropin.Plugin(name)
-        with self.assertRaises(ValueError):
-            dropin.Plugin("p", concurrency=0)
+        for concurrency in (0, 1025):
+            with self.assertRaises(ValueError):
+                dropin.Plugin("p", concurrency=concurrency)
         plugin = made(free)
         with self.assertRaises(ValueError):
             plugin.add_command(free, "it")
@@ -164,9 +165,8 @@ class Arguments(Case):
                     lambda text=text: test.call("it", "", "1", text, ""),  # type: ignore[misc]
                 )
             long = "9" * 5000 + "x"
-            self.assert_error(
-                f"WHOLE is not an integer: '{'9' * 40}...'", lambda: test.call("it", "", long, 1, "")
-            )
+            shown = f"WHOLE is not an integer: '{'9' * 40}...'"
+            self.assert_error(shown, lambda: test.call("it", "", long, 1, ""))
             self.assert_error(
                 "REST is not an integer: 'x'", lambda: test.call("it", "", 1, 1, "", 1, "x")
             )
@@ -197,7 +197,8 @@ class Arguments(Case):
             test.call("it", "ä", 5)
             self.assertEqual((seen[0].command, seen[0].args), ("it", ["ä", "5"]))
             self.assertEqual((seen[0].raw_args, seen[0].session), (["ä".encode(), b"5"], session))
-            self.assert_error("argument 2 is not valid UTF-8", lambda: test.call("it", "a", b"\xff"))
+            not_text = "argument 2 is not valid UTF-8"
+            self.assert_error(not_text, lambda: test.call("it", "a", b"\xff"))
             test._request({"call": "it", "new": 1, "session": {"id": 9, "new": 2}}).result()
             self.assertEqual(seen[2].session, dropin.Session(9))
             test._request({"call": "it"}).result()
@@ -324,7 +325,7 @@ class Calls(Case):
 
     def test_cancellation_is_seen_by_a_busy_call(self) -> None:
         def busy(request: dropin.Request) -> None:
-            request.progress(1)
+            request.progress(1, -5, "\udcff")
             while True:
                 request.check_cancelled()
 
@@ -336,7 +337,7 @@ class Calls(Case):
                 call.wait_for_progress()
                 call.cancel()
                 self.assert_error("the command was cancelled", call.result, "CANCELLED")
-                self.assertEqual(call.progress, [(1, 0, "")])
+                self.assertEqual(call.progress, [(1, 0, "?")])
 
     def test_cancellation_reaches_the_right_call(self) -> None:
         plugin = dropin.Plugin("p", concurrency=2)
