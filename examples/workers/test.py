@@ -189,6 +189,22 @@ Go = worker("go", "go.go", "go", build=["go", "build"])
 C = worker("c", "c.c", "cc", build=["cc", "-O2", "-Wall", "-Werror"])
 
 
+class Pages(unittest.TestCase):
+    """The pages show the plugin that is tested here."""
+
+    def test_pages_show_the_example(self):
+        code = (HERE / "greet.py").read_text("utf-8")
+        for page in ("docs/workers.md", "sdk/python/README.md"):
+            text = (HERE.parent.parent / page).read_text("utf-8")
+            self.assertIn(f"```python\n{code}```\n", text)
+
+    def test_example_greets(self):
+        environment = {**os.environ, "PYTHONPATH": str(SDK)}
+        command = [sys.executable, str(HERE / "greet.py"), "greet", "Ada"]
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=LIMIT)
+        self.assertEqual((done.stdout.decode().strip(), done.returncode), ("hello, Ada", 0))
+
+
 class Bash(unittest.TestCase):
     """The script is run once for each call."""
 

@@ -177,7 +177,9 @@ class Plugin:
         self, name: str, version: str = "0", *, concurrency: int = 1, state: Any = None
     ) -> None:
         if not _NAME.fullmatch(name) or "." in name:
-            raise ValueError(f"illegal plugin name {name!r}: 1 to 64 of a-z 0-9 - _")
+            raise ValueError(
+                f"illegal plugin name {name!r}: 1 to 64 of a-z 0-9 - _, a letter or digit first"
+            )
         if not 1 <= concurrency <= _MOST_CONCURRENT:
             raise ValueError(f"concurrency is {concurrency}, and not 1 to {_MOST_CONCURRENT}")
         self.name = name
@@ -381,7 +383,7 @@ class _Command:
             )
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"command {self.name!r} is an async function: use asyncio.run in it")
-        self.help = _first_paragraph(function) if help is None else help
+        self.help = _one_line(_first_paragraph(function) if help is None else help)
         self.flags = {"writes": writes, "idempotent": idempotent}
         self._read_parameters()
         self._read_usage(usage)
@@ -451,6 +453,7 @@ class _Command:
         """Takes the usage line of the author, which has to fit the parameters."""
         if usage is None:
             return
+        usage = _one_line(usage)
         least, most = _bounds(usage)
         if self.takes_arguments and not self.least <= least <= most <= self.most:
             raise TypeError(
@@ -483,8 +486,11 @@ class _Command:
 
 
 def _first_paragraph(function: Callable[..., object]) -> str:
-    text = inspect.getdoc(function) or ""
-    return " ".join(text.split("\n\n")[0].split())
+    return (inspect.getdoc(function) or "").split("\n\n")[0]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _bounds(usage: str) -> tuple[int, float]:

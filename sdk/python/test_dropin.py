@@ -70,7 +70,7 @@ class Declarations(Case):
     def test_options_replace_what_the_function_says(self) -> None:
         plugin = dropin.Plugin("p")
 
-        @plugin.command("p.mean", usage="NUMBER..", help="The mean.", writes=True, idempotent=True)
+        @plugin.command("p.mean", usage=" NUMBER.. ", help="The\nmean.", writes=True, idempotent=True)
         def mean(request: dropin.Request, *numbers: float) -> float:
             "Something else."
             return sum(numbers) / len(numbers)
