@@ -211,8 +211,9 @@ class Bash(unittest.TestCase):
     def run_it(self, command, *args):
         if shutil.which("bash") is None:
             self.skipTest("not installed")
-        words = ["bash", str(HERE / "bash.sh"), command, *args]
-        done = subprocess.run(words, capture_output=True, timeout=LIMIT)
+        words = ["bash", str(HERE / "bash.sh"), *args]
+        environment = {**os.environ, "DROPIN_COMMAND": command}
+        done = subprocess.run(words, env=environment, capture_output=True, timeout=LIMIT)
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
     def test_commands_reply(self):

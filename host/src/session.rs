@@ -224,29 +224,34 @@ impl Session {
                     if is_ping {
                         replies.set_protocol(Protocol::Resp2);
                     }
-                    let mut consumed = consumed;
-                    let flow = loop {
+                    let request = parser.request(unread);
+                    let answered = loop {
                         let outlet = Outlet { replies, transport, counters };
-                        let request = parser.request(unread);
                         match answer(shared, handle, identity, &registry, &request, outlet) {
-                            (Answer::Written, flow) => break flow,
+                            (Answer::Written, flow) => break Some(flow),
                             (Answer::Retired, _) => registry = live_registry.load(),
-                            (Answer::Queued, _) => {
-                                let outlet = Outlet { replies, transport, counters };
-                                let caller = (&**shared, &**handle, identity, &**registry);
-                                match answer_queue(caller, parser, unread, outlet) {
-                                    Some(all) => {
-                                        consumed = all;
-                                        break Flow::Next;
-                                    }
-                                    None => {
-                                        registry = live_registry.load();
-                                        // The parser has gone on to later requests.
-                                        parser.parse(unread);
-                                    }
-                                }
-                            }
+                            (Answer::Queued, _) => break None,
                         }
+                    };
+                    let Some(flow) = answered else {
+                        let outlet = Outlet { replies, transport, counters };
+                        let caller = (&**shared, &**handle, identity, &**registry);
+                        match answer_queue(caller, parser, unread, outlet) {
+                            Some(consumed) => read_buffer.consume(consumed),
+                            None => registry = live_registry.load(),
+                        }
+                        let stop = transport.is_late()
+                            || handle.is_dismissed()
+                            || shared.shutdown.is_overrun();
+                        if read_buffer.is_empty() || stop {
+                            return Ok(Flow::Next);
+                        }
+                        if replies.len() > shared.config.bounds.max_backlog {
+                            counters.flush();
+                            note_memory(shared, handle, read_buffer, parser, replies);
+                            transport.write(replies, &shared.shutdown)?;
+                        }
+                        continue;
                     };
                     if is_ping {
                         replies.set_protocol(Protocol::Lines);

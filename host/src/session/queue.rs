@@ -19,6 +19,7 @@ use crate::{
 /// with one reply each. Returns the number of bytes that they take; `None` if the plugin has been
 /// replaced, and nothing is answered.
 #[cold]
+#[inline(never)]
 pub(super) fn answer_queue(
     (shared, session, identity, registry): (&Shared, &ClientHandle, &Identity, &Registry),
     parser: &mut Parser,

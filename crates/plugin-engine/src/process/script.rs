@@ -103,10 +103,7 @@ impl ScriptPlugin {
 
     /// Runs the script and writes its reply.
     fn run(&self, name: &str, call: &Call<'_>, reply: &mut Encoder) -> io::Result<()> {
-        let mut words = vec![OsString::from(name)];
-        for argument in call.arguments() {
-            words.push(to_word(argument)?);
-        }
+        let words = call.arguments().map(to_word).collect::<io::Result<Vec<_>>>()?;
         let mut command = self.executable.command(&words)?;
         let (output, out) = io::pipe()?;
         let (errors, err) = io::pipe()?;
@@ -114,6 +111,7 @@ impl ScriptPlugin {
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)
+            .env("DROPIN_COMMAND", name)
             .env("DROPIN_SESSION_ID", call.context.session_id().to_string())
             .env("DROPIN_SESSION_PEER", call.context.peer().to_string())
             .env("DROPIN_SESSION_NAME", call.context.session_name());
