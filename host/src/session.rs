@@ -210,7 +210,7 @@ impl Session {
         handle.touch(now);
         counters.begin_batch(now);
         let mut registry = live_registry.load();
-        loop {
+        'requests: loop {
             let (consumed, flow) = match parser.parse(read_buffer.unread()) {
                 Parsed::Incomplete => {
                     handle.note_unfinished();
@@ -225,33 +225,32 @@ impl Session {
                         replies.set_protocol(Protocol::Resp2);
                     }
                     let request = parser.request(unread);
-                    let answered = loop {
+                    let flow = loop {
                         let outlet = Outlet { replies, transport, counters };
                         match answer(shared, handle, identity, &registry, &request, outlet) {
-                            (Answer::Written, flow) => break Some(flow),
+                            (Answer::Written, flow) => break flow,
                             (Answer::Retired, _) => registry = live_registry.load(),
-                            (Answer::Queued, _) => break None,
+                            (Answer::Queued, _) => {
+                                let outlet = Outlet { replies, transport, counters };
+                                let caller = (&**shared, &**handle, identity, &**registry);
+                                match answer_queue(caller, parser, unread, outlet) {
+                                    Some(consumed) => read_buffer.consume(consumed),
+                                    None => registry = live_registry.load(),
+                                }
+                                let stop = transport.is_late()
+                                    || handle.is_dismissed()
+                                    || shared.shutdown.is_overrun();
+                                if read_buffer.is_empty() || stop {
+                                    return Ok(Flow::Next);
+                                }
+                                if replies.len() > shared.config.bounds.max_backlog {
+                                    counters.flush();
+                                    note_memory(shared, handle, read_buffer, parser, replies);
+                                    transport.write(replies, &shared.shutdown)?;
+                                }
+                                continue 'requests;
+                            }
                         }
-                    };
-                    let Some(flow) = answered else {
-                        let outlet = Outlet { replies, transport, counters };
-                        let caller = (&**shared, &**handle, identity, &**registry);
-                        match answer_queue(caller, parser, unread, outlet) {
-                            Some(consumed) => read_buffer.consume(consumed),
-                            None => registry = live_registry.load(),
-                        }
-                        let stop = transport.is_late()
-                            || handle.is_dismissed()
-                            || shared.shutdown.is_overrun();
-                        if read_buffer.is_empty() || stop {
-                            return Ok(Flow::Next);
-                        }
-                        if replies.len() > shared.config.bounds.max_backlog {
-                            counters.flush();
-                            note_memory(shared, handle, read_buffer, parser, replies);
-                            transport.write(replies, &shared.shutdown)?;
-                        }
-                        continue;
                     };
                     if is_ping {
                         replies.set_protocol(Protocol::Lines);

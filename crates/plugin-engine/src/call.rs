@@ -10,8 +10,14 @@ use crate::facts::{ListedCommand, PluginFacts, SessionFacts};
 
 /// Answers one command.
 pub trait Worker: Send + Sync {
-    /// Writes one reply, or writes nothing and returns [`Retired`](Answer::Retired).
+    /// Writes one reply; or writes nothing and returns [`Retired`](Answer::Retired) or
+    /// [`Queued`](Answer::Queued).
     fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer;
+
+    /// Returns the same worker for calls that are queued; `None` if it answers each by itself.
+    fn as_queued(&self) -> Option<&dyn QueuedWorker> {
+        None
+    }
 }
 
 /// Answers one command, and calls of one session that follow each other together: a process is

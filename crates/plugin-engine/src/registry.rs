@@ -8,11 +8,7 @@ use plugin_api::{MAX_NAME, Usage};
 use protocol::nearest::nearest;
 use telemetry::metrics::{Metrics, Series};
 
-use crate::{
-    call::{QueuedWorker, Worker},
-    facts::PluginFacts,
-    live::manifest::CommandFacts,
-};
+use crate::{call::Worker, facts::PluginFacts, live::manifest::CommandFacts};
 
 /// The registry in force: read without a lock, replaced as a whole.
 pub type LiveRegistry = ArcSwap<Registry>;
@@ -54,8 +50,6 @@ pub enum Target {
     Builtin(usize),
     /// A worker.
     Worker(Box<dyn Worker>),
-    /// A worker that answers calls which follow each other together.
-    Queued(Box<dyn QueuedWorker>),
 }
 
 impl Command {

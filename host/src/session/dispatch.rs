@@ -79,11 +79,10 @@ pub(super) fn answer(
                 session.note_running(Arc::as_ptr(command) as usize);
                 let answer = worker.call(&call, replies);
                 session.note_running(0);
-                if answer == Answer::Retired {
-                    return (Answer::Retired, Flow::Next);
+                if answer != Answer::Written {
+                    return (answer, Flow::Next);
                 }
             }
-            Target::Queued(_) => return (Answer::Queued, Flow::Next),
             Target::Builtin(number) => {
                 if command.access == AccessLevel::Admin {
                     // A built-in that reports the counters must see the calls before it.

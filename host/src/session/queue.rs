@@ -77,12 +77,13 @@ fn queued<'a>(
     request: &protocol::RequestView<'_>,
 ) -> Option<(&'a Arc<Command>, &'a dyn QueuedWorker)> {
     let command = registry.get(request.name())?;
-    let Target::Queued(worker) = &command.target else { return None };
+    let Target::Worker(worker) = &command.target else { return None };
+    let worker = worker.as_queued()?;
     let count = request.spans.len() - 1;
     let is_allowed =
         identity.is_unrestricted() || identity.refuse(Some(command.required_access())).is_none();
     let fits = (command.least..=command.most).contains(&count);
-    (is_allowed && fits).then_some((command, &**worker))
+    (is_allowed && fits).then_some((command, worker))
 }
 
 /// Returns true if a request of this framing changes the protocol of the replies.

@@ -124,7 +124,7 @@ impl Generation {
     #[must_use]
     pub fn commands(self: &Arc<Self>, metrics: &Metrics) -> Vec<Arc<Command>> {
         let commands = self.manifest.commands.iter().zip(0..).map(|(facts, index)| {
-            let target = Arc::clone(&self.live).worker(Arc::clone(self), index);
+            let target = Target::Worker(Arc::clone(&self.live).worker(Arc::clone(self), index));
             let plugin = Some(self.manifest.name.as_str());
             Arc::new(Command::new(facts.clone(), plugin, metrics, target))
         });

@@ -37,7 +37,6 @@ use super::{
 use crate::{
     call::{Answer, Call, Worker},
     load_error::Refusal,
-    registry::Target,
 };
 
 /// An open plugin library whose root is known to have the expected layout.
@@ -243,8 +242,8 @@ impl Plugin for Live {
         &self.gate
     }
 
-    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Target {
-        Target::Worker(Box::new(LibraryWorker { plugin: self, generation, index }))
+    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Box<dyn Worker> {
+        Box::new(LibraryWorker { plugin: self, generation, index })
     }
 
     fn saves(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{gate::Gate, generation::Generation, manifest::CommandFacts};
-use crate::{process::status::ProcessStatus, registry::Target};
+use crate::{call::Worker, process::status::ProcessStatus};
 
 /// A running plugin behind its gate: in the host, or in processes of its own.
 ///
@@ -13,7 +13,7 @@ pub trait Plugin: Send + Sync {
     fn gate(&self) -> &Gate;
 
     /// Makes the worker of a command, by the command's index in the manifest.
-    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Target;
+    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Box<dyn Worker>;
 
     /// Returns true if the plugin hands its state over.
     fn saves(&self) -> bool;

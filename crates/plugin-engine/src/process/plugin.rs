@@ -23,7 +23,6 @@ use crate::{
     call::{Answer, Call, CallContext, CallQueue, QueuedWorker, Worker},
     live::{gate::Gate, generation::Generation, manifest::CommandFacts, plugin::Plugin},
     load_error::Refusal,
-    registry::Target,
 };
 
 /// A plugin whose workers run in processes of their own.
@@ -204,12 +203,10 @@ impl Plugin for ProcessPlugin {
         &self.gate
     }
 
-    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Target {
+    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Box<dyn Worker> {
         self.core.number.store(generation.number, Ordering::Relaxed);
         self.supervisors.iter().for_each(|supervisor| supervisor.arm());
-        let has_queues = self.has_queues;
-        let worker = Box::new(ProcessWorker { plugin: self, generation, index });
-        if has_queues { Target::Queued(worker) } else { Target::Worker(worker) }
+        Box::new(ProcessWorker { plugin: self, generation, index })
     }
 
     fn saves(&self) -> bool {
@@ -315,6 +312,9 @@ struct ProcessWorker {
 
 impl Worker for ProcessWorker {
     fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer {
+        if self.plugin.has_queues {
+            return Answer::Queued;
+        }
         let name = self.generation.manifest.commands.get(self.index as usize);
         let name = name.map(|command| command.name.as_str()).unwrap_or_default();
         let answer = self.plugin.call((self.index, name), call, reply);
@@ -322,6 +322,10 @@ impl Worker for ProcessWorker {
             self.generation.count_error();
         }
         answer
+    }
+
+    fn as_queued(&self) -> Option<&dyn QueuedWorker> {
+        self.plugin.has_queues.then_some(self)
     }
 }
 

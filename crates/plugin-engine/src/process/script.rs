@@ -23,7 +23,6 @@ use super::{
 use crate::{
     call::{Answer, Call, Worker},
     live::{gate::Gate, generation::Generation, plugin::Plugin},
-    registry::Target,
 };
 
 /// The most processes of one script at the same time, unless `processes` says otherwise.
@@ -200,10 +199,10 @@ impl Plugin for ScriptPlugin {
         &self.gate
     }
 
-    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Target {
+    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Box<dyn Worker> {
         let command = generation.manifest.commands.get(index as usize);
         let name = command.map(|command| command.name.clone()).unwrap_or_default();
-        Target::Worker(Box::new(ScriptWorker { plugin: self, generation, name }))
+        Box::new(ScriptWorker { plugin: self, generation, name })
     }
 
     fn saves(&self) -> bool {
