@@ -13,7 +13,11 @@ use super::{
     manifest::Manifest,
     plugin::Plugin,
 };
-use crate::{facts::PluginFacts, files::shadow_copy::Shadow, registry::Command};
+use crate::{
+    facts::PluginFacts,
+    files::shadow_copy::Shadow,
+    registry::{Command, Target},
+};
 
 /// One loaded version of a plugin. Registries and running batches hold references, and so does the
 /// manager, which ends the generation after its last call even if references remain.
