@@ -1,6 +1,7 @@
 //! The configuration: flags, environment and settings file, resolved once.
 
 use std::{
+    ffi::OsString,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -13,15 +14,19 @@ mod advice;
 mod bounds;
 mod dev;
 mod file;
+mod file_place;
 mod key_action;
 mod logs;
 mod place;
+mod plugin_table;
+mod plugin_tables;
 mod plugin_trust;
 mod resolve;
+mod tables;
 mod units;
+mod value;
 mod variables;
 
-use self::units::seconds;
 pub use self::{
     access_args::AccessArgs,
     bounds::Bounds,
@@ -30,11 +35,13 @@ pub use self::{
     key_action::KeyAction,
     logs::{LogFormat, Logs},
     place::{ConfigPlace, StatePlace},
+    plugin_tables::PluginTables,
     plugin_trust::PluginTrust,
-    resolve::{Origin, ResolveError, Resolved, Setting, command, resolve},
+    resolve::{Origin, ResolveError, Resolved, Setting, TableSetting, command, resolve},
     units::Share,
     variables::misspelt,
 };
+use self::{plugin_table::plugin_name, units::seconds};
 
 /// The lowest port that the host serves on; those below are reserved for the system.
 pub const LOWEST_PORT: u16 = 1024;
@@ -48,8 +55,9 @@ const AFTER_HELP: &str = "\
 Every flag of a serving host is also a key of the settings file (`port = 5001`, \
 `bind = [\"::1\"]`) and an environment variable: DROPIN_ and its name, in capitals and with \
 underscores (DROPIN_MAX_SESSIONS), unless another is named above. A flag overrides the \
-environment, the environment overrides the file. `host config` prints the settings in force, and \
-the origin of each.
+environment, the environment overrides the file. Its tables [plugin.NAME] and [interpreters] are \
+no flags: they have the settings of single plugins, and the commands that run scripts. \
+`host config` prints the settings in force, and the origin of each.
 
 Exit status: 0 after an orderly end with every state saved, 1 when the host cannot start, 2 on \
 wrong usage, 3 when a worker outlasted the grace and the host ended without it, or a second \
@@ -139,6 +147,22 @@ pub enum Action {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
+    /// Run as the worker process of a plugin. Only the host starts this.
+    #[command(hide = true)]
+    Worker,
+    /// Run an executable plugin with its limits in force. Only the host starts this.
+    #[command(hide = true)]
+    Exec {
+        /// The number of the host's process.
+        parent: u32,
+        /// The limits, in JSON.
+        limits: String,
+        /// The directory that the plugin may write to.
+        data_dir: PathBuf,
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// Run as the process of a probe. Only the host starts this.
     #[command(hide = true)]
     Probe {
@@ -215,6 +239,15 @@ pub struct Serve {
           help_heading = PLUGINS)]
     pub probe_timeout: Duration,
 
+    /// A plugin whose library runs in a process of its own, or `all`. May be repeated. The key
+    /// `isolate` of a table [plugin.NAME] in the settings file overrides it.
+    #[arg(long, value_name = "NAME", value_parser = plugin_name, help_heading = PLUGINS)]
+    pub isolate: Vec<String>,
+
+    /// The settings of single plugins.
+    #[arg(skip)]
+    pub plugin_tables: PluginTables,
+
     /// The limits of what clients may ask for.
     #[command(flatten)]
     pub bounds: Bounds,
@@ -262,6 +295,18 @@ pub enum Scheduling {
     Batch,
     /// A session that wakes up may preempt a running one.
     Normal,
+}
+
+impl Arguments {
+    /// Returns the flags of a serving host that apply to the task; `None` if it has none.
+    fn serve_mut(&mut self) -> Option<&mut Serve> {
+        match &mut self.action {
+            None => Some(&mut self.serve),
+            Some(Action::Config { serve, .. }) => Some(serve),
+            Some(Action::Dev(dev)) => Some(&mut dev.serve),
+            Some(_) => None,
+        }
+    }
 }
 
 impl Serve {

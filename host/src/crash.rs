@@ -72,10 +72,11 @@ pub fn allow_exit() {
     handler::allow_exit();
 }
 
-/// Logs the crash of the last run with this state directory, once.
-pub fn report_last(state_dir: &Path) {
+/// Logs the crash of the last run with this state directory, once. Returns the plugin that was
+/// running.
+pub fn report_last(state_dir: &Path) -> Option<String> {
     let path = state_dir.join(FILE);
-    let Ok(file) = File::open(&path) else { return };
+    let file = File::open(&path).ok()?;
     let mut text = Vec::new();
     // If it cannot be read, its existence is enough to report.
     let _ = file.take(LONGEST).read_to_end(&mut text);
@@ -83,6 +84,14 @@ pub fn report_last(state_dir: &Path) {
     if let Err(error) = fs::remove_file(&path) {
         log::warn!("cannot remove {}: {error}", path.display());
     }
+    plugin_in(&String::from_utf8_lossy(&text))
+}
+
+/// Returns the plugin that a report names.
+fn plugin_in(report: &str) -> Option<String> {
+    let (_, after) = report.split_once(" in plugin '")?;
+    let (plugin, _) = after.split_once('\'')?;
+    Some(plugin.to_owned())
 }
 
 /// The format of the log, see [`logging`](crate::runtime::logging).
@@ -132,10 +141,15 @@ mod tests {
     #[test]
     fn report_of_a_crash_is_logged_once() {
         let folder = tempfile::tempdir().unwrap();
-        report_last(folder.path());
-        fs::write(folder.path().join(FILE), "then fatal: signal 11\n").unwrap();
-        report_last(folder.path());
-        assert!(!folder.path().join(FILE).exists());
+        assert_eq!(report_last(folder.path()), None);
+        for (report, plugin) in [
+            ("then fatal: signal 11 in a thread of no session\n", None),
+            ("then fatal: exit(3) called in plugin 'x', command 'y', session 1\n", Some("x")),
+        ] {
+            fs::write(folder.path().join(FILE), report).unwrap();
+            assert_eq!(report_last(folder.path()).as_deref(), plugin);
+            assert!(!folder.path().join(FILE).exists());
+        }
     }
 
     #[cfg(unix)]

@@ -24,6 +24,7 @@ fn help_explains_every_flag() {
         "--log-level",
         "--allow-insecure-plugins",
         "--plugin-key",
+        "--isolate",
         "check",
         "DROPIN_PORT",
         "DROPIN_PLUGINS",
@@ -53,6 +54,7 @@ fn wrong_usage_has_own_exit_status() {
         &["--grace", "soon"],
         &["--grace=-1"],
         &["--log-level", "loud"],
+        &["--isolate", "Store"],
         &["--port", "5000", "check", "x"],
     ] {
         let ended = run_host(arguments);

@@ -19,7 +19,7 @@ use dropin_host::{
     },
 };
 use plugin_engine::{
-    files::{shadow_copy::ShadowDir, trust_policy::TrustPolicy},
+    files::{kind::FileKind, shadow_copy::ShadowDir, trust_policy::TrustPolicy},
     live::{
         generation::Generation,
         host_services::PluginServices,
@@ -84,7 +84,11 @@ impl Fixture {
             config,
         });
         let shadows = ShadowDir::open(folder.path().join("copies")).map_err(of("keep a copy"))?;
-        let shadow = Arc::new(shadows.copy(plugin, &trust_policy).map_err(of("copy the plugin"))?);
+        let shadow = Arc::new(
+            shadows
+                .copy(plugin, FileKind::Library, &trust_policy)
+                .map_err(of("copy the plugin"))?,
+        );
         let library =
             Library::open(shadow.path(), Layout::Approved).map_err(of("open the plugin"))?;
         let manifest = library.manifest();
@@ -95,7 +99,8 @@ impl Fixture {
             lines: LineBudget::default(),
         };
         let live = library.create(services).map_err(of("start the plugin"))?;
-        let generation = Arc::new(Generation::new(manifest, 1, "bench".into(), live, shadow));
+        let generation =
+            Arc::new(Generation::new(manifest, 1, "bench".into(), Arc::new(live), shadow));
         let mut commands = builtins::commands(&shared.metrics);
         commands.extend(generation.commands(&shared.metrics));
         let registry = Registry::new(commands, vec![generation.facts()]);

@@ -15,6 +15,7 @@ mod scheduling;
 mod service;
 mod signals;
 mod waker;
+mod worker_link;
 
 pub use self::{
     descriptors::{ReservedFd, descriptor_limit, is_out_of_descriptors, raise_descriptor_limit},
@@ -26,14 +27,15 @@ pub use self::{
     folders::{config_dir, state_dir},
     interruptible_reader::{InterruptibleReader, Waited},
     journal::logs_to_journal,
-    memory::{ResourceUsage, total_memory, usage},
+    memory::{ResourceUsage, group_size, scheduled, total_memory, usage, usage_of},
     net::{
         Hangup, bound_writes, claim_port, is_taken, is_writable, prepare, wait_for_client,
         wait_for_hangup, wake_listener, write,
     },
-    process::{Group, Terminal, die_with_parent, own_program},
+    process::{ExitObserver, Group, Terminal, die_with_parent, own_program},
     scheduling::{name_thread, set_batch_scheduling},
     service::{has_service_manager, inherited_listeners, notify_service_manager, watchdog},
     signals::{EndSignal, on_end_signal},
     waker::{WakeReceiver, Waker},
+    worker_link::{Connection, HostLink, WorkerLink},
 };

@@ -18,7 +18,47 @@ pub struct ResourceUsage {
 /// Returns the present resources of this process; only Linux reports them.
 #[must_use]
 pub fn usage() -> ResourceUsage {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut usage = read("self");
+    // One of them is the listing itself.
+    usage.files = usage.files.map(|files| files.saturating_sub(1));
+    usage
+}
+
+/// Returns the present resources of the process with this number; only Linux reports them.
+#[must_use]
+pub fn usage_of(pid: u32) -> ResourceUsage {
+    read(&pid.to_string())
+}
+
+/// Returns the number of threads of the whole system; 0 where only Linux reports it.
+#[must_use]
+pub fn scheduled() -> u64 {
+    // <https://man7.org/linux/man-pages/man5/proc_loadavg.5.html>: 0.00 0.01 0.05 1/123 4567.
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let total = load.split_whitespace().nth(3).and_then(|counts| counts.split('/').nth(1));
+    total.and_then(|total| total.parse().ok()).unwrap_or(0)
+}
+
+/// Returns the number of processes in the group with this number; only Linux reports it.
+#[must_use]
+pub fn group_size(group: u32) -> Option<u64> {
+    let mut size = 0;
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let is_process = entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        if !is_process {
+            continue;
+        }
+        // The name in parentheses may have spaces; behind it: state, parent, group.
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let after = stat.rsplit_once(')').map(|(_, after)| after).unwrap_or_default();
+        let found = after.split_whitespace().nth(2).and_then(|group| group.parse::<u32>().ok());
+        size += u64::from(found == Some(group));
+    }
+    Some(size)
+}
+
+fn read(process: &str) -> ResourceUsage {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let number = |name: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.split_whitespace().next()?.parse().ok()
@@ -26,8 +66,7 @@ pub fn usage() -> ResourceUsage {
     ResourceUsage {
         resident: number("VmRSS").map(|kibibytes| kibibytes * 1024),
         threads: number("Threads"),
-        // One of them is the listing itself.
-        files: fs::read_dir("/proc/self/fd").ok().map(|all| all.count().saturating_sub(1) as u64),
+        files: fs::read_dir(format!("/proc/{process}/fd")).ok().map(|all| all.count() as u64),
     }
 }
 
@@ -53,6 +92,15 @@ mod tests {
     #[test]
     fn the_machine_has_memory() {
         assert!((1 << 20..1 << 50).contains(&total_memory().unwrap()));
+    }
+
+    #[test]
+    fn processes_of_a_group_are_counted() {
+        let group = rustix::process::getpgrp().as_raw_nonzero().get().cast_unsigned();
+        assert!(group_size(group).unwrap() >= 1);
+        assert_eq!(group_size(u32::MAX), Some(0));
+        assert!(scheduled() > 1);
+        assert_eq!(usage_of(std::process::id()).threads.is_some(), usage().threads.is_some());
     }
 
     #[test]

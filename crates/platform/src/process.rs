@@ -3,8 +3,9 @@
 use std::{
     io,
     path::PathBuf,
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus},
     sync::OnceLock,
+    time::Duration,
 };
 
 use super::files::path_identity;
@@ -100,26 +101,121 @@ impl Group {
         let _ = self.job.set_extended_limit_info(&win32job::ExtendedLimitInfo::new());
     }
 
+    /// Kills all processes of the group without waiting for their end. Does nothing once the started
+    /// process has been waited for.
+    pub fn end_now(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.kill_all();
+        }
+    }
+
+    /// Asks the started process to end: SIGTERM; on Windows, which has no such request, nothing.
+    pub fn ask_to_end(&mut self) {
+        #[cfg(unix)]
+        if let Some(pid) = self.pid()
+            && matches!(self.child.try_wait(), Ok(None))
+        {
+            // A failure means that it has ended.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+    }
+
+    /// Returns an observer of the started process's end.
+    ///
+    /// # Errors
+    /// The system has no descriptors left.
+    pub fn observer(&self) -> io::Result<ExitObserver> {
+        #[cfg(target_os = "linux")]
+        {
+            let pid = self.pid().ok_or_else(|| io::Error::other("it has no number"))?;
+            let flags = rustix::process::PidfdFlags::empty();
+            Ok(ExitObserver { pidfd: rustix::process::pidfd_open(pid, flags)? })
+        }
+        #[cfg(not(target_os = "linux"))]
+        Ok(ExitObserver {})
+    }
+
+    /// Returns the started process's status if it has ended; what it has started is killed first.
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn reap(&mut self, observer: &ExitObserver) -> io::Result<Option<ExitStatus>> {
+        // Before its number is free: the group has the same.
+        if observer.has_ended() {
+            self.kill_all();
+        }
+        self.child.try_wait()
+    }
+
+    #[cfg(unix)]
+    fn pid(&self) -> Option<rustix::process::Pid> {
+        i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw)
+    }
+
+    fn kill_all(&mut self) {
+        #[cfg(unix)]
+        if let Some(pid) = self.pid() {
+            use rustix::process::{Signal, kill_process_group};
+            // A failure means that no process is left.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        #[cfg(windows)]
+        {
+            if let Ok(empty) = win32job::Job::create() {
+                drop(std::mem::replace(&mut self.job, empty));
+            }
+            let _ = self.child.kill();
+        }
+    }
+
     /// Kills all processes of the group, and waits for the started one. Does nothing if all have
     /// ended.
     pub fn kill(&mut self) {
-        #[cfg(unix)]
-        {
-            use rustix::process::{Pid, Signal, kill_process_group};
-            let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-            if let Some(pid) = pid {
-                // A failure means that no process is left.
-                let _ = kill_process_group(pid, Signal::KILL);
-            }
-        }
-        #[cfg(windows)]
-        if let Ok(empty) = win32job::Job::create() {
-            drop(std::mem::replace(&mut self.job, empty));
-        }
+        self.kill_all();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
+
+/// Observes the end of a process, on any thread.
+#[derive(Debug)]
+pub struct ExitObserver {
+    #[cfg(target_os = "linux")]
+    pidfd: std::os::fd::OwnedFd,
+}
+
+impl ExitObserver {
+    /// Waits for the process's end, for at most this time; it may return early. The process is not
+    /// waited for in the sense of the system.
+    pub fn wait(&self, time: Duration) {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let time = Timespec::try_from(time).ok();
+            // An interruption is an early return.
+            let _ = poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], time.as_ref());
+        }
+        #[cfg(not(target_os = "linux"))]
+        std::thread::sleep(time.min(POLL));
+    }
+
+    /// Returns true if the process has certainly ended; systems other than Linux do not tell.
+    fn has_ended(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let ended = poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&now));
+            ended.is_ok_and(|ended| ended > 0)
+        }
+        #[cfg(not(target_os = "linux"))]
+        false
+    }
+}
+
+/// The interval at which systems other than Linux are asked for a process's end.
+#[cfg(not(target_os = "linux"))]
+const POLL: Duration = Duration::from_millis(2);
 
 /// Makes Linux kill this process when its parent ends; on Windows the parent's [`Group`] does that.
 pub fn die_with_parent() {
@@ -139,7 +235,7 @@ mod tests {
         net::{Ipv4Addr, TcpListener, TcpStream},
         process::Stdio,
         thread,
-        time::{Duration, Instant},
+        time::Instant,
     };
 
     use super::*;

@@ -9,12 +9,24 @@ use std::{
 
 use telemetry::metrics::Metrics;
 
-use crate::{events::EventBus, registry::Command};
+use crate::{
+    events::EventBus,
+    plugin_control::PluginControl,
+    process::{
+        crashed::CrashedPlugins,
+        settings::{Isolate, PluginSettings, SettingsSource},
+    },
+    registry::Command,
+};
 
 /// The settings and the facilities of the host that the manager of plugins uses.
 pub struct EngineContext {
     /// The plugins folder and the times that plugins are given.
     pub settings: Settings,
+    /// The operator's settings for each plugin.
+    pub plugin_settings: Arc<dyn SettingsSource>,
+    /// Plugins that have crashed a host before: with [`Isolate::Auto`] they run in processes.
+    pub crashed: Arc<CrashedPlugins>,
     /// The directory that this host has to itself while it runs.
     pub state_dir: PathBuf,
     /// The time of the host's start.
@@ -29,6 +41,8 @@ pub struct EngineContext {
     pub shutdown: Arc<dyn Shutdown>,
     /// The sessions that call plugins.
     pub callers: Arc<dyn Callers>,
+    /// The channel to the manager.
+    pub plugin_control: PluginControl,
 }
 
 /// The plugins folder and the times that plugins are given.
@@ -44,6 +58,8 @@ pub struct Settings {
     pub handover_timeout: Duration,
     /// The longest time that a `save` may take at the host's end; zero: as long as it takes.
     pub save_timeout: Duration,
+    /// True if every plugin needs a signature.
+    pub signed_only: bool,
 }
 
 /// The end of the host.
@@ -70,6 +86,22 @@ pub trait RunningCall: Display + Send + Sync {
 }
 
 impl EngineContext {
+    /// Returns true if a library with these settings runs in processes of its own.
+    #[must_use]
+    pub fn is_isolated(&self, plugin: &str, settings: &PluginSettings) -> bool {
+        match settings.isolate {
+            Isolate::Never => false,
+            Isolate::Auto => self.crashed.has(plugin),
+            Isolate::Always => true,
+        }
+    }
+
+    /// Returns the directory of the plugins' private directories.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.state_dir.join("data")
+    }
+
     /// Returns whether the host has this command name for itself.
     #[must_use]
     pub fn is_builtin(&self, name: &str) -> bool {

@@ -53,6 +53,14 @@ pub enum EventKind {
     Unloaded,
     /// The code of that version stays mapped for now.
     Lingering,
+    /// A process of it has ended unexpectedly.
+    Crashed,
+    /// A process of it was started again and serves.
+    Restarted,
+    /// Its processes have ended too often: its commands are unavailable until a trial succeeds.
+    Quarantined,
+    /// A trial has succeeded.
+    Healed,
 }
 
 /// A topic that a session can subscribe to.
@@ -93,8 +101,8 @@ impl EventBus {
     /// Logs an event and sends it to every subscriber.
     pub fn publish(&self, event: PluginEvent) {
         let level = match event.kind {
-            EventKind::Refused => Level::Error,
-            EventKind::Lingering => Level::Warn,
+            EventKind::Refused | EventKind::Quarantined => Level::Error,
+            EventKind::Lingering | EventKind::Crashed => Level::Warn,
             _ => Level::Info,
         };
         log::log!(level, "{event}");
@@ -171,7 +179,7 @@ impl Drop for Subscription {
 
 impl EventKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Loaded,
         Self::Refused,
         Self::Swapped,
@@ -180,6 +188,10 @@ impl EventKind {
         Self::Drained,
         Self::Unloaded,
         Self::Lingering,
+        Self::Crashed,
+        Self::Restarted,
+        Self::Quarantined,
+        Self::Healed,
     ];
 
     /// Returns the kind's name, as subscribers get it.
@@ -193,6 +205,10 @@ impl EventKind {
             Self::Drained => "drained",
             Self::Unloaded => "unloaded",
             Self::Lingering => "lingering",
+            Self::Crashed => "crashed",
+            Self::Restarted => "restarted",
+            Self::Quarantined => "quarantined",
+            Self::Healed => "healed",
         }
     }
 }
@@ -204,7 +220,7 @@ const _: () = {
         assert!(EventKind::ALL[at] as usize == at);
         at += 1;
     }
-    assert!(EventKind::Lingering as usize + 1 == at);
+    assert!(EventKind::Healed as usize + 1 == at);
 };
 
 impl fmt::Display for PluginEvent {
@@ -261,6 +277,6 @@ mod tests {
             (0..=before).for_each(|_| bus.publish(PluginEvent { kind, ..event(1) }));
         }
         let counts = EventKind::ALL.map(|kind| bus.published(kind));
-        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     }
 }

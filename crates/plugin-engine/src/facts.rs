@@ -2,8 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// A plugin's entry in the registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginFacts {
     /// Its name.
     pub name: String,
@@ -18,7 +20,7 @@ pub struct PluginFacts {
 }
 
 /// A command, as a worker may know it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ListedCommand {
     /// Its name, in lower case.
     pub name: String,
@@ -31,7 +33,7 @@ pub struct ListedCommand {
 }
 
 /// A session, as a worker may know it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SessionFacts {
     /// Its number.
     pub id: u64,

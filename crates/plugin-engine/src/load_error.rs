@@ -112,6 +112,16 @@ pub enum Refusal {
         /// True if the same file may be accepted a moment later.
         passing: bool,
     },
+    /// The operator's settings for it are wrong.
+    Settings {
+        /// The mistake, its place, and the remedy.
+        problem: String,
+    },
+    /// It is an executable that does not serve as a worker.
+    Worker {
+        /// The failure.
+        problem: String,
+    },
     /// The probe itself could not be run.
     ProbeFailed {
         /// The operation, as a verb and its object.
@@ -280,6 +290,8 @@ impl Refusal {
             ),
             Self::Manifest { problem }
             | Self::Clash { problem }
+            | Self::Settings { problem }
+            | Self::Worker { problem }
             | Self::Configuration { problem, .. } => out.write_str(problem),
             Self::Create { error } => write!(out, "its `create` failed: {error}"),
             Self::Died { how } => write!(out, "it ended the process that probed it: {how}"),

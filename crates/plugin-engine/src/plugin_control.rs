@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+use crate::process::status::ProcessStatus;
+
 /// A settled change in the plugins folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileChange {
@@ -20,6 +22,8 @@ pub enum Message {
     Changed(FileChange),
     /// A request for a plugin, and the channel for its answer.
     Request(Request, String, Sender<ControlResult>),
+    /// The list of commands of this plugin has changed.
+    Commands(String),
     /// The host ends, and no session is left.
     End {
         /// Unloads all plugins; if false, workers still run, so states are only saved.
@@ -45,6 +49,8 @@ pub enum Request {
         /// Does not wait for running calls.
         force: bool,
     },
+    /// Starts its processes again now, and ends a quarantine.
+    Restart,
     /// Serves it again.
     Enable,
     /// Describes it.
@@ -98,6 +104,8 @@ pub struct Info {
     pub can_roll_back: bool,
     /// The last failure, and the seconds since then.
     pub last_failure: Option<(String, u64)>,
+    /// Its processes; `None` if it runs in the host or is not served.
+    pub process: Option<ProcessStatus>,
 }
 
 /// Sends messages to the manager.
@@ -118,6 +126,12 @@ impl PluginControl {
     pub fn changed(&self, change: FileChange) {
         // The receiver is gone while the host is ending.
         let _ = self.sender.send(Message::Changed(change));
+    }
+
+    /// Reports that the list of commands of a plugin has changed.
+    pub fn commands_changed(&self, plugin: &str) {
+        // The receiver is gone while the host is ending.
+        let _ = self.sender.send(Message::Commands(plugin.to_owned()));
     }
 
     /// Sends a request and waits for the answer, which takes as long as a probe may.

@@ -83,6 +83,11 @@ impl Encoder {
         self.most = most;
     }
 
+    /// Returns the size of the largest reply, in bytes.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// Returns the protocol of the replies.
     #[inline]
     pub fn protocol(&self) -> Protocol {
@@ -181,7 +186,7 @@ impl Encoder {
     #[inline]
     pub fn text(&mut self, bytes: &[u8]) {
         if bytes.len() > self.most {
-            return self.discard();
+            return self.refuse_as_too_large();
         }
         self.write_item(|out, protocol| match protocol {
             Protocol::Lines => out.extend_from_slice(bytes),
@@ -252,7 +257,7 @@ impl Encoder {
     /// Writes an error. An empty `kind` becomes `ERR`; line ends become spaces.
     pub fn error(&mut self, kind: &str, message: &[u8]) {
         if message.len() > self.most {
-            return self.discard();
+            return self.refuse_as_too_large();
         }
         let kind = if kind.is_empty() { "ERR" } else { kind };
         let whole_reply = self.nesting.wants_item() && self.nesting.depth() == 0;
@@ -299,7 +304,7 @@ impl Encoder {
             self.nesting.stop_wanting();
             true
         } else if self.out.draft_len() > self.most {
-            return self.discard();
+            return self.refuse_as_too_large();
         } else {
             self.nesting.count()
         };
@@ -337,7 +342,7 @@ impl Encoder {
 
     /// Drops a reply that is too large, frees its memory, and ignores further items.
     #[cold]
-    fn discard(&mut self) {
+    pub fn refuse_as_too_large(&mut self) {
         if self.fault == Fault::None {
             self.fault = Fault::TooLarge;
         }

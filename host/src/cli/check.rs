@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::Path, process::ExitCode, time::Duration};
 
 use plugin_engine::{
-    files::{shadow_copy::ShadowDir, trust_policy::TrustPolicy},
+    files::{kind::FileKind, shadow_copy::ShadowDir, trust_policy::TrustPolicy},
     live::{manifest::Manifest, probe},
     load_error::Refusal,
     manager::conflicts,
@@ -41,7 +41,7 @@ fn probe_file(
         .map_err(|error| Refusal::probe_failed("make a directory for its copy", &error))?;
     let shadows = ShadowDir::open(work_dir.path().join("copies"))
         .map_err(|error| Refusal::probe_failed("make a directory for its copy", &error))?;
-    let shadow = shadows.copy(file, trust_policy)?;
+    let shadow = shadows.copy(file, FileKind::Library, trust_policy)?;
     trust_policy.check_content(file, shadow.content())?;
     let manifest = probe::probe(shadow.path(), timeout, &|| false)
         .map_err(|refusal| refusal.about(shadow.path(), file))?;

@@ -1,4 +1,4 @@
-//! The settings file, whose keys are the names of flags.
+//! The settings file, whose keys are the names of flags, and whose tables are about plugins.
 
 use std::{
     fs::Metadata,
@@ -11,11 +11,17 @@ use clap::{ArgAction, Command, error::ErrorKind};
 use protocol::nearest::nearest;
 use toml::de::{DeTable, DeValue};
 
+use super::{
+    tables::{self, Tables},
+    value::{describe_kind, scalar},
+};
+
 /// The entries of a settings file, each of which is valid alone.
 #[derive(Debug, Default)]
 pub(super) struct SettingsFile {
     path: PathBuf,
     entries: Vec<Entry>,
+    tables: Tables,
 }
 
 /// An entry of the file.
@@ -66,7 +72,7 @@ pub enum LineError {
     /// It is not TOML.
     #[error("{}", .0.message().trim_end().replace('\n', "; "))]
     Toml(#[source] toml::de::Error),
-    /// There is no such key, or its value has a wrong type.
+    /// There is no such key, or its value is wrong.
     #[error("{0}")]
     Key(String),
     /// The flag does not accept the value.
@@ -96,7 +102,20 @@ impl SettingsFile {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
-    fn parse(path: &Path, text: &str, command: &Command) -> Result<Self, FileError> {
+    /// Returns the values that the file has for a flag that takes some.
+    pub(super) fn values(&self, key: &str) -> Vec<String> {
+        let flag = format!("--{key}=");
+        let words = self.get(key).map_or(&[][..], |entry| &entry.words);
+        words.iter().filter_map(|word| word.strip_prefix(&flag)).map(str::to_owned).collect()
+    }
+
+    /// Returns the tables.
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Parses a file's text, whose keys are the flags of this command.
+    pub(super) fn parse(path: &Path, text: &str, command: &Command) -> Result<Self, FileError> {
         let line_of = |span: Range<usize>| {
             let before = text.as_bytes().get(..span.start).unwrap_or_default();
             before.iter().filter(|byte| **byte == b'\n').count() + 1
@@ -105,15 +124,21 @@ impl SettingsFile {
         let table = DeTable::parse(text).map_err(|error| {
             wrong(line_of(error.span().unwrap_or_default()), LineError::Toml(error))
         })?;
-        let mut entries = Vec::new();
+        let (mut entries, mut tables) = (Vec::new(), Tables::default());
         for (key, value) in table.into_inner() {
             let (line, key) = (line_of(key.span()), key.into_inner().into_owned());
+            if tables::NAMES.contains(&key.as_str()) {
+                tables
+                    .add(&key, line, value.get_ref(), &line_of)
+                    .map_err(|(line, problem)| wrong(line, LineError::Key(problem)))?;
+                continue;
+            }
             let words = to_words(command, &key, value.get_ref())
                 .map_err(|problem| wrong(line, LineError::Key(problem)))?;
             check_words(command, &words).map_err(|error| wrong(line, LineError::Value(error)))?;
             entries.push(Entry { key, line, words });
         }
-        Ok(Self { path: path.to_owned(), entries })
+        Ok(Self { path: path.to_owned(), entries, tables })
     }
 }
 
@@ -144,11 +169,10 @@ fn to_words(command: &Command, key: &str, value: &DeValue<'_>) -> Result<Vec<Str
     let Some((_, argument)) = keys(command).find(|(long, _)| *long == key) else {
         return Err(describe_unknown(command, key));
     };
-    let one = |value: &DeValue<'_>| {
-        scalar_text(value)
-            .map(|text| format!("--{key}={text}"))
-            .ok_or_else(|| format!("'{key}' takes text or a number, not {}", describe_kind(value)))
-    };
+    if let (DeValue::Table(_), Some(table)) = (value, nearest(key, tables::NAMES.into_iter())) {
+        return Err(format!("'{key}' is no table, did you mean '{table}'?"));
+    }
+    let one = |value: &DeValue<'_>| scalar(key, value).map(|text| format!("--{key}={text}"));
     match (argument.get_action(), value) {
         (ArgAction::SetTrue, DeValue::Boolean(true)) => Ok(vec![format!("--{key}")]),
         (ArgAction::SetTrue, DeValue::Boolean(false)) => Ok(Vec::new()),
@@ -183,38 +207,13 @@ pub(super) fn first_words(error: &clap::Error) -> String {
 
 fn describe_unknown(command: &Command, key: &str) -> String {
     let written = key.to_ascii_lowercase().replace('_', "-");
-    match nearest(&written, keys(command).map(|(long, _)| long)) {
+    match nearest(&written, keys(command).map(|(long, _)| long).chain(tables::NAMES)) {
         Some(nearest) => format!("unknown key '{key}', did you mean '{nearest}'?"),
         None => format!(
-            "unknown key '{key}'; the keys are the flags that `{} --help` lists",
+            "unknown key '{key}'; the keys are the flags that `{} --help` lists, the tables are \
+             [plugin.NAME] and [interpreters]",
             program::own()
         ),
-    }
-}
-
-fn scalar_text(value: &DeValue<'_>) -> Option<String> {
-    match value {
-        DeValue::String(text) => Some(text.clone().into_owned()),
-        DeValue::Integer(number) => {
-            let text = number.as_str();
-            match number.radix() {
-                10 => Some(text.to_owned()),
-                radix => i64::from_str_radix(text, radix).ok().map(|number| number.to_string()),
-            }
-        }
-        DeValue::Float(number) => Some(number.as_str().to_owned()),
-        _ => None,
-    }
-}
-
-fn describe_kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "text",
-        DeValue::Integer(_) | DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date or a time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
     }
 }
 

@@ -4,11 +4,7 @@
 //! without more code. Entries of the file become words of the command line, which is then parsed
 //! once more: so they have the same meaning and the same errors.
 
-use std::{
-    ffi::OsString,
-    fmt, io,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, fmt, path::PathBuf};
 
 use clap::{
     ArgMatches, Command, CommandFactory, FromArgMatches, error::ErrorKind, parser::ValueSource,
@@ -17,7 +13,9 @@ use clap::{
 use super::{
     Arguments, Dev,
     advice::with_advice,
-    file::{FileError, SettingsFile, first_words, keys},
+    file::{FileError, first_words, keys},
+    file_place::FilePlace,
+    plugin_tables::PluginTables,
 };
 
 /// The parsed command line, with all settings resolved.
@@ -27,6 +25,8 @@ pub struct Resolved {
     pub arguments: Arguments,
     /// The settings of the subcommand that runs, in the order of the help.
     pub settings: Vec<Setting>,
+    /// The tables of the settings file, the keys of a table one after the other.
+    pub tables: Vec<TableSetting>,
 }
 
 /// A flag's value, and its origin.
@@ -38,6 +38,19 @@ pub struct Setting {
     pub values: Option<Vec<String>>,
     /// True if the flag may be repeated.
     pub is_list: bool,
+    /// The origin of the value.
+    pub origin: Origin,
+}
+
+/// The value of a key in a table of the settings file, and its origin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableSetting {
+    /// The table's name, such as `plugin.store`.
+    pub table: String,
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: toml::Value,
     /// The origin of the value.
     pub origin: Origin,
 }
@@ -92,11 +105,12 @@ pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, Re
     let (path, leaf) = leaf(&command, &first);
     let said = path.iter().try_fold(&first, |found, name| found.subcommand_matches(name));
     let said = said.unwrap_or(&first);
-    let file = if leaf.get_arguments().any(|argument| argument.get_id() == "config") {
-        read_settings_file(said, &command)?
+    let place = if leaf.get_arguments().any(|argument| argument.get_id() == "config") {
+        FilePlace::of(said.try_get_one::<PathBuf>("config").ok().flatten())
     } else {
-        SettingsFile::default()
+        FilePlace::None
     };
+    let file = place.read(&command)?;
     let known: Vec<&str> = keys(&command).map(|(long, _)| long).collect();
     let from_file = || {
         keys(leaf)
@@ -107,9 +121,9 @@ pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, Re
     };
     let mut all = words.clone();
     // The file's words go behind the subcommands' names, since flags before them conflict.
-    let place = (1 + path.len()).min(all.len());
+    let start = (1 + path.len()).min(all.len());
     let more = from_file().flat_map(|entry| entry.words.iter().map(OsString::from));
-    all.splice(place..place, more);
+    all.splice(start..start, more);
     let matches = command.clone().try_get_matches_from(all).map_err(|error| {
         let alone = command.clone().try_get_matches_from(&words);
         if alone.is_ok() {
@@ -126,8 +140,19 @@ pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, Re
             |long: &str| entry(long).map(|entry| Origin::File(file.path().to_owned(), entry.line));
         known.map(|(long, argument)| setting(found, long, argument, origin(long))).collect()
     });
-    let arguments = Arguments::from_arg_matches(&matches)?;
-    Ok(Resolved { arguments, settings: settings.unwrap_or_default() })
+    let mut arguments = Arguments::from_arg_matches(&matches)?;
+    if let Some(serve) = arguments.serve_mut() {
+        let isolate = is_set(said, "isolate").then(|| serve.isolate.clone());
+        serve.plugin_tables = PluginTables::new(place, isolate);
+    }
+    let tables = file.tables().entries().iter().map(|entry| TableSetting {
+        table: entry.table.clone(),
+        key: entry.key.clone(),
+        value: entry.value.clone(),
+        origin: Origin::File(file.path().to_owned(), entry.line),
+    });
+    let tables = tables.collect();
+    Ok(Resolved { arguments, settings: settings.unwrap_or_default(), tables })
 }
 
 /// Parses the command line and the environment without the settings file.
@@ -151,28 +176,6 @@ fn leaf<'a>(command: &'a Command, matches: &ArgMatches) -> (Vec<String>, &'a Com
         (leaf, matches) = (next, below);
     }
     (names, leaf)
-}
-
-fn read_settings_file(said: &ArgMatches, command: &Command) -> Result<SettingsFile, ResolveError> {
-    let named = said.try_get_one::<PathBuf>("config").ok().flatten();
-    let read = |path: &Path| SettingsFile::read(path, command);
-    match named {
-        Some(path) => read(path),
-        None => {
-            match platform::config_dir().map(|folder| folder.join("dropin").join("host.toml")) {
-                Some(path) => match read(&path) {
-                    Err(FileError::Read { source, .. })
-                        if source.kind() == io::ErrorKind::NotFound =>
-                    {
-                        Ok(SettingsFile::default())
-                    }
-                    read => read,
-                },
-                None => Ok(SettingsFile::default()),
-            }
-        }
-    }
-    .map_err(ResolveError::File)
 }
 
 /// Returns whether the command line or the environment sets the argument.
@@ -241,5 +244,43 @@ impl fmt::Display for Origin {
             Self::File(path, line) => write!(out, "file {}:{line}", path.display()),
             Self::Default => out.write_str("default"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_engine::process::settings::{Isolate, SettingsSource};
+
+    use super::*;
+
+    fn plugin_tables(words: &[&str]) -> PluginTables {
+        let words = ["host"].iter().chain(words).map(OsString::from);
+        resolve(words).unwrap().arguments.serve_mut().unwrap().plugin_tables.clone()
+    }
+
+    #[test]
+    fn serving_host_gets_plugin_tables() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host.toml");
+        std::fs::write(&path, "isolate = ['a']\n[plugin.c]\nprocesses = 3\n").unwrap();
+        let config = ["--config", path.to_str().unwrap()];
+        let isolate = |tables: &PluginTables, name: &str| tables.plugin(name).unwrap().isolate;
+
+        let tables = plugin_tables(&config);
+        assert_eq!(tables.plugin("c").unwrap().processes, 3);
+        assert_eq!(isolate(&tables, "a"), Isolate::Always);
+        assert_eq!(isolate(&tables, "b"), Isolate::Auto);
+        // Without the flag, the key of the changed file is in force.
+        std::fs::write(&path, "isolate = ['b']\n").unwrap();
+        assert_eq!(isolate(&tables, "a"), Isolate::Auto);
+        assert_eq!(isolate(&tables, "b"), Isolate::Always);
+        std::fs::write(&path, "isolate = ['a']\n").unwrap();
+        let words = [&config[..], &["--isolate", "b", "--isolate", "c"]].concat();
+        let tables = plugin_tables(&words);
+        assert_eq!(isolate(&tables, "a"), Isolate::Auto);
+        assert_eq!(isolate(&tables, "b"), Isolate::Always);
+        assert_eq!(isolate(&tables, "c"), Isolate::Always);
+        let tables = plugin_tables(&["dev", "x", "--isolate", "all"]);
+        assert_eq!(isolate(&tables, "a"), Isolate::Always);
     }
 }

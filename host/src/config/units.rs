@@ -24,6 +24,16 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "a size is a number of bytes, at most 2G, such as 4096, 64K or 1M".into())
 }
 
+/// The least memory that a worker process may be limited to, in bytes: with less it cannot start.
+const LEAST_MEMORY: u64 = 1 << 20;
+
+/// Parses the memory of a worker process in bytes, at least 1 MiB.
+pub(super) fn memory(text: &str) -> Result<u64, String> {
+    parse_bytes(text).filter(|bytes| *bytes >= LEAST_MEMORY).ok_or_else(|| {
+        "a worker process's memory is a number of bytes, at least 1M, such as 256M or 2G".into()
+    })
+}
+
 fn parse_bytes(text: &str) -> Option<u64> {
     let (digits, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),

@@ -20,7 +20,7 @@ use std::{
 use auth::{certificate::Certificate, key_file::KeyFile, keyring::Keyring, trust::Trust};
 use plugin_engine::{
     VERSION, files::trust_policy::TrustPolicy, plugin_control::PluginControl,
-    registry::LiveRegistry,
+    process::crashed::CrashedPlugins, registry::LiveRegistry,
 };
 use telemetry::log_throttle::Throttle;
 
@@ -117,6 +117,7 @@ pub fn run<B>(
     let metrics_at = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
     let port = addresses.first().map_or(config.port, SocketAddr::port);
     let (state_dir, _crash_reports) = open_state_dir(&config, port)?;
+    config.plugin_tables.check().map_err(StartError::PluginSettings)?;
     let trust_policy = TrustPolicy::for_folder(&config.plugins, &(&config.plugin_trust).into())?;
     let (shutdown, stop) = Shutdown::new(config.grace, config.save_timeout);
     let (plugin_control, requests) = PluginControl::new();
@@ -165,7 +166,9 @@ fn open_state_dir(
     port: u16,
 ) -> Result<(StateDir, crash::CrashReporter), StartError> {
     let state_dir = StateDir::lock(config.state_root(), port)?;
-    crash::report_last(state_dir.path());
+    if let Some(plugin) = crash::report_last(state_dir.path()) {
+        CrashedPlugins::open(state_dir.path()).add(&plugin);
+    }
     let watch = crash::CrashReporter::start(state_dir.path(), config.logs.log_format)
         .map_err(|error| StartError::System("set up crash reports", error))?;
     state_dir.log_paths(config.port == 0);

@@ -14,6 +14,7 @@ use plugin_engine::{
     live::deadline::{self, Deadline},
     manager::{LAST_UNLOADS, Manager},
     plugin_control::Message,
+    process::crashed::CrashedPlugins,
     registry::LiveRegistry,
     state::saves::Saves,
     watch::Watch,
@@ -111,7 +112,10 @@ fn engine_context(shared: &Arc<Shared>) -> Arc<EngineContext> {
             handover_pause: config.handover_pause,
             handover_timeout: config.handover_timeout,
             save_timeout: config.save_timeout,
+            signed_only: config.plugin_trust.plugin_key.is_some(),
         },
+        plugin_settings: Arc::new(config.plugin_tables.clone()),
+        crashed: Arc::new(CrashedPlugins::open(&shared.state_dir)),
         state_dir: shared.state_dir.clone(),
         started: shared.started,
         builtins: builtins::commands(&shared.metrics),
@@ -119,6 +123,7 @@ fn engine_context(shared: &Arc<Shared>) -> Arc<EngineContext> {
         events: Arc::clone(&shared.events),
         shutdown: Arc::clone(&shared.shutdown) as _,
         callers: Arc::clone(shared) as _,
+        plugin_control: shared.plugin_control.clone(),
     })
 }
 

@@ -22,6 +22,9 @@ pub enum StartError {
     /// The plugin trust policy cannot be set up.
     #[error(transparent)]
     Plugins(#[from] TrustPolicyError),
+    /// The settings of a plugin cannot be put in force.
+    #[error("wrong settings of a plugin: {0}")]
+    PluginSettings(String),
     /// The certificate for TLS cannot be read or made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),

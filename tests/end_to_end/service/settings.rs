@@ -202,6 +202,16 @@ fn bad_file_is_reported_with_path_and_line() {
         ),
         ("port = \n", "h.toml:1: "),
         (
+            "[plugin.store]\nmemory = '256M'\nprocceses = 2\n",
+            "h.toml:3: unknown key 'procceses', did you mean 'processes'?",
+        ),
+        (
+            "[plugin.store]\ncall-timeout = 'soon'\n",
+            "h.toml:2: invalid value 'soon' for 'call-timeout': a time is a number of seconds",
+        ),
+        ("[plugin.Store]\n", "h.toml:1: invalid name 'Store': a plugin's name is 1 to 64 of"),
+        ("[interpreters]\npy = 3\n", "h.toml:2: 'py' takes a command, or a list of it"),
+        (
             "tls-cert = 'x'\n",
             "h.toml: the following required arguments were not provided: --tls-key",
         ),
@@ -213,6 +223,11 @@ fn bad_file_is_reported_with_path_and_line() {
             assert!(ended.stderr.starts_with(&format!("error: {problem}")), "{ended:?}");
         }
     }
+    // `host check` uses few of the flags, but refuses every wrong line.
+    fs::write(folder.path().join("h.toml"), "[plugin.store]\nprocesses = 0\n").unwrap();
+    let ended = host_in(folder.path(), &["check", "x", "--config", "h.toml"], &[]);
+    assert_eq!((ended.status, ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
+    assert!(ended.stderr.starts_with("error: h.toml:2: invalid value '0' for 'processes'"));
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -228,6 +243,28 @@ fn bad_file_is_reported_with_path_and_line() {
     let ended = host_in(folder.path(), &["--config", "missing.toml"], &[]);
     assert_eq!(ended.status, Some(2));
     assert!(ended.stderr.contains("cannot read the settings file missing.toml"), "{ended:?}");
+}
+
+#[test]
+fn tables_are_printed_with_origin_and_read_back() {
+    let folder = tempdir().unwrap();
+    let text = "isolate = 'text'\n[interpreters]\njs = ['node', '--no-warnings']\n\
+                [plugin.store]\nmemory = '256M'\nisolate = true\n";
+    fs::write(folder.path().join("h.toml"), text).unwrap();
+    let said = host_in(folder.path(), &["config", "--config", "h.toml"], &[]);
+    let (_, tables) = said.stdout.split_once("\n\n").expect("a line before the tables");
+    assert_eq!(
+        tables,
+        "[interpreters]\njs = [\"node\", \"--no-warnings\"]  # file h.toml:3\n\n\
+         [plugin.store]\nisolate = true   # file h.toml:6\nmemory = \"256M\"  # file h.toml:5\n"
+    );
+    fs::write(folder.path().join("printed.toml"), &said.stdout).unwrap();
+    let again = host_in(folder.path(), &["config", "--config", "printed.toml"], &[]);
+    let values = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split("  # ").next().unwrap().trim().to_owned()).collect()
+    };
+    assert_eq!(values(&again.stdout), values(&said.stdout));
+    assert!(again.stdout.contains("isolate = [\"text\"]"), "{again:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Finds the libraries in the plugins folder.
+//! Finds the plugins in their folder.
 
 use std::{
     fs, io,
@@ -6,6 +6,8 @@ use std::{
 };
 
 use platform::LIBRARY_EXTENSION;
+
+use super::kind::may_be_plugin;
 
 /// The extension of a plugin built without `crate-type = ["cdylib"]`: refused with a reason instead
 /// of ignored.
@@ -22,15 +24,15 @@ pub fn is_library(path: &Path) -> bool {
         })
 }
 
-/// Returns the libraries directly in the folder, sorted by name.
+/// Returns the files directly in the folder that may be plugins by their names, sorted.
 ///
 /// # Errors
 /// The folder is missing or cannot be read.
-pub fn libraries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub fn candidates(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if is_library(&path) {
+        if may_be_plugin(&path) {
             found.push(path);
         }
     }
@@ -53,11 +55,12 @@ mod tests {
     fn libraries_end_as_the_platforms_do() {
         let temp = tempfile::tempdir().unwrap();
         let library = format!("liba.{LIBRARY_EXTENSION}");
-        for name in [&library, "notes.txt", "libb.so.bak", &format!(".{library}"), "text"] {
+        for name in [&library, "notes.txt", "libb.so.bak", &format!(".{library}"), "text~"] {
             fs::write(temp.path().join(name), b"x").unwrap();
         }
         fs::create_dir(temp.path().join("sources")).unwrap();
-        assert_eq!(libraries(temp.path()).unwrap(), [temp.path().join(library)]);
+        let sources = temp.path().join("sources");
+        assert_eq!(candidates(temp.path()).unwrap(), [temp.path().join(library), sources]);
         assert!(is_library(Path::new("plugins/libx.rlib")), "it is refused with a reason");
     }
 

@@ -2,6 +2,7 @@
 
 pub mod deferred_delete;
 pub mod folder;
+pub mod kind;
 pub mod object_header;
 pub mod shadow_copy;
 pub mod trust_policy;

@@ -14,7 +14,9 @@ use std::{
 
 use platform::LIBRARY_EXTENSION;
 
-use super::{deferred_delete::DeferredDelete, object_header, trust_policy::TrustPolicy};
+use super::{
+    deferred_delete::DeferredDelete, kind::FileKind, object_header, trust_policy::TrustPolicy,
+};
 use crate::load_error::Refusal;
 
 /// The largest library that is accepted, in bytes. The manager handles no other plugin while it
@@ -33,6 +35,7 @@ pub struct ShadowDir {
 #[derive(Debug)]
 pub struct Shadow {
     path: PathBuf,
+    kind: FileKind,
     hash: blake3::Hash,
     /// On Unix it keeps the content after the file is unlinked.
     content: File,
@@ -66,12 +69,17 @@ impl ShadowDir {
         self.deferred.clear();
     }
 
-    /// Copies a library under a name that has never been used.
+    /// Copies a plugin's file under a name that has never been used.
     ///
     /// # Errors
     /// It is not a regular file, is empty, too large, incomplete or built for another system,
     /// changes meanwhile, cannot be read or copied, or other users could have written it.
-    pub fn copy(&self, file: &Path, trust_policy: &TrustPolicy) -> Result<Shadow, Refusal> {
+    pub fn copy(
+        &self,
+        file: &Path,
+        kind: FileKind,
+        trust_policy: &TrustPolicy,
+    ) -> Result<Shadow, Refusal> {
         let unreadable = |operation| move |error| Refusal::unreadable(operation, &error);
         // Checked before it is opened: opening a device may have effects.
         check_is_regular(&fs::metadata(file).map_err(unreadable("access it"))?)?;
@@ -87,9 +95,8 @@ impl ShadowDir {
         if before.len() > MOST {
             return Err(Refusal::TooLarge { bytes: before.len(), most: MOST });
         }
-        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         // Not more than its length: another process may append faster than this copies.
-        let shadow = self.write(&source, before.len(), &stem)?;
+        let shadow = self.write(&source, before.len(), Name::of(file, kind))?;
         let after = source.metadata().map_err(unreadable("access it"))?;
         if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
             return Err(Refusal::Unsettled);
@@ -98,6 +105,9 @@ impl ShadowDir {
             return Err(Refusal::NotAFile { what: "an empty file".into() });
         }
         let start = shadow.start().map_err(unreadable("read its copy"))?;
+        if kind == FileKind::Executable {
+            return Ok(shadow);
+        }
         if let Some(what) = object_header::foreign_format(&start) {
             return Err(Refusal::OtherKind { what });
         }
@@ -113,18 +123,20 @@ impl ShadowDir {
     /// The copy cannot be read or copied.
     pub fn copy_again(&self, shadow: &Shadow) -> Result<Shadow, Refusal> {
         let stem = shadow.path.file_stem().unwrap_or_default().to_string_lossy();
-        let stem = stem.split('.').next().unwrap_or_default();
-        self.write(&shadow.content, MOST, stem)
+        let stem = stem.split('.').next().unwrap_or_default().to_owned();
+        let extension = shadow.path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        self.write(&shadow.content, MOST, Name { stem, extension, kind: shadow.kind })
     }
 
-    fn write(&self, source: &File, most: u64, stem: &str) -> Result<Shadow, Refusal> {
+    fn write(&self, source: &File, most: u64, name: Name) -> Result<Shadow, Refusal> {
+        let kind = name.kind;
         let (path, target) =
-            self.make(stem).map_err(|error| Refusal::unreadable("copy it", &error))?;
+            self.make(&name).map_err(|error| Refusal::unreadable("copy it", &error))?;
         let written = write(source, most, target)
             .and_then(|hash| Ok((hash, platform::retry_while_in_use(|| File::open(&path))?)));
         match written {
             Ok((hash, content)) => {
-                Ok(Shadow { path, hash, content, deferred: self.deferred.clone() })
+                Ok(Shadow { path, kind, hash, content, deferred: self.deferred.clone() })
             }
             Err(error) => {
                 self.deferred.remove(&path);
@@ -134,15 +146,47 @@ impl ShadowDir {
     }
 
     /// Makes a file with a name that was never used, also not by a copy of an earlier host.
-    fn make(&self, stem: &str) -> io::Result<(PathBuf, File)> {
+    fn make(&self, name: &Name) -> io::Result<(PathBuf, File)> {
+        let Name { stem, extension, kind } = name;
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        if *kind == FileKind::Executable {
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o700);
+        }
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let path = self.path.join(format!("{stem}.{number}.{LIBRARY_EXTENSION}"));
-            match File::options().write(true).create_new(true).open(&path) {
+            let file = match (kind, extension.as_str()) {
+                (FileKind::Executable, "") => format!("{stem}.{number}"),
+                _ => format!("{stem}.{number}.{extension}"),
+            };
+            let path = self.path.join(file);
+            match options.open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 made => return made.map(|file| (path, file)),
             }
         }
+    }
+}
+
+/// The name of a copy, without its number.
+struct Name {
+    stem: String,
+    extension: String,
+    kind: FileKind,
+}
+
+impl Name {
+    fn of(file: &Path, kind: FileKind) -> Self {
+        let text = |part: Option<&std::ffi::OsStr>| {
+            part.unwrap_or_default().to_string_lossy().into_owned()
+        };
+        let extension = match kind {
+            FileKind::Library => LIBRARY_EXTENSION.to_owned(),
+            // Some interpreters go by it, and Windows does.
+            FileKind::Executable => text(file.extension()),
+        };
+        Self { stem: text(file.file_stem()), extension, kind }
     }
 }
 
@@ -157,6 +201,20 @@ impl Shadow {
     /// Returns the path of the copy.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns the kind of the file.
+    pub fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    /// Returns the first bytes of its content, at least as many as any check needs.
+    ///
+    /// # Errors
+    /// The copy cannot be read.
+    pub fn first_bytes(&self) -> io::Result<Vec<u8>> {
+        (&self.content).seek(SeekFrom::Start(0))?;
+        self.start()
     }
 
     /// Returns the hash of its content.
@@ -232,7 +290,10 @@ mod tests {
         let file = temp.path().join("libx.so");
         fs::write(&file, b"code").unwrap();
         let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
-        let (one, two) = (dir.copy(&file, &any()).unwrap(), dir.copy(&file, &any()).unwrap());
+        let (one, two) = (
+            dir.copy(&file, FileKind::Library, &any()).unwrap(),
+            dir.copy(&file, FileKind::Library, &any()).unwrap(),
+        );
         assert_ne!(one.path(), two.path());
         assert_eq!((one.hash(), fs::read(one.path()).unwrap()), (two.hash(), b"code".to_vec()));
         let path = one.path().to_owned();
@@ -254,7 +315,7 @@ mod tests {
         let file = temp.path().join("x.dll");
         fs::write(&file, b"code").unwrap();
         let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
-        let copy = dir.copy(&file, &any()).unwrap();
+        let copy = dir.copy(&file, FileKind::Library, &any()).unwrap();
         let path = copy.path().to_owned();
         let searched = File::options().read(true).share_mode(FILE_SHARE_READ).open(&path).unwrap();
         drop(copy);
@@ -279,7 +340,7 @@ mod tests {
         let held = File::options().read(true).share_mode(0).open(&left[0]).unwrap();
         let dir = ShadowDir::open(copies).unwrap();
         assert_eq!(left.each_ref().map(|left| left.exists()), [true, false]);
-        let copy = dir.copy(&file, &any()).unwrap();
+        let copy = dir.copy(&file, FileKind::Library, &any()).unwrap();
         assert_eq!(fs::read(copy.path()).unwrap(), b"code");
         drop(held);
         dir.tidy();
@@ -292,7 +353,7 @@ mod tests {
         let file = temp.path().join("libx.so");
         fs::write(&file, b"code").unwrap();
         let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
-        let one = dir.copy(&file, &any()).unwrap();
+        let one = dir.copy(&file, FileKind::Library, &any()).unwrap();
         one.hide();
         fs::remove_file(&file).unwrap();
         for _ in 0..2 {
@@ -310,7 +371,7 @@ mod tests {
         let file = temp.path().join("large.so");
         File::create(&file).unwrap().set_len(1 << 40).unwrap();
         let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
-        let refusal = dir.copy(&file, &any()).unwrap_err();
+        let refusal = dir.copy(&file, FileKind::Library, &any()).unwrap_err();
         assert_eq!(refusal, Refusal::TooLarge { bytes: 1 << 40, most: MOST });
         assert_eq!(
             refusal.to_string(),
@@ -329,7 +390,7 @@ mod tests {
             (empty, "empty"),
             (temp.path().join("none.so"), "access"),
         ] {
-            let refusal = dir.copy(&path, &any()).unwrap_err().to_string();
+            let refusal = dir.copy(&path, FileKind::Library, &any()).unwrap_err().to_string();
             assert!(refusal.contains(said), "{refusal}");
         }
         assert_eq!(fs::read_dir(&dir.path).unwrap().count(), 0);

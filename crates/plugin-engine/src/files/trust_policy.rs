@@ -66,6 +66,12 @@ impl TrustPolicy {
         self.check_permissions(folder, &data).map_err(Refusal::Insecure)
     }
 
+    /// Returns true if every plugin needs a signature.
+    #[must_use]
+    pub fn requires_signatures(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// Checks a library's opened file.
     ///
     /// # Errors
@@ -92,7 +98,7 @@ impl TrustPolicy {
 mod tests {
     use super::*;
     use crate::{
-        files::shadow_copy::ShadowDir,
+        files::{kind::FileKind, shadow_copy::ShadowDir},
         trust::signature::{BadSignature, signature_of},
     };
 
@@ -121,7 +127,7 @@ QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfN
         let dir = ShadowDir::open(temp.path().join("copies")).unwrap();
         let copy = |text| {
             fs::write(&file, text).unwrap();
-            dir.copy(&file, &trust_policy).unwrap()
+            dir.copy(&file, FileKind::Library, &trust_policy).unwrap()
         };
         let (right, wrong) = (copy("test"), copy("tast"));
         fs::write(signature_of(&file), SIGNATURE).unwrap();

@@ -5,17 +5,15 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use protocol::Encoder;
 use telemetry::metrics::Metrics;
 
 use super::{
     deadline::{self, Deadline, TimedOut},
     gate::{Gate, Gated, OwnedKeepAlive},
-    library::Live,
     manifest::Manifest,
+    plugin::Plugin,
 };
 use crate::{
-    call::{Answer, Call, Worker},
     facts::PluginFacts,
     files::shadow_copy::Shadow,
     registry::{Command, Target},
@@ -31,13 +29,13 @@ pub struct Generation {
     /// Its file's name in the plugins folder.
     pub file: String,
     // Fields drop in order: the code goes before its private copy.
-    live: Live,
+    live: Arc<dyn Plugin>,
     shadow: Arc<Shadow>,
-    errors: AtomicU64,
+    errors: Arc<AtomicU64>,
     /// True while a `save` is running, also one that the host has given up.
-    pub saving: AtomicBool,
+    pub saving: Arc<AtomicBool>,
     /// True while a `configure` is running, also one that the host has given up.
-    pub configuring: AtomicBool,
+    pub configuring: Arc<AtomicBool>,
 }
 
 impl Generation {
@@ -47,7 +45,7 @@ impl Generation {
         manifest: Manifest,
         number: u64,
         file: String,
-        live: Live,
+        live: Arc<dyn Plugin>,
         shadow: Arc<Shadow>,
     ) -> Self {
         Self {
@@ -56,14 +54,29 @@ impl Generation {
             file,
             live,
             shadow,
-            errors: AtomicU64::new(0),
-            saving: AtomicBool::new(false),
-            configuring: AtomicBool::new(false),
+            errors: Arc::default(),
+            saving: Arc::default(),
+            configuring: Arc::default(),
+        }
+    }
+
+    /// Returns the same generation with another list of commands.
+    #[must_use]
+    pub fn with_manifest(&self, manifest: Manifest) -> Self {
+        Self {
+            manifest,
+            number: self.number,
+            file: self.file.clone(),
+            live: Arc::clone(&self.live),
+            shadow: Arc::clone(&self.shadow),
+            errors: Arc::clone(&self.errors),
+            saving: Arc::clone(&self.saving),
+            configuring: Arc::clone(&self.configuring),
         }
     }
 
     /// Returns the plugin itself.
-    pub fn live(&self) -> &Live {
+    pub fn live(&self) -> &Arc<dyn Plugin> {
         &self.live
     }
 
@@ -80,6 +93,11 @@ impl Generation {
     /// Returns the number of its calls that were answered with an error.
     pub fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
+    }
+
+    /// Counts a call that was answered with an error.
+    pub fn count_error(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Runs the work on a thread of its own, as [`deadline::within`] does. The code stays loaded
@@ -110,8 +128,8 @@ impl Generation {
     #[must_use]
     pub fn commands(self: &Arc<Self>, metrics: &Metrics) -> Vec<Arc<Command>> {
         let commands = self.manifest.commands.iter().zip(0..).map(|(facts, index)| {
-            let worker = PluginWorker { generation: Arc::clone(self), index };
-            let target = Target::Worker(Box::new(worker));
+            let worker = Arc::clone(&self.live).worker(Arc::clone(self), index);
+            let target = Target::Worker(worker);
             let plugin = Some(self.manifest.name.as_str());
             Arc::new(Command::new(facts.clone(), plugin, metrics, target))
         });
@@ -133,20 +151,5 @@ impl Generation {
 impl Gated for Generation {
     fn gate(&self) -> &Gate {
         self.live.gate()
-    }
-}
-
-struct PluginWorker {
-    generation: Arc<Generation>,
-    index: u32,
-}
-
-impl Worker for PluginWorker {
-    fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer {
-        let answer = self.generation.live.call(self.index, call, reply);
-        if reply.failed() {
-            self.generation.errors.fetch_add(1, Ordering::Relaxed);
-        }
-        answer
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,11 @@ use log::{Level, Record};
 use plugin_api::abi::{RawCommand, RawPeer, RawPlugin, RawSession, Services, Session};
 use telemetry::log_throttle::LineBudget;
 
-use crate::{VERSION, call::CallContext};
+use crate::{
+    VERSION,
+    call::CallContext,
+    facts::{ListedCommand, PluginFacts, SessionFacts},
+};
 
 /// The longest line that a plugin may log, in bytes; it may contain data of a client.
 const LONGEST_LINE: usize = 16 << 10;
@@ -44,36 +48,15 @@ impl Session for ContractSession<'_> {
     }
 
     fn commands(&self) -> RVec<RawCommand> {
-        let raw = self.context.commands().into_iter().map(|command| RawCommand {
-            name: command.name.into(),
-            usage: command.usage.into(),
-            help: command.help.into(),
-            plugin: command.plugin.into(),
-        });
-        raw.collect()
+        raw_commands(self.context.commands())
     }
 
     fn sessions(&self) -> RVec<RawSession> {
-        let raw = self.context.sessions().into_iter().map(|session| RawSession {
-            id: session.id,
-            peer: session.peer.into(),
-            name: session.name.into(),
-            age_millis: millis(session.age),
-            idle_millis: millis(session.idle),
-            commands: session.commands,
-        });
-        raw.collect()
+        raw_sessions(self.context.sessions())
     }
 
     fn plugins(&self) -> RVec<RawPlugin> {
-        let plugins = self.context.plugins().into_iter().map(|plugin| RawPlugin {
-            name: plugin.name.as_str().into(),
-            version: plugin.version.as_str().into(),
-            generation: plugin.generation,
-            file: plugin.file.as_str().into(),
-            commands: plugin.commands.iter().map(|name| name.as_str().into()).collect(),
-        });
-        plugins.collect()
+        raw_plugins(&self.context.plugins())
     }
 
     fn progress(&self, done: u64, total: u64, text: RStr<'_>) {
@@ -89,6 +72,45 @@ impl Session for ContractSession<'_> {
         let role = self.context.identity().role();
         role.map(|role| role.name().into()).unwrap_or_default()
     }
+}
+
+/// Converts commands into the types of the binary contract.
+#[must_use]
+pub fn raw_commands(commands: Vec<ListedCommand>) -> RVec<RawCommand> {
+    let raw = commands.into_iter().map(|command| RawCommand {
+        name: command.name.into(),
+        usage: command.usage.into(),
+        help: command.help.into(),
+        plugin: command.plugin.into(),
+    });
+    raw.collect()
+}
+
+/// Converts sessions into the types of the binary contract.
+#[must_use]
+pub fn raw_sessions(sessions: Vec<SessionFacts>) -> RVec<RawSession> {
+    let raw = sessions.into_iter().map(|session| RawSession {
+        id: session.id,
+        peer: session.peer.into(),
+        name: session.name.into(),
+        age_millis: millis(session.age),
+        idle_millis: millis(session.idle),
+        commands: session.commands,
+    });
+    raw.collect()
+}
+
+/// Converts plugins into the types of the binary contract.
+#[must_use]
+pub fn raw_plugins(plugins: &[PluginFacts]) -> RVec<RawPlugin> {
+    let raw = plugins.iter().map(|plugin| RawPlugin {
+        name: plugin.name.as_str().into(),
+        version: plugin.version.as_str().into(),
+        generation: plugin.generation,
+        file: plugin.file.as_str().into(),
+        commands: plugin.commands.iter().map(|name| name.as_str().into()).collect(),
+    });
+    raw.collect()
 }
 
 /// The host's services for one loaded plugin.
@@ -117,7 +139,17 @@ impl Services for PluginServices {
     }
 
     fn log(&self, level: u32, _: RStr<'_>, message: RStr<'_>) {
-        let level = level_of(level);
+        self.log_line(level_of(level), message.as_str());
+    }
+
+    fn data_dir(&self) -> RResult<RString, RString> {
+        make_data_dir(&self.data_dir)
+    }
+}
+
+impl PluginServices {
+    /// Logs a line of the plugin, unless it has logged too many.
+    pub fn log_line(&self, level: Level, message: &str) {
         let left_out = match level {
             Level::Debug | Level::Trace => 0,
             Level::Error | Level::Warn | Level::Info => match self.lines.admit(Instant::now()) {
@@ -132,17 +164,17 @@ impl Services for PluginServices {
         if left_out > 0 {
             log(Level::Warn, format_args!("{left_out} lines of this plugin were left out"));
         }
-        let message = message.as_str();
         let cut = message.floor_char_boundary(LONGEST_LINE);
         let rest = if cut < message.len() { " (cut)" } else { "" };
         log(level, format_args!("{}{rest}", &message[..cut]));
     }
+}
 
-    fn data_dir(&self) -> RResult<RString, RString> {
-        match fs::create_dir_all(&self.data_dir) {
-            Ok(()) => ROk(self.data_dir.to_string_lossy().into()),
-            Err(error) => RErr(format!("cannot make {}: {error}", self.data_dir.display()).into()),
-        }
+/// Creates a plugin's private directory where it does not exist, and returns its path.
+pub fn make_data_dir(path: &Path) -> RResult<RString, RString> {
+    match fs::create_dir_all(path) {
+        Ok(()) => ROk(path.to_string_lossy().into()),
+        Err(error) => RErr(format!("cannot make {}: {error}", path.display()).into()),
     }
 }
 
@@ -150,7 +182,8 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn level_of(level: u32) -> Level {
+/// Returns the level of this number: 1 is error, 5 is trace.
+pub fn level_of(level: u32) -> Level {
     match level {
         0 | 1 => Level::Error,
         2 => Level::Warn,

@@ -10,7 +10,7 @@ use std::{
     error::Error,
     mem::ManuallyDrop,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use abi_stable::{
@@ -22,17 +22,20 @@ use abi_stable::{
     std_types::{RArc, ROption},
 };
 use plugin_api::abi::{
-    API_VERSION, InstanceObject, RawRequest, RootRef, Services, Services_TO, Session_TO, Sink_TO,
+    API_VERSION, InstanceObject, RawRequest, RootRef, Services, Services_TO, Session, Session_TO,
+    Sink, Sink_TO, Span,
 };
 use protocol::Encoder;
 
 use super::{
     gate::{Gate, Inside},
+    generation::Generation,
     host_services::ContractSession,
     manifest::Manifest,
+    plugin::Plugin,
 };
 use crate::{
-    call::{Answer, Call},
+    call::{Answer, Call, Worker},
     load_error::Refusal,
 };
 
@@ -183,13 +186,8 @@ impl Live {
         Ok(library)
     }
 
-    /// Returns the gate that every call passes.
-    pub fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
     /// Calls a worker, which writes the reply; waits while the gate is closed.
-    pub fn call(&self, command: u32, call: &Call<'_>, reply: &mut Encoder) -> Answer {
+    fn call(&self, command: u32, call: &Call<'_>, reply: &mut Encoder) -> Answer {
         let Some(guard) = self.gate.enter() else { return Answer::Retired };
         let Some(instance) = self.inside(&guard) else { return Answer::Retired };
         let session = ContractSession { context: call.context };
@@ -203,57 +201,24 @@ impl Live {
         Answer::Written
     }
 
-    /// Returns true if the plugin hands its state over.
-    pub fn saves(&self) -> bool {
-        let Some(guard) = self.gate.enter_closed() else { return false };
-        self.inside(&guard).is_some_and(|instance| instance.object.saves())
-    }
-
-    /// Returns the plugin's state; `None` if it keeps none. The gate should be closed.
-    ///
-    /// # Errors
-    /// The message that the plugin returned, or that the plugin has been ended.
-    pub fn save(&self) -> Result<Option<Vec<u8>>, String> {
-        let Some(guard) = self.gate.enter_closed() else { return Err(ENDED.into()) };
-        let Some(instance) = self.inside(&guard) else { return Err(ENDED.into()) };
-        match instance.object.save().into_result() {
-            // Copied, since the memory is the library's.
-            Ok(ROption::RSome(state)) => Ok(Some(state.as_slice().to_vec())),
-            Ok(ROption::RNone) => Ok(None),
-            Err(error) => Err(error.as_str().to_owned()),
-        }
-    }
-
-    /// Hands state to the plugin, before its first call.
-    ///
-    /// # Errors
-    /// The message that the plugin returned, or that the plugin has been ended.
-    pub fn restore(&self, state: &[u8]) -> Result<(), String> {
-        let Some(guard) = self.gate.enter_closed() else { return Err(ENDED.into()) };
-        let Some(instance) = self.inside(&guard) else { return Err(ENDED.into()) };
-        let restored = instance.object.restore(state.into()).into_result();
-        restored.map_err(|error| error.as_str().to_owned())
-    }
-
-    /// Returns true if the plugin accepts a configuration.
-    #[must_use]
-    pub fn configures(&self) -> bool {
-        let Some(guard) = self.gate.enter_closed() else { return false };
-        self.inside(&guard).is_some_and(|instance| instance.object.configures())
-    }
-
-    /// Hands the plugin the text of its configuration, which is empty if there is none. The gate
-    /// may be open, and may be closed meanwhile.
-    ///
-    /// # Errors
-    /// The message that the plugin returned, or that the plugin has been ended.
-    pub fn configure(&self, text: &str) -> Result<(), String> {
-        // Not as a call: one that never returns would keep a new version from taking over.
-        let Some(keep_alive) = self.gate.keep_alive() else { return Err(ENDED.into()) };
-        let Some(instance) = self.inside(&keep_alive) else { return Err(ENDED.into()) };
-        let configured = instance.object.configure(text.into()).into_result();
-        // Copied, since the error's memory is the library's.
-        configured.map_err(|error| error.as_str().to_owned())
+    /// Calls a worker with a session and a sink of the caller's own. Returns false if the plugin
+    /// has been ended.
+    pub fn call_raw<'a>(
+        &self,
+        command: u32,
+        input: (&'a [u8], &'a [Span]),
+        session: &'a impl Session,
+        sink: &'a mut impl Sink,
+    ) -> bool {
+        let Some(guard) = self.gate.enter() else { return false };
+        let Some(instance) = self.inside(&guard) else { return false };
+        let request = RawRequest {
+            input: input.0.into(),
+            spans: input.1.into(),
+            session: Session_TO::from_ptr(RRef::new(session), TD_Opaque),
+        };
+        instance.object.call(command, request, Sink_TO::from_ptr(RMut::new(sink), TD_Opaque));
+        true
     }
 
     /// Stops the plugin's tracked threads and waits for their end.
@@ -264,9 +229,62 @@ impl Live {
         }
     }
 
-    /// Ends the plugin and closes its library if the gate is drained. Returns true if the plugin is
-    /// ended now. A plugin with untracked threads keeps its code mapped.
-    pub fn end(&self) -> bool {
+    fn inside<'a>(&'a self, _: &'a impl Inside) -> Option<&'a Instance> {
+        // SAFETY: the guard or keep-alive, which the reference cannot outlive, keeps the gate from
+        // being over, and the cell is written only after that. That it is of this very gate is for
+        // the callers to see to, all of which are in this `impl`.
+        unsafe { (*self.instance.get()).as_ref() }
+    }
+}
+
+impl Plugin for Live {
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Box<dyn Worker> {
+        Box::new(LibraryWorker { plugin: self, generation, index })
+    }
+
+    fn saves(&self) -> bool {
+        let Some(guard) = self.gate.enter_closed() else { return false };
+        self.inside(&guard).is_some_and(|instance| instance.object.saves())
+    }
+
+    fn save(&self) -> Result<Option<Vec<u8>>, String> {
+        let Some(guard) = self.gate.enter_closed() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&guard) else { return Err(ENDED.into()) };
+        match instance.object.save().into_result() {
+            // Copied, since the memory is the library's.
+            Ok(ROption::RSome(state)) => Ok(Some(state.as_slice().to_vec())),
+            Ok(ROption::RNone) => Ok(None),
+            Err(error) => Err(error.as_str().to_owned()),
+        }
+    }
+
+    fn restore(&self, state: &[u8]) -> Result<(), String> {
+        let Some(guard) = self.gate.enter_closed() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&guard) else { return Err(ENDED.into()) };
+        let restored = instance.object.restore(state.into()).into_result();
+        restored.map_err(|error| error.as_str().to_owned())
+    }
+
+    fn configures(&self) -> bool {
+        let Some(guard) = self.gate.enter_closed() else { return false };
+        self.inside(&guard).is_some_and(|instance| instance.object.configures())
+    }
+
+    fn configure(&self, text: &str) -> Result<(), String> {
+        // Not as a call: one that never returns would keep a new version from taking over.
+        let Some(keep_alive) = self.gate.keep_alive() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&keep_alive) else { return Err(ENDED.into()) };
+        let configured = instance.object.configure(text.into()).into_result();
+        // Copied, since the error's memory is the library's.
+        configured.map_err(|error| error.as_str().to_owned())
+    }
+
+    // A plugin with untracked threads keeps its code mapped.
+    fn end(&self) -> bool {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if *ended {
             return true;
@@ -281,12 +299,22 @@ impl Live {
         drop(instance);
         true
     }
+}
 
-    fn inside<'a>(&'a self, _: &'a impl Inside) -> Option<&'a Instance> {
-        // SAFETY: the guard or keep-alive, which the reference cannot outlive, keeps the gate from
-        // being over, and the cell is written only after that. That it is of this very gate is for
-        // the callers to see to, all of which are in this `impl`.
-        unsafe { (*self.instance.get()).as_ref() }
+/// Calls a command of a library in this process.
+struct LibraryWorker {
+    plugin: Arc<Live>,
+    generation: Arc<Generation>,
+    index: u32,
+}
+
+impl Worker for LibraryWorker {
+    fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer {
+        let answer = self.plugin.call(self.index, call, reply);
+        if reply.failed() {
+            self.generation.count_error();
+        }
+        answer
     }
 }
 

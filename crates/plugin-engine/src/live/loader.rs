@@ -1,49 +1,218 @@
 //! Turns a private copy into a generation that is ready to serve.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use telemetry::log_throttle::LineBudget;
 
 use super::{
     deadline::{self, Deadline, TimedOut},
-    generation::Generation,
     host_services::PluginServices,
     library::{Layout, Library, Live},
     manifest::Manifest,
+    place,
+    plugin::Plugin,
     probe,
 };
-use crate::{context::EngineContext, files::shadow_copy::Shadow, live::place, load_error::Refusal};
+use crate::{
+    context::EngineContext,
+    files::{kind::FileKind, shadow_copy::Shadow},
+    load_error::Refusal,
+    process::{
+        core::Core,
+        executable::Executable,
+        lines::{self, host::LinesLauncher},
+        native::{host::NativeLauncher, message::Init},
+        plugin::ProcessPlugin,
+        script::ScriptPlugin,
+        settings::{Isolate, PluginSettings},
+    },
+    state::store::States,
+};
 
-/// Probes a private copy; ends early if `give_up` returns true or the host ends.
+/// A plugin that a probe has approved.
+pub struct Probed {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// The plugin itself, if the probe has started it in its final process.
+    pub plugin: Option<Arc<dyn Plugin>>,
+}
+
+impl Probed {
+    fn only(manifest: Manifest) -> Self {
+        Self { manifest, plugin: None }
+    }
+}
+
+/// What all plugins of a host share.
+pub type Shared<'a> = (&'a Arc<EngineContext>, &'a Arc<States>);
+
+/// Probes a private copy of the file at `path`; ends early if `give_up` returns true or the host
+/// ends. The process of an executable is its probe as well.
 ///
 /// # Errors
 /// The reason for which it must not be loaded.
 pub fn probe(
-    context: &EngineContext,
+    shared: Shared<'_>,
     shadow: &Shadow,
+    path: &Path,
     give_up: &dyn Fn() -> bool,
-) -> Result<Manifest, Refusal> {
+) -> Result<Probed, Refusal> {
+    let context = shared.0;
     let give_up = || give_up() || context.shutdown.is_stopping();
-    probe::probe(shadow.path(), context.settings.probe_timeout, &give_up)
+    if shadow.kind() == FileKind::Library {
+        let manifest = probe::probe(shadow.path(), context.settings.probe_timeout, &give_up)?;
+        return Ok(Probed::only(manifest));
+    }
+    if let Some(manifest) = script_manifest(shadow, path)? {
+        return Ok(Probed::only(manifest));
+    }
+    let (plugin, manifest) = start_executable(shared, shadow, path, &give_up)?;
+    Ok(Probed { manifest, plugin: Some(plugin) })
 }
 
-/// Loads a copy that a probe has approved, and unlinks the copy's file then.
+/// Loads a copy that a probe has approved: in the host, or in processes of its own.
 ///
 /// # Errors
-/// It takes too long, its `create` fails, it differs from its probe, or the host ends.
+/// It takes too long, its `create` fails, it differs from its probe, its settings are wrong, or the
+/// host ends.
 pub fn load(
-    context: &Arc<EngineContext>,
-    shadow: Arc<Shadow>,
-    manifest: Manifest,
-    number: u64,
-    file: String,
-) -> Result<Generation, Refusal> {
-    let services = PluginServices {
-        name: manifest.name.clone(),
-        data_dir: context.state_dir.join("data").join(&manifest.name),
-        started: context.started,
-        lines: LineBudget::default(),
+    shared: Shared<'_>,
+    shadow: &Arc<Shadow>,
+    manifest: &Manifest,
+    path: &Path,
+) -> Result<Arc<dyn Plugin>, Refusal> {
+    let context = shared.0;
+    if shadow.kind() == FileKind::Executable {
+        if script_manifest(shadow, path)?.is_some() {
+            let settings = settings(context, &manifest.name)?;
+            let limits = settings.limits.clone();
+            let executable = Executable::new(context, shadow.path(), path, limits);
+            return Ok(Arc::new(ScriptPlugin::new(executable, settings)));
+        }
+        let give_up = || context.shutdown.is_stopping();
+        let (plugin, found) = start_executable(shared, shadow, path, &give_up)?;
+        return if found.name == manifest.name { Ok(plugin) } else { Err(differs()) };
+    }
+    let settings = settings(context, &manifest.name)?;
+    if context.is_isolated(&manifest.name, &settings) {
+        if settings.isolate == Isolate::Auto {
+            let plugin = &manifest.name;
+            log::warn!(
+                "plugin {plugin}: it has crashed the host, so it runs in a process of its own \
+                 until 'plugin enable {plugin}'"
+            );
+        }
+        isolate(shared, shadow, manifest, (settings, file_name(path)))
+    } else {
+        load_here(context, shadow, manifest)
+    }
+}
+
+fn settings(context: &EngineContext, plugin: &str) -> Result<PluginSettings, Refusal> {
+    let wrong = |problem| Refusal::Settings { problem };
+    let settings = context.plugin_settings.plugin(plugin).map_err(wrong)?;
+    settings.limits.check().map_err(|error| wrong(format!("plugin '{plugin}': {error}")))?;
+    Ok(settings)
+}
+
+/// Returns the manifest of a script that is run once for each call; `None` for an executable that
+/// speaks JSON lines.
+fn script_manifest(shadow: &Shadow, path: &Path) -> Result<Option<Manifest>, Refusal> {
+    let start =
+        shadow.first_bytes().map_err(|error| Refusal::unreadable("read its copy", &error))?;
+    let problem = |error: lines::BadHeader| Refusal::Worker { problem: error.to_string() };
+    let Some(commands) = lines::script_commands(&start).map_err(problem)? else {
+        return Ok(None);
     };
+    let manifest = Manifest {
+        name: stem(path),
+        version: "0".to_owned(),
+        api_version: "script".to_owned(),
+        commands,
+        untracked_threads: false,
+    };
+    manifest.check()?;
+    Ok(Some(manifest))
+}
+
+/// Starts an executable that speaks JSON lines.
+fn start_executable(
+    (context, states): Shared<'_>,
+    shadow: &Shadow,
+    path: &Path,
+    give_up: &dyn Fn() -> bool,
+) -> Result<(Arc<dyn Plugin>, Manifest), Refusal> {
+    // Its own name is known only once it runs, with its limits in force.
+    let stem = stem(path);
+    let settings = settings(context, &stem)?;
+    let limits = settings.limits.clone();
+    let core = Arc::new_cyclic(|core: &Weak<Core>| {
+        let core = core.clone();
+        let launcher = LinesLauncher {
+            executable: Executable::new(context, shadow.path(), path, limits),
+            timeout: context.settings.probe_timeout,
+            services: Arc::new(services(context, &stem)),
+            changed: Arc::new(move |commands| {
+                if let Some(core) = core.upgrade() {
+                    core.change_commands(commands);
+                }
+            }),
+        };
+        Core::new(context, states, file_name(path), settings, Box::new(launcher))
+    });
+    let (plugin, hello) = ProcessPlugin::start(core, give_up)?;
+    Ok((plugin, hello.manifest))
+}
+
+/// Loads a library in processes of its own.
+fn isolate(
+    (context, states): Shared<'_>,
+    shadow: &Arc<Shadow>,
+    manifest: &Manifest,
+    (settings, file): (PluginSettings, String),
+) -> Result<Arc<dyn Plugin>, Refusal> {
+    let launcher = NativeLauncher {
+        init: Init {
+            file: shadow.path().to_owned(),
+            data: context.data_dir(),
+            uptime_millis: 0,
+            level: 0,
+            name: manifest.name.clone(),
+            limits: settings.limits.clone(),
+        },
+        started: context.started,
+        timeout: context.settings.probe_timeout,
+        call_timeout: settings.call_timeout,
+        services: Arc::new(services(context, &manifest.name)),
+    };
+    let core = Core::new(context, states, file, settings, Box::new(launcher));
+    let give_up = || context.shutdown.is_stopping();
+    let (plugin, hello) = ProcessPlugin::start(Arc::new(core), &give_up)?;
+    if hello.manifest != *manifest {
+        return Err(differs());
+    }
+    Ok(plugin)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Loads a library in the host, and unlinks the copy's file then.
+fn load_here(
+    context: &Arc<EngineContext>,
+    shadow: &Arc<Shadow>,
+    manifest: &Manifest,
+) -> Result<Arc<dyn Plugin>, Refusal> {
+    let services = services(context, &manifest.name);
     let (path, approved) = (shadow.path().to_owned(), manifest.clone());
     let give_up = || context.shutdown.is_stopping();
     let deadline = Deadline { time: context.settings.probe_timeout, give_up: &give_up };
@@ -59,15 +228,26 @@ pub fn load(
         return Err(Refusal::Create { error });
     }
     shadow.hide();
-    Ok(Generation::new(manifest, number, file, live, shadow))
+    Ok(Arc::new(live))
+}
+
+fn services(context: &EngineContext, plugin: &str) -> PluginServices {
+    PluginServices {
+        name: plugin.to_owned(),
+        data_dir: context.data_dir().join(plugin),
+        started: context.started,
+        lines: LineBudget::default(),
+    }
+}
+
+fn differs() -> Refusal {
+    Refusal::Manifest { problem: "its manifest differs from the one in its probe".into() }
 }
 
 fn open(path: PathBuf, approved: &Manifest, services: PluginServices) -> Result<Live, Refusal> {
     let library = Library::open(&path, Layout::Approved)?;
     if library.manifest() != *approved {
-        return Err(Refusal::Manifest {
-            problem: "its manifest differs from the one in its probe".into(),
-        });
+        return Err(differs());
     }
     library.create(services)
 }

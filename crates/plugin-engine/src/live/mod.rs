@@ -8,6 +8,7 @@ pub mod library;
 pub mod loader;
 pub mod manifest;
 pub mod place;
+pub mod plugin;
 pub mod probe;
 pub mod probe_report;
 pub(crate) mod sync;

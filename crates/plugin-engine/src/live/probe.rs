@@ -163,8 +163,9 @@ impl Drop for WorkDir {
     }
 }
 
-/// Describes how and when the child has ended.
-fn describe(status: ExitStatus, when: &str) -> String {
+/// Describes how and when a child has ended.
+#[must_use]
+pub fn describe(status: ExitStatus, when: &str) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
         return format!("it crashed with signal {signal} {when}");

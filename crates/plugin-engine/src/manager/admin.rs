@@ -11,7 +11,7 @@ use super::{
     load::{Refused, being_disabled},
 };
 use crate::{
-    files::{folder, shadow_copy::Shadow},
+    files::{folder, kind::may_be_plugin, shadow_copy::Shadow},
     live::manifest::Manifest,
     plugin_control::{ControlResult, Request, Response},
 };
@@ -53,6 +53,10 @@ impl Manager {
                 let change = Change::Withdraw { disable: true, asked };
                 return self.submit(plugin.to_owned(), change);
             }
+            Request::Restart => match self.restart(plugin) {
+                Some(answer) => answer,
+                None => return self.handle(Request::Reload { force: false }, plugin, reply),
+            },
             Request::Enable if self.slots.contains_key(plugin) => match self.enable(plugin) {
                 Some(answer) => answer,
                 None => return self.handle(Request::Reload { force: false }, plugin, reply),
@@ -61,6 +65,23 @@ impl Manager {
         };
         // Best effort: the session that asked may have ended.
         let _ = reply.send(answer);
+    }
+
+    /// Starts the processes of a plugin again. Returns `None` if its file must be loaded for that:
+    /// a plugin that serves keeps its state over a reload.
+    fn restart(&self, plugin: &str) -> Option<ControlResult> {
+        let Some(slot) = self.slots.get(plugin) else { return Some(unknown(plugin)) };
+        let Some(generation) = slot.generation() else {
+            return Some(Err(format!("plugin '{plugin}' is not served")));
+        };
+        let Some(status) = generation.live().status() else {
+            return Some(Err(format!(
+                "plugin '{plugin}' runs in the host; reload it, or set `isolate = true` for it"
+            )));
+        };
+        status.unavailable?;
+        generation.live().restart();
+        Some(Ok(Response::Done(format!("plugin '{plugin}' is started again"))))
     }
 
     fn info(&self, plugin: &str) -> ControlResult {
@@ -81,7 +102,7 @@ impl Manager {
             // A file that never became a plugin is known by its own name.
             None => {
                 let path = folder.join(plugin);
-                let is_inside = path.parent() == Some(&**folder) && folder::is_library(&path);
+                let is_inside = path.parent() == Some(&**folder) && may_be_plugin(&path);
                 if !is_inside || folder::is_gone(&path) {
                     return Err(format!("there is no plugin '{plugin}'"));
                 }
@@ -104,8 +125,13 @@ impl Manager {
         if let Some(mut asked) = cancelled {
             asked.answer(&Err(format!("plugin '{plugin}' was enabled before it was disabled")));
         }
+        let was_crashed = self.context.crashed.forget(plugin);
         let slot = self.slots.get_mut(plugin)?;
         slot.disabled = false;
+        if was_crashed && slot.generation().is_some_and(|one| one.live().is_process()) {
+            // An operator vouches for it: it is loaded into the host again.
+            return None;
+        }
         if slot.serving.is_some() {
             // A new file may have arrived meanwhile.
             let path = self.context.settings.plugins.join(&slot.file);
@@ -141,7 +167,8 @@ impl Manager {
         let (started, copy) = (Instant::now(), self.shadows.copy_again(&code));
         let file = self.slots.get(plugin).map(|slot| slot.file.as_str()).unwrap_or_default();
         let path = self.context.settings.plugins.join(file);
-        let mut candidate = Candidate { path, shadow: code, started, asked, is_rollback: true };
+        let mut candidate =
+            Candidate { path, shadow: code, started, asked, is_rollback: true, plugin: None };
         match copy {
             Ok(copy) => {
                 candidate.shadow = Arc::new(copy);

@@ -2,13 +2,24 @@
 
 use std::path::Path;
 
-use super::{Manager, file_name};
+use super::{FileRecord, Manager, RetryOn, file_name};
 use crate::{
-    files::{folder, shadow_copy::Shadow},
+    files::{
+        folder,
+        kind::{self, FileKind, NoPlugin},
+        shadow_copy::Shadow,
+    },
     load_error::Refusal,
 };
 
 impl Manager {
+    /// Returns the kind of a file in the plugins folder.
+    pub(super) fn kind_of(&self, path: &Path) -> Result<FileKind, NoPlugin> {
+        let interprets =
+            |extension: &str| self.context.plugin_settings.interpreter(extension).is_some();
+        kind::kind_of(path, &interprets)
+    }
+
     /// Copies a file and checks that its content may be run. Returns `None` if the file is gone
     /// again, or has its earlier content and is not to be loaded `anew`.
     ///
@@ -16,7 +27,22 @@ impl Manager {
     /// about the content: the record of the earlier content stays.
     pub(super) fn admit(&mut self, path: &Path, anew: bool) -> Result<Option<Shadow>, Refusal> {
         let admitted = self.trust_policy.check_folder(&self.context.settings.plugins);
-        let shadow = match admitted.and_then(|()| self.shadows.copy(path, &self.trust_policy)) {
+        let kind = match self.kind_of(path) {
+            Ok(kind) => kind,
+            Err(NoPlugin::Other) => return Ok(None),
+            Err(NoPlugin::Mistaken(what)) => {
+                // Reported once, as long as the reason stays.
+                let hash = blake3::hash(what.as_bytes());
+                let seen = FileRecord { hash, waits: RetryOn::No };
+                let before = self.files.insert(path.to_owned(), seen);
+                if !anew && before.is_some_and(|before| before.hash == hash) {
+                    return Ok(None);
+                }
+                return Err(Refusal::OtherKind { what });
+            }
+        };
+        let copied = admitted.and_then(|()| self.shadows.copy(path, kind, &self.trust_policy));
+        let shadow = match copied {
             Ok(shadow) => shadow,
             // It was removed again, and a message about that is on its way.
             Err(_) if folder::is_gone(path) && path.symlink_metadata().is_err() => return Ok(None),

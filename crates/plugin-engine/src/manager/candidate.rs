@@ -1,4 +1,4 @@
-//! Describes a library that is about to be served, and the request for it.
+//! Describes a plugin that is about to be served, and the request for it.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,9 +8,9 @@ use std::{
 
 use crossbeam_channel::Sender;
 
-use crate::{files::shadow_copy::Shadow, plugin_control::ControlResult};
+use crate::{files::shadow_copy::Shadow, live::plugin::Plugin, plugin_control::ControlResult};
 
-/// A library's private copy that is about to be served, with the request for it.
+/// A plugin's private copy that is about to be served, with the request for it.
 pub(super) struct Candidate {
     /// The file in the plugins folder.
     pub(super) path: PathBuf,
@@ -19,6 +19,8 @@ pub(super) struct Candidate {
     pub(super) asked: ChangeRequest,
     /// True for the code that was served before: it does not come from the file in the folder.
     pub(super) is_rollback: bool,
+    /// The plugin in its process, if that is started already.
+    pub(super) plugin: Option<Arc<dyn Plugin>>,
 }
 
 /// A request for a file or a plugin, and its senders.

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::{
         context::{RunningCall, fakes::running_call},
-        files::{shadow_copy::ShadowDir, trust_policy::TrustPolicy},
+        files::{kind::FileKind, shadow_copy::ShadowDir, trust_policy::TrustPolicy},
         trust::PluginTrust,
     };
 
@@ -135,9 +135,11 @@ mod tests {
         let trust = PluginTrust { allow_insecure_plugins: true, plugin_key: None };
         // A folder for each: opening one again would empty it, and Windows keeps open files.
         let copies = ShadowDir::open(tempfile::tempdir_in(folder).unwrap().keep()).unwrap();
-        let shadow = Arc::new(copies.copy(&path, &TrustPolicy::new(&trust).unwrap()).unwrap());
+        let shadow = Arc::new(
+            copies.copy(&path, FileKind::Library, &TrustPolicy::new(&trust).unwrap()).unwrap(),
+        );
         let asked = ChangeRequest::by_change(true);
-        Candidate { path, shadow, started: Instant::now(), asked, is_rollback }
+        Candidate { path, shadow, started: Instant::now(), asked, is_rollback, plugin: None }
     }
 
     fn manifest() -> Manifest {

@@ -64,9 +64,16 @@ impl Manager {
             return Ok(());
         }
         slot.number += 1;
-        let (number, shadow) = (slot.number, Arc::clone(&candidate.shadow));
-        let new = loader::load(&self.context, shadow, manifest.clone(), number, file)?;
-        let new = Arc::new(new);
+        let number = slot.number;
+        let plugin = match &candidate.plugin {
+            Some(plugin) => Arc::clone(plugin),
+            None => {
+                let shared = (&self.context, &self.states);
+                loader::load(shared, &candidate.shadow, manifest, &candidate.path)?
+            }
+        };
+        let shadow = Arc::clone(&candidate.shadow);
+        let new = Arc::new(Generation::new(manifest.clone(), number, file, plugin, shadow));
         match self.begin_replacement(&new, candidate.asked.force) {
             Ok(replacement) => {
                 self.swap(&new, replacement, candidate.started);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     events::{EventKind, PluginEvent},
-    live::manifest::Manifest,
+    live::loader::Probed,
     load_error::Refusal,
     plugin_control::Response,
 };
@@ -41,6 +41,12 @@ impl Manager {
     fn prepare(&mut self, path: &Path, mut asked: ChangeRequest) -> Option<Candidate> {
         let started = Instant::now();
         match self.admit(path, asked.anew) {
+            Ok(None) if self.is_served_no_more(path) => {
+                // It has lost its right to be executed, or became a document.
+                asked.answer(&Err(format!("{} is no plugin any more", path.display())));
+                self.withdraw_file(path);
+                None
+            }
             // Gone, or unchanged; the same content may be in a probe already.
             Ok(None) => {
                 asked.answer(&Err(format!("{} is not there", path.display())));
@@ -58,7 +64,7 @@ impl Manager {
                 // Without a new content, touching the file again has no effect.
                 self.files
                     .insert(path.clone(), FileRecord { hash: shadow.hash(), waits: RetryOn::No });
-                Some(Candidate { path, shadow, started, asked, is_rollback: false })
+                Some(Candidate { path, shadow, started, asked, is_rollback: false, plugin: None })
             }
             Err(refusal) => {
                 if let Some(earlier) = self.cancel(path) {
@@ -83,11 +89,12 @@ impl Manager {
     }
 
     /// Handles the result of a probe.
-    pub(super) fn judge(&mut self, candidate: Candidate, result: Result<Manifest, Refusal>) {
+    pub(super) fn judge(&mut self, mut candidate: Candidate, result: Result<Probed, Refusal>) {
         let file = file_name(&candidate.path);
         let result = result.map_err(|it| it.about(candidate.shadow.path(), &candidate.path));
         // Conflicts are checked here already, so that a refused file displaces no pending change.
-        let checked = result.and_then(|manifest| {
+        let checked = result.and_then(|Probed { manifest, plugin }| {
+            candidate.plugin = plugin;
             self.check_clashes(&manifest, &file)?;
             Ok(manifest)
         });

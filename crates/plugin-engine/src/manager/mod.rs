@@ -7,6 +7,7 @@ mod admin;
 mod admit;
 mod candidate;
 mod change;
+mod commands;
 mod configuration;
 pub mod conflicts;
 mod drain;
@@ -54,7 +55,7 @@ pub struct Manager {
     context: Arc<EngineContext>,
     registry: Arc<LiveRegistry>,
     trust_policy: TrustPolicy,
-    states: States,
+    states: Arc<States>,
     slots: BTreeMap<String, Slot>,
     files: BTreeMap<PathBuf, FileRecord>,
     probes: Probes,
@@ -97,9 +98,9 @@ impl Manager {
         trust_policy: TrustPolicy,
     ) -> io::Result<Self> {
         let shadows = ShadowDir::open(context.state_dir.join("copies"))?;
-        let states = States::new(context.state_dir.join("state"));
+        let states = Arc::new(States::new(context.state_dir.join("state")));
         Ok(Self {
-            probes: Probes::new(Arc::clone(&context)),
+            probes: Probes::new(Arc::clone(&context), Arc::clone(&states)),
             context,
             registry,
             trust_policy,
@@ -135,7 +136,7 @@ impl Manager {
     /// Loads every library in the folder. If the folder cannot be read, it is retried later.
     fn load_files(&mut self) {
         let folder = self.context.settings.plugins.clone();
-        let files = match folder::libraries(&folder) {
+        let files = match folder::candidates(&folder) {
             Ok(files) => files,
             Err(error) => {
                 let again = self.retries.is_known(&folder);
@@ -153,7 +154,7 @@ impl Manager {
             }
         };
         self.retries.forget(&folder);
-        if files.is_empty() {
+        if !files.iter().any(|file| self.kind_of(file).is_ok()) {
             log::warn!("no plugin in {}; only the host's own commands", folder.display());
         }
         for file in files {
@@ -173,6 +174,7 @@ impl Manager {
                     Ok(Message::Request(request, plugin, reply)) => {
                         self.handle(request, &plugin, reply);
                     }
+                    Ok(Message::Commands(plugin)) => self.change_commands(&plugin),
                     Ok(Message::End { unload }) => {
                         self.probes.end();
                         // Dropping their reply channels answers them: the host is ending.

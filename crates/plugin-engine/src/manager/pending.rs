@@ -90,6 +90,7 @@ impl Manager {
             Err(Stopped::Busy) => {
                 // Loading has unlinked the file, and a file is never loaded twice.
                 if let Change::Replace(candidate, _) = &mut pending.change {
+                    candidate.plugin = None;
                     match self.shadows.copy_again(&candidate.shadow) {
                         Ok(copy) => candidate.shadow = Arc::new(copy),
                         Err(refusal) => return self.finish(plugin, pending, Some(refusal)),

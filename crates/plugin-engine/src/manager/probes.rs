@@ -16,8 +16,9 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::candidate::Candidate;
 use crate::{
     context::EngineContext,
-    live::{loader, manifest::Manifest},
+    live::loader::{self, Probed},
     load_error::Refusal,
+    state::store::States,
 };
 
 /// The maximum number of parallel probes. Each is a process; a library that hangs occupies one for
@@ -28,11 +29,12 @@ const MOST: usize = 8;
 const END: Duration = Duration::from_secs(1);
 
 /// The number and the result of a probe.
-pub(super) type Report = (u64, Result<Manifest, Refusal>);
+pub(super) type Report = (u64, Result<Probed, Refusal>);
 
 /// Running probes, and those that wait for their turn.
 pub(super) struct Probes {
     context: Arc<EngineContext>,
+    states: Arc<States>,
     next: u64,
     /// In the order of their start.
     probes: Vec<Probe>,
@@ -54,14 +56,14 @@ struct Probe {
 struct Reporter {
     number: u64,
     reports: Sender<Report>,
-    result: Option<Result<Manifest, Refusal>>,
+    result: Option<Result<Probed, Refusal>>,
 }
 
 impl Probes {
-    pub(super) fn new(context: Arc<EngineContext>) -> Self {
+    pub(super) fn new(context: Arc<EngineContext>, states: Arc<States>) -> Self {
         let (sender, reports) = unbounded();
         let (probes, waiting) = (Vec::new(), VecDeque::new());
-        Self { context, next: 0, probes, waiting, threads: 0, sender, reports }
+        Self { context, states, next: 0, probes, waiting, threads: 0, sender, reports }
     }
 
     /// Probes a candidate, as soon as fewer than [`MOST`] probes run.
@@ -126,20 +128,21 @@ impl Probes {
             let found = self.probes.iter().find(|probe| probe.number == number);
             let Some(Probe { candidate, cancelled, .. }) = found else { continue };
             let (shadow, cancelled) = (Arc::clone(&candidate.shadow), Arc::clone(cancelled));
-            let context = Arc::clone(&self.context);
+            let (context, states) = (Arc::clone(&self.context), Arc::clone(&self.states));
+            let path = candidate.path.clone();
             let reporter = Reporter { number, reports: self.sender.clone(), result: None };
             self.threads += 1;
             // If there is no thread, the reporter is dropped and reports that.
             let _ = thread::Builder::new().name("probe".into()).spawn(move || {
                 let give_up = || cancelled.load(Ordering::Relaxed);
-                reporter.report(loader::probe(&context, &shadow, &give_up));
+                reporter.report(loader::probe((&context, &states), &shadow, &path, &give_up));
             });
         }
     }
 }
 
 impl Reporter {
-    fn report(mut self, result: Result<Manifest, Refusal>) {
+    fn report(mut self, result: Result<Probed, Refusal>) {
         self.result = Some(result);
     }
 }

@@ -105,6 +105,7 @@ impl Slot {
                 .last_failure
                 .as_ref()
                 .map(|(what, when)| (what.clone(), when.elapsed().as_secs())),
+            process: generation.and_then(|one| one.live().status()),
         }
     }
 }

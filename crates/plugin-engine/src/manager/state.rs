@@ -63,7 +63,15 @@ impl Manager {
         let (name, give_up) = (&new.manifest.name, || self.context.shutdown.is_stopping());
         let deadline = self.deadline(&give_up);
         let state = match old {
-            Some(old) => old.save(&deadline)?,
+            Some(old) => match old.save(&deadline) {
+                Ok(state) => state,
+                // Its memory is gone, and waiting does not bring it back.
+                Err(problem) if old.generation().live().has_lost_state() => {
+                    log::warn!("plugin {name}: its state is lost: {problem}; the disk's is taken");
+                    self.states.load(name).map_err(|error| error.to_string())?
+                }
+                Err(problem) => return Err(problem),
+            },
             None if new.live().saves() => {
                 self.states.load(name).map_err(|error| error.to_string())?
             }
@@ -92,9 +100,15 @@ impl Manager {
     /// Writes the state of a generation to the disk.
     pub(super) fn save(&self, quiesced: &Quiesced) -> Result<(), String> {
         let give_up = || self.context.shutdown.is_stopping();
-        match quiesced.save(&self.deadline(&give_up))? {
-            Some(state) => self.keep_state(&quiesced.generation().manifest.name, state),
-            None => Ok(()),
+        let name = &quiesced.generation().manifest.name;
+        match quiesced.save(&self.deadline(&give_up)) {
+            Ok(Some(state)) => self.keep_state(name, state),
+            Ok(None) => Ok(()),
+            Err(problem) if quiesced.generation().live().has_lost_state() => {
+                log::warn!("plugin {name}: its state is lost: {problem}; the disk's is kept");
+                Ok(())
+            }
+            Err(problem) => Err(problem),
         }
     }
 

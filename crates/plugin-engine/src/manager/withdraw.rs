@@ -13,7 +13,9 @@ use super::{
     file_name, retired,
     slot::Slot,
 };
-use crate::{events::EventKind, load_error::Refusal, state::handover::Quiesced};
+use crate::{
+    events::EventKind, files::kind::NoPlugin, load_error::Refusal, state::handover::Quiesced,
+};
 
 /// The longest wait before a plugin whose file is gone is withdrawn while others are probed: one of
 /// them may be the same plugin under another name.
@@ -47,6 +49,21 @@ impl Manager {
                 plugin,
                 Change::Withdraw { disable: false, asked: ChangeRequest::default() },
             );
+        }
+    }
+
+    /// Returns true if a plugin is served from a file that is still there but no plugin any more.
+    pub(super) fn is_served_no_more(&self, path: &Path) -> bool {
+        let is_served = self.served_from(&file_name(path)).is_some();
+        is_served && path.exists() && self.kind_of(path) == Err(NoPlugin::Other)
+    }
+
+    /// Withdraws the plugin that is served from this file.
+    pub(super) fn withdraw_file(&mut self, path: &Path) {
+        self.files.remove(path);
+        if let Some(plugin) = self.served_from(&file_name(path)) {
+            let asked = ChangeRequest::default();
+            self.submit(plugin, Change::Withdraw { disable: false, asked });
         }
     }
 

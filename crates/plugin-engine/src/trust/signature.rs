@@ -10,7 +10,7 @@ use std::{
 use minisign_verify::{Error, PublicKey, Signature};
 use serde::{Deserialize, Serialize};
 
-use crate::files::folder::is_library;
+use crate::files::kind::may_be_plugin;
 
 /// The extension that a signature's file appends to the library's full name, without the dot.
 const EXTENSION: &str = "minisig";
@@ -95,7 +95,7 @@ pub fn signature_of(library: &Path) -> PathBuf {
 pub fn library_of(signature: &Path) -> Option<PathBuf> {
     let library = signature.with_extension("");
     let named = signature.extension().is_some_and(|extension| extension == EXTENSION);
-    (named && is_library(&library)).then_some(library)
+    (named && may_be_plugin(&library)).then_some(library)
 }
 
 impl PluginKey {
@@ -177,6 +177,6 @@ mod tests {
         for other in [Path::new("notes.txt.minisig"), &library, Path::new(&hidden)] {
             assert_eq!(library_of(other), None, "{other:?}");
         }
-        assert!(!is_library(&signature));
+        assert!(!may_be_plugin(&signature));
     }
 }

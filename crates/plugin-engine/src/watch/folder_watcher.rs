@@ -15,7 +15,9 @@ use super::{
     outages::Outages,
 };
 use crate::{
-    files::folder::is_library, state::configuration::plugin_of, trust::signature::signature_of,
+    files::{folder::is_library, kind::may_be_plugin},
+    state::configuration::plugin_of,
+    trust::signature::signature_of,
     watch::WatchMode,
 };
 
@@ -23,7 +25,7 @@ type Events = Receiver<notify::Result<Event>>;
 
 /// Returns true if a file of this path matters: a library, or a plugin's configuration.
 pub fn is_watched(path: &Path) -> bool {
-    is_library(path) || plugin_of(path).is_some()
+    may_be_plugin(path) || plugin_of(path).is_some()
 }
 
 /// Watches the folder at one path, also after the folder was replaced by another.
@@ -130,8 +132,11 @@ impl FolderWatcher {
     /// again at once may have the same identity.
     pub fn is_end_of_folder(&self, event: &Event) -> bool {
         let own = self.folder.file_name();
+        let is_folder = |path: &PathBuf| {
+            path.file_name() == own && path.parent().and_then(Path::file_name) != own
+        };
         matches!(event.kind, EventKind::Remove(_))
-            && event.paths.iter().any(|path| !is_library(path) && path.file_name() == own)
+            && event.paths.iter().any(|path| !is_library(path) && is_folder(path))
     }
 
     /// Lists the libraries and configurations in the folder; the list is empty if there is no

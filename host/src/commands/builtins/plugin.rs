@@ -4,6 +4,7 @@ use plugin_engine::{
     call::Call,
     events::Topic,
     plugin_control::{Info, Request, Response},
+    process::status::ProcessStatus,
 };
 use protocol::Encoder;
 
@@ -11,10 +12,10 @@ use super::subcommands::{self, Subcommand};
 use crate::commands::{caller::Caller, flow::Flow};
 
 pub(super) const HELP: &str =
-    "Manages plugins: info, reload, rollback, disable or enable NAME; watch, unwatch.";
+    "Manages plugins: info, reload, restart, rollback, disable or enable NAME; watch, unwatch.";
 
 /// The subcommands.
-pub(super) const SUBCOMMANDS: [Subcommand; 7] = [
+pub(super) const SUBCOMMANDS: [Subcommand; 8] = [
     Subcommand {
         name: "disable",
         usage: "PLUGIN [force]",
@@ -26,6 +27,11 @@ pub(super) const SUBCOMMANDS: [Subcommand; 7] = [
         name: "reload",
         usage: "PLUGIN [force]",
         help: "Loads its file again, even if it is unchanged.",
+    },
+    Subcommand {
+        name: "restart",
+        usage: "PLUGIN",
+        help: "Starts its processes again, and ends a quarantine.",
     },
     Subcommand {
         name: "rollback",
@@ -46,6 +52,7 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
     let request = match subcommand.to_ascii_uppercase().as_slice() {
         b"INFO" => Request::Info,
         b"RELOAD" => Request::Reload { force },
+        b"RESTART" => Request::Restart,
         b"ROLLBACK" => Request::Rollback { force },
         b"DISABLE" => Request::Disable { force },
         b"ENABLE" => Request::Enable,
@@ -56,7 +63,7 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
             return Flow::Next;
         }
     };
-    let takes_force = !matches!(request, Request::Info | Request::Enable);
+    let takes_force = !matches!(request, Request::Info | Request::Enable | Request::Restart);
     let is_fine = call.argument(2).is_none() || (takes_force && force);
     let Some(name) = call.argument(1).filter(|_| is_fine) else {
         subcommands::refuse("plugin", &SUBCOMMANDS, subcommand, reply);
@@ -71,7 +78,7 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
 }
 
 fn write_info(info: &Info, reply: &mut Encoder) {
-    reply.map(16);
+    reply.map(23);
     write_text(reply, "name", &info.name);
     write_text(reply, "status", info.status);
     write_text(reply, "version", &info.version);
@@ -101,6 +108,30 @@ fn write_info(info: &Info, reply: &mut Encoder) {
     reply.text(b"last-failure");
     match &info.last_failure {
         Some((what, ago)) => reply.text(format!("{ago} s ago: {what}").as_bytes()),
+        None => reply.null(),
+    }
+    write_process(info, reply);
+}
+
+/// Writes the facts about a plugin's processes.
+fn write_process(info: &Info, reply: &mut Encoder) {
+    let nowhere = ProcessStatus { place: "host", ..ProcessStatus::default() };
+    let process = info.process.as_ref().unwrap_or(&nowhere);
+    write_text(reply, "place", process.place);
+    reply.text(b"pids");
+    reply.list(process.pids.len());
+    process.pids.iter().for_each(|pid| reply.integer(i64::from(*pid)));
+    write_number(reply, "uptime-seconds", info.process.as_ref().map(|one| one.uptime.as_secs()));
+    write_number(reply, "restarts", info.process.as_ref().map(|one| one.restarts));
+    reply.text(b"last-exit");
+    match &process.last_exit {
+        Some((what, ago)) => reply.text(format!("{} s ago: {what}", ago.as_secs()).as_bytes()),
+        None => reply.null(),
+    }
+    write_number(reply, "memory-bytes", process.memory);
+    reply.text(b"limits");
+    match &info.process {
+        Some(process) => reply.text(process.limits.as_bytes()),
         None => reply.null(),
     }
 }

@@ -1,0 +1,42 @@
+//! Changes the list of commands of a plugin whose process has sent a new one.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Manager, load::Refused, slot::Serving};
+use crate::{live::manifest::Manifest, load_error::Refusal};
+
+impl Manager {
+    /// Serves the list of commands that a plugin's process has sent last, unless it is refused.
+    pub(super) fn change_commands(&mut self, plugin: &str) {
+        let started = Instant::now();
+        let Some(generation) = self.slots.get(plugin).and_then(|slot| slot.generation()).cloned()
+        else {
+            return;
+        };
+        let Some(commands) = generation.live().new_commands() else { return };
+        let manifest = Manifest { commands, ..generation.manifest.clone() };
+        if manifest == generation.manifest {
+            return;
+        }
+        let checked =
+            manifest.check().and_then(|()| self.check_clashes(&manifest, &generation.file));
+        if let Err(refusal) = checked {
+            let problem = format!("its new list of commands: {refusal}; the old one stays");
+            let refusal = Refusal::Manifest { problem };
+            let plugin = Some(plugin.to_owned());
+            let path = self.context.settings.plugins.join(&generation.file);
+            let took = started.elapsed();
+            self.publish_refusal(&path, Refused { plugin, refusal, took });
+            return;
+        }
+        let count = manifest.commands.len();
+        let changed = Arc::new(generation.with_manifest(manifest));
+        if let Some(slot) = self.slots.get_mut(plugin) {
+            slot.serving = Some(Serving::new(changed, &self.context.metrics));
+        }
+        self.publish();
+        log::info!("plugin {plugin}: its list of commands has changed, it has {count} now");
+        // Its earlier commands may be free now.
+        self.retry_clashed();
+    }
+}

@@ -1,0 +1,175 @@
+//! What all processes of one plugin share.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{
+    cause::Cause, protocol::Launcher, running::Running, settings::PluginSettings,
+    supervisor::Serving,
+};
+use crate::{
+    context::EngineContext,
+    events::{EventKind, PluginEvent},
+    live::manifest::{CommandFacts, Manifest},
+    load_error::Refusal,
+    state::store::States,
+};
+
+/// The most processes that one process of a plugin may have started, itself included.
+const MOST_PROCESSES: u64 = 256;
+
+/// What all processes of one plugin share.
+pub struct Core {
+    /// The host.
+    pub context: Arc<EngineContext>,
+    /// The file's name in the plugins folder.
+    pub file: String,
+    /// The operator's settings.
+    pub settings: PluginSettings,
+    /// Starts the processes.
+    pub launcher: Box<dyn Launcher>,
+    /// The plugin's first manifest, once it is known.
+    pub manifest: OnceLock<Manifest>,
+    /// The saved states, for a process that is started again.
+    pub states: Arc<States>,
+    /// The configuration that was accepted last.
+    pub configuration: Mutex<Option<String>>,
+    /// True if the plugin hands its state over.
+    pub saves: OnceLock<bool>,
+    /// The list of commands that a process has sent last, until the manager takes it.
+    pub commands: Mutex<Option<Vec<CommandFacts>>>,
+    /// The number of all threads of the system when a process's children were last looked at.
+    scheduled: AtomicU64,
+    /// The number of the generation; 0 before it has one.
+    pub number: AtomicU64,
+}
+
+impl Core {
+    /// Makes the core of a plugin that has not been started.
+    #[must_use]
+    pub fn new(
+        context: &Arc<EngineContext>,
+        states: &Arc<States>,
+        file: String,
+        settings: PluginSettings,
+        launcher: Box<dyn Launcher>,
+    ) -> Self {
+        Self {
+            context: Arc::clone(context),
+            file,
+            settings,
+            launcher,
+            manifest: OnceLock::new(),
+            states: Arc::clone(states),
+            configuration: Mutex::new(None),
+            saves: OnceLock::new(),
+            commands: Mutex::new(None),
+            scheduled: AtomicU64::new(platform::scheduled()),
+            number: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the plugin's name, or that of its file before the plugin has told its own.
+    pub fn name(&self) -> &str {
+        self.manifest.get().map_or(&self.file, |manifest| &manifest.name)
+    }
+
+    /// Publishes an event about a process.
+    pub fn publish(&self, kind: EventKind, took: Duration, detail: String) {
+        self.context.events.publish(PluginEvent {
+            kind,
+            plugin: self.name().to_owned(),
+            generation: self.number.load(Ordering::Relaxed),
+            file: self.file.clone(),
+            took,
+            detail,
+        });
+    }
+
+    /// Checks that a process that was started again is of the same plugin. Other commands are
+    /// reported as a change.
+    ///
+    /// # Errors
+    /// It is another plugin.
+    pub fn check_same(&self, found: &Manifest) -> Result<(), Refusal> {
+        let Some(first) = self.manifest.get() else { return Ok(()) };
+        if first.name != found.name {
+            let problem = "its name differs from that of its first start".into();
+            return Err(Refusal::Manifest { problem });
+        }
+        if first.commands != found.commands {
+            self.change_commands(found.commands.clone());
+        }
+        Ok(())
+    }
+
+    /// Notes a new list of commands, and reports it once until the manager has taken it.
+    pub fn change_commands(&self, commands: Vec<CommandFacts>) {
+        let mut kept = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.replace(commands).is_none() {
+            self.context.plugin_control.commands_changed(self.name());
+        }
+    }
+
+    /// Configures a process that was started again, and hands it the state of the disk.
+    ///
+    /// # Errors
+    /// The process refuses one of them, or the state cannot be read.
+    pub fn revive(&self, serving: &Serving) -> Result<(), String> {
+        let running = &serving.running;
+        let text = self.configuration.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(text) = text {
+            let configured = serving.protocol.configure(&text, running);
+            configured.map_err(|failed| serving.explain(failed))?;
+        }
+        if self.saves.get() == Some(&true) {
+            let state = self.states.load(self.name()).map_err(|error| error.to_string())?;
+            if let Some(state) = state {
+                let restored = serving.protocol.restore(&state, running);
+                restored.map_err(|failed| serving.explain(failed))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at a process's use of memory and at its children.
+    pub fn sample(&self, running: &Running) {
+        if let Some(most) = self.settings.limits.memory
+            && platform::usage_of(running.pid).resident.is_some_and(|resident| resident > most)
+        {
+            running.condemn(Cause::Limit(format!("its memory limit of {most} bytes")));
+        }
+        // Listing all processes takes a while, and is done only if there are many more.
+        let total = platform::scheduled();
+        let before = self.scheduled.swap(total, Ordering::Relaxed);
+        if total > before.saturating_add(MOST_PROCESSES / 2)
+            && platform::group_size(running.pid).is_some_and(|size| size > MOST_PROCESSES)
+        {
+            running.condemn(Cause::Limit(format!("{MOST_PROCESSES} processes")));
+        } else if total > before {
+            // So that a slow growth adds up.
+            self.scheduled.store(before, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the limits in force, for people.
+    pub fn limits(&self) -> String {
+        sandbox::describe(&self.settings.limits)
+    }
+
+    /// Returns the time since the host's start.
+    pub fn uptime(&self) -> Duration {
+        self.context.started.elapsed()
+    }
+
+    /// Returns a number from 0 to 1 that differs between plugins and moments.
+    pub fn jitter(&self) -> f64 {
+        let nanos = Instant::now().saturating_duration_since(self.context.started).subsec_nanos();
+        f64::from(nanos % 1_000) / 1_000.0
+    }
+}

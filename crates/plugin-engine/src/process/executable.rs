@@ -1,0 +1,133 @@
+//! Starts an executable file of the plugins folder.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use sandbox::{Limits, Sandbox};
+
+use crate::context::EngineContext;
+
+/// An executable file of the plugins folder.
+#[derive(Clone, Debug)]
+pub struct Executable {
+    /// Its private copy.
+    pub file: PathBuf,
+    /// The words of its interpreter; empty if the system finds that itself.
+    pub interpreter: Vec<String>,
+    /// The stem of its own name.
+    pub stem: String,
+    /// The plugins folder.
+    pub plugins: PathBuf,
+    /// Its private directory, which is made before it starts.
+    pub data_dir: PathBuf,
+    /// True if modules in the plugins folder are found: only where signatures are not required.
+    pub finds_modules: bool,
+    /// The limits, in force before it starts.
+    pub limits: Limits,
+}
+
+impl Executable {
+    /// Makes the executable of a private copy of this file.
+    #[must_use]
+    pub fn new(context: &EngineContext, copy: &Path, file: &Path, limits: Limits) -> Self {
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let extension = file.extension().unwrap_or_default().to_string_lossy();
+        let plugins = &context.settings.plugins;
+        Self {
+            file: copy.to_owned(),
+            interpreter: context.plugin_settings.interpreter(&extension).unwrap_or_default(),
+            plugins: plugins.canonicalize().unwrap_or_else(|_| plugins.clone()),
+            data_dir: context.data_dir().join(&stem),
+            finds_modules: !context.settings.signed_only,
+            stem,
+            limits,
+        }
+    }
+
+    /// Returns the command that starts it with these arguments. On Unix the host's own program
+    /// puts the limits in force and then becomes the executable.
+    ///
+    /// # Errors
+    /// Its private directory cannot be made, or the host's program is not found.
+    pub fn command(&self, arguments: &[OsString]) -> io::Result<Command> {
+        fs::create_dir_all(&self.data_dir)?;
+        let mut words: Vec<OsString> = self.interpreter.iter().map(OsString::from).collect();
+        words.push(self.file.clone().into());
+        words.extend_from_slice(arguments);
+        let mut command = if cfg!(unix) {
+            let mut command = Command::new(platform::own_program()?);
+            command.arg("exec").arg(std::process::id().to_string());
+            command.arg(serde_json::to_string(&self.limits)?).arg(&self.data_dir).args(words);
+            command
+        } else {
+            let mut words = words.into_iter();
+            let mut command = Command::new(words.next().unwrap_or_default());
+            command.args(words);
+            command
+        };
+        command
+            .current_dir(&self.data_dir)
+            .env("DROPIN_PLUGIN", &self.stem)
+            .env("DROPIN_PLUGINS_DIR", &self.plugins)
+            .env("DROPIN_DATA_DIR", &self.data_dir);
+        if self.limits.sandbox != Sandbox::Off {
+            command.env("TMPDIR", &self.data_dir);
+        }
+        if self.finds_modules {
+            for name in ["PYTHONPATH", "NODE_PATH"] {
+                command.env(name, prepended(&self.plugins, env::var_os(name)));
+            }
+        }
+        Ok(command)
+    }
+}
+
+fn prepended(folder: &Path, rest: Option<OsString>) -> OsString {
+    let rest = rest.unwrap_or_default();
+    let folders = std::iter::once(folder.to_owned())
+        .chain(env::split_paths(&rest).filter(|folder| !folder.as_os_str().is_empty()));
+    // A folder with a separator in its name cannot be in such a list.
+    env::join_paths(folders).unwrap_or(rest.clone())
+}
+
+/// Puts limits in force for this process, which then becomes the program; returns only on failure.
+#[cfg(unix)]
+#[must_use]
+pub fn become_program(parent: u32, limits: &str, data_dir: &Path, words: &[OsString]) -> io::Error {
+    use std::{
+        os::unix::process::{CommandExt, parent_id},
+        thread,
+        time::{Duration, Instant},
+    };
+    /// The time for which the file may be busy: another thread of the host may just be starting a
+    /// process, which holds a copy of the descriptor that the file was written through.
+    const BUSY: Duration = Duration::from_secs(2);
+
+    platform::die_with_parent();
+    if parent_id() != parent {
+        return io::Error::other("the host has gone");
+    }
+    let limits = match serde_json::from_str::<Limits>(limits) {
+        Ok(limits) => limits,
+        Err(error) => return io::Error::other(error),
+    };
+    if let Err(error) = limits.apply(&[data_dir.to_owned()]) {
+        return io::Error::other(error);
+    }
+    let Some((program, arguments)) = words.split_first() else {
+        return io::ErrorKind::InvalidInput.into();
+    };
+    let expires_at = Instant::now() + BUSY;
+    loop {
+        let error = Command::new(program).args(arguments).exec();
+        if error.kind() != io::ErrorKind::ExecutableFileBusy || Instant::now() >= expires_at {
+            return error;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}

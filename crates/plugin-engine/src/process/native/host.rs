@@ -1,0 +1,379 @@
+//! The host's side of the protocol with the worker process of a library.
+
+use std::{
+    io,
+    process::{Command, Stdio},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crossbeam_queue::ArrayQueue;
+use platform::{Group, Terminal, WorkerLink};
+use protocol::Encoder;
+use serde::Serialize;
+
+use super::{
+    message::{CallHead, Init, Opened, PART, Query, SLACK, kind, take},
+    pieces::PieceReader,
+    wire::{Received, Wire},
+};
+use crate::{
+    call::{Call, CallContext},
+    live::{
+        host_services::{PluginServices, level_of},
+        probe,
+    },
+    load_error::Refusal,
+    process::{
+        output,
+        protocol::{
+            CallWatch, Failed, Hello, Launched, Launcher, Lost, Protocol, Step, confine, pause,
+        },
+        running::Running,
+    },
+};
+
+/// The most idle connections that a process keeps.
+const IDLE: usize = 256;
+
+/// The longest message from a process: it is not trusted.
+const MOST: usize = PART + SLACK;
+
+/// The largest state that the host takes from a process, in bytes.
+const MOST_STATE: usize = 4 << 30;
+
+/// Starts worker processes of one library.
+pub struct NativeLauncher {
+    /// The facts for the process.
+    pub init: Init,
+    /// The host's start.
+    pub started: Instant,
+    /// The longest time until the process has described itself.
+    pub timeout: Duration,
+    /// The longest time of a call.
+    pub call_timeout: Option<Duration>,
+    /// Logs the plugin's lines.
+    pub services: Arc<PluginServices>,
+}
+
+/// A worker process of a library.
+struct NativeProcess {
+    link: WorkerLink,
+    /// Connections that no call uses.
+    idle: ArrayQueue<Wire>,
+    pause: Duration,
+}
+
+impl Launcher for NativeLauncher {
+    fn launch(&self, give_up: &dyn Fn() -> bool) -> Result<Launched, Refusal> {
+        let failed = |operation: &'static str| {
+            move |error: io::Error| Refusal::probe_failed(operation, &error)
+        };
+        let program = platform::own_program().map_err(failed("find the host's program"))?;
+        let (output, input) = io::pipe().map_err(failed("make a pipe for its output"))?;
+        let mut command = Command::new(program);
+        command.arg("worker").stderr(input.try_clone().map_err(failed("make a pipe"))?);
+        command.stdout(Stdio::from(input));
+        let spawn = |command: &mut Command| Group::spawn(command, Terminal::None);
+        let (link, mut group) = WorkerLink::start(command, spawn, |group| &mut group.child)
+            .map_err(failed("start its process"))?;
+        let cgroup = confine(&mut group, &self.init.limits)?;
+        let started = self.begin(&link, output, give_up);
+        match started {
+            Ok((wire, hello)) => {
+                let pause = pause(self.call_timeout);
+                let process = NativeProcess { link, idle: ArrayQueue::new(IDLE), pause };
+                process.keep(wire);
+                Ok(Launched { group, protocol: Box::new(process), hello, cgroup })
+            }
+            Err(NotBegun::Refused(refusal)) => {
+                group.kill();
+                Err(refusal)
+            }
+            Err(NotBegun::Gone) => {
+                // It may still be writing its memory to a file.
+                let ended = wait(&mut group, self.timeout);
+                group.kill();
+                Err(match ended {
+                    Some(status) => Refusal::Died { how: probe::describe(status, "at its start") },
+                    None => Refusal::Died { how: "it closed its connection".into() },
+                })
+            }
+        }
+    }
+}
+
+/// The reason for which a process has not described itself.
+enum NotBegun {
+    Refused(Refusal),
+    Gone,
+}
+
+impl NativeLauncher {
+    /// Has a new process open the library, and waits until it has described itself.
+    fn begin(
+        &self,
+        link: &WorkerLink,
+        output: io::PipeReader,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<(Wire, Hello), NotBegun> {
+        let gone = |_: io::Error| NotBegun::Gone;
+        let control = link.control().and_then(|control| Wire::new(control, None)).map_err(gone)?;
+        output::log_lines(output, &self.services).map_err(no_thread)?;
+        log_messages(control, &self.services).map_err(no_thread)?;
+        let pause = Some(pause(self.call_timeout));
+        let mut wire = link.open().and_then(|one| Wire::new(one, pause)).map_err(gone)?;
+        let mut init = self.init.clone();
+        init.uptime_millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        init.level = level();
+        let init = serde_json::to_vec(&init).map_err(io::Error::from).map_err(gone)?;
+        wire.send(kind::INIT, |out| out.extend_from_slice(&init), &mut || true).map_err(gone)?;
+        let expires_at = Instant::now() + self.timeout;
+        loop {
+            match wire.receive(MOST).map_err(gone)? {
+                Received::Message(kind::READY, opened) => {
+                    let hello = check(opened)?;
+                    return Ok((wire, hello));
+                }
+                Received::Message(..) => {
+                    let problem = "its process breaks the protocol".into();
+                    return Err(NotBegun::Refused(Refusal::Manifest { problem }));
+                }
+                Received::Nothing if give_up() => {
+                    return Err(NotBegun::Refused(Refusal::Stopping));
+                }
+                Received::Nothing if Instant::now() >= expires_at => {
+                    let millis = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+                    return Err(NotBegun::Refused(Refusal::TimedOut { millis }));
+                }
+                Received::Nothing => {}
+            }
+        }
+    }
+}
+
+/// Checks what a process tells about its library: it is not trusted.
+fn check(opened: &[u8]) -> Result<Hello, NotBegun> {
+    let bad = |problem: String| NotBegun::Refused(Refusal::BadProbeReport { problem });
+    match serde_json::from_slice::<Opened>(opened) {
+        Ok(Ok(ready)) => {
+            ready.manifest.check().map_err(NotBegun::Refused)?;
+            let (saves, configures) = (ready.saves, ready.configures);
+            Ok(Hello { manifest: ready.manifest, saves, configures })
+        }
+        Ok(Err(refusal)) if refusal.is_of_the_library() => Err(NotBegun::Refused(refusal)),
+        Ok(Err(_)) => Err(bad("only the host may give that reason".into())),
+        Err(error) => Err(bad(error.to_string())),
+    }
+}
+
+fn no_thread(error: io::Error) -> NotBegun {
+    NotBegun::Refused(Refusal::probe_failed("start a thread", &error))
+}
+
+/// Waits for a process that has closed its connection.
+fn wait(group: &mut Group, time: Duration) -> Option<std::process::ExitStatus> {
+    let observer = group.observer().ok()?;
+    let expires_at = Instant::now() + time;
+    while Instant::now() < expires_at {
+        if let Ok(Some(status)) = group.reap(&observer) {
+            return Some(status);
+        }
+        observer.wait(expires_at.saturating_duration_since(Instant::now()));
+    }
+    None
+}
+
+/// Logs the lines that a process sends on its own, until it has ended.
+fn log_messages(mut control: Wire, services: &Arc<PluginServices>) -> io::Result<()> {
+    let services = Arc::clone(services);
+    thread::Builder::new().name("plugin log".into()).spawn(move || {
+        while let Ok(received) = control.receive(MOST) {
+            if let Received::Message(kind::LOG, [level, text @ ..]) = received {
+                services.log_line(level_of(u32::from(*level)), &String::from_utf8_lossy(text));
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Returns the host's log level: 1 is error, 5 is trace.
+fn level() -> u8 {
+    // There are six levels.
+    log::max_level() as u8
+}
+
+impl NativeProcess {
+    /// Returns a connection that no call uses.
+    fn connect(&self) -> Result<Wire, Lost> {
+        if let Some(wire) = self.idle.pop() {
+            return Ok(wire);
+        }
+        let wire = self.link.open().and_then(|one| Wire::new(one, Some(self.pause)));
+        wire.map_err(|error| {
+            if platform::is_out_of_descriptors(&error) {
+                return Lost::Unable(format!("cannot connect to its process: {error}"));
+            }
+            Lost::Gone
+        })
+    }
+
+    /// Keeps a connection for the next call, unless there are enough.
+    fn keep(&self, wire: Wire) {
+        // A connection that is dropped ends its thread in the process.
+        let _ = self.idle.push(wire);
+    }
+
+    /// Runs an operation other than a call. Returns the parts of its result; `None` for none.
+    fn operate(
+        &self,
+        requests: &mut dyn FnMut(&mut Wire, &mut dyn FnMut() -> bool) -> io::Result<()>,
+        running: &Running,
+    ) -> Result<Option<Vec<u8>>, Failed> {
+        let mut wire = self.connect()?;
+        let mut keeps_waiting = || !running.has_ended() && !running.is_condemned();
+        requests(&mut wire, &mut keeps_waiting).map_err(|_| Lost::Gone)?;
+        let mut parts = Vec::new();
+        let result = loop {
+            match wire.receive(MOST).map_err(lost)? {
+                Received::Nothing if keeps_waiting() => {}
+                Received::Nothing => return Err(Lost::Gone.into()),
+                Received::Message(kind::PART, part) if parts.len() + part.len() <= MOST_STATE => {
+                    parts.extend_from_slice(part);
+                }
+                Received::Message(kind::DONE, _) => break Ok(Some(parts)),
+                Received::Message(kind::NONE, _) => break Ok(None),
+                Received::Message(kind::FAILED, problem) => {
+                    break Err(Failed::Refused(String::from_utf8_lossy(problem).into_owned()));
+                }
+                Received::Message(kind, _) => return Err(unexpected(kind).into()),
+            }
+        };
+        self.keep(wire);
+        result
+    }
+}
+
+impl Protocol for NativeProcess {
+    fn call(
+        &self,
+        (command, _): (u32, &str),
+        call: &Call<'_>,
+        reply: &mut Encoder,
+        watch: &mut CallWatch<'_>,
+    ) -> Result<(), Lost> {
+        let mut wire = self.connect()?;
+        let (session, peer) = (call.context.session_id(), call.context.peer().into());
+        let head = CallHead { command, session, level: level(), peer };
+        let running = watch.running();
+        let mut keeps_waiting = || !running.has_ended() && !running.is_condemned();
+        let fill = |out: &mut Vec<u8>| head.write(out, call.input, call.spans);
+        wire.send(kind::CALL, fill, &mut keeps_waiting).map_err(|_| Lost::Gone)?;
+        let mut pieces = PieceReader::default();
+        let no_pieces = |_| Lost::Broken("a reply that is none".into());
+        loop {
+            match wire.receive(MOST).map_err(lost)? {
+                Received::Message(kind::DONE, bytes) => {
+                    pieces.feed(bytes, reply).map_err(no_pieces)?;
+                    pieces.finish().map_err(no_pieces)?;
+                    break;
+                }
+                Received::Message(kind::PART, bytes) => {
+                    pieces.feed(bytes, reply).map_err(no_pieces)?;
+                }
+                Received::Message(kind::PROGRESS, mut report) => {
+                    let (Some(done), Some(total)) = (take(&mut report), take(&mut report)) else {
+                        return Err(unexpected(kind::PROGRESS));
+                    };
+                    let (done, total) = (u64::from_le_bytes(done), u64::from_le_bytes(total));
+                    let text = String::from_utf8_lossy(report);
+                    call.context.report_progress(done, total, &text);
+                }
+                Received::Message(kind::QUERY, query) => {
+                    let query = query.first().and_then(|number| Query::of(*number));
+                    let query = query.ok_or_else(|| unexpected(kind::QUERY))?;
+                    let facts = facts(query, call.context);
+                    let fill = |out: &mut Vec<u8>| out.extend_from_slice(&facts);
+                    wire.send(kind::FACTS, fill, &mut keeps_waiting).map_err(|_| Lost::Gone)?;
+                }
+                Received::Message(kind, _) => return Err(unexpected(kind)),
+                Received::Nothing => match watch.step(call.context)? {
+                    Step::Wait => {}
+                    Step::Cancel => {
+                        wire.send(kind::CANCEL, |_| {}, &mut keeps_waiting)
+                            .map_err(|_| Lost::Gone)?;
+                    }
+                },
+            }
+        }
+        self.keep(wire);
+        Ok(())
+    }
+
+    fn save(&self, running: &Running) -> Result<Option<Vec<u8>>, Failed> {
+        let request = &mut |wire: &mut Wire, keeps_waiting: &mut dyn FnMut() -> bool| {
+            wire.send(kind::SAVE, |_| {}, keeps_waiting)
+        };
+        self.operate(request, running)
+    }
+
+    fn restore(&self, state: &[u8], running: &Running) -> Result<(), Failed> {
+        let request = &mut |wire: &mut Wire, keeps_waiting: &mut dyn FnMut() -> bool| {
+            for part in state.chunks(PART) {
+                wire.send(kind::PART, |out| out.extend_from_slice(part), keeps_waiting)?;
+            }
+            wire.send(kind::RESTORE, |_| {}, keeps_waiting)
+        };
+        self.operate(request, running).map(|_| ())
+    }
+
+    fn configure(&self, text: &str, running: &Running) -> Result<(), Failed> {
+        let request = &mut |wire: &mut Wire, keeps_waiting: &mut dyn FnMut() -> bool| {
+            let fill = |out: &mut Vec<u8>| out.extend_from_slice(text.as_bytes());
+            wire.send(kind::CONFIGURE, fill, keeps_waiting)
+        };
+        self.operate(request, running).map(|_| ())
+    }
+
+    fn stop(&self) {
+        if let Ok(mut wire) = self.connect() {
+            // A process that does not take it is killed later.
+            let _ = wire.send(kind::STOP, |_| {}, &mut || false);
+            // Not dropped before the process has read it.
+            std::mem::drop(wire);
+        }
+    }
+
+    fn abandon(&self) {
+        while self.idle.pop().is_some() {}
+    }
+}
+
+/// Returns the facts that a worker asks for, in JSON.
+fn facts(query: Query, context: &dyn CallContext) -> Vec<u8> {
+    fn json(facts: &impl Serialize) -> Vec<u8> {
+        // Text and numbers alone, which JSON always has a form for.
+        serde_json::to_vec(facts).unwrap_or_default()
+    }
+    let identity = context.identity();
+    match query {
+        Query::Name => json(&context.session_name()),
+        Query::Key => json(&identity.key().map(|key| key.name.as_str()).unwrap_or_default()),
+        Query::Role => json(&identity.role().map(|role| role.name()).unwrap_or_default()),
+        Query::Commands => json(&context.commands()),
+        Query::Sessions => json(&context.sessions()),
+        Query::Plugins => json(&context.plugins()),
+    }
+}
+
+fn lost(error: io::Error) -> Lost {
+    match error.kind() {
+        io::ErrorKind::InvalidData => Lost::Broken(error.to_string()),
+        _ => Lost::Gone,
+    }
+}
+
+fn unexpected(kind: u8) -> Lost {
+    Lost::Broken(format!("an unexpected message of kind {kind}"))
+}

@@ -1,0 +1,250 @@
+//! A plugin whose workers run in processes of their own.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use protocol::Encoder;
+
+use super::{
+    core::Core,
+    protocol::{CallWatch, Failed, Hello, Lost},
+    running::Running,
+    status::ProcessStatus,
+    supervisor::{Serving, Supervisor, Unavailable},
+};
+use crate::{
+    call::{Answer, Call, Worker},
+    live::{gate::Gate, generation::Generation, manifest::CommandFacts, plugin::Plugin},
+    load_error::Refusal,
+};
+
+/// A plugin whose workers run in processes of their own.
+pub struct ProcessPlugin {
+    gate: Gate,
+    core: Arc<Core>,
+    supervisors: Vec<Arc<Supervisor>>,
+    next: AtomicUsize,
+    saves: bool,
+    configures: bool,
+    /// True once it is ended; its lock makes sure that this happens once.
+    ended: Mutex<bool>,
+}
+
+impl ProcessPlugin {
+    /// Starts the processes of a plugin. Ends early if `give_up` returns true.
+    ///
+    /// # Errors
+    /// The reason for which it must not be served.
+    pub fn start(
+        core: Arc<Core>,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<(Arc<Self>, Hello), Refusal> {
+        let (first, hello) = Supervisor::start(Arc::clone(&core), give_up)?;
+        let mut plugin = Self {
+            gate: Gate::default(),
+            supervisors: vec![first],
+            next: AtomicUsize::new(0),
+            saves: hello.saves,
+            configures: hello.configures,
+            ended: Mutex::new(false),
+            core,
+        };
+        let core = &plugin.core;
+        let _ = (core.manifest.set(hello.manifest.clone()), core.saves.set(hello.saves));
+        let processes = plugin.core.settings.processes.max(1);
+        if processes > 1 && hello.saves {
+            return Err(Refusal::Create {
+                error: format!(
+                    "it keeps state, which {processes} processes cannot share; set `processes = 1`"
+                ),
+            });
+        }
+        for _ in 1..processes {
+            let (another, found) = Supervisor::start(Arc::clone(&plugin.core), give_up)?;
+            plugin.supervisors.push(another);
+            plugin.core.check_same(&found.manifest)?;
+        }
+        Ok((Arc::new(plugin), hello))
+    }
+
+    /// Returns a process for a call.
+    fn serving(&self) -> Result<Arc<Serving>, Unavailable> {
+        let patience = self.core.context.settings.probe_timeout;
+        let [only] = self.supervisors.as_slice() else { return self.any_serving(patience) };
+        only.serving(patience)
+    }
+
+    /// Returns one of several processes: the next one that serves.
+    fn any_serving(&self, patience: Duration) -> Result<Arc<Serving>, Unavailable> {
+        let count = self.supervisors.len();
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % count;
+        let mut turns = self.supervisors.iter().cycle().skip(first).take(count);
+        match turns.find_map(|supervisor| supervisor.current()) {
+            Some(serving) => Ok(serving),
+            None => self.supervisors[first].serving(patience),
+        }
+    }
+
+    /// Calls a worker, which writes the reply; waits while the gate is closed.
+    fn call(&self, command: (u32, &str), call: &Call<'_>, reply: &mut Encoder) -> Answer {
+        let Some(_guard) = self.gate.enter() else { return Answer::Retired };
+        let serving = match self.serving() {
+            Ok(serving) => serving,
+            Err(Unavailable(problem)) => {
+                reply.error("UNAVAILABLE", problem.as_bytes());
+                return Answer::Written;
+            }
+        };
+        let running: &Running = &serving.running;
+        // Kept until the cause of an end is known: that names the running commands.
+        let _noted = running.begin(command);
+        // A state is saved beside the call when the host ends.
+        let shutdown = (!self.saves).then_some(&*self.core.context.shutdown);
+        let mut watch = CallWatch::new(running, self.core.settings.call_timeout, shutdown);
+        if let Err(lost) = serving.protocol.call(command, call, reply, &mut watch) {
+            let kind = if matches!(lost, Lost::Unable(_)) { "UNAVAILABLE" } else { "CRASHED" };
+            let text = serving.settle(lost);
+            reply.reset();
+            reply.error(kind, format!("plugin '{}': {text}", self.core.name()).as_bytes());
+        }
+        Answer::Written
+    }
+
+    /// Runs an operation other than a call on the first process.
+    fn operate<T>(
+        &self,
+        operation: impl FnOnce(&Serving) -> Result<T, Failed>,
+    ) -> Result<T, String> {
+        let serving = self.serving().map_err(|Unavailable(problem)| problem)?;
+        operation(&serving).map_err(|failed| serving.explain(failed))
+    }
+}
+
+impl Plugin for ProcessPlugin {
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Box<dyn Worker> {
+        self.core.number.store(generation.number, Ordering::Relaxed);
+        self.supervisors.iter().for_each(|supervisor| supervisor.arm());
+        Box::new(ProcessWorker { plugin: self, generation, index })
+    }
+
+    fn saves(&self) -> bool {
+        self.saves
+    }
+
+    fn save(&self) -> Result<Option<Vec<u8>>, String> {
+        self.operate(|serving| serving.protocol.save(&serving.running))
+    }
+
+    fn restore(&self, state: &[u8]) -> Result<(), String> {
+        self.operate(|serving| serving.protocol.restore(state, &serving.running))
+    }
+
+    fn configures(&self) -> bool {
+        self.configures
+    }
+
+    fn configure(&self, text: &str) -> Result<(), String> {
+        for supervisor in &self.supervisors {
+            let patience = self.core.context.settings.probe_timeout;
+            let serving = supervisor.serving(patience).map_err(|Unavailable(problem)| problem)?;
+            let configured = serving.protocol.configure(text, &serving.running);
+            configured.map_err(|failed| serving.explain(failed))?;
+        }
+        let mut kept = self.core.configuration.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Some(text.to_owned());
+        Ok(())
+    }
+
+    fn end(&self) -> bool {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if *ended {
+            return true;
+        }
+        if !self.gate.is_drained() {
+            return false;
+        }
+        *ended = true;
+        // All at once, then each.
+        self.supervisors.iter().for_each(|supervisor| supervisor.begin_end());
+        self.supervisors.iter().for_each(|supervisor| supervisor.end());
+        true
+    }
+
+    fn is_process(&self) -> bool {
+        true
+    }
+
+    fn has_lost_state(&self) -> bool {
+        self.supervisors.iter().all(|supervisor| supervisor.current().is_none())
+    }
+
+    fn new_commands(&self) -> Option<Vec<CommandFacts>> {
+        self.core.commands.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn restart(&self) -> bool {
+        self.supervisors.iter().for_each(|supervisor| supervisor.restart());
+        true
+    }
+
+    fn status(&self) -> Option<ProcessStatus> {
+        let serving: Vec<_> =
+            self.supervisors.iter().filter_map(|supervisor| supervisor.current()).collect();
+        let history: Vec<_> =
+            self.supervisors.iter().map(|supervisor| supervisor.history()).collect();
+        let last = history.iter().filter_map(|(_, last)| last.clone()).max_by_key(|last| last.1);
+        let now = Instant::now();
+        let uptime = |one: &Arc<Serving>| now.saturating_duration_since(one.running.started);
+        let memory = serving.iter().filter_map(|one| platform::usage_of(one.running.pid).resident);
+        Some(ProcessStatus {
+            place: "process",
+            pids: serving.iter().map(|one| one.running.pid).collect(),
+            uptime: serving.iter().map(uptime).max().unwrap_or_default(),
+            restarts: history.iter().map(|(count, _)| count).sum(),
+            last_exit: last.map(|(text, at)| (text, now.saturating_duration_since(at))),
+            memory: memory.reduce(u64::saturating_add),
+            limits: self.core.limits(),
+            unavailable: self.supervisors.iter().find_map(|supervisor| supervisor.unavailable()),
+        })
+    }
+}
+
+impl Drop for ProcessPlugin {
+    fn drop(&mut self) {
+        // Not waited for: a version that was never served may be dropped on the manager's thread.
+        for supervisor in &self.supervisors {
+            supervisor.begin_end();
+            if let Some(serving) = supervisor.current() {
+                serving.running.condemn(super::cause::Cause::Asked);
+            }
+        }
+    }
+}
+
+/// Calls a command of a plugin in a process.
+struct ProcessWorker {
+    plugin: Arc<ProcessPlugin>,
+    generation: Arc<Generation>,
+    index: u32,
+}
+
+impl Worker for ProcessWorker {
+    fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer {
+        let name = self.generation.manifest.commands.get(self.index as usize);
+        let name = name.map(|command| command.name.as_str()).unwrap_or_default();
+        let answer = self.plugin.call((self.index, name), call, reply);
+        if reply.failed() {
+            self.generation.count_error();
+        }
+        answer
+    }
+}

@@ -1,0 +1,245 @@
+//! The host's side of a protocol with a worker process.
+
+use std::time::{Duration, Instant};
+
+use platform::Group;
+use protocol::Encoder;
+use sandbox::{Cgroup, Limits};
+
+use super::{cause::Cause, running::Running};
+use crate::{
+    call::{Call, CallContext},
+    context::Shutdown,
+    live::manifest::Manifest,
+    load_error::Refusal,
+};
+
+/// Interval at which a waiting caller looks for a cancellation and for its time limit.
+pub const SLICE: Duration = Duration::from_millis(50);
+
+/// The time from the cancellation of a call that takes too long to the end of its process.
+const MERCY: Duration = Duration::from_secs(1);
+
+/// The time before the end of the host's grace at which a process that still runs a call is ended.
+const LAST: Duration = Duration::from_millis(300);
+
+/// A protocol with one running process.
+pub trait Protocol: Send + Sync {
+    /// Calls a command, by its index and its name, and writes its reply.
+    ///
+    /// # Errors
+    /// The process has ended, or has broken the protocol.
+    fn call(
+        &self,
+        command: (u32, &str),
+        call: &Call<'_>,
+        reply: &mut Encoder,
+        watch: &mut CallWatch<'_>,
+    ) -> Result<(), Lost>;
+
+    /// Returns the plugin's state; `None` if it keeps none.
+    ///
+    /// # Errors
+    /// The plugin's error, or that the process has ended.
+    fn save(&self, running: &Running) -> Result<Option<Vec<u8>>, Failed>;
+
+    /// Hands state to the plugin.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    fn restore(&self, state: &[u8], running: &Running) -> Result<(), Failed>;
+
+    /// Hands the plugin the text of its configuration.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    fn configure(&self, text: &str, running: &Running) -> Result<(), Failed>;
+
+    /// Asks the process to end the plugin and itself. Must not block.
+    fn stop(&self);
+
+    /// Frees callers that wait for a process that has ended.
+    fn abandon(&self);
+
+    /// Returns true if the process has closed its output, so that it must be ended.
+    fn is_closed(&self) -> bool {
+        false
+    }
+}
+
+/// The process has ended, or must be ended, before it has answered.
+#[derive(Debug)]
+pub enum Lost {
+    /// Its connection is closed.
+    Gone,
+    /// It has broken the protocol.
+    Broken(String),
+    /// The host ends it for this reason.
+    Ended(Cause),
+    /// It serves, but this call cannot reach it; the text is for people.
+    Unable(String),
+}
+
+/// The reason for which an operation other than a call failed.
+#[derive(Debug)]
+pub enum Failed {
+    /// The plugin refused it.
+    Refused(String),
+    /// The process has ended, or must be ended.
+    Lost(Lost),
+}
+
+impl From<Lost> for Failed {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
+/// A process that has been started and has described itself.
+pub struct Launched {
+    /// The process.
+    pub group: Group,
+    /// The way to talk to it.
+    pub protocol: Box<dyn Protocol>,
+    /// The plugin that it serves.
+    pub hello: Hello,
+    /// The control group that it runs in, if a limit needs one.
+    pub cgroup: Option<Cgroup>,
+}
+
+/// Puts a process that has just been started into a control group, if a limit needs one.
+///
+/// # Errors
+/// The system has none for it; the process is killed.
+pub fn confine(group: &mut Group, limits: &Limits) -> Result<Option<Cgroup>, Refusal> {
+    if limits.cpu.is_none() {
+        return Ok(None);
+    }
+    let pid = group.child.id();
+    let confined = Cgroup::create(&format!("plugin-{pid}"), limits).and_then(|cgroup| {
+        cgroup.add(pid)?;
+        Ok(cgroup)
+    });
+    confined.map(Some).map_err(|error| {
+        group.kill();
+        Refusal::probe_failed("limit its processor time", &error)
+    })
+}
+
+/// A plugin as its process describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hello {
+    /// Its manifest, which has been checked.
+    pub manifest: Manifest,
+    /// True if it hands its state over.
+    pub saves: bool,
+    /// True if it accepts a configuration.
+    pub configures: bool,
+}
+
+/// Starts the processes of one plugin.
+pub trait Launcher: Send + Sync {
+    /// Starts a process, puts its limits in force and waits until it has described itself. Ends
+    /// early if `give_up` returns true.
+    ///
+    /// # Errors
+    /// The reason for which the plugin must not be served by it.
+    fn launch(&self, give_up: &dyn Fn() -> bool) -> Result<Launched, Refusal>;
+}
+
+/// Watches a call that waits for its process.
+pub struct CallWatch<'a> {
+    running: &'a Running,
+    started: Instant,
+    timeout: Option<Duration>,
+    is_cancelled: bool,
+    /// The time at which the host ends the process.
+    kill_at: Option<Instant>,
+    /// The host's end, at whose deadline the process is ended; `None` if it has state to save.
+    shutdown: Option<&'a dyn Shutdown>,
+}
+
+/// The next step of a caller that has waited in vain.
+#[derive(Debug)]
+pub enum Step {
+    /// Waits on.
+    Wait,
+    /// Asks the process to cancel the call, once, and waits on.
+    Cancel,
+}
+
+impl<'a> CallWatch<'a> {
+    /// Watches a call that starts now.
+    #[must_use]
+    pub fn new(
+        running: &'a Running,
+        timeout: Option<Duration>,
+        shutdown: Option<&'a dyn Shutdown>,
+    ) -> Self {
+        let (started, is_cancelled, kill_at) = (Instant::now(), false, None);
+        Self { running, started, timeout, is_cancelled, kill_at, shutdown }
+    }
+
+    /// Returns the process that answers the call.
+    #[must_use]
+    pub fn running(&self) -> &'a Running {
+        self.running
+    }
+
+    /// Returns the longest time after which [`step`](Self::step) is to be asked.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        pause(self.timeout)
+    }
+
+    /// Starts the time of the call anew: it has waited for its turn.
+    pub fn start_clock(&mut self) {
+        self.started = Instant::now();
+    }
+
+    /// Decides about a caller that has waited for [`pause`](Self::pause).
+    ///
+    /// # Errors
+    /// The process has ended, or has to be ended, since the call takes too long.
+    pub fn step(&mut self, context: &dyn CallContext) -> Result<Step, Lost> {
+        if self.running.has_ended() {
+            return Err(Lost::Gone);
+        }
+        if self.running.is_condemned() {
+            // Another caller has, and tells the cause.
+            return Err(Lost::Gone);
+        }
+        let now = Instant::now();
+        let deadline = self.shutdown.and_then(Shutdown::deadline);
+        if deadline.is_some_and(|deadline| now + LAST >= deadline) {
+            return Err(Lost::Ended(Cause::Asked));
+        }
+        if let Some(timeout) = self.timeout
+            && self.kill_at.is_none()
+            && now.saturating_duration_since(self.started) >= timeout
+        {
+            self.kill_at = Some(now + MERCY);
+            if !std::mem::replace(&mut self.is_cancelled, true) {
+                return Ok(Step::Cancel);
+            }
+        }
+        if let Some(timeout) = self.timeout
+            && self.kill_at.is_some_and(|kill_at| now >= kill_at)
+        {
+            let limit = format!("its call-timeout of {}", super::cause::seconds(timeout));
+            return Err(Lost::Ended(Cause::Limit(limit)));
+        }
+        if !self.is_cancelled && context.wait_for_cancel(Duration::ZERO) {
+            self.is_cancelled = true;
+            return Ok(Step::Cancel);
+        }
+        Ok(Step::Wait)
+    }
+}
+
+/// Returns the interval at which callers with this time limit look around.
+#[must_use]
+pub fn pause(timeout: Option<Duration>) -> Duration {
+    let shortest = Duration::from_millis(1);
+    timeout.map_or(SLICE, |timeout| (timeout / 4).clamp(shortest, SLICE))
+}

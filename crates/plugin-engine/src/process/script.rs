@@ -1,0 +1,331 @@
+//! A script that is run once for each call.
+
+use std::{
+    ffi::OsString,
+    io::{self, PipeReader, Read},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use platform::{Group, Terminal};
+use protocol::Encoder;
+
+use super::{
+    cause::{Exit, seconds},
+    executable::Executable,
+    protocol::{SLICE, pause},
+    settings::PluginSettings,
+    status::ProcessStatus,
+};
+use crate::{
+    call::{Answer, Call, Worker},
+    live::{gate::Gate, generation::Generation, plugin::Plugin},
+};
+
+/// The most processes of one script at the same time, unless `processes` says otherwise.
+const AT_ONCE: usize = 16;
+
+/// The most of a script's standard error that is kept for its last line, in bytes.
+const ERRORS: usize = 4 << 10;
+
+/// The time from a script's cancellation to its end by force.
+const MERCY: Duration = Duration::from_secs(1);
+
+/// A script that is run once for each call.
+pub struct ScriptPlugin {
+    gate: Gate,
+    executable: Executable,
+    settings: PluginSettings,
+    /// A token for each process that may run at the same time.
+    tokens: (Sender<()>, Receiver<()>),
+    running: Mutex<Vec<u32>>,
+}
+
+/// A started run of a script, which is killed when this drops.
+struct Run<'a> {
+    group: Group,
+    plugin: &'a ScriptPlugin,
+}
+
+/// The result of a run.
+enum Outcome {
+    Ended(ExitStatus),
+    Cancelled,
+    TooLong,
+    TooLarge,
+}
+
+impl ScriptPlugin {
+    /// Makes the plugin of a script.
+    #[must_use]
+    pub fn new(executable: Executable, settings: PluginSettings) -> Self {
+        let most = match settings.processes {
+            0 | 1 => AT_ONCE,
+            processes => processes as usize,
+        };
+        let tokens = bounded(most);
+        (0..most).for_each(|_| {
+            let _ = tokens.0.try_send(());
+        });
+        let (gate, running) = (Gate::default(), Mutex::default());
+        Self { gate, executable, settings, tokens, running }
+    }
+
+    fn call(&self, name: &str, call: &Call<'_>, reply: &mut Encoder) -> Answer {
+        let Some(_guard) = self.gate.enter() else { return Answer::Retired };
+        let failed = |reply: &mut Encoder, problem: String| {
+            reply.error("ERR", problem.as_bytes());
+            Answer::Written
+        };
+        loop {
+            match self.tokens.1.recv_timeout(SLICE) {
+                Ok(()) => break,
+                Err(_) if call.context.wait_for_cancel(Duration::ZERO) => {
+                    return failed(reply, "cancelled before it was started".to_owned());
+                }
+                Err(_) => {}
+            }
+        }
+        let run = self.run(name, call, reply);
+        let _ = self.tokens.0.try_send(());
+        match run {
+            Ok(()) => Answer::Written,
+            Err(error) => {
+                reply.reset();
+                failed(reply, format!("cannot run the script of '{name}': {error}"))
+            }
+        }
+    }
+
+    /// Runs the script and writes its reply.
+    fn run(&self, name: &str, call: &Call<'_>, reply: &mut Encoder) -> io::Result<()> {
+        let mut words = vec![OsString::from(name)];
+        for argument in call.arguments() {
+            words.push(to_word(argument)?);
+        }
+        let mut command = self.executable.command(&words)?;
+        let (output, out) = io::pipe()?;
+        let (errors, err) = io::pipe()?;
+        command
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .env("DROPIN_SESSION_ID", call.context.session_id().to_string())
+            .env("DROPIN_SESSION_PEER", call.context.peer().to_string())
+            .env("DROPIN_SESSION_NAME", call.context.session_name());
+        let group = Group::spawn(&mut command, Terminal::None)?;
+        drop(command);
+        self.running().push(group.child.id());
+        let mut run = Run { group, plugin: self };
+        let most = reply.most();
+        let output = read_on_thread(output, most.saturating_add(2))?;
+        let errors = read_on_thread(errors, usize::MAX)?;
+        let outcome = self.wait(&mut run, call, &output)?;
+        // What is left in the pipes comes at once: all writers are dead.
+        drop(run);
+        let output = output.finish();
+        match outcome {
+            Outcome::Ended(status) if status.success() => {
+                let text = output.strip_suffix(b"\n").unwrap_or(&output);
+                reply.text(text.strip_suffix(b"\r").unwrap_or(text));
+            }
+            Outcome::Ended(status) => {
+                let errors = errors.finish();
+                let problem = match last_line(&errors) {
+                    Some(line) => line,
+                    None => Exit::of(status).to_string().into_bytes(),
+                };
+                reply.error("ERR", &problem);
+            }
+            Outcome::Cancelled => reply.error("ERR", b"cancelled"),
+            Outcome::TooLarge => reply.refuse_as_too_large(),
+            Outcome::TooLong => {
+                let timeout = self.settings.call_timeout.unwrap_or_default();
+                let plugin = &self.executable.stem;
+                let text = format!(
+                    "plugin '{plugin}': exceeded its call-timeout of {} in '{name}'",
+                    seconds(timeout)
+                );
+                reply.error("CRASHED", text.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of a run, or ends it.
+    fn wait(&self, run: &mut Run<'_>, call: &Call<'_>, output: &Reading) -> io::Result<Outcome> {
+        let observer = run.group.observer()?;
+        let (timeout, started) = (self.settings.call_timeout, Instant::now());
+        let mut asked: Option<(Instant, Outcome)> = None;
+        loop {
+            if let Some(status) = run.group.reap(&observer)? {
+                return Ok(asked.map_or(Outcome::Ended(status), |(_, outcome)| outcome));
+            }
+            if output.is_too_large() {
+                return Ok(Outcome::TooLarge);
+            }
+            if let Some((at, outcome)) = asked.take() {
+                if at.elapsed() >= MERCY {
+                    return Ok(outcome);
+                }
+                asked = Some((at, outcome));
+            } else if timeout.is_some_and(|timeout| started.elapsed() >= timeout) {
+                run.group.ask_to_end();
+                asked = Some((Instant::now(), Outcome::TooLong));
+            } else if call.context.wait_for_cancel(Duration::ZERO) {
+                run.group.ask_to_end();
+                asked = Some((Instant::now(), Outcome::Cancelled));
+            }
+            observer.wait(pause(timeout));
+        }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Vec<u32>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        let pid = self.group.child.id();
+        self.group.kill();
+        self.plugin.running().retain(|running| *running != pid);
+    }
+}
+
+impl Plugin for ScriptPlugin {
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Box<dyn Worker> {
+        let command = generation.manifest.commands.get(index as usize);
+        let name = command.map(|command| command.name.clone()).unwrap_or_default();
+        Box::new(ScriptWorker { plugin: self, generation, name })
+    }
+
+    fn saves(&self) -> bool {
+        false
+    }
+
+    fn save(&self) -> Result<Option<Vec<u8>>, String> {
+        Ok(None)
+    }
+
+    fn restore(&self, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn configures(&self) -> bool {
+        false
+    }
+
+    fn configure(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn end(&self) -> bool {
+        // Each process ends with its call.
+        self.gate.is_drained()
+    }
+
+    fn is_process(&self) -> bool {
+        true
+    }
+
+    fn status(&self) -> Option<ProcessStatus> {
+        Some(ProcessStatus {
+            place: "script",
+            pids: self.running().clone(),
+            limits: sandbox::describe(&self.settings.limits),
+            ..ProcessStatus::default()
+        })
+    }
+}
+
+/// Calls a command of a script.
+struct ScriptWorker {
+    plugin: Arc<ScriptPlugin>,
+    generation: Arc<Generation>,
+    name: String,
+}
+
+impl Worker for ScriptWorker {
+    fn call(&self, call: &Call<'_>, reply: &mut Encoder) -> Answer {
+        let answer = self.plugin.call(&self.name, call, reply);
+        if reply.failed() {
+            self.generation.count_error();
+        }
+        answer
+    }
+}
+
+/// Output that a thread reads.
+struct Reading {
+    kept: Arc<Mutex<Vec<u8>>>,
+    most: usize,
+    done: Receiver<()>,
+}
+
+/// Reads output on a thread of its own, and keeps at most `most` bytes and one more; without a
+/// limit the last [`ERRORS`] bytes.
+fn read_on_thread(mut output: PipeReader, most: usize) -> io::Result<Reading> {
+    let kept = Arc::<Mutex<Vec<u8>>>::default();
+    let keeping = Arc::clone(&kept);
+    let (alive, done) = bounded::<()>(0);
+    thread::Builder::new().name("script output".into()).spawn(move || {
+        let _alive = alive;
+        let mut buffer = [0; 16 << 10];
+        loop {
+            let read = match output.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(0) | Err(_) => break,
+                Ok(read) => read,
+            };
+            let mut kept = keeping.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = most.saturating_add(1).saturating_sub(kept.len()).min(read);
+            kept.extend_from_slice(&buffer[..room]);
+            if most == usize::MAX && kept.len() > 2 * ERRORS {
+                let cut = kept.len() - ERRORS;
+                kept.drain(..cut);
+            }
+        }
+    })?;
+    Ok(Reading { kept, most, done })
+}
+
+impl Reading {
+    fn is_too_large(&self) -> bool {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).len() > self.most
+    }
+
+    /// Returns what was read, once all writers have ended; a process that has left the script's
+    /// group may keep the pipe open, and is not waited for.
+    fn finish(&self) -> Vec<u8> {
+        const LEFT: Duration = Duration::from_millis(500);
+        let _ = self.done.recv_timeout(LEFT);
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn last_line(text: &[u8]) -> Option<Vec<u8>> {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.filter(|line| !line.is_empty()).next_back().map(<[u8]>::to_vec)
+}
+
+/// Turns an argument into a word of a command line.
+fn to_word(argument: &[u8]) -> io::Result<OsString> {
+    if argument.contains(&0) {
+        return Err(io::Error::other("an argument has a zero byte, which a script cannot take"));
+    }
+    #[cfg(unix)]
+    return Ok(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(argument).to_owned());
+    #[cfg(not(unix))]
+    match std::str::from_utf8(argument) {
+        Ok(text) => Ok(OsString::from(text)),
+        Err(_) => Err(io::Error::other("an argument is not UTF-8")),
+    }
+}

@@ -1,0 +1,24 @@
+//! Describes the processes of a plugin for people.
+
+use std::time::Duration;
+
+/// The processes of a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessStatus {
+    /// `process`, or `script` for one that runs once a call.
+    pub place: &'static str,
+    /// The numbers of the processes that serve.
+    pub pids: Vec<u32>,
+    /// The time for which the oldest of them has served.
+    pub uptime: Duration,
+    /// The number of starts after an unexpected end.
+    pub restarts: u64,
+    /// The last unexpected end, and the time since then.
+    pub last_exit: Option<(String, Duration)>,
+    /// The resident memory of all of them, in bytes; `None` where the system does not report it.
+    pub memory: Option<u64>,
+    /// The limits in force.
+    pub limits: String,
+    /// The reason for which it does not serve; `None` if it does.
+    pub unavailable: Option<String>,
+}
