@@ -1,6 +1,7 @@
 //! The goals, and their measured values.
 
 use crate::{
+    isolation,
     plan::{Contestant, Section},
     results::Results,
     rounds::Sample,
@@ -22,8 +23,10 @@ pub struct Goal {
 
 /// The direction in which a figure should go.
 #[derive(Clone, Copy)]
-enum Aim {
+pub enum Aim {
+    /// At least this.
     AtLeast(f64),
+    /// At most this.
     AtMost(f64),
 }
 
@@ -79,6 +82,7 @@ pub fn goals(results: &Results) -> Vec<Goal> {
         Pair { other: Contestant::Original, ..pair(Section::Pipelines, 50, 16, Free, rate) };
     add("rate against the Python shape, 50 clients, pipeline 16", AtLeast(20.0), original);
     goals.extend([memory(results), crowd(results), boundary(results)]);
+    goals.extend(isolation::goals(results.isolation.as_ref()));
     goals
 }
 
@@ -150,7 +154,8 @@ fn boundary(results: &Results) -> Goal {
 }
 
 impl Goal {
-    fn of(figure: &str, aim: Aim, measured: Option<Spread>) -> Self {
+    /// Returns a goal that the median meets or misses.
+    pub fn of(figure: &str, aim: Aim, measured: Option<Spread>) -> Self {
         let (wanted, met) = match aim {
             Aim::AtLeast(least) => {
                 (format!("{least} or more"), measured.is_some_and(|spread| spread.median >= least))
@@ -171,7 +176,7 @@ mod tests {
     #[test]
     fn goal_without_measurement_is_not_met() {
         let goals = goals(&Results::default());
-        assert_eq!(goals.len(), 13);
+        assert_eq!(goals.len(), 22);
         assert!(goals.iter().all(|goal| !goal.met && goal.measured.is_none()));
     }
 

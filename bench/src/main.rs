@@ -6,6 +6,8 @@ mod error;
 mod generator;
 mod goals;
 mod idle;
+mod isolation;
+mod launch;
 mod machine;
 mod plan;
 mod plots;
@@ -60,6 +62,12 @@ struct Arguments {
     /// The program whose `soak` measures reloads.
     #[arg(long)]
     xtask: PathBuf,
+    /// The library of a plugin that crashes; the one of the tests if not given.
+    #[arg(long)]
+    crash_library: Option<PathBuf>,
+    /// Its command that crashes.
+    #[arg(long, default_value = "crash.fault")]
+    crash_command: String,
 }
 
 /// Time after which no further cell is started.
@@ -97,6 +105,11 @@ fn run(arguments: &Arguments) -> Result<(), BenchError> {
         host: arguments.host.clone(),
         built: arguments.built.clone(),
         original: bench.join("original.py"),
+        worker: bench.join("worker.py"),
+        crashes: arguments
+            .crash_library
+            .clone()
+            .unwrap_or_else(|| arguments.built.join("libcrashes.so")),
     };
     let machine = Machine::current();
     for section in Section::value_variants() {
@@ -115,6 +128,10 @@ fn run(arguments: &Arguments) -> Result<(), BenchError> {
             Section::Reload => {
                 let reload = reload::measure(&arguments.xtask, &arguments.host, arguments.quick)?;
                 results.reload = Some(reload);
+            }
+            Section::Isolation => {
+                let command = &arguments.crash_command;
+                results.isolation = Some(isolation::measure(&places, command, effort)?);
             }
             _ => under_load(*section, &places, effort, arguments.quick, started, &mut results)?,
         }

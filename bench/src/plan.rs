@@ -37,6 +37,8 @@ pub enum Section {
     Boundary,
     /// Reloads.
     Reload,
+    /// Plugins in other processes.
+    Isolation,
 }
 
 /// A measured program, and which of its commands is used.
@@ -161,7 +163,7 @@ impl Section {
                 let threads = [both[0], Contestant::HostNormal, both[1], Contestant::RedisThread];
                 vec![cell(Ask::Burn(100), 50, 1, Free, &threads)]
             }
-            Self::Idle | Self::Boundary | Self::Reload => Vec::new(),
+            Self::Idle | Self::Boundary | Self::Reload | Self::Isolation => Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The system's figures of a process.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use crate::error::{BenchError, failed};
 
@@ -21,14 +21,50 @@ pub struct Size {
 pub fn cpu(process: u32) -> Result<f64, BenchError> {
     let file = format!("/proc/{process}/stat");
     let stat = fs::read_to_string(&file).map_err(failed("read", &file))?;
-    // The name, in parentheses, can contain anything.
-    let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
-    let ticks: Option<f64> = fields.and_then(|mut fields| {
+    let ticks: Option<f64> = fields(&stat, 11).and_then(|mut fields| {
         Some(fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?)
     });
     ticks
         .map(|ticks| ticks / TICKS)
         .ok_or_else(|| BenchError::Program(format!("cannot parse {file}")))
+}
+
+/// Returns the processor time of all these processes so far, in seconds.
+pub fn cpu_of(processes: &[u32]) -> Result<f64, BenchError> {
+    processes.iter().map(|process| cpu(*process)).sum()
+}
+
+/// Returns a process and all that descend from it.
+pub fn family(process: u32) -> Vec<u32> {
+    let parents = parents().unwrap_or_default();
+    let mut family = vec![process];
+    let mut looked = 0;
+    while let Some(parent) = family.get(looked).copied() {
+        let children = parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child);
+        family.extend(children);
+        looked += 1;
+    }
+    family
+}
+
+/// Returns all processes, each with its parent.
+fn parents() -> io::Result<Vec<(u32, u32)>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let Ok(process) = entry.file_name().to_string_lossy().parse() else { continue };
+        // It may have just ended.
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let parent = fields(&stat, 1).and_then(|mut fields| fields.next()?.parse().ok());
+        parents.extend(parent.map(|parent| (process, parent)));
+    }
+    Ok(parents)
+}
+
+/// Returns the fields of a process's `stat` behind its name, without the first `skipped` of them.
+fn fields(stat: &str, skipped: usize) -> Option<impl Iterator<Item = &str>> {
+    // The name, in parentheses, can contain anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    Some(rest.split_whitespace().skip(skipped))
 }
 
 /// Returns threads and resident memory, at low cost.
@@ -60,9 +96,14 @@ pub fn number(text: &str, word: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::{
+        io::{BufRead as _, BufReader},
+        process::{Command, Stdio},
+        time::Instant,
+    };
 
     use super::*;
+    use crate::program::Running;
 
     #[test]
     fn a_process_is_seen_working() {
@@ -75,5 +116,25 @@ mod tests {
         assert!(size.threads >= 1 && size.resident > 100, "{size:?}");
         assert!(proportional_memory(me).unwrap() > 100);
         assert!(kernel_memory().unwrap() > 100);
+    }
+
+    #[test]
+    fn grandchildren_belong_to_the_family() {
+        let script = "sleep 600 & echo $!; wait";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).stdout(Stdio::piped());
+        let mut shell = Running::start(&mut shell).unwrap();
+        let mut line = String::new();
+        let out = shell.child().stdout.take().unwrap();
+        BufReader::new(out).read_line(&mut line).unwrap();
+        let sleeper: u32 = line.trim().parse().unwrap();
+        let found = family(std::process::id());
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(sleeper as i32).unwrap(),
+            rustix::process::Signal::KILL,
+        )
+        .unwrap();
+        assert!(found.contains(&shell.id()) && found.contains(&sleeper), "{found:?}");
+        assert!(cpu_of(&[std::process::id(), shell.id()]).is_ok());
     }
 }

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 use crate::{
     error::{BenchError, failed},
     goals::goals,
+    isolation,
     plan::{Ask, BLOCKED, Contestant, Section},
     plots::plots,
     results::Results,
@@ -241,6 +242,9 @@ fn idle(text: &mut String, results: &Results) -> std::fmt::Result {
 }
 
 fn rest(text: &mut String, results: &Results) -> std::fmt::Result {
+    if let Some(isolated) = &results.isolation {
+        isolation::write(text, isolated)?;
+    }
     if !results.pieces.is_empty() {
         writeln!(
             text,

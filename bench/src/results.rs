@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{BenchError, failed},
     idle::Idle,
+    isolation::Isolation,
     machine::Machine,
     plan::Section,
     reload::Reload,
@@ -29,6 +30,9 @@ pub struct Results {
     pub instructions: BTreeMap<String, f64>,
     /// The reloads.
     pub reload: Option<Reload>,
+    /// Plugins in other processes.
+    #[serde(default)]
+    pub isolation: Option<Isolation>,
 }
 
 /// Date and machine of a part.
@@ -78,6 +82,7 @@ impl Results {
                 self.instructions.clear();
             }
             Section::Reload => self.reload = None,
+            Section::Isolation => self.isolation = None,
             _ => {}
         }
     }

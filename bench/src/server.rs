@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, Permissions},
     io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -16,21 +16,21 @@ use tempfile::TempDir;
 
 use crate::{
     error::{BenchError, failed},
-    process,
+    launch, process,
     program::{Running, check_interrupted, first_line},
 };
 
 /// Time limit of a server's start, and of a reply.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Time limit of a plugin's start.
+const TIMEOUT_OF_PLUGIN: Duration = Duration::from_secs(5);
+
 /// A server that takes no processor time for this long is idle.
 const LULL: Duration = Duration::from_millis(40);
 
 /// Attempts to pin a server to its processors while its threads change.
 const TRIES: usize = 50;
-
-/// Maximum number of concurrent clients.
-const CLIENTS: &str = "20000";
 
 /// A server program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,8 +43,18 @@ pub enum Program {
     HostOf1000,
     /// The same, with a plugin of 10,000 more commands.
     HostOf10000,
+    /// The host with the benchmark's plugin in a worker process.
+    HostIsolated,
+    /// The host with a Python worker in place of the plugin.
+    HostWorker,
+    /// The host with the benchmark's plugin, and one that crashes in a worker process.
+    HostBesideCrashes,
+    /// The same, with both plugins in worker processes.
+    HostIsolatedBesideCrashes,
     /// Redis with the benchmark's module.
     Redis,
+    /// The same, with a process to which the module can forward commands.
+    RedisForwarding,
     /// Valkey with the benchmark's module.
     Valkey,
     /// A Python server with a thread for each client.
@@ -60,6 +70,10 @@ pub struct Places {
     pub built: PathBuf,
     /// The Python server.
     pub original: PathBuf,
+    /// The Python worker.
+    pub worker: PathBuf,
+    /// The library of a plugin that crashes.
+    pub crashes: PathBuf,
 }
 
 /// The processors of servers and generator.
@@ -69,6 +83,8 @@ pub enum Placement {
     Free,
     /// The server on the first, the generator on the second.
     Apart,
+    /// All on the first.
+    Together,
 }
 
 /// A running server.
@@ -76,6 +92,8 @@ pub struct Server {
     /// Its address.
     pub address: SocketAddr,
     running: Running,
+    // The process to which the server forwards commands.
+    behind: Option<Running>,
     // Removed after the server has ended.
     folder: TempDir,
 }
@@ -83,7 +101,11 @@ pub struct Server {
 impl Placement {
     /// Returns the generator's processor.
     pub fn of_generator(self) -> Option<usize> {
-        (self == Self::Apart).then_some(1)
+        match self {
+            Self::Free => None,
+            Self::Apart => Some(1),
+            Self::Together => Some(0),
+        }
     }
 
     /// Returns its name for people.
@@ -91,6 +113,7 @@ impl Placement {
         match self {
             Self::Free => "free",
             Self::Apart => "apart",
+            Self::Together => "together",
         }
     }
 }
@@ -109,25 +132,8 @@ impl Server {
             .permissions(Permissions::from_mode(0o700))
             .tempdir()
             .map_err(failed("make", "a folder"))?;
-        let (mut command, port) = match program {
-            Program::Host => (host(places, &folder, &["bench_plugin"])?, None),
-            Program::HostNormal => {
-                let mut command = host(places, &folder, &["bench_plugin"])?;
-                command.args(["--scheduling", "normal"]);
-                (command, None)
-            }
-            Program::HostOf1000 => (host(places, &folder, &["bench_plugin", "table_1000"])?, None),
-            Program::HostOf10000 => {
-                (host(places, &folder, &["bench_plugin", "table_10000"])?, None)
-            }
-            Program::Redis => redis("redis-server", places, &folder)?,
-            Program::Valkey => redis("valkey-server", places, &folder)?,
-            Program::Original => {
-                let mut command = Command::new("python3");
-                command.arg(&places.original);
-                (command, None)
-            }
-        };
+        let (mut command, port) = launch::command(program, places, folder.path())?;
+        let behind = launch::process_behind(program, places, folder.path())?;
         let log_file = folder.path().join("log");
         let log = File::create(&log_file).map_err(failed("make", &log_file))?;
         let out = if port.is_some() {
@@ -142,7 +148,7 @@ impl Server {
             None => read_port(&mut running)?,
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or_default()));
-        let server = Self { address, running, folder };
+        let server = Self { address, running, behind, folder };
         let started = Instant::now();
         while let Err(error) = server.ask(&["ping".to_owned()]) {
             check_interrupted()?;
@@ -162,6 +168,13 @@ impl Server {
         self.running.id()
     }
 
+    /// Returns the process ids of the server, of its children, and of the process behind it.
+    pub fn processes(&self) -> Vec<u32> {
+        let mut all = process::family(self.id());
+        all.extend(self.behind.as_ref().map(Running::id));
+        all
+    }
+
     /// Sends one command and returns the beginning of its reply, which must not be an error.
     pub fn ask(&self, command: &[String]) -> Result<String, BenchError> {
         let named = || format!("the server at {}", self.address);
@@ -178,35 +191,34 @@ impl Server {
         Ok(reply)
     }
 
-    /// Pins it to its processors. Threads inherit the pinning of the thread that starts them.
-    pub fn pin(&self, placement: Placement) -> Result<(), BenchError> {
-        let all = thread::available_parallelism().map_or(1, usize::from);
-        let cores = match placement {
-            Placement::Free => format!("0-{}", all - 1),
-            Placement::Apart => "0".to_owned(),
-        };
-        let id = self.id().to_string();
-        let arguments = ["-a", "-c", "-p", &cores, &id];
-        for _ in 0..TRIES {
-            let mut command = Command::new("taskset");
-            command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-            if Running::start(&mut command)?.wait(TIMEOUT, &mut || {})?.success() {
-                return Ok(());
+    /// Waits until it has this command.
+    pub fn wait_for(&self, command: &[String]) -> Result<(), BenchError> {
+        let started = Instant::now();
+        while let Err(error) = self.ask(command) {
+            check_interrupted()?;
+            if started.elapsed() > TIMEOUT_OF_PLUGIN {
+                return Err(error);
             }
-            // A session's thread ended after it was listed.
             thread::sleep(LULL);
         }
-        Err(BenchError::Program(format!("taskset {} fails", arguments.join(" "))))
+        Ok(())
+    }
+
+    /// Pins it, and the processes that work for it, to its processors. Threads and processes inherit
+    /// the pinning of the thread that starts them.
+    pub fn pin(&self, placement: Placement) -> Result<(), BenchError> {
+        self.processes().into_iter().try_for_each(|id| pin(id, placement))
     }
 
     /// Waits until it is idle: the end of earlier sessions takes time, too.
     pub fn wait_until_idle(&self) -> Result<(), BenchError> {
         let started = Instant::now();
-        let mut before = process::cpu(self.id())?;
+        let processes = self.processes();
+        let mut before = process::cpu_of(&processes)?;
         while started.elapsed() < TIMEOUT {
             check_interrupted()?;
             thread::sleep(LULL);
-            let now = process::cpu(self.id())?;
+            let now = process::cpu_of(&processes)?;
             if now <= before {
                 break;
             }
@@ -217,8 +229,9 @@ impl Server {
 
     /// Ends it in order.
     pub fn end(self) -> Result<(), BenchError> {
-        let Self { running, folder, .. } = self;
+        let Self { running, behind, folder, .. } = self;
         running.end()?;
+        behind.map_or(Ok(()), Running::end)?;
         folder.close().map_err(failed("remove", "a server's folder"))
     }
 }
@@ -232,45 +245,25 @@ pub fn request(command: &[String]) -> Vec<u8> {
     bytes.into_bytes()
 }
 
-fn host(places: &Places, folder: &TempDir, plugins: &[&str]) -> Result<Command, BenchError> {
-    let plugins_folder = folder.path().join("plugins");
-    fs::create_dir(&plugins_folder).map_err(failed("make", &plugins_folder))?;
-    for plugin in plugins {
-        let (from, to) = (library(places, plugin), plugins_folder.join(format!("lib{plugin}.so")));
-        fs::copy(&from, &to).map_err(failed("copy", &from))?;
+/// Pins all threads of a process to the processors of servers.
+fn pin(id: u32, placement: Placement) -> Result<(), BenchError> {
+    let all = thread::available_parallelism().map_or(1, usize::from);
+    let cores = match placement {
+        Placement::Free => format!("0-{}", all - 1),
+        Placement::Apart | Placement::Together => "0".to_owned(),
+    };
+    let id = id.to_string();
+    let arguments = ["-a", "-c", "-p", &cores, &id];
+    for _ in 0..TRIES {
+        let mut command = Command::new("taskset");
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        if Running::start(&mut command)?.wait(TIMEOUT, &mut || {})?.success() {
+            return Ok(());
+        }
+        // A session's thread ended after it was listed.
+        thread::sleep(LULL);
     }
-    let mut command = Command::new(&places.host);
-    command
-        .args(["--port", "0", "--bind", "127.0.0.1", "--log-level", "warn"])
-        .args(["--max-sessions", CLIENTS, "--allow-insecure-plugins", "--plugins"])
-        .arg(plugins_folder)
-        .arg("--state-dir")
-        .arg(folder.path().join("state"));
-    Ok(command)
-}
-
-fn redis(
-    program: &str,
-    places: &Places,
-    folder: &TempDir,
-) -> Result<(Command, Option<u16>), BenchError> {
-    // Redis does not accept port 0. A port that was free just now is still free.
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(failed("find a port for", program))?
-        .port();
-    let mut command = Command::new(program);
-    command
-        .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""])
-        .args(["--appendonly", "no", "--maxclients", CLIENTS, "--dir"])
-        .arg(folder.path())
-        .arg("--loadmodule")
-        .arg(library(places, "bench_redis_module"));
-    Ok((command, Some(port)))
-}
-
-fn library(places: &Places, name: &str) -> PathBuf {
-    places.built.join(format!("lib{name}.so"))
+    Err(BenchError::Program(format!("taskset {} fails", arguments.join(" "))))
 }
 
 /// Returns the number at the end of the first line of a server's output.

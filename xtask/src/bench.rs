@@ -1,6 +1,10 @@
 //! The benchmark: its prerequisites, its builds, and then the driver in `bench/`.
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{cargo, error::TaskError};
 
@@ -18,6 +22,14 @@ const VALGRIND: (&str, &str) = ("valgrind", "apt-get install valgrind");
 /// The command that installs what the Redis module is built with.
 const GET_LIBCLANG: &str = "apt-get install libclang-dev";
 
+/// Debian's folder of Go's libraries, with the packages that have go-plugin.
+const GO_LIBRARIES: &str = "/usr/share/gocode";
+const GET_GO_PLUGIN: &str = "apt-get install golang-go golang-github-hashicorp-go-plugin-dev \
+                             golang-google-grpc-dev golang-goprotobuf-dev";
+
+/// The plugin of the tests that crashes.
+const CRASHES: [&str; 2] = ["--package", "crashes"];
+
 /// Cargo's arguments for the packages of the main workspace that measure the pieces of a request.
 const MEASURED: [&str; 4] = ["--package", "boundary", "--package", "bench-plugin"];
 
@@ -28,7 +40,7 @@ pub struct Bench {
     #[arg(long)]
     quick: bool,
     /// Measure only these parts: clients, pipelines, payloads, tables, blocking, burning, idle,
-    /// boundary, reload. The report keeps its results of the others.
+    /// boundary, reload, isolation. The report keeps its results of the others.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
     /// Number of turns of each server; 5, or 2 with `--quick`.
@@ -37,6 +49,12 @@ pub struct Bench {
     /// The report; plots and figures are in a folder beside it.
     #[arg(long, value_name = "FILE", default_value = "docs/benchmarks.md")]
     out: PathBuf,
+    /// The library of the plugin that crashes beside another one; that of the tests if not given.
+    #[arg(long, value_name = "FILE")]
+    crash_library: Option<PathBuf>,
+    /// Its command that crashes.
+    #[arg(long, value_name = "NAME", default_value = "crash.fault")]
+    crash_command: String,
 }
 
 /// Builds everything for release and runs the driver.
@@ -45,8 +63,9 @@ pub fn run(bench: &Bench) -> Result<(), TaskError> {
         need(program, get)?;
     }
     need_libclang()?;
-    cargo::build_as_shipped("release", &MEASURED)?;
+    cargo::build_as_shipped("release", &[MEASURED.as_slice(), &CRASHES].concat())?;
     build_workspace()?;
+    build_go_plugin()?;
     let mut driver = Command::new(built().join("bench"));
     driver.current_dir(cargo::root()).arg("--out").arg(&bench.out);
     driver.arg("--host").arg(cargo::output("release").join("host"));
@@ -54,6 +73,10 @@ pub fn run(bench: &Bench) -> Result<(), TaskError> {
     let xtask = env::current_exe();
     let xtask = xtask.map_err(|error| TaskError::Io("find", "xtask".into(), error))?;
     driver.arg("--xtask").arg(xtask);
+    driver.args(["--crash-command", &bench.crash_command]);
+    if let Some(library) = &bench.crash_library {
+        driver.arg("--crash-library").arg(library);
+    }
     if bench.quick {
         driver.arg("--quick");
     }
@@ -89,17 +112,37 @@ fn build_workspace() -> Result<(), TaskError> {
     cargo::succeed(cargo.env("CARGO_TARGET_DIR", cargo::target()))
 }
 
+/// Builds the program in Go. Without Go and its library the report leaves its rows out.
+fn build_go_plugin() -> Result<(), TaskError> {
+    let library = Path::new(GO_LIBRARIES).join("src/github.com/hashicorp/go-plugin");
+    if !is_installed("go") || !library.is_dir() {
+        println!("xtask: left out: go-plugin: {GET_GO_PLUGIN}");
+        return Ok(());
+    }
+    let mut go = Command::new("go");
+    go.current_dir(cargo::root().join("bench").join("go-plugin"));
+    go.args(["build", "-o"]).arg(built().join("go-plugin-echo")).arg(".");
+    // Debian's packages, and none of the network.
+    go.env("GO111MODULE", "off").env("GOPATH", GO_LIBRARIES).env("GOFLAGS", "");
+    go.env("GOCACHE", cargo::target().join("go-cache"));
+    cargo::succeed(&mut go)
+}
+
 /// Returns the folder of cargo's release output.
 fn built() -> PathBuf {
     cargo::output("release")
 }
 
 fn need(program: &str, get: &'static str) -> Result<(), TaskError> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    if env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
+    if is_installed(program) {
         return Ok(());
     }
     Err(TaskError::Missing(format!("program '{program}'"), get))
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Fails without libclang, by which the Redis module's crate reads C headers; cargo's own message

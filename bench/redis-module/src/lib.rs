@@ -1,6 +1,8 @@
 //! The commands of the benchmark's plugin as a Redis module: `bench.nop`, `bench.echo`, ... so that
 //! none of them collides with a command of Redis.
 
+mod forward;
+
 use std::{thread, time::Duration};
 
 use redis_module::{
@@ -26,6 +28,8 @@ redis_module! {
         ["bench.burn", burn_for, "", 0, 0, 0, ""],
         ["bench.sleep-in-thread", sleep_in_thread, "", 0, 0, 0, ""],
         ["bench.burn-in-thread", burn_in_thread, "", 0, 0, 0, ""],
+        ["bench.forward", forward::forward, "", 0, 0, 0, ""],
+        ["bench.forward-blocked", forward::forward_blocked, "", 0, 0, 0, ""],
     ],
 }
 
