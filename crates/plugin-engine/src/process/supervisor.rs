@@ -31,6 +31,9 @@ const SHORT: Duration = Duration::from_millis(150);
 /// The time that a process has for its orderly end, and then for each harder request.
 const END: Duration = Duration::from_secs(2);
 
+/// The same times when the host ends.
+const LAST_END: Duration = Duration::from_millis(500);
+
 /// One process of a plugin, and its successors.
 pub struct Supervisor {
     core: Arc<Core>,
@@ -56,6 +59,8 @@ struct State {
     last_end: Option<(String, Instant)>,
     /// True if an operator wants a start now.
     is_asked: bool,
+    /// True if that ends a quarantine.
+    is_healed: bool,
     /// True once commands lead to it: from then on it is started again.
     is_armed: bool,
     is_ending: bool,
@@ -92,6 +97,7 @@ impl Supervisor {
                 count: 0,
                 last_end: None,
                 is_asked: false,
+                is_healed: false,
                 is_armed: false,
                 is_ending: false,
             }),
@@ -189,6 +195,7 @@ impl Supervisor {
     pub fn restart(&self) {
         let current = {
             let mut state = self.state();
+            state.is_healed |= state.restarts.is_quarantined();
             state.restarts.clear();
             state.is_asked = true;
             self.changed.notify_all();
@@ -211,9 +218,10 @@ impl Supervisor {
     /// Ends the process for good, by force if it does not end in time.
     pub fn end(&self) {
         self.begin_end();
+        let time = if self.core.context.shutdown.is_stopping() { LAST_END } else { END };
         for harder in [Running::ask_to_end as fn(&Running), |running| running.condemn(Cause::Asked)]
         {
-            if self.ends_within(END) {
+            if self.ends_within(time) {
                 return;
             }
             if let Some(serving) = self.current.load_full() {
@@ -320,7 +328,8 @@ impl Supervisor {
             if is_again {
                 state.count += 1;
             }
-            (is_again, state.restarts.is_quarantined(), state.is_ending)
+            let is_trial = state.restarts.is_quarantined() | std::mem::take(&mut state.is_healed);
+            (is_again, is_trial, state.is_ending)
         };
         self.changed.notify_all();
         if is_ending {
