@@ -45,11 +45,6 @@ pub trait SettingsSource: Send + Sync {
 
 impl Default for PluginSettings {
     fn default() -> Self {
-        Self {
-            isolate: Isolate::Auto,
-            processes: 1,
-            call_timeout: None,
-            limits: Limits::default(),
-        }
+        Self { isolate: Isolate::Auto, processes: 1, call_timeout: None, limits: Limits::default() }
     }
 }
