@@ -34,19 +34,24 @@ fn list_with_commands_of_others_is_refused() {
     let host = faulty();
     let (others, before) = (others(&host), pid(&host, "faulty"));
     let mut client = Resp::connect3(&host);
-    let commands = names(&mut client);
+    let mut commands = names(&mut client);
     for claimed in ["ks", "plugin", "echo", "ECHO", "two words", "", "a\nb", "faulty.echo"] {
-        let log = host.log().len();
         assert_eq!(client.ask(&["faulty.claim", claimed]), "claimed".into());
-        wait_until("the host reports it", LIMIT, || {
-            host.log()[log..].lines().any(|line| {
-                (line.contains(" WARN ") || line.contains(" ERROR ")) && line.contains("faulty")
-            })
-        });
-        assert_eq!(names(&mut client), commands, "{claimed:?}");
         assert_eq!(client.ask(&["echo", "mine"]), "mine".into(), "{claimed:?}");
         assert_eq!(client.ask(&["faulty.echo", "own"]), "own".into(), "{claimed:?}");
     }
+    // A legal list comes after them.
+    assert_eq!(client.ask(&["faulty.churn", "2"]), "churned".into());
+    wait_until("the legal list is in force", LIMIT, || {
+        names(&mut client).contains(&"faulty.more".to_owned())
+    });
+    commands.push("faulty.more".into());
+    let mut now = names(&mut client);
+    commands.sort();
+    now.sort();
+    assert_eq!(now, commands);
+    let is_report = |line: &str| line.contains(" WARN ") || line.contains(" ERROR ");
+    assert!(host.log().lines().any(|line| is_report(line) && line.contains("faulty")));
     assert_eq!(pid(&host, "faulty"), before);
     finish(others);
 }

@@ -1,6 +1,6 @@
 //! Executables that end, or stop answering, in a call.
 
-use dropin_tests::{Frame, Host, Lines, Resp, executable::Script};
+use dropin_tests::{Frame, Host, Lines, Resp, Setup, executable::Script};
 
 use super::*;
 
@@ -69,8 +69,27 @@ fn end_fails_every_call_in_flight() {
 }
 
 #[test]
-fn worker_that_stops_answering_can_be_restarted() {
+fn end_is_noticed_although_children_live() {
     let host = faulty();
+    let mut client = Resp::connect(&host);
+    // They have its standard output and its standard error open.
+    assert_eq!(client.ask(&["faulty.forks", "3"]), 0.into());
+    let reply = client.ask(&["faulty.exit", "7"]);
+    assert_eq!(reply, crashed("faulty", "exit status 7", "faulty.exit"));
+    wait_until_served(&host, &["faulty.echo", "again"], &"again".into());
+}
+
+/// Returns a host that waits only briefly for a worker's state.
+#[track_caller]
+fn impatient() -> Host {
+    let flags = ["--probe-timeout", "60", "--handover-timeout", "1"];
+    let setup = Setup::new().plugins(&["text"]).flags(&flags);
+    setup.executable("faulty.py", Script::fixture("faulty")).start()
+}
+
+#[test]
+fn worker_that_stops_answering_can_be_restarted() {
+    let host = impatient();
     let others = others(&host);
     let (mut stuck, mut admin) = (Lines::connect(&host), Lines::connect(&host));
     let id = stuck.ask("client id");
@@ -81,7 +100,8 @@ fn worker_that_stops_answering_can_be_restarted() {
     assert_eq!(admin.ask("echo here"), "here");
     wait_until_killed(&mut admin, &id);
     stuck.wait_for_end();
-    assert!(!admin.ask("plugin restart faulty").starts_with("error: "));
+    let said = admin.ask("plugin restart faulty");
+    assert!(!said.starts_with("error: "), "{said}");
     assert!(matches!(waiting.frame(), Frame::Error(_) | Frame::Text(_)));
     wait_until_served(&host, &["faulty.echo", "again"], &"again".into());
     finish(others);
@@ -96,7 +116,7 @@ fn wait_until_killed(admin: &mut Lines, id: &str) {
 
 #[test]
 fn loop_that_ignores_everything_holds_nobody() {
-    let host = faulty();
+    let host = impatient();
     let others = others(&host);
     let (mut stuck, mut admin) = (Lines::connect(&host), Lines::connect(&host));
     let id = stuck.ask("client id");
@@ -106,7 +126,8 @@ fn loop_that_ignores_everything_holds_nobody() {
     stuck.wait_for_end();
     // Its own process has further threads.
     assert_eq!(admin.ask("faulty.echo here"), "here");
-    assert!(!admin.ask("plugin restart faulty").starts_with("error: "));
+    let said = admin.ask("plugin restart faulty");
+    assert!(!said.starts_with("error: "), "{said}");
     wait_until_served(&host, &["faulty.echo", "again"], &"again".into());
     finish(others);
 }

@@ -58,12 +58,14 @@ fn file_that_is_saved_in_place_is_served() {
 
 #[test]
 fn call_finishes_on_code_it_started_on() {
-    let host = sound();
+    // One with state is replaced only when no call runs.
+    let stateless = |number| version(number).set("FEATURES", Vec::<&str>::new());
+    let host = setup().executable("sound.py", stateless(1)).start();
     let gate = host.state_dir().join("gate");
     let (mut client, before) = (Lines::connect(&host), pid(&host, "sound"));
     client.say(&format!("sound.hold '{}'", gate.display()));
     host.wait_for_log("sound: holding 1");
-    host.place_executable("sound.py", version(2));
+    host.place_executable("sound.py", stateless(2));
     host.wait_for_answer("sound.version", "2");
     assert_eq!(host.figure("sound", "draining"), 1);
     assert_ne!(pid(&host, "sound"), before);
@@ -118,7 +120,8 @@ fn worker_that_cannot_save_is_not_replaced() {
         host.wait_for_answer("faulty.count", "1");
         let others = others(&host);
         let reply = Lines::connect(&host).ask("plugin reload faulty");
-        assert!(reply.starts_with("error: "), "{fault}: {reply}");
+        // The state of a process that has ended is lost, and the one on the disk is taken.
+        assert!(reply.starts_with("error: ") || fault == "exits", "{fault}: {reply}");
         wait_until_served(&host, &["faulty.version"], &"1".into());
         finish(others);
     }

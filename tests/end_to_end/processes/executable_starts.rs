@@ -74,14 +74,18 @@ fn last_words_of_a_failed_worker_are_logged() {
 #[test]
 fn file_without_its_interpreter_is_refused() {
     let scripts = [
-        ("missing", "#!/no/such/interpreter\n"),
-        ("empty", "#!\n"),
-        ("windows", "#!/bin/sh\r\necho '{}'\r\n"),
+        ("missing", "#!/no/such/interpreter\n", "/no/such/interpreter"),
+        ("empty", "#!\n", "interpreter"),
+        ("windows", "#!/bin/sh\r\necho '{}'\r\n", "Windows"),
     ];
-    let setup = scripts.iter().fold(setup(), |setup, (name, text)| setup.executable(name, text));
+    let mut setup = setup();
+    for (name, text, _) in scripts {
+        setup = setup.executable(name, text);
+    }
     let host = setup.start();
-    for (name, _) in scripts {
-        host.wait_for_log(&format!(": refused {name} ("));
+    for (name, _, word) in scripts {
+        let line = host.wait_for_log(&format!(": refused {name} ("));
+        assert!(line.contains(word), "{line}");
     }
     assert_eq!(Lines::connect(&host).ask("echo served"), "served");
 }

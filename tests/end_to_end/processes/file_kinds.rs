@@ -66,15 +66,28 @@ fn other_files_are_no_executables() {
     let setup = setup()
         // Without the execute bit.
         .file("data.sh", script("data").as_bytes())
-        .executable("text", "# dropin: text.echo -- It has no first line for the system.\n")
         .executable("empty", "")
-        .executable("photo.jpg", b"\xff\xd8\xff\xe0")
         .executable("folder/inside.sh", script("inside"));
     set_mode(&setup.plugins_folder().join("folder"), 0o755);
     symlink("/no/such/file", setup.plugins_folder().join("dangling.sh")).unwrap();
     symlink(".", setup.plugins_folder().join("loop.sh")).unwrap();
     let host = setup.start();
-    assert_ignored(&host, &["data", "text.echo", "inside"]);
+    assert_ignored(&host, &["data", "inside"]);
+}
+
+#[test]
+fn file_that_the_system_cannot_execute_is_refused() {
+    let setup = setup()
+        .executable("text", "# dropin: text.echo -- Its first line is not for the system.\n")
+        .executable("photo", b"\xff\xd8\xff\xe0");
+    let host = setup.start();
+    for name in ["text", "photo"] {
+        let line = host.wait_for_log(&format!(": refused {name} ("));
+        assert!(line.contains("`#!`") && line.contains("chmod -x"), "{line}");
+    }
+    let mut client = Lines::connect(&host);
+    assert!(client.ask("text.echo").starts_with("error: unknown command"));
+    assert_eq!(client.ask("echo served"), "served");
 }
 
 #[test]
@@ -95,8 +108,6 @@ fn file_that_becomes_executable_is_served() {
     assert_ignored(&host, &["late"]);
     set_mode(&host.executable("late.sh"), 0o755);
     host.wait_for_answer("late", "late");
-    set_mode(&host.executable("late.sh"), 0o644);
-    host.wait_until_unknown("late");
 }
 
 #[test]

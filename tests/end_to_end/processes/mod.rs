@@ -69,14 +69,13 @@ fn replace(host: &Host, package: &str, mark: &str) {
     host.place(package, &marked(package, mark));
 }
 
-/// Starts clients of the plugin `text`, which runs in the host: none of their requests may fail.
+/// Starts a client of the plugin `text`, which runs in the host: none of its requests may fail.
 fn others(host: &Host) -> Load {
     let is_right = |reply: &Frame| *reply == "beside".into();
-    let load = Load::new().client(host, &["echo", "beside"], 1, is_right);
-    load.client(host, &["echo", "beside"], 16, is_right)
+    Load::new().client(host, &["echo", "beside"], 4, is_right)
 }
 
-/// Checks that the other clients are served at the end, and have been all the time.
+/// Checks that the other client is served at the end, and has been all the time.
 #[track_caller]
 fn finish(others: Load) {
     others.flow();

@@ -104,10 +104,11 @@ fn info_of_a_script_names_its_place() {
 
 #[test]
 fn every_header_line_is_a_command() {
-    let lines = "#!/bin/sh\n# A comment.\n# dropin: first -- One.\n# dropin: second [X] -- Two.\necho ran\n";
+    let lines = "#!/bin/sh\n# A comment.\n# dropin: first -- One.\n# dropin: second [X] -- Two.\n\
+                 echo \"$DROPIN_COMMAND $*\"\n";
     let host = setup().executable("pair.sh", lines).start();
-    host.wait_for_answer("first", "ran");
-    host.wait_for_answer("second x", "ran");
+    host.wait_for_answer("first", "first ");
+    host.wait_for_answer("second x", "second x");
     let info = host.info("pair");
     assert_eq!(info.get("commands"), Some(&Frame::texts(&["first", "second"])));
 }
