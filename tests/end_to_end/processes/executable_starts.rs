@@ -1,6 +1,6 @@
 //! Executables that fail at their start: they are refused, and an older version goes on.
 
-use dropin_tests::{Host, Lines, Setup, executable::Script};
+use dropin_tests::{Lines, Setup, executable::Script};
 
 use super::*;
 
@@ -110,7 +110,8 @@ fn failed_start_keeps_the_old_version() {
 #[test]
 fn name_of_another_plugin_is_refused() {
     let script = |name: &str| Script::fixture("start").set("NAME", name);
-    let host: Host = setup().executable("a.py", script("text")).start();
+    let host = setup().start();
+    host.place_executable("a.py", script("text"));
     let line = host.wait_for_log(": refused a.py (");
     assert!(line.contains("text"), "{line}");
     assert_eq!(Lines::connect(&host).ask("echo served"), "served");

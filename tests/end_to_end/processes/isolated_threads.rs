@@ -73,18 +73,3 @@ fn thread_local_keeps_no_code_in_the_host() {
     sessions.iter_mut().for_each(|client| assert!(client.ask("local.touch") != "0"));
     assert!(host.mapped("local").is_empty(), "{:?}", host.mapped("local"));
 }
-
-#[test]
-fn destructor_that_ends_its_process_harms_nobody() {
-    for mark in ["aborts", "exits"] {
-        let mut host = isolated_with("last-act", mark);
-        let others = others(&host);
-        host.wait_for_answer("last-act", "OK");
-        replace(&host, "last-act", if mark == "exits" { "aborts" } else { "exits" });
-        host.wait_for_log("plugin last-act: generation 2 swapped, ");
-        files::remove(host.library("last-act"));
-        host.wait_until_unknown("last-act");
-        finish(others);
-        assert_eq!(host.ks(), Some(0));
-    }
-}

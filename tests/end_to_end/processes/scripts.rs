@@ -139,9 +139,9 @@ fn script_with_a_wrong_header_is_refused() {
         ("nothing", header("")),
         ("twice", header("twice -- One.\n# dropin: twice -- Two.")),
     ];
-    let setup = cases.iter().fold(setup(), |setup, (name, text)| setup.executable(name, text));
-    let host = setup.start();
-    for (name, _) in cases {
+    let host = setup().start();
+    for (name, text) in cases {
+        host.place_executable(name, text);
         host.wait_for_log(&format!(": refused {name} ("));
     }
     assert_eq!(Lines::connect(&host).ask("echo served"), "served");
