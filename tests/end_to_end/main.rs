@@ -39,6 +39,7 @@ mod mistakes;
 mod new_plugin;
 mod plugin_clashes;
 mod plugin_files;
+mod processes;
 mod program_names;
 mod progress;
 mod redis_clients;

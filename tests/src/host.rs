@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::{
     files,
     lines::Lines,
-    setup::Setup,
+    setup::{SETTINGS, Setup},
     system,
     wait::{LIMIT, wait_for, wait_until},
 };
@@ -97,6 +97,16 @@ impl Host {
     #[must_use]
     pub fn plugins_folder(&self) -> PathBuf {
         self.folder.path().join("plugins")
+    }
+
+    /// Replaces the settings file of a host that was started with one.
+    ///
+    /// # Panics
+    /// The file cannot be written.
+    pub fn replace_settings(&self, toml: &str) {
+        let beside = self.folder.path().join("settings.new");
+        fs::write(&beside, toml).expect("a file can be written");
+        files::rename(&beside, self.folder.path().join(SETTINGS));
     }
 
     /// Returns its state directory.

@@ -4,6 +4,8 @@
 pub mod built;
 pub mod cable;
 pub mod connection;
+#[cfg(unix)]
+pub mod executable;
 pub mod files;
 pub mod frame;
 pub mod host;

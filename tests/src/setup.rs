@@ -15,6 +15,9 @@ use crate::{
     wait::{LIMIT, wait_until},
 };
 
+/// The name of a host's settings file.
+pub(crate) const SETTINGS: &str = "host.toml";
+
 /// A host before its start, in a folder of its own.
 pub struct Setup {
     folder: TempDir,
@@ -131,6 +134,17 @@ impl Setup {
     pub fn flags(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(OsString::from));
         self
+    }
+
+    /// Writes a settings file, which is beside the plugins folder, and has the host read it.
+    ///
+    /// # Panics
+    /// The file cannot be written.
+    #[must_use]
+    pub fn settings(self, toml: &str) -> Self {
+        let path = self.folder.path().join(SETTINGS);
+        fs::write(&path, toml).expect("a file can be written");
+        self.flags(&["--config", path.to_str().expect("its path is text")])
     }
 
     /// Sets the state directory, instead of one in the host's own folder.

@@ -138,6 +138,46 @@ pub fn child_ids(pid: u32) -> Vec<u32> {
     ids.flatten().collect()
 }
 
+/// Returns the processes that a process has started, and those that they have started.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = child_ids(pid);
+    let mut next = 0;
+    while let Some(child) = found.get(next) {
+        found.extend(child_ids(*child));
+        next += 1;
+    }
+    found
+}
+
+/// Returns whether a process runs. One that has ended, and that its parent has not waited for, does
+/// not.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn is_running(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// Kills a process, as the system does when it has no memory left.
+///
+/// # Panics
+/// There is no such process.
+#[cfg(unix)]
+pub fn kill(pid: u32) {
+    use rustix::process::{Pid, Signal, kill_process};
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, Signal::KILL).expect("the process is there");
+}
+
+/// Returns how many files, sockets included, a process has open.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn open_files(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
 /// Resumes a stopped process, if it exists.
 #[cfg(target_os = "linux")]
 pub(crate) fn resume(pid: u32) {
