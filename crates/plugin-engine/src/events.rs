@@ -61,6 +61,8 @@ pub enum EventKind {
     Quarantined,
     /// A trial has succeeded.
     Healed,
+    /// Its process serves another list of commands.
+    CommandsChanged,
 }
 
 /// A topic that a session can subscribe to.
@@ -179,7 +181,7 @@ impl Drop for Subscription {
 
 impl EventKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Loaded,
         Self::Refused,
         Self::Swapped,
@@ -192,6 +194,7 @@ impl EventKind {
         Self::Restarted,
         Self::Quarantined,
         Self::Healed,
+        Self::CommandsChanged,
     ];
 
     /// Returns the kind's name, as subscribers get it.
@@ -209,6 +212,7 @@ impl EventKind {
             Self::Restarted => "restarted",
             Self::Quarantined => "quarantined",
             Self::Healed => "healed",
+            Self::CommandsChanged => "commands-changed",
         }
     }
 }
@@ -220,7 +224,7 @@ const _: () = {
         assert!(EventKind::ALL[at] as usize == at);
         at += 1;
     }
-    assert!(EventKind::Healed as usize + 1 == at);
+    assert!(EventKind::CommandsChanged as usize + 1 == at);
 };
 
 impl fmt::Display for PluginEvent {
@@ -277,6 +281,6 @@ mod tests {
             (0..=before).for_each(|_| bus.publish(PluginEvent { kind, ..event(1) }));
         }
         let counts = EventKind::ALL.map(|kind| bus.published(kind));
-        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
     }
 }

@@ -41,8 +41,13 @@ impl Subscriptions {
         let Some(subscription) = &self.subscription else { return };
         let mut changed = false;
         for event in subscription.read() {
-            changed |=
-                matches!(event.kind, EventKind::Loaded | EventKind::Swapped | EventKind::Withdrawn);
+            changed |= matches!(
+                event.kind,
+                EventKind::Loaded
+                    | EventKind::Swapped
+                    | EventKind::Withdrawn
+                    | EventKind::CommandsChanged
+            );
             if self.plugins {
                 push_plugin_event(&event, replies);
             }

@@ -148,8 +148,11 @@ impl Services for PluginServices {
 }
 
 impl PluginServices {
-    /// Logs a line of the plugin, unless it has logged too many.
-    pub fn log_line(&self, level: Level, message: &str) {
+    /// Logs a line of the plugin, unless it has logged too many, or the host's level is lower.
+    pub fn log_line(&self, level: Level, message: impl AsRef<[u8]>) {
+        if level > log::max_level() {
+            return;
+        }
         let left_out = match level {
             Level::Debug | Level::Trace => 0,
             Level::Error | Level::Warn | Level::Info => match self.lines.admit(Instant::now()) {
@@ -164,6 +167,7 @@ impl PluginServices {
         if left_out > 0 {
             log(Level::Warn, format_args!("{left_out} lines of this plugin were left out"));
         }
+        let message = String::from_utf8_lossy(message.as_ref());
         let cut = message.floor_char_boundary(LONGEST_LINE);
         let rest = if cut < message.len() { " (cut)" } else { "" };
         log(level, format_args!("{}{rest}", &message[..cut]));

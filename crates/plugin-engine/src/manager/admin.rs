@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     files::{folder, kind::may_be_plugin, shadow_copy::Shadow},
-    live::manifest::Manifest,
+    live::{deadline::Deadline, manifest::Manifest},
     plugin_control::{ControlResult, Request, Response},
+    state::handover::Quiesced,
 };
 
 impl Manager {
@@ -53,10 +54,7 @@ impl Manager {
                 let change = Change::Withdraw { disable: true, asked };
                 return self.submit(plugin.to_owned(), change);
             }
-            Request::Restart => match self.restart(plugin) {
-                Some(answer) => answer,
-                None => return self.handle(Request::Reload { force: false }, plugin, reply),
-            },
+            Request::Restart => self.restart(plugin),
             Request::Enable if self.slots.contains_key(plugin) => match self.enable(plugin) {
                 Some(answer) => answer,
                 None => return self.handle(Request::Reload { force: false }, plugin, reply),
@@ -67,21 +65,34 @@ impl Manager {
         let _ = reply.send(answer);
     }
 
-    /// Starts the processes of a plugin again. Returns `None` if its file must be loaded for that:
-    /// a plugin that serves keeps its state over a reload.
-    fn restart(&self, plugin: &str) -> Option<ControlResult> {
-        let Some(slot) = self.slots.get(plugin) else { return Some(unknown(plugin)) };
+    /// Ends the processes of a plugin, with their calls, and starts them again. A state is saved
+    /// before, if the plugin still answers.
+    fn restart(&self, plugin: &str) -> ControlResult {
+        let Some(slot) = self.slots.get(plugin) else { return unknown(plugin) };
         let Some(generation) = slot.generation() else {
-            return Some(Err(format!("plugin '{plugin}' is not served")));
+            return Err(format!("plugin '{plugin}' is not served"));
         };
         let Some(status) = generation.live().status() else {
-            return Some(Err(format!(
+            return Err(format!(
                 "plugin '{plugin}' runs in the host; reload it, or set `isolate = true` for it"
-            )));
+            ));
         };
-        status.unavailable?;
-        generation.live().restart();
-        Some(Ok(Response::Done(format!("plugin '{plugin}' is started again"))))
+        let give_up = || self.context.shutdown.is_stopping();
+        let pause = Deadline { time: self.context.settings.handover_pause, give_up: &give_up };
+        let keeps = generation.live().saves() && status.unavailable.is_none();
+        // New calls wait until the processes have been asked to end.
+        let quiesced = keeps.then(|| Quiesced::force(generation, &pause)).transpose();
+        let saved = quiesced
+            .as_ref()
+            .map_err(ToString::to_string)
+            .and_then(|quiesced| quiesced.as_ref().map_or(Ok(()), |quiesced| self.save(quiesced)));
+        if let Err(problem) = saved {
+            log::warn!("plugin {plugin}: its state is lost in the restart: {problem}");
+        }
+        if !generation.live().restart() {
+            return Err(format!("plugin '{plugin}' has no processes between calls"));
+        }
+        Ok(Response::Done(format!("plugin '{plugin}' is started again")))
     }
 
     fn info(&self, plugin: &str) -> ControlResult {

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Manager, load::Refused, slot::Serving};
-use crate::{live::manifest::Manifest, load_error::Refusal};
+use super::{Manager, load::Refused, retired, slot::Serving};
+use crate::{events::EventKind, live::manifest::Manifest, load_error::Refusal};
 
 impl Manager {
     /// Serves the list of commands that a plugin's process has sent last, unless it is refused.
@@ -32,10 +32,12 @@ impl Manager {
         let count = manifest.commands.len();
         let changed = Arc::new(generation.with_manifest(manifest));
         if let Some(slot) = self.slots.get_mut(plugin) {
-            slot.serving = Some(Serving::new(changed, &self.context.metrics));
+            slot.serving = Some(Serving::new(Arc::clone(&changed), &self.context.metrics));
         }
         self.publish();
-        log::info!("plugin {plugin}: its list of commands has changed, it has {count} now");
+        let detail = format!("it has {count} commands now");
+        let kind = EventKind::CommandsChanged;
+        self.context.events.publish(retired::event(&changed, kind, started.elapsed(), detail));
         // Its earlier commands may be free now.
         self.retry_clashed();
     }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -23,6 +23,19 @@ use crate::{
 /// The most processes that one process of a plugin may have started, itself included.
 const MOST_PROCESSES: u64 = 256;
 
+/// The least time between two reports of a new list of commands.
+const LIST_PAUSE: Duration = Duration::from_millis(200);
+
+/// The list of commands that a process has sent last, until the manager takes it.
+#[derive(Debug, Default)]
+struct NewCommands {
+    list: Option<Vec<CommandFacts>>,
+    /// True until the manager takes the list.
+    is_reported: bool,
+    /// The time of the last report.
+    reported: Option<Instant>,
+}
+
 /// What all processes of one plugin share.
 pub struct Core {
     /// The host.
@@ -41,8 +54,7 @@ pub struct Core {
     pub configuration: Mutex<Option<String>>,
     /// True if the plugin hands its state over.
     pub saves: OnceLock<bool>,
-    /// The list of commands that a process has sent last, until the manager takes it.
-    pub commands: Mutex<Option<Vec<CommandFacts>>>,
+    commands: Mutex<NewCommands>,
     /// The number of all threads of the system when a process's children were last looked at.
     scheduled: AtomicU64,
     /// The number of the generation; 0 before it has one.
@@ -68,7 +80,7 @@ impl Core {
             states: Arc::clone(states),
             configuration: Mutex::new(None),
             saves: OnceLock::new(),
-            commands: Mutex::new(None),
+            commands: Mutex::default(),
             scheduled: AtomicU64::new(platform::scheduled()),
             number: AtomicU64::new(0),
         }
@@ -108,12 +120,31 @@ impl Core {
         Ok(())
     }
 
-    /// Notes a new list of commands, and reports it once until the manager has taken it.
+    /// Notes a new list of commands, and reports it, unless the last report is too recent.
     pub fn change_commands(&self, commands: Vec<CommandFacts>) {
-        let mut kept = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.replace(commands).is_none() {
+        self.new_commands().list = Some(commands);
+        self.report_commands();
+    }
+
+    /// Takes the list of commands that a process has sent last, if that is new.
+    pub fn take_commands(&self) -> Option<Vec<CommandFacts>> {
+        let mut new = self.new_commands();
+        new.is_reported = false;
+        new.list.take()
+    }
+
+    /// Reports a new list of commands that has not been reported.
+    fn report_commands(&self) {
+        let mut new = self.new_commands();
+        let is_recent = new.reported.is_some_and(|last| last.elapsed() < LIST_PAUSE);
+        if new.list.is_some() && !new.is_reported && !is_recent {
+            (new.is_reported, new.reported) = (true, Some(Instant::now()));
             self.context.plugin_control.commands_changed(self.name());
         }
+    }
+
+    fn new_commands(&self) -> MutexGuard<'_, NewCommands> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Configures a process that was started again, and hands it the state of the disk.
@@ -137,8 +168,9 @@ impl Core {
         Ok(())
     }
 
-    /// Looks at a process's use of memory and at its children.
+    /// Looks at a process's use of memory and at its children, and reports what has waited.
     pub fn sample(&self, running: &Running) {
+        self.report_commands();
         if let Some(most) = self.settings.limits.memory
             && platform::usage_of(running.pid).resident.is_some_and(|resident| resident > most)
         {

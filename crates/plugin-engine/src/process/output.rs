@@ -17,7 +17,7 @@ const LONGEST: usize = 4 << 10;
 
 /// The output of a process, which a thread logs.
 pub struct LoggedOutput {
-    last: Arc<Mutex<String>>,
+    last: Arc<Mutex<Vec<u8>>>,
     done: Receiver<()>,
 }
 
@@ -28,7 +28,8 @@ impl LoggedOutput {
         /// The time for what is left in the pipe; a child of the process may keep it open.
         const REST: Duration = Duration::from_millis(200);
         let _ = self.done.recv_timeout(REST);
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&last).into_owned()
     }
 }
 
@@ -37,15 +38,16 @@ impl LoggedOutput {
 /// # Errors
 /// The system cannot start a thread.
 pub fn log_lines(output: PipeReader, services: &Arc<PluginServices>) -> io::Result<LoggedOutput> {
-    let (services, last) = (Arc::clone(services), Arc::<Mutex<String>>::default());
+    let (services, last) = (Arc::clone(services), Arc::<Mutex<Vec<u8>>>::default());
     let (alive, done) = bounded::<()>(0);
     let kept = Arc::clone(&last);
     thread::Builder::new().name("plugin output".into()).spawn(move || {
         let _alive = alive;
         each_line(output, |line| {
-            let line = String::from_utf8_lossy(line);
-            services.log_line(Level::Warn, &line);
-            *kept.lock().unwrap_or_else(PoisonError::into_inner) = line.into_owned();
+            services.log_line(Level::Warn, line);
+            let mut last = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            last.clear();
+            last.extend_from_slice(line);
         });
     })?;
     Ok(LoggedOutput { last, done })

@@ -261,7 +261,7 @@ impl Plugin for ProcessPlugin {
     }
 
     fn new_commands(&self) -> Option<Vec<CommandFacts>> {
-        self.core.commands.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.core.take_commands()
     }
 
     fn restart(&self) -> bool {

@@ -288,7 +288,7 @@ impl Shared {
                     // Callers allow longer lines.
                     self.longest.store(SLACK, Ordering::Relaxed);
                 }
-                (Ok(Message::Log { level, text }), _) => self.services.log_line(level, &text),
+                (Ok(Message::Log { level, text }), _) => self.services.log_line(level, text),
                 (Ok(_), Some(first)) => {
                     let _ = first.try_send(Err("it is another message".to_owned()));
                     break;
@@ -329,7 +329,7 @@ impl Shared {
             }
             Message::Commands(commands) => (self.changed)(commands),
             Message::Hello(_) => self.warn("a second hello"),
-            Message::Log { level, text } => self.services.log_line(level, &text),
+            Message::Log { level, text } => self.services.log_line(level, text),
         }
     }
 

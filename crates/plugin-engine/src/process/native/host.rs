@@ -204,7 +204,7 @@ fn log_messages(mut control: Wire, services: &Arc<PluginServices>) -> io::Result
     thread::Builder::new().name("plugin log".into()).spawn(move || {
         while let Ok(received) = control.receive(MOST) {
             if let Received::Message(kind::LOG, [level, text @ ..]) = received {
-                services.log_line(level_of(u32::from(*level)), &String::from_utf8_lossy(text));
+                services.log_line(level_of(u32::from(*level)), text);
             }
         }
     })?;
