@@ -12,7 +12,7 @@ use super::{
     deadline::{self, Deadline, TimedOut},
     host_services::PluginServices,
     library::{Layout, Library, Live},
-    manifest::Manifest,
+    manifest::{Manifest, is_plugin_name},
     place,
     plugin::Plugin,
     probe,
@@ -64,14 +64,53 @@ pub fn probe(
     let context = shared.0;
     let give_up = || give_up() || context.shutdown.is_stopping();
     if shadow.kind() == FileKind::Library {
-        let manifest = probe::probe(shadow.path(), context.settings.probe_timeout, &give_up)?;
-        return Ok(Probed::only(manifest));
+        return probe_library(shared, shadow, path, &give_up);
     }
     if let Some(manifest) = script_manifest(shadow, path)? {
         return Ok(Probed::only(manifest));
     }
     let (plugin, manifest) = start_executable(shared, shadow, path, &give_up)?;
     Ok(Probed { manifest, plugin: Some(plugin) })
+}
+
+/// Probes a library. If the plugin of its file's name runs in processes, the first of them is the
+/// probe, with the plugin's limits in force before any code of the library runs.
+fn probe_library(
+    shared: Shared<'_>,
+    shadow: &Shadow,
+    path: &Path,
+    give_up: &dyn Fn() -> bool,
+) -> Result<Probed, Refusal> {
+    let context = shared.0;
+    for name in library_names(path) {
+        let own = settings(context, &name)?;
+        if !context.is_isolated(&name, &own) {
+            continue;
+        }
+        let (plugin, manifest) = isolate(shared, shadow, &name, (own.clone(), path), give_up)?;
+        if manifest.name == name {
+            return Ok(Probed { manifest, plugin: Some(plugin) });
+        }
+        let other = settings(context, &manifest.name)?;
+        if !context.is_isolated(&manifest.name, &other) {
+            // It is loaded into the host, for which this is no probe.
+            break;
+        }
+        let plugin = (own == other).then_some(plugin);
+        return Ok(Probed { manifest, plugin });
+    }
+    let manifest = probe::probe(shadow.path(), context.settings.probe_timeout, give_up)?;
+    Ok(Probed::only(manifest))
+}
+
+/// Returns the names that the plugin in a library's file probably has: the file's own, as cargo
+/// makes it of a package's name.
+fn library_names(path: &Path) -> impl Iterator<Item = String> {
+    let stem = stem(path);
+    let name = stem.strip_prefix("lib").unwrap_or(&stem).to_owned();
+    let hyphens = name.replace('_', "-");
+    let other = (hyphens != name).then_some(hyphens);
+    [Some(name), other].into_iter().flatten().filter(|name| is_plugin_name(name))
 }
 
 /// Loads a copy that a probe has approved: in the host, or in processes of its own.
@@ -91,7 +130,8 @@ pub fn load(
             let settings = settings(context, &manifest.name)?;
             let limits = settings.limits.clone();
             let executable = Executable::new(context, shadow.path(), path, limits);
-            return Ok(Arc::new(ScriptPlugin::new(executable, settings)));
+            let services = Arc::new(services(context, &manifest.name));
+            return Ok(Arc::new(ScriptPlugin::new(executable, settings, services)));
         }
         let give_up = || context.shutdown.is_stopping();
         let (plugin, found) = start_executable(shared, shadow, path, &give_up)?;
@@ -99,14 +139,9 @@ pub fn load(
     }
     let settings = settings(context, &manifest.name)?;
     if context.is_isolated(&manifest.name, &settings) {
-        if settings.isolate == Isolate::Auto {
-            let plugin = &manifest.name;
-            log::warn!(
-                "plugin {plugin}: it has crashed the host, so it runs in a process of its own \
-                 until 'plugin enable {plugin}'"
-            );
-        }
-        isolate(shared, shadow, manifest, (settings, file_name(path)))
+        let give_up = || context.shutdown.is_stopping();
+        let (plugin, found) = isolate(shared, shadow, &manifest.name, (settings, path), &give_up)?;
+        if found == *manifest { Ok(plugin) } else { Err(differs()) }
     } else {
         load_here(context, shadow, manifest)
     }
@@ -168,34 +203,37 @@ fn start_executable(
     Ok((plugin, hello.manifest))
 }
 
-/// Loads a library in processes of its own.
+/// Starts a library in processes of its own, as the plugin of this name.
 fn isolate(
     (context, states): Shared<'_>,
-    shadow: &Arc<Shadow>,
-    manifest: &Manifest,
-    (settings, file): (PluginSettings, String),
-) -> Result<Arc<dyn Plugin>, Refusal> {
+    shadow: &Shadow,
+    name: &str,
+    (settings, path): (PluginSettings, &Path),
+    give_up: &dyn Fn() -> bool,
+) -> Result<(Arc<dyn Plugin>, Manifest), Refusal> {
     let launcher = NativeLauncher {
         init: Init {
             file: shadow.path().to_owned(),
             data: context.data_dir(),
             uptime_millis: 0,
             level: 0,
-            name: manifest.name.clone(),
+            name: name.to_owned(),
             limits: settings.limits.clone(),
         },
         started: context.started,
         timeout: context.settings.probe_timeout,
         call_timeout: settings.call_timeout,
-        services: Arc::new(services(context, &manifest.name)),
+        services: Arc::new(services(context, name)),
     };
-    let core = Core::new(context, states, file, settings, Box::new(launcher));
-    let give_up = || context.shutdown.is_stopping();
-    let (plugin, hello) = ProcessPlugin::start(Arc::new(core), &give_up)?;
-    if hello.manifest != *manifest {
-        return Err(differs());
+    if settings.isolate == Isolate::Auto {
+        log::warn!(
+            "plugin {name}: it has crashed the host, so it runs in a process of its own until \
+             'plugin enable {name}'"
+        );
     }
-    Ok(plugin)
+    let core = Core::new(context, states, file_name(path), settings, Box::new(launcher));
+    let (plugin, hello) = ProcessPlugin::start(Arc::new(core), give_up)?;
+    Ok((plugin, hello.manifest))
 }
 
 fn stem(path: &Path) -> String {
@@ -260,5 +298,23 @@ fn explain(timed_out: TimedOut, time: Duration) -> Refusal {
         TimedOut::GivenUp => Refusal::Stopping,
         TimedOut::Failed => Refusal::Create { error: "its thread ended without a result".into() },
         TimedOut::NoThread => Refusal::probe_failed("start a thread", &"the system has none left"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_from_a_librarys_file() {
+        for (file, names) in [
+            ("libtext.so", &["text"][..]),
+            ("text.dll", &["text"]),
+            ("liblast_act.so", &["last_act", "last-act"]),
+            ("libUpper.so", &[]),
+            ("lib.so", &[]),
+        ] {
+            assert_eq!(library_names(Path::new(file)).collect::<Vec<_>>(), names, "{file}");
+        }
     }
 }

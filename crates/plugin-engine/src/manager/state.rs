@@ -205,6 +205,14 @@ impl Manager {
         }
         let deadline = Deadline { time: self.save_timeout(), give_up: &give_up };
         let saved = handover::save_last(generation, &deadline);
+        let saved = match saved {
+            // It was lost when its process ended, which the log has said.
+            Err(problem) if generation.live().has_lost_state() => {
+                log::warn!("plugin {name}: its saved state stays: {problem}");
+                Ok(None)
+            }
+            saved => saved,
+        };
         let kept = saved.and_then(|state| match state {
             Some(state) => self.write_state(name, state, self.save_timeout()),
             None => Ok(()),

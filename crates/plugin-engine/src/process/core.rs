@@ -160,9 +160,18 @@ impl Core {
         }
         if self.saves.get() == Some(&true) {
             let state = self.states.load(self.name()).map_err(|error| error.to_string())?;
-            if let Some(state) = state {
-                let restored = serving.protocol.restore(&state, running);
-                restored.map_err(|failed| serving.explain(failed))?;
+            let name = self.name();
+            match state {
+                Some(state) => {
+                    let bytes = state.len();
+                    log::warn!(
+                        "plugin {name}: it goes on with the state that was saved last ({bytes} \
+                         bytes); later changes are lost"
+                    );
+                    let restored = serving.protocol.restore(&state, running);
+                    restored.map_err(|failed| serving.explain(failed))?;
+                }
+                None => log::warn!("plugin {name}: it goes on without state, none was saved"),
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -29,6 +29,8 @@ pub struct Running {
     calls: Box<[AtomicU32]>,
     /// The running calls of commands that the process has added since its start.
     others: Mutex<Vec<String>>,
+    /// True once the host has decided to end it, or its end is on record.
+    is_over: AtomicBool,
     end: Mutex<End>,
     ended: Condvar,
 }
@@ -76,6 +78,7 @@ impl Running {
             calls: commands.iter().map(|_| AtomicU32::new(0)).collect(),
             commands,
             others: Mutex::default(),
+            is_over: AtomicBool::new(false),
             end: Mutex::default(),
             ended: Condvar::new(),
         }
@@ -103,6 +106,7 @@ impl Running {
                 return;
             }
             end.verdict = Some(cause);
+            self.is_over.store(true, Ordering::SeqCst);
         }
         self.group().end_now();
     }
@@ -111,6 +115,12 @@ impl Running {
     #[must_use]
     pub fn is_condemned(&self) -> bool {
         self.end().verdict.is_some()
+    }
+
+    /// Returns true if no further call should be sent to it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
     }
 
     /// Asks the process to end, as far as the system can.
@@ -170,6 +180,7 @@ impl Running {
             let mut end = self.end();
             let cause = end.verdict.clone().unwrap_or(Cause::Exit(exit));
             let text = describe(&cause, &running);
+            self.is_over.store(true, Ordering::SeqCst);
             end.cause = Some((cause.clone(), text.clone()));
             self.ended.notify_all();
             return (cause, text);

@@ -16,20 +16,18 @@ use protocol::Encoder;
 use super::{
     cause::{Exit, seconds},
     executable::Executable,
+    output,
     protocol::{SLICE, pause},
     settings::PluginSettings,
     status::ProcessStatus,
 };
 use crate::{
     call::{Answer, Call, Worker},
-    live::{gate::Gate, generation::Generation, plugin::Plugin},
+    live::{gate::Gate, generation::Generation, host_services::PluginServices, plugin::Plugin},
 };
 
 /// The most processes of one script at the same time, unless `processes` says otherwise.
 const AT_ONCE: usize = 16;
-
-/// The most of a script's standard error that is kept for its last line, in bytes.
-const ERRORS: usize = 4 << 10;
 
 /// The time from a script's cancellation to its end by force.
 const MERCY: Duration = Duration::from_secs(1);
@@ -39,6 +37,8 @@ pub struct ScriptPlugin {
     gate: Gate,
     executable: Executable,
     settings: PluginSettings,
+    /// Logs its standard error.
+    services: Arc<PluginServices>,
     /// A token for each process that may run at the same time.
     tokens: (Sender<()>, Receiver<()>),
     running: Mutex<Vec<u32>>,
@@ -61,7 +61,11 @@ enum Outcome {
 impl ScriptPlugin {
     /// Makes the plugin of a script.
     #[must_use]
-    pub fn new(executable: Executable, settings: PluginSettings) -> Self {
+    pub fn new(
+        executable: Executable,
+        settings: PluginSettings,
+        services: Arc<PluginServices>,
+    ) -> Self {
         let most = match settings.processes {
             0 | 1 => AT_ONCE,
             processes => processes as usize,
@@ -71,7 +75,7 @@ impl ScriptPlugin {
             let _ = tokens.0.try_send(());
         });
         let (gate, running) = (Gate::default(), Mutex::default());
-        Self { gate, executable, settings, tokens, running }
+        Self { gate, executable, settings, services, tokens, running }
     }
 
     fn call(&self, name: &str, call: &Call<'_>, reply: &mut Encoder) -> Answer {
@@ -120,7 +124,7 @@ impl ScriptPlugin {
         let mut run = Run { group, plugin: self };
         let most = reply.most();
         let output = read_on_thread(output, most.saturating_add(2))?;
-        let errors = read_on_thread(errors, usize::MAX)?;
+        let errors = output::log_lines(errors, &self.services)?;
         let outcome = self.wait(&mut run, call, &output)?;
         // What is left in the pipes comes at once: all writers are dead.
         drop(run);
@@ -131,12 +135,11 @@ impl ScriptPlugin {
                 reply.text(text.strip_suffix(b"\r").unwrap_or(text));
             }
             Outcome::Ended(status) => {
-                let errors = errors.finish();
-                let problem = match last_line(&errors) {
-                    Some(line) => line,
-                    None => Exit::of(status).to_string().into_bytes(),
+                let problem = match errors.last_line() {
+                    line if line.is_empty() => Exit::of(status).to_string(),
+                    line => line,
                 };
-                reply.error("ERR", &problem);
+                reply.error("ERR", problem.as_bytes());
             }
             Outcome::Cancelled => reply.error("ERR", b"cancelled"),
             Outcome::TooLarge => reply.refuse_as_too_large(),
@@ -268,8 +271,7 @@ struct Reading {
     done: Receiver<()>,
 }
 
-/// Reads output on a thread of its own, and keeps at most `most` bytes and one more; without a
-/// limit the last [`ERRORS`] bytes.
+/// Reads output on a thread of its own, and keeps at most `most` bytes and one more.
 fn read_on_thread(mut output: PipeReader, most: usize) -> io::Result<Reading> {
     let kept = Arc::<Mutex<Vec<u8>>>::default();
     let keeping = Arc::clone(&kept);
@@ -286,10 +288,6 @@ fn read_on_thread(mut output: PipeReader, most: usize) -> io::Result<Reading> {
             let mut kept = keeping.lock().unwrap_or_else(PoisonError::into_inner);
             let room = most.saturating_add(1).saturating_sub(kept.len()).min(read);
             kept.extend_from_slice(&buffer[..room]);
-            if most == usize::MAX && kept.len() > 2 * ERRORS {
-                let cut = kept.len() - ERRORS;
-                kept.drain(..cut);
-            }
         }
     })?;
     Ok(Reading { kept, most, done })
@@ -307,11 +305,6 @@ impl Reading {
         let _ = self.done.recv_timeout(LEFT);
         std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-fn last_line(text: &[u8]) -> Option<Vec<u8>> {
-    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    lines.rfind(|line| !line.is_empty()).map(<[u8]>::to_vec)
 }
 
 /// Turns an argument into a word of a command line.

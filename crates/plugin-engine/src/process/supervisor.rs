@@ -143,7 +143,7 @@ impl Supervisor {
     /// # Errors
     /// No process serves, with the reason for people.
     pub fn serving(&self, patience: Duration) -> Result<Arc<Serving>, Unavailable> {
-        if let Some(serving) = self.current.load_full() {
+        if let Some(serving) = self.current() {
             return Ok(serving);
         }
         let deadline = Instant::now() + patience;
@@ -151,8 +151,9 @@ impl Supervisor {
         loop {
             let now = Instant::now();
             let is_soon = match state.phase {
-                Phase::Serving => match self.current.load_full() {
+                Phase::Serving => match self.current() {
                     Some(serving) => return Ok(serving),
+                    // It is about to end, and its successor about to start.
                     None => true,
                 },
                 Phase::Starting => !state.restarts.is_quarantined(),
@@ -168,9 +169,9 @@ impl Supervisor {
         }
     }
 
-    /// Returns the process that serves now.
+    /// Returns the process that serves now; `None` if it is to end, or has.
     pub fn current(&self) -> Option<Arc<Serving>> {
-        self.current.load_full()
+        self.current.load_full().filter(|serving| !serving.running.is_over())
     }
 
     /// Returns the reason for which it does not serve; `None` if it does.

@@ -44,9 +44,6 @@ const LONGEST_STATE: usize = 1 << 30;
 /// The most lines that wait to be written to a worker.
 const QUEUED: usize = 256;
 
-/// The most reports of progress that wait for their caller.
-const REPORTS: usize = 64;
-
 /// The room in a line beside its reply, in bytes.
 const SLACK: usize = 64 << 10;
 
@@ -74,7 +71,7 @@ struct LinesProcess {
 
 /// What the reader of a worker's lines shares with the callers.
 struct Shared {
-    waiting: Mutex<HashMap<u64, Sender<Event>>>,
+    waiting: Mutex<HashMap<u64, Caller>>,
     /// The longest line, in bytes.
     longest: Arc<AtomicUsize>,
     /// True once the worker has closed its output.
@@ -85,10 +82,25 @@ struct Shared {
     changed: Arc<dyn Fn(Vec<CommandFacts>) + Send + Sync>,
 }
 
+/// A caller that waits for an answer.
+struct Caller {
+    /// Has room for an answer and for the note that there is progress.
+    events: Sender<Event>,
+    progress: Arc<Mutex<Option<Progress>>>,
+}
+
+/// The last report of progress that its caller has not passed on.
+struct Progress {
+    done: u64,
+    total: u64,
+    text: String,
+}
+
 /// News for a caller.
 enum Event {
     Answer(WorkerAnswer),
-    Progress { done: u64, total: u64, text: String },
+    /// There is progress.
+    Progress,
     Malformed,
     TooLong,
 }
@@ -107,6 +119,13 @@ struct Waiting<'a> {
     shared: &'a Shared,
     id: u64,
     events: Receiver<Event>,
+    progress: Arc<Mutex<Option<Progress>>>,
+}
+
+impl Waiting<'_> {
+    fn progress(&self) -> Option<Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Drop for Waiting<'_> {
@@ -320,11 +339,11 @@ impl Shared {
             },
             Message::Progress { id, done, total, text } => {
                 let waiting = self.waiting();
-                // One place is left for the answer.
-                if let Some(waiting) = waiting.get(&id)
-                    && waiting.len() < REPORTS
-                {
-                    let _ = waiting.try_send(Event::Progress { done, total, text });
+                let Some(caller) = waiting.get(&id) else { return };
+                let mut progress = caller.progress.lock().unwrap_or_else(PoisonError::into_inner);
+                // A later report replaces one that has not been passed on.
+                if progress.replace(Progress { done, total, text }).is_none() {
+                    let _ = caller.events.try_send(Event::Progress);
                 }
             }
             Message::Commands(commands) => (self.changed)(commands),
@@ -340,10 +359,10 @@ impl Shared {
     }
 
     fn take(&self, id: u64) -> Option<Sender<Event>> {
-        self.waiting().remove(&id)
+        self.waiting().remove(&id).map(|caller| caller.events)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Sender<Event>>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Caller>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -352,9 +371,11 @@ impl LinesProcess {
     /// Registers a caller under a new number.
     fn register(&self) -> Result<Waiting<'_>, Lost> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (sender, events) = bounded(REPORTS + 1);
-        self.shared.waiting().insert(id, sender);
-        let waiting = Waiting { shared: &self.shared, id, events };
+        let (sender, events) = bounded(2);
+        let progress = Arc::default();
+        let caller = Caller { events: sender, progress: Arc::clone(&progress) };
+        self.shared.waiting().insert(id, caller);
+        let waiting = Waiting { shared: &self.shared, id, events, progress };
         // The reader may have cleared the callers just before.
         if self.shared.is_closed.load(Ordering::SeqCst) {
             return Err(Lost::Gone);
@@ -422,7 +443,7 @@ impl LinesProcess {
                     return Err(Failed::Refused(message));
                 }
                 Ok(Event::Answer(answer)) => return Ok(answer),
-                Ok(Event::Progress { .. }) => {}
+                Ok(Event::Progress) => {}
                 Ok(Event::Malformed) => {
                     return Err(Failed::Refused("its answer is malformed".to_owned()));
                 }
@@ -472,8 +493,10 @@ impl Protocol for LinesProcess {
                     }
                     return Ok(());
                 }
-                Ok(Event::Progress { done, total, text }) => {
-                    call.context.report_progress(done, total, &text);
+                Ok(Event::Progress) => {
+                    if let Some(Progress { done, total, text }) = waiting.progress() {
+                        call.context.report_progress(done, total, &text);
+                    }
                 }
                 Ok(Event::Malformed) => {
                     malformed(reply);
