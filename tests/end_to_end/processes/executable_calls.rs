@@ -142,7 +142,8 @@ fn progress_is_pushed_and_cancellation_arrives() {
     };
     assert_eq!(reply, 1_000.into());
     let push = |done: i64| vec!["progress".into(), done.into(), 1_000.into(), "steps".into()];
-    assert_eq!((pushes.first(), pushes.last()), (Some(&push(1)), Some(&push(1_000))));
+    // Reports that follow each other too fast are left out, but not the last one.
+    assert_eq!(pushes.last(), Some(&push(1_000)));
     assert_eq!(Resp::connect(&host).ask(&["sound.step", "5"]), 5.into());
     let id = client.ask(&["CLIENT", "ID"]).as_integer().to_string();
     client.say(&["sound.linger"]);

@@ -90,7 +90,7 @@ impl Launcher for NativeLauncher {
         let (link, mut group) = WorkerLink::start(command, spawn, |group| &mut group.child)
             .map_err(failed("start its process"))?;
         let cgroup = confine(&mut group, &self.init.limits)?;
-        let started = self.begin(&link, output, give_up);
+        let started = self.begin(&link, output, &mut group, give_up);
         match started {
             Ok((wire, memory, hello)) => {
                 let pause = pause(self.call_timeout);
@@ -129,6 +129,7 @@ impl NativeLauncher {
         &self,
         link: &WorkerLink,
         output: io::PipeReader,
+        group: &mut Group,
         give_up: &dyn Fn() -> bool,
     ) -> Result<(Wire, Option<Weak<SharedMemory>>, Hello), NotBegun> {
         let gone = |_: io::Error| NotBegun::Gone;
@@ -143,6 +144,7 @@ impl NativeLauncher {
         let init = serde_json::to_vec(&init).map_err(io::Error::from).map_err(gone)?;
         wire.send(kind::INIT, |out| out.extend_from_slice(&init), &mut || true).map_err(gone)?;
         let expires_at = Instant::now() + self.timeout;
+        let observer = group.observer().map_err(gone)?;
         loop {
             match wire.receive(MOST).map_err(gone)? {
                 Received::Message(kind::READY, opened) => {
@@ -152,6 +154,10 @@ impl NativeLauncher {
                 Received::Message(..) => {
                     let problem = "its process breaks the protocol".into();
                     return Err(NotBegun::Refused(Refusal::Manifest { problem }));
+                }
+                // Nobody wakes this thread when the process ends.
+                Received::Nothing if !matches!(group.reap(&observer), Ok(None)) => {
+                    return Err(NotBegun::Gone);
                 }
                 Received::Nothing if give_up() => {
                     return Err(NotBegun::Refused(Refusal::Stopping));
