@@ -105,6 +105,11 @@ impl Parser {
         parsed
     }
 
+    /// Forgets an unfinished request: the next input starts with other bytes.
+    pub fn restart(&mut self) {
+        (self.at, self.owed, self.bulk) = (0, 0, None);
+    }
+
     /// Returns the parts of the request that [`parse`](Self::parse) has just found in `input`.
     pub fn request<'a>(&'a self, input: &'a [u8]) -> RequestView<'a> {
         let bytes = if self.unquoted { &self.scratch } else { input };

@@ -31,7 +31,7 @@ pub(super) fn answer_queue(
     let mut queue = CallQueue::default();
     let mut commands: Vec<&Arc<Command>> = Vec::new();
     let mut first: Option<&dyn QueuedWorker> = None;
-    let mut consumed = 0;
+    let (mut consumed, mut lengths) = (0, Vec::new());
     while !queue.is_full()
         && let Some(rest) = unread.get(consumed..)
         && let Parsed::Request { framing, consumed: length } = parser.parse(rest)
@@ -48,8 +48,10 @@ pub(super) fn answer_queue(
         worker.push(&call, &mut queue);
         commands.push(command);
         first.get_or_insert(worker);
+        lengths.push(length);
         consumed += length;
     }
+    let mut finished = 0;
     let mut left = commands.iter();
     let running = commands.first().map_or(0, |command| Arc::as_ptr(command) as usize);
     session.note_running(running);
@@ -57,6 +59,7 @@ pub(super) fn answer_queue(
     let mut finish = |replies: &mut Encoder| {
         let failed = replies.finish() != Finished::Ok;
         session.count_command();
+        finished += 1;
         if let Some(command) = left.next() {
             counters.count(&command.series, failed);
         }
@@ -67,7 +70,12 @@ pub(super) fn answer_queue(
     };
     let answer = first.map(|worker| worker.run(&queue, &caller, replies, &mut finish));
     session.note_running(0);
-    (answer == Some(Answer::Written)).then_some(consumed)
+    if finished < lengths.len() {
+        // It has read requests that are not answered yet.
+        parser.restart();
+    }
+    let answered = lengths.iter().take(finished).sum();
+    (answer == Some(Answer::Written) && finished > 0).then_some(answered)
 }
 
 /// Returns a request's command and its worker, if the request is to be queued.

@@ -32,6 +32,8 @@ pub struct Generation {
     live: Arc<dyn Plugin>,
     shadow: Arc<Shadow>,
     errors: Arc<AtomicU64>,
+    /// Calls that passed the gate behind others.
+    queued: Arc<AtomicU64>,
     /// True while a `save` is running, also one that the host has given up.
     pub saving: Arc<AtomicBool>,
     /// True while a `configure` is running, also one that the host has given up.
@@ -55,6 +57,7 @@ impl Generation {
             live,
             shadow,
             errors: Arc::default(),
+            queued: Arc::default(),
             saving: Arc::default(),
             configuring: Arc::default(),
         }
@@ -70,6 +73,7 @@ impl Generation {
             live: Arc::clone(&self.live),
             shadow: Arc::clone(&self.shadow),
             errors: Arc::clone(&self.errors),
+            queued: Arc::clone(&self.queued),
             saving: Arc::clone(&self.saving),
             configuring: Arc::clone(&self.configuring),
         }
@@ -87,12 +91,17 @@ impl Generation {
 
     /// Returns the number of its answered calls.
     pub fn calls(&self) -> u64 {
-        self.live.gate().calls()
+        self.live.gate().calls() + self.queued.load(Ordering::Relaxed)
     }
 
     /// Returns the number of its calls that were answered with an error.
     pub fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
+    }
+
+    /// Counts calls that passed the gate behind another.
+    pub fn count_queued(&self, calls: u64) {
+        self.queued.fetch_add(calls, Ordering::Relaxed);
     }
 
     /// Counts a call that was answered with an error.

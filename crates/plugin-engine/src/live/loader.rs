@@ -92,12 +92,12 @@ fn probe_library(
             return Ok(Probed { manifest, plugin: Some(plugin) });
         }
         let other = settings(context, &manifest.name)?;
-        if !context.is_isolated(&manifest.name, &other) {
-            // It is loaded into the host, for which this is no probe.
-            break;
+        if context.is_isolated(&manifest.name, &other) {
+            // Its process has the rights and the folder of another plugin: it starts again.
+            return Ok(Probed::only(manifest));
         }
-        let plugin = (own == other).then_some(plugin);
-        return Ok(Probed { manifest, plugin });
+        // It is loaded into the host, for which this is no probe.
+        break;
     }
     let manifest = probe::probe(shadow.path(), context.settings.probe_timeout, give_up)?;
     Ok(Probed::only(manifest))

@@ -23,6 +23,9 @@ use crate::{
 /// The most processes that one process of a plugin may have started, itself included.
 const MOST_PROCESSES: u64 = 256;
 
+/// Restoring a state may take a second more for each so many bytes.
+const RESTORED_PER_SECOND: u64 = 8 << 20;
+
 /// The least time between two reports of a new list of commands.
 const LIST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -114,9 +117,8 @@ impl Core {
             let problem = "its name differs from that of its first start".into();
             return Err(Refusal::Manifest { problem });
         }
-        if first.commands != found.commands {
-            self.change_commands(found.commands.clone());
-        }
+        // It may have changed its list since its first start.
+        self.change_commands(found.commands.clone());
         Ok(())
     }
 
@@ -147,11 +149,12 @@ impl Core {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Configures a process that was started again, and hands it the state of the disk.
+    /// Configures a process that was started again, and hands it the state of the disk. `more` asks
+    /// for more time than a hand-over has.
     ///
     /// # Errors
     /// The process refuses one of them, or the state cannot be read.
-    pub fn revive(&self, serving: &Serving) -> Result<(), String> {
+    pub fn revive(&self, serving: &Serving, more: &dyn Fn(Duration)) -> Result<(), String> {
         let running = &serving.running;
         let text = self.configuration.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(text) = text {
@@ -164,9 +167,9 @@ impl Core {
             match state {
                 Some(state) => {
                     let bytes = state.len();
+                    more(Duration::from_secs(bytes as u64 / RESTORED_PER_SECOND));
                     log::warn!(
-                        "plugin {name}: it goes on with the state that was saved last ({bytes} \
-                         bytes); later changes are lost"
+                        "plugin {name}: it goes on with the state that was saved last, {bytes} bytes"
                     );
                     let restored = serving.protocol.restore(&state, running);
                     restored.map_err(|failed| serving.explain(failed))?;

@@ -88,11 +88,13 @@ impl ProcessPlugin {
     fn any_serving(&self, patience: Duration) -> Result<Arc<Serving>, Unavailable> {
         let count = self.supervisors.len();
         let first = self.next.fetch_add(1, Ordering::Relaxed) % count;
-        let mut turns = self.supervisors.iter().cycle().skip(first).take(count);
-        match turns.find_map(|supervisor| supervisor.current()) {
-            Some(serving) => Ok(serving),
-            None => self.supervisors[first].serving(patience),
+        let turns = || self.supervisors.iter().cycle().skip(first).take(count);
+        if let Some(serving) = turns().find_map(|supervisor| supervisor.current()) {
+            return Ok(serving);
         }
+        // One that starts is better than one that does not.
+        let starting = turns().find(|supervisor| supervisor.is_soon());
+        starting.unwrap_or(&self.supervisors[first]).serving(patience)
     }
 
     /// Calls a worker, which writes the reply; waits while the gate is closed.
@@ -129,7 +131,7 @@ impl ProcessPlugin {
         finish: &mut dyn FnMut(&mut Encoder),
     ) -> Answer {
         let Some(_guard) = self.gate.enter() else { return Answer::Retired };
-        let done = Cell::new(0);
+        let done = Cell::new(0_usize);
         let mut finish = |reply: &mut Encoder| {
             done.set(done.get() + 1);
             if reply.failed() {
@@ -141,7 +143,11 @@ impl ProcessPlugin {
             Err(Unavailable(problem)) => ("UNAVAILABLE", problem),
             Ok(serving) => {
                 match self.run_on(&serving, (queue, generation), context, reply, &mut finish) {
-                    Ok(()) => return Answer::Written,
+                    Ok(()) => {
+                        // The gate has counted the first.
+                        generation.count_queued(done.get().saturating_sub(1) as u64);
+                        return Answer::Written;
+                    }
                     Err(failed) => failed,
                 }
             }

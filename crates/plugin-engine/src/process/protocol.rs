@@ -174,6 +174,8 @@ pub struct CallWatch<'a> {
     kill_at: Option<Instant>,
     /// The host's end, at whose deadline the process is ended; `None` if it has state to save.
     shutdown: Option<&'a dyn Shutdown>,
+    /// The time of the next look around.
+    next_step: Instant,
 }
 
 /// The next step of a caller that has waited in vain.
@@ -194,7 +196,8 @@ impl<'a> CallWatch<'a> {
         shutdown: Option<&'a dyn Shutdown>,
     ) -> Self {
         let (started, is_cancelled, kill_at) = (Instant::now(), false, None);
-        Self { running, started, timeout, is_cancelled, kill_at, shutdown }
+        let next_step = started + pause(timeout);
+        Self { running, started, timeout, is_cancelled, kill_at, shutdown, next_step }
     }
 
     /// Returns the process that answers the call.
@@ -209,9 +212,18 @@ impl<'a> CallWatch<'a> {
         pause(self.timeout)
     }
 
-    /// Starts the time of the call anew: it has waited for its turn.
+    /// Starts the time anew: the call has waited for its turn, or the one before it is answered.
     pub fn start_clock(&mut self) {
-        self.started = Instant::now();
+        (self.started, self.is_cancelled, self.kill_at) = (Instant::now(), false, None);
+    }
+
+    /// Works as [`step`](Self::step), but at most once each [`pause`](Self::pause): for a caller
+    /// whose process sends messages all the time.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn step_if_due(&mut self, context: &dyn CallContext) -> Result<Step, Lost> {
+        if Instant::now() < self.next_step { Ok(Step::Wait) } else { self.step(context) }
     }
 
     /// Decides about a caller that has waited for [`pause`](Self::pause).
@@ -227,6 +239,7 @@ impl<'a> CallWatch<'a> {
             return Err(Lost::Gone);
         }
         let now = Instant::now();
+        self.next_step = now + self.pause();
         let deadline = self.shutdown.and_then(Shutdown::deadline);
         if deadline.is_some_and(|deadline| now + LAST >= deadline) {
             return Err(Lost::Ended(Cause::Asked));

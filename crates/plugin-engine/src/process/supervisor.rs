@@ -31,6 +31,9 @@ const SHORT: Duration = Duration::from_millis(150);
 /// The time that a process has for its orderly end, and then for each harder request.
 const END: Duration = Duration::from_secs(2);
 
+/// The pause before a start that the system was too short of something for.
+const SHORTAGE: Duration = Duration::from_secs(1);
+
 /// The same times when the host ends.
 const LAST_END: Duration = Duration::from_millis(500);
 
@@ -59,11 +62,16 @@ struct State {
     last_end: Option<(String, Instant)>,
     /// True if an operator wants a start now.
     is_asked: bool,
+    /// True if the start that an operator wants has begun.
+    was_asked: bool,
     /// True if that ends a quarantine.
     is_healed: bool,
+    /// The time by which a process that was started again must serve.
+    revived_by: Option<Instant>,
     /// True once commands lead to it: from then on it is started again.
     is_armed: bool,
     is_ending: bool,
+    ending_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +83,18 @@ enum Phase {
     /// It has ended too often, and the next trial is at this time.
     Quarantined(Instant),
     Ended,
+}
+
+impl State {
+    fn is_soon(&self, now: Instant) -> bool {
+        match self.phase {
+            // If none serves, it is about to end, and its successor about to start.
+            Phase::Serving => true,
+            Phase::Starting => !self.restarts.is_quarantined(),
+            Phase::Waiting(until) => self.is_armed && until.saturating_duration_since(now) <= SHORT,
+            Phase::Quarantined(_) | Phase::Ended => false,
+        }
+    }
 }
 
 /// The reason for which no process serves, and the time for which the caller may wait.
@@ -97,9 +117,12 @@ impl Supervisor {
                 count: 0,
                 last_end: None,
                 is_asked: false,
+                was_asked: false,
                 is_healed: false,
+                revived_by: None,
                 is_armed: false,
                 is_ending: false,
+                ending_since: None,
             }),
             changed: Condvar::new(),
             current: ArcSwapOption::empty(),
@@ -150,23 +173,23 @@ impl Supervisor {
         let mut state = self.state();
         loop {
             let now = Instant::now();
-            let is_soon = match state.phase {
-                Phase::Serving => match self.current() {
-                    Some(serving) => return Ok(serving),
-                    // It is about to end, and its successor about to start.
-                    None => true,
-                },
-                Phase::Starting => !state.restarts.is_quarantined(),
-                Phase::Waiting(until) => until.saturating_duration_since(now) <= SHORT,
-                Phase::Quarantined(_) | Phase::Ended => false,
-            };
-            if !is_soon || now >= deadline {
+            if state.phase == Phase::Serving
+                && let Some(serving) = self.current()
+            {
+                return Ok(serving);
+            }
+            if !state.is_soon(now) || now >= deadline {
                 return Err(Unavailable(self.explain(&state, now)));
             }
             let left = deadline.saturating_duration_since(now);
             let waiting = self.changed.wait_timeout(state, left);
             state = waiting.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Returns true if a process serves, or will in a moment.
+    pub fn is_soon(&self) -> bool {
+        self.state().is_soon(Instant::now())
     }
 
     /// Returns the process that serves now; `None` if it is to end, or has.
@@ -200,7 +223,8 @@ impl Supervisor {
             state.restarts.clear();
             state.is_asked = true;
             self.changed.notify_all();
-            self.current.load_full()
+            // New calls wait for its successor.
+            self.current.swap(None)
         };
         if let Some(serving) = current {
             serving.running.condemn(Cause::Asked);
@@ -209,7 +233,11 @@ impl Supervisor {
 
     /// Begins to end the process for good: asks it to.
     pub fn begin_end(&self) {
-        self.state().is_ending = true;
+        {
+            let mut state = self.state();
+            state.is_ending = true;
+            state.ending_since.get_or_insert_with(Instant::now);
+        }
         self.changed.notify_all();
         if let Some(serving) = self.current.load_full() {
             serving.protocol.stop();
@@ -242,7 +270,7 @@ impl Supervisor {
         waiting.unwrap_or_else(PoisonError::into_inner).0.phase == Phase::Ended
     }
 
-    fn supervise(&self, first: Sender<Result<Hello, Refusal>>) {
+    fn supervise(self: &Arc<Self>, first: Sender<Result<Hello, Refusal>>) {
         let mut first = Some(first);
         loop {
             let started = Instant::now();
@@ -252,10 +280,8 @@ impl Supervisor {
                     let commands = hello.manifest.commands.iter().map(|one| one.name.clone());
                     let running = Arc::new(Running::new(group, commands.collect()));
                     let serving = Arc::new(Serving { running, protocol });
-                    if first.is_none()
-                        && let Err(problem) = self.core.revive(&serving)
-                    {
-                        serving.running.condemn(Cause::NotStarted(problem));
+                    if first.is_none() {
+                        self.revive(&serving, started);
                     } else {
                         self.publish(&serving, started);
                     }
@@ -273,9 +299,13 @@ impl Supervisor {
                                 running.condemn(Cause::Protocol(problem));
                             }
                         }
-                        self.heal(running);
+                        self.check(running);
                     });
-                    self.current.store(None);
+                    {
+                        // Under the lock, so that nobody publishes a process that has ended.
+                        let _state = self.state();
+                        self.current.store(None);
+                    }
                     serving.protocol.abandon();
                     // Removed once its processes have ended.
                     drop(cgroup);
@@ -286,6 +316,15 @@ impl Supervisor {
                         self.finish();
                         let _ = first.send(Err(refusal));
                         return;
+                    }
+                    if matches!(refusal, Refusal::ProbeFailed { .. }) {
+                        // The system is short of something, which is no fault of the plugin.
+                        log::warn!("plugin {}: not started: {refusal}", self.core.name());
+                        self.set_phase(Phase::Waiting(Instant::now() + SHORTAGE));
+                        if self.wait_for_start() {
+                            continue;
+                        }
+                        return self.finish();
                     }
                     let cause = Cause::NotStarted(refusal.to_string());
                     (cause.clone(), cause.to_string(), Duration::ZERO)
@@ -318,13 +357,39 @@ impl Supervisor {
         }
     }
 
+    /// Configures a process that was started again and hands it its state, on a thread of its own:
+    /// this one notices its end meanwhile.
+    fn revive(self: &Arc<Self>, serving: &Arc<Serving>, started: Instant) {
+        self.state().revived_by = Some(started + self.core.context.settings.handover_timeout);
+        let (supervisor, revived) = (Arc::clone(self), Arc::clone(serving));
+        let revive = move || {
+            let more = |time: Duration| {
+                if let Some(by) = &mut supervisor.state().revived_by {
+                    *by += time;
+                }
+            };
+            match supervisor.core.revive(&revived, &more) {
+                Ok(()) => supervisor.publish(&revived, started),
+                Err(problem) => revived.running.condemn(Cause::NotStarted(problem)),
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("revive".into()).spawn(revive) {
+            let problem = format!("cannot start a thread: {error}");
+            serving.running.condemn(Cause::NotStarted(problem));
+        }
+    }
+
     /// Lets callers have a process that has just been started.
     fn publish(&self, serving: &Arc<Serving>, started: Instant) {
-        self.current.store(Some(Arc::clone(serving)));
         let (is_again, is_trial, is_ending) = {
             let mut state = self.state();
+            if serving.running.has_ended() {
+                return;
+            }
+            self.current.store(Some(Arc::clone(serving)));
             state.phase = Phase::Serving;
-            let was = std::mem::take(&mut state.is_asked);
+            state.revived_by = None;
+            let was = std::mem::take(&mut state.is_asked) | std::mem::take(&mut state.was_asked);
             let is_again = state.last_end.is_some() || was;
             if is_again {
                 state.count += 1;
@@ -342,11 +407,23 @@ impl Supervisor {
         }
     }
 
-    /// Forgets earlier ends once the process has served long enough.
-    fn heal(&self, running: &Running) {
-        if running.started.elapsed() >= PROBATION {
-            let mut state = self.state();
+    /// Looks at the times of a running process: it may have served long enough for its earlier ends
+    /// to be forgotten, or have had its time to start or to end.
+    fn check(&self, running: &Running) {
+        let now = Instant::now();
+        let mut state = self.state();
+        if state.phase == Phase::Serving && running.started.elapsed() >= PROBATION {
             state.restarts.clear();
+        }
+        let is_late = state.revived_by.is_some_and(|by| now >= by);
+        let is_stuck =
+            state.ending_since.is_some_and(|since| now.saturating_duration_since(since) >= 3 * END);
+        drop(state);
+        if is_late {
+            let problem = "its `configure` or `restore` took too long".to_owned();
+            running.condemn(Cause::NotStarted(problem));
+        } else if is_stuck {
+            running.condemn(Cause::Asked);
         }
     }
 
@@ -356,6 +433,7 @@ impl Supervisor {
         if state.is_ending {
             return false;
         }
+        state.revived_by = None;
         if *cause == Cause::Asked && state.is_asked {
             state.phase = Phase::Waiting(Instant::now());
             return true;
@@ -399,8 +477,12 @@ impl Supervisor {
                 return false;
             }
             let now = Instant::now();
-            let until = match state.phase {
-                _ if state.is_asked => return true,
+            let phase = state.phase;
+            let until = match phase {
+                _ if std::mem::take(&mut state.is_asked) => {
+                    state.was_asked = true;
+                    return true;
+                }
                 Phase::Waiting(until) | Phase::Quarantined(until) => until,
                 Phase::Starting | Phase::Serving | Phase::Ended => now,
             };
@@ -481,7 +563,7 @@ impl Serving {
     #[must_use]
     pub fn explain(&self, failed: Failed) -> String {
         match failed {
-            Failed::Refused(problem) => problem,
+            Failed::Refused(problem) | Failed::Lost(Lost::Unable(problem)) => problem,
             Failed::Lost(lost) => format!("its process has ended: {}", self.settle(lost)),
         }
     }

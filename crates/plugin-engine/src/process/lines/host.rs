@@ -483,8 +483,17 @@ impl Protocol for LinesProcess {
             role: identity.role().map(|role| role.name()),
         };
         Requests::new(&mut line).call(waiting.id, command.1, call.arguments(), &session);
-        self.send(line, || watch.step(call.context).map(|_| ()))?;
+        let mut is_cancelled = false;
+        self.send(line, || {
+            is_cancelled |= matches!(watch.step(call.context)?, Step::Cancel);
+            Ok(())
+        })?;
         loop {
+            if std::mem::take(&mut is_cancelled) {
+                let mut line = Vec::new();
+                Requests::new(&mut line).cancel(waiting.id);
+                self.send(line, || watch.step(call.context).map(|_| ()))?;
+            }
             match waiting.events.recv_timeout(watch.pause()) {
                 Ok(Event::Answer(answer)) => {
                     if let Err(problem) = write_answer(&answer, reply) {
@@ -506,15 +515,10 @@ impl Protocol for LinesProcess {
                     reply.refuse_as_too_large();
                     return Ok(());
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Step::Cancel = watch.step(call.context)? {
-                        let mut line = Vec::new();
-                        Requests::new(&mut line).cancel(waiting.id);
-                        self.send(line, || watch.step(call.context).map(|_| ()))?;
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(Lost::Gone),
             }
+            is_cancelled = matches!(watch.step_if_due(call.context)?, Step::Cancel);
         }
     }
 

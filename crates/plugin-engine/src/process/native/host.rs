@@ -8,9 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use crossbeam_queue::ArrayQueue;
 use platform::{Group, Terminal, WorkerLink, shared_memory::SharedMemory};
 use protocol::Encoder;
+use sandbox::Limits;
 use serde::Serialize;
 
 use super::{
@@ -43,6 +45,10 @@ const IDLE: usize = 256;
 /// The longest message from a process: it is not trusted.
 const MOST: usize = PART + SLACK;
 
+/// The length of a session's replies from which a process must give the other calls of a queue back,
+/// in bytes.
+const TOGETHER: usize = 1 << 20;
+
 /// The largest state that the host takes from a process, in bytes.
 const MOST_STATE: usize = 4 << 30;
 
@@ -70,6 +76,10 @@ struct NativeProcess {
     idle: ArrayQueue<Wire>,
     /// The memory of all connections, to wake their callers when the process has ended.
     memories: Mutex<Vec<Weak<SharedMemory>>>,
+    /// For the request to stop, which must not wait for a connection.
+    stopping: Mutex<Option<Wire>>,
+    /// A token for each call that may run at the same time, if a limit bounds their number.
+    tokens: Option<(Sender<()>, Receiver<()>)>,
     pause: Duration,
 }
 
@@ -96,8 +106,15 @@ impl Launcher for NativeLauncher {
                 let pause = pause(self.call_timeout);
                 let memories = Mutex::new(memory.into_iter().collect());
                 let idle = ArrayQueue::new(IDLE);
-                let process = NativeProcess { link, idle, memories, pause };
-                process.keep(wire);
+                let stopping = Mutex::new(Some(wire));
+                let tokens = most_calls(&self.init.limits).map(|most| {
+                    let tokens = bounded(most);
+                    (0..most).for_each(|_| {
+                        let _ = tokens.0.try_send(());
+                    });
+                    tokens
+                });
+                let process = NativeProcess { link, idle, memories, stopping, tokens, pause };
                 Ok(Launched { group, protocol: Box::new(process), hello, cgroup })
             }
             Err(NotBegun::Refused(refusal)) => {
@@ -114,6 +131,15 @@ impl Launcher for NativeLauncher {
                 })
             }
         }
+    }
+}
+
+/// A call's turn, which ends when this drops.
+struct Token<'a>(&'a Sender<()>);
+
+impl Drop for Token<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(());
     }
 }
 
@@ -170,6 +196,17 @@ impl NativeLauncher {
             }
         }
     }
+}
+
+/// Returns the most calls at the same time that a process with these limits can take: each needs a
+/// descriptor and a thread with its stack.
+fn most_calls(limits: &Limits) -> Option<usize> {
+    /// The memory for a call, in bytes: a stack of 2 MiB, and as much again.
+    const CALL: u64 = 4 << 20;
+    let files = limits.open_files.map(|files| files / 2);
+    let memory = limits.memory.map(|bytes| bytes / CALL);
+    let most = files.into_iter().chain(memory).min()?;
+    Some(usize::try_from(most).unwrap_or(IDLE).clamp(1, IDLE))
 }
 
 /// Checks what a process tells about its library: it is not trusted.
@@ -239,6 +276,21 @@ impl NativeProcess {
         self.memories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until a call may run beside the others.
+    fn turn(
+        &self,
+        context: &dyn CallContext,
+        watch: &mut CallWatch<'_>,
+    ) -> Result<Option<Token<'_>>, Lost> {
+        let Some((back, tokens)) = &self.tokens else { return Ok(None) };
+        while tokens.recv_timeout(self.pause).is_err() {
+            // A cancelled call gets its turn, too, and then ends early.
+            watch.step(context)?;
+            watch.start_clock();
+        }
+        Ok(Some(Token(back)))
+    }
+
     /// Keeps a connection for the next call, unless there are enough.
     fn keep(&self, wire: Wire) {
         // A connection that is dropped ends its thread in the process.
@@ -261,6 +313,10 @@ impl NativeProcess {
                 Received::Nothing => return Err(Lost::Gone.into()),
                 Received::Message(kind::PART, part) if parts.len() + part.len() <= MOST_STATE => {
                     parts.extend_from_slice(part);
+                }
+                Received::Message(kind::PART, _) => {
+                    let problem = format!("its state is larger than {MOST_STATE} bytes");
+                    return Err(Failed::Refused(problem));
                 }
                 Received::Message(kind::DONE, _) => break Ok(Some(parts)),
                 Received::Message(kind::NONE, _) => break Ok(None),
@@ -296,14 +352,14 @@ impl Protocol for NativeProcess {
         finish: &mut dyn FnMut(&mut Encoder),
         watch: &mut CallWatch<'_>,
     ) -> Result<(), Lost> {
+        let _token = self.turn(context, watch)?;
         let mut wire = self.connect()?;
-        let running = watch.running();
-        let mut keeps_waiting = || !running.has_ended() && !running.is_condemned();
         let fill = |out: &mut Vec<u8>| out.extend_from_slice(&queue.bytes);
-        wire.send(kind::CALLS, fill, &mut keeps_waiting).map_err(|_| Lost::Gone)?;
+        send(&mut wire, kind::CALLS, fill, context, watch)?;
         let mut pieces = PieceReader::default();
         let no_pieces = |()| Lost::Broken("a reply that is none".into());
         let mut left = queue.commands.len();
+        let mut is_enough = false;
         while left > 0 {
             match wire.receive(MOST).map_err(lost)? {
                 Received::Message(kind::REPLIES, mut replies) => {
@@ -313,9 +369,21 @@ impl Protocol for NativeProcess {
                         pieces.feed(bytes, reply).map_err(|_| no_pieces(()))?;
                         pieces.finish().map_err(|_| no_pieces(()))?;
                         pieces.start();
+                        if is_enough {
+                            return Err(Lost::Broken("more replies than fit together".into()));
+                        }
                         finish(reply);
+                        // The client has taken none of them yet.
+                        is_enough = reply.len() >= TOGETHER && left > 0;
                     }
                     watch.start_clock();
+                }
+                Received::Message(kind::BACK, count) => {
+                    let expected = u32::try_from(left).ok().map(u32::to_le_bytes);
+                    if expected.as_ref().map(<[u8; 4]>::as_slice) != Some(count) {
+                        return Err(unexpected(kind::BACK));
+                    }
+                    break;
                 }
                 Received::Message(kind::PART, bytes) => {
                     pieces.feed(bytes, reply).map_err(|_| no_pieces(()))?;
@@ -333,16 +401,15 @@ impl Protocol for NativeProcess {
                     let query = query.ok_or_else(|| unexpected(kind::QUERY))?;
                     let facts = facts(query, context);
                     let fill = |out: &mut Vec<u8>| out.extend_from_slice(&facts);
-                    wire.send(kind::FACTS, fill, &mut keeps_waiting).map_err(|_| Lost::Gone)?;
+                    send(&mut wire, kind::FACTS, fill, context, watch)?;
                 }
                 Received::Message(kind, _) => return Err(unexpected(kind)),
-                Received::Nothing => match watch.step(context)? {
-                    Step::Wait => {}
-                    Step::Cancel => {
-                        wire.send(kind::CANCEL, |_| {}, &mut keeps_waiting)
-                            .map_err(|_| Lost::Gone)?;
-                    }
-                },
+                Received::Nothing => {}
+            }
+            if left > 0
+                && let Step::Cancel = watch.step_if_due(context)?
+            {
+                send(&mut wire, kind::CANCEL, |_| {}, context, watch)?;
             }
         }
         self.keep(wire);
@@ -375,18 +442,45 @@ impl Protocol for NativeProcess {
     }
 
     fn stop(&self) {
-        if let Ok(mut wire) = self.connect() {
+        let mut stopping = self.stopping.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wire) = stopping.as_mut() {
             // A process that does not take it is killed later.
             let _ = wire.send(kind::STOP, |_| {}, &mut || false);
-            // Not dropped before the process has read it.
-            std::mem::drop(wire);
         }
     }
 
     fn abandon(&self) {
         while self.idle.pop().is_some() {}
+        *self.stopping.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.memories().iter().filter_map(Weak::upgrade).for_each(|memory| wire::close(&memory));
     }
+}
+
+/// Sends a message of a call, whose time may be over meanwhile.
+fn send(
+    wire: &mut Wire,
+    kind: u8,
+    fill: impl FnOnce(&mut Vec<u8>),
+    context: &dyn CallContext,
+    watch: &mut CallWatch<'_>,
+) -> Result<(), Lost> {
+    let (mut lost, mut is_cancelled) = (None, false);
+    let sent = wire.send(kind, fill, &mut || match watch.step(context) {
+        Ok(step) => {
+            is_cancelled |= matches!(step, Step::Cancel);
+            true
+        }
+        Err(cause) => {
+            lost = Some(cause);
+            false
+        }
+    });
+    sent.map_err(|_| lost.unwrap_or(Lost::Gone))?;
+    if is_cancelled {
+        // Behind the message that it belongs to.
+        return send(wire, kind::CANCEL, |_| {}, context, watch);
+    }
+    Ok(())
 }
 
 /// Takes the next of several replies.

@@ -48,6 +48,9 @@ pub mod kind {
     pub const READY: u8 = 38;
     /// Complete replies: for each the length of its last pieces in 4 bytes, and these.
     pub const REPLIES: u8 = 40;
+    /// Gives the calls back that have not begun, so that the host can look around: their number in
+    /// 4 bytes.
+    pub const BACK: u8 = 41;
     /// A line for the log: its level in one byte, and its text.
     pub const LOG: u8 = 39;
 }

@@ -7,7 +7,7 @@
 use std::{
     io::{self, Read, Write},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use platform::{Connection, shared_memory::SharedMemory};
@@ -156,6 +156,7 @@ impl Wire {
     /// The other side has gone, or announces a longer message.
     pub fn receive(&mut self, most: usize) -> io::Result<Received<'_>> {
         let mut is_on_socket = self.memory.is_none();
+        let (begun, mut is_late) = (Instant::now(), false);
         if let Some(memory) = self.memory.as_ref()
             && self.start == self.end
         {
@@ -186,6 +187,9 @@ impl Wire {
             if found {
                 break;
             }
+            if is_late {
+                return Ok(Received::Nothing);
+            }
             if !is_on_socket {
                 let problem = "a part of a message".to_owned();
                 return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
@@ -196,7 +200,13 @@ impl Wire {
             let end = end.min(self.input.len());
             match self.stream.read(&mut self.input[self.end..end]) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => self.end += read,
+                Ok(read) => {
+                    self.end += read;
+                    // A message that comes in drops must not keep its receiver from its watch.
+                    if self.timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
+                        is_late = true;
+                    }
+                }
                 Err(error) if is_pause(&error) => return Ok(Received::Nothing),
                 Err(error) => return Err(error),
             }

@@ -39,9 +39,12 @@ const MOST: usize = usize::MAX;
 const LAST_CALLS: Duration = Duration::from_millis(500);
 
 /// The length of replies from which they are sent, in bytes.
-const TOGETHER: usize = 4 << 10;
+const ROOM: usize = 4 << 10;
 
-/// The longest time for which a reply waits for those behind it.
+/// The length of all replies from which the other calls are given back, in bytes.
+const TOGETHER: usize = 64 << 10;
+
+/// The time from which the other calls are given back.
 const DELAY: Duration = Duration::from_millis(1);
 
 /// The exit status of a process that has lost its host, or cannot serve.
@@ -193,7 +196,7 @@ fn calls(
 ) -> io::Result<()> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
     let mut replies = Vec::with_capacity(256);
-    let mut sent = Instant::now();
+    let (begun, mut sent) = (Instant::now(), 0);
     while !calls.is_empty() {
         let length = u32::from_le_bytes(take(&mut calls).ok_or_else(invalid)?) as usize;
         let (call, rest) = calls.split_at_checked(length).ok_or_else(invalid)?;
@@ -206,6 +209,7 @@ fn calls(
             if !replies.is_empty() {
                 session.send(kind::REPLIES, |message| message.append(&mut replies));
             }
+            sent += out.len();
             session.send(kind::PART, |message| message.append(out));
         };
         let mut sink = PieceSink { out: Vec::new(), most: PART, flush: &mut flush };
@@ -214,14 +218,30 @@ fn calls(
         // Less than a part.
         replies.extend_from_slice(&(rest.len() as u32).to_le_bytes());
         replies.extend_from_slice(&rest);
-        // A quick worker is not interrupted, a slow one keeps nobody waiting.
-        let is_due = replies.len() >= TOGETHER || sent.elapsed() >= DELAY;
-        if calls.is_empty() || is_due {
+        sent += rest.len();
+        // A quick worker is not interrupted; a slow one, or one with much to tell, lets the host
+        // send its replies and look at the rest again.
+        let is_over = sent >= TOGETHER || begun.elapsed() >= DELAY;
+        if calls.is_empty() || is_over || replies.len() >= ROOM {
             wire.send(kind::REPLIES, |out| out.append(&mut replies), &mut || true)?;
-            sent = Instant::now();
+        }
+        if is_over && !calls.is_empty() {
+            let left = count(calls).ok_or_else(invalid)?;
+            return wire.send(kind::BACK, |out| out.extend(left.to_le_bytes()), &mut || true);
         }
     }
     Ok(())
+}
+
+/// Returns the number of calls.
+fn count(mut calls: &[u8]) -> Option<u32> {
+    let mut count = 0;
+    while !calls.is_empty() {
+        let length = u32::from_le_bytes(take(&mut calls)?) as usize;
+        calls = calls.get(length..)?;
+        count += 1;
+    }
+    Some(count)
 }
 
 fn done(wire: &mut Wire, result: Result<(), String>) -> io::Result<()> {
