@@ -2,10 +2,12 @@
 # dropin: bash.greet [WHO] -- A greeting.
 # dropin: bash.add A B -- The sum of two integers.
 #
-# A script without a protocol: the host runs it once for each call. Its output is the reply, and
-# its last line on standard error is the error if it fails.
+# A script without a protocol: the host runs it once for each call, with the command's name and its
+# arguments. Its output is the reply, and its last line on standard error is the error if it fails.
 
-case $DROPIN_COMMAND in
+command=$1
+shift
+case $command in
 bash.greet)
     echo "hello, ${1:-world}"
     ;;

@@ -31,7 +31,6 @@ import json
 import logging
 import math
 import os
-import queue
 import re
 import select
 import sys
@@ -605,8 +604,8 @@ class _Connection:
     """The conversation with one host, over two descriptors.
 
     With a concurrency of 1, one thread reads and calls. A running call reads what comes when it
-    asks whether it was cancelled, so that no second thread delays a plain call. Otherwise the
-    thread reads, and others call.
+    asks whether it was cancelled, so that no second thread delays a plain call. Otherwise threads
+    take turns.
     """
 
     def __init__(self, plugin: Plugin, source: int, sink: int) -> None:
@@ -622,20 +621,20 @@ class _Connection:
         self._read_lock, self._write_lock = threading.Lock(), threading.Lock()
         self._event_lock = threading.Lock()
         is_alone = plugin.concurrency == 1 and _CAN_WAIT_FOR_INPUT
-        self._pool = None if is_alone else _Pool(plugin.concurrency)
+        self._pool = None if is_alone else _Pool(plugin.concurrency, self._read)
 
     def serve(self) -> None:
         """Serves until the input ends and all calls have."""
         self._plugin._connection = self
         try:
+            if self._pool is not None:
+                self._pool.serve()
             while not self._ended or self._jobs:
                 while self._jobs:
                     self._jobs.popleft()()
                 if not self._ended:
                     with self._read_lock:
                         self._read()
-            if self._pool is not None:
-                self._pool.finish()
         finally:
             self._plugin._connection = None
 
@@ -685,8 +684,10 @@ class _Connection:
             if request._event is not None:
                 request._event.set()
 
-    def _read(self) -> None:
-        """Reads once, and takes the lines that are complete."""
+    def _read(self) -> bool:
+        """Reads once, and takes the lines that are complete. Returns False once nothing comes."""
+        if self._ended:
+            return False
         try:
             chunk = os.read(self._source, _CHUNK)
         except ConnectionError:
@@ -695,12 +696,13 @@ class _Connection:
             self._ended = True
         self._parts.append(chunk)
         if chunk and b"\n" not in chunk:
-            return
+            return True
         lines = b"".join(self._parts).split(b"\n")
         self._parts = [] if self._ended else [lines.pop()]
         for line in lines:
             if line:
                 self._take(line)
+        return True
 
     def _take(self, line: bytes) -> None:
         """Takes one line: at once, or as a job for the thread that calls."""
@@ -790,44 +792,76 @@ class _Connection:
 
 
 class _Pool:
-    """Threads that do jobs, at most `size` at once; each is started when it is first needed."""
+    """Threads that take turns at reading, one at a time; each does itself the call that it has read.
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._jobs: queue.SimpleQueue[Optional[Callable[[], None]]] = queue.SimpleQueue()
+    So a call does not pass from one thread to another. At most `size` calls run at once, while one
+    more thread reads.
+    """
+
+    def __init__(self, size: int, read: Callable[[], bool]) -> None:
+        self._size, self._read = size, read
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._reading, self._lock = threading.Lock(), threading.Lock()
+        # Guarded by the lock: calls that run, threads that read or wait to, and all threads.
+        self._running = self._idle = 0
         self._threads: list[threading.Thread] = []
-        self._beside: list[threading.Thread] = []
 
     def do(self, job: Callable[[], None]) -> None:
-        """Does a job as soon as a thread is free."""
-        self._jobs.put(job)
-        if len(self._threads) < self._size:
-            self._threads.append(self._start(self._work))
+        """Does a job as soon as fewer than `size` run."""
+        self._jobs.append(job)
 
     def do_beside(self, job: Callable[[], None]) -> None:
         """Does a job in a thread of its own."""
-        self._beside = [thread for thread in self._beside if thread.is_alive()]
-        self._beside.append(self._start(job))
+        self._start(job)
 
-    def finish(self) -> None:
-        """Returns when all jobs are done."""
-        for _ in self._threads:
-            self._jobs.put(None)
-        for thread in self._threads + self._beside:
-            thread.join()
+    def serve(self) -> None:
+        """Returns when the input has ended and all jobs are done."""
+        self._work()
+        # A thread may start another one before it ends.
+        while True:
+            with self._lock:
+                threads = [thread for thread in self._threads if thread.is_alive()]
+            if not threads:
+                return
+            for thread in threads:
+                thread.join()
 
-    @staticmethod
-    def _start(work: Callable[[], None]) -> threading.Thread:
+    def _start(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        return thread
+        with self._lock:
+            thread.start()
+            self._threads = [one for one in self._threads if one.is_alive()] + [thread]
 
     def _work(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                return
+        job = self._next()
+        while job is not None:
             job()
+            with self._lock:
+                self._running -= 1
+            job = self._taken() or self._next()
+
+    def _taken(self) -> Optional[Callable[[], None]]:
+        """Returns a job that may run now, if there is one."""
+        with self._lock:
+            if not self._jobs or self._running == self._size:
+                return None
+            self._running += 1
+            return self._jobs.popleft()
+
+    def _next(self) -> Optional[Callable[[], None]]:
+        """Returns the next job, or None where none will come."""
+        with self._lock:
+            self._idle += 1
+        with self._reading:
+            job = self._taken()
+            while job is None and self._read():
+                job = self._taken()
+        with self._lock:
+            self._idle -= 1
+            is_needed = job is not None and self._idle == 0
+        if is_needed:
+            self._start(self._work)
+        return job
 
 
 def _clean(text: str) -> str:

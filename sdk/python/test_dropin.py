@@ -391,14 +391,62 @@ class Calls(Case):
             call.cancel()
             self.assertEqual(call.result(), [True] * 4)
 
+    def test_thread_of_a_call_takes_over_the_reading(self) -> None:
+        seen: list[bool] = []
+
+        def hand_over(request: dropin.Request) -> None:
+            lock = request._connection._read_lock
+            first = threading.Thread(target=request.wait, args=[0.2])
+            first.start()
+            while first.is_alive() and not lock.locked():
+                pass
+            second = threading.Thread(target=lambda: seen.append(request.wait(LONG)))
+            second.start()
+            first.join()
+            request.progress(1)
+            second.join()
+
+        with dropin.Test(made(hand_over)) as test:
+            call = test.start("it")
+            call.wait_for_progress()
+            call.cancel()
+            call.result()
+        self.assertEqual(seen, [True])
+
+    def test_answered_calls_leave_nothing(self) -> None:
+        for concurrency in (1, 2):
+            plugin = dropin.Plugin("p", concurrency=concurrency)
+            plugin.add_command(lambda number: 1 / int(number), "it", usage="NUMBER")
+            with dropin.Test(plugin) as test:
+                for number in (1, 2, 0):
+                    call = test.start("it", number)
+                    call._done.wait(LIMIT)
+                assert plugin._connection
+                self.assertEqual(plugin._connection._requests, {})
+
     def test_calls_run_at_once_up_to_the_concurrency(self) -> None:
-        meeting = threading.Barrier(3)
+        meeting, lock, running, most = threading.Barrier(3), threading.Lock(), [0], [0]
+
+        def count(request: dropin.Request) -> None:
+            with lock:
+                running[0] += 1
+                most[0] = max(most[0], running[0])
+            request.wait(0.001)
+            with lock:
+                running[0] -= 1
+
         plugin = dropin.Plugin("p", concurrency=3)
         plugin.add_command(lambda: meeting.wait(LIMIT) >= 0, "meet")
         with dropin.Test(plugin) as test:
             for _ in range(3):
                 calls = [test.start("meet") for _ in range(3)]
                 self.assertEqual([call.result() for call in calls], [True] * 3)
+        plugin.add_command(count)
+        with dropin.Test(plugin) as test:
+            # More than a host sends at once.
+            for call in [test.start("count") for _ in range(200)]:
+                call.result()
+        self.assertEqual((most, running), ([3], [0]))
 
     def test_calls_run_one_by_one_without_concurrency(self) -> None:
         main = threading.Lock()
@@ -527,11 +575,18 @@ def stray():
 import subprocess
 @plugin.command
 def child():
-    return subprocess.run([sys.executable, "-c", "print(len(input()))"]).returncode
+    return subprocess.run([sys.executable, "-c", "import sys; sys.stdin.read()"]).returncode
 """
-        call = {"id": 1, "call": "child"}
-        replies, _ = self.talk(code, call, {**call, "id": 2})
-        self.assertEqual(replies, [{"id": 1, "ok": 1}, {"id": 2, "ok": 1}])
+        process = self.start(code)
+        assert process.stdin and process.stdout
+        # One that waits for the input's end hangs, for it does not come.
+        limit = threading.Timer(LIMIT, process.stdin.close)
+        limit.start()
+        self.addCleanup(limit.cancel)
+        process.stdin.write(b'{"id":1,"call":"child"}\n')
+        process.stdin.flush()
+        self.assertEqual(process.stdout.readline(), b'{"id":1,"ok":0}\n')
+        self.assertFalse(process.stdin.closed)
 
     def test_running_calls_finish_at_the_end_of_input(self) -> None:
         for concurrency in (1, 4):
@@ -573,6 +628,15 @@ def wait(request):
             ],
         )
         self.assertEqual((process.returncode, errors), (0, b""))
+
+    def test_list_of_commands_is_not_sent_before_the_hello(self) -> None:
+        code = """
+@plugin.command
+def grow():
+    plugin.add_command(lambda: 1, "leaf")
+"""
+        replies, _ = self.talk(code, {"id": 1, "call": "grow"})
+        self.assertEqual(replies, [{"id": 1, "ok": None}])
 
     def test_large_messages_pass_both_ways(self) -> None:
         code = """

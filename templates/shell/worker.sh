@@ -2,12 +2,14 @@
 # dropin: {{project-name}}.hello [WHO] -- A greeting.
 # dropin: {{project-name}}.mean NUMBER.. -- The mean of the numbers.
 #
-# The host runs this once for each call, in the plugin's own folder. The arguments are those of the
-# command, the output is the reply. If it fails, its last line on standard error is the error. The
+# The host runs this once for each call, in the plugin's own folder, with the command's name and its
+# arguments. The output is the reply. If it fails, its last line on standard error is the error. The
 # host checks the number of arguments: `[WHO]` may be left out, `NUMBER..` is one or more.
 set -eu
 
-case $DROPIN_COMMAND in
+command=$1
+shift
+case $command in
 {{project-name}}.hello)
     who=${1-you}
     if [ -z "$who" ]; then
