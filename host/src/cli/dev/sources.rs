@@ -14,8 +14,8 @@ use notify::{
 /// The end of writing to a file.
 const WRITTEN: AccessKind = AccessKind::Close(AccessMode::Write);
 
-/// A watch on a crate's folder, without hidden files and the files that cargo and the host write; or
-/// on a single file.
+/// A watch on a crate's folder, without hidden files and the files that cargo and the host write;
+/// or on a single file.
 pub(super) struct Sources {
     folder: PathBuf,
     /// The single file in the folder that is watched.
@@ -27,8 +27,8 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Watches a file, or a folder without the folders in `made`, which the host writes to. No change
-    /// after this returns is missed.
+    /// Watches a file, or a folder without the folders in `made`, which the host writes to. No
+    /// change after this returns is missed.
     pub(super) fn watch<'a>(
         path: &Path,
         made: impl Iterator<Item = &'a PathBuf>,
