@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The tools that tests need, as `cfg(tool = "..")`.
-const TOOLS: [&str; 21] = [
+const TOOLS: [&str; 22] = [
     "bash",
     "cargo",
     "cc",
@@ -21,6 +21,7 @@ const TOOLS: [&str; 21] = [
     "man",
     "mkfifo",
     "nc",
+    "node",
     "openssl",
     "prlimit",
     "python3",

@@ -68,7 +68,8 @@ Examples:
   host --port 5000 --plugins ./plugins
   host --bind 127.0.0.1 --bind ::1
   host check target/release/libtext.so
-  host dev plugins/text --port 5001";
+  host dev plugins/text --port 5001
+  host dev greet.py --port 5001";
 
 /// A command server that is extended by dropping a library into a folder.
 #[derive(Debug, Parser)]
@@ -91,11 +92,12 @@ pub struct Arguments {
 /// A task of the program other than serving.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Probe one plugin library, in a separate process, and print its commands.
+    /// Probe one plugin file, in a separate process, and print its commands.
     ///
-    /// Exit status: 0 when the host would load it, 1 when it would not.
+    /// The file is a library, or an executable such as a script. Exit status: 0 when the host would
+    /// load it, 1 when it would not.
     Check {
-        /// The library.
+        /// The library or executable.
         file: PathBuf,
         /// The longest time that the probe may take, in seconds.
         #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
@@ -106,6 +108,9 @@ pub enum Action {
         /// The settings file.
         #[command(flatten)]
         settings: ConfigPlace,
+        /// The settings of single plugins.
+        #[arg(skip)]
+        plugin_tables: PluginTables,
     },
     /// Print the settings that the host would serve with, as a settings file, and their origins.
     Config {
@@ -118,8 +123,9 @@ pub enum Action {
     },
     /// Serve a plugin under development: build and serve it, and do so again at every save.
     ///
-    /// The first build may take a while. After a failed build or a refused library, the previous
-    /// version keeps serving. State is handed over as at any reload.
+    /// The plugin is a crate, or an executable file such as a script, which needs no build. The
+    /// first build may take a while. After a failed build or a refused file, the previous version
+    /// keeps serving. State is handed over as at any reload.
     Dev(Dev),
     /// Add, list and revoke keys, with which clients log in that are not trusted by their address.
     #[command(subcommand)]
@@ -248,6 +254,10 @@ pub struct Serve {
     #[arg(skip)]
     pub plugin_tables: PluginTables,
 
+    /// A folder in which executables find modules, besides the plugins folder.
+    #[arg(skip)]
+    pub module_folder: Option<PathBuf>,
+
     /// The limits of what clients may ask for.
     #[command(flatten)]
     pub bounds: Bounds,
@@ -298,12 +308,13 @@ pub enum Scheduling {
 }
 
 impl Arguments {
-    /// Returns the flags of a serving host that apply to the task; `None` if it has none.
-    fn serve_mut(&mut self) -> Option<&mut Serve> {
+    /// Returns the settings of single plugins that apply to the task; `None` if it has none.
+    fn plugin_tables_mut(&mut self) -> Option<&mut PluginTables> {
         match &mut self.action {
-            None => Some(&mut self.serve),
-            Some(Action::Config { serve, .. }) => Some(serve),
-            Some(Action::Dev(dev)) => Some(&mut dev.serve),
+            None => Some(&mut self.serve.plugin_tables),
+            Some(Action::Check { plugin_tables, .. }) => Some(plugin_tables),
+            Some(Action::Config { serve, .. }) => Some(&mut serve.plugin_tables),
+            Some(Action::Dev(dev)) => Some(&mut dev.serve.plugin_tables),
             Some(_) => None,
         }
     }

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use dropin_tests::{
-    LIMIT, Lines, Setup,
+    LIMIT, Lines, Setup, files,
     setup::run_host,
     wait_for, wait_until,
     workspace::{self, ExclusiveBuild},
@@ -176,4 +176,102 @@ fn a_folder_without_a_crate_is_refused() {
     assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
     let said = format!("host: there is no Cargo.toml in {}: ", folder.path().display());
     assert!(ended.stderr.starts_with(&said), "{ended:?}");
+}
+
+#[cfg(unix)]
+mod executables {
+    use super::*;
+
+    /// A worker whose reply is in a module beside it.
+    const GREET: &str = r#"#!/usr/bin/env python3
+import json, sys
+from words import HELLO
+
+for line in sys.stdin:
+    message = json.loads(line)
+    if "dropin" in message:
+        commands = [{"name": "greet", "usage": "[WHO]"}]
+        reply = {"dropin": 1, "name": "greet", "version": "1", "commands": commands}
+    elif "call" in message:
+        print("greeting", *message["args"], file=sys.stderr)
+        reply = {"id": message["id"], "ok": " ".join([HELLO, *message["args"]])}
+    print(json.dumps(reply), flush=True)
+"#;
+
+    #[test]
+    #[cfg_attr(not(tool = "python3"), ignore = "needs python3")]
+    fn saved_executable_is_served_without_build() {
+        files::close_to_others();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("greet.py");
+        fs::write(folder.path().join("words.py"), "HELLO = 'hello,'\n").unwrap();
+        fs::write(folder.path().join("other.py"), "#!/usr/bin/env python3\n").unwrap();
+        files::write_executable(&file, GREET);
+        let flags = ["--probe-timeout", "60"];
+        let mut host = Setup::new().develop(&file).flags(&flags).start();
+        let line = host.wait_for_log("dev: plugin greet, generation 1, serves, ");
+        assert!(line.ends_with(" s after the start"), "{line}");
+        let mut client = Lines::connect(&host);
+        assert_eq!(client.ask("greet Ada"), "hello, Ada");
+        host.wait_for_log(" WARN  greet: greeting Ada");
+
+        // Written in place.
+        fs::write(&file, GREET.replace("HELLO, *", "'moin', *")).unwrap();
+        let line = host.wait_for_log("dev: plugin greet, generation 2, serves, ");
+        assert!(line.ends_with(" s after the save"), "{line}");
+        assert_eq!(client.ask("greet Ada"), "moin Ada");
+
+        // Replaced, as most editors do.
+        files::write_executable(&file, GREET.replace("import HELLO", "import HELLO HELLO"));
+        let line = host.wait_for_log("dev: refused: it ended before its hello: exit status 1");
+        assert!(line.contains("; the version before serves on, "), "{line}");
+        assert_eq!(client.ask("greet Ada"), "moin Ada");
+
+        fs::write(&file, GREET.replacen("#!", "", 1)).unwrap();
+        let line = host.wait_for_log("dev: not served: it can be executed, but is neither ");
+        assert!(line.ends_with("; the version before serves on"), "{line}");
+        files::write_executable(&file, GREET);
+        host.wait_for_log("dev: plugin greet, generation 3, serves, ");
+        assert_eq!(client.ask("greet Ada"), "hello, Ada");
+        host.interrupt();
+        assert_eq!(host.exit(), Some(0));
+        assert!(file.exists() && !host.log().contains("other"), "{}", host.log());
+    }
+
+    #[test]
+    fn scripts_are_served_by_their_stem() {
+        files::close_to_others();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("up.sh");
+        let text = "#!/bin/sh\n# dropin: up -- One.\necho one\n";
+        files::write_executable(&file, text);
+        let host = Setup::new().develop(&file).start();
+        host.wait_for_log("dev: plugin up, generation 1, serves, ");
+        assert_eq!(Lines::connect(&host).ask("up"), "one");
+        fs::write(&file, text.replace("echo one", "echo two")).unwrap();
+        host.wait_for_log("dev: plugin up, generation 2, serves, ");
+        assert_eq!(Lines::connect(&host).ask("up"), "two");
+    }
+
+    #[test]
+    fn file_that_is_no_plugin_is_refused() {
+        files::close_to_others();
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        for name in ["plain.sh", "lib.so"] {
+            fs::write(path(name), "#!/bin/sh\n").unwrap();
+        }
+        files::write_executable(&folder.path().join("up.sh"), "#!/bin/sh\n# dropin: up\n");
+        let (plain, library, script) = (path("plain.sh"), path("lib.so"), path("up.sh"));
+        for (words, said) in [
+            (&[&*plain][..], "plain.sh: it is a script, but must not be executed: run chmod +x "),
+            (&[&*library], "lib.so: it is a library: name the folder of its crate"),
+            (&[&*script, "--release"], "up.sh is not built: leave out the flags of cargo"),
+            (&[&*script, "--plugins", folder.path().to_str().unwrap()], "is in the plugins folder"),
+        ] {
+            let ended = run_host(&[&["dev"], words].concat());
+            assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+            assert!(ended.stderr.contains(said), "{ended:?}");
+        }
+    }
 }

@@ -56,6 +56,21 @@ pub fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
     retry_while_in_use("a file can be written", || fs::write(&path, &bytes));
 }
 
+/// Writes a file that its owner may execute, and only its owner may change: under a temporary name,
+/// then renamed, so that it can be executed at once.
+///
+/// # Panics
+/// The file cannot be written.
+#[cfg(unix)]
+pub fn write_executable(path: &Path, text: impl AsRef<[u8]>) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.new"));
+    fs::write(&beside, text).expect("a file can be written");
+    let rights = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&beside, rights).expect("rights can be set");
+    rename(beside, path);
+}
+
 /// Removes a file, and waits until its name is free: on Windows only once no process reads it.
 ///
 /// # Panics

@@ -57,6 +57,7 @@ impl Checkout {
             "host",
             "plugin-api",
             "plugins",
+            "sdk",
             "templates",
             "tests",
             "xtask",
@@ -97,6 +98,16 @@ impl Checkout {
     pub fn xtask(&self, arguments: &[&str]) -> Output {
         let mut command = std::process::Command::new(built::program("xtask"));
         command.args(arguments).envs(self.variables()).output().expect("xtask can be started")
+    }
+}
+
+/// Copies the templates, and the modules that they need, into a folder.
+///
+/// # Panics
+/// They cannot be copied.
+pub fn copy_templates(to: &Path) {
+    for part in ["templates", "sdk"] {
+        each_file(&root().join(part), &to.join(part), &copy_file);
     }
 }
 

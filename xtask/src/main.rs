@@ -8,6 +8,7 @@ mod demo;
 mod error;
 mod fuzz;
 mod install;
+mod language;
 mod left_out;
 mod mutants;
 mod new_plugin;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{error::TaskError, profile::Profile};
+use crate::{error::TaskError, language::Language, profile::Profile};
 
 /// Development tasks of Dropin.
 #[derive(Parser)]
@@ -61,11 +62,16 @@ enum Task {
         #[arg(long = "try")]
         is_tried: bool,
     },
-    /// Create a new plugin from the template, add it to the workspace, test it and install it into
-    /// ./plugins, where a running host serves it at once.
+    /// Create a new plugin from a template.
+    ///
+    /// One in Rust is added to the workspace, tested and installed into ./plugins, where a running
+    /// host serves it at once. One in another language is a folder in ./plugins.
     NewPlugin {
         /// The plugin's name: a-z, 0-9, - and _, a letter first.
         name: String,
+        /// The language.
+        #[arg(long, value_enum, default_value_t = Language::Rust)]
+        language: Language,
         #[command(flatten)]
         profile: Profile,
     },
@@ -142,7 +148,9 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
                 deb::test_installation(&package)?;
             }
         }
-        Task::NewPlugin { name, profile } => new_plugin::run(&name, profile.folder())?,
+        Task::NewPlugin { name, language, profile } => {
+            new_plugin::run(&name, language, profile.folder())?;
+        }
         Task::Check => check::run()?,
         Task::Package { verify } => package::run(verify)?,
         Task::PublicApi { bless } => public_api::run(bless)?,

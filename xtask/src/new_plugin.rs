@@ -1,4 +1,4 @@
-//! Creates a plugin from the template, tests it and installs it.
+//! Creates a plugin from a template; one in Rust is tested and installed, too.
 
 use std::{
     env::consts::EXE_SUFFIX,
@@ -8,7 +8,7 @@ use std::{
 
 use toml_edit::{DocumentMut, Value};
 
-use crate::{cargo, error::TaskError, install, workspace};
+use crate::{cargo, error::TaskError, install, language::Language, workspace};
 
 /// The template's placeholders for the plugin's name and for the path of `plugin-api`.
 const PLACES: [(&str, Place); 2] =
@@ -42,9 +42,46 @@ enum Place {
     PluginApi,
 }
 
-/// Creates the plugin of this name, adds it to the workspace, tests it and installs it.
-pub fn run(name: &str, profile: &str) -> Result<(), TaskError> {
+/// Creates the plugin of this name.
+pub fn run(name: &str, language: Language, profile: &str) -> Result<(), TaskError> {
     check(name)?;
+    match language.worker() {
+        None => run_crate(name, profile),
+        Some(file) => run_worker(name, (language, file), profile),
+    }
+}
+
+/// Creates a folder with an executable of this name.
+fn run_worker(
+    name: &str,
+    (language, file): (Language, &str),
+    profile: &str,
+) -> Result<(), TaskError> {
+    let (root, folder) = (cargo::root(), format!("plugins/{name}"));
+    copy(&root.join("templates").join(language.name()), &root.join(&folder), name)?;
+    let mut module = String::new();
+    if let Some(path) = language.module() {
+        let from = root.join(path);
+        let file = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let to = root.join(&folder).join(&file);
+        fs::copy(&from, &to).map_err(|error| TaskError::Io("copy", from, error))?;
+        module = format!("install -m 644 {folder}/{file} plugins/ && ");
+    }
+    let extension = Path::new(file).extension().unwrap_or_default().to_string_lossy();
+    let host = program("host", profile);
+    println!(
+        "made {folder}/{file}
+
+Try it:      {host} dev {folder}/{file} --port 5001
+Install it:  {module}install -m 755 {folder}/{file} plugins/{name}.{extension}
+Read on:     {folder}/README.md and docs/workers.md"
+    );
+    Ok(())
+}
+
+/// Creates a crate, adds it to the workspace, tests it and installs it.
+fn run_crate(name: &str, profile: &str) -> Result<(), TaskError> {
+    check_crate(name)?;
     let (root, folder) = (cargo::root(), cargo::root().join("plugins").join(name));
     copy(&root.join("templates").join("plugin"), &folder, name)?;
     add_member(&root.join("Cargo.toml"), &format!("plugins/{name}"))?;
@@ -75,6 +112,7 @@ fn finish(name: &str, profile: &str) -> Result<(), TaskError> {
     install::plugin(name, profile)
 }
 
+/// Checks that a plugin can have this name.
 fn check(name: &str) -> Result<(), TaskError> {
     let refuse = |why: String| Err(TaskError::Refused(format!("'{name}' {why}")));
     let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_".contains(&c);
@@ -83,9 +121,6 @@ fn check(name: &str) -> Result<(), TaskError> {
         return refuse(format!(
             "cannot be a plugin's name: 1 to {MAX_NAME} of a-z 0-9 - _, a letter first"
         ));
-    }
-    if KEPT.contains(&name) || is_keyword(name) {
-        return refuse("is reserved by Rust or cargo: choose another".into());
     }
     // - and _ give the same file name of the library.
     let file = |name: &str| name.replace('-', "_");
@@ -97,6 +132,16 @@ fn check(name: &str) -> Result<(), TaskError> {
     if folder.exists() {
         return refuse(format!("is taken: {} is there", folder.display()));
     }
+    Ok(())
+}
+
+/// Checks that a crate can have this name.
+fn check_crate(name: &str) -> Result<(), TaskError> {
+    let refuse = |why: &str| Err(TaskError::Refused(format!("'{name}' {why}")));
+    if KEPT.contains(&name) || is_keyword(name) {
+        return refuse("is reserved by Rust or cargo: choose another");
+    }
+    let file = |name: &str| name.replace('-', "_");
     let lock = cargo::root().join("Cargo.lock");
     let text = fs::read_to_string(&lock).map_err(|error| TaskError::Io("read", lock, error))?;
     let mut packages =
@@ -104,7 +149,7 @@ fn check(name: &str) -> Result<(), TaskError> {
     // Those of this workspace have a prefix that their libraries and programs lack.
     let bare = |package: &str| file(package.strip_prefix("dropin-").unwrap_or(package));
     if packages.any(|package| bare(package) == file(name) || file(package) == file(name)) {
-        return refuse("is the name of a crate that is used here: choose another".into());
+        return refuse("is the name of a crate that is used here: choose another");
     }
     Ok(())
 }
@@ -152,10 +197,28 @@ fn fill(from: &Path, to: &Path, name: &str) -> Result<(), TaskError> {
                 };
                 text = text.replace(mark, words);
             }
+            let is_script = text.starts_with("#!");
             fs::write(&target, text).map_err(failed("write", &target))?;
+            if is_script {
+                make_executable(&target).map_err(failed("change the rights of", &target))?;
+            }
         }
     }
     Ok(())
+}
+
+/// Makes a file executable for all, and writable only for its owner, as the host requires.
+fn make_executable(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let rights = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+        fs::set_permissions(path, rights)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        Ok(())
+    }
 }
 
 /// Adds a member to the workspace, after the last one of the same folder.
@@ -230,11 +293,12 @@ mod tests {
             "serde",
             "plugin_api",
         ] {
-            let error = check(name).unwrap_err().to_string();
+            let checked = check(name).and_then(|()| check_crate(name));
+            let error = checked.unwrap_err().to_string();
             assert!(error.contains(&format!("'{name}' ")), "{error}");
         }
         for name in ["shout", "word-count", "a_b2"] {
-            assert!(check(name).is_ok(), "{name}");
+            assert!(check(name).and_then(|()| check_crate(name)).is_ok(), "{name}");
         }
     }
 }

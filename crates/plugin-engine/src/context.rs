@@ -60,6 +60,8 @@ pub struct Settings {
     pub save_timeout: Duration,
     /// True if every plugin needs a signature.
     pub signed_only: bool,
+    /// A folder in which executables find modules, besides the plugins folder.
+    pub module_folder: Option<PathBuf>,
 }
 
 /// The end of the host.

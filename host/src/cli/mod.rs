@@ -38,8 +38,8 @@ pub fn main() -> ExitCode {
         misspelt_variables().iter().for_each(|warning| eprintln!("{}: {warning}", program::own()));
     }
     match arguments.action {
-        Some(Action::Check { file, probe_timeout, trust, .. }) => {
-            check::run(&file, probe_timeout, &trust)
+        Some(Action::Check { file, probe_timeout, trust, plugin_tables, .. }) => {
+            check::run(&file, probe_timeout, &trust, &plugin_tables)
         }
         Some(Action::Config { serve, .. }) => {
             print!("{}", config::describe(&settings, &tables, serve.state_root().as_deref()));

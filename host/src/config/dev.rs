@@ -10,9 +10,9 @@ const OF_ITS_OWN: &str = "\u{1}";
 /// The flags of a development host.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Dev {
-    /// The folder of the plugin's crate, with its Cargo.toml.
-    #[arg(value_name = "PLUGIN_DIR")]
-    pub folder: PathBuf,
+    /// The folder of the plugin's crate, with its Cargo.toml, or an executable file.
+    #[arg(value_name = "PLUGIN")]
+    pub plugin: PathBuf,
 
     /// Build with optimisation.
     #[arg(long)]

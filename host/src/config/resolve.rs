@@ -141,9 +141,10 @@ pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, Re
         known.map(|(long, argument)| setting(found, long, argument, origin(long))).collect()
     });
     let mut arguments = Arguments::from_arg_matches(&matches)?;
-    if let Some(serve) = arguments.serve_mut() {
-        let isolate = is_set(said, "isolate").then(|| serve.isolate.clone());
-        serve.plugin_tables = PluginTables::new(place, isolate);
+    if let Some(tables) = arguments.plugin_tables_mut() {
+        let names = || said.get_many("isolate").into_iter().flatten().cloned().collect();
+        let isolate = is_set(said, "isolate").then(names);
+        *tables = PluginTables::new(place, isolate);
     }
     let tables = file.tables().entries().iter().map(|entry| TableSetting {
         table: entry.table.clone(),
@@ -255,7 +256,7 @@ mod tests {
 
     fn plugin_tables(words: &[&str]) -> PluginTables {
         let words = ["host"].iter().chain(words).map(OsString::from);
-        resolve(words).unwrap().arguments.serve_mut().unwrap().plugin_tables.clone()
+        resolve(words).unwrap().arguments.plugin_tables_mut().unwrap().clone()
     }
 
     #[test]

@@ -113,6 +113,7 @@ fn engine_context(shared: &Arc<Shared>) -> Arc<EngineContext> {
             handover_timeout: config.handover_timeout,
             save_timeout: config.save_timeout,
             signed_only: config.plugin_trust.plugin_key.is_some(),
+            module_folder: config.module_folder.clone(),
         },
         plugin_settings: Arc::new(config.plugin_tables.clone()),
         crashed: Arc::new(CrashedPlugins::open(&shared.state_dir)),

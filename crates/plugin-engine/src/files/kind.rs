@@ -34,6 +34,18 @@ const NEVER: [&str; 26] = [
     "yml",
 ];
 
+/// The kinds of plugins, for people.
+const PLUGINS: &str = if cfg!(windows) {
+    "a plugin is a library (.dll), a program (.exe), or a script that starts with `#!` and whose \
+     extension has an interpreter in host.toml"
+} else if cfg!(target_os = "macos") {
+    "a plugin is a library (.dylib), or a program or a script that starts with `#!`, either with \
+     the right to be executed (chmod +x)"
+} else {
+    "a plugin is a library (.so), or a program or a script that starts with `#!`, either with the \
+     right to be executed (chmod +x)"
+};
+
 /// Returns true if a file of this name may be a plugin.
 #[must_use]
 pub fn may_be_plugin(path: &Path) -> bool {
@@ -77,6 +89,35 @@ pub fn kind_of(path: &Path, interprets: &dyn Fn(&str) -> bool) -> Result<FileKin
     let start = read.ok().and_then(|read| start.get(..read)).ok_or(NoPlugin::Other)?;
     check_start(start, interpreted)?;
     Ok(FileKind::Executable)
+}
+
+/// Describes, for people, why a file is no plugin although nothing in it is wrong.
+#[must_use]
+pub fn explain_other(path: &Path) -> String {
+    if !may_be_executable(path) {
+        return format!(
+            "its name is not that of a plugin: it is hidden, or ends as a document, a backup or \
+             a library of another system; {PLUGINS}"
+        );
+    }
+    let mut start = [0; 2];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    let is_executable = fs::metadata(path).is_ok_and(|data| has_right(path, &data));
+    if read.is_ok() && &start == b"#!" && !is_executable {
+        if cfg!(windows) {
+            return "no interpreter is configured for its extension: add one to the table \
+                    [interpreters] of host.toml"
+                .to_owned();
+        }
+        return format!(
+            "it is a script, but must not be executed: run chmod +x {}",
+            path.display()
+        );
+    }
+    if fs::metadata(path).is_ok_and(|data| data.len() == 0) {
+        return "it is empty".to_owned();
+    }
+    format!("it is neither a library nor an executable; {PLUGINS}")
 }
 
 /// Checks that the system can execute a file that starts like this.
@@ -193,6 +234,18 @@ mod tests {
                 Err(NoPlugin::Mistaken(text)) => assert!(text.contains(said), "{text}"),
                 other => panic!("{name}: {other:?}"),
             }
+        }
+        for (name, content, said) in [
+            ("g.sh", &script[..], "g.sh"),
+            ("module.py", b"import os\n", "neither a library nor an executable; a plugin is"),
+            ("notes.txt", script, "its name is not that of a plugin"),
+            (".hidden", script, "its name is not that of a plugin"),
+            ("blank", b"", "it is empty"),
+            ("one", b"#", "neither a library nor an executable"),
+        ] {
+            assert_eq!(kind(name, content, 0o644), Err(NoPlugin::Other));
+            let text = explain_other(&temp.path().join(name));
+            assert!(text.contains(said), "{text}");
         }
         fs::create_dir(temp.path().join("folder")).unwrap();
         std::os::unix::fs::symlink("nowhere", temp.path().join("link")).unwrap();

@@ -248,8 +248,11 @@ impl Drop for Shadow {
     }
 }
 
-/// Refuses everything but regular files.
-fn check_is_regular(file: &fs::Metadata) -> Result<(), Refusal> {
+/// Checks that this is a regular file.
+///
+/// # Errors
+/// It is a directory, or a special file.
+pub fn check_is_regular(file: &fs::Metadata) -> Result<(), Refusal> {
     if file.is_file() {
         return Ok(());
     }

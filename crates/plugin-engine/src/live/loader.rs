@@ -156,7 +156,10 @@ fn settings(context: &EngineContext, plugin: &str) -> Result<PluginSettings, Ref
 
 /// Returns the manifest of a script that is run once for each call; `None` for an executable that
 /// speaks JSON lines.
-fn script_manifest(shadow: &Shadow, path: &Path) -> Result<Option<Manifest>, Refusal> {
+///
+/// # Errors
+/// One of its headers is wrong, or its copy cannot be read.
+pub fn script_manifest(shadow: &Shadow, path: &Path) -> Result<Option<Manifest>, Refusal> {
     let start =
         shadow.first_bytes().map_err(|error| Refusal::unreadable("read its copy", &error))?;
     let problem = |error: lines::BadHeader| Refusal::Worker { problem: error.to_string() };

@@ -25,8 +25,8 @@ pub struct Executable {
     pub plugins: PathBuf,
     /// Its private directory, which is made before it starts.
     pub data_dir: PathBuf,
-    /// True if modules in the plugins folder are found: only where signatures are not required.
-    pub finds_modules: bool,
+    /// The folders in which it finds modules; none where signatures are required.
+    pub module_folders: Vec<PathBuf>,
     /// The limits, in force before it starts.
     pub limits: Limits,
 }
@@ -38,12 +38,18 @@ impl Executable {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let extension = file.extension().unwrap_or_default().to_string_lossy();
         let plugins = &context.settings.plugins;
+        let plugins = plugins.canonicalize().unwrap_or_else(|_| plugins.clone());
+        let more = context.settings.module_folder.clone();
+        let module_folders = match context.settings.signed_only {
+            true => Vec::new(),
+            false => [plugins.clone()].into_iter().chain(more).collect(),
+        };
         Self {
             file: copy.to_owned(),
             interpreter: context.plugin_settings.interpreter(&extension).unwrap_or_default(),
-            plugins: plugins.canonicalize().unwrap_or_else(|_| plugins.clone()),
+            plugins,
             data_dir: absolute(context.data_dir().join(&stem)),
-            finds_modules: !context.settings.signed_only,
+            module_folders,
             stem,
             limits,
         }
@@ -78,9 +84,9 @@ impl Executable {
         if self.limits.sandbox != Sandbox::Off {
             command.env("TMPDIR", &self.data_dir);
         }
-        if self.finds_modules {
+        if !self.module_folders.is_empty() {
             for name in ["PYTHONPATH", "NODE_PATH"] {
-                command.env(name, prepended(&self.plugins, env::var_os(name)));
+                command.env(name, prepended(&self.module_folders, env::var_os(name)));
             }
         }
         Ok(command)
@@ -92,9 +98,11 @@ fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-fn prepended(folder: &Path, rest: Option<OsString>) -> OsString {
+fn prepended(folders: &[PathBuf], rest: Option<OsString>) -> OsString {
     let rest = rest.unwrap_or_default();
-    let folders = std::iter::once(folder.to_owned())
+    let folders = folders
+        .iter()
+        .cloned()
         .chain(env::split_paths(&rest).filter(|folder| !folder.as_os_str().is_empty()));
     // A folder with a separator in its name cannot be in such a list.
     env::join_paths(folders).unwrap_or(rest.clone())

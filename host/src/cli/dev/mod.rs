@@ -1,9 +1,12 @@
-//! The subcommand `host dev PLUGIN_DIR`, which serves a plugin and rebuilds it at every save.
+//! The subcommand `host dev PLUGIN`, which serves a plugin and rebuilds it at every save.
 //!
 //! A thread builds the crate, copies its library into the plugins folder, and repeats that when a
-//! source has changed. The host then reloads the library like any other.
+//! source has changed. The host then reloads the library like any other. An executable file is
+//! copied without a build.
 
 mod build;
+mod installed;
+mod plugin;
 mod sources;
 
 use std::{
@@ -19,9 +22,15 @@ use plugin_engine::events::{EventKind, PluginEvent, Subscription};
 
 use self::{
     build::{Build, Built},
+    installed::{Installed, close_to_others},
+    plugin::Plugin,
     sources::Sources,
 };
-use crate::{config::Dev, runtime::context::Shared, serve::start_error::StartError};
+use crate::{
+    config::{Dev, PluginTables},
+    runtime::context::Shared,
+    serve::start_error::StartError,
+};
 
 /// The time without a change after which a build starts: editors write in several steps, and
 /// people save several files.
@@ -37,28 +46,22 @@ pub(crate) struct DevThread {
 /// Serves a plugin, rebuilds it when its sources change, and returns the exit code.
 pub(crate) fn run(mut dev: Dev) -> ExitCode {
     // Dropped last, since the host uses the folder until it ends.
-    let own = match prepare(&mut dev) {
-        Ok(own) => own,
+    let (own, plugin) = match prepare(&mut dev) {
+        Ok(prepared) => prepared,
         Err(problem) => {
             eprintln!("{}: {problem}", program::own());
             return ExitCode::FAILURE;
         }
     };
     let serve = (*dev.serve).clone();
-    let code = crate::serve::serve(serve, |shared| DevThread::start(&dev, shared));
+    let code = crate::serve::serve(serve, |shared| DevThread::start(&dev, plugin, shared));
     drop(own);
     code
 }
 
-/// Checks the crate's folder, and makes temporary folders for those that no flag names.
-fn prepare(dev: &mut Dev) -> Result<tempfile::TempDir, String> {
-    if !dev.folder.join("Cargo.toml").is_file() {
-        let folder = dev.folder.display();
-        return Err(format!(
-            "there is no Cargo.toml in {folder}: name the folder of a plugin's crate; `cargo xtask \
-             new-plugin NAME` makes one"
-        ));
-    }
+/// Finds the plugin, and makes temporary folders for those that no flag names.
+fn prepare(dev: &mut Dev) -> Result<(tempfile::TempDir, Plugin), String> {
+    let plugin = Plugin::of(dev)?;
     let failed = |error: io::Error| format!("cannot make a temporary folder: {error}");
     let own = tempfile::tempdir().map_err(failed)?;
     let (plugins, state) = (own.path().join("plugins"), own.path().join("state"));
@@ -66,33 +69,38 @@ fn prepare(dev: &mut Dev) -> Result<tempfile::TempDir, String> {
     let state = dev.state_dir().map_or(state, PathBuf::from);
     fs::create_dir_all(&plugins)
         .map_err(|error| format!("cannot make {}: {error}", plugins.display()))?;
-    close_to_others(&plugins)
+    let module_folder = plugin.module_folder();
+    if module_folder.is_some() && module_folder == fs::canonicalize(&plugins).ok() {
+        return Err(format!(
+            "{} is in the plugins folder, where every host serves it anew at every save: leave out \
+             --plugins",
+            dev.plugin.display()
+        ));
+    }
+    dev.serve.module_folder = module_folder;
+    let rights = fs::metadata(&plugins).map(|data| data.permissions());
+    rights
+        .and_then(|rights| close_to_others(&plugins, rights))
         .map_err(|error| format!("cannot change access to {}: {error}", plugins.display()))?;
     (dev.serve.plugins, dev.serve.state_dir) = (plugins, Some(state));
-    Ok(own)
+    Ok((own, plugin))
 }
 
 impl DevThread {
-    fn start(dev: &Dev, shared: &Shared) -> Result<Self, StartError> {
+    fn start(dev: &Dev, plugin: Plugin, shared: &Shared) -> Result<Self, StartError> {
         let failed = |error| StartError::System("watch the sources", error);
         let made = [Some(&dev.serve.plugins), dev.serve.state_dir.as_ref()];
-        let sources = Sources::watch(&dev.folder, made.into_iter().flatten())
+        let sources = Sources::watch(&dev.plugin, made.into_iter().flatten())
             .map_err(|error| failed(io::Error::other(error.to_string())))?;
         let subscription = shared.events.subscribe().map_err(failed)?;
         let (stop, stopped) = bounded(0);
         let mut worker = Worker {
-            folder: dev.folder.clone(),
-            arguments: dev
-                .release
-                .then(|| "--release".to_owned())
-                .into_iter()
-                .chain(dev.cargo.iter().cloned())
-                .collect(),
-            plugins: shared.config.plugins.clone(),
+            plugin,
+            settings: dev.serve.plugin_tables.clone(),
+            installed: Installed::new(shared.config.plugins.clone()),
             sources,
             events: subscription,
             building: None,
-            dropped: None,
             first: true,
             served: false,
             changed: None,
@@ -114,14 +122,12 @@ impl Drop for DevThread {
 
 /// The state of the thread that builds the plugin.
 struct Worker {
-    folder: PathBuf,
-    arguments: Vec<String>,
-    plugins: PathBuf,
+    plugin: Plugin,
+    settings: PluginTables,
+    installed: Installed,
     sources: Sources,
     events: Subscription,
     building: Option<Build>,
-    /// The name of the library's file in the plugins folder, once it is there.
-    dropped: Option<String>,
     /// True if no build has succeeded yet.
     first: bool,
     /// True if the host has served a version of the plugin.
@@ -134,7 +140,7 @@ struct Worker {
 
 impl Worker {
     fn run(&mut self, stopped: &Receiver<()>) {
-        print_line(&format!("plugins folder {}", self.plugins.display()));
+        print_line(&format!("plugins folder {}", self.installed.folder().display()));
         self.build();
         loop {
             let ended = self.building.as_ref().map_or_else(never, |build| build.ended().clone());
@@ -167,13 +173,18 @@ impl Worker {
         }
     }
 
+    /// Begins a build, or installs a file that needs none.
     fn build(&mut self) {
-        let mut arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let (folder, arguments) = match &self.plugin {
+            Plugin::Crate { folder, arguments } => (folder, arguments),
+            Plugin::Executable(file) => return self.install_executable(&file.clone()),
+        };
+        let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         if !self.first {
             // Leaves out the list of compiled crates; errors are still printed.
             arguments.push("--quiet");
         }
-        match Build::start(&self.folder, &arguments) {
+        match Build::start(folder, &arguments) {
             Ok(build) => self.building = Some(build),
             Err(error) => {
                 print_line(&format!(
@@ -185,27 +196,20 @@ impl Worker {
 
     fn finish_build(&mut self, found: Option<PathBuf>) {
         let Some(build) = self.building.take() else { return };
-        let folder = self.folder.display();
         match build.finish(found) {
             Ok((Built::Library(library), took)) => {
                 self.first = false;
-                match self.install(&library) {
-                    Ok(true) => log::debug!("built in {:.2} s", took.as_secs_f64()),
-                    Ok(false) if self.waiting.take().is_some() => {
-                        print_line("built, and nothing has changed in the library");
-                    }
-                    Ok(false) => {}
-                    Err(error) => print_line(&format!(
-                        "cannot copy {} into {}: {error}",
-                        library.display(),
-                        self.plugins.display()
-                    )),
-                }
+                log::debug!("built in {:.2} s", took.as_secs_f64());
+                self.install(&library, "built, and nothing has changed in the library");
             }
-            Ok((Built::NoLibrary, _)) => print_line(&format!(
-                "built, but not as a library that a host can load: {folder}/Cargo.toml needs [lib] \
-                 with crate-type = [\"cdylib\"], and {folder} has to be a package's"
-            )),
+            Ok((Built::NoLibrary, _)) => {
+                let Plugin::Crate { folder, .. } = &self.plugin else { return };
+                let folder = folder.display();
+                print_line(&format!(
+                    "built, but not as a library that a host can load: {folder}/Cargo.toml needs \
+                     [lib] with crate-type = [\"cdylib\"], and {folder} has to be a package's"
+                ));
+            }
             Ok((Built::Failed, took)) => print_line(&format!(
                 "not built ({:.2} s), see above{}",
                 took.as_secs_f64(),
@@ -215,33 +219,29 @@ impl Worker {
         }
     }
 
-    /// Copies the library into the plugins folder under a temporary name, and renames it. Returns
-    /// whether its bytes differ from those of the file before.
-    fn install(&mut self, library: &Path) -> io::Result<bool> {
-        let name = library.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let target = self.plugins.join(&name);
-        let bytes = fs::read(library)?;
-        let same = fs::read(&target).is_ok_and(|before| before == bytes);
-        // The first build writes even an unchanged file, so that `dropped` names it.
-        if same && self.dropped.is_some() {
-            return Ok(false);
+    fn install_executable(&mut self, file: &Path) {
+        match plugin::check(file, &self.settings) {
+            Ok(()) => self.install(file, "nothing has changed in the file"),
+            Err(reason) => print_line(&format!("not served: {reason}{}", self.fallback_note())),
         }
-        let beside = self.plugins.join(format!(".{name}.new"));
-        fs::write(&beside, bytes)?;
-        close_to_others(&beside)?;
-        platform::retry_while_in_use(|| fs::rename(&beside, &target))?;
-        if let Some(before) =
-            self.dropped.replace(name).filter(|before| Some(before) != self.dropped.as_ref())
-        {
-            // The package was renamed.
-            platform::retry_while_in_use(|| fs::remove_file(self.plugins.join(&before)))?;
+    }
+
+    /// Copies a file into the plugins folder. Prints `unchanged` if it was saved as it was.
+    fn install(&mut self, file: &Path, unchanged: &str) {
+        match self.installed.replace(file) {
+            Ok(false) if self.waiting.take().is_some() => print_line(unchanged),
+            Ok(_) => {}
+            Err(error) => print_line(&format!(
+                "cannot copy {} into {}: {error}",
+                file.display(),
+                self.installed.folder().display()
+            )),
         }
-        Ok(!same)
     }
 
     /// Prints the host's outcome for the library that was installed.
     fn report(&mut self, event: &PluginEvent) {
-        if self.dropped.as_ref() != Some(&event.file) {
+        if !self.installed.is(&event.file) {
             return;
         }
         let PluginEvent { plugin, generation, detail, .. } = event;
@@ -267,10 +267,4 @@ impl Worker {
 fn print_line(what: &str) {
     // Best effort: standard error may be closed.
     let _ = io::Write::write_all(&mut io::stderr(), format!("dev: {what}\n").as_bytes());
-}
-
-/// Takes write access from other users: the host requires it, and a umask may let the group write.
-fn close_to_others(path: &Path) -> io::Result<()> {
-    let rights = fs::metadata(path)?.permissions();
-    fs::set_permissions(path, platform::closed_to_others(rights))
 }

@@ -1,4 +1,4 @@
-//! A watcher of a crate's source files.
+//! A watcher of a plugin's source files.
 
 use std::{
     io,
@@ -11,9 +11,15 @@ use notify::{
     event::{AccessKind, AccessMode, ModifyKind},
 };
 
-/// A watch on a crate's folder, without hidden files and the files that cargo and the host write.
+/// The end of writing to a file.
+const WRITTEN: AccessKind = AccessKind::Close(AccessMode::Write);
+
+/// A watch on a crate's folder, without hidden files and the files that cargo and the host write;
+/// or on a single file.
 pub(super) struct Sources {
     folder: PathBuf,
+    /// The single file in the folder that is watched.
+    file: Option<PathBuf>,
     /// Folders inside the crate's folder that the host writes to.
     made: Vec<PathBuf>,
     events: Receiver<notify::Result<Event>>,
@@ -21,13 +27,16 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Watches the folder, without the folders in `made`, which the host writes to. No change after
-    /// this returns is missed.
+    /// Watches a file, or a folder without the folders in `made`, which the host writes to. No
+    /// change after this returns is missed.
     pub(super) fn watch<'a>(
-        folder: &Path,
+        path: &Path,
         made: impl Iterator<Item = &'a PathBuf>,
     ) -> notify::Result<Self> {
-        let folder = folder.canonicalize().map_err(notify::Error::io)?;
+        let path = path.canonicalize().map_err(notify::Error::io)?;
+        let file = path.is_file().then(|| path.clone());
+        // Editors replace a file, so its folder is watched.
+        let folder = file.as_deref().and_then(Path::parent).map_or(path, PathBuf::from);
         let made = made.filter_map(|path| path.canonicalize().ok());
         // If the crate itself lies in such a folder, all its files still count as sources.
         let made = made.filter(|path| path.starts_with(&folder) && *path != folder).collect();
@@ -37,7 +46,10 @@ impl Sources {
             let _ = sender.send(event);
         })?;
         watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-        let mut sources = Self { folder, made, events, watcher };
+        let mut sources = Self { folder, file, made, events, watcher };
+        if sources.file.is_some() {
+            return Ok(sources);
+        }
         // Not recursive from the top: `target` may hold thousands of folders.
         let inside = sources.folder.read_dir().map_err(notify::Error::io)?;
         for entry in inside {
@@ -54,10 +66,15 @@ impl Sources {
     /// Returns whether this event may change the build's result.
     pub(super) fn is_change(&mut self, event: notify::Result<Event>) -> bool {
         let Ok(event) = event else { return true };
+        if let Some(file) = &self.file {
+            // A file that was made executable is a change, too.
+            let read = matches!(event.kind, EventKind::Access(kind) if kind != WRITTEN);
+            return !read && (event.paths.is_empty() || event.paths.contains(file));
+        }
         let written = match event.kind {
             EventKind::Create(_) | EventKind::Remove(_) | EventKind::Any => true,
             EventKind::Modify(kind) => !matches!(kind, ModifyKind::Metadata(_)),
-            EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+            EventKind::Access(kind) => kind == WRITTEN,
             EventKind::Other => event.need_rescan(),
         };
         if matches!(event.kind, EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_))) {

@@ -1,10 +1,11 @@
 //! The JSON-lines protocol between the host and an executable, from the host's side: messages as
-//! bytes. Only [`host`] uses threads, processes and clocks.
+//! bytes. Only [`host`] and [`try_out`] use threads, processes and clocks.
 //!
 //! - [`Requests`] writes the lines for the worker process.
 //! - [`LineReader`] splits its output into lines of limited length, and [`parse`] reads one.
 //! - [`write_answer`] turns an answer into a reply.
 //! - [`script_commands`] finds the commands of a script that speaks no protocol.
+//! - [`try_out`] starts an executable for its manifest alone.
 
 mod answer;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod message;
 mod message_tests;
 mod request;
 mod tokens;
+mod trial;
 
 pub use self::{
     answer::{BadValue, WorkerAnswer, write_answer},
@@ -29,6 +31,7 @@ pub use self::{
     line_reader::{Line, LineReader},
     message::{BadLine, Message, parse, start_id},
     request::{Requests, SessionFields},
+    trial::try_out,
 };
 
 /// The version of the protocol, which both first lines have as `dropin`.
