@@ -478,7 +478,8 @@ fn send(
     sent.map_err(|_| lost.unwrap_or(Lost::Gone))?;
     if is_cancelled {
         // Behind the message that it belongs to.
-        return send(wire, kind::CANCEL, |_| {}, context, watch);
+        let sent = wire.send(kind::CANCEL, |_| {}, &mut || watch.step(context).is_ok());
+        sent.map_err(|_| Lost::Gone)?;
     }
     Ok(())
 }
