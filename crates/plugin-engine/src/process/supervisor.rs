@@ -50,15 +50,23 @@ pub struct Serving {
 struct State {
     phase: Phase,
     restarts: Restarts,
-    /// The number of starts after an unexpected end.
-    count: u64,
-    /// The last unexpected end.
-    last_end: Option<(String, Instant)>,
+    history: History,
     /// True if an operator wants a start now.
     is_asked: bool,
     /// True once commands lead to it: from then on it is started again.
     is_armed: bool,
     is_ending: bool,
+}
+
+/// The ends and the starts of one process of a plugin and of its successors.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The number of starts after an unexpected end, and of those that an operator asked for.
+    pub restarts: u64,
+    /// The number of unexpected ends.
+    pub crashes: u64,
+    /// The last unexpected end.
+    pub last_end: Option<(String, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +97,7 @@ impl Supervisor {
             state: Mutex::new(State {
                 phase: Phase::Starting,
                 restarts: Restarts::default(),
-                count: 0,
-                last_end: None,
+                history: History::default(),
                 is_asked: false,
                 is_armed: false,
                 is_ending: false,
@@ -173,10 +180,15 @@ impl Supervisor {
         (state.phase != Phase::Serving).then(|| self.explain(&state, Instant::now()))
     }
 
-    /// Returns the number of starts after an unexpected end, and the last such end.
-    pub fn history(&self) -> (u64, Option<(String, Instant)>) {
+    /// Returns the ends and the starts so far.
+    pub fn history(&self) -> History {
+        self.state().history.clone()
+    }
+
+    /// Returns true if no process serves and the next one is a trial.
+    pub fn is_quarantined(&self) -> bool {
         let state = self.state();
-        (state.count, state.last_end.clone())
+        state.phase != Phase::Serving && state.restarts.is_quarantined()
     }
 
     /// Starts it again after its next unexpected end, or after one that has happened already.
@@ -316,9 +328,9 @@ impl Supervisor {
             let mut state = self.state();
             state.phase = Phase::Serving;
             let was = std::mem::take(&mut state.is_asked);
-            let is_again = state.last_end.is_some() || was;
+            let is_again = state.history.last_end.is_some() || was;
             if is_again {
-                state.count += 1;
+                state.history.restarts += 1;
             }
             (is_again, state.restarts.is_quarantined(), state.is_ending)
         };
@@ -353,7 +365,8 @@ impl Supervisor {
         let now = Instant::now();
         let was_quarantined = state.restarts.is_quarantined();
         let next = state.restarts.note_end(self.core.uptime(), served, self.core.jitter());
-        state.last_end = Some((text.to_owned(), now));
+        state.history.crashes += 1;
+        state.history.last_end = Some((text.to_owned(), now));
         let after = match next {
             Next::After(pause) => {
                 state.phase = Phase::Waiting(now + pause);
@@ -421,7 +434,7 @@ impl Supervisor {
     /// Explains to a caller that no process serves.
     fn explain(&self, state: &State, now: Instant) -> String {
         let plugin = self.core.name();
-        let last = state.last_end.as_ref().map_or("", |(text, _)| text.as_str());
+        let last = state.history.last_end.as_ref().map_or("", |(text, _)| text.as_str());
         match state.phase {
             Phase::Quarantined(until) => {
                 let left = seconds(until.saturating_duration_since(now));
