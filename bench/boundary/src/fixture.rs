@@ -103,7 +103,7 @@ impl Fixture {
             Arc::new(Generation::new(manifest, 1, "bench".into(), Arc::new(live), shadow));
         let mut commands = builtins::commands(&shared.metrics);
         commands.extend(generation.commands(&shared.metrics));
-        let registry = Registry::new(commands, vec![generation.facts()]);
+        let registry = Registry::new(commands, vec![generation]);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(of("listen"))?;
         let peer = listener.local_addr().map_err(of("listen"))?;
         let identity = Identity::of(peer, shared.config.access.trust);

@@ -61,7 +61,7 @@ pub enum Request {
 pub type ControlResult = Result<Response, String>;
 
 /// The manager's answer to a request that succeeded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Response {
     /// The request is done; describes the result for people.
     Done(String),
@@ -70,7 +70,7 @@ pub enum Response {
 }
 
 /// The description of a plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Info {
     /// Its name.
     pub name: String,

@@ -8,7 +8,12 @@ use plugin_api::{MAX_NAME, Usage};
 use protocol::nearest::nearest;
 use telemetry::metrics::{Metrics, Series};
 
-use crate::{call::Worker, facts::PluginFacts, live::manifest::CommandFacts};
+use crate::{
+    call::Worker,
+    facts::PluginFacts,
+    live::{generation::Generation, manifest::CommandFacts},
+    process::status::ProcessStatus,
+};
 
 /// The registry in force: read without a lock, replaced as a whole.
 pub type LiveRegistry = ArcSwap<Registry>;
@@ -18,6 +23,7 @@ pub type LiveRegistry = ArcSwap<Registry>;
 pub struct Registry {
     commands: HashMap<Box<[u8]>, Arc<Command>, foldhash::fast::FixedState>,
     plugins: Vec<PluginFacts>,
+    generations: Vec<Arc<Generation>>,
 }
 
 /// A command in the registry.
@@ -95,11 +101,12 @@ impl Registry {
     /// Makes a registry of these commands and plugins. Of two commands with one name the later one
     /// stays; the manager prevents that.
     #[must_use]
-    pub fn new(commands: Vec<Arc<Command>>, mut plugins: Vec<PluginFacts>) -> Self {
-        plugins.sort_by(|a, b| a.name.cmp(&b.name));
+    pub fn new(commands: Vec<Arc<Command>>, mut generations: Vec<Arc<Generation>>) -> Self {
+        generations.sort_by(|a, b| a.manifest.name.cmp(&b.manifest.name));
+        let plugins = generations.iter().map(|generation| generation.facts()).collect();
         let key = |command: &Command| command.name.as_bytes().into();
         let commands = commands.into_iter().map(|command| (key(&command), command)).collect();
-        Self { commands, plugins }
+        Self { commands, plugins, generations }
     }
 
     /// Returns the command of this name, in any case.
@@ -146,6 +153,14 @@ impl Registry {
     /// Returns all plugins that are served, sorted by name.
     pub fn all_plugins(&self) -> &[PluginFacts] {
         &self.plugins
+    }
+
+    /// Describes the present processes of each served plugin that does not run in the host, sorted
+    /// by name. Asks the system for the memory of each process.
+    pub fn processes(&self) -> impl Iterator<Item = (&str, ProcessStatus)> {
+        self.generations.iter().filter_map(|generation| {
+            Some((generation.manifest.name.as_str(), generation.live().status()?))
+        })
     }
 
     /// Returns the served plugins, sorted by name, with the commands that `identity` may run. A

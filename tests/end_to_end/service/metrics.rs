@@ -1,9 +1,10 @@
 //! Metrics, as a page for Prometheus and as the reply of `stats`.
 
-use std::{net::SocketAddr, thread};
+use std::{fs, net::SocketAddr, thread};
 
 use dropin_tests::{
-    Connection, Frame, Host, Lines, Resp, Setup, files, open_metrics::Page, reload::variant,
+    Connection, Frame, Host, LIMIT, Lines, Resp, Setup, files, open_metrics::Page, reload::variant,
+    wait_until,
 };
 
 /// Starts a host that serves metrics.
@@ -133,6 +134,59 @@ fn counts_survive_a_reload_which_is_counted_itself() {
     host.wait_for_log("generation 5 loaded");
     assert_eq!(client.ask("echo x"), "x");
     assert_eq!(counts(&scrape(&host), "text.echo").calls, 7.0);
+}
+
+#[test]
+fn processes_of_isolated_plugin_are_on_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("host.toml");
+    // Other systems refuse the limit.
+    let limit = if cfg!(unix) { "open-files = 100\n" } else { "" };
+    fs::write(&settings, format!("[plugin.crashes]\nisolate = true\n{limit}")).unwrap();
+    let settings = settings.display().to_string();
+    let flags = ["--metrics", "127.0.0.1:0", "--config", &settings];
+    let host = Setup::new().plugins(&["crashes", "text"]).flags(&flags).start();
+    let get = |page: &Page, name: &str| {
+        page.get(&format!("dropin_plugin_{name}"), &[("plugin", "crashes")])
+    };
+    let page = scrape(&host);
+    assert_eq!(get(&page, "processes"), Some(1.0));
+    assert_eq!(get(&page, "process_crashes_total"), Some(0.0));
+    assert_eq!(get(&page, "quarantined"), Some(0.0));
+    assert_eq!(get(&page, "open_files_limit"), cfg!(unix).then_some(100.0));
+    assert_eq!(get(&page, "memory_limit_bytes"), None);
+    assert_eq!(page.get("dropin_plugin_processes", &[("plugin", "text")]), None);
+    if cfg!(target_os = "linux") {
+        assert!(get(&page, "resident_memory_bytes").unwrap() > 1e5);
+    }
+    let mut client = Lines::connect(&host);
+    let mut crash = || client.ask("crash.exit 3");
+    assert!(crash().contains("exit status 3 in 'crash.exit'"));
+    wait_until("a restart", LIMIT, || {
+        let page = scrape(&host);
+        let event = |name| page.get("dropin_plugin_events_total", &[("event", name)]);
+        event("restarted") == Some(1.0)
+            && event("crashed") == Some(1.0)
+            && get(&page, "process_crashes_total") == Some(1.0)
+            && get(&page, "process_restarts_total") == Some(1.0)
+            && get(&page, "processes") == Some(1.0)
+    });
+    wait_until("a quarantine", LIMIT, || crash().contains("is quarantined"));
+    wait_until("a quarantine on the page", LIMIT, || {
+        let page = scrape(&host);
+        page.get("dropin_plugin_events_total", &[("event", "quarantined")]) == Some(1.0)
+            && get(&page, "quarantined") == Some(1.0)
+            && get(&page, "processes") == Some(0.0)
+            && get(&page, "process_crashes_total") == Some(5.0)
+    });
+    let stats = Resp::connect3(&host).ask(&["stats"]);
+    assert_eq!(stats.get("plugins-crashed"), Some(&5.into()));
+    assert_eq!(stats.get("plugins-quarantined"), Some(&1.into()));
+    client.ask("plugin restart crashes");
+    wait_until("the end of the quarantine", LIMIT, || {
+        let page = scrape(&host);
+        get(&page, "quarantined") == Some(0.0) && get(&page, "processes") == Some(1.0)
+    });
 }
 
 #[test]

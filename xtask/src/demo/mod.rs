@@ -53,7 +53,7 @@ pub fn run(demo: &Demo) -> Result<(), TaskError> {
     // `server` tells which generation serves.
     let mut libraries = vec![built.join(install::library("server"))];
     libraries.extend(versions.first().cloned());
-    let mut host = Served::start_with(&built, &libraries)?;
+    let mut host = Served::start_with(&built, &libraries, &[])?;
     let mut transcript = Transcript::begin(host.address(), versions.len());
 
     let client = Client::start(host.address());

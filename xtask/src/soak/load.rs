@@ -165,7 +165,8 @@ fn ask(
     Ok(())
 }
 
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+/// Connects to the host; a read that takes longer than [`TIMEOUT`] fails.
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TIMEOUT))?;

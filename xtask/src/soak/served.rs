@@ -1,6 +1,7 @@
 //! The soak's own host, on any free port, with folders of its own.
 
 use std::{
+    collections::BTreeMap,
     env::consts::EXE_SUFFIX,
     fs::{self, File},
     io::{self, BufRead, BufReader, Write},
@@ -42,14 +43,19 @@ pub struct Retired {
 }
 
 impl Served {
-    /// Starts the host that has been built there, with these plugins.
-    pub fn start(built: &Path, names: Vec<String>) -> Result<Self, TaskError> {
+    /// Starts the host that has been built there, with these plugins. Those that `isolate` names
+    /// run in processes of their own.
+    pub fn start(built: &Path, names: &[String], isolate: &[String]) -> Result<Self, TaskError> {
         let libraries = names.iter().map(|name| built.join(install::library(name)));
-        Self::start_with(built, &libraries.collect::<Vec<_>>())
+        Self::start_with(built, &libraries.collect::<Vec<_>>(), isolate)
     }
 
     /// Starts the host that has been built there, with these libraries.
-    pub fn start_with(built: &Path, libraries: &[PathBuf]) -> Result<Self, TaskError> {
+    pub fn start_with(
+        built: &Path,
+        libraries: &[PathBuf],
+        isolate: &[String],
+    ) -> Result<Self, TaskError> {
         let folder = tempfile::tempdir().map_err(failed("make", Path::new("a directory")))?;
         let plugins = folder.path().join("plugins");
         fs::create_dir(&plugins).map_err(failed("make", &plugins))?;
@@ -67,6 +73,7 @@ impl Served {
             .arg(folder.path().join("state"))
             // Its folder is in a folder that is private.
             .arg("--allow-insecure-plugins")
+            .args(isolate.iter().map(|plugin| format!("--isolate={plugin}")))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -165,6 +172,27 @@ impl Served {
         reply.parse().map_err(|_| TaskError::Failed(format!("{command}: '{reply}'")))
     }
 
+    /// Returns the number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns the numbers of the processes that serve a plugin outside the host.
+    pub fn pids(&mut self, plugin: &str) -> Result<Vec<u32>, TaskError> {
+        let pids = self.info(plugin)?.remove("pids").unwrap_or_default();
+        Ok(pids.split(|c: char| !c.is_ascii_digit()).filter_map(|pid| pid.parse().ok()).collect())
+    }
+
+    /// Starts the processes of a plugin again, and ends its quarantine.
+    pub fn restart(&mut self, plugin: &str) -> Result<(), TaskError> {
+        self.send(&format!("plugin restart {plugin}\n"))?;
+        let reply = self.line()?;
+        match reply.starts_with("error: ") {
+            true => Err(TaskError::Failed(format!("plugin restart {plugin}: '{reply}'"))),
+            false => Ok(()),
+        }
+    }
+
     /// Returns the resident memory in kB, or 0 where the system does not report it.
     pub fn memory(&self) -> Result<u64, TaskError> {
         let file = PathBuf::from(format!("/proc/{}/status", self.child.id()));
@@ -242,15 +270,22 @@ impl Served {
     }
 
     fn fact(&mut self, plugin: &str, name: &str) -> Result<i64, TaskError> {
+        let info = self.info(plugin)?;
+        Ok(info.get(name).map_or(0, |number| number.parse().unwrap_or(-1)))
+    }
+
+    /// Returns the reply to `plugin info`.
+    fn info(&mut self, plugin: &str) -> Result<BTreeMap<String, String>, TaskError> {
         self.send(&format!("plugin info {plugin}\n"))?;
-        let (mut found, start) = (0, format!("{name}: "));
+        let mut info = BTreeMap::new();
         loop {
             let line = self.line()?;
-            if let Some(number) = line.strip_prefix(&start) {
-                found = number.parse().unwrap_or(-1);
-            }
-            if line.starts_with("last-failure: ") || line.starts_with("error: ") {
-                return Ok(found);
+            let (name, value) = line.split_once(": ").unwrap_or((&line, ""));
+            // It has no other end.
+            let is_last = matches!(name, "limits" | "error");
+            info.insert(name.to_owned(), value.to_owned());
+            if is_last {
+                return Ok(info);
             }
         }
     }

@@ -243,12 +243,12 @@ impl Manager {
 
     fn publish(&mut self) {
         let mut commands = self.context.builtins.clone();
-        let mut plugins = Vec::new();
+        let mut generations = Vec::new();
         for serving in self.slots.values().filter_map(|slot| slot.serving.as_ref()) {
             commands.extend(serving.commands.iter().cloned());
-            plugins.push(serving.generation.facts());
+            generations.push(Arc::clone(&serving.generation));
         }
-        self.replaced.push(self.registry.swap(Arc::new(Registry::new(commands, plugins))));
+        self.replaced.push(self.registry.swap(Arc::new(Registry::new(commands, generations))));
         self.context.metrics.tidy();
     }
 }

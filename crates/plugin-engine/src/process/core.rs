@@ -201,11 +201,6 @@ impl Core {
         }
     }
 
-    /// Returns the limits in force, for people.
-    pub fn limits(&self) -> String {
-        sandbox::describe(&self.settings.limits)
-    }
-
     /// Returns the time since the host's start.
     pub fn uptime(&self) -> Duration {
         self.context.started.elapsed()

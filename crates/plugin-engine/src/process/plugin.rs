@@ -280,7 +280,7 @@ impl Plugin for ProcessPlugin {
             self.supervisors.iter().filter_map(|supervisor| supervisor.current()).collect();
         let history: Vec<_> =
             self.supervisors.iter().map(|supervisor| supervisor.history()).collect();
-        let last = history.iter().filter_map(|(_, last)| last.clone()).max_by_key(|last| last.1);
+        let last = history.iter().filter_map(|one| one.last_end.clone()).max_by_key(|last| last.1);
         let now = Instant::now();
         let uptime = |one: &Arc<Serving>| now.saturating_duration_since(one.running.started);
         let memory = serving.iter().filter_map(|one| platform::usage_of(one.running.pid).resident);
@@ -288,10 +288,12 @@ impl Plugin for ProcessPlugin {
             place: "process",
             pids: serving.iter().map(|one| one.running.pid).collect(),
             uptime: serving.iter().map(uptime).max().unwrap_or_default(),
-            restarts: history.iter().map(|(count, _)| count).sum(),
+            restarts: history.iter().map(|one| one.restarts).sum(),
+            crashes: history.iter().map(|one| one.crashes).sum(),
             last_exit: last.map(|(text, at)| (text, now.saturating_duration_since(at))),
             memory: memory.reduce(u64::saturating_add),
-            limits: self.core.limits(),
+            limits: self.core.settings.limits.clone(),
+            is_quarantined: self.supervisors.iter().any(|supervisor| supervisor.is_quarantined()),
             unavailable: self.supervisors.iter().find_map(|supervisor| supervisor.unavailable()),
         })
     }

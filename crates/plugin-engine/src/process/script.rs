@@ -241,7 +241,7 @@ impl Plugin for ScriptPlugin {
         Some(ProcessStatus {
             place: "script",
             pids: self.running().clone(),
-            limits: sandbox::describe(&self.settings.limits),
+            limits: self.settings.limits.clone(),
             ..ProcessStatus::default()
         })
     }

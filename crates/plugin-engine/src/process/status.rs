@@ -1,9 +1,11 @@
-//! Describes the processes of a plugin for people.
+//! Describes the processes of a plugin, for people and for metrics.
 
 use std::time::Duration;
 
+use sandbox::Limits;
+
 /// The processes of a plugin.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProcessStatus {
     /// `process`, or `script` for one that runs once a call.
     pub place: &'static str,
@@ -11,14 +13,18 @@ pub struct ProcessStatus {
     pub pids: Vec<u32>,
     /// The time for which the oldest of them has served.
     pub uptime: Duration,
-    /// The number of starts after an unexpected end.
+    /// The number of starts after an unexpected end, and of those that an operator asked for.
     pub restarts: u64,
+    /// The number of unexpected ends.
+    pub crashes: u64,
     /// The last unexpected end, and the time since then.
     pub last_exit: Option<(String, Duration)>,
     /// The resident memory of all of them, in bytes; `None` where the system does not report it.
     pub memory: Option<u64>,
-    /// The limits in force.
-    pub limits: String,
+    /// The limits in force, for each of the processes.
+    pub limits: Limits,
+    /// True if one of them has ended too often and is not started again before its next trial.
+    pub is_quarantined: bool,
     /// The reason for which it does not serve; `None` if it does.
     pub unavailable: Option<String>,
 }

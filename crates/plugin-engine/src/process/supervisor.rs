@@ -56,10 +56,7 @@ pub struct Serving {
 struct State {
     phase: Phase,
     restarts: Restarts,
-    /// The number of starts after an unexpected end.
-    count: u64,
-    /// The last unexpected end.
-    last_end: Option<(String, Instant)>,
+    history: History,
     /// True if an operator wants a start now.
     is_asked: bool,
     /// True if the start that an operator wants has begun.
@@ -72,6 +69,17 @@ struct State {
     is_armed: bool,
     is_ending: bool,
     ending_since: Option<Instant>,
+}
+
+/// The ends and the starts of one process of a plugin and of its successors.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The number of starts after an unexpected end, and of those that an operator asked for.
+    pub restarts: u64,
+    /// The number of unexpected ends.
+    pub crashes: u64,
+    /// The last unexpected end.
+    pub last_end: Option<(String, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +122,7 @@ impl Supervisor {
             state: Mutex::new(State {
                 phase: Phase::Starting,
                 restarts: Restarts::default(),
-                count: 0,
-                last_end: None,
+                history: History::default(),
                 is_asked: false,
                 was_asked: false,
                 is_healed: false,
@@ -203,10 +210,15 @@ impl Supervisor {
         (state.phase != Phase::Serving).then(|| self.explain(&state, Instant::now()))
     }
 
-    /// Returns the number of starts after an unexpected end, and the last such end.
-    pub fn history(&self) -> (u64, Option<(String, Instant)>) {
+    /// Returns the ends and the starts so far.
+    pub fn history(&self) -> History {
+        self.state().history.clone()
+    }
+
+    /// Returns true if no process serves and the next one is a trial.
+    pub fn is_quarantined(&self) -> bool {
         let state = self.state();
-        (state.count, state.last_end.clone())
+        state.phase != Phase::Serving && state.restarts.is_quarantined()
     }
 
     /// Starts it again after its next unexpected end, or after one that has happened already.
@@ -390,9 +402,9 @@ impl Supervisor {
             state.phase = Phase::Serving;
             state.revived_by = None;
             let was = std::mem::take(&mut state.is_asked) | std::mem::take(&mut state.was_asked);
-            let is_again = state.last_end.is_some() || was;
+            let is_again = state.history.last_end.is_some() || was;
             if is_again {
-                state.count += 1;
+                state.history.restarts += 1;
             }
             let is_trial = state.restarts.is_quarantined() | std::mem::take(&mut state.is_healed);
             (is_again, is_trial, state.is_ending)
@@ -441,7 +453,8 @@ impl Supervisor {
         let now = Instant::now();
         let was_quarantined = state.restarts.is_quarantined();
         let next = state.restarts.note_end(self.core.uptime(), served, self.core.jitter());
-        state.last_end = Some((text.to_owned(), now));
+        state.history.crashes += 1;
+        state.history.last_end = Some((text.to_owned(), now));
         let after = match next {
             Next::After(pause) => {
                 state.phase = Phase::Waiting(now + pause);
@@ -513,7 +526,7 @@ impl Supervisor {
     /// Explains to a caller that no process serves.
     fn explain(&self, state: &State, now: Instant) -> String {
         let plugin = self.core.name();
-        let last = state.last_end.as_ref().map_or("", |(text, _)| text.as_str());
+        let last = state.history.last_end.as_ref().map_or("", |(text, _)| text.as_str());
         match state.phase {
             Phase::Quarantined(until) => {
                 let left = seconds(until.saturating_duration_since(now));

@@ -131,7 +131,7 @@ fn write_process(info: &Info, reply: &mut Encoder) {
     write_number(reply, "memory-bytes", process.memory);
     reply.text(b"limits");
     match &info.process {
-        Some(process) => reply.text(process.limits.as_bytes()),
+        Some(process) => reply.text(sandbox::describe(&process.limits).as_bytes()),
         None => reply.null(),
     }
 }

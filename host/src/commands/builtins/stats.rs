@@ -50,6 +50,8 @@ fn write_figures(caller: &Caller<'_>, reply: &mut Encoder) {
         ("plugins-reloaded", Some(published_count(EventKind::Swapped))),
         ("plugins-refused", Some(published_count(EventKind::Refused))),
         ("plugins-withdrawn", Some(published_count(EventKind::Withdrawn))),
+        ("plugins-crashed", Some(published_count(EventKind::Crashed))),
+        ("plugins-quarantined", Some(published_count(EventKind::Quarantined))),
         ("generations-draining", Some(metrics.draining.get())),
         ("generations-lingering", Some(metrics.lingering.get())),
         ("memory-bytes", system.resident),

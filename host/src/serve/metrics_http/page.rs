@@ -1,5 +1,7 @@
 //! The text of the metrics page, in the format OpenMetrics.
 
+mod processes;
+
 use std::{
     fmt,
     sync::{Arc, Weak},
@@ -169,6 +171,7 @@ fn encode_plugins(
         let labels = [("plugin", plugin.name.as_str()), ("version", plugin.version.as_str())];
         family.encode_family(&labels)?.encode_gauge(&plugin.generation)?;
     }
+    processes::encode(encoder, registry)?;
     let mut family = encoder.encode_descriptor(
         "dropin_generations_retired",
         "Generations no longer served: still running calls or about to be unloaded, or ended with \
