@@ -61,6 +61,18 @@ mod unix {
     use super::{HostLink, Opened, WorkerLink};
     use crate::shared_memory::SharedMemory;
 
+    /// The Rust runtime ignores SIGPIPE; a plugin may have undone that.
+    #[cfg(not(target_vendor = "apple"))]
+    const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+    #[cfg(target_vendor = "apple")]
+    const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+    #[cfg(not(target_vendor = "apple"))]
+    const CLOSE_ON_EXEC: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+    /// Apple's systems have no such flag: it is set on each descriptor afterwards.
+    #[cfg(target_vendor = "apple")]
+    const CLOSE_ON_EXEC: RecvFlags = RecvFlags::empty();
+
     impl WorkerLink {
         /// Starts a process by `spawn` with a link to this one.
         ///
@@ -92,7 +104,7 @@ mod unix {
             let both = [Some(theirs.as_fd()), file.as_ref().map(AsFd::as_fd)];
             let passed: Vec<_> = both.into_iter().flatten().collect();
             message.push(SendAncillaryMessage::ScmRights(&passed));
-            sendmsg(&self.control, &[IoSlice::new(&[0])], &mut message, SendFlags::NOSIGNAL)?;
+            sendmsg(&self.control, &[IoSlice::new(&[0])], &mut message, NO_SIGNAL)?;
             Ok((ours, memory))
         }
     }
@@ -117,9 +129,8 @@ mod unix {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
             let mut message = RecvAncillaryBuffer::new(&mut space);
             let mut byte = [0];
-            let flags = RecvFlags::CMSG_CLOEXEC;
             let mut into = [IoSliceMut::new(&mut byte)];
-            let received = match recvmsg(&self.control, &mut into, &mut message, flags) {
+            let received = match recvmsg(&self.control, &mut into, &mut message, CLOSE_ON_EXEC) {
                 Err(rustix::io::Errno::INTR) => return self.accept(),
                 received => received?,
             };
@@ -132,14 +143,16 @@ mod unix {
             });
             let mut passed = passed.next().into_iter().flatten();
             let none = || io::Error::other("no descriptor is left for a connection");
-            let connection = passed.next().ok_or_else(none)?.into();
+            let connection = passed.next().ok_or_else(none)?;
+            #[cfg(target_vendor = "apple")]
+            rustix::io::fcntl_setfd(&connection, rustix::io::FdFlags::CLOEXEC)?;
             // The host waits on the memory: without it this connection is of no use.
             let memory = match (passed.next(), received.flags.contains(ReturnFlags::CTRUNC)) {
                 (Some(file), _) => Some(opened(file)?),
                 (None, true) => return Err(none()),
                 (None, false) => None,
             };
-            Ok(Some((connection, memory)))
+            Ok(Some((connection.into(), memory)))
         }
     }
 
