@@ -2,6 +2,7 @@
 
 mod descriptors;
 pub mod durable;
+mod endable_reader;
 #[cfg(windows)]
 mod exclusive;
 mod files;
@@ -20,6 +21,7 @@ mod worker_link;
 
 pub use self::{
     descriptors::{ReservedFd, descriptor_limit, is_out_of_descriptors, raise_descriptor_limit},
+    endable_reader::{EndableReader, ReaderEnd},
     files::{
         LIBRARY_EXTENSION, closed_to_others, identity, is_in_use, is_mapped, is_own, is_passing,
         links, make_private_dir, mode_for_others, open_complete, open_file, open_plain,

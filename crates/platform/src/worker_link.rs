@@ -5,7 +5,7 @@
 //! cannot pass sockets to a process by safe code, so there the process connects to a listener on
 //! the loopback address, and proves by a secret from its standard input that it is the one.
 
-use std::io;
+use std::{io, net::Shutdown};
 
 use crate::shared_memory::SharedMemory;
 #[cfg(windows)]
@@ -332,6 +332,14 @@ impl WorkerLink {
     }
 }
 
+impl Drop for WorkerLink {
+    fn drop(&mut self) {
+        // Ends the reader of its messages: a child of the process may keep the other end open. A
+        // failure means that nobody does.
+        let _ = self.control.shutdown(Shutdown::Both);
+    }
+}
+
 impl HostLink {
     /// Returns the connection on which this process sends messages on its own.
     ///
@@ -339,5 +347,35 @@ impl HostLink {
     /// The system has no descriptors left.
     pub fn control(&self) -> io::Result<Connection> {
         self.control.try_clone()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::{
+        io::Read,
+        process::{Child, Command},
+        sync::mpsc,
+        thread,
+        time::Duration,
+    };
+
+    use super::*;
+
+    #[test]
+    fn dropped_link_ends_reader_of_messages() {
+        let mut command = Command::new("sleep");
+        command.arg("60");
+        let (link, mut child) =
+            WorkerLink::start(command, Command::spawn, |child: &mut Child| child).unwrap();
+        let mut control = link.control().unwrap();
+        let (sender, ended) = mpsc::channel();
+        thread::spawn(move || sender.send(control.read(&mut [0]).unwrap()));
+        drop(link);
+        let read = ended.recv_timeout(Duration::from_secs(10));
+        assert!(child.try_wait().unwrap().is_none(), "it has its end open");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(read, Ok(0));
     }
 }

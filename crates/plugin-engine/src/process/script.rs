@@ -10,7 +10,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use platform::{Group, Terminal};
+use platform::{EndableReader, Group, ReaderEnd, Terminal};
 use protocol::Encoder;
 
 use super::{
@@ -264,15 +264,18 @@ impl Worker for ScriptWorker {
     }
 }
 
-/// Output that a thread reads.
+/// Output that a thread reads until this drops.
 struct Reading {
     kept: Arc<Mutex<Vec<u8>>>,
     most: usize,
     done: Receiver<()>,
+    /// A process that has left the script's group may keep the pipe open.
+    end: ReaderEnd,
 }
 
 /// Reads output on a thread of its own, and keeps at most `most` bytes and one more.
-fn read_on_thread(mut output: PipeReader, most: usize) -> io::Result<Reading> {
+fn read_on_thread(output: PipeReader, most: usize) -> io::Result<Reading> {
+    let (mut output, end) = EndableReader::new(output)?;
     let kept = Arc::<Mutex<Vec<u8>>>::default();
     let keeping = Arc::clone(&kept);
     let (alive, done) = bounded::<()>(0);
@@ -290,7 +293,7 @@ fn read_on_thread(mut output: PipeReader, most: usize) -> io::Result<Reading> {
             kept.extend_from_slice(&buffer[..room]);
         }
     })?;
-    Ok(Reading { kept, most, done })
+    Ok(Reading { kept, most, done, end })
 }
 
 impl Reading {
@@ -298,10 +301,10 @@ impl Reading {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).len() > self.most
     }
 
-    /// Returns what was read, once all writers have ended; a process that has left the script's
-    /// group may keep the pipe open, and is not waited for.
-    fn finish(&self) -> Vec<u8> {
+    /// Returns what was read, and what is in the pipe; later output is not waited for.
+    fn finish(self) -> Vec<u8> {
         const LEFT: Duration = Duration::from_millis(500);
+        drop(self.end);
         let _ = self.done.recv_timeout(LEFT);
         std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -320,3 +323,7 @@ fn to_word(argument: &[u8]) -> io::Result<OsString> {
         Err(_) => Err(io::Error::other("an argument is not UTF-8")),
     }
 }
+
+#[cfg(test)]
+#[path = "script_tests.rs"]
+mod tests;

@@ -26,7 +26,7 @@ use crate::{
     },
     load_error::Refusal,
     process::{
-        output,
+        output::{self, LoggedOutput},
         protocol::{
             CallWatch, Failed, Hello, Launched, Launcher, Lost, Protocol, Step, confine, pause,
         },
@@ -71,6 +71,8 @@ struct NativeProcess {
     /// The memory of all connections, to wake their callers when the process has ended.
     memories: Mutex<Vec<Weak<SharedMemory>>>,
     pause: Duration,
+    /// The end of the reader of its output.
+    _output: LoggedOutput,
 }
 
 impl Launcher for NativeLauncher {
@@ -92,11 +94,11 @@ impl Launcher for NativeLauncher {
         let cgroup = confine(&mut group, &self.init.limits)?;
         let started = self.begin(&link, output, &mut group, give_up);
         match started {
-            Ok((wire, memory, hello)) => {
+            Ok((wire, memory, hello, output)) => {
                 let pause = pause(self.call_timeout);
                 let memories = Mutex::new(memory.into_iter().collect());
                 let idle = ArrayQueue::new(IDLE);
-                let process = NativeProcess { link, idle, memories, pause };
+                let process = NativeProcess { link, idle, memories, pause, _output: output };
                 process.keep(wire);
                 Ok(Launched { group, protocol: Box::new(process), hello, cgroup })
             }
@@ -117,6 +119,9 @@ impl Launcher for NativeLauncher {
     }
 }
 
+/// The first connection to a process, the process's description and its output.
+type Begun = (Wire, Option<Weak<SharedMemory>>, Hello, LoggedOutput);
+
 /// The reason for which a process has not described itself.
 enum NotBegun {
     Refused(Refusal),
@@ -131,11 +136,11 @@ impl NativeLauncher {
         output: io::PipeReader,
         group: &mut Group,
         give_up: &dyn Fn() -> bool,
-    ) -> Result<(Wire, Option<Weak<SharedMemory>>, Hello), NotBegun> {
+    ) -> Result<Begun, NotBegun> {
         let gone = |_: io::Error| NotBegun::Gone;
         let control = link.control().map_err(gone)?;
         let control = Wire::new((control, None), Side::Host, None).map_err(gone)?;
-        output::log_lines(output, &self.services).map_err(no_thread)?;
+        let output = output::log_lines(output, &self.services).map_err(no_thread)?;
         log_messages(control, &self.services).map_err(no_thread)?;
         let (mut wire, memory) = open(link, pause(self.call_timeout)).map_err(gone)?;
         let mut init = self.init.clone();
@@ -149,7 +154,7 @@ impl NativeLauncher {
             match wire.receive(MOST).map_err(gone)? {
                 Received::Message(kind::READY, opened) => {
                     let hello = check(opened)?;
-                    return Ok((wire, memory, hello));
+                    return Ok((wire, memory, hello, output));
                 }
                 Received::Message(..) => {
                     let problem = "its process breaks the protocol".into();
@@ -204,7 +209,7 @@ fn wait(group: &mut Group, time: Duration) -> Option<std::process::ExitStatus> {
     None
 }
 
-/// Logs the lines that a process sends on its own, until it has ended.
+/// Logs the lines that a process sends on its own, until it has ended or its link is dropped.
 fn log_messages(mut control: Wire, services: &Arc<PluginServices>) -> io::Result<()> {
     let services = Arc::clone(services);
     thread::Builder::new().name("plugin log".into()).spawn(move || {
