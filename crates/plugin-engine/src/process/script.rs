@@ -12,12 +12,13 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use platform::{EndableReader, Group, ReaderEnd, Terminal};
 use protocol::Encoder;
+use sandbox::Cgroup;
 
 use super::{
     cause::{Exit, seconds},
     executable::Executable,
     output,
-    protocol::{SLICE, pause},
+    protocol::{SLICE, confine, pause},
     settings::PluginSettings,
     status::ProcessStatus,
 };
@@ -48,6 +49,8 @@ pub struct ScriptPlugin {
 struct Run<'a> {
     group: Group,
     plugin: &'a ScriptPlugin,
+    /// Removed once the group has been killed.
+    _cgroup: Option<Cgroup>,
 }
 
 /// The result of a run.
@@ -118,10 +121,12 @@ impl ScriptPlugin {
             .env("DROPIN_SESSION_ID", call.context.session_id().to_string())
             .env("DROPIN_SESSION_PEER", call.context.peer().to_string())
             .env("DROPIN_SESSION_NAME", call.context.session_name());
-        let group = Group::spawn(&mut command, Terminal::None)?;
+        let mut group = Group::spawn(&mut command, Terminal::None)?;
         drop(command);
+        let limits = &self.executable.limits;
+        let _cgroup = confine(&mut group, limits).map_err(io::Error::other)?;
         self.running().push(group.child.id());
-        let mut run = Run { group, plugin: self };
+        let mut run = Run { group, plugin: self, _cgroup };
         let most = reply.most();
         let output = read_on_thread(output, most.saturating_add(2))?;
         let errors = output::log_lines(errors, &self.services)?;
