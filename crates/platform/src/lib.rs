@@ -2,6 +2,7 @@
 
 mod descriptors;
 pub mod durable;
+mod endable_reader;
 #[cfg(windows)]
 mod exclusive;
 mod files;
@@ -20,6 +21,7 @@ mod worker_link;
 
 pub use self::{
     descriptors::{ReservedFd, descriptor_limit, is_out_of_descriptors, raise_descriptor_limit},
+    endable_reader::{EndableReader, ReaderEnd},
     files::{
         LIBRARY_EXTENSION, closed_to_others, identity, is_in_use, is_mapped, is_own, is_passing,
         links, make_private_dir, mode_for_others, open_complete, open_file, open_plain,
@@ -28,7 +30,7 @@ pub use self::{
     folders::{config_dir, state_dir},
     interruptible_reader::{InterruptibleReader, Waited},
     journal::logs_to_journal,
-    memory::{ResourceUsage, group_size, scheduled, total_memory, usage, usage_of},
+    memory::{ResourceUsage, group_size, resident_of, scheduled, total_memory, usage},
     net::{
         Hangup, bound_writes, claim_port, is_taken, is_writable, prepare, wait_for_client,
         wait_for_hangup, wake_listener, write,

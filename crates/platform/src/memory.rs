@@ -18,16 +18,18 @@ pub struct ResourceUsage {
 /// Returns the present resources of this process; only Linux reports them.
 #[must_use]
 pub fn usage() -> ResourceUsage {
-    let mut usage = read("self");
+    let status = status("self");
     // One of them is the listing itself.
-    usage.files = usage.files.map(|files| files.saturating_sub(1));
-    usage
+    let files =
+        fs::read_dir("/proc/self/fd").ok().map(|all| (all.count() as u64).saturating_sub(1));
+    ResourceUsage { resident: resident(&status), threads: number(&status, "Threads"), files }
 }
 
-/// Returns the present resources of the process with this number; only Linux reports them.
+/// Returns the resident memory of the process with this number, in bytes; only Linux reports it.
 #[must_use]
-pub fn usage_of(pid: u32) -> ResourceUsage {
-    read(&pid.to_string())
+pub fn resident_of(pid: u32) -> Option<u64> {
+    // Not its other resources: listing a process's open files takes long if there are many.
+    resident(&status(&pid.to_string()))
 }
 
 /// Returns the number of threads of the whole system; 0 where only Linux reports it.
@@ -57,17 +59,17 @@ pub fn group_size(group: u32) -> Option<u64> {
     Some(size)
 }
 
-fn read(process: &str) -> ResourceUsage {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let number = |name: &str| -> Option<u64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.split_whitespace().next()?.parse().ok()
-    };
-    ResourceUsage {
-        resident: number("VmRSS").map(|kibibytes| kibibytes * 1024),
-        threads: number("Threads"),
-        files: fs::read_dir(format!("/proc/{process}/fd")).ok().map(|all| all.count() as u64),
-    }
+fn status(process: &str) -> String {
+    fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default()
+}
+
+fn resident(status: &str) -> Option<u64> {
+    number(status, "VmRSS").map(|kibibytes| kibibytes * 1024)
+}
+
+fn number(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Returns the machine's memory in bytes, or the limit of this process's control group if that is
@@ -100,7 +102,13 @@ mod tests {
         assert!(group_size(group).unwrap() >= 1);
         assert_eq!(group_size(u32::MAX), Some(0));
         assert!(scheduled() > 1);
-        assert_eq!(usage_of(std::process::id()).threads.is_some(), usage().threads.is_some());
+    }
+
+    #[test]
+    fn memory_of_another_process_is_known() {
+        let own = resident_of(std::process::id()).unwrap();
+        assert!(own > 500_000 && own < 1 << 40, "{own}");
+        assert_eq!(resident_of(u32::MAX), None);
     }
 
     #[test]

@@ -47,8 +47,12 @@ pub enum Terminal {
 /// A started process and all processes that it starts: they end together.
 #[derive(Debug)]
 pub struct Group {
-    /// The started process.
+    /// The started process. The methods of the group wait for it: once it has been waited for
+    /// directly, they end none of its processes any more.
     pub child: Child,
+    /// True once the started process has been waited for: its number may be another's then.
+    #[cfg(unix)]
+    is_reaped: bool,
     /// Windows ends all processes in it when its last handle closes, however this process ends.
     #[cfg(windows)]
     job: win32job::Job,
@@ -64,7 +68,7 @@ impl Group {
         {
             let _ = terminal;
             std::os::unix::process::CommandExt::process_group(command, 0);
-            Ok(Self { child: command.spawn()? })
+            Ok(Self { child: command.spawn()?, is_reaped: false })
         }
         #[cfg(windows)]
         {
@@ -104,16 +108,36 @@ impl Group {
     /// Kills all processes of the group without waiting for their end. Does nothing once the started
     /// process has been waited for.
     pub fn end_now(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if !self.is_reaped() {
             self.kill_all();
         }
+    }
+
+    /// Returns true if the started process has been waited for, so that its number, which is the
+    /// group's as well, may be another's. Until then the system keeps it, also after the end.
+    #[cfg(unix)]
+    fn is_reaped(&self) -> bool {
+        use rustix::{
+            io::Errno,
+            process::{WaitId, WaitIdOptions, waitid},
+        };
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let is_child = |pid| !matches!(waitid(WaitId::Pid(pid), look), Err(Errno::CHILD));
+        self.is_reaped || !self.pid().is_some_and(is_child)
+    }
+
+    /// Returns false: on Windows the job is of this group alone.
+    #[cfg(windows)]
+    #[expect(clippy::unused_self, reason = "as on other systems")]
+    fn is_reaped(&self) -> bool {
+        false
     }
 
     /// Asks the started process to end: SIGTERM; on Windows, which has no such request, nothing.
     pub fn ask_to_end(&mut self) {
         #[cfg(unix)]
         if let Some(pid) = self.pid()
-            && matches!(self.child.try_wait(), Ok(None))
+            && !self.is_reaped()
         {
             // A failure means that it has ended.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
@@ -131,7 +155,12 @@ impl Group {
             let flags = rustix::process::PidfdFlags::empty();
             Ok(ExitObserver { pidfd: rustix::process::pidfd_open(pid, flags)? })
         }
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(all(unix, not(target_os = "linux")))]
+        {
+            let pid = self.pid().ok_or_else(|| io::Error::other("it has no number"))?;
+            Ok(ExitObserver { pid })
+        }
+        #[cfg(windows)]
         Ok(ExitObserver {})
     }
 
@@ -139,12 +168,22 @@ impl Group {
     ///
     /// # Errors
     /// The system cannot tell.
+    #[cfg_attr(windows, expect(unused_variables, reason = "there the job ends the others"))]
     pub fn reap(&mut self, observer: &ExitObserver) -> io::Result<Option<ExitStatus>> {
-        // Before its number is free: the group has the same.
-        if observer.has_ended() {
-            self.kill_all();
+        #[cfg(unix)]
+        {
+            if !observer.has_ended() {
+                return Ok(None);
+            }
+            // Before its number is free: the group has the same.
+            self.end_now();
         }
-        self.child.try_wait()
+        let status = self.child.try_wait()?;
+        #[cfg(unix)]
+        {
+            self.is_reaped |= status.is_some();
+        }
+        Ok(status)
     }
 
     #[cfg(unix)]
@@ -168,12 +207,19 @@ impl Group {
         }
     }
 
-    /// Kills all processes of the group, and waits for the started one. Does nothing if all have
-    /// ended.
+    /// Kills all processes of the group, and waits for the started one. Does nothing once that has
+    /// been waited for.
     pub fn kill(&mut self) {
+        if self.is_reaped() {
+            return;
+        }
         self.kill_all();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        #[cfg(unix)]
+        {
+            self.is_reaped = true;
+        }
     }
 }
 
@@ -182,6 +228,8 @@ impl Group {
 pub struct ExitObserver {
     #[cfg(target_os = "linux")]
     pidfd: std::os::fd::OwnedFd,
+    #[cfg(all(unix, not(target_os = "linux")))]
+    pid: rustix::process::Pid,
 }
 
 impl ExitObserver {
@@ -199,7 +247,8 @@ impl ExitObserver {
         std::thread::sleep(time.min(POLL));
     }
 
-    /// Returns true if the process has certainly ended; systems other than Linux do not tell.
+    /// Returns true if the process has ended; it need not have been waited for.
+    #[cfg(unix)]
     fn has_ended(&self) -> bool {
         #[cfg(target_os = "linux")]
         {
@@ -209,7 +258,15 @@ impl ExitObserver {
             ended.is_ok_and(|ended| ended > 0)
         }
         #[cfg(not(target_os = "linux"))]
-        false
+        {
+            use rustix::{
+                io::Errno,
+                process::{WaitId, WaitIdOptions, waitid},
+            };
+            let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            // Without a process of this number it has been waited for already.
+            matches!(waitid(WaitId::Pid(self.pid), look), Ok(Some(_)) | Err(Errno::CHILD))
+        }
     }
 }
 
@@ -287,25 +344,98 @@ mod tests {
         stream
     }
 
+    /// A group whose started process has ended, or is about to, and a connection to the one that
+    /// it has left running.
+    fn left_running() -> (Group, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mut command = part("leaves_one_running", &address);
+        let group = Group::spawn(&mut command, Terminal::None).unwrap();
+        let left = accept(&listener);
+        left.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        (group, left)
+    }
+
+    fn is_running(mut left: &TcpStream) -> bool {
+        left.write_all(b"x").and_then(|()| left.read_exact(&mut [0])).is_ok()
+    }
+
+    /// Waits for the started process's end, but does not reap it where that is possible.
+    fn wait_for_end(group: &mut Group) {
+        #[cfg(unix)]
+        {
+            let observer = group.observer().unwrap();
+            let limit = Instant::now() + Duration::from_secs(60);
+            while !observer.has_ended() {
+                assert!(Instant::now() < limit, "it does not end");
+                observer.wait(Duration::from_secs(1));
+            }
+        }
+        #[cfg(windows)]
+        group.child.wait().unwrap();
+    }
+
     #[test]
     fn group_kill_ends_descendants_unless_released() {
         for released in [true, false] {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            let address = listener.local_addr().unwrap().to_string();
-            let mut group =
-                Group::spawn(&mut part("leaves_one_running", &address), Terminal::None).unwrap();
-            assert!(group.child.wait().unwrap().success());
-            let mut left = accept(&listener);
-            left.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            let (mut group, left) = left_running();
+            wait_for_end(&mut group);
             if released {
                 group.release();
+                let _ = group.child.wait();
                 drop(group);
             } else {
                 group.kill();
             }
-            let mut echoed = [0];
-            let answer = left.write_all(b"x").and_then(|()| left.read_exact(&mut echoed));
-            assert_eq!(answer.is_ok(), released, "{answer:?}");
+            assert_eq!(is_running(&left), released);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn reaping_ends_descendants() {
+        let (mut group, left) = left_running();
+        let observer = group.observer().unwrap();
+        wait_for_end(&mut group);
+        assert!(group.reap(&observer).unwrap().unwrap().success());
+        assert!(!is_running(&left));
+        // The status stays known.
+        assert!(group.reap(&observer).unwrap().unwrap().success());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn now_ends_descendants_of_ended_process() {
+        let (mut group, left) = left_running();
+        wait_for_end(&mut group);
+        group.end_now();
+        assert!(!is_running(&left));
+        group.kill();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn number_that_may_be_anothers_is_not_killed() {
+        let (mut group, left) = left_running();
+        let observer = group.observer().unwrap();
+        // The process that is left has the group's number, as a later one could.
+        assert!(group.child.wait().unwrap().success());
+        group.ask_to_end();
+        group.end_now();
+        assert!(group.reap(&observer).unwrap().unwrap().success());
+        group.kill();
+        assert!(is_running(&left));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn running_process_is_not_reaped() {
+        let mut command = Command::new("sleep");
+        let mut group = Group::spawn(command.arg("60"), Terminal::None).unwrap();
+        let observer = group.observer().unwrap();
+        assert_eq!(group.reap(&observer).unwrap(), None);
+        group.ask_to_end();
+        wait_for_end(&mut group);
+        group.kill();
     }
 }

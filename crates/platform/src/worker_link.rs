@@ -5,7 +5,7 @@
 //! cannot pass sockets to a process by safe code, so there the process connects to a listener on
 //! the loopback address, and proves by a secret from its standard input that it is the one.
 
-use std::io;
+use std::{io, net::Shutdown};
 
 use crate::shared_memory::SharedMemory;
 #[cfg(windows)]
@@ -61,6 +61,19 @@ mod unix {
     use super::{HostLink, Opened, WorkerLink};
     use crate::shared_memory::SharedMemory;
 
+    /// The Rust runtime ignores SIGPIPE; a plugin may have undone that. A process that takes no
+    /// connections must not block its host.
+    #[cfg(not(target_vendor = "apple"))]
+    const SEND: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+    #[cfg(target_vendor = "apple")]
+    const SEND: SendFlags = SendFlags::DONTWAIT;
+
+    #[cfg(not(target_vendor = "apple"))]
+    const CLOSE_ON_EXEC: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+    /// Apple's systems have no such flag: it is set on each descriptor afterwards.
+    #[cfg(target_vendor = "apple")]
+    const CLOSE_ON_EXEC: RecvFlags = RecvFlags::empty();
+
     impl WorkerLink {
         /// Starts a process by `spawn` with a link to this one.
         ///
@@ -81,9 +94,11 @@ mod unix {
         }
 
         /// Opens a connection to the process, with memory of its own where the system has that.
+        /// Does not block.
         ///
         /// # Errors
-        /// The process has ended, or the system has no descriptors left.
+        /// The process has ended, the system has no descriptors left, or the process has not taken
+        /// the connections before: [`io::ErrorKind::WouldBlock`].
         pub fn open(&self) -> io::Result<Opened> {
             let (ours, theirs) = UnixStream::pair()?;
             let (memory, file) = memory();
@@ -92,7 +107,7 @@ mod unix {
             let both = [Some(theirs.as_fd()), file.as_ref().map(AsFd::as_fd)];
             let passed: Vec<_> = both.into_iter().flatten().collect();
             message.push(SendAncillaryMessage::ScmRights(&passed));
-            sendmsg(&self.control, &[IoSlice::new(&[0])], &mut message, SendFlags::NOSIGNAL)?;
+            sendmsg(&self.control, &[IoSlice::new(&[0])], &mut message, SEND)?;
             Ok((ours, memory))
         }
     }
@@ -117,9 +132,8 @@ mod unix {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
             let mut message = RecvAncillaryBuffer::new(&mut space);
             let mut byte = [0];
-            let flags = RecvFlags::CMSG_CLOEXEC;
             let mut into = [IoSliceMut::new(&mut byte)];
-            let received = match recvmsg(&self.control, &mut into, &mut message, flags) {
+            let received = match recvmsg(&self.control, &mut into, &mut message, CLOSE_ON_EXEC) {
                 Err(rustix::io::Errno::INTR) => return self.accept(),
                 received => received?,
             };
@@ -132,14 +146,16 @@ mod unix {
             });
             let mut passed = passed.next().into_iter().flatten();
             let none = || io::Error::other("no descriptor is left for a connection");
-            let connection = passed.next().ok_or_else(none)?.into();
+            let connection = passed.next().ok_or_else(none)?;
+            #[cfg(target_vendor = "apple")]
+            rustix::io::fcntl_setfd(&connection, rustix::io::FdFlags::CLOEXEC)?;
             // The host waits on the memory: without it this connection is of no use.
             let memory = match (passed.next(), received.flags.contains(ReturnFlags::CTRUNC)) {
                 (Some(file), _) => Some(opened(file)?),
                 (None, true) => return Err(none()),
                 (None, false) => None,
             };
-            Ok(Some((connection, memory)))
+            Ok(Some((connection.into(), memory)))
         }
     }
 
@@ -319,6 +335,14 @@ impl WorkerLink {
     }
 }
 
+impl Drop for WorkerLink {
+    fn drop(&mut self) {
+        // Ends the reader of its messages: a child of the process may keep the other end open. A
+        // failure means that nobody does.
+        let _ = self.control.shutdown(Shutdown::Both);
+    }
+}
+
 impl HostLink {
     /// Returns the connection on which this process sends messages on its own.
     ///
@@ -326,5 +350,35 @@ impl HostLink {
     /// The system has no descriptors left.
     pub fn control(&self) -> io::Result<Connection> {
         self.control.try_clone()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::{
+        io::Read,
+        process::{Child, Command},
+        sync::mpsc,
+        thread,
+        time::Duration,
+    };
+
+    use super::*;
+
+    #[test]
+    fn dropped_link_ends_reader_of_messages() {
+        let mut command = Command::new("sleep");
+        command.arg("60");
+        let (link, mut child) =
+            WorkerLink::start(command, Command::spawn, |child: &mut Child| child).unwrap();
+        let mut control = link.control().unwrap();
+        let (sender, ended) = mpsc::channel();
+        thread::spawn(move || sender.send(control.read(&mut [0]).unwrap()));
+        drop(link);
+        let read = ended.recv_timeout(Duration::from_secs(10));
+        assert!(child.try_wait().unwrap().is_none(), "it has its end open");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(read, Ok(0));
     }
 }

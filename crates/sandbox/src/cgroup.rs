@@ -1,9 +1,11 @@
 //! The control group of one worker process.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
-    process,
+    process, thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -18,7 +20,7 @@ const MOST_THREADS: u64 = 512;
 
 /// A control group (cgroup v2) that limits one worker process and its descendants.
 ///
-/// Dropping it removes the group; the processes must have ended by then.
+/// Dropping it kills the processes that are left in the group, and removes it.
 #[derive(Debug)]
 pub struct Cgroup {
     folder: PathBuf,
@@ -65,7 +67,10 @@ impl Cgroup {
     /// # Errors
     /// The system refuses, or is older.
     pub fn kill(&self) -> Result<(), CgroupError> {
-        self.write("cgroup.kill", "1")
+        let path = self.folder.join("cgroup.kill");
+        // An older kernel has no such file, and makes none.
+        let file = fs::File::options().write(true).open(&path);
+        file.and_then(|mut file| file.write_all(b"1")).map_err(at("write", &path))
     }
 
     fn write(&self, file: &str, text: &str) -> Result<(), CgroupError> {
@@ -76,8 +81,19 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Processes that have not ended keep it; a group without processes costs little.
-        let _ = fs::remove_dir(&self.folder);
+        /// The time for the processes to end.
+        const ENDING: Duration = Duration::from_millis(100);
+        /// The interval at which the removal is tried.
+        const POLL: Duration = Duration::from_millis(2);
+        // A process that has left the plugin's process group may live.
+        let _ = self.kill();
+        let expires_at = Instant::now() + ENDING;
+        while let Err(error) = fs::remove_dir(&self.folder)
+            && error.kind() != io::ErrorKind::NotFound
+            && Instant::now() < expires_at
+        {
+            thread::sleep(POLL);
+        }
     }
 }
 
@@ -153,6 +169,8 @@ mod tests {
         let root = delegated("cpu memory pids", "7\n");
         let group = create(&root).unwrap();
         group.add(42).unwrap();
+        assert!(group.kill().unwrap_err().to_string().contains("cgroup.kill"), "an old kernel");
+        fs::write(root.path().join("store/cgroup.kill"), "").unwrap();
         group.kill().unwrap();
         let read = |file| fs::read_to_string(root.path().join("store").join(file)).unwrap();
         assert_eq!(read("memory.max"), "1048576");
@@ -187,6 +205,28 @@ mod tests {
         let folder = root.path().join("store");
         fs::create_dir(&folder).unwrap();
         drop(Cgroup { folder: folder.clone() });
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn dropped_group_kills_what_keeps_it() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("store");
+        fs::create_dir(&folder).unwrap();
+        // This file stands for a process: it goes a while after the group was killed.
+        let kill = folder.join("cgroup.kill");
+        fs::write(&kill, "").unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let limit = Instant::now() + Duration::from_secs(60);
+                while fs::read(&kill).unwrap() != b"1" {
+                    assert!(Instant::now() < limit, "it is not killed");
+                }
+                thread::sleep(Duration::from_millis(5));
+                fs::remove_file(&kill).unwrap();
+            });
+            drop(Cgroup { folder: folder.clone() });
+        });
         assert!(!folder.exists());
     }
 

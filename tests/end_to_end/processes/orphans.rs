@@ -8,7 +8,7 @@ use dropin_tests::{
     executable::Script,
     files,
     reload::variant,
-    system::{descendants, is_running},
+    system::{descendants, is_running, kill, open_files, session, threads},
     wait_until,
 };
 
@@ -26,6 +26,32 @@ fn mixed() -> Setup {
         .executable("deaf.py", deaf)
         .executable("sound.py", Script::fixture("sound"))
         .executable("faulty.py", Script::fixture("faulty"))
+}
+
+/// A process in a session of its own, which survives its parent and is killed when this drops.
+struct Left(u32);
+
+impl Left {
+    #[track_caller]
+    fn new(pid: i64) -> Self {
+        let left = Self(u32::try_from(pid).expect("a process id"));
+        wait_until("it has a session of its own", LIMIT, || session(left.0) == Some(left.0));
+        left
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if is_running(self.0) {
+            kill(self.0);
+        }
+    }
+}
+
+/// Returns the threads of a host that read what its processes write.
+fn readers(host: &Host) -> usize {
+    let names = ["plugin output", "plugin lines", "plugin log", "script output"];
+    threads(host.pid()).iter().filter(|name| names.contains(&name.as_str())).count()
 }
 
 /// Starts such a host, and returns the processes that it has started.
@@ -142,6 +168,37 @@ fn refused_executables_leave_no_process() {
     }
     wait_until("their processes have ended", LIMIT, || descendants(host.pid()).is_empty());
     assert_eq!(Lines::connect(&host).ask("echo fine"), "fine");
+}
+
+#[test]
+fn left_process_keeps_nothing_of_the_host() {
+    let script = "#!/bin/sh\n# dropin: leave PATH -- Leaves a process.\n\
+                  setsid sh -c 'echo $$ >\"$1\"; exec sleep 60' left \"$1\" &\n\
+                  until [ -s \"$1\" ]; do sleep 0.01; done; cat \"$1\"\n";
+    let faulty = Script::fixture("faulty");
+    let setup = isolated_setup(&["crashes"]).executable("faulty.py", faulty);
+    let host = setup.executable("leave.sh", script).start();
+    host.wait_for_answer("crash.version", "1");
+    host.wait_for_answer("faulty.version", "1");
+    host.wait_for_log("plugin leave: generation 1");
+    let mut client = Resp::connect(&host);
+    let (reading, files) = (readers(&host), open_files(host.pid()));
+    let mut left = Vec::new();
+    for number in 0..3 {
+        for (plugin, start) in [("crashes", "crash"), ("faulty", "faulty")] {
+            let pid = client.ask(&[&format!("{start}.leaves")]).as_integer();
+            left.push(Left::new(pid));
+            let exit = format!("{start}.exit");
+            assert_eq!(client.ask(&[&exit, "7"]), crashed(plugin, "exit status 7", &exit));
+            wait_until_served(&host, &[&format!("{start}.echo"), "again"], &"again".into());
+        }
+        let path = host.state_dir().join(format!("left-{number}"));
+        let pid = client.ask(&["leave", path.to_str().expect("UTF-8")]);
+        left.push(Left::new(pid.as_str().parse().expect("a process id")));
+    }
+    wait_until("no reader is left", LIMIT, || readers(&host) == reading);
+    wait_until("no descriptor is left", LIMIT, || open_files(host.pid()) <= files);
+    assert!(left.iter().all(|left| is_running(left.0)), "they have kept the pipes open");
 }
 
 #[test]

@@ -127,9 +127,12 @@ fn wait(
     timeout: Duration,
     give_up: &dyn Fn() -> bool,
 ) -> Result<ExitStatus, Refusal> {
+    let failed = |error| Refusal::probe_failed("wait for the probe", &error);
+    let observer = child.0.observer().map_err(failed)?;
     let deadline = Instant::now() + timeout;
     loop {
-        match child.0.child.try_wait() {
+        // Processes that it has started are killed before its number is free.
+        match child.0.reap(&observer) {
             Ok(Some(status)) => return Ok(status),
             Ok(None) if give_up() => return Err(Refusal::Stopping),
             Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
@@ -137,7 +140,7 @@ fn wait(
                 let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
                 return Err(Refusal::TimedOut { millis });
             }
-            Err(error) => return Err(Refusal::probe_failed("wait for the probe", &error)),
+            Err(error) => return Err(failed(error)),
         }
     }
 }

@@ -184,7 +184,7 @@ impl Core {
     pub fn sample(&self, running: &Running) {
         self.report_commands();
         if let Some(most) = self.settings.limits.memory
-            && platform::usage_of(running.pid).resident.is_some_and(|resident| resident > most)
+            && platform::resident_of(running.pid).is_some_and(|resident| resident > most)
         {
             running.condemn(Cause::Limit(format!("its memory limit of {most} bytes")));
         }

@@ -9,38 +9,43 @@ use std::{
 
 use crossbeam_channel::{Receiver, bounded};
 use log::Level;
+use platform::{EndableReader, ReaderEnd};
 
 use crate::live::host_services::PluginServices;
 
 /// The longest line that is logged, in bytes; a longer one is logged in pieces.
 const LONGEST: usize = 4 << 10;
 
-/// The output of a process, which a thread logs.
+/// The output of a process, which a thread logs until this drops.
 pub struct LoggedOutput {
     last: Arc<Mutex<Vec<u8>>>,
     done: Receiver<()>,
+    /// A child of the process may keep the pipe open.
+    end: ReaderEnd,
 }
 
 impl LoggedOutput {
     /// Returns the last line of a process that has ended; empty if there is none.
     #[must_use]
-    pub fn last_line(&self) -> String {
-        /// The time for what is left in the pipe; a child of the process may keep it open.
+    pub fn last_line(self) -> String {
+        /// The time for what is left in the pipe.
         const REST: Duration = Duration::from_millis(200);
+        drop(self.end);
         let _ = self.done.recv_timeout(REST);
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&last).into_owned()
     }
 }
 
-/// Logs the lines of a process until it has closed its output.
+/// Logs the lines of a process until it has closed its output, or until the result drops.
 ///
 /// # Errors
-/// The system cannot start a thread.
+/// The system cannot start a thread, or has no descriptors left.
 pub fn log_lines(output: PipeReader, services: &Arc<PluginServices>) -> io::Result<LoggedOutput> {
     let (services, last) = (Arc::clone(services), Arc::<Mutex<Vec<u8>>>::default());
     let (alive, done) = bounded::<()>(0);
     let kept = Arc::clone(&last);
+    let (output, end) = EndableReader::new(output)?;
     thread::Builder::new().name("plugin output".into()).spawn(move || {
         let _alive = alive;
         each_line(output, |line| {
@@ -50,7 +55,7 @@ pub fn log_lines(output: PipeReader, services: &Arc<PluginServices>) -> io::Resu
             last.extend_from_slice(line);
         });
     })?;
-    Ok(LoggedOutput { last, done })
+    Ok(LoggedOutput { last, done, end })
 }
 
 /// Passes lines on, without their ends; empty ones are left out.
@@ -93,6 +98,25 @@ mod tests {
         let mut lines = Vec::new();
         each_line(output, |line| lines.push(line.to_vec()));
         lines
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn last_line_is_known_while_pipe_is_open() {
+        use std::io::Write;
+        let services = Arc::new(PluginServices {
+            name: "mute".into(),
+            data_dir: "data".into(),
+            started: std::time::Instant::now(),
+            lines: telemetry::log_throttle::LineBudget::default(),
+        });
+        let (pipe, mut writer) = io::pipe().unwrap();
+        let output = log_lines(pipe, &services).unwrap();
+        let done = output.done.clone();
+        writer.write_all(b"first\nlast").unwrap();
+        assert_eq!(output.last_line(), "last");
+        let ended = done.recv_timeout(Duration::from_secs(60));
+        assert_eq!(ended, Err(crossbeam_channel::RecvTimeoutError::Disconnected));
     }
 
     #[test]

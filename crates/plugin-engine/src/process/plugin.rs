@@ -283,7 +283,7 @@ impl Plugin for ProcessPlugin {
         let last = history.iter().filter_map(|one| one.last_end.clone()).max_by_key(|last| last.1);
         let now = Instant::now();
         let uptime = |one: &Arc<Serving>| now.saturating_duration_since(one.running.started);
-        let memory = serving.iter().filter_map(|one| platform::usage_of(one.running.pid).resident);
+        let memory = serving.iter().filter_map(|one| platform::resident_of(one.running.pid));
         Some(ProcessStatus {
             place: "process",
             pids: serving.iter().map(|one| one.running.pid).collect(),

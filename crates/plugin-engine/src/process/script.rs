@@ -10,14 +10,15 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use platform::{Group, Terminal};
+use platform::{EndableReader, Group, ReaderEnd, Terminal};
 use protocol::Encoder;
+use sandbox::Cgroup;
 
 use super::{
     cause::{Exit, seconds},
     executable::Executable,
     output,
-    protocol::{SLICE, pause},
+    protocol::{SLICE, confine, pause},
     settings::PluginSettings,
     status::ProcessStatus,
 };
@@ -48,6 +49,8 @@ pub struct ScriptPlugin {
 struct Run<'a> {
     group: Group,
     plugin: &'a ScriptPlugin,
+    /// Removed once the group has been killed.
+    _cgroup: Option<Cgroup>,
 }
 
 /// The result of a run.
@@ -118,10 +121,12 @@ impl ScriptPlugin {
             .env("DROPIN_SESSION_ID", call.context.session_id().to_string())
             .env("DROPIN_SESSION_PEER", call.context.peer().to_string())
             .env("DROPIN_SESSION_NAME", call.context.session_name());
-        let group = Group::spawn(&mut command, Terminal::None)?;
+        let mut group = Group::spawn(&mut command, Terminal::None)?;
         drop(command);
+        let limits = &self.executable.limits;
+        let _cgroup = confine(&mut group, limits).map_err(io::Error::other)?;
         self.running().push(group.child.id());
-        let mut run = Run { group, plugin: self };
+        let mut run = Run { group, plugin: self, _cgroup };
         let most = reply.most();
         let output = read_on_thread(output, most.saturating_add(2))?;
         let errors = output::log_lines(errors, &self.services)?;
@@ -264,15 +269,18 @@ impl Worker for ScriptWorker {
     }
 }
 
-/// Output that a thread reads.
+/// Output that a thread reads until this drops.
 struct Reading {
     kept: Arc<Mutex<Vec<u8>>>,
     most: usize,
     done: Receiver<()>,
+    /// A process that has left the script's group may keep the pipe open.
+    end: ReaderEnd,
 }
 
 /// Reads output on a thread of its own, and keeps at most `most` bytes and one more.
-fn read_on_thread(mut output: PipeReader, most: usize) -> io::Result<Reading> {
+fn read_on_thread(output: PipeReader, most: usize) -> io::Result<Reading> {
+    let (mut output, end) = EndableReader::new(output)?;
     let kept = Arc::<Mutex<Vec<u8>>>::default();
     let keeping = Arc::clone(&kept);
     let (alive, done) = bounded::<()>(0);
@@ -290,7 +298,7 @@ fn read_on_thread(mut output: PipeReader, most: usize) -> io::Result<Reading> {
             kept.extend_from_slice(&buffer[..room]);
         }
     })?;
-    Ok(Reading { kept, most, done })
+    Ok(Reading { kept, most, done, end })
 }
 
 impl Reading {
@@ -298,10 +306,10 @@ impl Reading {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).len() > self.most
     }
 
-    /// Returns what was read, once all writers have ended; a process that has left the script's
-    /// group may keep the pipe open, and is not waited for.
-    fn finish(&self) -> Vec<u8> {
+    /// Returns what was read, and what is in the pipe; later output is not waited for.
+    fn finish(self) -> Vec<u8> {
         const LEFT: Duration = Duration::from_millis(500);
+        drop(self.end);
         let _ = self.done.recv_timeout(LEFT);
         std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -320,3 +328,7 @@ fn to_word(argument: &[u8]) -> io::Result<OsString> {
         Err(_) => Err(io::Error::other("an argument is not UTF-8")),
     }
 }
+
+#[cfg(test)]
+#[path = "script_tests.rs"]
+mod tests;

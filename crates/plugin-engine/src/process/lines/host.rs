@@ -13,7 +13,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use platform::{Group, Terminal};
+use platform::{EndableReader, Group, ReaderEnd, Terminal};
 use protocol::Encoder;
 use telemetry::log_throttle::Throttle;
 
@@ -67,6 +67,8 @@ struct LinesProcess {
     next: AtomicU64,
     /// A token for each call that may run at the same time.
     tokens: (Sender<()>, Receiver<()>),
+    /// The ends of the readers of its lines and of its errors.
+    _readers: (ReaderEnd, LoggedOutput),
 }
 
 /// What the reader of a worker's lines shares with the callers.
@@ -241,6 +243,7 @@ impl LinesLauncher {
         };
         spawn("plugin input", Box::new(move || write_lines(input, &queue)))?;
         let reader = Arc::clone(&shared);
+        let (output, end) = EndableReader::new(output).map_err(no_thread)?;
         spawn("plugin lines", Box::new(move || reader.read_lines(output, &send_hello)))?;
         let mut greeting = Vec::new();
         Requests::new(&mut greeting).hello();
@@ -268,7 +271,8 @@ impl LinesLauncher {
         (0..hello.concurrency.max(1)).for_each(|_| {
             let _ = tokens.0.try_send(());
         });
-        Ok((LinesProcess { lines, shared, next: AtomicU64::new(1), tokens }, hello))
+        let _readers = (end, errors);
+        Ok((LinesProcess { lines, shared, next: AtomicU64::new(1), tokens, _readers }, hello))
     }
 }
 
@@ -282,8 +286,8 @@ fn write_lines(mut input: ChildStdin, lines: &Receiver<Option<Vec<u8>>>) {
 }
 
 impl Shared {
-    /// Reads the worker's lines until it closes its output.
-    fn read_lines(&self, output: PipeReader, hello: &Sender<Result<WorkerHello, String>>) {
+    /// Reads the worker's lines until it closes its output, or until the end of the reader.
+    fn read_lines(&self, output: EndableReader, hello: &Sender<Result<WorkerHello, String>>) {
         let mut hello = Some(hello);
         let output = BufReader::with_capacity(64 << 10, output);
         let mut reader = LineReader::new(output, Arc::clone(&self.longest));

@@ -28,7 +28,7 @@ use crate::{
     },
     load_error::Refusal,
     process::{
-        output,
+        output::{self, LoggedOutput},
         protocol::{
             CallWatch, Failed, Hello, Launched, Launcher, Lost, Protocol, Step, confine, pause,
         },
@@ -81,6 +81,8 @@ struct NativeProcess {
     /// A token for each call that may run at the same time, if a limit bounds their number.
     tokens: Option<(Sender<()>, Receiver<()>)>,
     pause: Duration,
+    /// The end of the reader of its output.
+    _output: LoggedOutput,
 }
 
 impl Launcher for NativeLauncher {
@@ -102,7 +104,7 @@ impl Launcher for NativeLauncher {
         let cgroup = confine(&mut group, &self.init.limits)?;
         let started = self.begin(&link, output, &mut group, give_up);
         match started {
-            Ok((wire, memory, hello)) => {
+            Ok((wire, memory, hello, output)) => {
                 let pause = pause(self.call_timeout);
                 let memories = Mutex::new(memory.into_iter().collect());
                 let idle = ArrayQueue::new(IDLE);
@@ -114,7 +116,15 @@ impl Launcher for NativeLauncher {
                     });
                     tokens
                 });
-                let process = NativeProcess { link, idle, memories, stopping, tokens, pause };
+                let process = NativeProcess {
+                    link,
+                    idle,
+                    memories,
+                    stopping,
+                    tokens,
+                    pause,
+                    _output: output,
+                };
                 Ok(Launched { group, protocol: Box::new(process), hello, cgroup })
             }
             Err(NotBegun::Refused(refusal)) => {
@@ -143,6 +153,9 @@ impl Drop for Token<'_> {
     }
 }
 
+/// The first connection to a process, the process's description and its output.
+type Begun = (Wire, Option<Weak<SharedMemory>>, Hello, LoggedOutput);
+
 /// The reason for which a process has not described itself.
 enum NotBegun {
     Refused(Refusal),
@@ -157,11 +170,11 @@ impl NativeLauncher {
         output: io::PipeReader,
         group: &mut Group,
         give_up: &dyn Fn() -> bool,
-    ) -> Result<(Wire, Option<Weak<SharedMemory>>, Hello), NotBegun> {
+    ) -> Result<Begun, NotBegun> {
         let gone = |_: io::Error| NotBegun::Gone;
         let control = link.control().map_err(gone)?;
         let control = Wire::new((control, None), Side::Host, None).map_err(gone)?;
-        output::log_lines(output, &self.services).map_err(no_thread)?;
+        let output = output::log_lines(output, &self.services).map_err(no_thread)?;
         log_messages(control, &self.services).map_err(no_thread)?;
         let (mut wire, memory) = open(link, pause(self.call_timeout)).map_err(gone)?;
         let mut init = self.init.clone();
@@ -175,7 +188,7 @@ impl NativeLauncher {
             match wire.receive(MOST).map_err(gone)? {
                 Received::Message(kind::READY, opened) => {
                     let hello = check(opened)?;
-                    return Ok((wire, memory, hello));
+                    return Ok((wire, memory, hello, output));
                 }
                 Received::Message(..) => {
                     let problem = "its process breaks the protocol".into();
@@ -241,7 +254,7 @@ fn wait(group: &mut Group, time: Duration) -> Option<std::process::ExitStatus> {
     None
 }
 
-/// Logs the lines that a process sends on its own, until it has ended.
+/// Logs the lines that a process sends on its own, until it has ended or its link is dropped.
 fn log_messages(mut control: Wire, services: &Arc<PluginServices>) -> io::Result<()> {
     let services = Arc::clone(services);
     thread::Builder::new().name("plugin log".into()).spawn(move || {
@@ -261,7 +274,8 @@ impl NativeProcess {
             return Ok(wire);
         }
         let (wire, memory) = open(&self.link, self.pause).map_err(|error| {
-            if platform::is_out_of_descriptors(&error) {
+            let is_short = platform::is_out_of_descriptors(&error) || is_refused(&error);
+            if is_short {
                 return Lost::Unable(format!("cannot connect to its process: {error}"));
             }
             Lost::Gone
@@ -270,6 +284,27 @@ impl NativeProcess {
         memories.retain(|memory| memory.strong_count() > 0);
         memories.extend(memory);
         Ok(wire)
+    }
+
+    /// Returns a connection for a call; waits while the process has many to take.
+    fn connect_for(
+        &self,
+        context: &dyn CallContext,
+        watch: &mut CallWatch<'_>,
+    ) -> Result<Wire, Lost> {
+        /// The longest wait, and the pause between two attempts.
+        const LONGEST: Duration = Duration::from_secs(1);
+        const PAUSE: Duration = Duration::from_millis(1);
+        let expires_at = Instant::now() + LONGEST;
+        loop {
+            match self.connect() {
+                Err(Lost::Unable(_)) if Instant::now() < expires_at => {
+                    watch.step_if_due(context)?;
+                    thread::sleep(PAUSE);
+                }
+                connected => return connected,
+            }
+        }
     }
 
     fn memories(&self) -> MutexGuard<'_, Vec<Weak<SharedMemory>>> {
@@ -353,7 +388,7 @@ impl Protocol for NativeProcess {
         watch: &mut CallWatch<'_>,
     ) -> Result<(), Lost> {
         let _token = self.turn(context, watch)?;
-        let mut wire = self.connect()?;
+        let mut wire = self.connect_for(context, watch)?;
         let fill = |out: &mut Vec<u8>| out.extend_from_slice(&queue.bytes);
         send(&mut wire, kind::CALLS, fill, context, watch)?;
         let mut pieces = PieceReader::default();
@@ -490,6 +525,15 @@ fn next_reply<'a>(replies: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (reply, rest) = replies.split_at_checked(length)?;
     *replies = rest;
     Some(reply)
+}
+
+/// Returns true if a process has not taken the connections before this one, or the system lets no
+/// more be on their way.
+fn is_refused(error: &io::Error) -> bool {
+    /// `ETOOMANYREFS` of Linux.
+    const TOO_MANY: i32 = 109;
+    error.kind() == io::ErrorKind::WouldBlock
+        || (cfg!(target_os = "linux") && error.raw_os_error() == Some(TOO_MANY))
 }
 
 /// Opens a connection to a process.

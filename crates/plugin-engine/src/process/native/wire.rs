@@ -91,7 +91,7 @@ pub enum Received<'a> {
 }
 
 impl Wire {
-    /// Makes one side of a connection. Without a timeout it waits as long as it takes.
+    /// Makes one side of a new connection. Without a timeout it waits as long as it takes.
     ///
     /// # Errors
     /// The system refuses the timeout.
@@ -100,8 +100,11 @@ impl Wire {
         side: Side,
         timeout: Option<Duration>,
     ) -> io::Result<Self> {
-        stream.set_read_timeout(timeout)?;
-        stream.set_write_timeout(timeout)?;
+        // macOS refuses even to remove it from a socket whose peer has gone.
+        if timeout.is_some() {
+            stream.set_read_timeout(timeout)?;
+            stream.set_write_timeout(timeout)?;
+        }
         let memory = memory.map(|memory| Memory { memory, side });
         let (input, output) = (vec![0; ROOM], Vec::new());
         Ok(Self { stream, memory, timeout, input, start: 0, end: 0, output })
