@@ -28,6 +28,16 @@ pub enum Exit {
     Unknown,
 }
 
+impl Cause {
+    /// Returns true if a process that was asked to end has not done so in order.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        /// The signal that the host asks by.
+        const TERM: i32 = 15;
+        !matches!(self, Self::Asked | Self::Exit(Exit::Status(0) | Exit::Signal(TERM)))
+    }
+}
+
 impl Exit {
     /// Returns the way in which a process with this status has ended.
     #[must_use]
@@ -109,6 +119,14 @@ mod tests {
         ] {
             assert_eq!(describe(&cause, running), text);
         }
+    }
+
+    #[test]
+    fn orderly_end_is_no_fault() {
+        let faults = [Exit::Status(0), Exit::Signal(15), Exit::Status(3), Exit::Signal(11)]
+            .map(|exit| Cause::Exit(exit).is_fault());
+        assert_eq!(faults, [false, false, true, true]);
+        assert!(!Cause::Asked.is_fault() && Cause::Limit(String::new()).is_fault());
     }
 
     #[test]

@@ -443,6 +443,10 @@ impl Supervisor {
     fn note_end(&self, cause: &Cause, text: &str, served: Duration) -> bool {
         let mut state = self.state();
         if state.is_ending {
+            drop(state);
+            if cause.is_fault() {
+                self.core.publish(EventKind::Crashed, served, format!("{text}; it was to end"));
+            }
             return false;
         }
         state.revived_by = None;
