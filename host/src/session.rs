@@ -20,7 +20,7 @@ use telemetry::metrics::SessionCounters;
 use self::{
     dispatch::{Outlet, answer, is_ping_of_redis, refuse, upgrade_protocol},
     memory::note_memory,
-    queue::answer_queue,
+    queue::{Turn, answer_queue},
     subscriptions::Subscriptions,
 };
 use crate::{
@@ -233,20 +233,10 @@ impl Session {
                             (Answer::Queued, _) => {
                                 let outlet = Outlet { replies, transport, counters };
                                 let caller = (&**shared, &**handle, identity, &**registry);
-                                match answer_queue(caller, parser, unread, outlet) {
-                                    Some(consumed) => read_buffer.consume(consumed),
-                                    None => registry = live_registry.load(),
-                                }
-                                let stop = transport.is_late()
-                                    || handle.is_dismissed()
-                                    || shared.shutdown.is_overrun();
-                                if read_buffer.is_empty() || stop {
-                                    return Ok(Flow::Next);
-                                }
-                                if replies.len() > shared.config.bounds.max_backlog {
-                                    counters.flush();
-                                    note_memory(shared, handle, read_buffer, parser, replies);
-                                    transport.write(replies, &shared.shutdown)?;
+                                match answer_queue(caller, parser, read_buffer, outlet)? {
+                                    Turn::Next => {}
+                                    Turn::Retired => registry = live_registry.load(),
+                                    Turn::Last => return Ok(Flow::Next),
                                 }
                                 continue 'requests;
                             }

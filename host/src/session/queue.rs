@@ -1,6 +1,6 @@
 //! Answers requests that follow each other together, if one process answers them all.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use auth::identity::Identity;
 use plugin_engine::{
@@ -9,18 +9,54 @@ use plugin_engine::{
 };
 use protocol::{Encoder, Finished, Framing, Parsed, Parser, Protocol};
 
-use super::dispatch::Outlet;
+use super::{dispatch::Outlet, memory::note_memory};
 use crate::{
     commands::{caller::Caller, progress::Progress},
+    net::read_buffer::ReadBuffer,
     runtime::{client_handle::ClientHandle, context::Shared},
 };
 
-/// Answers the request at the front of `unread`, and those behind it that the same process answers,
-/// with one reply each. Returns the number of bytes that they take; `None` if the plugin has been
-/// replaced, and nothing is answered.
+/// The next step of a session that has answered a queue.
+pub(super) enum Turn {
+    /// There is more input.
+    Next,
+    /// The plugin has been replaced, and nothing is answered: the command is looked up again.
+    Retired,
+    /// There is none, or the session is to end.
+    Last,
+}
+
+/// Answers the request at the front of the input, and those behind it that the same process answers,
+/// with one reply each.
 #[cold]
 #[inline(never)]
 pub(super) fn answer_queue(
+    caller: (&Shared, &ClientHandle, &Identity, &Registry),
+    parser: &mut Parser,
+    read_buffer: &mut ReadBuffer,
+    Outlet { replies, transport, counters }: Outlet<'_>,
+) -> io::Result<Turn> {
+    let outlet = Outlet { replies, transport, counters };
+    let Some(consumed) = answer(caller, parser, read_buffer.unread(), outlet) else {
+        return Ok(Turn::Retired);
+    };
+    read_buffer.consume(consumed);
+    let (shared, session, ..) = caller;
+    let stop = transport.is_late() || session.is_dismissed() || shared.shutdown.is_overrun();
+    if read_buffer.is_empty() || stop {
+        return Ok(Turn::Last);
+    }
+    if replies.len() > shared.config.bounds.max_backlog {
+        counters.flush();
+        note_memory(shared, session, read_buffer, parser, replies);
+        transport.write(replies, &shared.shutdown)?;
+    }
+    Ok(Turn::Next)
+}
+
+/// Answers the requests at the front of `unread`. Returns the number of bytes that they take; `None`
+/// if the plugin has been replaced, and nothing is answered.
+fn answer(
     (shared, session, identity, registry): (&Shared, &ClientHandle, &Identity, &Registry),
     parser: &mut Parser,
     unread: &[u8],
