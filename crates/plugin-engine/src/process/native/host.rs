@@ -14,8 +14,9 @@ use protocol::Encoder;
 use serde::Serialize;
 
 use super::{
-    message::{self, Init, Opened, PART, Query, SLACK, kind, level, take},
-    pieces::PieceReader,
+    message::{Init, PART, Query, Ready, SLACK, kind, level, take},
+    pieces::{PieceReader, next_reply},
+    queue,
     wire::{self, Received, Side, Wire},
 };
 use crate::{
@@ -146,7 +147,9 @@ impl NativeLauncher {
         loop {
             match wire.receive(MOST).map_err(gone)? {
                 Received::Message(kind::READY, opened) => {
-                    let hello = check(opened)?;
+                    let ready = Ready::read(opened).map_err(NotBegun::Refused)?;
+                    let Ready { manifest, saves, configures } = ready;
+                    let hello = Hello { manifest, saves, configures, has_queues: true };
                     return Ok((wire, memory, hello));
                 }
                 Received::Message(..) => {
@@ -163,21 +166,6 @@ impl NativeLauncher {
                 Received::Nothing => {}
             }
         }
-    }
-}
-
-/// Checks what a process tells about its library: it is not trusted.
-fn check(opened: &[u8]) -> Result<Hello, NotBegun> {
-    let bad = |problem: String| NotBegun::Refused(Refusal::BadProbeReport { problem });
-    match serde_json::from_slice::<Opened>(opened) {
-        Ok(Ok(ready)) => {
-            ready.manifest.check().map_err(NotBegun::Refused)?;
-            let (saves, configures) = (ready.saves, ready.configures);
-            Ok(Hello { manifest: ready.manifest, saves, configures, has_queues: true })
-        }
-        Ok(Err(refusal)) if refusal.is_of_the_library() => Err(NotBegun::Refused(refusal)),
-        Ok(Err(_)) => Err(bad("only the host may give that reason".into())),
-        Err(error) => Err(bad(error.to_string())),
     }
 }
 
@@ -278,7 +266,7 @@ impl Protocol for NativeProcess {
         watch: &mut CallWatch<'_>,
     ) -> Result<(), Lost> {
         let mut queue = CallQueue::default();
-        message::push(command, call, &mut queue);
+        queue::push(command, call, &mut queue);
         self.run(&queue, call.context, reply, &mut |_| {}, watch)
     }
 
@@ -381,14 +369,6 @@ impl Protocol for NativeProcess {
         while self.idle.pop().is_some() {}
         self.memories().iter().filter_map(Weak::upgrade).for_each(|memory| wire::close(&memory));
     }
-}
-
-/// Takes the next of several replies.
-fn next_reply<'a>(replies: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = u32::from_le_bytes(take(replies)?) as usize;
-    let (reply, rest) = replies.split_at_checked(length)?;
-    *replies = rest;
-    Some(reply)
 }
 
 /// Opens a connection to a process.
