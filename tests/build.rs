@@ -9,19 +9,22 @@ use std::{
 };
 
 /// The tools that tests need, as `cfg(tool = "..")`.
-const TOOLS: [&str; 21] = [
+const TOOLS: [&str; 24] = [
     "bash",
     "cargo",
     "cc",
     "fish",
     "gdb",
+    "go",
     "groff",
     "ip",
     "less",
     "man",
     "mkfifo",
     "nc",
+    "node",
     "openssl",
+    "perl",
     "prlimit",
     "python3",
     "redis-benchmark",
