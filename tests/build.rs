@@ -9,12 +9,13 @@ use std::{
 };
 
 /// The tools that tests need, as `cfg(tool = "..")`.
-const TOOLS: [&str; 22] = [
+const TOOLS: [&str; 24] = [
     "bash",
     "cargo",
     "cc",
     "fish",
     "gdb",
+    "go",
     "groff",
     "ip",
     "less",
@@ -23,6 +24,7 @@ const TOOLS: [&str; 22] = [
     "nc",
     "node",
     "openssl",
+    "perl",
     "prlimit",
     "python3",
     "redis-benchmark",

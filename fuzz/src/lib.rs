@@ -21,6 +21,7 @@ mod load_error;
 #[path = "../../crates/plugin-engine/src/files"]
 pub mod files {
     pub(crate) mod folder;
+    pub(crate) mod kind;
     pub mod object_header;
 }
 
@@ -32,7 +33,39 @@ pub mod live {
 
 #[path = "../../crates/plugin-engine/src/process"]
 pub mod process {
-    pub mod lines;
+    /// The messages alone, without the module that uses threads, processes and clocks.
+    pub mod lines {
+        mod answer;
+        mod bounded;
+        mod header;
+        mod hello;
+        mod json;
+        mod line_reader;
+        mod message;
+        mod request;
+        mod tokens;
+
+        pub use self::{
+            answer::{BadValue, WorkerAnswer, write_answer},
+            header::script_commands,
+            hello::Hello,
+            json::Json,
+            line_reader::{Line, LineReader},
+            message::{Message, parse, start_id},
+            request::Requests,
+        };
+
+        /// The version of the protocol.
+        pub const VERSION: u64 = 1;
+    }
+
+    /// The messages alone, as above.
+    pub mod native {
+        pub mod mailbox;
+        pub mod message;
+        pub mod pieces;
+        pub mod wire;
+    }
 }
 
 #[path = "../../crates/plugin-engine/src/trust"]

@@ -3,7 +3,7 @@
 //! The first byte chooses the longest line and the reads, which must not matter to it.
 #![no_main]
 
-use std::io::BufReader;
+use std::{io::BufReader, sync::Arc};
 
 use dropin_fuzz::process::lines::{
     Json, Line, LineReader, Message, Requests, WorkerAnswer, parse, script_commands, start_id,
@@ -23,7 +23,7 @@ enum Owned {
 }
 
 fn read_all(input: &[u8], most: usize, reads: usize) -> Vec<Owned> {
-    let mut reader = LineReader::new(BufReader::with_capacity(reads, input), most);
+    let mut reader = LineReader::new(BufReader::with_capacity(reads, input), Arc::new(most.into()));
     let mut lines = Vec::new();
     while let Some(line) = reader.read().expect("memory can be read") {
         lines.push(match line {

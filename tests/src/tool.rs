@@ -7,6 +7,7 @@ use std::{
     io::{Read, Write},
     process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
+    time::Duration,
 };
 
 use crate::wait::{LIMIT, wait_for, wait_until};
@@ -71,8 +72,17 @@ impl Running {
     /// # Panics
     /// It has not ended after the limit.
     #[must_use]
-    pub fn end(mut self) -> (ExitStatus, String) {
-        let status = wait_for("the tool has ended", LIMIT, || {
+    pub fn end(self) -> (ExitStatus, String) {
+        self.end_within(LIMIT)
+    }
+
+    /// Does as [`end`](Self::end), with another limit.
+    ///
+    /// # Panics
+    /// It has not ended by then.
+    #[must_use]
+    pub fn end_within(mut self, limit: Duration) -> (ExitStatus, String) {
+        let status = wait_for("the tool has ended", limit, || {
             self.0.try_wait().expect("its status can be asked for")
         });
         let mut said = String::new();

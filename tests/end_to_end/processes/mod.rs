@@ -5,6 +5,8 @@ mod answers;
 #[cfg(unix)]
 mod command_lists;
 #[cfg(unix)]
+mod examples;
+#[cfg(unix)]
 mod executable_calls;
 #[cfg(unix)]
 mod executable_faults;

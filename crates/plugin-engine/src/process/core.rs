@@ -39,6 +39,25 @@ struct NewCommands {
     reported: Option<Instant>,
 }
 
+impl NewCommands {
+    /// Returns true if the list is to be reported now, and notes that it is.
+    fn report(&mut self, now: Instant) -> bool {
+        let is_recent =
+            self.reported.is_some_and(|last| now.saturating_duration_since(last) < LIST_PAUSE);
+        let is_due = self.list.is_some() && !self.is_reported && !is_recent;
+        if is_due {
+            (self.is_reported, self.reported) = (true, Some(now));
+        }
+        is_due
+    }
+
+    /// Takes the list, so that the next one can be reported.
+    fn take(&mut self) -> Option<Vec<CommandFacts>> {
+        self.is_reported = false;
+        self.list.take()
+    }
+}
+
 /// What all processes of one plugin share.
 pub struct Core {
     /// The host.
@@ -130,17 +149,12 @@ impl Core {
 
     /// Takes the list of commands that a process has sent last, if that is new.
     pub fn take_commands(&self) -> Option<Vec<CommandFacts>> {
-        let mut new = self.new_commands();
-        new.is_reported = false;
-        new.list.take()
+        self.new_commands().take()
     }
 
     /// Reports a new list of commands that has not been reported.
     fn report_commands(&self) {
-        let mut new = self.new_commands();
-        let is_recent = new.reported.is_some_and(|last| last.elapsed() < LIST_PAUSE);
-        if new.list.is_some() && !new.is_reported && !is_recent {
-            (new.is_reported, new.reported) = (true, Some(Instant::now()));
+        if self.new_commands().report(Instant::now()) {
             self.context.plugin_control.commands_changed(self.name());
         }
     }
@@ -210,5 +224,28 @@ impl Core {
     pub fn jitter(&self) -> f64 {
         let nanos = Instant::now().saturating_duration_since(self.context.started).subsec_nanos();
         f64::from(nanos % 1_000) / 1_000.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_commands_are_reported_with_pauses() {
+        let (mut new, start) = (NewCommands::default(), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        assert!(!new.report(at(0)), "there is no list");
+        new.list = Some(Vec::new());
+        assert!(new.report(at(1)));
+        assert!(!new.report(at(900)), "the manager has not taken it");
+        assert_eq!(new.take(), Some(Vec::new()));
+        assert!(!new.report(at(900)), "there is no other");
+        new.list = Some(Vec::new());
+        assert!(new.report(at(900)));
+        new.take();
+        new.list = Some(Vec::new());
+        assert!(!new.report(at(1_099)), "it is too soon");
+        assert!(new.report(at(1_100)));
     }
 }

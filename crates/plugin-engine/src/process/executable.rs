@@ -144,3 +144,100 @@ pub fn become_program(parent: u32, limits: &str, data_dir: &Path, words: &[OsStr
         thread::sleep(Duration::from_millis(1));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    fn executable(folder: &Path) -> Executable {
+        Executable {
+            file: folder.join("copy"),
+            interpreter: Vec::new(),
+            stem: "greet".into(),
+            plugins: folder.join("plugins"),
+            data_dir: folder.join("data").join("greet"),
+            module_folders: vec![folder.join("plugins")],
+            limits: Limits::default(),
+        }
+    }
+
+    /// Returns a variable that the command sets itself.
+    fn variable<'a>(command: &'a Command, name: &str) -> Option<&'a OsStr> {
+        command.get_envs().find(|(found, _)| *found == name).and_then(|(_, value)| value)
+    }
+
+    fn list(folders: &[&str]) -> OsString {
+        env::join_paths(folders).unwrap()
+    }
+
+    #[test]
+    fn command_has_the_plugins_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let executable = executable(folder.path());
+        let command = executable.command(&[]).unwrap();
+        assert_eq!(variable(&command, "DROPIN_PLUGIN"), Some("greet".as_ref()));
+        assert_eq!(variable(&command, "DROPIN_PLUGINS_DIR"), Some(executable.plugins.as_ref()));
+        assert_eq!(variable(&command, "DROPIN_DATA_DIR"), Some(executable.data_dir.as_ref()));
+        assert_eq!(command.get_current_dir(), Some(&*executable.data_dir));
+        assert!(executable.data_dir.is_dir());
+        for name in ["PYTHONPATH", "NODE_PATH"] {
+            let folders = variable(&command, name).unwrap();
+            assert_eq!(env::split_paths(folders).next().as_ref(), Some(&executable.plugins));
+        }
+        assert_eq!(variable(&command, "TMPDIR"), None);
+    }
+
+    #[test]
+    fn signed_plugins_find_no_modules_beside_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let executable = Executable { module_folders: Vec::new(), ..executable(folder.path()) };
+        let command = executable.command(&[]).unwrap();
+        assert_eq!(["PYTHONPATH", "NODE_PATH"].map(|name| variable(&command, name)), [None, None]);
+    }
+
+    #[test]
+    fn sandboxed_plugin_keeps_temporary_files_in_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut executable = executable(folder.path());
+        executable.limits.sandbox = Sandbox::Files;
+        let command = executable.command(&[]).unwrap();
+        assert_eq!(variable(&command, "TMPDIR"), Some(executable.data_dir.as_ref()));
+    }
+
+    #[test]
+    fn interpreter_gets_the_file_and_its_arguments() {
+        let folder = tempfile::tempdir().unwrap();
+        let interpreter = ["node", "--no-warnings"].map(str::to_owned).into();
+        let executable = Executable { interpreter, ..executable(folder.path()) };
+        let command = executable.command(&["a b".into(), "".into()]).unwrap();
+        let words: Vec<_> =
+            std::iter::once(command.get_program()).chain(command.get_args()).collect();
+        let expected: [&OsStr; 5] = [
+            "node".as_ref(),
+            "--no-warnings".as_ref(),
+            executable.file.as_ref(),
+            "a b".as_ref(),
+            "".as_ref(),
+        ];
+        assert!(words.ends_with(&expected), "{words:?}");
+    }
+
+    #[test]
+    fn folder_comes_before_those_of_the_user() {
+        let plugins = &[PathBuf::from("plugins")];
+        assert_eq!(prepended(plugins, None), "plugins");
+        assert_eq!(prepended(plugins, Some("".into())), "plugins");
+        // An empty entry would mean the working directory.
+        let found = prepended(plugins, Some(list(&["one", "", "two"])));
+        assert_eq!(found, list(&["plugins", "one", "two"]));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn folder_with_a_separator_is_left_out() {
+        assert_eq!(prepended(&["a:b".into()], Some("one:two".into())), "one:two");
+        assert_eq!(prepended(&["a:b".into()], None), "");
+    }
+}

@@ -1,5 +1,6 @@
 //! Runs plugins in processes of their own.
 
+pub mod call_timer;
 pub mod cause;
 pub mod core;
 pub mod crashed;

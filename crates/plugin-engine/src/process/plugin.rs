@@ -13,7 +13,7 @@ use protocol::Encoder;
 
 use super::{
     core::Core,
-    native::message,
+    native::queue,
     protocol::{CallWatch, Failed, Hello, Lost},
     running::Running,
     status::ProcessStatus,
@@ -343,7 +343,7 @@ impl QueuedWorker for ProcessWorker {
     }
 
     fn push(&self, call: &Call<'_>, queue: &mut CallQueue) {
-        message::push(self.index, call, queue);
+        queue::push(self.index, call, queue);
     }
 
     fn run(

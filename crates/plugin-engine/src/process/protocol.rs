@@ -6,7 +6,7 @@ use platform::Group;
 use protocol::Encoder;
 use sandbox::{Cgroup, Limits};
 
-use super::{cause::Cause, running::Running};
+use super::{call_timer::CallTimer, cause::Cause, running::Running};
 use crate::{
     call::{Call, CallContext, CallQueue},
     context::Shutdown,
@@ -16,12 +16,6 @@ use crate::{
 
 /// Interval at which a waiting caller looks for a cancellation and for its time limit.
 pub const SLICE: Duration = Duration::from_millis(50);
-
-/// The time from the cancellation of a call that takes too long to the end of its process.
-const MERCY: Duration = Duration::from_secs(1);
-
-/// The time before the end of the host's grace at which a process that still runs a call is ended.
-const LAST: Duration = Duration::from_millis(300);
 
 /// A protocol with one running process.
 pub trait Protocol: Send + Sync {
@@ -167,11 +161,7 @@ pub trait Launcher: Send + Sync {
 /// Watches a call that waits for its process.
 pub struct CallWatch<'a> {
     running: &'a Running,
-    started: Instant,
-    timeout: Option<Duration>,
-    is_cancelled: bool,
-    /// The time at which the host ends the process.
-    kill_at: Option<Instant>,
+    timer: CallTimer,
     /// The host's end, at whose deadline the process is ended; `None` if it has state to save.
     shutdown: Option<&'a dyn Shutdown>,
     /// The time of the next look around.
@@ -179,7 +169,7 @@ pub struct CallWatch<'a> {
 }
 
 /// The next step of a caller that has waited in vain.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Waits on.
     Wait,
@@ -195,9 +185,9 @@ impl<'a> CallWatch<'a> {
         timeout: Option<Duration>,
         shutdown: Option<&'a dyn Shutdown>,
     ) -> Self {
-        let (started, is_cancelled, kill_at) = (Instant::now(), false, None);
-        let next_step = started + pause(timeout);
-        Self { running, started, timeout, is_cancelled, kill_at, shutdown, next_step }
+        let now = Instant::now();
+        let next_step = now + pause(timeout);
+        Self { running, timer: CallTimer::start(timeout, now), shutdown, next_step }
     }
 
     /// Returns the process that answers the call.
@@ -209,12 +199,13 @@ impl<'a> CallWatch<'a> {
     /// Returns the longest time after which [`step`](Self::step) is to be asked.
     #[must_use]
     pub fn pause(&self) -> Duration {
-        pause(self.timeout)
+        pause(self.timer.timeout())
     }
 
-    /// Starts the time anew: the call has waited for its turn, or the one before it is answered.
+    /// Starts the time of the call anew, since it has waited for its turn, or that of the next call
+    /// of a queue.
     pub fn start_clock(&mut self) {
-        (self.started, self.is_cancelled, self.kill_at) = (Instant::now(), false, None);
+        self.timer.restart(Instant::now());
     }
 
     /// Works as [`step`](Self::step), but at most once each [`pause`](Self::pause): for a caller
@@ -241,29 +232,8 @@ impl<'a> CallWatch<'a> {
         let now = Instant::now();
         self.next_step = now + self.pause();
         let deadline = self.shutdown.and_then(Shutdown::deadline);
-        if deadline.is_some_and(|deadline| now + LAST >= deadline) {
-            return Err(Lost::Ended(Cause::Asked));
-        }
-        if let Some(timeout) = self.timeout
-            && self.kill_at.is_none()
-            && now.saturating_duration_since(self.started) >= timeout
-        {
-            self.kill_at = Some(now + MERCY);
-            if !std::mem::replace(&mut self.is_cancelled, true) {
-                return Ok(Step::Cancel);
-            }
-        }
-        if let Some(timeout) = self.timeout
-            && self.kill_at.is_some_and(|kill_at| now >= kill_at)
-        {
-            let limit = format!("its call-timeout of {}", super::cause::seconds(timeout));
-            return Err(Lost::Ended(Cause::Limit(limit)));
-        }
-        if !self.is_cancelled && context.wait_for_cancel(Duration::ZERO) {
-            self.is_cancelled = true;
-            return Ok(Step::Cancel);
-        }
-        Ok(Step::Wait)
+        let is_cancelled = || context.wait_for_cancel(Duration::ZERO);
+        self.timer.step(now, deadline, is_cancelled).map_err(Lost::Ended)
     }
 }
 

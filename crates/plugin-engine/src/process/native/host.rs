@@ -16,8 +16,9 @@ use sandbox::Limits;
 use serde::Serialize;
 
 use super::{
-    message::{self, Init, Opened, PART, Query, SLACK, kind, level, take},
-    pieces::PieceReader,
+    message::{Init, PART, Query, Ready, SLACK, kind, level, take},
+    pieces::{PieceReader, next_reply},
+    queue,
     wire::{self, Received, Side, Wire},
 };
 use crate::{
@@ -187,7 +188,9 @@ impl NativeLauncher {
         loop {
             match wire.receive(MOST).map_err(gone)? {
                 Received::Message(kind::READY, opened) => {
-                    let hello = check(opened)?;
+                    let ready = Ready::read(opened).map_err(NotBegun::Refused)?;
+                    let Ready { manifest, saves, configures } = ready;
+                    let hello = Hello { manifest, saves, configures, has_queues: true };
                     return Ok((wire, memory, hello, output));
                 }
                 Received::Message(..) => {
@@ -220,21 +223,6 @@ fn most_calls(limits: &Limits) -> Option<usize> {
     let memory = limits.memory.map(|bytes| bytes / CALL);
     let most = files.into_iter().chain(memory).min()?;
     Some(usize::try_from(most).unwrap_or(IDLE).clamp(1, IDLE))
-}
-
-/// Checks what a process tells about its library: it is not trusted.
-fn check(opened: &[u8]) -> Result<Hello, NotBegun> {
-    let bad = |problem: String| NotBegun::Refused(Refusal::BadProbeReport { problem });
-    match serde_json::from_slice::<Opened>(opened) {
-        Ok(Ok(ready)) => {
-            ready.manifest.check().map_err(NotBegun::Refused)?;
-            let (saves, configures) = (ready.saves, ready.configures);
-            Ok(Hello { manifest: ready.manifest, saves, configures, has_queues: true })
-        }
-        Ok(Err(refusal)) if refusal.is_of_the_library() => Err(NotBegun::Refused(refusal)),
-        Ok(Err(_)) => Err(bad("only the host may give that reason".into())),
-        Err(error) => Err(bad(error.to_string())),
-    }
 }
 
 fn no_thread(error: io::Error) -> NotBegun {
@@ -375,7 +363,7 @@ impl Protocol for NativeProcess {
         watch: &mut CallWatch<'_>,
     ) -> Result<(), Lost> {
         let mut queue = CallQueue::default();
-        message::push(command, call, &mut queue);
+        queue::push(command, call, &mut queue);
         self.run(&queue, call.context, reply, &mut |_| {}, watch)
     }
 
@@ -517,14 +505,6 @@ fn send(
         sent.map_err(|_| Lost::Gone)?;
     }
     Ok(())
-}
-
-/// Takes the next of several replies.
-fn next_reply<'a>(replies: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = u32::from_le_bytes(take(replies)?) as usize;
-    let (reply, rest) = replies.split_at_checked(length)?;
-    *replies = rest;
-    Some(reply)
 }
 
 /// Returns true if a process has not taken the connections before this one, or the system lets no

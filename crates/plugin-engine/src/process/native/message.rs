@@ -6,11 +6,7 @@ use plugin_api::abi::{RawPeer, Span};
 use sandbox::Limits;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    call::{Call, CallQueue},
-    live::manifest::Manifest,
-    load_error::Refusal,
-};
+use crate::{live::manifest::Manifest, load_error::Refusal};
 
 /// The kinds of messages; the first group goes to the process, the second to the host.
 pub mod kind {
@@ -91,6 +87,25 @@ pub struct Ready {
 
 /// The result of opening a library.
 pub type Opened = Result<Ready, Refusal>;
+
+impl Ready {
+    /// Reads the payload of a [`READY`](kind::READY) and checks it: the process is not trusted.
+    ///
+    /// # Errors
+    /// The library's refusal, or the rule that the payload breaks.
+    pub fn read(payload: &[u8]) -> Opened {
+        let bad = |problem: String| Refusal::BadProbeReport { problem };
+        match serde_json::from_slice::<Opened>(payload) {
+            Ok(Ok(ready)) => {
+                ready.manifest.check()?;
+                Ok(ready)
+            }
+            Ok(Err(refusal)) if refusal.is_of_the_library() => Err(refusal),
+            Ok(Err(_)) => Err(bad("only the host may give that reason".into())),
+            Err(error) => Err(bad(error.to_string())),
+        }
+    }
+}
 
 /// Facts that a worker may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,19 +195,6 @@ impl CallHead {
     }
 }
 
-/// Appends a call to a queue.
-pub fn push(command: u32, call: &Call<'_>, queue: &mut CallQueue) {
-    let (session, peer) = (call.context.session_id(), call.context.peer().into());
-    let head = CallHead { command, session, level: level(), peer };
-    let start = queue.bytes.len();
-    queue.bytes.extend_from_slice(&[0; 4]);
-    head.write(&mut queue.bytes, call.input, call.spans);
-    // A request is far shorter than 4 GiB.
-    let length = (queue.bytes.len() - start - 4) as u32;
-    queue.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
-    queue.commands.push(command);
-}
-
 /// Returns the host's log level: 1 is error, 5 is trace.
 #[must_use]
 pub fn level() -> u8 {
@@ -241,6 +243,29 @@ mod tests {
         }
         out.push(0);
         assert!(CallHead::read(&out, &mut Vec::new()).is_none(), "it is longer");
+    }
+
+    fn ready(name: &str) -> Ready {
+        let manifest = Manifest {
+            name: name.into(),
+            version: "1".into(),
+            api_version: "1".into(),
+            commands: Vec::new(),
+            untracked_threads: false,
+        };
+        Ready { manifest, saves: true, configures: false }
+    }
+
+    #[test]
+    fn description_of_a_library_is_checked() {
+        let read = |opened: Opened| Ready::read(&serde_json::to_vec(&opened).unwrap());
+        assert_eq!(read(Ok(ready("text"))), Ok(ready("text")));
+        assert!(matches!(read(Ok(ready("../x"))), Err(Refusal::Manifest { .. })));
+        let refusal = Refusal::Create { error: "no luck".into() };
+        assert_eq!(read(Err(refusal.clone())), Err(refusal));
+        let of_host = Refusal::Died { how: "signal 9".into() };
+        assert!(matches!(read(Err(of_host)), Err(Refusal::BadProbeReport { .. })));
+        assert!(matches!(Ready::read(b"{}"), Err(Refusal::BadProbeReport { .. })));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod host;
 pub mod mailbox;
 pub mod message;
 pub mod pieces;
+pub mod queue;
 pub mod session;
 pub mod wire;
 pub mod worker;

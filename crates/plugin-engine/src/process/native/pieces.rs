@@ -160,6 +160,12 @@ impl PieceReader {
         Ok(())
     }
 
+    /// Returns the number of bytes that are kept until their piece is complete.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Ends the reply.
     ///
     /// # Errors
@@ -167,6 +173,14 @@ impl PieceReader {
     pub fn finish(&mut self) -> Result<(), NoPieces> {
         if self.rest.is_empty() { Ok(()) } else { Err(NoPieces) }
     }
+}
+
+/// Takes the pieces of the next reply out of several replies; `None` if it is incomplete.
+pub fn next_reply<'a>(replies: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = u32::from_le_bytes(take(replies)?) as usize;
+    let (reply, rest) = replies.split_at_checked(length)?;
+    *replies = rest;
+    Some(reply)
 }
 
 /// Passes the complete pieces on, and returns the bytes of the incomplete one.
@@ -301,7 +315,7 @@ mod tests {
         let (mut reader, mut reply) = (PieceReader::default(), encoder(1_000));
         for part in sent(100, |sink| sink.text(RSlice::from_slice(&[b'x'; 1 << 20]))) {
             reader.feed(&part, &mut reply).unwrap();
-            assert!(reader.rest.len() < 3_000, "{}", reader.rest.len());
+            assert!(reader.held() < 3_000, "{}", reader.held());
         }
         assert_eq!(reader.finish(), Ok(()));
         assert_eq!(bytes(reply).0, Finished::TooLarge);
