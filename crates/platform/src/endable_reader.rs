@@ -63,6 +63,11 @@ impl EndableReader {
     }
 }
 
+impl ReaderEnd {
+    /// Ends the reading, as dropping this does.
+    pub fn end(self) {}
+}
+
 impl Read for EndableReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         #[cfg(unix)]

@@ -128,7 +128,6 @@ impl Group {
 
     /// Returns false: on Windows the job is of this group alone.
     #[cfg(windows)]
-    #[expect(clippy::unused_self, reason = "as on other systems")]
     fn is_reaped(&self) -> bool {
         false
     }

@@ -21,7 +21,7 @@ pub struct LoggedOutput {
     last: Arc<Mutex<Vec<u8>>>,
     done: Receiver<()>,
     /// A child of the process may keep the pipe open.
-    end: ReaderEnd,
+    reader: ReaderEnd,
 }
 
 impl LoggedOutput {
@@ -30,7 +30,7 @@ impl LoggedOutput {
     pub fn last_line(self) -> String {
         /// The time for what is left in the pipe.
         const REST: Duration = Duration::from_millis(200);
-        drop(self.end);
+        self.reader.end();
         let _ = self.done.recv_timeout(REST);
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&last).into_owned()
@@ -45,7 +45,7 @@ pub fn log_lines(output: PipeReader, services: &Arc<PluginServices>) -> io::Resu
     let (services, last) = (Arc::clone(services), Arc::<Mutex<Vec<u8>>>::default());
     let (alive, done) = bounded::<()>(0);
     let kept = Arc::clone(&last);
-    let (output, end) = EndableReader::new(output)?;
+    let (output, reader) = EndableReader::new(output)?;
     thread::Builder::new().name("plugin output".into()).spawn(move || {
         let _alive = alive;
         each_line(output, |line| {
@@ -55,7 +55,7 @@ pub fn log_lines(output: PipeReader, services: &Arc<PluginServices>) -> io::Resu
             last.extend_from_slice(line);
         });
     })?;
-    Ok(LoggedOutput { last, done, end })
+    Ok(LoggedOutput { last, done, reader })
 }
 
 /// Passes lines on, without their ends; empty ones are left out.

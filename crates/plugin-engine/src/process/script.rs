@@ -275,12 +275,12 @@ struct Reading {
     most: usize,
     done: Receiver<()>,
     /// A process that has left the script's group may keep the pipe open.
-    end: ReaderEnd,
+    reader: ReaderEnd,
 }
 
 /// Reads output on a thread of its own, and keeps at most `most` bytes and one more.
 fn read_on_thread(output: PipeReader, most: usize) -> io::Result<Reading> {
-    let (mut output, end) = EndableReader::new(output)?;
+    let (mut output, reader) = EndableReader::new(output)?;
     let kept = Arc::<Mutex<Vec<u8>>>::default();
     let keeping = Arc::clone(&kept);
     let (alive, done) = bounded::<()>(0);
@@ -298,7 +298,7 @@ fn read_on_thread(output: PipeReader, most: usize) -> io::Result<Reading> {
             kept.extend_from_slice(&buffer[..room]);
         }
     })?;
-    Ok(Reading { kept, most, done, end })
+    Ok(Reading { kept, most, done, reader })
 }
 
 impl Reading {
@@ -309,7 +309,7 @@ impl Reading {
     /// Returns what was read, and what is in the pipe; later output is not waited for.
     fn finish(self) -> Vec<u8> {
         const LEFT: Duration = Duration::from_millis(500);
-        drop(self.end);
+        self.reader.end();
         let _ = self.done.recv_timeout(LEFT);
         std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
