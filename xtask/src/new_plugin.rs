@@ -20,6 +20,50 @@ const LEFT_OUT: [&str; 2] = ["cargo-generate.toml", ".gitignore"];
 /// Maximum length of a name, in bytes; the same as for a plugin.
 const MAX_NAME: usize = 64;
 
+/// Modules that the Python module of plugins imports, directly or not, and that module itself.
+const MODULES: [&str; 40] = [
+    "abc",
+    "argparse",
+    "ast",
+    "base64",
+    "collections",
+    "contextlib",
+    "copy",
+    "dataclasses",
+    "dis",
+    "dropin",
+    "enum",
+    "functools",
+    "inspect",
+    "io",
+    "itertools",
+    "json",
+    "keyword",
+    "linecache",
+    "logging",
+    "math",
+    "operator",
+    "os",
+    "queue",
+    "re",
+    "select",
+    "shutil",
+    "signal",
+    "socket",
+    "string",
+    "subprocess",
+    "sys",
+    "threading",
+    "time",
+    "token",
+    "tokenize",
+    "traceback",
+    "types",
+    "typing",
+    "warnings",
+    "weakref",
+];
+
 /// Names that cargo or the language reserve.
 const KEPT: [&str; 12] = [
     "alloc",
@@ -47,7 +91,13 @@ pub fn run(name: &str, language: Language, profile: &str) -> Result<(), TaskErro
     check(name)?;
     match language.worker() {
         None => run_crate(name, profile),
-        Some(file) => run_worker(name, (language, file), profile),
+        Some(file) => {
+            if language == Language::Python && MODULES.contains(&name) {
+                let why = "is a module that Python plugins import, and would hide: choose another";
+                return Err(TaskError::Refused(format!("'{name}' {why}")));
+            }
+            run_worker(name, (language, file), profile)
+        }
     }
 }
 

@@ -74,7 +74,7 @@ pub enum Response {
 pub struct Info {
     /// Its name.
     pub name: String,
-    /// `serving`, `disabled` or `withdrawn`.
+    /// `serving`, `starting`, `quarantined`, `disabled` or `withdrawn`.
     pub status: &'static str,
     /// Its own version; empty if it is not served.
     pub version: String,

@@ -1,6 +1,7 @@
 //! The subcommand `host check FILE`, which probes one plugin file and prints the outcome.
 
 use std::{
+    ffi::OsStr,
     fmt::Write,
     fs,
     path::{Path, PathBuf},
@@ -130,6 +131,11 @@ impl Check<'_> {
 pub(super) fn kind_of(file: &Path, settings: &dyn SettingsSource) -> Result<FileKind, Refusal> {
     let data = fs::metadata(file).map_err(|error| Refusal::unreadable("access it", &error))?;
     shadow_copy::check_is_regular(&data)?;
+    // A library of another system is refused with a reason that fits it.
+    let is_library = |extension: &OsStr| ["so", "dll", "dylib"].iter().any(|one| extension == *one);
+    if file.extension().is_some_and(is_library) {
+        return Ok(FileKind::Library);
+    }
     let interprets = |extension: &str| settings.interpreter(extension).is_some();
     kind::kind_of(file, &interprets).map_err(|no_plugin| Refusal::OtherKind {
         what: match no_plugin {

@@ -60,6 +60,15 @@ impl SettingsSource for PluginTables {
         Ok(file.tables().plugin(name).settings(self.is_listed(name, &file)))
     }
 
+    fn names(&self) -> Vec<(String, String)> {
+        let Ok(file) = self.read() else { return Vec::new() };
+        let tables = file.tables().plugin_names();
+        let tables = tables.map(|name| (name.clone(), format!("[plugin.{name}]")));
+        let listed = self.isolate.clone().unwrap_or_else(|| file.values("isolate"));
+        let listed = listed.into_iter().filter(|name| name != ALL);
+        tables.chain(listed.map(|name| (name.clone(), format!("isolate {name}")))).collect()
+    }
+
     fn interpreter(&self, extension: &str) -> Option<Vec<String>> {
         let file = self.read().ok()?;
         file.tables().interpreter(extension).map(<[String]>::to_vec)

@@ -32,6 +32,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, select};
+use protocol::nearest::nearest;
 
 use self::{
     candidate::ChangeRequest, change::Pending, probes::Probes, retired::Retired, retries::Retries,
@@ -130,6 +131,24 @@ impl Manager {
         }
         for (candidate, result) in probed.into_values() {
             self.judge(candidate, result);
+        }
+        self.warn_of_unknown_names();
+    }
+
+    /// Warns of settings whose plugin is not there: a misspelt name leaves a plugin without limits.
+    fn warn_of_unknown_names(&self) {
+        let stem =
+            |path: &PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let files: Vec<_> = self.files.keys().filter_map(stem).collect();
+        let known = || self.slots.keys().chain(&files).map(String::as_str);
+        for (name, place) in self.context.plugin_settings.names() {
+            if known().any(|known| known == name) {
+                continue;
+            }
+            let hint = nearest(&name, known())
+                .map(|near| format!("; did you mean '{near}'?"))
+                .unwrap_or_default();
+            log::warn!("the settings {place} are for no plugin that is there{hint}");
         }
     }
 

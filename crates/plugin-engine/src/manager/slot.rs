@@ -78,7 +78,12 @@ impl Slot {
         let code = generation
             .map(|one| one.shadow())
             .or_else(|| self.withdrawn.as_ref().map(|(code, _)| code));
+        let process = generation.and_then(|one| one.live().status());
         let status = match (generation, self.disabled) {
+            (Some(_), _) if process.as_ref().is_some_and(|one| one.is_quarantined) => "quarantined",
+            (Some(_), _) if process.as_ref().is_some_and(|one| one.unavailable.is_some()) => {
+                "starting"
+            }
             (Some(_), _) => "serving",
             (None, true) => "disabled",
             (None, false) => "withdrawn",
@@ -105,7 +110,7 @@ impl Slot {
                 .last_failure
                 .as_ref()
                 .map(|(what, when)| (what.clone(), when.elapsed().as_secs())),
-            process: generation.and_then(|one| one.live().status()),
+            process,
         }
     }
 }

@@ -171,23 +171,22 @@ impl ProcessPlugin {
         finish: &mut dyn FnMut(&mut Encoder),
     ) -> Result<(), (&'static str, String)> {
         let running: &Running = &serving.running;
-        let command = |index: Option<&u32>| {
-            let index = *index?;
+        let noted = |index: u32| {
             let command = generation.manifest.commands.get(index as usize)?;
-            Some((index, command.name.as_str()))
+            Some(running.begin((index, command.name.as_str())))
         };
-        // The one that runs now is noted until the cause of an end is known.
-        let mut commands = queue.commands.iter();
-        let mut noted = command(commands.next()).map(|command| running.begin(command));
-        let mut finish = |reply: &mut Encoder| {
-            drop(noted.take());
-            noted = command(commands.next()).map(|command| running.begin(command));
-            finish(reply);
-        };
+        // Those without a reply are noted until the cause of an end is known: which of them runs,
+        // only the process knows.
+        let (first, others) = queue.commands.split_first().unwrap_or((&0, &[]));
+        let _first = noted(*first);
+        let mut names: Vec<_> = others.iter().filter(|other| *other != first).collect();
+        names.sort_unstable();
+        names.dedup();
+        let _others: Vec<_> = names.into_iter().map(|index| noted(*index)).collect();
         // A state is saved beside the call when the host ends.
         let shutdown = (!self.saves).then_some(&*self.core.context.shutdown);
         let mut watch = CallWatch::new(running, self.core.settings.call_timeout, shutdown);
-        let run = serving.protocol.run(queue, context, reply, &mut finish, &mut watch);
+        let run = serving.protocol.run(queue, context, reply, finish, &mut watch);
         run.map_err(|lost| {
             let kind = if matches!(lost, Lost::Unable(_)) { "UNAVAILABLE" } else { "CRASHED" };
             (kind, format!("plugin '{}': {}", self.core.name(), serving.settle(lost)))
@@ -293,6 +292,7 @@ impl Plugin for ProcessPlugin {
             last_exit: last.map(|(text, at)| (text, now.saturating_duration_since(at))),
             memory: memory.reduce(u64::saturating_add),
             limits: self.core.settings.limits.clone(),
+            call_timeout: self.core.settings.call_timeout,
             is_quarantined: self.supervisors.iter().any(|supervisor| supervisor.is_quarantined()),
             unavailable: self.supervisors.iter().find_map(|supervisor| supervisor.unavailable()),
         })

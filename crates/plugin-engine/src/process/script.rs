@@ -247,6 +247,7 @@ impl Plugin for ScriptPlugin {
             place: "script",
             pids: self.running().clone(),
             limits: self.settings.limits.clone(),
+            call_timeout: self.settings.call_timeout,
             ..ProcessStatus::default()
         })
     }

@@ -38,6 +38,9 @@ pub trait SettingsSource: Send + Sync {
     /// text is for people and has the remedy.
     fn plugin(&self, name: &str) -> Result<PluginSettings, String>;
 
+    /// Returns the names of all plugins that have settings of their own, with their place.
+    fn names(&self) -> Vec<(String, String)>;
+
     /// Returns the words of the command that runs scripts with this extension, such as `python`
     /// for `py`; `None` if none is configured.
     fn interpreter(&self, extension: &str) -> Option<Vec<String>>;

@@ -23,6 +23,8 @@ pub struct ProcessStatus {
     pub memory: Option<u64>,
     /// The limits in force, for each of the processes.
     pub limits: Limits,
+    /// The longest time of a call.
+    pub call_timeout: Option<Duration>,
     /// True if one of them has ended too often and is not started again before its next trial.
     pub is_quarantined: bool,
     /// The reason for which it does not serve; `None` if it does.

@@ -131,9 +131,16 @@ fn write_process(info: &Info, reply: &mut Encoder) {
     write_number(reply, "memory-bytes", process.memory);
     reply.text(b"limits");
     match &info.process {
-        Some(process) => reply.text(sandbox::describe(&process.limits).as_bytes()),
+        Some(process) => reply.text(describe_limits(process).as_bytes()),
         None => reply.null(),
     }
+}
+
+fn describe_limits(process: &ProcessStatus) -> String {
+    let limits = sandbox::describe(&process.limits);
+    let Some(timeout) = process.call_timeout else { return limits };
+    let timeout = format!("call-timeout {} s", timeout.as_secs_f64());
+    if limits == "none" { timeout } else { format!("{limits}, {timeout}") }
 }
 
 fn write_text(reply: &mut Encoder, key: &str, value: &str) {
