@@ -64,7 +64,7 @@ pub fn main() -> ExitCode {
 /// Runs the worker process of a plugin, which ends by itself unless it cannot start.
 fn worker() -> ExitCode {
     #[cfg(unix)]
-    if env::var_os(plugin_engine::process::native::host::BACKTRACE).is_some() {
+    if env::var_os(plugin_engine::process::native::launcher::BACKTRACE).is_some() {
         crate::crash::trace::install();
     }
     if let Err(error) = worker::run() {

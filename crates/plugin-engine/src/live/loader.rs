@@ -24,8 +24,8 @@ use crate::{
     process::{
         core::Core,
         executable::Executable,
-        lines::{self, host::LinesLauncher},
-        native::{host::NativeLauncher, message::Init},
+        lines::{self, launcher::LinesLauncher},
+        native::{launcher::NativeLauncher, message::Init},
         plugin::ProcessPlugin,
         script::ScriptPlugin,
         settings::{Isolate, PluginSettings},

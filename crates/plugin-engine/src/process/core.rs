@@ -9,8 +9,7 @@ use std::{
 };
 
 use super::{
-    cause::Cause, protocol::Launcher, running::Running, settings::PluginSettings,
-    supervisor::Serving,
+    cause::Cause, protocol::Launcher, running::Running, serving::Serving, settings::PluginSettings,
 };
 use crate::{
     context::EngineContext,

@@ -13,6 +13,7 @@ pub mod protocol;
 pub mod restarts;
 pub mod running;
 pub mod script;
+pub mod serving;
 pub mod settings;
 pub mod status;
 pub mod supervisor;

@@ -16,8 +16,9 @@ use super::{
     native::queue,
     protocol::{CallWatch, Failed, Hello, Lost},
     running::Running,
+    serving::Serving,
     status::ProcessStatus,
-    supervisor::{Serving, Supervisor, Unavailable},
+    supervisor::{Supervisor, Unavailable},
 };
 use crate::{
     call::{Answer, Call, CallContext, CallQueue, QueuedWorker, Worker},

@@ -1,5 +1,5 @@
 //! The JSON-lines protocol between the host and an executable, from the host's side: messages as
-//! bytes. Only [`host`] and [`try_out`] use threads, processes and clocks.
+//! bytes. Only [`launcher`], what it starts, and [`try_out`] use threads, processes and clocks.
 //!
 //! - [`Requests`] writes the lines for the worker process.
 //! - [`LineReader`] splits its output into lines of limited length, and [`parse`] reads one.
@@ -13,12 +13,14 @@ mod answer_tests;
 mod bounded;
 mod header;
 mod hello;
-pub mod host;
 mod json;
+pub mod launcher;
 mod line_reader;
 mod message;
 #[cfg(test)]
 mod message_tests;
+mod process;
+mod reader;
 mod request;
 mod tokens;
 mod trial;

@@ -8,7 +8,7 @@ use std::{
 use platform::Group;
 use telemetry::log_throttle::LineBudget;
 
-use super::host::LinesLauncher;
+use super::launcher::LinesLauncher;
 use crate::{
     live::{host_services::PluginServices, manifest::Manifest},
     load_error::Refusal,
