@@ -330,6 +330,8 @@ fn to_word(argument: &[u8]) -> io::Result<OsString> {
     }
 }
 
+// The programs that they run are those of Unix.
 #[cfg(test)]
+#[cfg(unix)]
 #[path = "script_tests.rs"]
 mod tests;
