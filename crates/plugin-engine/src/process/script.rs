@@ -298,6 +298,8 @@ fn read_on_thread(output: PipeReader, most: usize) -> io::Result<Reading> {
             let room = most.saturating_add(1).saturating_sub(kept.len()).min(read);
             kept.extend_from_slice(&buffer[..room]);
         }
+        // Before the end is known.
+        drop(output);
     })?;
     Ok(Reading { kept, most, done, reader })
 }
