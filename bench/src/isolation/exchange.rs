@@ -17,9 +17,9 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A request and its reply, over a connection.
 pub struct Exchange<W, R> {
-    /// Where requests are written.
+    /// Takes the requests.
     pub to: W,
-    /// Where replies are read.
+    /// Gives the replies.
     pub from: R,
     request: Vec<u8>,
     expected: Vec<u8>,

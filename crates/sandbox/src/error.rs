@@ -11,7 +11,7 @@ pub struct Unsupported {
     /// The property of this system that prevents it.
     #[source]
     pub reason: Reason,
-    /// What the user can do.
+    /// The advice to the user.
     pub advice: &'static str,
 }
 
@@ -77,7 +77,7 @@ pub enum CgroupError {
     /// A file or folder of a group cannot be read or changed.
     #[error("cannot {verb} {path}: {source}")]
     File {
-        /// What was tried, such as `write`.
+        /// The operation, such as `write`.
         verb: &'static str,
         /// The file or folder.
         path: PathBuf,

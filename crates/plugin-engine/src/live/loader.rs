@@ -47,7 +47,7 @@ impl Probed {
     }
 }
 
-/// What all plugins of a host share.
+/// The parts of a host that all its plugins share.
 pub type Shared<'a> = (&'a Arc<EngineContext>, &'a Arc<States>);
 
 /// Probes a private copy of the file at `path`; ends early if `give_up` returns true or the host
@@ -243,7 +243,8 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn file_name(path: &Path) -> String {
+/// Returns the name of the file at `path`, without its folder.
+pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 

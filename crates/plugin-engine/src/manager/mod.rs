@@ -26,7 +26,7 @@ pub use self::state::LAST_UNLOADS;
 use std::{
     collections::BTreeMap,
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -44,6 +44,7 @@ use super::{
 };
 use crate::{
     context::EngineContext,
+    live::loader::file_name,
     plugin_control::{FileChange, Message},
     registry::{LiveRegistry, Registry},
 };
@@ -270,8 +271,4 @@ impl Manager {
         self.replaced.push(self.registry.swap(Arc::new(Registry::new(commands, generations))));
         self.context.metrics.tidy();
     }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -18,6 +18,7 @@ use crate::{
         handover::{self, NotQuiesced, Quiesced},
         parallel,
         saves::{Saves, Stage},
+        store::RESTORED_PER_SECOND,
     },
 };
 
@@ -33,10 +34,6 @@ const UNBOUNDED: Duration = Duration::from_secs(400 * 86_400);
 
 /// Interval at which the log reports the progress of a write, while the host serves.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Restoring a state from the disk, or writing it there, may take a second more for each so many
-/// bytes.
-const RESTORED_PER_SECOND: u64 = 8 << 20;
 
 impl Manager {
     /// Pauses a generation that keeps state; returns `None` for one that keeps none.

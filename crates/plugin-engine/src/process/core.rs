@@ -1,4 +1,4 @@
-//! What all processes of one plugin share.
+//! The parts of a plugin that all its processes share.
 
 use std::{
     sync::{
@@ -16,14 +16,11 @@ use crate::{
     events::{EventKind, PluginEvent},
     live::manifest::{CommandFacts, Manifest},
     load_error::Refusal,
-    state::store::States,
+    state::store::{RESTORED_PER_SECOND, States},
 };
 
 /// The most processes that one process of a plugin may have started, itself included.
 const MOST_PROCESSES: u64 = 256;
-
-/// Restoring a state may take a second more for each so many bytes.
-const RESTORED_PER_SECOND: u64 = 8 << 20;
 
 /// The least time between two reports of a new list of commands.
 const LIST_PAUSE: Duration = Duration::from_millis(200);
@@ -57,7 +54,7 @@ impl NewCommands {
     }
 }
 
-/// What all processes of one plugin share.
+/// The parts of a plugin that all its processes share.
 pub struct Core {
     /// The host.
     pub context: Arc<EngineContext>,

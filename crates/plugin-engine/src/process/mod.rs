@@ -17,3 +17,4 @@ pub mod serving;
 pub mod settings;
 pub mod status;
 pub mod supervisor;
+mod turns;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use platform::{EndableReader, Group, ReaderEnd, Terminal};
 use protocol::Encoder;
 use sandbox::Cgroup;
@@ -21,6 +21,7 @@ use super::{
     protocol::{SLICE, confine, pause},
     settings::PluginSettings,
     status::ProcessStatus,
+    turns::Turns,
 };
 use crate::{
     call::{Answer, Call, Worker},
@@ -40,8 +41,8 @@ pub struct ScriptPlugin {
     settings: PluginSettings,
     /// Logs its standard error.
     services: Arc<PluginServices>,
-    /// A token for each process that may run at the same time.
-    tokens: (Sender<()>, Receiver<()>),
+    /// The turns of its processes.
+    turns: Turns,
     running: Mutex<Vec<u32>>,
 }
 
@@ -73,12 +74,8 @@ impl ScriptPlugin {
             0 | 1 => AT_ONCE,
             processes => processes as usize,
         };
-        let tokens = bounded(most);
-        (0..most).for_each(|_| {
-            let _ = tokens.0.try_send(());
-        });
         let (gate, running) = (Gate::default(), Mutex::default());
-        Self { gate, executable, settings, services, tokens, running }
+        Self { gate, executable, settings, services, turns: Turns::new(most), running }
     }
 
     fn call(&self, name: &str, call: &Call<'_>, reply: &mut Encoder) -> Answer {
@@ -87,18 +84,15 @@ impl ScriptPlugin {
             reply.error("ERR", problem.as_bytes());
             Answer::Written
         };
-        loop {
-            match self.tokens.1.recv_timeout(SLICE) {
-                Ok(()) => break,
-                Err(_) if call.context.wait_for_cancel(Duration::ZERO) => {
-                    return failed(reply, "cancelled before it was started".to_owned());
-                }
-                Err(_) => {}
+        let _turn = loop {
+            if let Some(turn) = self.turns.wait(SLICE) {
+                break turn;
             }
-        }
-        let run = self.run(name, call, reply);
-        let _ = self.tokens.0.try_send(());
-        match run {
+            if call.context.wait_for_cancel(Duration::ZERO) {
+                return failed(reply, "cancelled before it was started".to_owned());
+            }
+        };
+        match self.run(name, call, reply) {
             Ok(()) => Answer::Written,
             Err(error) => {
                 reply.reset();
@@ -131,7 +125,7 @@ impl ScriptPlugin {
         let output = read_on_thread(output, most.saturating_add(2))?;
         let errors = output::log_lines(errors, &self.services)?;
         let outcome = self.wait(&mut run, call, &output)?;
-        // What is left in the pipes comes at once: all writers are dead.
+        // The pipes give the rest at once: all writers are dead.
         drop(run);
         let output = output.finish();
         match outcome {

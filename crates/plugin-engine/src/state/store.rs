@@ -28,6 +28,9 @@ use super::{
 };
 use crate::live::deadline::{self, Deadline, SLICE, TimedOut};
 
+/// Restoring a state, or writing it to the disk, may take a second more for each so many bytes.
+pub const RESTORED_PER_SECOND: u64 = 8 << 20;
+
 /// The store of saved states.
 pub struct States {
     folder: StateFolder,

@@ -124,7 +124,7 @@ pub fn parse(line: &[u8]) -> Result<Message, BadLine> {
 #[must_use]
 pub fn start_id(line: &[u8]) -> Option<u64> {
     let (id, rest) = leading_id(line)?;
-    // Where the line was cut, the number may have had more digits.
+    // A cut line may have lost digits of the number.
     rest.first().and(Some(id))
 }
 

@@ -20,6 +20,7 @@ use crate::{
         output::LoggedOutput,
         protocol::{CallWatch, Failed, Lost, Protocol, SLICE, Step},
         running::Running,
+        turns::{Turn, Turns},
     },
 };
 
@@ -32,19 +33,10 @@ pub(super) struct LinesProcess {
     lines: Sender<Option<Vec<u8>>>,
     shared: Arc<Shared>,
     next: AtomicU64,
-    /// A token for each call that may run at the same time.
-    tokens: (Sender<()>, Receiver<()>),
+    /// The turns of the calls.
+    turns: Turns,
     /// The ends of the readers of its lines and of its errors.
     _readers: (ReaderEnd, LoggedOutput),
-}
-
-/// Returns its token when it drops.
-struct Token<'a>(&'a Sender<()>);
-
-impl Drop for Token<'_> {
-    fn drop(&mut self) {
-        let _ = self.0.try_send(());
-    }
 }
 
 /// Removes a caller from those that wait when it drops.
@@ -75,12 +67,8 @@ impl LinesProcess {
         concurrency: u32,
         readers: (ReaderEnd, LoggedOutput),
     ) -> Self {
-        let most = concurrency.max(1) as usize;
-        let tokens = bounded(most);
-        (0..most).for_each(|_| {
-            let _ = tokens.0.try_send(());
-        });
-        Self { lines, shared, next: AtomicU64::new(1), tokens, _readers: readers }
+        let turns = Turns::new(concurrency.max(1) as usize);
+        Self { lines, shared, next: AtomicU64::new(1), turns, _readers: readers }
     }
 
     /// Registers a caller under a new number.
@@ -118,22 +106,18 @@ impl LinesProcess {
     }
 
     /// Waits for a call's turn. Returns `None` if it is cancelled meanwhile.
-    fn turn(&self, call: &Call<'_>, watch: &mut CallWatch<'_>) -> Result<Option<Token<'_>>, Lost> {
+    fn turn(&self, call: &Call<'_>, watch: &mut CallWatch<'_>) -> Result<Option<Turn<'_>>, Lost> {
         loop {
-            match self.tokens.1.recv_timeout(SLICE) {
-                Ok(()) => {
-                    watch.start_clock();
-                    return Ok(Some(Token(&self.tokens.0)));
-                }
-                Err(_) => {
-                    watch.start_clock();
-                    if matches!(watch.step(call.context)?, Step::Cancel) {
-                        return Ok(None);
-                    }
-                    if self.shared.is_closed.load(Ordering::SeqCst) {
-                        return Err(Lost::Gone);
-                    }
-                }
+            let turn = self.turns.wait(SLICE);
+            watch.start_clock();
+            if turn.is_some() {
+                return Ok(turn);
+            }
+            if matches!(watch.step(call.context)?, Step::Cancel) {
+                return Ok(None);
+            }
+            if self.shared.is_closed.load(Ordering::SeqCst) {
+                return Err(Lost::Gone);
             }
         }
     }

@@ -23,7 +23,7 @@ const LONGEST_HELLO: usize = 4 << 20;
 /// The room in a line beside its reply, in bytes.
 pub(super) const SLACK: usize = 64 << 10;
 
-/// What the reader of a worker's lines shares with the callers.
+/// The part of a worker's reader that its callers share.
 pub(super) struct Shared {
     pub(super) waiting: Mutex<HashMap<u64, Caller>>,
     /// The longest line, in bytes.

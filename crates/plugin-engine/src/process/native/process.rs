@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use crossbeam_queue::ArrayQueue;
 use platform::{WorkerLink, shared_memory::SharedMemory};
 use protocol::Encoder;
@@ -26,6 +25,7 @@ use crate::{
         output::LoggedOutput,
         protocol::{CallWatch, Failed, Lost, Protocol, Step},
         running::Running,
+        turns::{Turn, Turns},
     },
 };
 
@@ -54,20 +54,11 @@ pub(super) struct NativeProcess {
     memories: Mutex<Vec<Weak<SharedMemory>>>,
     /// For the request to stop, which must not wait for a connection.
     stopping: Mutex<Option<Wire>>,
-    /// A token for each call that may run at the same time, if a limit bounds their number.
-    tokens: Option<(Sender<()>, Receiver<()>)>,
+    /// The turns of the calls, if a limit bounds their number.
+    turns: Option<Turns>,
     pause: Duration,
     /// The end of the reader of its output.
     _output: LoggedOutput,
-}
-
-/// A call's turn, which ends when this drops.
-struct Token<'a>(&'a Sender<()>);
-
-impl Drop for Token<'_> {
-    fn drop(&mut self) {
-        let _ = self.0.try_send(());
-    }
 }
 
 /// Returns the most calls at the same time that a process with these limits can take: each needs a
@@ -90,19 +81,12 @@ impl NativeProcess {
         init: &Init,
         pause: Duration,
     ) -> Self {
-        let tokens = most_calls(&init.limits).map(|most| {
-            let tokens = bounded(most);
-            (0..most).for_each(|_| {
-                let _ = tokens.0.try_send(());
-            });
-            tokens
-        });
         Self {
             link,
             idle: ArrayQueue::new(IDLE),
             memories: Mutex::new(memory.into_iter().collect()),
             stopping: Mutex::new(Some(wire)),
-            tokens,
+            turns: most_calls(&init.limits).map(Turns::new),
             pause,
             _output: output,
         }
@@ -156,14 +140,16 @@ impl NativeProcess {
         &self,
         context: &dyn CallContext,
         watch: &mut CallWatch<'_>,
-    ) -> Result<Option<Token<'_>>, Lost> {
-        let Some((back, tokens)) = &self.tokens else { return Ok(None) };
-        while tokens.recv_timeout(self.pause).is_err() {
+    ) -> Result<Option<Turn<'_>>, Lost> {
+        let Some(turns) = &self.turns else { return Ok(None) };
+        loop {
+            if let Some(turn) = turns.wait(self.pause) {
+                return Ok(Some(turn));
+            }
             // A cancelled call gets its turn, too, and then ends early.
             watch.step(context)?;
             watch.start_clock();
         }
-        Ok(Some(Token(back)))
     }
 
     /// Keeps a connection for the next call, unless there are enough.
