@@ -64,7 +64,8 @@ pub struct Command {
     pub name: RStr<'static>,
     pub usage: RStr<'static>,
     pub help: RStr<'static>,
-    /// Further facts, by name. None is defined yet.
+    /// Further facts, by name. Known, each with the value `true`: `writes`, which means that the
+    /// command changes the plugin's state, and `idempotent`, which means that it may be repeated.
     pub attributes: RSlice<'static, Tuple2<RStr<'static>, RStr<'static>>>,
 }
 
@@ -159,6 +160,11 @@ pub trait Session: Send + Sync {
     fn role(&self) -> RString {
         RString::new()
     }
+    /// Returns the time of the call, in milliseconds since 1970: when a journal is replayed, that
+    /// of the first call. 0 means the present time. Since 1.4.
+    fn time_millis(&self) -> u64 {
+        0
+    }
 }
 
 /// The destination of a reply. Pieces arrive in order: a list or a map first announces the number
@@ -216,6 +222,22 @@ pub trait Instance: Send + Sync + 'static {
     fn configure(&self, _text: RStr<'_>) -> RResult<(), RString> {
         RResult::ROk(())
     }
+    /// Returns whether the state travels as commands, by the three methods below, instead of by
+    /// `save`. Since 1.4.
+    fn streams(&self) -> bool {
+        false
+    }
+    /// Begins a stream of the whole state. Since 1.4.
+    fn stream_begin(&self) -> RResult<(), RString> {
+        RResult::ROk(())
+    }
+    /// Returns the next commands of the stream, as [`crate::commands`] describes them; nothing if
+    /// all has been sent that has changed so far. Since 1.4.
+    fn stream_next(&self) -> RResult<ROption<RVec<u8>>, RString> {
+        RResult::ROk(ROption::RNone)
+    }
+    /// Ends the stream. Since 1.4.
+    fn stream_end(&self) {}
 }
 
 /// A lent [`Session`].

@@ -3,9 +3,10 @@
 use std::marker::PhantomData;
 
 use crate::{
+    commands::Commands,
     configuration::{self, Configured},
     error::Result,
-    state::Saved,
+    state::{Saved, Streamed},
 };
 
 /// A function that configures state of type `S` from text: [`Configured::configure`].
@@ -19,8 +20,20 @@ pub struct SavedFns<S: 'static> {
     pub restore: fn(&S, &[u8]) -> Result<()>,
 }
 
-/// Detects whether a concrete state type implements [`Saved`] and [`Configured`]: method look-up
-/// prefers the inherent function over the trait's.
+/// The functions that stream state of type `S`.
+pub struct StreamedFns<S: 'static> {
+    /// [`Streamed::begin`].
+    pub begin: fn(&S) -> Result<()>,
+    /// [`Streamed::next`].
+    pub next: fn(&S, &mut Commands) -> Result<bool>,
+    /// [`Streamed::end`].
+    pub end: fn(&S),
+    /// [`Streamed::restore`].
+    pub restore: fn(&S, &[u8]) -> Result<()>,
+}
+
+/// Detects whether a concrete state type implements [`Saved`], [`Streamed`] and [`Configured`]:
+/// method look-up prefers the inherent function over the trait's.
 pub struct Detect<S>(pub PhantomData<S>);
 
 impl<S: Saved> Detect<S> {
@@ -40,6 +53,24 @@ pub trait NotSaved<S> {
 }
 
 impl<S> NotSaved<S> for Detect<S> {}
+
+impl<S: Streamed> Detect<S> {
+    /// Returns the functions that stream the state.
+    #[must_use]
+    pub fn streamed(&self) -> Option<StreamedFns<S>> {
+        Some(StreamedFns { begin: S::begin, next: S::next, end: S::end, restore: S::restore })
+    }
+}
+
+/// The fallback of [`Detect`] for a type without [`Streamed`].
+pub trait NotStreamed<S> {
+    /// Returns `None`: the type does not stream its state.
+    fn streamed(&self) -> Option<StreamedFns<S>> {
+        None
+    }
+}
+
+impl<S> NotStreamed<S> for Detect<S> {}
 
 impl<S: Configured> Detect<S> {
     /// Returns the function that configures the state.

@@ -20,12 +20,15 @@ use abi_stable::{
     std_types::{RErr, ROk, ROption, RResult, RSlice, RStr, RString, RVec, Tuple2},
 };
 
-pub use crate::detect::{Configure, Detect, NotConfigured, NotSaved, SavedFns};
+pub use crate::detect::{
+    Configure, Detect, NotConfigured, NotSaved, NotStreamed, SavedFns, StreamedFns,
+};
 use crate::{
     abi::{
         API_VERSION, Command, HostObject, Instance, Instance_TO, InstanceObject, Manifest,
         RawRequest, Root, RootRef, SinkObject,
     },
+    commands::Commands,
     error::{Error, Result},
     host::Host,
     logging::{self, panic_message},
@@ -51,14 +54,22 @@ pub struct Definition<S: 'static> {
     pub functions: &'static [Function<S>],
     /// Returns the functions that hand the state over, if it is saved.
     pub saved: fn() -> Option<SavedFns<S>>,
+    /// Returns the functions that stream the state, if it is streamed.
+    pub streamed: fn() -> Option<StreamedFns<S>>,
     /// Returns the function that configures the state, if it is configured.
     pub configured: fn() -> Option<Configure<S>>,
 }
 
 /// Creates one command of a [`Manifest`].
 #[must_use]
-pub const fn command(name: &'static str, usage: &'static str, help: &'static str) -> Command {
-    Command { name: text(name), usage: text(usage), help: text(help), attributes: RSlice::EMPTY }
+pub const fn command(
+    name: &'static str,
+    usage: &'static str,
+    help: &'static str,
+    attributes: &'static [Tuple2<RStr<'static>, RStr<'static>>],
+) -> Command {
+    let attributes = slice(attributes);
+    Command { name: text(name), usage: text(usage), help: text(help), attributes }
 }
 
 /// Converts text for a [`Manifest`].
@@ -115,6 +126,7 @@ pub(crate) struct Running<S: State> {
     /// Dropped by `Drop`, before the host, since its drop may still log.
     state: ManuallyDrop<S>,
     saved: Option<SavedFns<S>>,
+    streamed: Option<StreamedFns<S>>,
     configured: Option<Configure<S>>,
     definition: &'static Definition<S>,
     host: Host,
@@ -126,8 +138,9 @@ impl<S: State> Running<S> {
         logging::start(host.clone());
         match guarded("create", || S::create(&host)) {
             Ok(state) => {
-                let (saved, configured) = ((definition.saved)(), (definition.configured)());
-                Ok(Self { state: ManuallyDrop::new(state), saved, configured, definition, host })
+                let (saved, streamed) = ((definition.saved)(), (definition.streamed)());
+                let (state, configured) = (ManuallyDrop::new(state), (definition.configured)());
+                Ok(Self { state, saved, streamed, configured, definition, host })
             }
             Err(error) => {
                 host.stop_threads();
@@ -155,10 +168,13 @@ impl<S: State> Instance for Running<S> {
     }
 
     fn saves(&self) -> bool {
-        self.saved.is_some()
+        self.saved.is_some() || self.streamed.is_some()
     }
 
     fn save(&self) -> RResult<ROption<RVec<u8>>, RString> {
+        if self.streamed.is_some() {
+            return RErr("its state needs a host for plugin API 1.4".into());
+        }
         let Some(saved) = &self.saved else { return ROk(ROption::RNone) };
         match guarded("save", || (saved.save)(&self.state)) {
             Ok(bytes) => ROk(ROption::RSome(bytes.into())),
@@ -167,8 +183,10 @@ impl<S: State> Instance for Running<S> {
     }
 
     fn restore(&self, bytes: RSlice<'_, u8>) -> RResult<(), RString> {
-        let Some(saved) = &self.saved else { return ROk(()) };
-        match guarded("restore", || (saved.restore)(&self.state, bytes.as_slice())) {
+        let restore = self.saved.as_ref().map(|saved| saved.restore);
+        let restore = restore.or(self.streamed.as_ref().map(|streamed| streamed.restore));
+        let Some(restore) = restore else { return ROk(()) };
+        match guarded("restore", || restore(&self.state, bytes.as_slice())) {
             Ok(()) => ROk(()),
             Err(error) => RErr(error.message().into()),
         }
@@ -188,6 +206,37 @@ impl<S: State> Instance for Running<S> {
             Ok(()) => ROk(()),
             Err(error) => RErr(error.message().into()),
         }
+    }
+
+    fn streams(&self) -> bool {
+        self.streamed.is_some()
+    }
+
+    fn stream_begin(&self) -> RResult<(), RString> {
+        let Some(streamed) = &self.streamed else { return ROk(()) };
+        match guarded("begin", || (streamed.begin)(&self.state)) {
+            Ok(()) => ROk(()),
+            Err(error) => RErr(error.message().into()),
+        }
+    }
+
+    fn stream_next(&self) -> RResult<ROption<RVec<u8>>, RString> {
+        let Some(streamed) = &self.streamed else { return ROk(ROption::RNone) };
+        let mut commands = Commands::default();
+        match guarded("next", || (streamed.next)(&self.state, &mut commands)) {
+            Ok(true) => ROk(ROption::RSome(commands.into_bytes().into())),
+            Ok(false) => ROk(ROption::RNone),
+            Err(error) => RErr(error.message().into()),
+        }
+    }
+
+    fn stream_end(&self) {
+        let Some(streamed) = &self.streamed else { return };
+        // The panic hook has logged a panic.
+        let _ = guarded("end", || {
+            (streamed.end)(&self.state);
+            Ok(())
+        });
     }
 }
 
@@ -254,14 +303,20 @@ fn panicked(what: &str, payload: Box<dyn Any + Send>) -> Error {
 /// ```
 ///
 /// A command consists of a name, a [usage line](crate::Usage), a function and one sentence of help.
-/// The function's return value becomes the reply; see [`IntoReply`](crate::IntoReply).
+/// The function's return value becomes the reply; see [`IntoReply`](crate::IntoReply). Attributes
+/// may stand between the function and the help, each followed by a comma:
+/// - `writes` if the command changes the plugin's state. The host runs such commands of a plugin
+///   one at a time, and can keep a journal of them: see [`guide::state`](crate::guide::state);
+/// - `idempotent` if running it twice is as good as running it once. The host then repeats it after
+///   a crash of its worker process.
 ///
 /// These may precede `commands`, in this order:
 /// - `name: "other",` if the plugin's name differs from its package's name;
 /// - `state: Type,` whose [`State::create`](crate::State::create) creates the plugin's state. The
 ///   functions then take it first: `fn get(state: &Type, request: &Request) -> …`. If it also
 ///   implements [`Saved`](crate::Saved), the state is handed over to the plugin's next version; if
-///   it implements [`Configured`](crate::Configured), a file beside the library configures it;
+///   it implements [`Configured`](crate::Configured), a file beside the library configures it.
+///   [`Streamed`](crate::Streamed) does the same as `Saved` for a large state;
 /// - `threads: untracked,` if the plugin starts threads in other ways than by
 ///   [`Host::spawn`](crate::Host::spawn). Its library is then never unloaded.
 ///
@@ -289,7 +344,8 @@ macro_rules! __plugin {
         ($name:expr) ($state:ty) $kind:ident
         $(threads: $threads:ident,)?
         commands: {
-            $($command:literal $usage:literal => $function:expr, $help:literal;)*
+            $($command:literal $usage:literal => $function:expr, $($attribute:ident,)*
+                $help:literal;)*
         }
     ) => {
         /// The plugin that this library exports.
@@ -298,7 +354,9 @@ macro_rules! __plugin {
                 name: $crate::export::text($name),
                 version: $crate::export::text(::core::env!("CARGO_PKG_VERSION")),
                 commands: $crate::export::slice(&[
-                    $($crate::export::command($command, $usage, $help),)*
+                    $($crate::export::command($command, $usage, $help, &[
+                        $($crate::__attribute!($attribute),)*
+                    ]),)*
                 ]),
                 attributes: $crate::export::slice(&[
                     $($crate::export::pair("threads", ::core::stringify!($threads)),)?
@@ -314,6 +372,11 @@ macro_rules! __plugin {
                 #[allow(unused_imports)]
                 use $crate::export::NotSaved as _;
                 $crate::export::Detect::<$state>(::core::marker::PhantomData).saved()
+            },
+            streamed: || {
+                #[allow(unused_imports)]
+                use $crate::export::NotStreamed as _;
+                $crate::export::Detect::<$state>(::core::marker::PhantomData).streamed()
             },
             configured: || {
                 #[allow(unused_imports)]
@@ -341,6 +404,20 @@ macro_rules! __plugin {
             static HEADER: $crate::abi_stable::library::LibHeader =
                 $crate::export::header::<Export>();
         };
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __attribute {
+    (writes) => {
+        $crate::export::pair("writes", "true")
+    };
+    (idempotent) => {
+        $crate::export::pair("idempotent", "true")
+    };
+    ($other:ident) => {
+        ::core::compile_error!("the attributes of a command are `writes` and `idempotent`")
     };
 }
 

@@ -31,7 +31,8 @@
 //!
 //! - [`Request`] has the arguments, the session and the host's facts.
 //! - [`IntoReply`] lists the types that a function may return; [`Error`] is its error.
-//! - [`State`] and [`Saved`] keep data between calls and hand it over to the next version.
+//! - [`State`] keeps data between calls; [`Saved`] or [`Streamed`] hands it over to the next
+//!   version, and keeps it over a restart or a crash.
 //! - [`Configured`] reads the values that the operator of the host sets in a file.
 //! - [`Host`] has a data directory and background threads; the macros of [`log`] write to the
 //!   host's log.
@@ -45,6 +46,7 @@
 
 pub mod abi;
 mod cancel_check;
+pub mod commands;
 mod configuration;
 mod detect;
 mod error;
@@ -68,12 +70,13 @@ pub use serde;
 
 pub use crate::{
     cancel_check::CancelCheck,
+    commands::Commands,
     configuration::Configured,
     error::{Error, Result},
     facts::{CommandInfo, PluginInfo, SessionInfo},
     host::{Host, Stop},
     reply::{IntoReply, Reply, Value},
     request::Request,
-    state::{Saved, State},
+    state::{Saved, State, Streamed},
     worker::{Argument, Function, MAX_NAME, Usage, UsageError, is_command_name},
 };

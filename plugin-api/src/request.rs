@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
     str,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use crate::{
@@ -203,6 +203,17 @@ impl Request {
     /// that a slow reader has no room for are dropped.
     pub fn progress(&self, done: u64, total: u64, text: &str) {
         self.raw.session.progress(done, total, text.into());
+    }
+
+    /// Returns the time of this call. A command with the attribute `writes` uses it in place of the
+    /// system's clock: when a journal is replayed, it is the time of the first call, so that the
+    /// same state results. It has milliseconds, and may go back when the clock is set.
+    #[must_use]
+    pub fn time(&self) -> SystemTime {
+        match self.raw.session.time_millis() {
+            0 => SystemTime::now(),
+            millis => SystemTime::UNIX_EPOCH + Duration::from_millis(millis),
+        }
     }
 
     /// Returns the host: its facts and its services for the plugin.

@@ -14,7 +14,10 @@
 mod fakes;
 mod tree;
 
-use std::sync::PoisonError;
+use std::{
+    sync::{PoisonError, atomic::Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use abi_stable::{
     erased_types::TD_Opaque,
@@ -28,6 +31,7 @@ use self::{
 };
 use crate::{
     abi::{Instance, RawCommand, RawRequest, Services_TO, Session_TO, Sink_TO, Span},
+    commands::CommandReader,
     error::{Error, Result},
     export::{Definition, Running},
     reply::Value,
@@ -141,6 +145,58 @@ impl<S: State> Plugin<S> {
     pub fn progress(&self) -> Vec<(u64, u64, String)> {
         let progress = &self.session.progress;
         std::mem::take(&mut *progress.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sets the time that [`Request::time`](crate::Request::time) returns from now on.
+    pub fn set_time(&self, time: SystemTime) {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        self.session.time.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Begins a stream: [`Streamed::begin`](crate::Streamed::begin).
+    ///
+    /// # Errors
+    /// The error of `begin`.
+    pub fn begin_stream(&self) -> Result<()> {
+        self.running.stream_begin().into_result().map_err(Error::new)
+    }
+
+    /// Returns the next commands of the stream, each as its name and its arguments:
+    /// [`Streamed::next`](crate::Streamed::next). `None` if there is nothing to send now.
+    ///
+    /// # Errors
+    /// The error of `next`.
+    pub fn next_of_stream(&self) -> Result<Option<Vec<Vec<Vec<u8>>>>> {
+        let next = self.running.stream_next().into_result().map_err(Error::new)?;
+        let ROption::RSome(bytes) = next else { return Ok(None) };
+        let (mut reader, mut spans, mut all) = (CommandReader::new(&bytes), Vec::new(), Vec::new());
+        while reader.next(&mut spans)?.is_some() {
+            let word = |span: &Span| {
+                let rest = bytes.get(span.start as usize..).unwrap_or_default();
+                rest.get(..span.length as usize).unwrap_or_default().to_vec()
+            };
+            all.push(spans.iter().map(word).collect());
+        }
+        Ok(Some(all))
+    }
+
+    /// Ends the stream: [`Streamed::end`](crate::Streamed::end).
+    pub fn end_stream(&self) {
+        self.running.stream_end();
+    }
+
+    /// Returns the whole state as commands, and ends the stream.
+    ///
+    /// # Errors
+    /// As [`begin_stream`](Self::begin_stream) and [`next_of_stream`](Self::next_of_stream).
+    pub fn stream(&self) -> Result<Vec<Vec<Vec<u8>>>> {
+        self.begin_stream()?;
+        let mut all = Vec::new();
+        while let Some(commands) = self.next_of_stream()? {
+            all.extend(commands);
+        }
+        self.end_stream();
+        Ok(all)
     }
 
     /// Returns the result of [`Saved::save`](crate::Saved::save); `None` where the state is not

@@ -21,6 +21,8 @@ pub(super) struct FakeSession {
     pub(super) cancelled: (Mutex<bool>, Condvar),
     pub(super) commands: RVec<RawCommand>,
     pub(super) progress: Mutex<Vec<(u64, u64, String)>>,
+    /// In milliseconds since 1970; 0 is the present time.
+    pub(super) time: AtomicU64,
 }
 
 impl FakeSession {
@@ -66,6 +68,9 @@ impl Session for FakeSession {
     }
     fn role(&self) -> RString {
         "admin".into()
+    }
+    fn time_millis(&self) -> u64 {
+        self.time.load(Ordering::Relaxed)
     }
 }
 
