@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The steps of a replacement, as the system does them. Tests record steps, or make one fail.
 pub trait Disk: Send + Sync {
-    /// Appends bytes to a draft.
+    /// Appends bytes to a draft, or to another file that grows.
     ///
     /// # Errors
     /// The disk is full or fails.
@@ -39,6 +39,14 @@ pub trait Disk: Send + Sync {
     /// The disk is full or fails.
     fn flush(&self, draft: &File) -> io::Result<()> {
         draft.sync_all()
+    }
+
+    /// Flushes the content of a file that grows, and its length, to the disk.
+    ///
+    /// # Errors
+    /// The disk is full or fails.
+    fn flush_data(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
     }
 
     /// Makes a hard link to a file.
