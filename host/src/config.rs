@@ -8,11 +8,13 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use plugin_engine::state::durability::Durability;
 
 mod access_args;
 mod advice;
 mod bounds;
 mod dev;
+mod durability_args;
 mod file;
 mod file_place;
 mod key_action;
@@ -31,6 +33,7 @@ pub use self::{
     access_args::AccessArgs,
     bounds::Bounds,
     dev::Dev,
+    durability_args::DurabilityArgs,
     file::FileError,
     key_action::KeyAction,
     logs::{LogFormat, Logs},
@@ -250,6 +253,10 @@ pub struct Serve {
     #[arg(long, value_name = "NAME", value_parser = plugin_name, help_heading = PLUGINS)]
     pub isolate: Vec<String>,
 
+    /// The durability of plugins' states.
+    #[command(flatten)]
+    pub durability: DurabilityArgs,
+
     /// The settings of single plugins.
     #[arg(skip)]
     pub plugin_tables: PluginTables,
@@ -308,6 +315,17 @@ pub enum Scheduling {
 }
 
 impl Arguments {
+    /// Returns the durability of plugins' states that the flags describe; the default if the task
+    /// has no such flags.
+    fn durability(&self) -> Durability {
+        match &self.action {
+            None => self.serve.durability.durability(),
+            Some(Action::Config { serve, .. }) => serve.durability.durability(),
+            Some(Action::Dev(dev)) => dev.serve.durability.durability(),
+            Some(_) => Durability::default(),
+        }
+    }
+
     /// Returns the settings of single plugins that apply to the task; `None` if it has none.
     fn plugin_tables_mut(&mut self) -> Option<&mut PluginTables> {
         match &mut self.action {

@@ -15,6 +15,9 @@ fn help_explains_every_flag() {
         "--state-dir",
         "--grace",
         "--save-timeout",
+        "--durability",
+        "--snapshot-interval",
+        "--journal-sync",
         "--probe-timeout",
         "--max-argument",
         "--max-arguments",
@@ -55,6 +58,9 @@ fn wrong_usage_has_own_exit_status() {
         &["--grace=-1"],
         &["--log-level", "loud"],
         &["--isolate", "Store"],
+        &["--durability", "on"],
+        &["--snapshot-interval", "60s"],
+        &["--journal-sync", "no"],
         &["--port", "5000", "check", "x"],
     ] {
         let ended = run_host(arguments);

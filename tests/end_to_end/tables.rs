@@ -80,11 +80,18 @@ fn command_docs_provide_redis_cli_hints() {
         ])
     };
     let echo = docs("Replies TEXT, byte for byte.", "text", vec![argument("TEXT", &["multiple"])]);
-    let incr = docs(
+    let mut incr = docs(
         "Adds BY, or 1, to the integer under KEY and replies the sum.",
         "store",
         vec![argument("KEY", &[]), argument("BY", &["optional"])],
     );
+    let info = client.ask(&["COMMAND", "INFO", "incr"]);
+    let flags = &info.items()[0].items()[2];
+    if let Frame::Map(pairs) = &mut incr
+        && !flags.items().is_empty()
+    {
+        pairs.push(("flags".into(), flags.clone()));
+    }
     let expected = Frame::Map(vec![("echo".into(), echo.clone()), ("incr".into(), incr)]);
     assert_eq!(client.ask(&["COMMAND", "DOCS", "ECHO", "nonsense", "incr"]), expected);
 

@@ -9,7 +9,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -21,24 +21,13 @@ use crate::{
     folder::{self, Found},
     frame,
     segment::{self, Header},
+    sync_policy::SyncPolicy,
     writer::Writer,
 };
 
 /// The interval at which a journal is flushed with [`SyncPolicy::Everysec`], and at which one that has
 /// failed is tried again.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// The time at which the records of a journal reach the disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SyncPolicy {
-    /// Before the client gets its reply.
-    Always,
-    /// Once a second.
-    #[default]
-    Everysec,
-    /// When the system writes them.
-    Never,
-}
 
 /// The place and the promise of a journal.
 #[derive(Clone)]
@@ -70,6 +59,8 @@ pub struct Journal {
 
 struct Shared {
     options: Options,
+    /// A [`SyncPolicy`], as its number.
+    sync: AtomicU8,
     tail: Mutex<Tail>,
     writer: Mutex<Writer>,
     /// All records below are in the file.
@@ -88,6 +79,7 @@ struct Shared {
 
 /// The records that no writer has taken yet.
 struct Tail {
+    owner: u64,
     bytes: Vec<u8>,
     /// The number of the next record.
     next: u64,
@@ -140,6 +132,7 @@ impl Journal {
         let place = (Arc::clone(disk), options.folder.clone(), options.name.clone());
         let writer = Writer::begin(place, header)?;
         let tail = Tail {
+            owner: 0,
             bytes: Vec::new(),
             next: found.next,
             segment: number,
@@ -149,6 +142,7 @@ impl Journal {
         let bytes = earlier.iter().map(|(.., length)| *length).sum::<u64>() + writer.length();
         let turn = Turn { is_taken: false, problem: None, failing_since: None, is_ending: false };
         let shared = Arc::new(Shared {
+            sync: AtomicU8::new(options.sync as u8),
             options,
             tail: Mutex::new(tail),
             writer: Mutex::new(writer),
@@ -166,17 +160,31 @@ impl Journal {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Appends a record and returns its number. The order of the calls is the order of the records.
-    /// It is in memory alone until [`wait`](Self::wait) returns.
-    pub fn append(&self, time: u64, commands: &[u8]) -> u64 {
+    /// Changes the time at which records reach the disk, for those that are waited for from now on.
+    pub fn set_sync(&self, sync: SyncPolicy) {
+        self.shared.sync.store(sync as u8, Ordering::Relaxed);
+    }
+
+    /// Makes `owner` the only one that may append records.
+    pub fn set_owner(&self, owner: u64) {
+        lock(&self.shared.tail).owner = owner;
+    }
+
+    /// Appends a record and returns its number; `None` if `owner` is not the journal's. The order
+    /// of the calls is the order of the records. It is in memory alone until [`wait`](Self::wait)
+    /// returns.
+    pub fn append(&self, owner: u64, time: u64, commands: &[u8]) -> Option<u64> {
         let mut tail = lock(&self.shared.tail);
-        let Tail { bytes, next, segment, time: before, payload } = &mut *tail;
+        if tail.owner != owner {
+            return None;
+        }
+        let Tail { bytes, next, segment, time: before, payload, .. } = &mut *tail;
         segment::write_payload(payload, *before, time, commands);
         frame::write(bytes, *segment, payload);
         payload.shrink_to(64 << 10);
         *before = time;
         *next += 1;
-        *next - 1
+        Some(*next - 1)
     }
 
     /// Waits until a record is as safe as [`Options::sync`] says: written, or flushed as well.
@@ -184,7 +192,7 @@ impl Journal {
     /// # Errors
     /// The disk is full or fails. The record is kept in memory, and written once the disk can.
     pub fn wait(&self, number: u64) -> Result<(), Problem> {
-        self.shared.wait(number, self.shared.options.sync == SyncPolicy::Always)
+        self.shared.wait(number, self.shared.sync() == SyncPolicy::Always)
     }
 
     /// Writes and flushes all records that were appended before.
@@ -212,6 +220,14 @@ impl Journal {
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
         lock(&self.shared.turn).problem.clone()
+    }
+
+    /// Returns the length of the segments that have records from `number` on, in bytes.
+    #[must_use]
+    pub fn bytes_from(&self, number: u64) -> u64 {
+        let earlier = lock(&self.shared.earlier);
+        let old = earlier.iter().filter(|(_, end, _)| *end <= number);
+        self.bytes().saturating_sub(old.map(|(.., length)| *length).sum())
     }
 
     /// Returns the length of all segments, in bytes.
@@ -308,6 +324,14 @@ impl Drop for Journal {
 }
 
 impl Shared {
+    fn sync(&self) -> SyncPolicy {
+        match self.sync.load(Ordering::Relaxed) {
+            0 => SyncPolicy::Always,
+            1 => SyncPolicy::Everysec,
+            _ => SyncPolicy::Never,
+        }
+    }
+
     fn wait(&self, number: u64, flushed: bool) -> Result<(), Problem> {
         let reached = if flushed { &self.flushed } else { &self.written };
         if reached.load(Ordering::Acquire) > number {
@@ -434,7 +458,7 @@ impl Shared {
                 Some(problem) if problem.needs_snapshot => {}
                 Some(_) if !turn.is_taken => turn = self.take_turn(turn, false),
                 Some(_) => {}
-                None if self.options.sync == SyncPolicy::Everysec => {
+                None if self.sync() == SyncPolicy::Everysec => {
                     drop(turn);
                     let flushed = self.flush_beside_writes();
                     turn = lock(&self.turn);

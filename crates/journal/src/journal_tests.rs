@@ -58,7 +58,7 @@ fn open(folder: &Path, sync: SyncPolicy) -> Journal {
 }
 
 fn append(journal: &Journal, text: &str) -> Result<(), Problem> {
-    journal.wait(journal.append(1_000, text.as_bytes()))
+    journal.wait(journal.append(0, 1_000, text.as_bytes()).unwrap())
 }
 
 fn texts(folder: &Path) -> Vec<String> {
@@ -104,7 +104,7 @@ fn order_of_appends_is_order_of_records() {
                     let number = {
                         let mut order = order.lock().unwrap();
                         order.push(text.clone());
-                        journal.append(1_000, text.as_bytes())
+                        journal.append(0, 1_000, text.as_bytes()).unwrap()
                     };
                     journal.wait(number).unwrap();
                 }
@@ -119,7 +119,7 @@ fn one_flush_serves_all_that_wait() {
     let temp = tempfile::tempdir().unwrap();
     let disk = Arc::new(Faulty::default());
     let journal = open_on(&disk, temp.path(), SyncPolicy::Always);
-    let numbers: Vec<_> = (0..100).map(|_| journal.append(1_000, b"x")).collect();
+    let numbers: Vec<_> = (0..100).map(|_| journal.append(0, 1_000, b"x").unwrap()).collect();
     for number in numbers {
         journal.wait(number).unwrap();
     }
@@ -309,7 +309,7 @@ fn record_of_incr_is_shorter_than_that_of_redis() {
     let mut commands = plugin_api::Commands::default();
     commands.push([&b"incr"[..], b"key"]);
     let before = journal.bytes();
-    journal.wait(journal.append(1_002, &commands.into_bytes())).unwrap();
+    journal.wait(journal.append(0, 1_002, &commands.into_bytes()).unwrap()).unwrap();
     let redis = b"*2\r\n$4\r\nincr\r\n$3\r\nkey\r\n".len() as u64;
     assert!(journal.bytes() - before < redis, "{}", journal.bytes() - before);
 }

@@ -16,9 +16,11 @@ pub mod folder;
 pub mod frame;
 mod journal;
 pub mod segment;
+mod sync_policy;
 mod writer;
 
 pub use crate::{
     folder::{Found, ReadError, Torn, read},
-    journal::{Journal, Options, Problem, SyncPolicy},
+    journal::{Journal, Options, Problem},
+    sync_policy::SyncPolicy,
 };

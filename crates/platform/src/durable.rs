@@ -10,7 +10,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Seek, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -125,6 +125,17 @@ impl<'a> Draft<'a> {
     /// The disk is full or fails.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.as_mut().map_or(Ok(()), |file| self.disk.write(file, bytes))
+    }
+
+    /// Replaces the first bytes; at least as many must have been written. Nothing may be appended
+    /// behind.
+    ///
+    /// # Errors
+    /// The disk is full or fails.
+    pub fn replace_start(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(file) = self.file.as_mut() else { return Ok(()) };
+        file.rewind()?;
+        self.disk.write(file, bytes)
     }
 
     /// Flushes the draft to the disk and closes it.

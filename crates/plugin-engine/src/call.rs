@@ -1,12 +1,16 @@
 //! One call of a command, as the worker behind it gets it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use auth::identity::Identity;
 use plugin_api::abi::Span;
 use protocol::Encoder;
 
-use crate::facts::{ListedCommand, PluginFacts, SessionFacts};
+use crate::{
+    facts::{ListedCommand, PluginFacts, SessionFacts},
+    state::durable::Durable,
+    write::{Transaction, WriteOrder},
+};
 
 /// Answers one command.
 pub trait Worker: Send + Sync {
@@ -17,6 +21,24 @@ pub trait Worker: Send + Sync {
     /// Returns the same worker for calls that are queued; `None` if it answers each by itself.
     fn as_queued(&self) -> Option<&dyn QueuedWorker> {
         None
+    }
+
+    /// Returns the order in which it takes its turn; `None` if its command does not write.
+    fn order(&self) -> Option<&Arc<WriteOrder>> {
+        None
+    }
+
+    /// Waits until a call need not wait for the start of a process.
+    ///
+    /// # Errors
+    /// It does not start soon; the text is for people.
+    fn wait_until_ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Returns true if a call need not wait for the start of a process.
+    fn is_ready(&self) -> bool {
+        true
     }
 }
 
@@ -47,6 +69,8 @@ pub struct CallQueue {
     pub bytes: Vec<u8>,
     /// The index of each call's command.
     pub commands: Vec<u32>,
+    /// Of commands that write: the time and the record of each.
+    pub records: Vec<(u64, Vec<u8>)>,
 }
 
 impl CallQueue {
@@ -62,11 +86,24 @@ impl CallQueue {
         self.commands.len() >= Self::MOST || self.bytes.len() >= Self::FULL
     }
 
+    /// Removes the first calls, which have been answered.
+    pub fn remove_first(&mut self, calls: usize) {
+        let mut rest = self.bytes.as_slice();
+        for _ in 0..calls {
+            let Some((length, behind)) = rest.split_first_chunk() else { break };
+            rest = behind.get(u32::from_le_bytes(*length) as usize..).unwrap_or_default();
+        }
+        self.bytes.drain(..self.bytes.len() - rest.len());
+        self.commands.drain(..calls.min(self.commands.len()));
+        self.records.drain(..calls.min(self.records.len()));
+    }
+
     /// Removes all calls.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(64 << 10);
         self.commands.clear();
+        self.records.clear();
     }
 }
 
@@ -112,6 +149,19 @@ pub trait CallContext: Sync {
     fn sessions(&self) -> Vec<SessionFacts>;
     /// Reports to the client how far the command is; `total` is 0 where it is not known.
     fn report_progress(&self, done: u64, total: u64, text: &str);
+    /// Returns the time of the call, in milliseconds since 1970; 0 for the present time.
+    fn time_millis(&self) -> u64 {
+        0
+    }
+    /// Notes that a call may hold its reply back, which begins at this offset of the replies. Only
+    /// the first one since replies were sent last counts.
+    fn hold_from(&self, _start: usize) {}
+    /// Holds the replies back until this record is safe.
+    fn hold(&self, _durable: &Arc<Durable>, _record: u64) {}
+    /// Returns the transaction that the call is a part of.
+    fn transaction(&self) -> Option<&Transaction> {
+        None
+    }
 }
 
 impl<'a> Call<'a> {

@@ -14,6 +14,7 @@ pub mod registry;
 pub mod state;
 pub mod trust;
 pub mod watch;
+pub mod write;
 
 /// The version of the host, which is that of all its crates.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,6 +1,9 @@
 //! Maps command names to workers; a registry is immutable and replaced as a whole.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use auth::identity::{AccessLevel, Identity, RequiredAccess};
@@ -24,6 +27,8 @@ pub struct Registry {
     commands: HashMap<Box<[u8]>, Arc<Command>, foldhash::fast::FixedState>,
     plugins: Vec<PluginFacts>,
     generations: Vec<Arc<Generation>>,
+    /// The plugins that declare a command that writes.
+    writing: HashSet<String>,
 }
 
 /// A command in the registry.
@@ -36,6 +41,10 @@ pub struct Command {
     pub arguments: Usage,
     /// A sentence for people.
     pub help: String,
+    /// True if it changes the plugin's state.
+    pub writes: bool,
+    /// True if running it twice is as good as running it once.
+    pub idempotent: bool,
     /// The plugin that answers it; `None` for a built-in.
     pub plugin: Option<String>,
     /// The minimum number of arguments.
@@ -67,7 +76,7 @@ impl Command {
         metrics: &Metrics,
         target: Target,
     ) -> Self {
-        let CommandFacts { name, usage, help } = facts;
+        let CommandFacts { name, usage, help, writes, idempotent } = facts;
         let arguments = Usage::parse(&usage).unwrap_or_default();
         Self {
             series: metrics.series(plugin, &name),
@@ -77,6 +86,8 @@ impl Command {
             most: arguments.most().unwrap_or(usize::MAX),
             arguments,
             help,
+            writes,
+            idempotent,
             plugin: plugin.map(str::to_owned),
             access: AccessLevel::Listed,
             target,
@@ -104,9 +115,11 @@ impl Registry {
     pub fn new(commands: Vec<Arc<Command>>, mut generations: Vec<Arc<Generation>>) -> Self {
         generations.sort_by(|a, b| a.manifest.name.cmp(&b.manifest.name));
         let plugins = generations.iter().map(|generation| generation.facts()).collect();
+        let writing = commands.iter().filter(|command| command.writes);
+        let writing = writing.filter_map(|command| command.plugin.clone()).collect();
         let key = |command: &Command| command.name.as_bytes().into();
         let commands = commands.into_iter().map(|command| (key(&command), command)).collect();
-        Self { commands, plugins, generations }
+        Self { commands, plugins, generations, writing }
     }
 
     /// Returns the command of this name, in any case.
@@ -148,6 +161,13 @@ impl Registry {
             all.filter(|command| identity.can_run(command.required_access())).collect();
         commands.sort_by(|a, b| a.name.cmp(&b.name));
         commands
+    }
+
+    /// Returns true if the plugin declares at least one command that writes, so that its other
+    /// commands only read.
+    #[must_use]
+    pub fn declares_writes(&self, plugin: &str) -> bool {
+        self.writing.contains(plugin)
     }
 
     /// Returns all plugins that are served, sorted by name.
@@ -208,6 +228,26 @@ mod tests {
         let long = [b'e'; MAX_NAME + 1];
         for name in [&b"ech"[..], b"", b"echoo", b"\xff\xfe", &long] {
             assert!(registry.get(name).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn only_plugins_with_writing_commands_declare_writes() {
+        let metrics = Metrics::default();
+        let command = |(name, plugin, writes): (&str, Option<&str>, bool)| {
+            let facts = CommandFacts { name: name.into(), writes, ..CommandFacts::default() };
+            Arc::new(Command::new(facts, plugin, &metrics, Target::Builtin(0)))
+        };
+        let all = [
+            ("get", Some("store"), false),
+            ("set", Some("store"), true),
+            ("echo", Some("text"), false),
+            ("ks", None, false),
+        ];
+        let registry = Registry::new(all.map(command).to_vec(), Vec::new());
+        assert!(registry.declares_writes("store"));
+        for plugin in ["text", "host", ""] {
+            assert!(!registry.declares_writes(plugin), "{plugin}");
         }
     }
 

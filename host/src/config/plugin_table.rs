@@ -5,6 +5,7 @@ use std::{str::FromStr, time::Duration};
 use plugin_engine::{
     live::manifest::is_plugin_name,
     process::settings::{Isolate, PluginSettings},
+    state::durability::{Durability, JournalSync, Mode},
 };
 use protocol::nearest::nearest;
 use sandbox::{Limits, Sandbox};
@@ -16,8 +17,18 @@ use super::{
 };
 
 /// The keys of a plugin's table.
-const KEYS: [&str; 7] =
-    ["isolate", "processes", "memory", "call-timeout", "cpu", "open-files", "sandbox"];
+const KEYS: [&str; 10] = [
+    "isolate",
+    "processes",
+    "memory",
+    "call-timeout",
+    "cpu",
+    "open-files",
+    "sandbox",
+    "durability",
+    "snapshot-interval",
+    "journal-sync",
+];
 
 /// The most processes of one plugin.
 const MOST_PROCESSES: u32 = 64;
@@ -33,6 +44,9 @@ pub(super) struct PluginTable {
     processes: Option<u32>,
     call_timeout: Option<Duration>,
     limits: Limits,
+    durability: Option<Mode>,
+    snapshot_interval: Option<Duration>,
+    journal_sync: Option<JournalSync>,
 }
 
 impl PluginTable {
@@ -46,20 +60,29 @@ impl PluginTable {
             "cpu" => self.limits.cpu = Some(parse(key, value, cpu)?),
             "open-files" => self.limits.open_files = Some(parse(key, value, open_files)?),
             "sandbox" => self.limits.sandbox = parse(key, value, sandbox)?,
+            "durability" => self.durability = Some(parse(key, value, str::parse)?),
+            "snapshot-interval" => self.snapshot_interval = Some(parse(key, value, seconds)?),
+            "journal-sync" => self.journal_sync = Some(parse(key, value, str::parse)?),
             _ => return Err(describe_unknown(key)),
         }
         Ok(())
     }
 
     /// Returns the plugin's settings. `is_listed` is true if the setting `isolate` of the host names
-    /// the plugin, which applies if the table has no such key.
-    pub(super) fn settings(&self, is_listed: bool) -> PluginSettings {
+    /// the plugin, and `general` is the durability of all plugins; each applies if the table has no
+    /// such key.
+    pub(super) fn settings(&self, is_listed: bool, general: Durability) -> PluginSettings {
         let listed = if is_listed { Isolate::Always } else { Isolate::Auto };
         PluginSettings {
             isolate: self.isolate.unwrap_or(listed),
             processes: self.processes.unwrap_or(1),
             call_timeout: self.call_timeout.filter(|time| !time.is_zero()),
             limits: self.limits.clone(),
+            durability: Durability {
+                mode: self.durability.or(general.mode),
+                snapshot_interval: self.snapshot_interval.unwrap_or(general.snapshot_interval),
+                journal_sync: self.journal_sync.unwrap_or(general.journal_sync),
+            },
         }
     }
 }
@@ -153,7 +176,8 @@ mod tests {
     #[test]
     fn every_key_reaches_the_settings() {
         let text = "isolate = true\nprocesses = 4\nmemory = '256M'\ncall-timeout = 0.5\n\
-                    cpu = 0.25\nopen-files = 100\nsandbox = 'strict'";
+                    cpu = 0.25\nopen-files = 100\nsandbox = 'strict'\n\
+                    durability = 'snapshot'\nsnapshot-interval = 2.5\njournal-sync = 'never'";
         let limits = Limits {
             memory: Some(256 << 20),
             cpu: Some(0.25),
@@ -165,13 +189,45 @@ mod tests {
             processes: 4,
             call_timeout: Some(Duration::from_millis(500)),
             limits,
+            durability: Durability {
+                mode: Some(Mode::Snapshot),
+                snapshot_interval: Duration::from_millis(2500),
+                journal_sync: JournalSync::Never,
+            },
         };
-        assert_eq!(table(text).unwrap().settings(false), expected);
-        assert_eq!(table("").unwrap().settings(false), PluginSettings::default());
-        let no_limit = table("call-timeout = 0").unwrap().settings(false);
+        assert_eq!(table(text).unwrap().settings(false, Durability::default()), expected);
+        assert_eq!(
+            table("").unwrap().settings(false, Durability::default()),
+            PluginSettings::default()
+        );
+        let no_limit = table("call-timeout = 0").unwrap().settings(false, Durability::default());
         assert_eq!(no_limit.call_timeout, None);
-        let files = table("sandbox = 'files'").unwrap().settings(false);
+        let files = table("sandbox = 'files'").unwrap().settings(false, Durability::default());
         assert_eq!(files.limits.sandbox, Sandbox::Files);
+    }
+
+    #[test]
+    fn durability_of_table_overrides_flags() {
+        let general = Durability {
+            mode: Some(Mode::Journal),
+            snapshot_interval: Duration::from_secs(7),
+            journal_sync: JournalSync::Always,
+        };
+        for (text, expected) in [
+            ("", general),
+            ("durability = 'off'", Durability { mode: Some(Mode::Off), ..general }),
+            ("snapshot-interval = 0", Durability { snapshot_interval: Duration::ZERO, ..general }),
+            (
+                "journal-sync = 'everysec'",
+                Durability { journal_sync: JournalSync::Everysec, ..general },
+            ),
+        ] {
+            assert_eq!(
+                table(text).unwrap().settings(false, general).durability,
+                expected,
+                "{text}"
+            );
+        }
     }
 
     #[test]
@@ -183,8 +239,8 @@ mod tests {
             ("isolate = 'auto'", Isolate::Auto, Isolate::Auto),
         ] {
             let table = table(text).unwrap();
-            assert_eq!(table.settings(true).isolate, listed, "{text}");
-            assert_eq!(table.settings(false).isolate, unlisted, "{text}");
+            assert_eq!(table.settings(true, Durability::default()).isolate, listed, "{text}");
+            assert_eq!(table.settings(false, Durability::default()).isolate, unlisted, "{text}");
         }
     }
 
@@ -206,6 +262,11 @@ mod tests {
             ("open-files = 15", "invalid value '15' for 'open-files': a number of files is at"),
             ("sandbox = 'on'", "invalid value 'on' for 'sandbox': a sandbox is \"off\", \"files\""),
             ("sandbox = true", "'sandbox' takes text or a number, not true or false"),
+            ("durability = 'on'", "invalid value 'on' for 'durability': a durability is \"off\","),
+            ("durability = false", "'durability' takes text or a number, not true or false"),
+            ("snapshot-interval = '60s'", "invalid value '60s' for 'snapshot-interval': a time is"),
+            ("snapshot-interval = -1", "invalid value '-1' for 'snapshot-interval'"),
+            ("journal-sync = 'no'", "invalid value 'no' for 'journal-sync': a journal is synced"),
             ("memroy = 1", "unknown key 'memroy', did you mean 'memory'?"),
             ("open_files = 1", "unknown key 'open_files', did you mean 'open-files'?"),
             (

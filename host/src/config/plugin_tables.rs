@@ -1,6 +1,9 @@
 //! The settings of plugins, which are read anew whenever one is needed.
 
-use plugin_engine::process::settings::{PluginSettings, SettingsSource};
+use plugin_engine::{
+    process::settings::{PluginSettings, SettingsSource},
+    state::durability::Durability,
+};
 
 use super::{
     file::{FileError, SettingsFile},
@@ -17,13 +20,21 @@ pub struct PluginTables {
     place: FilePlace,
     /// The values of `--isolate`, if the command line or the environment sets it.
     isolate: Option<Vec<String>>,
+    /// The durability of plugins whose tables do not set it, as resolved at the start.
+    durability: Durability,
 }
 
 impl PluginTables {
     /// Makes the settings from the place of the file and the values of `--isolate`. `None` stands
     /// for those of the file's key.
     pub(super) fn new(place: FilePlace, isolate: Option<Vec<String>>) -> Self {
-        Self { place, isolate }
+        Self { place, isolate, durability: Durability::default() }
+    }
+
+    /// Returns the settings with this durability of plugins whose tables do not set it.
+    pub(super) fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
     }
 
     /// Checks that this system can enforce the limits of every plugin's table.
@@ -34,7 +45,7 @@ impl PluginTables {
     pub fn check(&self) -> Result<(), String> {
         let file = self.read().map_err(|error| error.to_string())?;
         for name in file.tables().plugin_names() {
-            let limits = file.tables().plugin(name).settings(false).limits;
+            let limits = file.tables().plugin(name).settings(false, self.durability).limits;
             limits.check().map_err(|error| format!("[plugin.{name}] {error}"))?;
         }
         Ok(())
@@ -57,7 +68,8 @@ impl PluginTables {
 impl SettingsSource for PluginTables {
     fn plugin(&self, name: &str) -> Result<PluginSettings, String> {
         let file = self.read().map_err(|error| error.to_string())?;
-        Ok(file.tables().plugin(name).settings(self.is_listed(name, &file)))
+        let is_listed = self.is_listed(name, &file);
+        Ok(file.tables().plugin(name).settings(is_listed, self.durability))
     }
 
     fn names(&self) -> Vec<(String, String)> {
@@ -80,9 +92,13 @@ mod tests {
     use std::{
         fs,
         path::{Path, PathBuf},
+        time::Duration,
     };
 
-    use plugin_engine::process::settings::Isolate;
+    use plugin_engine::{
+        process::settings::Isolate,
+        state::durability::{JournalSync, Mode},
+    };
 
     use super::*;
 
@@ -162,6 +178,23 @@ mod tests {
             assert_eq!(isolate(&tables, "other"), Isolate::Auto);
             assert_eq!(tables.interpreter("py"), None);
         }
+    }
+
+    #[test]
+    fn changed_table_overrides_durability_of_flags() {
+        let (_folder, path) = in_folder();
+        fs::write(&path, "").unwrap();
+        let general = Durability {
+            mode: Some(Mode::Snapshot),
+            snapshot_interval: Duration::from_secs(7),
+            journal_sync: JournalSync::Never,
+        };
+        let tables = of_file(&path).with_durability(general);
+        let durability = |name| tables.plugin(name).unwrap().durability;
+        assert_eq!(durability("store"), general);
+        fs::write(&path, "durability = 'off'\n[plugin.store]\ndurability = 'journal'\n").unwrap();
+        assert_eq!(durability("store"), Durability { mode: Some(Mode::Journal), ..general });
+        assert_eq!(durability("other"), general, "the top of the file is read at the start");
     }
 
     #[test]

@@ -141,10 +141,11 @@ pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, Re
         known.map(|(long, argument)| setting(found, long, argument, origin(long))).collect()
     });
     let mut arguments = Arguments::from_arg_matches(&matches)?;
+    let durability = arguments.durability();
     if let Some(tables) = arguments.plugin_tables_mut() {
         let names = || said.get_many("isolate").into_iter().flatten().cloned().collect();
         let isolate = is_set(said, "isolate").then(names);
-        *tables = PluginTables::new(place, isolate);
+        *tables = PluginTables::new(place, isolate).with_durability(durability);
     }
     let tables = file.tables().entries().iter().map(|entry| TableSetting {
         table: entry.table.clone(),
@@ -250,13 +251,45 @@ impl fmt::Display for Origin {
 
 #[cfg(test)]
 mod tests {
-    use plugin_engine::process::settings::{Isolate, SettingsSource};
+    use std::time::Duration;
+
+    use plugin_engine::{
+        process::settings::{Isolate, SettingsSource},
+        state::durability::{Durability, JournalSync, Mode},
+    };
 
     use super::*;
 
     fn plugin_tables(words: &[&str]) -> PluginTables {
         let words = ["host"].iter().chain(words).map(OsString::from);
         resolve(words).unwrap().arguments.plugin_tables_mut().unwrap().clone()
+    }
+
+    #[test]
+    fn serving_host_gets_durability() {
+        let durability = |words: &[&str]| plugin_tables(words).plugin("store").unwrap().durability;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host.toml");
+        std::fs::write(&path, "durability = 'snapshot'\nsnapshot-interval = 5\n").unwrap();
+        let config = ["--config", path.to_str().unwrap()];
+        let of_file = Durability {
+            mode: Some(Mode::Snapshot),
+            snapshot_interval: Duration::from_secs(5),
+            journal_sync: JournalSync::Everysec,
+        };
+        assert_eq!(durability(&config), of_file);
+        let flags = ["--durability", "off", "--journal-sync", "always"];
+        let words = [&config[..], &flags].concat();
+        let of_flags =
+            Durability { mode: Some(Mode::Off), journal_sync: JournalSync::Always, ..of_file };
+        assert_eq!(durability(&words), of_flags);
+        assert_eq!(durability(&[&["config"], &words[..]].concat()), of_flags);
+        // `host dev` reads no file.
+        let of_dev = Durability { snapshot_interval: Duration::from_secs(60), ..of_flags };
+        assert_eq!(durability(&[&["dev", "x"], &flags[..]].concat()), of_dev);
+        std::fs::write(&path, "[plugin.store]\njournal-sync = 'never'\n").unwrap();
+        let of_table = Durability { journal_sync: JournalSync::Never, ..Durability::default() };
+        assert_eq!(durability(&config), of_table);
     }
 
     #[test]

@@ -166,6 +166,8 @@ fn words(value: &DeValue<'_>) -> Option<Vec<String>> {
 mod tests {
     use std::path::Path;
 
+    use plugin_engine::state::durability::Durability;
+
     use super::super::file::SettingsFile;
 
     fn parse(text: &str) -> Result<SettingsFile, String> {
@@ -182,8 +184,9 @@ mod tests {
         ] {
             let file = parse(text).unwrap();
             let tables = file.tables();
-            assert_eq!(tables.plugin("store").settings(false).processes, 2, "{text}");
-            assert_eq!(tables.plugin("other").settings(false).processes, 1, "{text}");
+            let settings = |name| tables.plugin(name).settings(false, Durability::default());
+            assert_eq!(settings("store").processes, 2, "{text}");
+            assert_eq!(settings("other").processes, 1, "{text}");
             assert_eq!(tables.interpreter("py"), Some(&["python3".to_owned()][..]), "{text}");
         }
         assert!(parse("[plugin]\n[plugin.store]\n[interpreters]\n").is_ok());

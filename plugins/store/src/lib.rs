@@ -1,191 +1,179 @@
-//! A key-value store. Keys and values are arbitrary bytes; they are handed over to the plugin's
-//! next version and survive a restart of the host.
+//! A key-value store with the commands of Redis for keys and strings.
+//!
+//! Keys and values are any bytes. They are handed over to the plugin's next version and survive a
+//! restart of the host.
 
+mod clock;
+mod expiry;
 mod glob;
+mod keyspace;
 mod map;
+mod memory;
+mod number;
+mod options;
+mod part;
+mod position;
 mod record;
 mod snapshot;
+mod stream;
+mod strings;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeSet;
+use std::{sync::Arc, time::Duration};
 
-use plugin_api::{Host, Request, Result, Saved, State, plugin};
+use plugin_api::{Commands, Configured, Host, Request, Result, State, Streamed, plugin};
 
-use crate::{glob::Pattern, map::Map, record::Record};
+use crate::{
+    clock::{NEVER, Present},
+    expiry::{expire, expireat, expiretime, persist, pexpire, pexpireat, pexpiretime, pttl, ttl},
+    keyspace::{dbsize, del, exists, flushall, keys, scan, type_of},
+    map::Map,
+    memory::{Config, Room},
+    part::{Entry, Key},
+    record::Record,
+    strings::{
+        append, decr, decrby, get, getdel, getex, getset, incr, incrby, mget, mset, psetex, set,
+        setex, setnx, strlen,
+    },
+};
 
 plugin! {
-    state: Map,
+    state: Store,
     commands: {
-        "set" "KEY VALUE" => set, "Keeps VALUE under KEY.";
-        "get" "KEY" => get, "Replies the value under KEY, or nothing.";
-        "del" "KEY.." => del, "Removes each KEY and replies how many were there.";
-        "incr" "KEY [BY]" => incr, "Adds BY, or 1, to the integer under KEY and replies the sum.";
-        "incrby" "KEY BY" => incr, "Adds BY to the integer under KEY and replies the sum.";
-        "keys" "[GLOB]" => keys, "Lists the keys, or those like GLOB, such as a*, a?, [a-c] or [^x].";
+        "set" "KEY VALUE [OPTION..]" => set, writes,
+            "Keeps VALUE under KEY; options: EX S, PX MS, EXAT S, PXAT MS, KEEPTTL, NX, XX, GET.";
+        "get" "KEY" => get, idempotent, "Replies the value under KEY, or nothing.";
+        "del" "KEY.." => del, writes, "Removes each KEY and replies how many were there.";
+        "unlink" "KEY.." => del, writes, "Removes each KEY and replies how many were there.";
+        "incr" "KEY [BY]" => incr, writes,
+            "Adds BY, or 1, to the integer under KEY and replies the sum.";
+        "incrby" "KEY BY" => incrby, writes, "Adds BY to the integer under KEY; replies the sum.";
+        "decr" "KEY" => decr, writes, "Subtracts 1 from the integer under KEY.";
+        "decrby" "KEY BY" => decrby, writes, "Subtracts BY from the integer under KEY.";
+        "mget" "KEY.." => mget, idempotent, "Replies the value of each KEY, or nothing for it.";
+        "mset" "KEY VALUE [MORE..]" => mset, writes, idempotent,
+            "Keeps each VALUE under its KEY, all at once.";
+        "setnx" "KEY VALUE" => setnx, writes, "Keeps VALUE if KEY is absent; replies 1 or 0.";
+        "setex" "KEY SECONDS VALUE" => setex, writes, idempotent,
+            "Keeps VALUE under KEY for SECONDS.";
+        "psetex" "KEY MILLIS VALUE" => psetex, writes, idempotent,
+            "Keeps VALUE under KEY for MILLIS milliseconds.";
+        "getset" "KEY VALUE" => getset, writes, "Keeps VALUE under KEY; replies the old value.";
+        "getdel" "KEY" => getdel, writes, "Removes KEY and replies its value.";
+        "getex" "KEY [OPTION..]" => getex, writes,
+            "Replies the value of KEY; options: EX S, PX MS, EXAT S, PXAT MS, PERSIST.";
+        "append" "KEY VALUE" => append, writes, "Appends VALUE to that of KEY; replies its length.";
+        "strlen" "KEY" => strlen, idempotent, "Replies the length of the value in bytes, or 0.";
+        "exists" "KEY.." => exists, idempotent, "Replies how many of the keys are there.";
+        "touch" "KEY.." => exists, idempotent, "Replies how many of the keys are there.";
+        "type" "KEY" => type_of, idempotent, "Replies string, or none if KEY is absent.";
+        "expire" "KEY SECONDS [CONDITION..]" => expire, writes,
+            "Removes KEY after SECONDS; conditions: NX, XX, GT, LT. Replies 1 or 0.";
+        "pexpire" "KEY MILLIS [CONDITION..]" => pexpire, writes,
+            "Removes KEY after MILLIS milliseconds; conditions as for expire.";
+        "expireat" "KEY TIME [CONDITION..]" => expireat, writes,
+            "Removes KEY at TIME, in seconds since 1970; conditions as for expire.";
+        "pexpireat" "KEY TIME [CONDITION..]" => pexpireat, writes,
+            "Removes KEY at TIME, in milliseconds since 1970; conditions as for expire.";
+        "persist" "KEY" => persist, writes, "Cancels the expiry of KEY; replies 1 or 0.";
+        "ttl" "KEY" => ttl, idempotent, "Replies the seconds left of KEY; -1 if it does not expire.";
+        "pttl" "KEY" => pttl, idempotent, "Replies the milliseconds left of KEY.";
+        "expiretime" "KEY" => expiretime, idempotent,
+            "Replies when KEY expires, in seconds since 1970.";
+        "pexpiretime" "KEY" => pexpiretime, idempotent,
+            "Replies when KEY expires, in milliseconds since 1970.";
+        "keys" "[GLOB]" => keys, idempotent,
+            "Lists the keys, or those like GLOB, such as a*, a?, [a-c] or [^x].";
+        "scan" "CURSOR [OPTION..]" => scan, idempotent,
+            "Replies the next cursor and some keys; options: MATCH GLOB, COUNT N, TYPE T.";
+        "dbsize" "" => dbsize, idempotent, "Replies the number of keys.";
+        "flushall" "[MODE]" => flushall, writes, idempotent,
+            "Removes all keys; the modes ASYNC and SYNC are the same.";
+        "flushdb" "[MODE]" => flushall, writes, idempotent,
+            "Removes all keys; the modes ASYNC and SYNC are the same.";
     }
 }
 
-impl State for Map {
-    fn create(_: &Host) -> Result<Self> {
-        Ok(Self::default())
+/// Interval of the sweep while keys may expire. Short in tests, so that it disturbs them.
+const SWEEP: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 100 });
+/// Interval of the sweep otherwise, which only frees what a `flushall` has removed.
+const IDLE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1_000 });
+
+/// The store. Its map is shared with the thread that removes expired keys.
+pub(crate) struct Store {
+    map: Arc<Map>,
+}
+
+impl Store {
+    /// Returns an entry that has not expired, for a command that only reads.
+    fn live(&self, key: &[u8], request: &Request) -> Option<Entry> {
+        let entry = self.map.get(self.map.key(key))?;
+        Some(entry).filter(|entry| self.present(request).is_before(entry.expiry))
+    }
+
+    fn present<'a>(&'a self, request: &'a Request) -> Present<'a> {
+        Present::new(&self.map.clock, request)
+    }
+
+    fn room(&self, request: &Request) -> Room {
+        self.map.memory.room(request)
+    }
+
+    fn entry(&self, key: &[u8], value: &[u8], expiry: u64) -> Entry {
+        Entry { hash: self.map.key(key).hash, expiry, record: Record::new(key, value) }
+    }
+
+    fn keys<'a>(&self, request: &'a Request) -> Vec<Key<'a>> {
+        request.arguments().map(|key| self.map.key(key)).collect()
     }
 }
 
-impl Saved for Map {
-    fn save(&self) -> Result<Vec<u8>> {
-        Ok(snapshot::write(self))
+impl State for Store {
+    fn create(host: &Host) -> Result<Self> {
+        let map = Arc::new(Map::default());
+        let shared = Arc::clone(&map);
+        host.spawn("sweep", move |stop| {
+            while !stop.wait(if shared.clock.is_idle() { IDLE } else { SWEEP }) {
+                shared.sweep(shared.clock.sweep_time(), || stop.is_set());
+            }
+        })?;
+        Ok(Self { map })
+    }
+}
+
+impl Streamed for Store {
+    fn begin(&self) -> Result<()> {
+        self.map.begin_stream();
+        Ok(())
+    }
+
+    fn next(&self, commands: &mut Commands) -> Result<bool> {
+        Ok(self.map.next_of_stream(commands))
+    }
+
+    fn end(&self) {
+        self.map.end_stream();
     }
 
     fn restore(&self, saved: &[u8]) -> Result<()> {
-        self.replace(snapshot::read(saved)?)
+        let records = snapshot::read(saved)?;
+        // Nothing changes if a part is not valid.
+        records.clone().try_for_each(|record| record.map(drop))?;
+        self.map.clear();
+        for record in records {
+            let (key, value) = record?;
+            self.map.put(self.entry(key, value, NEVER), Room::UNBOUNDED)?;
+        }
+        Ok(())
     }
 }
 
-fn set(map: &Map, request: &Request) -> Result<()> {
-    map.set(request.bytes(0)?, request.bytes(1)?);
-    Ok(())
-}
+impl Configured for Store {
+    type Config = Config;
 
-fn get(map: &Map, request: &Request) -> Result<Option<Record>> {
-    Ok(map.get(request.bytes(0)?))
-}
-
-fn del(map: &Map, request: &Request) -> usize {
-    // Never ended early, since the number of removed keys would be lost. A request bounds the keys.
-    request.arguments().filter(|key| map.remove(key)).count()
-}
-
-fn incr(map: &Map, request: &Request) -> Result<i64> {
-    let by = if request.len() > 1 { request.integer(1)? } else { 1 };
-    map.add(request.bytes(0)?, by)
-}
-
-fn keys(map: &Map, request: &Request) -> Result<Vec<Vec<u8>>> {
-    let pattern = Pattern::parse(request.get(0).unwrap_or(b"*"))?;
-    let mut cancel = request.cancel_check();
-    // Sorted while they arrive: a sort at the end could not be interrupted.
-    let mut keys = BTreeSet::new();
-    for record in map.records() {
-        cancel.step()?;
-        if pattern.matches(record.key(), || cancel.step())? {
-            keys.insert(record.key().to_vec());
-        }
-    }
-    Ok(keys.into_iter().collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use plugin_api::{Value, testing::Plugin};
-
-    use super::*;
-
-    fn start() -> Plugin<Map> {
-        Plugin::start(&PLUGIN).unwrap()
-    }
-
-    #[test]
-    fn set_value_can_be_read() {
-        let store = start();
-        assert_eq!(store.call("get", &["key"]), Ok(Value::Null));
-        assert_eq!(store.call("set", &["key", "one"]), Ok(Value::Ok));
-        assert_eq!(store.call("set", &["key", "two"]), Ok(Value::Ok));
-        assert_eq!(store.call("get", &["key"]), Ok("two".into()));
-        assert_eq!(store.call("get", &["Key"]), Ok(Value::Null));
-    }
-
-    #[test]
-    fn keys_and_values_are_any_bytes() {
-        let (store, bytes) = (start(), [0, 0xff, b'\r', b'\n']);
-        for key in [&b""[..], &bytes] {
-            assert_eq!(store.call_bytes("set", &[key, &bytes]), Ok(Value::Ok));
-            assert_eq!(store.call_bytes("get", &[key]), Ok(bytes.to_vec().into()));
-        }
-        store.call("set", &["empty", ""]).unwrap();
-        assert_eq!(store.call("get", &["empty"]), Ok("".into()));
-        assert_eq!(store.call_bytes("keys", &[b"?\xff*"]), Ok(Value::list([bytes.to_vec()])));
-    }
-
-    #[test]
-    fn del_counts_what_was_there() {
-        let store = start();
-        store.call("set", &["a", "1"]).unwrap();
-        store.call("set", &["b", "1"]).unwrap();
-        assert_eq!(store.call("del", &["a", "b", "a", "c"]), Ok(2.into()));
-        assert_eq!(store.call("get", &["a"]), Ok(Value::Null));
-    }
-
-    #[test]
-    fn incr_adds_to_what_is_there() {
-        let store = start();
-        assert_eq!(store.call("incr", &["n"]), Ok(1.into()));
-        assert_eq!(store.call("incr", &["n", "41"]), Ok(42.into()));
-        assert_eq!(store.call("incr", &["n", "-50"]), Ok((-8).into()));
-        assert_eq!(store.call("get", &["n"]), Ok("-8".into()));
-    }
-
-    #[test]
-    fn incr_leaves_alone_what_it_cannot_add_to() {
-        let store = start();
-        let cases = [
-            ("ten", "1", "ERR value is not an integer or out of range"),
-            ("1", "one", "ERR value is not an integer or out of range"),
-            ("9223372036854775808", "1", "ERR value is not an integer or out of range"),
-            ("9223372036854775807", "1", "ERR increment or decrement would overflow"),
-            ("-9223372036854775808", "-1", "ERR increment or decrement would overflow"),
-        ];
-        for (value, by, expected) in cases {
-            store.call("set", &["n", value]).unwrap();
-            assert_eq!(store.call("incr", &["n", by]).unwrap_err().to_string(), expected);
-            assert_eq!(store.call("get", &["n"]), Ok(value.into()));
-        }
-    }
-
-    #[test]
-    fn no_increment_is_lost() {
-        let store = start();
-        thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    for turn in 0..1_000 {
-                        store.call("incr", &["all"]).unwrap();
-                        store.call("incr", &[["even", "odd"][turn % 2], "2"]).unwrap();
-                    }
-                });
-            }
-        });
-        for key in ["all", "even", "odd"] {
-            assert_eq!(store.call("get", &[key]), Ok("8000".into()), "{key}");
-        }
-    }
-
-    #[test]
-    fn keys_are_sorted_and_picked() {
-        let store = start();
-        assert_eq!(store.call("keys", &[]), Ok(Value::List(vec![])));
-        for key in ["b2", "a1", "c*", "b1"] {
-            store.call("set", &[key, ""]).unwrap();
-        }
-        assert_eq!(store.call("keys", &[]), Ok(Value::list(["a1", "b1", "b2", "c*"])));
-        assert_eq!(store.call("keys", &["b?"]), Ok(Value::list(["b1", "b2"])));
-        assert_eq!(store.call("keys", &["[^b]1"]), Ok(Value::list(["a1"])));
-        assert_eq!(store.call("keys", &["*\\*"]), Ok(Value::list(["c*"])));
-    }
-
-    #[test]
-    fn arguments_are_counted() {
-        let store = start();
-        let wrong: [(&str, &[&str]); 6] = [
-            ("set", &["key"]),
-            ("set", &["key", "one", "two"]),
-            ("get", &[]),
-            ("del", &[]),
-            ("incr", &["n", "1", "1"]),
-            ("keys", &["*", "*"]),
-        ];
-        for (command, arguments) in wrong {
-            assert!(store.call(command, arguments).is_err(), "{command} {arguments:?}");
-        }
+    fn configure(&self, config: Config) -> Result<()> {
+        self.map.memory.set_limit(config.limit()?);
+        Ok(())
     }
 }

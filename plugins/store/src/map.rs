@@ -1,184 +1,305 @@
 //! The map: many parts, each behind its own lock, so that sessions seldom contend.
 
 use std::{
-    array,
-    collections::HashSet,
     hash::BuildHasher as _,
-    mem, str,
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    iter, mem,
+    sync::{
+        Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
-use foldhash::fast::RandomState;
-use plugin_api::{Error, Result};
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+use plugin_api::Result;
 
-use crate::record::{Encoded, Record};
+use crate::{
+    clock::Clock,
+    memory::{Memory, Room},
+    part::{Entry, Key, Part},
+    position::{self, PARTS},
+    record::Record,
+    stream::Stream,
+};
 
-/// Number of parts: many more than sessions that run at the same time.
-const PARTS: usize = 64;
+/// Number of expired entries that are removed while a part is locked.
+const BATCH: usize = 64;
 
-type Entries = HashSet<Record, RandomState>;
-
-/// A map from bytes to bytes for concurrent use by many threads.
-pub(crate) struct Map {
-    hasher: RandomState,
-    parts: [Part; PARTS],
-}
-
-/// One part of the map. Aligned, so that no two locks share a cache line.
+/// A part behind its lock. Aligned, so that no two locks share a cache line.
 #[derive(Default)]
 #[repr(align(128))]
-struct Part(RwLock<Entries>);
+struct Slot(RwLock<Part>);
 
-impl Part {
-    fn read(&self) -> RwLockReadGuard<'_, Entries> {
+impl Slot {
+    fn read(&self) -> RwLockReadGuard<'_, Part> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Entries> {
+    fn write(&self) -> RwLockWriteGuard<'_, Part> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// A map from bytes to bytes for concurrent use by many threads. Several parts are always locked in
+/// their order.
+pub(crate) struct Map {
+    hasher: RandomState,
+    slots: Box<[Slot]>,
+    pub(crate) clock: Clock,
+    pub(crate) memory: Memory,
+    pub(crate) stream: Mutex<Option<Stream>>,
+    /// Changed while all parts are locked, and read while one is.
+    streams: AtomicBool,
+    /// The map was cleared during the stream, which has not sent that yet. As above.
+    cleared: AtomicBool,
+    /// The tables of a cleared map. The sweep drops them.
+    garbage: Mutex<Vec<HashTable<Entry>>>,
+}
+
 impl Default for Map {
     fn default() -> Self {
-        Self { hasher: RandomState::default(), parts: array::from_fn(|_| Part::default()) }
+        Self {
+            hasher: RandomState::default(),
+            slots: iter::repeat_with(Slot::default).take(PARTS).collect(),
+            clock: Clock::default(),
+            memory: Memory::default(),
+            stream: Mutex::default(),
+            streams: AtomicBool::default(),
+            cleared: AtomicBool::default(),
+            garbage: Mutex::default(),
+        }
     }
 }
 
 impl Map {
-    pub(crate) fn get(&self, key: &[u8]) -> Option<Record> {
-        self.part(key).read().get(key).cloned()
+    pub(crate) fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
+        Key { hash: self.hasher.hash_one(bytes), bytes }
     }
 
-    pub(crate) fn set(&self, key: &[u8], value: &[u8]) {
-        let record = Record::new(key, value);
-        let old = self.part(key).write().replace(record);
-        // Freeing a large value takes time, so the lock has been released before.
-        drop(old);
+    /// Returns the number that distinguishes this map's cursors.
+    pub(crate) fn tag(&self) -> u64 {
+        self.hasher.hash_one("cursor")
     }
 
-    /// Removes a key. Returns whether it was present.
-    pub(crate) fn remove(&self, key: &[u8]) -> bool {
-        let old = self.part(key).write().take(key);
-        old.is_some()
+    /// Locks the part of a key for reading.
+    pub(crate) fn read(&self, key: Key<'_>) -> RwLockReadGuard<'_, Part> {
+        self.slot(key.hash).read()
     }
 
-    /// Adds to the integer under `key`; a missing key counts as 0.
-    pub(crate) fn add(&self, key: &[u8], by: i64) -> Result<i64> {
-        let mut part = self.part(key).write();
-        let before = part.get(key).map_or(Some(0), |record| integer(record.value()));
-        let sum = before
-            .ok_or_else(|| Error::new("value is not an integer or out of range"))?
-            .checked_add(by)
-            .ok_or_else(|| Error::new("increment or decrement would overflow"))?;
-        let old = part.replace(Record::new(key, sum.to_string().as_bytes()));
-        // It may be the last of many that were restored together, so it is freed without the lock.
-        drop(part);
-        drop(old);
-        Ok(sum)
+    /// Returns an entry, which may have expired.
+    pub(crate) fn get(&self, key: Key<'_>) -> Option<Entry> {
+        self.read(key).find(key).cloned()
     }
 
-    /// Returns the records, in no order. A part is locked only while its list is copied, never
-    /// while the caller processes a record.
-    pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
-        self.parts.iter().flat_map(|part| {
-            let records: Vec<Record> = part.read().iter().cloned().collect();
-            records
-        })
-    }
-
-    /// Passes every record to `show`, in no order. Each part is locked meanwhile, so this is only
-    /// for saving, when no call runs.
-    pub(crate) fn for_each(&self, mut show: impl FnMut(&Record)) {
-        for part in &self.parts {
-            part.read().iter().for_each(&mut show);
+    /// Returns the entries of some keys, as they are at one moment.
+    pub(crate) fn get_all(&self, keys: &[Key<'_>]) -> Vec<Option<Entry>> {
+        if let [key] = keys {
+            return vec![self.get(*key)];
         }
+        let parts = self.indexes(keys.iter().map(|key| key.hash));
+        let locked: Vec<_> = parts.iter().map(|index| self.slots[*index].read()).collect();
+        let find = |key: &Key<'_>| {
+            let place = parts.binary_search(&index(key.hash)).ok()?;
+            locked.get(place)?.find(*key).cloned()
+        };
+        keys.iter().map(find).collect()
     }
 
-    /// Returns the number of records.
-    pub(crate) fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.read().len()).sum()
+    /// Locks the part of a key, and changes it.
+    pub(crate) fn edit<R>(&self, key: Key<'_>, edit: impl FnOnce(&mut Part) -> R) -> R {
+        self.edit_slot(self.slot(key.hash), edit)
     }
 
-    /// Replaces all records by these. Nothing changes if one is an error or a key occurs twice.
-    pub(crate) fn replace<'a>(
-        &self,
-        records: impl Iterator<Item = Result<Encoded<'a>>>,
-    ) -> Result<()> {
-        let mut placed: [Vec<Encoded<'a>>; PARTS] = array::from_fn(|_| Vec::new());
-        for record in records {
-            let record = record?;
-            placed[self.place(record.key())].push(record);
-        }
-        let mut parts: [Entries; PARTS] = array::from_fn(|_| Entries::default());
-        for (part, placed) in parts.iter_mut().zip(&placed) {
-            part.extend(Record::together(placed));
-            if part.len() < placed.len() {
-                return Err(Error::new("the saved state has a key twice"));
+    fn edit_slot<R>(&self, slot: &Slot, edit: impl FnOnce(&mut Part) -> R) -> R {
+        let mut part = slot.write();
+        let before = part.bytes();
+        let result = edit(&mut part);
+        self.memory.account(before, part.bytes());
+        result
+    }
+
+    /// Adds an entry, or replaces the one of the same key.
+    pub(crate) fn put(&self, entry: Entry, room: Room) -> Result<()> {
+        let old = self.edit_slot(self.slot(entry.hash), |part| {
+            room.check(|| part.growth_by(&entry))?;
+            self.clock.expect(entry.expiry);
+            Ok(part.put(entry))
+        });
+        // A large value is freed without the lock.
+        old.map(drop)
+    }
+
+    /// Adds or replaces all entries at one moment. Of entries with the same key the last remains.
+    pub(crate) fn put_all(&self, entries: Vec<Entry>, room: Room) -> Result<()> {
+        let indexes = self.indexes(entries.iter().map(|entry| entry.hash));
+        let mut parts = self.lock(&indexes);
+        let place = |entry: &Entry| indexes.binary_search(&index(entry.hash)).unwrap_or_default();
+        room.check(|| entries.iter().map(|entry| parts[place(entry)].growth_by(entry)).sum())?;
+        let mut old = Vec::with_capacity(entries.len());
+        self.counted(&mut parts, |parts| {
+            for entry in entries {
+                old.push(parts[place(&entry)].put(entry));
             }
-        }
-        for (part, entries) in self.parts.iter().zip(parts) {
-            let old = mem::replace(&mut *part.write(), entries);
-            drop(old);
-        }
+        });
+        drop(parts);
+        drop(old);
         Ok(())
     }
 
-    fn part(&self, key: &[u8]) -> &Part {
-        &self.parts[self.place(key)]
+    /// Removes keys at one moment. Returns the entries that were there, expired or not.
+    pub(crate) fn take_all(&self, keys: &[Key<'_>]) -> Vec<Entry> {
+        if let [key] = keys {
+            return self.edit(*key, |part| part.take(*key)).into_iter().collect();
+        }
+        let indexes = self.indexes(keys.iter().map(|key| key.hash));
+        let mut parts = self.lock(&indexes);
+        self.counted(&mut parts, |parts| {
+            let take = |key: &Key<'_>| {
+                let place = indexes.binary_search(&index(key.hash)).ok()?;
+                parts.get_mut(place)?.take(*key)
+            };
+            keys.iter().filter_map(take).collect()
+        })
     }
 
-    fn place(&self, key: &[u8]) -> usize {
-        // The maps inside the parts have other seeds than this hasher, so keys spread well there
-        // too.
-        self.hasher.hash_one(key) as usize % PARTS
+    /// Removes all entries at one moment.
+    pub(crate) fn clear(&self) {
+        let mut parts = self.lock_all();
+        let tables: Vec<_> =
+            self.counted(&mut parts, |parts| parts.iter_mut().map(|part| part.clear()).collect());
+        if self.streams.load(Relaxed) {
+            self.cleared.store(true, Relaxed);
+            // Whatever comes from now on is a change.
+            parts.iter().for_each(|part| part.mark_sent(position::END));
+        }
+        drop(parts);
+        lock(&self.garbage).extend(tables.into_iter().filter(|table| !table.is_empty()));
+    }
+
+    /// Returns the number of entries that have not expired; `now` is called if some may have.
+    pub(crate) fn len(&self, now: impl FnOnce() -> u64) -> usize {
+        let now = if self.clock.is_idle() { 0 } else { now() };
+        let count = |slot: &Slot| {
+            let part = slot.read();
+            part.len() - part.expired(now)
+        };
+        self.slots.iter().map(count).sum()
+    }
+
+    /// Returns the next entries in the order of positions, and the position after them: about
+    /// `most`, but all of one position. There are none only at the end.
+    pub(crate) fn range(&self, from: u64, most: usize) -> (Vec<Entry>, u64) {
+        let mut from = from;
+        while from < position::END {
+            let index = position::part(from);
+            let (entries, next) =
+                self.slots[index].read().range(from, after(index), most, usize::MAX);
+            from = next;
+            if !entries.is_empty() {
+                return (entries, from);
+            }
+        }
+        (Vec::new(), from)
+    }
+
+    /// As [`range`](Self::range) for one part and `bytes`, and marks the entries as sent. Returns
+    /// `None` if the map was cleared since the last call of this kind.
+    pub(crate) fn send(&self, from: u64, most: usize, bytes: usize) -> Option<(Vec<Entry>, u64)> {
+        let index = position::part(from);
+        let part = self.slots[index].read();
+        if self.take_cleared() {
+            return None;
+        }
+        let (entries, next) = part.range(from, after(index), most, bytes);
+        part.mark_sent(next);
+        Some((entries, next))
+    }
+
+    /// Returns the keys of a part that have changed since they were sent, with their hashes.
+    pub(crate) fn take_changes(&self, index: usize) -> Vec<(u64, Record)> {
+        let slot = &self.slots[index];
+        if !slot.read().has_changes() {
+            return Vec::new();
+        }
+        let changes = slot.write().take_changes();
+        changes.into_iter().collect()
+    }
+
+    /// Returns whether the map was cleared since the last call. The caller holds the lock of a
+    /// part, or sends nothing afterwards.
+    pub(crate) fn take_cleared(&self) -> bool {
+        self.cleared.load(Relaxed) && self.cleared.swap(false, Relaxed)
+    }
+
+    /// Begins or ends the noting of changes.
+    pub(crate) fn set_streams(&self, streams: bool) {
+        let mut parts = self.lock_all();
+        self.streams.store(streams, Relaxed);
+        self.cleared.store(false, Relaxed);
+        let reset = |part: &mut RwLockWriteGuard<'_, Part>| {
+            part.mark_sent(0);
+            part.take_changes()
+        };
+        let changes: Vec<_> = parts.iter_mut().map(reset).collect();
+        drop(parts);
+        drop(changes);
+    }
+
+    /// Removes entries that have expired at `now`, a few at a time, until `stop` returns true.
+    pub(crate) fn sweep(&self, now: u64, stop: impl Fn() -> bool) {
+        drop(mem::take(&mut *lock(&self.garbage)));
+        for slot in &self.slots {
+            while slot.read().has_expired(now) && !stop() {
+                drop(self.edit_slot(slot, |part| part.take_expired(now, BATCH)));
+            }
+        }
+    }
+
+    fn counted<R>(
+        &self,
+        parts: &mut [RwLockWriteGuard<'_, Part>],
+        edit: impl FnOnce(&mut [RwLockWriteGuard<'_, Part>]) -> R,
+    ) -> R {
+        let bytes = |parts: &[RwLockWriteGuard<'_, Part>]| {
+            parts.iter().map(|part| part.bytes()).sum::<u64>()
+        };
+        let before = bytes(parts);
+        let result = edit(parts);
+        self.memory.account(before, bytes(parts));
+        result
+    }
+
+    fn slot(&self, hash: u64) -> &Slot {
+        &self.slots[index(hash)]
+    }
+
+    /// Returns the numbers of the parts of some hashes, in order.
+    fn indexes(&self, hashes: impl Iterator<Item = u64>) -> Vec<usize> {
+        let mut indexes: Vec<usize> = hashes.map(index).collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        indexes
+    }
+
+    fn lock(&self, indexes: &[usize]) -> Vec<RwLockWriteGuard<'_, Part>> {
+        indexes.iter().map(|index| self.slots[*index].write()).collect()
+    }
+
+    fn lock_all(&self) -> Vec<RwLockWriteGuard<'_, Part>> {
+        self.slots.iter().map(Slot::write).collect()
     }
 }
 
-/// Maximum length of a 64-bit integer, in bytes.
-const LONGEST: usize = "-9223372036854775808".len();
-
-/// Parses an integer in its one canonical form: no `+`, no spaces, no leading zeros.
-fn integer(bytes: &[u8]) -> Option<i64> {
-    // A part is locked meanwhile, so a long value is not scanned.
-    if bytes.len() > LONGEST {
-        return None;
-    }
-    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
-    let plain = bytes == b"0" || matches!(digits, [b'1'..=b'9', ..]);
-    str::from_utf8(bytes).ok().filter(|_| plain)?.parse().ok()
+/// Returns the number of the part of a hash.
+fn index(hash: u64) -> usize {
+    position::part(position::of(hash))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Returns the position after a part.
+fn after(index: usize) -> u64 {
+    (index as u64 + 1) * position::PER_PART
+}
 
-    #[test]
-    fn only_plain_integers_are_integers() {
-        for value in [0, 7, -7, 10, i64::MAX, i64::MIN] {
-            assert_eq!(integer(value.to_string().as_bytes()), Some(value));
-        }
-        for text in ["", "-", "+1", "01", "-0", "-01", "1 ", " 1", "1.0", "9223372036854775808"] {
-            assert_eq!(integer(text.as_bytes()), None, "{text:?}");
-        }
-        assert_eq!(integer(b"1\xff"), None);
-    }
-
-    #[test]
-    fn keys_spread_over_the_parts() {
-        let map = Map::default();
-        for number in 0..10_000 {
-            map.set(format!("key:{number}").as_bytes(), b"");
-        }
-        let fullest = map.parts.iter().map(|part| part.read().len()).max();
-        assert!(fullest < Some(2 * 10_000 / PARTS), "{fullest:?}");
-    }
-
-    #[test]
-    fn a_value_is_shared_and_not_copied() {
-        let map = Map::default();
-        map.set(b"key", b"large");
-        let (one, two) = (map.get(b"key").unwrap(), map.get(b"key").unwrap());
-        assert!(std::ptr::eq(one.value(), two.value()));
-    }
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -24,6 +24,33 @@ fn added_command_is_served_and_announced() {
     assert_eq!(host.figure("sound", "generation"), 1, "it is still the same version");
 }
 
+#[test]
+fn declared_writes_become_flags_of_commands() {
+    let script = Script::fixture("sound").set("WRITES", ["count", "later"]);
+    let host = setup().executable("sound.py", script).start();
+    let mut client = Resp::connect(&host);
+    let mut flags = |name: &str| -> Vec<String> {
+        let info = client.ask(&["COMMAND", "INFO", name]);
+        let flags = info.items()[0].items()[2].items().iter();
+        flags.map(|flag| flag.as_str().to_owned()).collect()
+    };
+    assert_eq!(flags("sound.count"), ["write"]);
+    assert_eq!(flags("sound.echo"), ["readonly"]);
+    for other in ["ping", "echo"] {
+        assert!(flags(other).is_empty(), "{other}");
+    }
+    // A later list counts as the hello does.
+    let (mut subscriber, mut other) = (Resp::connect3(&host), Resp::connect(&host));
+    assert_eq!(subscriber.ask(&["command", "watch"]), Frame::ok());
+    let changed = Frame::Push(vec!["commands".into(), "changed".into()]);
+    for added in ["later", "sound.extra"] {
+        assert_eq!(other.ask(&["sound.add", added]), "added".into());
+        assert_eq!(subscriber.frame(), changed);
+    }
+    assert_eq!(flags("later"), ["write"]);
+    assert_eq!(flags("sound.extra"), ["readonly"]);
+}
+
 #[track_caller]
 fn faulty() -> Host {
     setup().executable("faulty.py", Script::fixture("faulty")).start()

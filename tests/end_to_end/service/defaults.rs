@@ -52,6 +52,7 @@ fn in_tables() -> Vec<(String, String)> {
 fn printed(words: &str) -> &str {
     match words {
         "all addresses" | "no plugin" => "[]",
+        "by plugin" => "",
         "off" => "0",
         words => words.strip_suffix(" s").unwrap_or(words),
     }

@@ -8,7 +8,7 @@ use tempfile::tempdir;
 use super::host_in;
 
 /// Values of a flag, tried in this order until the host accepts one that is not its default.
-const VALUES: [&str; 11] = [
+const VALUES: [&str; 13] = [
     "7777",
     "\"4.5\"",
     "[\"127.0.0.2\"]",
@@ -18,6 +18,8 @@ const VALUES: [&str; 11] = [
     "\"lan\"",
     "\"json\"",
     "\"warn\"",
+    "\"snapshot\"",
+    "\"always\"",
     "\"127.0.0.1:9464\"",
     "\"some/path\"",
 ];
@@ -208,6 +210,15 @@ fn bad_file_is_reported_with_path_and_line() {
         (
             "[plugin.store]\ncall-timeout = 'soon'\n",
             "h.toml:2: invalid value 'soon' for 'call-timeout': a time is a number of seconds",
+        ),
+        (
+            "journal-sync = 'no'\n",
+            "h.toml:1: invalid value 'no' for '--journal-sync <WHEN>' [possible values: always, \
+             everysec, never]",
+        ),
+        (
+            "[plugin.store]\ndurability = 'on'\n",
+            "h.toml:2: invalid value 'on' for 'durability': a durability is \"off\", \"snapshot\"",
         ),
         ("[plugin.Store]\n", "h.toml:1: invalid name 'Store': a plugin's name is 1 to 64 of"),
         ("[interpreters]\npy = 3\n", "h.toml:2: 'py' takes a command, or a list of it"),

@@ -17,6 +17,7 @@ use crate::{
     facts::PluginFacts,
     files::shadow_copy::Shadow,
     registry::{Command, Target},
+    write::{WriteOrder, WritingWorker},
 };
 
 /// One loaded version of a plugin. Registries and running batches hold references, and so does the
@@ -34,6 +35,8 @@ pub struct Generation {
     errors: Arc<AtomicU64>,
     /// Calls that passed the gate behind others.
     queued: Arc<AtomicU64>,
+    /// The order of its commands that write.
+    pub order: Arc<WriteOrder>,
     /// True while a `save` is running, also one that the host has given up.
     pub saving: Arc<AtomicBool>,
     /// True while a `configure` is running, also one that the host has given up.
@@ -58,6 +61,7 @@ impl Generation {
             shadow,
             errors: Arc::default(),
             queued: Arc::default(),
+            order: Arc::new(WriteOrder::new(number)),
             saving: Arc::default(),
             configuring: Arc::default(),
         }
@@ -74,6 +78,7 @@ impl Generation {
             shadow: Arc::clone(&self.shadow),
             errors: Arc::clone(&self.errors),
             queued: Arc::clone(&self.queued),
+            order: Arc::clone(&self.order),
             saving: Arc::clone(&self.saving),
             configuring: Arc::clone(&self.configuring),
         }
@@ -137,7 +142,11 @@ impl Generation {
     #[must_use]
     pub fn commands(self: &Arc<Self>, metrics: &Metrics) -> Vec<Arc<Command>> {
         let commands = self.manifest.commands.iter().zip(0..).map(|(facts, index)| {
-            let target = Target::Worker(Arc::clone(&self.live).worker(Arc::clone(self), index));
+            let worker = Arc::clone(&self.live).worker(Arc::clone(self), index);
+            let target = Target::Worker(match facts.writes {
+                true => Box::new(WritingWorker::new(worker, Arc::clone(&self.order))),
+                false => worker,
+            });
             let plugin = Some(self.manifest.name.as_str());
             Arc::new(Command::new(facts.clone(), plugin, metrics, target))
         });

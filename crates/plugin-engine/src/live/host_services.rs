@@ -68,6 +68,10 @@ impl Session for ContractSession<'_> {
         key.map(|key| key.name.as_str().into()).unwrap_or_default()
     }
 
+    fn time_millis(&self) -> u64 {
+        self.context.time_millis()
+    }
+
     fn role(&self) -> RString {
         let role = self.context.identity().role();
         role.map(|role| role.name().into()).unwrap_or_default()

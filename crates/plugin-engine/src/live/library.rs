@@ -269,6 +269,37 @@ impl Plugin for Live {
         restored.map_err(|error| error.as_str().to_owned())
     }
 
+    fn streams(&self) -> bool {
+        let Some(guard) = self.gate.enter_closed() else { return false };
+        self.inside(&guard).is_some_and(|instance| instance.object.streams())
+    }
+
+    fn stream_begin(&self) -> Result<(), String> {
+        let Some(guard) = self.gate.enter_closed() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&guard) else { return Err(ENDED.into()) };
+        let begun = instance.object.stream_begin().into_result();
+        begun.map_err(|error| error.as_str().to_owned())
+    }
+
+    fn stream_next(&self) -> Result<Option<Vec<u8>>, String> {
+        // Not as a call: a hand-over does not wait for it.
+        let Some(keep_alive) = self.gate.keep_alive() else { return Err(ENDED.into()) };
+        let Some(instance) = self.inside(&keep_alive) else { return Err(ENDED.into()) };
+        match instance.object.stream_next().into_result() {
+            // Copied, since the memory is the library's.
+            Ok(ROption::RSome(commands)) => Ok(Some(commands.as_slice().to_vec())),
+            Ok(ROption::RNone) => Ok(None),
+            Err(error) => Err(error.as_str().to_owned()),
+        }
+    }
+
+    fn stream_end(&self) {
+        let Some(keep_alive) = self.gate.keep_alive() else { return };
+        if let Some(instance) = self.inside(&keep_alive) {
+            instance.object.stream_end();
+        }
+    }
+
     fn configures(&self) -> bool {
         let Some(guard) = self.gate.enter_closed() else { return false };
         self.inside(&guard).is_some_and(|instance| instance.object.configures())

@@ -37,6 +37,12 @@ pub struct CommandFacts {
     pub usage: String,
     /// A sentence for people.
     pub help: String,
+    /// True if it changes the plugin's state.
+    #[serde(default)]
+    pub writes: bool,
+    /// True if running it twice is as good as running it once.
+    #[serde(default)]
+    pub idempotent: bool,
 }
 
 impl Manifest {
@@ -46,10 +52,15 @@ impl Manifest {
         let attribute = |name: &str| {
             raw.attributes.iter().find(|pair| pair.0 == name).map(|pair| pair.1.as_str())
         };
+        let is_set = |command: &abi::Command, name: &str| {
+            command.attributes.iter().any(|pair| pair.0 == name && pair.1 == "true")
+        };
         let commands = raw.commands.iter().map(|command| CommandFacts {
             name: command.name.to_string(),
             usage: command.usage.to_string(),
             help: command.help.to_string(),
+            writes: is_set(command, "writes"),
+            idempotent: is_set(command, "idempotent"),
         });
         Self {
             name: raw.name.to_string(),
@@ -131,13 +142,16 @@ pub fn is_plugin_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use abi_stable::std_types::{RStr, Tuple2};
+    use plugin_api::export::{command, pair, slice, text};
+
     use super::*;
 
     fn manifest(name: &str, commands: &[(&str, &str)]) -> Manifest {
         let facts = |(name, usage): &(&str, &str)| CommandFacts {
             name: (*name).into(),
             usage: (*usage).into(),
-            help: String::new(),
+            ..CommandFacts::default()
         };
         Manifest {
             name: name.into(),
@@ -146,6 +160,50 @@ mod tests {
             commands: commands.iter().map(facts).collect(),
             untracked_threads: false,
         }
+    }
+
+    #[test]
+    fn attributes_of_commands_are_copied() {
+        type Attributes = &'static [Tuple2<RStr<'static>, RStr<'static>>];
+        const NONE: Attributes = &[];
+        const WRITES: Attributes = &[pair("writes", "true")];
+        const BOTH: Attributes =
+            &[pair("idempotent", "true"), pair("later", "true"), pair("writes", "true")];
+        const FALSE: Attributes = &[pair("writes", "false")];
+        const COMMANDS: &[abi::Command] = &[
+            command("get", "KEY", "", NONE),
+            command("incr", "KEY", "", WRITES),
+            command("set", "KEY VALUE", "", BOTH),
+            command("peek", "KEY", "", FALSE),
+        ];
+        let raw = abi::Manifest {
+            name: text("store"),
+            version: text("1.0.0"),
+            commands: slice(COMMANDS),
+            attributes: slice(NONE),
+        };
+        let copied = Manifest::copy(&raw, "1.4.0");
+        let flags: Vec<_> = copied
+            .commands
+            .iter()
+            .map(|command| (command.name.as_str(), command.writes, command.idempotent))
+            .collect();
+        assert_eq!(
+            flags,
+            [
+                ("get", false, false),
+                ("incr", true, false),
+                ("set", true, true),
+                ("peek", false, false)
+            ]
+        );
+    }
+
+    #[test]
+    fn facts_without_attributes_have_none() {
+        let facts: CommandFacts =
+            serde_json::from_str(r#"{"name":"get","usage":"KEY","help":""}"#).unwrap();
+        assert!(!facts.writes && !facts.idempotent);
     }
 
     #[test]

@@ -30,6 +30,32 @@ pub trait Plugin: Send + Sync {
     /// As [`save`](Self::save).
     fn restore(&self, state: &[u8]) -> Result<(), String>;
 
+    /// Returns true if the state travels as commands, by the three methods below, instead of by
+    /// [`save`](Self::save).
+    fn streams(&self) -> bool {
+        false
+    }
+
+    /// Begins a stream of the whole state.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    fn stream_begin(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Returns the next commands of the stream; `None` if all has been sent that has changed so
+    /// far. The gate may be open.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    fn stream_next(&self) -> Result<Option<Vec<u8>>, String> {
+        Ok(None)
+    }
+
+    /// Ends the stream.
+    fn stream_end(&self) {}
+
     /// Returns true if the plugin accepts a configuration.
     fn configures(&self) -> bool;
 

@@ -90,8 +90,13 @@ mod tests {
     use crate::live::manifest::CommandFacts;
 
     fn manifest() -> Manifest {
-        let command =
-            CommandFacts { name: "echo".into(), usage: "TEXT..".into(), help: "It.".into() };
+        let command = CommandFacts {
+            name: "echo".into(),
+            usage: "TEXT..".into(),
+            help: "It.".into(),
+            writes: true,
+            idempotent: true,
+        };
         Manifest {
             name: "text".into(),
             version: "1.0.0".into(),

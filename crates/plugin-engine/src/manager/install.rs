@@ -101,12 +101,15 @@ impl Manager {
         let old = served(name);
         let renamed = self.served_from(&new.file).filter(|other| other != name);
         let renamed = renamed.and_then(|other| served(&other));
+        let transfer = self.begin_transfer(old.as_ref(), new);
+        let transfer = transfer.map_err(|problem| Refusal::Handover { problem })?;
         let paused = Instant::now();
         let quiesced = [self.quiesce(old.as_ref(), force)?, self.quiesce(renamed.as_ref(), force)?];
-        let handed = self.hand_over(quiesced[0].as_ref(), new).and_then(|state_bytes| {
-            quiesced[1].as_ref().map_or(Ok(()), |renamed| self.save(renamed))?;
-            Ok(state_bytes)
-        });
+        let handed =
+            self.hand_over((quiesced[0].as_ref(), transfer), new).and_then(|state_bytes| {
+                quiesced[1].as_ref().map_or(Ok(()), |renamed| self.save(renamed))?;
+                Ok(state_bytes)
+            });
         let state_bytes = handed.map_err(|problem| Refusal::Handover { problem })?;
         Ok(Replacement { old, renamed, quiesced, state_bytes, applied_config, paused })
     }
@@ -130,6 +133,13 @@ impl Manager {
         // Loading the same code again does not change the code to roll back to.
         if let Some(before) = before.filter(|(code, _)| code.hash() != new.shadow().hash()) {
             slot.previous = Some(before);
+        }
+        if let Some(durable) = new.order.durable() {
+            durable.set_owner(new.number);
+            if old.as_ref().is_some_and(|old| old.shadow().hash() != new.shadow().hash()) {
+                // Other code may run the journal's commands in another way.
+                durable.want_snapshot();
+            }
         }
         self.publish();
         quiesced.into_iter().flatten().for_each(Quiesced::retire);

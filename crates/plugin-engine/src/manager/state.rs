@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -13,12 +13,22 @@ use std::{
 
 use super::{Manager, retired};
 use crate::{
-    live::{deadline::Deadline, generation::Generation},
+    live::{
+        deadline::{Deadline, TimedOut},
+        generation::Generation,
+        place,
+    },
     state::{
+        durability::{Durability, Mode},
+        durable::{self, Durable},
         handover::{self, NotQuiesced, Quiesced},
+        load::{self, Loaded},
         parallel,
+        replay::Replayer,
         saves::{Saves, Stage},
+        snapshot::{Calls, Place},
         store::RESTORED_PER_SECOND,
+        transfer::Transfer,
     },
 };
 
@@ -51,75 +61,206 @@ impl Manager {
         quiesced(generation, &pause).map(Some)
     }
 
+    /// Returns the way in which the state of a generation is to be kept; `None` if it keeps none.
+    fn durability(&self, new: &Generation) -> Result<Option<(Mode, Durability)>, String> {
+        if !new.live().saves() {
+            return Ok(None);
+        }
+        let name = &new.manifest.name;
+        let settings = self.context.plugin_settings.plugin(name)?.durability;
+        let writes = new.manifest.commands.iter().any(|command| command.writes);
+        let mode = match settings.mode {
+            None if writes => Mode::Journal,
+            None => Mode::Off,
+            Some(Mode::Journal) if !writes => {
+                log::warn!(
+                    "plugin {name}: none of its commands has the attribute `writes`, so there is \
+                     nothing to journal; snapshots are taken instead"
+                );
+                Mode::Snapshot
+            }
+            Some(mode) => mode,
+        };
+        Ok(Some((mode, settings)))
+    }
+
+    /// Begins to hand over the state of a generation that streams it, while its calls go on.
+    pub(super) fn begin_transfer(
+        &self,
+        old: Option<&Arc<Generation>>,
+        new: &Arc<Generation>,
+    ) -> Result<Option<Transfer>, String> {
+        let Some(old) = old.filter(|old| old.live().streams() && new.live().saves()) else {
+            return Ok(None);
+        };
+        self.stop_snapshot(old)?;
+        let give_up = || self.context.shutdown.is_stopping();
+        Transfer::begin(old, new, self.context.settings.handover_timeout, &give_up).map(Some)
+    }
+
+    /// Ends a snapshot of a generation that is being taken: a change goes first.
+    pub(super) fn stop_snapshot(&self, generation: &Generation) -> Result<(), String> {
+        let Some(durable) = generation.order.durable() else { return Ok(()) };
+        let deadline = Instant::now() + self.context.settings.handover_timeout;
+        if durable.cancel(deadline) {
+            Ok(())
+        } else {
+            Err("a snapshot of it does not end: the disk does not answer".to_owned())
+        }
+    }
+
     /// Hands over the state of the earlier generation, or of the disk. Returns its size in bytes.
     pub(super) fn hand_over(
         &self,
-        old: Option<&Quiesced>,
+        (old, transfer): (Option<&Quiesced>, Option<Transfer>),
         new: &Arc<Generation>,
     ) -> Result<Option<u64>, String> {
-        let (name, give_up) = (&new.manifest.name, || self.context.shutdown.is_stopping());
+        let durability = self.durability(new)?;
+        let Some(durability) = durability else {
+            return match old {
+                Some(old) => {
+                    let name = &new.manifest.name;
+                    log::warn!(
+                        "plugin {name}: the new version keeps no state; the old state is on disk"
+                    );
+                    self.save(old).map(|()| None)
+                }
+                None => Ok(None),
+            };
+        };
+        let Some(old) = old else { return self.load_state(new, durability) };
+        let durable = old.generation().order.durable();
+        let Some(durable) = durable.filter(|durable| durable.mode == durability.0) else {
+            // The disk has the state in the other way from the start.
+            drop(transfer);
+            self.save(old)?;
+            return self.load_state(new, durability);
+        };
+        let give_up = || self.context.shutdown.is_stopping();
         let deadline = self.deadline(&give_up);
-        let state = match old {
-            Some(old) => match old.save(&deadline) {
-                Ok(state) => state,
+        let size = match transfer {
+            Some(transfer) => Some(transfer.finish(new, &deadline)?),
+            None => match old.save(&deadline) {
+                Ok(Some(state)) => {
+                    let size = state.len() as u64;
+                    handover::restore(new, state, &deadline)?;
+                    Some(size)
+                }
+                Ok(None) => None,
                 // Its memory is gone, and waiting does not bring it back.
                 Err(problem) if old.generation().live().has_lost_state() => {
-                    log::warn!("plugin {name}: its state is lost: {problem}; the disk's is taken");
-                    self.states.load(name).map_err(|error| error.to_string())?
+                    let name = &new.manifest.name;
+                    log::warn!("plugin {name}: its memory is lost: {problem}; the disk's is taken");
+                    durable.write_out()?;
+                    self.read_state(new)?.bytes
                 }
                 Err(problem) => return Err(problem),
             },
-            None if new.live().saves() => {
-                self.states.load(name).map_err(|error| error.to_string())?
-            }
-            None => None,
         };
-        let Some(state) = state else { return Ok(None) };
-        let size = state.len() as u64;
-        if !new.live().saves() {
-            log::warn!("plugin {name}: the new version keeps no state; the old state is on disk");
-            self.keep_state(name, state)?;
-        } else if old.is_some() {
-            handover::restore(new, state, &deadline)?;
-        } else {
-            // No calls wait for it.
-            let more = Duration::from_secs(size / RESTORED_PER_SECOND);
-            let longer = Deadline { time: deadline.time + more, ..deadline };
-            handover::restore(new, state, &longer).map_err(|problem| {
-                let file = self.states.file(name);
-                let file = file.display();
-                format!("{problem}; the state is in {file}, move it away to start anew")
-            })?;
-        }
-        Ok(Some(size))
+        durable.change_settings(durability.1);
+        new.order.attach(Arc::clone(durable));
+        Ok(size)
     }
 
-    /// Writes the state of a generation to the disk.
+    /// Hands a generation the state of the disk, and opens the place where its state is kept.
+    fn load_state(
+        &self,
+        new: &Arc<Generation>,
+        durability: (Mode, Durability),
+    ) -> Result<Option<u64>, String> {
+        let name = &new.manifest.name;
+        let loaded = self.read_state(new)?;
+        let failed = |error: io::Error| {
+            let folder = self.states.folder().display();
+            format!("cannot open its journal in {folder}: {error}")
+        };
+        if loaded.replayed > 0 {
+            let (count, record) = (loaded.replayed, loaded.record);
+            log::info!("plugin {name}: {count} records of its journal replayed, from {record} on");
+        }
+        let found = (loaded.record, &loaded.found);
+        let durable = Durable::open(name, durability, &self.states, found).map_err(failed)?;
+        let durable = Arc::new(durable);
+        if !durable.has_journal() && !loaded.found.segments.is_empty() {
+            // It had a journal before: a snapshot takes its place.
+            self.keep(new, &durable, self.keep_timeout(name))?;
+            durable::remove_journal(&self.states, name).map_err(failed)?;
+        }
+        new.order.attach(durable);
+        Ok(loaded.bytes)
+    }
+
+    /// Hands a generation the state of the disk, within a time in which it makes progress.
+    fn read_state(&self, new: &Arc<Generation>) -> Result<Loaded, String> {
+        let progress = Arc::new(AtomicU64::new(0));
+        let (loading, states, counted) =
+            (Arc::clone(new), Arc::clone(&self.states), Arc::clone(&progress));
+        let work = move || {
+            let name = &loading.manifest.name;
+            place::in_plugin(name, "restore", || {
+                let mut replayer = Replayer::new(&loading);
+                let mut restore = |state: Vec<u8>| loading.live().restore(&state);
+                let progress = || {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                };
+                load::load((&states, name), &mut replayer, &mut restore, &progress)
+            })
+        };
+        // No calls wait for it.
+        let bytes = self.states.size(&new.manifest.name).unwrap_or_default();
+        let patience = self.context.settings.handover_timeout
+            + Duration::from_secs(bytes / RESTORED_PER_SECOND);
+        let seen = Cell::new((0, Instant::now()));
+        let is_stuck = Cell::new(false);
+        let give_up = || {
+            let count = progress.load(Ordering::Relaxed);
+            if count != seen.get().0 {
+                seen.set((count, Instant::now()));
+            }
+            is_stuck.set(seen.get().1.elapsed() >= patience);
+            is_stuck.get() || self.context.shutdown.is_stopping()
+        };
+        let loaded = new.within(&Deadline { time: UNBOUNDED, give_up: &give_up }, "restore", work);
+        loaded.unwrap_or_else(|timed_out| {
+            let timed_out = if is_stuck.get() { TimedOut::Expired } else { timed_out };
+            Err(timed_out.explain("restore", patience))
+        })
+    }
+
+    /// Writes the state of a generation to the disk while the host serves: callers wait for it, and
+    /// so do changes of all other plugins.
     pub(super) fn save(&self, quiesced: &Quiesced) -> Result<(), String> {
-        let give_up = || self.context.shutdown.is_stopping();
-        let name = &quiesced.generation().manifest.name;
-        match quiesced.save(&self.deadline(&give_up)) {
-            Ok(Some(state)) => self.keep_state(name, state),
-            Ok(None) => Ok(()),
-            Err(problem) if quiesced.generation().live().has_lost_state() => {
-                log::warn!("plugin {name}: its state is lost: {problem}; the disk's is kept");
+        let generation = quiesced.generation();
+        let name = &generation.manifest.name;
+        let Some(durable) = generation.order.durable() else { return Ok(()) };
+        self.stop_snapshot(generation)?;
+        match self.keep(generation, durable, self.keep_timeout(name)) {
+            Err(problem) if generation.live().has_lost_state() => {
+                durable.write_out()?;
+                log::warn!(
+                    "plugin {name}: its memory is lost: {problem}; the disk's state is kept"
+                );
                 Ok(())
             }
-            Err(problem) => Err(problem),
+            kept => kept,
         }
     }
 
-    /// Writes a state to the disk while the host serves: callers wait for it, and so do changes of
-    /// all other plugins.
-    fn keep_state(&self, plugin: &str, state: Vec<u8>) -> Result<(), String> {
-        let more = Duration::from_secs(state.len() as u64 / RESTORED_PER_SECOND);
-        let time = self.context.settings.handover_timeout + more;
-        self.write_state(plugin, state, time.min(self.save_timeout()))
+    fn keep_timeout(&self, plugin: &str) -> Duration {
+        let bytes = self.states.size(plugin).unwrap_or_default();
+        let more = Duration::from_secs(2 * bytes / RESTORED_PER_SECOND);
+        (self.context.settings.handover_timeout + more).min(self.save_timeout())
     }
 
-    /// Writes a state to the disk, within this time.
-    fn write_state(&self, plugin: &str, state: Vec<u8>, time: Duration) -> Result<(), String> {
+    /// Writes a state to the disk, within this time, while no call runs.
+    fn keep(
+        &self,
+        generation: &Arc<Generation>,
+        durable: &Arc<Durable>,
+        time: Duration,
+    ) -> Result<(), String> {
         let shutdown = &self.context.shutdown;
+        let name = durable.name();
         let next_report = Cell::new(Instant::now() + REPORT_INTERVAL);
         // Called repeatedly while the disk writes.
         let give_up = || {
@@ -128,12 +269,19 @@ impl Manager {
             if now >= next_report.get() && !shutdown.is_stopping() {
                 next_report.set(now + REPORT_INTERVAL);
                 let progress = self.states.saves().describe(now);
-                log::info!("still saving: {}", progress.unwrap_or_else(|| plugin.to_owned()));
+                log::info!("still saving: {}", progress.unwrap_or_else(|| name.to_owned()));
             }
             shutdown.is_saving_over()
         };
-        let deadline = Deadline { time, give_up: &give_up };
-        self.states.keep(plugin, state, &deadline)
+        let Some(_busy) = durable.begin() else {
+            return Err("a snapshot of it is being taken".to_owned());
+        };
+        let place = Place {
+            generation: Arc::clone(generation),
+            durable: Arc::clone(durable),
+            states: Arc::clone(&self.states),
+        };
+        place.take(Calls::Held, &Deadline { time, give_up: &give_up }).map(|_| ())
     }
 
     pub(super) fn deadline<'a>(&self, give_up: &'a dyn Fn() -> bool) -> Deadline<'a> {
@@ -192,28 +340,33 @@ impl Manager {
     /// is saved while it runs: there is no later chance.
     fn save_last(&self, generation: &Arc<Generation>) -> bool {
         let name = &generation.manifest.name;
+        let Some(durable) = generation.order.durable() else { return true };
         let saves = self.states.saves();
         saves.note(name, Stage::Save);
         let give_up = || self.context.shutdown.is_saving_over();
+        let _ = durable.cancel(Instant::now() + LAST_CALLS);
         let quiesced =
             Quiesced::begin(generation, &Deadline { time: LAST_CALLS, give_up: &give_up });
         if let Err(problem) = &quiesced {
             log::warn!("plugin {name}: saved while in use: {problem}");
         }
-        let deadline = Deadline { time: self.save_timeout(), give_up: &give_up };
-        let saved = handover::save_last(generation, &deadline);
-        let saved = match saved {
-            // It was lost when its process ended, which the log has said.
+        let kept = if durable.is_unchanged() {
+            durable.write_out()
+        } else {
+            self.keep(generation, durable, self.save_timeout())
+        };
+        let kept = match kept {
+            // Its journal has it, or it was lost when its process ended, which the log has said.
             Err(problem) if generation.live().has_lost_state() => {
                 log::warn!("plugin {name}: its saved state stays: {problem}");
-                Ok(None)
+                durable.write_out()
             }
-            saved => saved,
+            Err(problem) if durable.has_journal() && durable.write_out().is_ok() => {
+                log::warn!("plugin {name}: no last snapshot, its journal has all: {problem}");
+                Ok(())
+            }
+            kept => kept,
         };
-        let kept = saved.and_then(|state| match state {
-            Some(state) => self.write_state(name, state, self.save_timeout()),
-            None => Ok(()),
-        });
         if let (Ok(()), Ok(quiesced)) = (&kept, quiesced) {
             // A later change by a call would be acknowledged and lost.
             quiesced.leave_closed();

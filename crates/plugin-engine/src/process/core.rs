@@ -9,18 +9,28 @@ use std::{
 };
 
 use super::{
-    cause::Cause, protocol::Launcher, running::Running, serving::Serving, settings::PluginSettings,
+    cause::Cause, protocol::Launcher, revived_worker::RevivedWorker, running::Running,
+    serving::Serving, settings::PluginSettings,
 };
 use crate::{
+    call::Worker,
     context::EngineContext,
     events::{EventKind, PluginEvent},
     live::manifest::{CommandFacts, Manifest},
     load_error::Refusal,
-    state::store::{RESTORED_PER_SECOND, States},
+    state::{
+        load::{self, Loaded},
+        replay::Replayer,
+        store::States,
+    },
+    write::{OrderGuard, WriteOrder},
 };
 
 /// The most processes that one process of a plugin may have started, itself included.
 const MOST_PROCESSES: u64 = 256;
+
+/// The longest wait for a command that writes, whose process has ended.
+const TURN: Duration = Duration::from_secs(5);
 
 /// The least time between two reports of a new list of commands.
 const LIST_PAUSE: Duration = Duration::from_millis(200);
@@ -72,6 +82,8 @@ pub struct Core {
     pub configuration: Mutex<Option<String>>,
     /// True if the plugin hands its state over.
     pub saves: OnceLock<bool>,
+    /// The order of its commands that write, once it has workers.
+    pub order: OnceLock<Arc<WriteOrder>>,
     commands: Mutex<NewCommands>,
     /// The number of all threads of the system when a process's children were last looked at.
     scheduled: AtomicU64,
@@ -98,6 +110,7 @@ impl Core {
             states: Arc::clone(states),
             configuration: Mutex::new(None),
             saves: OnceLock::new(),
+            order: OnceLock::new(),
             commands: Mutex::default(),
             scheduled: AtomicU64::new(platform::scheduled()),
             number: AtomicU64::new(0),
@@ -159,35 +172,64 @@ impl Core {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Configures a process that was started again, and hands it the state of the disk. `more` asks
-    /// for more time than a hand-over has.
+    /// Configures a process that was started again, and hands it the state of the disk: its commands
+    /// are `commands`. Calls `progress` from time to time. Returns the turn of the commands that
+    /// write, which are held back until the process serves.
     ///
     /// # Errors
     /// The process refuses one of them, or the state cannot be read.
-    pub fn revive(&self, serving: &Serving, more: &dyn Fn(Duration)) -> Result<(), String> {
+    pub fn revive(
+        &self,
+        serving: &Arc<Serving>,
+        commands: &[CommandFacts],
+        progress: &dyn Fn(),
+    ) -> Result<Option<OrderGuard>, String> {
         let running = &serving.running;
         let text = self.configuration.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(text) = text {
             let configured = serving.protocol.configure(&text, running);
             configured.map_err(|failed| serving.explain(failed))?;
         }
-        if self.saves.get() == Some(&true) {
-            let state = self.states.load(self.name()).map_err(|error| error.to_string())?;
-            let name = self.name();
-            match state {
-                Some(state) => {
-                    let bytes = state.len();
-                    more(Duration::from_secs(bytes as u64 / RESTORED_PER_SECOND));
-                    log::warn!(
-                        "plugin {name}: it goes on with the state that was saved last, {bytes} bytes"
-                    );
-                    let restored = serving.protocol.restore(&state, running);
-                    restored.map_err(|failed| serving.explain(failed))?;
-                }
-                None => log::warn!("plugin {name}: it goes on without state, none was saved"),
-            }
+        if self.saves.get() != Some(&true) {
+            return Ok(None);
         }
-        Ok(())
+        // Calls of the process before this one end first: they append their records.
+        let turn = self.order.get().map(|order| {
+            let deadline = Instant::now() + TURN;
+            let turn = order.lock_until(deadline, &|| running.has_ended());
+            turn.ok_or_else(|| "a command that writes does not end".to_owned())
+        });
+        let turn = turn.transpose()?;
+        let durable = self.order.get().and_then(|order| order.durable());
+        durable.map_or(Ok(()), |durable| durable.write_out())?;
+        let worker = |index: u32| -> Box<dyn Worker> {
+            let name = commands.get(index as usize).map(|facts| facts.name.clone());
+            let (serving, name) = (Arc::clone(serving), name.unwrap_or_default());
+            Box::new(RevivedWorker { serving, index, name })
+        };
+        let mut replayer = Replayer::with(commands, worker);
+        let mut restore = |state: Vec<u8>| {
+            let restored = serving.protocol.restore(&state, running);
+            restored.map_err(|failed| serving.explain(failed))
+        };
+        let name = self.name();
+        let place = (&*self.states, name);
+        let Loaded { bytes, replayed, .. } =
+            load::load(place, &mut replayer, &mut restore, progress)?;
+        match (bytes, durable.is_some_and(|durable| durable.has_journal())) {
+            (bytes, true) => {
+                let bytes = bytes.unwrap_or_default();
+                log::info!(
+                    "plugin {name}: it goes on with its whole state: a snapshot of {bytes} bytes \
+                     and {replayed} records of its journal"
+                );
+            }
+            (Some(bytes), false) => log::warn!(
+                "plugin {name}: it goes on with the state that was saved last, {bytes} bytes"
+            ),
+            (None, false) => log::warn!("plugin {name}: it goes on without state, none was saved"),
+        }
+        Ok(turn)
     }
 
     /// Looks at a process's use of memory and at its children, and reports what has waited.

@@ -11,6 +11,7 @@ pub mod output;
 pub mod plugin;
 pub mod protocol;
 pub mod restarts;
+mod revived_worker;
 pub mod running;
 pub mod script;
 pub mod serving;

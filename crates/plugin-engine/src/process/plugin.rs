@@ -33,6 +33,7 @@ pub struct ProcessPlugin {
     supervisors: Vec<Arc<Supervisor>>,
     next: AtomicUsize,
     saves: bool,
+    streams: bool,
     configures: bool,
     /// True if a process answers several calls together.
     has_queues: bool,
@@ -55,6 +56,7 @@ impl ProcessPlugin {
             supervisors: vec![first],
             next: AtomicUsize::new(0),
             saves: hello.saves,
+            streams: hello.streams,
             configures: hello.configures,
             has_queues: hello.has_queues,
             ended: Mutex::new(false),
@@ -76,6 +78,16 @@ impl ProcessPlugin {
             plugin.core.check_same(&found.manifest)?;
         }
         Ok((Arc::new(plugin), hello))
+    }
+
+    /// Returns the process that serves now, for a call that has its turn among those which write.
+    fn serving_now(&self) -> Result<Arc<Serving>, Unavailable> {
+        let mut serving = self.supervisors.iter().filter_map(|supervisor| supervisor.current());
+        serving.next().ok_or_else(|| {
+            let mut reasons = self.supervisors.iter().filter_map(|one| one.unavailable());
+            let starting = || format!("plugin '{}' is starting", self.core.name());
+            Unavailable(reasons.next().unwrap_or_else(starting))
+        })
     }
 
     /// Returns a process for a call.
@@ -101,7 +113,10 @@ impl ProcessPlugin {
     /// Calls a worker, which writes the reply; waits while the gate is closed.
     fn call(&self, command: (u32, &str), call: &Call<'_>, reply: &mut Encoder) -> Answer {
         let Some(_guard) = self.gate.enter() else { return Answer::Retired };
-        let serving = match self.serving() {
+        // A command that writes has its time, and must not wait: the start of a process waits for
+        // its turn.
+        let has_turn = call.context.time_millis() > 0;
+        let serving = match if has_turn { self.serving_now() } else { self.serving() } {
             Ok(serving) => serving,
             Err(Unavailable(problem)) => {
                 reply.error("UNAVAILABLE", problem.as_bytes());
@@ -140,7 +155,9 @@ impl ProcessPlugin {
             }
             finish(reply);
         };
-        let (kind, problem) = match self.serving() {
+        let has_turn = context.time_millis() > 0 || !queue.records.is_empty();
+        let serving = if has_turn { self.serving_now() } else { self.serving() };
+        let (kind, problem) = match serving {
             Err(Unavailable(problem)) => ("UNAVAILABLE", problem),
             Ok(serving) => {
                 match self.run_on(&serving, (queue, generation), context, reply, &mut finish) {
@@ -199,7 +216,8 @@ impl ProcessPlugin {
         &self,
         operation: impl FnOnce(&Serving) -> Result<T, Failed>,
     ) -> Result<T, String> {
-        let serving = self.serving().map_err(|Unavailable(problem)| problem)?;
+        // The manager may have the turn of the commands that write.
+        let serving = self.serving_now().map_err(|Unavailable(problem)| problem)?;
         operation(&serving).map_err(|failed| serving.explain(failed))
     }
 }
@@ -211,6 +229,8 @@ impl Plugin for ProcessPlugin {
 
     fn worker(self: Arc<Self>, generation: Arc<Generation>, index: u32) -> Box<dyn Worker> {
         self.core.number.store(generation.number, Ordering::Relaxed);
+        // The first one: all have the same.
+        let _ = self.core.order.set(Arc::clone(&generation.order));
         self.supervisors.iter().for_each(|supervisor| supervisor.arm());
         Box::new(ProcessWorker { plugin: self, generation, index })
     }
@@ -225,6 +245,24 @@ impl Plugin for ProcessPlugin {
 
     fn restore(&self, state: &[u8]) -> Result<(), String> {
         self.operate(|serving| serving.protocol.restore(state, &serving.running))
+    }
+
+    fn streams(&self) -> bool {
+        self.streams
+    }
+
+    fn stream_begin(&self) -> Result<(), String> {
+        self.operate(|serving| serving.protocol.stream_begin(&serving.running))
+    }
+
+    fn stream_next(&self) -> Result<Option<Vec<u8>>, String> {
+        self.operate(|serving| serving.protocol.stream_next(&serving.running))
+    }
+
+    fn stream_end(&self) {
+        if let Some(serving) = self.supervisors.iter().find_map(|one| one.current()) {
+            serving.protocol.stream_end(&serving.running);
+        }
     }
 
     fn configures(&self) -> bool {
@@ -335,6 +373,14 @@ impl Worker for ProcessWorker {
 
     fn as_queued(&self) -> Option<&dyn QueuedWorker> {
         self.plugin.has_queues.then_some(self)
+    }
+
+    fn wait_until_ready(&self) -> Result<(), String> {
+        self.plugin.serving().map(|_| ()).map_err(|Unavailable(problem)| problem)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.plugin.supervisors.iter().any(|supervisor| supervisor.current().is_some())
     }
 }
 

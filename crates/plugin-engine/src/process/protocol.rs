@@ -31,6 +31,11 @@ pub trait Protocol: Send + Sync {
         watch: &mut CallWatch<'_>,
     ) -> Result<(), Lost>;
 
+    /// Returns true if it answers several calls together.
+    fn has_queues(&self) -> bool {
+        false
+    }
+
     /// Answers the calls of a queue in order, and calls `finish` when a reply is complete.
     ///
     /// # Errors
@@ -57,6 +62,25 @@ pub trait Protocol: Send + Sync {
     /// # Errors
     /// As [`save`](Self::save).
     fn restore(&self, state: &[u8], running: &Running) -> Result<(), Failed>;
+
+    /// Begins a stream of the state as commands.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    fn stream_begin(&self, _: &Running) -> Result<(), Failed> {
+        Ok(())
+    }
+
+    /// Returns the next commands of the stream; `None` if it has nothing to send now.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    fn stream_next(&self, _: &Running) -> Result<Option<Vec<u8>>, Failed> {
+        Ok(None)
+    }
+
+    /// Ends the stream.
+    fn stream_end(&self, _: &Running) {}
 
     /// Hands the plugin the text of its configuration.
     ///
@@ -142,6 +166,8 @@ pub struct Hello {
     pub manifest: Manifest,
     /// True if it hands its state over.
     pub saves: bool,
+    /// True if its state travels as commands.
+    pub streams: bool,
     /// True if it accepts a configuration.
     pub configures: bool,
     /// True if its process answers several calls together.

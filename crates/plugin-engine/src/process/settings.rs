@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sandbox::Limits;
 
+use crate::state::durability::Durability;
+
 /// The operator's settings for one plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginSettings {
@@ -15,6 +17,8 @@ pub struct PluginSettings {
     pub call_timeout: Option<Duration>,
     /// The limits of each of its processes.
     pub limits: Limits,
+    /// The promise of its state over an end of the host.
+    pub durability: Durability,
 }
 
 /// The place where a library's workers run.
@@ -48,6 +52,12 @@ pub trait SettingsSource: Send + Sync {
 
 impl Default for PluginSettings {
     fn default() -> Self {
-        Self { isolate: Isolate::Auto, processes: 1, call_timeout: None, limits: Limits::default() }
+        Self {
+            isolate: Isolate::Auto,
+            processes: 1,
+            call_timeout: None,
+            limits: Limits::default(),
+            durability: Durability::default(),
+        }
     }
 }

@@ -6,10 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::live::{
-    deadline::{Deadline, TimedOut},
-    generation::Generation,
-    place,
+use crate::{
+    live::{
+        deadline::{Deadline, TimedOut},
+        generation::Generation,
+        place,
+    },
+    write::OrderGuard,
 };
 
 /// A generation whose new calls wait until this is settled. Dropping it lets them in again, so that
@@ -17,6 +20,8 @@ use crate::live::{
 pub struct Quiesced {
     generation: Arc<Generation>,
     settled: bool,
+    // Behind the gate's change in `drop`: a call that gets the turn then finds its state.
+    _turn: Option<OrderGuard>,
 }
 
 /// The reason for which a generation could not be quiesced.
@@ -42,8 +47,10 @@ impl Quiesced {
             return Err(NotQuiesced::Saving);
         }
         let expires_at = Instant::now() + deadline.time;
-        if generation.live().gate().close(expires_at, deadline.give_up) {
-            return Ok(Self { generation: Arc::clone(generation), settled: false });
+        let turn = generation.order.lock_until(expires_at, deadline.give_up);
+        if turn.is_some() && generation.live().gate().close(expires_at, deadline.give_up) {
+            let generation = Arc::clone(generation);
+            return Ok(Self { generation, settled: false, _turn: turn });
         }
         Err(NotQuiesced::Busy(generation.number, deadline.time))
     }
@@ -61,12 +68,13 @@ impl Quiesced {
             return Err(NotQuiesced::Saving);
         }
         let expires_at = Instant::now() + deadline.time;
+        let turn = generation.order.lock_until(expires_at, deadline.give_up);
         let _ = generation.live().gate().close_beside_calls(expires_at, deadline.give_up);
-        Ok(Self { generation: Arc::clone(generation), settled: false })
+        Ok(Self { generation: Arc::clone(generation), settled: false, _turn: turn })
     }
 
     /// Returns the generation.
-    pub fn generation(&self) -> &Generation {
+    pub fn generation(&self) -> &Arc<Generation> {
         &self.generation
     }
 
@@ -78,13 +86,16 @@ impl Quiesced {
         save(&self.generation, deadline)
     }
 
-    /// Leaves the gate closed, since no other generation follows.
+    /// Leaves the gate closed, since no other generation follows. Commands that write wait for
+    /// their turn from then on.
     pub fn leave_closed(mut self) {
         self.settled = true;
+        std::mem::forget(self._turn.take());
     }
 
     /// Retires the gate: waiting calls look their command up again and find the successor.
     pub fn retire(mut self) {
+        self.generation.order.retire();
         self.generation.live().gate().retire();
         self.settled = true;
     }

@@ -1,9 +1,16 @@
 //! Keeps the state and the configuration of plugins.
 
 pub mod configuration;
+pub mod durability;
+pub mod durable;
 pub mod file;
 pub mod handover;
+pub mod load;
 pub mod parallel;
+pub mod replay;
 pub mod saves;
+pub mod snapshot;
 pub mod store;
-mod write;
+pub mod stream;
+pub mod transfer;
+pub mod write;

@@ -9,27 +9,33 @@
 //! | `NAME.state.1` | the one before it |
 //! | `NAME.state.new` | a complete state, since another program had `NAME.state` open |
 //! | `NAME.draft` | being written |
+//! | `NAME.journal.NUMBER` | a segment of its journal, see [`journal`] |
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, BufReader},
     path::{Path, PathBuf},
     sync::Arc,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+use journal::SyncPolicy;
 
 use platform::durable::{self, DRAFT, Disk, RealDisk};
 
 use super::{
-    file::{self, Unusable},
+    file::{self, Form, Saved, Unusable},
     saves::{Saves, Stage},
-    write::{StateFolder, Writing, file_in, lock},
+    write::{Content, StateFolder, Writing, file_in, lock},
 };
 use crate::live::deadline::{self, Deadline, SLICE, TimedOut};
 
 /// Restoring a state, or writing it to the disk, may take a second more for each so many bytes.
 pub const RESTORED_PER_SECOND: u64 = 8 << 20;
+
+/// The time for which a write that nobody waits for is retried.
+const UNHURRIED: Duration = Duration::from_secs(60);
 
 /// The store of saved states.
 pub struct States {
@@ -65,11 +71,16 @@ impl States {
         &self.folder.saves
     }
 
-    /// Returns the state that was kept last; `None` if there is none.
+    /// Reads the state that was kept last; `None` if there is none. Passes each piece of commands to
+    /// `take`.
     ///
     /// # Errors
-    /// The file cannot be read, or is damaged.
-    pub fn load(&self, plugin: &str) -> Result<Option<Vec<u8>>, LoadError> {
+    /// The file cannot be read, or is damaged, or `take` returns an error.
+    pub fn load(
+        &self,
+        plugin: &str,
+        take: &mut dyn FnMut(u64, &[u8]) -> Result<(), String>,
+    ) -> Result<Option<Saved>, LoadError> {
         let (file, before) = (self.file(plugin), self.file_before(plugin));
         let has_before = before.exists();
         let failed = |source| {
@@ -90,11 +101,26 @@ impl States {
         if data.len() == 0 && has_before {
             return Err(failed(Unusable::Damaged("it is empty")));
         }
-        file::read(opened, data.len()).map(Some).map_err(failed)
+        let opened = BufReader::with_capacity(1 << 20, opened);
+        file::read(opened, data.len(), take).map(Some).map_err(failed)
+    }
+
+    /// Returns the folder of the states and the journals.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// Returns the place and the promise of a plugin's journal.
+    #[must_use]
+    pub fn journal_options(&self, plugin: &str, sync: SyncPolicy) -> journal::Options {
+        let (folder, disk) = (self.folder.path.clone(), Arc::clone(&self.folder.disk));
+        journal::Options { folder, name: plugin.to_owned(), sync, disk }
     }
 
     /// Keeps a state, within a deadline. A crash at any moment leaves either this state or the one
-    /// before. Retries while another program has the file open.
+    /// before. Retries while another program has the file open. `record` is the first record of the
+    /// journal that the state does not contain.
     ///
     /// # Errors
     /// The disk is full, fails or does not answer; the state before is still there. The message
@@ -102,22 +128,56 @@ impl States {
     pub fn keep(
         &self,
         plugin: &str,
-        state: Vec<u8>,
+        (state, record): (Vec<u8>, u64),
         deadline: &Deadline<'_>,
     ) -> Result<(), String> {
         self.folder.saves.note(plugin, Stage::Write(0, state.len() as u64));
-        let kept = self.write(plugin, state, deadline);
+        let kept = self.write(plugin, (state, record), deadline);
         self.folder.saves.done(plugin);
         kept.map_err(|error| format!("cannot write {}: {error}", self.file(plugin).display()))
     }
 
-    fn write(&self, plugin: &str, state: Vec<u8>, deadline: &Deadline<'_>) -> io::Result<()> {
-        let writing = Arc::new(self.begin(plugin, state, deadline)?);
+    /// Keeps a state that `fill` passes on as commands. `fill` returns the number of the first
+    /// record of the journal that the state does not contain. Returns that, and the length of the
+    /// state in bytes. The disk may take any time.
+    ///
+    /// # Errors
+    /// As [`keep`](Self::keep), and those of `fill`.
+    pub fn keep_commands(
+        &self,
+        plugin: &str,
+        fill: &mut dyn FnMut(&mut Content<'_, '_>) -> io::Result<u64>,
+    ) -> Result<(u64, u64), String> {
+        self.folder.saves.note(plugin, Stage::Write(0, 0));
+        let deadline = Deadline { time: UNHURRIED, give_up: &|| false };
+        let begun = self.begin(plugin, &deadline);
+        let kept = begun.and_then(|writing| writing.write(Form::Commands, 0, fill));
+        self.folder.saves.done(plugin);
+        kept.map_err(|error| format!("cannot write {}: {error}", self.file(plugin).display()))
+    }
+
+    fn write(
+        &self,
+        plugin: &str,
+        (state, record): (Vec<u8>, u64),
+        deadline: &Deadline<'_>,
+    ) -> io::Result<()> {
+        let writing = Arc::new(self.begin(plugin, deadline)?);
         let worker = Arc::clone(&writing);
-        match deadline::within(deadline, "write state", move || worker.write()) {
+        let state = Arc::new(state);
+        let write = move |writing: &Writing, state: &[u8]| {
+            let total = state.len() as u64;
+            let written = writing.write(Form::Bytes, total, &mut |content| {
+                content.put(state)?;
+                Ok(record)
+            });
+            written.map(|_| ())
+        };
+        let kept = Arc::clone(&state);
+        match deadline::within(deadline, "write state", move || write(&worker, &kept)) {
             Ok(kept) => kept,
             // Without a deadline rather than not at all.
-            Err(TimedOut::NoThread) => writing.write(),
+            Err(TimedOut::NoThread) => write(&writing, &state),
             Err(TimedOut::Failed) => Err(io::Error::other("the thread that wrote it panicked")),
             Err(TimedOut::Expired | TimedOut::GivenUp) => {
                 writing.abandon();
@@ -150,7 +210,7 @@ impl States {
     }
 
     /// Waits until no other thread writes the plugin's file, and begins to.
-    fn begin(&self, plugin: &str, state: Vec<u8>, deadline: &Deadline<'_>) -> io::Result<Writing> {
+    fn begin(&self, plugin: &str, deadline: &Deadline<'_>) -> io::Result<Writing> {
         let expires_at = Instant::now() + deadline.time;
         while !lock(&self.folder.writing).insert(plugin.to_owned()) {
             if Instant::now() >= expires_at || (deadline.give_up)() {
@@ -159,7 +219,7 @@ impl States {
             }
             thread::sleep(SLICE);
         }
-        Ok(Writing::new(self.folder.clone(), plugin, state, deadline.time))
+        Ok(Writing::new(self.folder.clone(), plugin, deadline.time))
     }
 
     fn remove_drafts(&self) {

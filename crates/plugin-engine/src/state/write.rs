@@ -14,7 +14,7 @@ use std::{
 use platform::durable::{self, DRAFT, Disk, Draft};
 
 use super::{
-    file,
+    file::{self, Form, HEADER},
     saves::{Saves, Stage},
 };
 
@@ -38,10 +38,9 @@ pub(super) struct StateFolder {
 }
 
 /// A state that is being written.
-pub(super) struct Writing {
+pub struct Writing {
     folder: StateFolder,
     plugin: String,
-    state: Vec<u8>,
     /// Retries end at this time if another program has the file open.
     held: Instant,
     /// The limit for retries if another program has the file before it open.
@@ -53,11 +52,10 @@ pub(super) struct Writing {
 impl Writing {
     /// Makes the writer of a state. The plugin must be in the list of written ones; it is removed
     /// when this drops.
-    pub(super) fn new(folder: StateFolder, plugin: &str, state: Vec<u8>, time: Duration) -> Self {
+    pub(super) fn new(folder: StateFolder, plugin: &str, time: Duration) -> Self {
         Self {
             folder,
             plugin: plugin.to_owned(),
-            state,
             // Half of the time, so that some is left for another name.
             held: Instant::now() + HELD.min(time / 2),
             before_held: HELD_BEFORE.min(time / 4),
@@ -70,20 +68,24 @@ impl Writing {
         self.abandoned.store(true, Ordering::SeqCst);
     }
 
-    /// Writes the state, keeps the file before and puts the new one in place.
-    pub(super) fn write(&self) -> io::Result<()> {
+    /// Writes the state that `fill` passes on, keeps the file before and puts the new one in place.
+    /// `fill` returns the number of the first record of the journal that the state does not
+    /// contain. Returns that, and the length of the state.
+    pub(super) fn write(
+        &self,
+        form: Form,
+        total: u64,
+        fill: &mut dyn FnMut(&mut Content<'_, '_>) -> io::Result<u64>,
+    ) -> io::Result<(u64, u64)> {
         durable::make_folder(&*self.folder.disk, &self.folder.path)?;
         let file = self.file("state");
-        let header = file::header(&self.state);
         let mut draft = Draft::create(&*self.folder.disk, self.file(DRAFT), self.held)?;
-        draft.write(&header)?;
-        let (mut written, total) = (0, self.state.len() as u64);
-        for piece in self.state.chunks(PIECE) {
-            self.check_wanted()?;
-            draft.write(piece)?;
-            written += piece.len() as u64;
-            self.folder.saves.advance(&self.plugin, Stage::Write(written, total));
-        }
+        draft.write(&[0; HEADER])?;
+        let hasher = blake3::Hasher::new();
+        let mut content = Content { writing: self, draft: &mut draft, hasher, length: 0, total };
+        let record = fill(&mut content)?;
+        let Content { hasher, length, .. } = content;
+        draft.replace_start(&file::header(hasher, length, record, form))?;
         self.folder.saves.advance(&self.plugin, Stage::Flush);
         // The name must not reach the disk before the content.
         draft.flush()?;
@@ -100,7 +102,7 @@ impl Writing {
             if let Err(error) = durable::remove(&new) {
                 log::warn!("cannot remove {}, which is out of date: {error}", new.display());
             }
-            return Ok(());
+            return Ok((record, length));
         };
         // The draft is complete, and the only copy of this state.
         if !draft.is_placed() && draft.place(&new, self.held).is_ok() {
@@ -140,6 +142,43 @@ impl Writing {
 
     fn file(&self, ending: &str) -> PathBuf {
         file_in(&self.folder.path, &self.plugin, ending)
+    }
+}
+
+/// The content of a state that is being written.
+pub struct Content<'a, 'b> {
+    writing: &'a Writing,
+    draft: &'a mut Draft<'b>,
+    hasher: blake3::Hasher,
+    length: u64,
+    /// The expected length, in bytes; 0 if it is not known.
+    total: u64,
+}
+
+impl Content<'_, '_> {
+    /// Appends bytes of the plugin.
+    ///
+    /// # Errors
+    /// The disk is full or fails, or nobody waits for the state any more.
+    pub fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for piece in bytes.chunks(PIECE) {
+            self.writing.check_wanted()?;
+            self.draft.write(piece)?;
+            self.hasher.update(piece);
+            self.length += piece.len() as u64;
+            let stage = Stage::Write(self.length, self.total.max(self.length));
+            self.writing.folder.saves.advance(&self.writing.plugin, stage);
+        }
+        Ok(())
+    }
+
+    /// Appends a piece of commands.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn put_commands(&mut self, time: u64, commands: &[u8]) -> io::Result<()> {
+        self.put(&file::piece_head(time, commands))?;
+        self.put(commands)
     }
 }
 

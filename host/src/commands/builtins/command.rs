@@ -3,7 +3,11 @@
 use std::collections::HashSet;
 
 use plugin_api::Argument;
-use plugin_engine::{call::Call, events::Topic, registry::Command};
+use plugin_engine::{
+    call::Call,
+    events::Topic,
+    registry::{Command, Registry},
+};
 use protocol::Encoder;
 
 use super::subcommands::{self, Subcommand};
@@ -58,7 +62,7 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
         b"" if call.spans.len() == 1 => {
             let commands = registry.commands(identity);
             reply.list(commands.len());
-            commands.iter().for_each(|command| write_info(command, reply));
+            commands.iter().for_each(|command| write_info(command, registry, reply));
         }
         b"COUNT" => {
             let count = registry.commands(identity).len();
@@ -75,7 +79,7 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
             reply.list(call.spans.len() - 2);
             for name in named() {
                 match known(name) {
-                    Some(command) => write_info(command, reply),
+                    Some(command) => write_info(command, registry, reply),
                     None => reply.null(),
                 }
             }
@@ -83,7 +87,7 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
         b"INFO" => {
             let commands = registry.commands(identity);
             reply.list(commands.len());
-            commands.iter().for_each(|command| write_info(command, reply));
+            commands.iter().for_each(|command| write_info(command, registry, reply));
         }
         b"DOCS" => {
             let commands: Vec<_> = if call.spans.len() > 2 {
@@ -95,7 +99,7 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
                 registry.commands(identity)
             };
             reply.map(commands.len());
-            commands.iter().for_each(|command| write_docs(command, reply));
+            commands.iter().for_each(|command| write_docs(command, registry, reply));
         }
         _ => subcommands::refuse("command", &SUBCOMMANDS, subcommand, reply),
     }
@@ -103,13 +107,13 @@ fn answer(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) {
 
 /// Writes name, arity, flags, first key, last key, step, categories, tips, key specifications and
 /// subcommands: <https://redis.io/docs/latest/commands/command/>.
-fn write_info(command: &Command, reply: &mut Encoder) {
+fn write_info(command: &Command, registry: &Registry, reply: &mut Encoder) {
     let least = i64::try_from(command.least + 1).unwrap_or(i64::MAX);
     let exact = command.least == command.most;
     reply.list(10);
     reply.text(command.name.as_bytes());
     reply.integer(if exact { least } else { -least });
-    reply.list(0);
+    write_flags(flag(command, registry), reply);
     for _ in 0..3 {
         reply.integer(0);
     }
@@ -118,8 +122,26 @@ fn write_info(command: &Command, reply: &mut Encoder) {
     }
 }
 
-/// Writes a command's documentation: <https://redis.io/docs/latest/commands/command-docs/>.
-fn write_docs(command: &Command, reply: &mut Encoder) {
+/// Returns the command's flag in Redis's words: `write`, or `readonly` if its plugin declares other
+/// commands as those that write. `None` for a built-in, and if the plugin declares none.
+fn flag(command: &Command, registry: &Registry) -> Option<&'static str> {
+    let plugin = command.plugin.as_deref()?;
+    if command.writes {
+        return Some("write");
+    }
+    registry.declares_writes(plugin).then_some("readonly")
+}
+
+fn write_flags(flag: Option<&str>, reply: &mut Encoder) {
+    reply.list(usize::from(flag.is_some()));
+    if let Some(flag) = flag {
+        reply.status(flag);
+    }
+}
+
+/// Writes a command's documentation: <https://redis.io/docs/latest/commands/command-docs/>. Redis
+/// has no `flags` there; they are added where the command has some.
+fn write_docs(command: &Command, registry: &Registry, reply: &mut Encoder) {
     let subcommands = match command.plugin {
         Some(_) => &[],
         None => super::subcommands_of(&command.name),
@@ -127,8 +149,14 @@ fn write_docs(command: &Command, reply: &mut Encoder) {
     let group = command.plugin.as_deref().unwrap_or("host");
     let arguments = command.arguments.arguments();
     reply.text(command.name.as_bytes());
-    reply.map(3 + usize::from(!arguments.is_empty()) + usize::from(!subcommands.is_empty()));
+    let flag = flag(command, registry);
+    let optional = [!arguments.is_empty(), flag.is_some(), !subcommands.is_empty()];
+    reply.map(3 + optional.iter().filter(|is_present| **is_present).count());
     write_summary(reply, &command.help, group, arguments);
+    if flag.is_some() {
+        reply.text(b"flags");
+        write_flags(flag, reply);
+    }
     if !subcommands.is_empty() {
         reply.text(b"subcommands");
         reply.map(subcommands.len());
@@ -177,4 +205,64 @@ fn write_argument(argument: &Argument, reply: &mut Encoder) {
 fn write_text(reply: &mut Encoder, key: &str, value: &str) {
     reply.text(key.as_bytes());
     reply.text(value.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use plugin_engine::{live::manifest::CommandFacts, registry::Target};
+    use protocol::{Finished, Protocol};
+    use telemetry::metrics::Metrics;
+
+    use super::*;
+
+    /// Returns a registry of commands: the name, the plugin, and whether the command writes.
+    fn registry(commands: &[(&str, Option<&str>, bool)]) -> Registry {
+        let metrics = Metrics::default();
+        let command = |(name, plugin, writes): &(&str, Option<&str>, bool)| {
+            let (name, writes) = ((*name).to_owned(), *writes);
+            let facts = CommandFacts { name, writes, ..CommandFacts::default() };
+            Arc::new(Command::new(facts, *plugin, &metrics, Target::Builtin(0)))
+        };
+        Registry::new(commands.iter().map(command).collect(), Vec::new())
+    }
+
+    fn written(write: impl FnOnce(&mut Encoder)) -> String {
+        let mut reply = Encoder::new(Protocol::Resp3);
+        reply.begin();
+        write(&mut reply);
+        assert_eq!(reply.finish(), Finished::Ok);
+        String::from_utf8(reply.pending().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn flags_follow_declared_writes_of_plugin() {
+        let registry = registry(&[
+            ("get", Some("store"), false),
+            ("set", Some("store"), true),
+            ("echo", Some("text"), false),
+            ("ping", None, false),
+        ]);
+        for (name, expected) in
+            [("get", Some("readonly")), ("set", Some("write")), ("echo", None), ("ping", None)]
+        {
+            let command = registry.get(name.as_bytes()).unwrap();
+            assert_eq!(flag(command, &registry), expected, "{name}");
+            let flags = match expected {
+                Some(flag) => format!("*1\r\n+{flag}\r\n"),
+                None => "*0\r\n".to_owned(),
+            };
+            let info = written(|reply| write_info(command, &registry, reply));
+            let start = format!("*10\r\n${}\r\n{name}\r\n:1\r\n{flags}:0\r\n", name.len());
+            assert!(info.starts_with(&start), "{info}");
+            let docs = written(|reply| {
+                reply.map(1);
+                write_docs(command, &registry, reply);
+            });
+            assert_eq!(docs.contains(&format!("$5\r\nflags\r\n{flags}")), expected.is_some());
+            let pairs = format!("\r\n%{}\r\n", 3 + usize::from(expected.is_some()));
+            assert!(docs.contains(&pairs), "{docs}");
+        }
+    }
 }

@@ -162,7 +162,8 @@ const ALL: [Builtin; 14] = [
 pub fn commands(metrics: &Metrics) -> Vec<Arc<Command>> {
     let command = |(number, builtin): (usize, &Builtin)| {
         let (name, usage) = (builtin.name.to_owned(), builtin.usage.to_owned());
-        let facts = CommandFacts { name, usage, help: builtin.help.to_owned() };
+        let help = builtin.help.to_owned();
+        let facts = CommandFacts { name, usage, help, ..CommandFacts::default() };
         let command = Command::new(facts, None, metrics, Target::Builtin(number));
         Arc::new(command.with_access(builtin.access))
     };

@@ -73,7 +73,8 @@ fn command(content: &[u8]) -> Result<CommandFacts, String> {
         ));
     }
     Usage::parse(usage).map_err(|error| error.to_string())?;
-    Ok(CommandFacts { name: name.into(), usage: usage.into(), help: help.into() })
+    let (name, usage, help) = (name.into(), usage.into(), help.into());
+    Ok(CommandFacts { name, usage, help, ..CommandFacts::default() })
 }
 
 #[cfg(test)]
@@ -81,7 +82,8 @@ mod tests {
     use super::*;
 
     fn facts(name: &str, usage: &str, help: &str) -> CommandFacts {
-        CommandFacts { name: name.into(), usage: usage.into(), help: help.into() }
+        let (name, usage, help) = (name.into(), usage.into(), help.into());
+        CommandFacts { name, usage, help, ..CommandFacts::default() }
     }
 
     #[test]

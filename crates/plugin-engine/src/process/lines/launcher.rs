@@ -62,6 +62,7 @@ impl Launcher for LinesLauncher {
                 let hello = Hello {
                     manifest: hello.manifest(),
                     saves: hello.has_state,
+                    streams: false,
                     configures: false,
                     has_queues: false,
                 };

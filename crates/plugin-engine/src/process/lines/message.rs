@@ -97,6 +97,10 @@ struct Command {
     usage: String,
     #[serde(default)]
     help: String,
+    #[serde(default)]
+    writes: bool,
+    #[serde(default)]
+    idempotent: bool,
 }
 
 /// Parses a line, without its line end.
@@ -222,7 +226,13 @@ impl Fields<'_> {
 
     fn commands(&self) -> Result<Vec<CommandFacts>, String> {
         let Bounded(commands) = required::<Bounded<Command>>("commands", self.commands)?;
-        let facts = |Command { name, usage, help }: Command| CommandFacts { name, usage, help };
+        let facts = |command: Command| CommandFacts {
+            name: command.name,
+            usage: command.usage,
+            help: command.help,
+            writes: command.writes,
+            idempotent: command.idempotent,
+        };
         Ok(commands.into_iter().map(facts).collect())
     }
 }

@@ -9,7 +9,8 @@ use super::{BadLine, Hello, Json, Message, WorkerAnswer, parse, start_id};
 use crate::live::manifest::CommandFacts;
 
 fn facts(name: &str, usage: &str, help: &str) -> CommandFacts {
-    CommandFacts { name: name.into(), usage: usage.into(), help: help.into() }
+    let (name, usage, help) = (name.into(), usage.into(), help.into());
+    CommandFacts { name, usage, help, ..CommandFacts::default() }
 }
 
 fn bad(line: impl AsRef<[u8]>) -> BadLine {
@@ -45,7 +46,7 @@ fn hello_describes_the_plugin() {
         version: "1.0".into(),
         concurrency: 8,
         has_state: true,
-        commands: vec![facts("greet", "[WHO]", "A greeting.")],
+        commands: vec![CommandFacts { writes: true, ..facts("greet", "[WHO]", "A greeting.") }],
     };
     assert_eq!(parse(line.as_bytes()), Ok(Message::Hello(expected.clone())));
     let manifest = expected.manifest();
@@ -87,6 +88,22 @@ fn wrong_hello_is_refused() {
         let found = bad(format!("{{{fields}}}"));
         assert_eq!(found.id, None);
         assert!(found.problem.contains(said), "{}", found.problem);
+    }
+}
+
+#[test]
+fn commands_may_declare_attributes() {
+    let line = br#"{"commands":[{"name":"set","writes":true,"idempotent":true},
+        {"name":"incr","writes":true,"idempotent":false},{"name":"get","later":true}]}"#;
+    let expected = [
+        CommandFacts { writes: true, idempotent: true, ..facts("set", "", "") },
+        CommandFacts { writes: true, ..facts("incr", "", "") },
+        facts("get", "", ""),
+    ];
+    assert_eq!(parse(line), Ok(Message::Commands(expected.to_vec())));
+    for attribute in ["writes", "idempotent"] {
+        let problem = bad(format!(r#"{{"commands":[{{"name":"a","{attribute}":1}}]}}"#)).problem;
+        assert!(problem.contains("its 'commands': invalid type: integer `1`"), "{problem}");
     }
 }
 

@@ -181,7 +181,8 @@ impl Protocol for LinesProcess {
             key: identity.key().map(|key| key.name.as_str()),
             role: identity.role().map(|role| role.name()),
         };
-        Requests::new(&mut line).call(waiting.id, command.1, call.arguments(), &session);
+        let id = (waiting.id, call.context.time_millis());
+        Requests::new(&mut line).call(id, command.1, call.arguments(), &session);
         let mut is_cancelled = false;
         self.send(line, || {
             is_cancelled |= matches!(watch.step(call.context)?, Step::Cancel);

@@ -38,10 +38,11 @@ impl<'a> Requests<'a> {
         ));
     }
 
-    /// Writes the call of a command. Arguments are arbitrary bytes.
+    /// Writes the call of a command. Arguments are arbitrary bytes. `time` is that of a command
+    /// that writes, in milliseconds since 1970; 0 for others.
     pub fn call<'b>(
         &mut self,
-        id: u64,
+        (id, time): (u64, u64),
         command: &str,
         arguments: impl IntoIterator<Item = &'b [u8]>,
         session: &SessionFields<'_>,
@@ -61,8 +62,12 @@ impl<'a> Requests<'a> {
                 }
             }
         }
+        self.raw("]");
+        if time > 0 {
+            self.write(format_args!(",\"time\":{time}"));
+        }
         let SessionFields { id, peer, name, key, role } = session;
-        self.write(format_args!("],\"session\":{{\"id\":{id},\"peer\":\"{peer}\",\"name\":"));
+        self.write(format_args!(",\"session\":{{\"id\":{id},\"peer\":\"{peer}\",\"name\":"));
         self.text(name);
         for (field, value) in [(",\"key\":", key), (",\"role\":", role)] {
             if let Some(value) = value {
@@ -128,7 +133,7 @@ mod tests {
         assert_eq!(lines(|to| to.hello()), hello);
         let call = "{\"id\":7,\"call\":\"greet\",\"args\":[\"Ada\"],\
             \"session\":{\"id\":3,\"peer\":\"127.0.0.1:53412\",\"name\":\"\"}}\n";
-        assert_eq!(lines(|to| to.call(7, "greet", [&b"Ada"[..]], &session())), call);
+        assert_eq!(lines(|to| to.call((7, 0), "greet", [&b"Ada"[..]], &session())), call);
         let others = lines(|to| {
             to.cancel(7);
             to.save(8);
@@ -162,7 +167,7 @@ mod tests {
         ) {
             let session = SessionFields { name: &name, key: Some(&name), ..session() };
             let slices = arguments.iter().map(Vec::as_slice);
-            let line = lines(|to| to.call(1, "a", slices, &session));
+            let line = lines(|to| to.call((1, 0), "a", slices, &session));
             prop_assert_eq!(line.find('\n'), Some(line.len() - 1), "one line");
             let line: Value = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(&line["session"]["name"], &json!(name));

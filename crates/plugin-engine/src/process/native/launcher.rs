@@ -120,8 +120,9 @@ impl NativeLauncher {
             match wire.receive(MOST).map_err(gone)? {
                 Received::Message(kind::READY, opened) => {
                     let ready = Ready::read(opened).map_err(NotBegun::Refused)?;
-                    let Ready { manifest, saves, configures } = ready;
-                    let hello = Hello { manifest, saves, configures, has_queues: true };
+                    let Ready { manifest, saves, streams, configures } = ready;
+                    let has_queues = true;
+                    let hello = Hello { manifest, saves, streams, configures, has_queues };
                     return Ok((wire, memory, hello, output));
                 }
                 Received::Message(..) => {

@@ -27,14 +27,20 @@ pub mod kind {
     pub const CANCEL: u8 = 7;
     /// Answers [`QUERY`], in JSON.
     pub const FACTS: u8 = 8;
+    /// Begins a stream of the state.
+    pub const STREAM_BEGIN: u8 = 9;
+    /// Asks for the next commands of the stream.
+    pub const STREAM_NEXT: u8 = 10;
+    /// Ends the stream.
+    pub const STREAM_END: u8 = 11;
 
     /// A part of a long payload, in either direction.
     pub const PART: u8 = 32;
-    /// Ends the parts of a state.
+    /// Ends the parts of a state, or of commands.
     pub const DONE: u8 = 33;
     /// The operation failed: a text.
     pub const FAILED: u8 = 34;
-    /// The plugin keeps no state.
+    /// The plugin keeps no state, or its stream has nothing to send now.
     pub const NONE: u8 = 35;
     /// Asks for facts that are not sent with each call: a [`Query`](super::Query).
     pub const QUERY: u8 = 36;
@@ -81,6 +87,9 @@ pub struct Ready {
     pub manifest: Manifest,
     /// True if it hands its state over.
     pub saves: bool,
+    /// True if its state travels as commands.
+    #[serde(default)]
+    pub streams: bool,
     /// True if it accepts a configuration.
     pub configures: bool,
 }
@@ -146,12 +155,14 @@ pub struct CallHead {
     pub level: u8,
     /// The client's address.
     pub peer: RawPeer,
+    /// The time of the call, in milliseconds since 1970; 0 for the present time.
+    pub time: u64,
 }
 
 impl CallHead {
     /// Appends the payload of a call: the head, the command's name and its arguments.
     pub fn write(&self, out: &mut Vec<u8>, input: &[u8], spans: &[Span]) {
-        let Self { command, session, level, peer } = self;
+        let Self { command, session, level, peer, time } = self;
         let RawPeer { octets, ipv6, port, scope } = peer;
         out.extend_from_slice(&command.to_le_bytes());
         out.extend_from_slice(&session.to_le_bytes());
@@ -159,6 +170,7 @@ impl CallHead {
         out.extend_from_slice(&port.to_le_bytes());
         out.extend_from_slice(&scope.to_le_bytes());
         out.extend_from_slice(octets);
+        out.extend_from_slice(&time.to_le_bytes());
         out.extend_from_slice(&(spans.len() as u32).to_le_bytes());
         for span in spans {
             out.extend_from_slice(&span.length.to_le_bytes());
@@ -182,6 +194,7 @@ impl CallHead {
                 let scope = u32::from_le_bytes(take(&mut payload)?);
                 RawPeer { octets: take(&mut payload)?, ipv6, port, scope }
             },
+            time: u64::from_le_bytes(take(&mut payload)?),
         };
         let count = u32::from_le_bytes(take(&mut payload)?);
         spans.clear();
@@ -215,7 +228,7 @@ mod tests {
 
     fn head() -> CallHead {
         let peer = RawPeer { octets: [7; 16], ipv6: true, port: 5000, scope: 3 };
-        CallHead { command: 2, session: u64::MAX, level: 3, peer }
+        CallHead { command: 2, session: u64::MAX, level: 3, peer, time: 5 }
     }
 
     #[test]
@@ -226,6 +239,7 @@ mod tests {
         head().write(&mut out, input, &spans);
         let (found, bytes) = CallHead::read(&out, &mut read).unwrap();
         assert_eq!((found.command, found.session, found.level), (2, u64::MAX, 3));
+        assert_eq!(found.time, 5);
         assert_eq!((found.peer.octets, found.peer.port, found.peer.scope), ([7; 16], 5000, 3));
         let arguments: Vec<_> = read
             .iter()
@@ -253,7 +267,7 @@ mod tests {
             commands: Vec::new(),
             untracked_threads: false,
         };
-        Ready { manifest, saves: true, configures: false }
+        Ready { manifest, saves: true, streams: true, configures: false }
     }
 
     #[test]

@@ -192,6 +192,16 @@ impl NativeProcess {
     }
 }
 
+impl NativeProcess {
+    /// Runs an operation whose request is its kind alone.
+    fn request(&self, kind: u8, running: &Running) -> Result<Option<Vec<u8>>, Failed> {
+        let request = &mut |wire: &mut Wire, keeps_waiting: &mut dyn FnMut() -> bool| {
+            wire.send(kind, |_| {}, keeps_waiting)
+        };
+        self.operate(request, running)
+    }
+}
+
 impl Protocol for NativeProcess {
     fn call(
         &self,
@@ -203,6 +213,10 @@ impl Protocol for NativeProcess {
         let mut queue = CallQueue::default();
         queue::push(command, call, &mut queue);
         self.run(&queue, call.context, reply, &mut |_| {}, watch)
+    }
+
+    fn has_queues(&self) -> bool {
+        true
     }
 
     fn run(
@@ -278,10 +292,7 @@ impl Protocol for NativeProcess {
     }
 
     fn save(&self, running: &Running) -> Result<Option<Vec<u8>>, Failed> {
-        let request = &mut |wire: &mut Wire, keeps_waiting: &mut dyn FnMut() -> bool| {
-            wire.send(kind::SAVE, |_| {}, keeps_waiting)
-        };
-        self.operate(request, running)
+        self.request(kind::SAVE, running)
     }
 
     fn restore(&self, state: &[u8], running: &Running) -> Result<(), Failed> {
@@ -292,6 +303,19 @@ impl Protocol for NativeProcess {
             wire.send(kind::RESTORE, |_| {}, keeps_waiting)
         };
         self.operate(request, running).map(|_| ())
+    }
+
+    fn stream_begin(&self, running: &Running) -> Result<(), Failed> {
+        self.request(kind::STREAM_BEGIN, running).map(|_| ())
+    }
+
+    fn stream_next(&self, running: &Running) -> Result<Option<Vec<u8>>, Failed> {
+        self.request(kind::STREAM_NEXT, running)
+    }
+
+    fn stream_end(&self, running: &Running) {
+        // A process that has ended has no stream.
+        let _ = self.request(kind::STREAM_END, running);
     }
 
     fn configure(&self, text: &str, running: &Running) -> Result<(), Failed> {

@@ -6,7 +6,8 @@ use crate::call::{Call, CallQueue};
 /// Appends a call to a queue.
 pub fn push(command: u32, call: &Call<'_>, queue: &mut CallQueue) {
     let (session, peer) = (call.context.session_id(), call.context.peer().into());
-    let head = CallHead { command, session, level: level(), peer };
+    let time = call.context.time_millis();
+    let head = CallHead { command, session, level: level(), peer, time };
     let start = queue.bytes.len();
     queue.bytes.extend_from_slice(&[0; 4]);
     head.write(&mut queue.bytes, call.input, call.spans);

@@ -66,6 +66,10 @@ impl Session for RemoteSession<'_> {
         self.head.session
     }
 
+    fn time_millis(&self) -> u64 {
+        self.head.time
+    }
+
     fn peer(&self) -> RawPeer {
         self.head.peer
     }

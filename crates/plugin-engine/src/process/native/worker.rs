@@ -118,8 +118,9 @@ fn open(init: &Init, services: WorkerServices) -> Result<(Ready, Live), Refusal>
         name.clone_from(&manifest.name);
     }
     let plugin = library.create(services)?;
-    let (saves, configures) = (plugin.saves(), plugin.configures());
-    Ok((Ready { manifest, saves, configures }, plugin))
+    let (saves, streams) = (plugin.saves(), plugin.streams());
+    let configures = plugin.configures();
+    Ok((Ready { manifest, saves, streams, configures }, plugin))
 }
 
 /// Serves a connection on a thread of its own.
@@ -161,15 +162,20 @@ fn answer(
             Ok(())
         }
         kind::SAVE => match plugin.save() {
-            Ok(Some(state)) => {
-                for part in state.chunks(PART) {
-                    wire.send(kind::PART, |out| out.extend_from_slice(part), &mut || true)?;
-                }
-                wire.send(kind::DONE, |_| {}, &mut || true)
-            }
+            Ok(Some(state)) => send_parts(wire, &state),
             Ok(None) => wire.send(kind::NONE, |_| {}, &mut || true),
             Err(problem) => fail(wire, &problem),
         },
+        kind::STREAM_BEGIN => done(wire, plugin.stream_begin()),
+        kind::STREAM_NEXT => match plugin.stream_next() {
+            Ok(Some(commands)) => send_parts(wire, &commands),
+            Ok(None) => wire.send(kind::NONE, |_| {}, &mut || true),
+            Err(problem) => fail(wire, &problem),
+        },
+        kind::STREAM_END => {
+            plugin.stream_end();
+            done(wire, Ok(()))
+        }
         kind::RESTORE => {
             let state = std::mem::take(parts);
             let restored = plugin.restore(&state);
@@ -242,6 +248,13 @@ fn count(mut calls: &[u8]) -> Option<u32> {
         count += 1;
     }
     Some(count)
+}
+
+fn send_parts(wire: &mut Wire, bytes: &[u8]) -> io::Result<()> {
+    for part in bytes.chunks(PART) {
+        wire.send(kind::PART, |out| out.extend_from_slice(part), &mut || true)?;
+    }
+    wire.send(kind::DONE, |_| {}, &mut || true)
 }
 
 fn done(wire: &mut Wire, result: Result<(), String>) -> io::Result<()> {

@@ -11,6 +11,7 @@ use crossbeam_channel::Sender;
 use super::{END, Phase, SAMPLE, SHORTAGE, Supervisor};
 use crate::{
     events::EventKind,
+    live::manifest::CommandFacts,
     load_error::Refusal,
     process::{
         cause::{Cause, seconds},
@@ -33,7 +34,7 @@ impl Supervisor {
                     let running = Arc::new(Running::new(group, commands.collect()));
                     let serving = Arc::new(Serving { running, protocol });
                     if first.is_none() {
-                        self.revive(&serving, started);
+                        self.revive(&serving, hello.manifest.commands.clone(), started);
                     } else {
                         self.publish(&serving, started);
                     }
@@ -111,17 +112,26 @@ impl Supervisor {
 
     /// Configures a process that was started again and hands it its state, on a thread of its own:
     /// this one notices its end meanwhile.
-    fn revive(self: &Arc<Self>, serving: &Arc<Serving>, started: Instant) {
-        self.state().revived_by = Some(started + self.core.context.settings.handover_timeout);
+    fn revive(
+        self: &Arc<Self>,
+        serving: &Arc<Serving>,
+        commands: Vec<CommandFacts>,
+        started: Instant,
+    ) {
+        let patience = self.core.context.settings.handover_timeout;
+        self.state().revived_by = Some(started + patience);
         let (supervisor, revived) = (Arc::clone(self), Arc::clone(serving));
         let revive = move || {
-            let more = |time: Duration| {
+            let progress = || {
                 if let Some(by) = &mut supervisor.state().revived_by {
-                    *by += time;
+                    *by = Instant::now() + patience;
                 }
             };
-            match supervisor.core.revive(&revived, &more) {
-                Ok(()) => supervisor.publish(&revived, started),
+            match supervisor.core.revive(&revived, &commands, &progress) {
+                Ok(turn) => {
+                    supervisor.publish(&revived, started);
+                    drop(turn);
+                }
                 Err(problem) => revived.running.condemn(Cause::NotStarted(problem)),
             }
         };

@@ -1,0 +1,138 @@
+//! Commands that run with no other writing command of the same plugins between them, and are one
+//! record of each plugin's journal.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use protocol::Encoder;
+
+use super::{
+    OrderGuard, WriteOrder, WritingWorker, now, order::NotWritable, worker::write_command,
+};
+use crate::call::{Answer, Call, CallContext, Worker};
+
+/// Interval at which a transaction that waits for its turn looks for its cancellation.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// The turns of a transaction's writing commands, taken together.
+///
+/// The caller begins it, sets it as the [`CallContext::transaction`] of each call, and commits it.
+pub struct Transaction {
+    time: u64,
+    parts: Mutex<Vec<Part>>,
+}
+
+/// The part of a transaction that one plugin answers.
+struct Part {
+    order: Arc<WriteOrder>,
+    /// The commands that have succeeded.
+    record: Vec<u8>,
+    _turn: OrderGuard,
+}
+
+/// The reason for which a transaction has not begun; nothing has run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotBegun {
+    /// A plugin has been replaced: its commands are to be looked up again.
+    Retired,
+    /// An error: its kind and its text.
+    Refused(&'static str, String),
+}
+
+impl Transaction {
+    /// Waits for the turns of all these workers.
+    ///
+    /// # Errors
+    /// A plugin has been replaced, its process does not start, its disk fails, or the session was
+    /// cancelled.
+    pub fn begin<'a>(
+        workers: impl IntoIterator<Item = &'a dyn Worker>,
+        context: &dyn CallContext,
+    ) -> Result<Self, NotBegun> {
+        let refuse = |NotWritable(kind, text)| NotBegun::Refused(kind, text);
+        let mut orders: Vec<Arc<WriteOrder>> = Vec::new();
+        for worker in workers {
+            let Some(order) = worker.order() else { continue };
+            worker.wait_until_ready().map_err(|text| NotBegun::Refused("UNAVAILABLE", text))?;
+            orders.push(Arc::clone(order));
+        }
+        // Always in the same order, so that two transactions do not wait for each other.
+        orders.sort_by_key(|order| Arc::as_ptr(order) as usize);
+        orders.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let mut parts = Vec::new();
+        for order in orders {
+            let turn = loop {
+                match order.lock_until(Instant::now() + SLICE, &|| false) {
+                    Some(turn) => break turn,
+                    None if context.wait_for_cancel(Duration::ZERO) => {
+                        let text = "the transaction was cancelled before it ran".to_owned();
+                        return Err(NotBegun::Refused("CANCELLED", text));
+                    }
+                    None => {}
+                }
+            };
+            if order.is_retired() {
+                return Err(NotBegun::Retired);
+            }
+            order.check().map_err(refuse)?;
+            parts.push(Part { order, record: Vec::new(), _turn: turn });
+        }
+        Ok(Self { time: now(), parts: Mutex::new(parts) })
+    }
+
+    /// Calls a worker within the transaction.
+    pub(super) fn call(
+        &self,
+        worker: &WritingWorker,
+        call: &Call<'_>,
+        reply: &mut Encoder,
+    ) -> Answer {
+        let order = worker.order().map(Arc::as_ptr);
+        let is_of = |part: &Part| Some(Arc::as_ptr(&part.order)) == order;
+        if !self.parts().iter().any(is_of) {
+            let text = "the plugin was replaced while the transaction ran";
+            reply.error("ERR", text.as_bytes());
+            return Answer::Written;
+        }
+        let answer = worker.call_in_turn(call, self.time, reply);
+        if answer == Answer::Written && !reply.failed() {
+            let mut parts = self.parts();
+            if let Some(part) = parts.iter_mut().find(|part| is_of(part)) {
+                write_command(&mut part.record, call);
+            }
+        }
+        answer
+    }
+
+    /// Appends a record for each plugin, and lets others have their turn. The reply, which begins
+    /// at `start`, must not leave before `context` lets it.
+    ///
+    /// # Errors
+    /// A plugin was replaced by force meanwhile: the text of an error.
+    pub fn commit(self, context: &dyn CallContext, start: usize) -> Result<(), String> {
+        let parts = self.parts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        context.hold_from(start);
+        let mut is_lost = false;
+        for Part { order, record, _turn } in parts {
+            let Some(durable) = order.journal().filter(|_| !record.is_empty()) else { continue };
+            match durable.append(order.owner(), self.time, &record) {
+                Some(number) => context.hold(durable, number),
+                None => is_lost = true,
+            }
+        }
+        match is_lost {
+            true => {
+                Err("a plugin was replaced by force while the transaction ran; its effect may \
+                         be lost, look before repeating"
+                    .to_owned())
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
