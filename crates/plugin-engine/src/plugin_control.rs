@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use crate::process::status::ProcessStatus;
+use crate::{process::status::ProcessStatus, state::durable::DurabilityStatus};
 
 /// A settled change in the plugins folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +51,8 @@ pub enum Request {
     },
     /// Starts its processes again now, and ends a quarantine.
     Restart,
+    /// Takes a snapshot of its state now.
+    Save,
     /// Serves it again.
     Enable,
     /// Describes it.
@@ -88,6 +90,8 @@ pub struct Info {
     pub commands: Vec<String>,
     /// The size of the state that was saved last, in bytes; `None` if there is none.
     pub state_bytes: Option<u64>,
+    /// The way in which its state is kept; `None` if it keeps none or is not served.
+    pub durability: Option<DurabilityStatus>,
     /// The number of calls that all its generations have answered.
     pub calls: u64,
     /// The number of calls that were answered with an error.

@@ -66,6 +66,12 @@ impl Outgoing {
         }
     }
 
+    /// Removes all but the first `length` pending bytes, and the draft.
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.ready = self.ready.min(self.sent.saturating_add(length));
+        self.drop_draft();
+    }
+
     #[inline]
     pub(super) fn is_large(&self) -> bool {
         self.bytes.capacity() > KEPT

@@ -154,6 +154,12 @@ impl Encoder {
         finished
     }
 
+    /// Removes the replies behind the first `length` pending bytes. Must not be called in the middle
+    /// of a reply.
+    pub fn truncate(&mut self, length: usize) {
+        self.out.truncate(length);
+    }
+
     /// Returns whether the reply is an error so far.
     #[inline]
     pub fn failed(&self) -> bool {

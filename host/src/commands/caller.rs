@@ -11,6 +11,7 @@ use plugin_engine::{
     call::CallContext,
     facts::{ListedCommand, PluginFacts, SessionFacts},
     registry::{Command, Registry},
+    state::durable::Durable,
 };
 
 use super::progress::Progress;
@@ -107,5 +108,13 @@ impl CallContext for Caller<'_> {
 
     fn report_progress(&self, done: u64, total: u64, text: &str) {
         self.progress.report(done, total, text, &self.shared.shutdown);
+    }
+
+    fn hold_from(&self, start: usize) {
+        self.progress.hold_from(start);
+    }
+
+    fn hold(&self, durable: &Arc<Durable>, record: u64) {
+        self.progress.hold(durable, record);
     }
 }

@@ -1,10 +1,11 @@
 //! Reports the progress of a running command to its client, at once.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use plugin_engine::state::durable::Durable;
 use protocol::{Encoder, Protocol};
 
 use crate::{net::stream::ClientStream, runtime::shutdown::Shutdown};
@@ -53,7 +54,29 @@ impl<'a> Progress<'a> {
     }
 }
 
+impl Progress<'_> {
+    /// Notes that a reply may be held back, see [`ClientStream::hold_from`].
+    pub fn hold_from(&self, start: usize) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(transport) = line.transport() {
+            transport.hold_from(start);
+        }
+    }
+
+    /// Holds replies back until a record is safe, see [`ClientStream::hold`].
+    pub fn hold(&self, durable: &Arc<Durable>, record: u64) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(transport) = line.transport() {
+            transport.hold(durable, record);
+        }
+    }
+}
+
 impl ProgressLine<'_> {
+    fn transport(&mut self) -> Option<&mut ClientStream> {
+        self.transport.as_deref_mut()
+    }
+
     fn report(&mut self, done: u64, total: u64, text: &str, shutdown: &Shutdown) {
         let Some(transport) = &mut self.transport else { return };
         let (when, complete) = (Instant::now(), total > 0 && done >= total);
@@ -71,7 +94,7 @@ impl ProgressLine<'_> {
         self.last_report = Some(LastReport { when, complete });
         let mut push = Encoder::new(Protocol::Resp3);
         push.progress(done, total, &text[..text.floor_char_boundary(TEXT)]);
-        if transport.write(&mut push, shutdown).is_err() {
+        if transport.send(&mut push, shutdown).is_err() {
             // A part of the push may have been sent: nothing must follow it.
             transport.abort();
             self.transport = None;

@@ -1,5 +1,6 @@
 //! The network: listeners, streams, read buffers, and the sessions' threads.
 
+mod held;
 mod joiner;
 pub mod listener;
 pub mod read_buffer;

@@ -8,10 +8,11 @@ use std::{
 };
 
 use platform::{Waited, WakeReceiver};
+use plugin_engine::state::durable::Durable;
 use protocol::Encoder;
 use rustls::ServerConfig;
 
-use super::tls::Tls;
+use super::{held::Held, tls::Tls};
 use crate::{
     config::Bounds,
     runtime::{client_handle::ClientHandle, shutdown::Shutdown},
@@ -34,6 +35,8 @@ pub struct ClientStream {
     /// The deadline of the TLS handshake; `None` outside a handshake.
     handshake: Option<Instant>,
     tls: Option<Box<Tls>>,
+    /// The records that the replies wait for.
+    held: Held,
 }
 
 impl ClientStream {
@@ -46,7 +49,15 @@ impl ClientStream {
         if idle_timeout.is_some() {
             handle.reader.bound(&handle.stream, idle_timeout)?;
         }
-        Ok(Self { handle, write_timeout, idle_timeout, deadline: None, handshake: None, tls: None })
+        Ok(Self {
+            handle,
+            write_timeout,
+            idle_timeout,
+            deadline: None,
+            handshake: None,
+            tls: None,
+            held: Held::default(),
+        })
     }
 
     /// Switches to TLS. `received` are its first bytes; the handshake must end by `deadline`. Fails
@@ -161,6 +172,27 @@ impl ClientStream {
     /// session is evicted, or if the host no longer waits for clients; else if the connection is
     /// gone.
     pub fn write(&mut self, replies: &mut Encoder, shutdown: &Shutdown) -> io::Result<()> {
+        if self.held.is_any() {
+            self.held.settle(replies, self.handle.commands());
+        }
+        self.send(replies, shutdown)
+    }
+
+    /// Notes that a reply may be held back, which begins behind the first `start` pending bytes.
+    pub fn hold_from(&mut self, start: usize) {
+        self.held.begin(start, self.handle.commands());
+    }
+
+    /// Holds the replies back until a record is safe.
+    pub fn hold(&mut self, durable: &Arc<Durable>, record: u64) {
+        self.held.add(durable, record);
+    }
+
+    /// Works as [`write`](Self::write), for bytes that wait for no record.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn send(&mut self, replies: &mut Encoder, shutdown: &Shutdown) -> io::Result<()> {
         if let Some(mut tls) = self.tls.take() {
             let written = self.write_tls(&mut tls, replies, shutdown);
             self.tls = Some(tls);

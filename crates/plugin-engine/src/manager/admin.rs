@@ -38,6 +38,7 @@ impl Manager {
                 Err(being_disabled(plugin))
             }
             Request::Info => self.info(plugin),
+            Request::Save => return self.save_now(plugin, reply),
             Request::Reload { force } => match self.reloadable(plugin) {
                 Ok(path) => return self.load(&path, ChangeRequest::by_operator(force, reply)),
                 Err(problem) => Err(problem),

@@ -18,6 +18,7 @@ mod probes;
 pub mod retired;
 pub mod retries;
 pub mod slot;
+mod snapshot;
 mod state;
 mod withdraw;
 
@@ -231,6 +232,7 @@ impl Manager {
             self.pending.clear();
         }
         self.advance_all();
+        self.take_due_snapshots(Instant::now());
         for path in self.retries.due(Instant::now()) {
             if path == self.context.settings.plugins {
                 self.load_files();

@@ -97,6 +97,9 @@ impl Slot {
             hash: code.map(|code| code.hash().to_hex().to_string()).unwrap_or_default(),
             commands: generation.map(|one| one.manifest.command_names()).unwrap_or_default(),
             state_bytes: self.state_bytes.or_else(|| states.size(name)),
+            durability: generation
+                .and_then(|one| one.order.durable())
+                .map(|durable| durable.status()),
             calls: self.ended_calls + generation.map_or(0, |one| one.calls()),
             errors: self.ended_errors + generation.map_or(0, |one| one.errors()),
             draining,

@@ -46,23 +46,42 @@ pub struct Durable {
 
 /// The snapshots that were taken.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshots {
+struct Snapshots {
     /// The record that the last one goes up to.
     record: u64,
     /// The time of the last one.
-    pub last: Option<Instant>,
-    /// The time that it took.
-    pub took: Duration,
+    last: Option<Instant>,
     /// The time for which commands that write had to wait for it.
-    pub paused: Duration,
+    paused: Duration,
     /// Its length, in bytes.
-    pub bytes: u64,
+    bytes: u64,
     /// The number of snapshots.
-    pub count: u64,
+    count: u64,
     /// The reason for which the last attempt failed.
-    pub failed: Option<String>,
+    failed: Option<String>,
     tried: Option<Instant>,
     is_wanted: bool,
+}
+
+/// The way in which a plugin's state is kept, for people and metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DurabilityStatus {
+    /// The mode and, of a journal, the time at which it is flushed, such as `journal everysec`.
+    pub mode: String,
+    /// The length of the journal's files, in bytes; `None` without a journal.
+    pub journal_bytes: Option<u64>,
+    /// The number of records in the journal that the last snapshot does not contain.
+    pub journal_records: Option<u64>,
+    /// The reason for which commands that write are refused; `None` if they are not.
+    pub problem: Option<String>,
+    /// The time since the last snapshot of this host; `None` before the first.
+    pub snapshot_age: Option<Duration>,
+    /// The number of snapshots.
+    pub snapshots: u64,
+    /// The time for which commands that write waited for the last snapshot.
+    pub snapshot_paused: Duration,
+    /// The reason for which the last attempt of a snapshot failed.
+    pub snapshot_problem: Option<String>,
 }
 
 /// The result of a snapshot.
@@ -189,10 +208,25 @@ impl Durable {
         )
     }
 
-    /// Returns the snapshots so far.
+    /// Describes it for people and metrics.
     #[must_use]
-    pub fn snapshots(&self) -> Snapshots {
-        self.lock().clone()
+    pub fn status(&self) -> DurabilityStatus {
+        let snapshots = self.lock().clone();
+        let journal = self.journal.as_ref();
+        let sync = self.settings().journal_sync;
+        DurabilityStatus {
+            mode: match journal {
+                Some(_) => format!("{} {sync}", self.mode),
+                None => self.mode.to_string(),
+            },
+            journal_bytes: journal.map(Journal::bytes),
+            journal_records: journal.map(|one| one.next().saturating_sub(snapshots.record)),
+            problem: journal.and_then(Journal::problem).map(|problem| problem.text),
+            snapshot_age: snapshots.last.map(|last| last.elapsed()),
+            snapshots: snapshots.count,
+            snapshot_paused: snapshots.paused,
+            snapshot_problem: snapshots.failed,
+        }
     }
 
     /// Asks for a snapshot soon: the code that has run the journal's commands is replaced.
@@ -304,7 +338,7 @@ impl Durable {
             let before = snapshots.record;
             snapshots.record = taken.record;
             snapshots.last = Some(Instant::now());
-            (snapshots.took, snapshots.paused) = (taken.took, taken.paused);
+            snapshots.paused = taken.paused;
             snapshots.bytes = taken.bytes;
             snapshots.count += 1;
             (snapshots.failed, snapshots.is_wanted) = (None, false);

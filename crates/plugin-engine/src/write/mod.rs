@@ -1,14 +1,15 @@
 //! Commands that change the state of a plugin: one at a time, in the order of their journal.
 
 pub mod order;
-mod timed_context;
 pub mod transaction;
 mod worker;
+mod write_context;
 
 pub use self::{
     order::{OrderGuard, WriteOrder},
-    transaction::Transaction,
+    transaction::{NotBegun, Transaction},
     worker::WritingWorker,
+    write_context::WriteContext,
 };
 
 use std::time::{SystemTime, UNIX_EPOCH};

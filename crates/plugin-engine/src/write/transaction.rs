@@ -10,6 +10,7 @@ use protocol::Encoder;
 
 use super::{
     OrderGuard, WriteOrder, WritingWorker, now, order::NotWritable, worker::write_command,
+    write_context::WriteContext,
 };
 use crate::call::{Answer, Call, CallContext, Worker};
 
@@ -18,7 +19,7 @@ const SLICE: Duration = Duration::from_millis(50);
 
 /// The turns of a transaction's writing commands, taken together.
 ///
-/// The caller begins it, sets it as the [`CallContext::transaction`] of each call, and commits it.
+/// The caller begins it, passes its [`context`](Self::context) to each call, and commits it.
 pub struct Transaction {
     time: u64,
     parts: Mutex<Vec<Part>>,
@@ -80,6 +81,12 @@ impl Transaction {
             parts.push(Part { order, record: Vec::new(), _turn: turn });
         }
         Ok(Self { time: now(), parts: Mutex::new(parts) })
+    }
+
+    /// Returns the context of its calls: that of the session, and this transaction.
+    #[must_use]
+    pub fn context<'a>(&'a self, session: &'a dyn CallContext) -> WriteContext<'a> {
+        WriteContext { session, time: 0, transaction: Some(self) }
     }
 
     /// Calls a worker within the transaction.

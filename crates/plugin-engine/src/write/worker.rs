@@ -6,7 +6,7 @@ use std::sync::Arc;
 use plugin_api::commands::put_number;
 use protocol::Encoder;
 
-use super::{WriteOrder, now, order::NotWritable, timed_context::TimedContext};
+use super::{WriteOrder, now, order::NotWritable, write_context::WriteContext};
 use crate::call::{Answer, Call, CallContext, CallQueue, QueuedWorker, Worker};
 
 /// The worker of a command that writes.
@@ -29,7 +29,7 @@ impl WritingWorker {
     /// Calls the plugin's worker at `time`, in the turn of the call or of its transaction. A worker
     /// that takes queues gets a queue of one.
     pub(super) fn call_in_turn(&self, call: &Call<'_>, time: u64, reply: &mut Encoder) -> Answer {
-        let context = TimedContext { session: call.context, time };
+        let context = WriteContext { session: call.context, time, transaction: None };
         let call = Call { context: &context, ..*call };
         let Some(queued) = self.inner.as_queued() else { return self.inner.call(&call, reply) };
         let mut queue = CallQueue::default();
@@ -134,7 +134,7 @@ impl QueuedWorker for WritingWorker {
     fn push(&self, call: &Call<'_>, queue: &mut CallQueue) {
         let Some(queued) = self.inner.as_queued() else { return };
         let time = now();
-        let context = TimedContext { session: call.context, time };
+        let context = WriteContext { session: call.context, time, transaction: None };
         queued.push(&Call { context: &context, ..*call }, queue);
         let mut record = Vec::new();
         if self.order.journal().is_some() {

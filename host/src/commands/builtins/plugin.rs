@@ -11,11 +11,10 @@ use protocol::Encoder;
 use super::subcommands::{self, Subcommand};
 use crate::commands::{caller::Caller, flow::Flow};
 
-pub(super) const HELP: &str =
-    "Manages plugins: info, reload, restart, rollback, disable or enable NAME; watch, unwatch.";
+pub(super) const HELP: &str = "Manages plugins: info, save, reload, restart, rollback, disable or enable NAME; watch, unwatch.";
 
 /// The subcommands.
-pub(super) const SUBCOMMANDS: [Subcommand; 8] = [
+pub(super) const SUBCOMMANDS: [Subcommand; 9] = [
     Subcommand {
         name: "disable",
         usage: "PLUGIN [force]",
@@ -38,6 +37,7 @@ pub(super) const SUBCOMMANDS: [Subcommand; 8] = [
         usage: "PLUGIN [force]",
         help: "Serves the previous code again.",
     },
+    Subcommand { name: "save", usage: "PLUGIN", help: "Takes a snapshot of its state now." },
     Subcommand { name: "unwatch", usage: "", help: "Stops the notifications about plugins." },
     Subcommand {
         name: "watch",
@@ -51,6 +51,7 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
     let force = call.argument(2).is_some_and(|word| word.eq_ignore_ascii_case(b"force"));
     let request = match subcommand.to_ascii_uppercase().as_slice() {
         b"INFO" => Request::Info,
+        b"SAVE" => Request::Save,
         b"RELOAD" => Request::Reload { force },
         b"RESTART" => Request::Restart,
         b"ROLLBACK" => Request::Rollback { force },
@@ -63,7 +64,10 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
             return Flow::Next;
         }
     };
-    let takes_force = !matches!(request, Request::Info | Request::Enable | Request::Restart);
+    let takes_force = matches!(
+        request,
+        Request::Reload { .. } | Request::Rollback { .. } | Request::Disable { .. }
+    );
     let is_fine = call.argument(2).is_none() || (takes_force && force);
     let Some(name) = call.argument(1).filter(|_| is_fine) else {
         subcommands::refuse("plugin", &SUBCOMMANDS, subcommand, reply);
@@ -78,7 +82,7 @@ pub(super) fn run(call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> 
 }
 
 fn write_info(info: &Info, reply: &mut Encoder) {
-    reply.map(23);
+    reply.map(30);
     write_text(reply, "name", &info.name);
     write_text(reply, "status", info.status);
     write_text(reply, "version", &info.version);
@@ -89,20 +93,13 @@ fn write_info(info: &Info, reply: &mut Encoder) {
     reply.list(info.commands.len());
     info.commands.iter().for_each(|command| reply.text(command.as_bytes()));
     write_number(reply, "state-bytes", info.state_bytes);
+    write_durability(info, reply);
     write_number(reply, "calls", Some(info.calls));
     write_number(reply, "errors", Some(info.errors));
     write_number(reply, "draining", Some(info.draining as u64));
     write_number(reply, "lingering", Some(info.lingering as u64));
-    reply.text(b"configuration");
-    match &info.configuration {
-        Some(how) => reply.text(how.as_bytes()),
-        None => reply.null(),
-    }
-    reply.text(b"waiting");
-    match &info.waiting {
-        Some(what) => reply.text(what.as_bytes()),
-        None => reply.null(),
-    }
+    write_optional(reply, "configuration", info.configuration.as_deref());
+    write_optional(reply, "waiting", info.waiting.as_deref());
     reply.text(b"can-roll-back");
     reply.boolean(info.can_roll_back);
     reply.text(b"last-failure");
@@ -111,6 +108,21 @@ fn write_info(info: &Info, reply: &mut Encoder) {
         None => reply.null(),
     }
     write_process(info, reply);
+}
+
+/// Writes the facts about the way in which a plugin's state is kept.
+fn write_durability(info: &Info, reply: &mut Encoder) {
+    let kept = info.durability.as_ref();
+    write_optional(reply, "durability", kept.map(|kept| kept.mode.as_str()));
+    write_number(reply, "journal-bytes", kept.and_then(|kept| kept.journal_bytes));
+    write_number(reply, "journal-records", kept.and_then(|kept| kept.journal_records));
+    let problem = kept.and_then(|kept| kept.problem.as_deref());
+    write_optional(reply, "journal-problem", problem);
+    write_number(reply, "snapshots", kept.map(|kept| kept.snapshots));
+    let age = kept.and_then(|kept| kept.snapshot_age);
+    write_number(reply, "snapshot-seconds-ago", age.map(|age| age.as_secs()));
+    let problem = kept.and_then(|kept| kept.snapshot_problem.as_deref());
+    write_optional(reply, "snapshot-problem", problem);
 }
 
 /// Writes the facts about a plugin's processes.
@@ -146,6 +158,14 @@ fn describe_limits(process: &ProcessStatus) -> String {
 fn write_text(reply: &mut Encoder, key: &str, value: &str) {
     reply.text(key.as_bytes());
     reply.text(value.as_bytes());
+}
+
+fn write_optional(reply: &mut Encoder, key: &str, value: Option<&str>) {
+    reply.text(key.as_bytes());
+    match value {
+        Some(value) => reply.text(value.as_bytes()),
+        None => reply.null(),
+    }
 }
 
 fn write_number(reply: &mut Encoder, key: &str, value: Option<u64>) {

@@ -1,4 +1,5 @@
-//! The context of a writing command: that of its session, and the time that its record has.
+//! The context of a writing command: that of its session, the time that its record has, and its
+//! transaction.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,12 +13,14 @@ use crate::{
 };
 
 /// The context of a writing command.
-pub(super) struct TimedContext<'a> {
+pub struct WriteContext<'a> {
     pub(super) session: &'a dyn CallContext,
+    /// In milliseconds since 1970; 0 for a command of a transaction that does not write.
     pub(super) time: u64,
+    pub(super) transaction: Option<&'a Transaction>,
 }
 
-impl CallContext for TimedContext<'_> {
+impl CallContext for WriteContext<'_> {
     fn time_millis(&self) -> u64 {
         self.time
     }
@@ -67,6 +70,6 @@ impl CallContext for TimedContext<'_> {
     }
 
     fn transaction(&self) -> Option<&Transaction> {
-        self.session.transaction()
+        self.transaction
     }
 }
