@@ -6,7 +6,8 @@
 //! goes back, even if the system's clock does, so that an expired key cannot return.
 //!
 //! A command reads its own time only while some key may still expire: without such keys the store
-//! reads no clock.
+//! reads no clock. A stream does not contain the noted time, so a store that was filled by one may
+//! judge differently after the clock was set back; a journal from its start never does.
 
 use std::{
     cell::Cell,
@@ -21,7 +22,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 /// The sweep removes a key at once by the noted time, and this many milliseconds later by the time
 /// of other calls. The clock may be set back by less without any effect on a replay.
-const MARGIN: u64 = 60_000;
+const MARGIN: u64 = 5_000;
 /// One of so many commands that do not depend on the time reads it for the sweep.
 const SAMPLE: u64 = 64;
 

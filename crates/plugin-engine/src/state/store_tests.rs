@@ -70,11 +70,16 @@ impl Disk for Faulty {
 const LONG: Deadline<'static> = Deadline { time: Duration::from_secs(60), give_up: &|| false };
 
 fn keep(states: &States, state: &[u8]) -> Result<(), String> {
-    states.keep("store", state.to_vec(), &LONG)
+    states.keep("store", (state.to_vec(), 0), &LONG)
+}
+
+fn load(states: &States, plugin: &str) -> Result<Option<Vec<u8>>, LoadError> {
+    let saved = states.load(plugin, &mut |_, _| Ok(()))?;
+    Ok(saved.and_then(|saved| saved.bytes))
 }
 
 fn loaded(states: &States) -> Option<Vec<u8>> {
-    states.load("store").unwrap()
+    load(states, "store").unwrap()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -132,7 +137,7 @@ fn unreadable_state_error_keeps_its_cause() {
     let temp = tempfile::tempdir().unwrap();
     let states = States::new(temp.path().to_owned());
     fs::create_dir(states.file("store")).unwrap();
-    let error = states.load("store").unwrap_err();
+    let error = load(&states, "store").unwrap_err();
     let mut cause: &(dyn Error + 'static) = &error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -145,7 +150,7 @@ fn damaged_state_error_names_file_and_remedy() {
     let temp = tempfile::tempdir().unwrap();
     let states = States::new(temp.path().to_owned());
     let (file, before) = (states.file("store"), states.file_before("store"));
-    let said = |states: &States| states.load("store").unwrap_err().to_string();
+    let said = |states: &States| load(states, "store").unwrap_err().to_string();
     keep(&states, b"one").unwrap();
     fs::write(&file, [&fs::read(&file).unwrap()[..], b"x"].concat()).unwrap();
     assert!(said(&states).contains("move"), "{}", said(&states));
@@ -204,16 +209,16 @@ fn hanging_write_is_abandoned_and_named() {
     keep(&states, b"one").unwrap();
     disk.hangs.store(true, Ordering::SeqCst);
     let short = Deadline { time: Duration::from_millis(30), give_up: &|| false };
-    let said = states.keep("store", b"two".to_vec(), &short).unwrap_err();
+    let said = states.keep("store", (b"two".to_vec(), 0), &short).unwrap_err();
     assert!(said.contains("store.state: the disk did not write the state in time"), "{said}");
-    let said = states.keep("store", b"three".to_vec(), &short).unwrap_err();
+    let said = states.keep("store", (b"three".to_vec(), 0), &short).unwrap_err();
     assert!(said.contains("an earlier write to it has not returned"), "{said}");
-    states.keep("keeper", b"x".to_vec(), &short).unwrap_err();
+    states.keep("keeper", (b"x".to_vec(), 0), &short).unwrap_err();
     disk.hangs.store(false, Ordering::SeqCst);
     // It waits for the earlier write, which is discarded.
     keep(&states, b"four").unwrap();
     assert_eq!(loaded(&states).unwrap(), b"four");
-    assert_eq!(states.load("keeper").unwrap(), None);
+    assert_eq!(load(&states, "keeper").unwrap(), None);
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 2);
 }
 
@@ -280,7 +285,7 @@ fn unreadable_state_is_not_treated_as_missing() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path().join("file");
     fs::write(&folder, b"no folder").unwrap();
-    let said = States::new(folder).load("store").unwrap_err().to_string();
+    let said = load(&States::new(folder), "store").unwrap_err().to_string();
     assert!(said.starts_with("cannot read its saved state "), "{said}");
 }
 
@@ -295,7 +300,7 @@ fn error_says_where_unreplaced_state_is() {
     let file = states.file("store");
     let held = File::options().read(true).share_mode(FILE_SHARE_READ).open(file).unwrap();
     let short = Deadline { time: Duration::from_millis(500), give_up: &|| false };
-    let error = states.keep("store", b"two".to_vec(), &short).unwrap_err();
+    let error = states.keep("store", (b"two".to_vec(), 0), &short).unwrap_err();
     assert!(error.contains("store.state"), "{error}");
     drop(held);
     assert_eq!(loaded(&states).unwrap(), b"one");

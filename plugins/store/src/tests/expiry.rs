@@ -113,13 +113,6 @@ fn times_beyond_63_bits_are_errors() {
 
 #[test]
 fn expired_keys_are_absent_for_all_commands() {
-    let store = Tester::start();
-    let expired = || {
-        store.at(NOW);
-        store.check("flushall", Done);
-        store.check("set x old PX 500", Done);
-        store.at(NOW + 500);
-    };
     for (command, reply) in [
         ("get x", Null),
         ("del x", 0.into()),
@@ -143,7 +136,9 @@ fn expired_keys_are_absent_for_all_commands() {
         ("scan 0", Value::list([Value::from("0"), Value::List(vec![])])),
         ("dbsize", 0.into()),
     ] {
-        expired();
+        let store = Tester::start();
+        store.check("set x old PX 500", Done);
+        store.at(NOW + 500);
         store.check(command, reply);
         assert_ne!(store.run("pexpiretime x"), Ok((NOW as i64 + 500).into()), "{command}");
     }
@@ -171,9 +166,8 @@ fn sweep_frees_memory_of_expired_keys() {
     let set = |key: usize| store.run(&format!("set key:{key} value PX 1000"));
     let full = (0..).take_while(|key| set(*key).is_ok()).count();
     assert!((500..1_100).contains(&full), "{full}");
-    // A command that depends on the time shows the sweep that it is over.
-    store.at(NOW + 1_000);
-    store.check("incr n", 1);
+    // Calls that are refused show the sweep how late it is.
+    store.at(NOW + 6_000);
     for _ in 0..5_000 {
         if (0..full / 2).all(|key| set(full + key).is_ok()) {
             return;

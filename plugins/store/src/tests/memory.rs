@@ -3,6 +3,13 @@
 use plugin_api::Value::{Null, Ok as Done};
 
 use super::Tester;
+use crate::{
+    clock::NEVER,
+    map::Map,
+    memory::Room,
+    part::{Entry, Key},
+    record::Record,
+};
 
 const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
@@ -49,4 +56,43 @@ fn a_wrong_bound_is_rejected() {
     for toml in ["max-memory = 0", "max-memory = '256MB'", "max-memory = 5"] {
         assert_eq!(store.0.configure(toml), Ok(()), "{toml}");
     }
+}
+
+#[test]
+fn memory_is_counted_back_to_zero() {
+    let map = Map::default();
+    let entry = |number: u64, expiry| {
+        let bytes = number.to_string();
+        let (key, record) = (map.key(bytes.as_bytes()), Record::new(bytes.as_bytes(), b"value"));
+        Entry { hash: key.hash, expiry, record }
+    };
+    let fill = || {
+        for number in 0..500 {
+            map.put(entry(number, NEVER), Room::UNBOUNDED).unwrap();
+            map.put(entry(number, 1 + number), Room::UNBOUNDED).unwrap();
+        }
+        map.put_all((250..750).map(|number| entry(number, 10)).collect(), Room::UNBOUNDED).unwrap();
+        assert!(map.memory.used() > 750 * 5);
+    };
+    fill();
+    map.sweep(1_000, || false);
+    assert_eq!((map.memory.used(), map.len(|| 0)), (0, 0));
+    fill();
+    let texts: Vec<String> = (0..750).map(|number| number.to_string()).collect();
+    let keys: Vec<Key<'_>> = texts.iter().map(|text| map.key(text.as_bytes())).collect();
+    map.edit(keys[7], |part| part.expire(keys[7], NEVER));
+    assert_eq!(map.take_all(&keys).len(), 750);
+    assert_eq!(map.memory.used(), 0);
+    fill();
+    map.clear();
+    assert_eq!((map.memory.used(), map.len(|| 0)), (0, 0));
+}
+
+#[test]
+fn a_value_is_shared_and_not_copied() {
+    let map = Map::default();
+    let key = map.key(b"key");
+    let entry = Entry { hash: key.hash, expiry: NEVER, record: Record::new(b"key", b"value") };
+    map.put(entry, Room::UNBOUNDED).unwrap();
+    assert!(map.get(key).unwrap().record.is(&map.get(key).unwrap().record));
 }

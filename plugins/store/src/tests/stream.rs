@@ -146,7 +146,7 @@ proptest! {
     fn stream_with_changes_makes_the_same_state(
         before in prop::collection::vec((0..500_u64, history::command()), 0..30),
         during in prop::collection::vec((0..500_u64, history::command(), any::<bool>()), 0..60),
-        extra in 0..8_000_u64,
+        extra in 0..4_000_u64,
     ) {
         let (store, mut time) = (Tester::start(), NOW);
         for key in 0..extra {

@@ -148,7 +148,7 @@ mod tests {
     fn session_has_its_key_and_role() {
         let peer = "[::1]:7".parse().unwrap();
         let session = SessionFields { peer, key: Some("ada"), role: Some("admin"), ..session() };
-        let line = lines(|to| to.call(u64::MAX, "a", [], &session));
+        let line = lines(|to| to.call((u64::MAX, 0), "a", [], &session));
         let expected = "{\"id\":18446744073709551615,\"call\":\"a\",\"args\":[],\"session\":\
             {\"id\":3,\"peer\":\"[::1]:7\",\"name\":\"\",\"key\":\"ada\",\"role\":\"admin\"}}\n";
         assert_eq!(line, expected);
