@@ -6,8 +6,11 @@ use std::{
 };
 
 use dropin_tests::{
-    Frame, Host, LIMIT, Lines, Resp, Setup, reload::variant, resp::encode, system::unused_port,
-    wait_until,
+    Frame, Host, LIMIT, Lines, Resp, Setup,
+    reload::variant,
+    resp::encode,
+    system::{self, unused_port},
+    wait_for, wait_until,
 };
 
 const FAILED: &str = "EXECABORT Transaction discarded because of previous errors.";
@@ -370,6 +373,49 @@ fn transactions_lose_nothing_while_plugin_is_replaced() {
         let sum = Resp::connect(&host).ask(&["get", "a"]).as_str().parse();
         assert_eq!(sum, Ok(2 * done.load(Ordering::Relaxed)), "{flags:?}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn lost_process_loses_no_acknowledged_command() {
+    let host = start(&["--isolate", "store"]);
+    let (stop, done, sum) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut client = Resp::connect(&host);
+                while !stop.load(Ordering::Relaxed) {
+                    let commands: [&[&str]; 4] =
+                        [&["incr", "a"], &["get", "a"], &["incr", "a"], &["incr", "a"]];
+                    match run(&mut client, &commands) {
+                        Frame::List(replies) => {
+                            let sums =
+                                replies.iter().filter(|reply| matches!(reply, Frame::Integer(_)));
+                            sum.fetch_add(sums.count() as u64, Ordering::Relaxed);
+                            done.fetch_add(1, Ordering::Relaxed);
+                        }
+                        // Nothing has run.
+                        Frame::Error(problem) => assert!(problem.starts_with("UNAVAILABLE ")),
+                        reply => panic!("{reply:?}"),
+                    }
+                }
+            });
+        }
+        for _ in 0..3 {
+            let before = done.load(Ordering::Relaxed);
+            wait_until("transactions run", LIMIT, || done.load(Ordering::Relaxed) > before + 20);
+            let pids = || match host.info("store").get("pids").map(Frame::items) {
+                Some([pid]) => u32::try_from(pid.as_integer()).ok(),
+                _ => None,
+            };
+            let pid = wait_for("a process serves", LIMIT, pids);
+            system::kill(pid);
+            wait_until("another one serves", LIMIT, || pids().is_some_and(|new| new != pid));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let kept = Resp::connect(&host).ask(&["get", "a"]).as_str().parse();
+    assert_eq!(kept, Ok(sum.load(Ordering::Relaxed)));
 }
 
 #[test]
