@@ -287,6 +287,15 @@ fn large_reply_does_not_spoil_the_others() {
     }
 }
 
+/// Ends the other threads of a test, also if it fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Increments at full speed until the stop, and returns the number of increments.
 fn increment(host: &Host, stop: &AtomicBool, count: &AtomicU64) {
     let mut client = Resp::connect(host);
@@ -306,7 +315,8 @@ fn no_other_writing_command_runs_in_between() {
         let host = start(flags);
         let (stop, count) = (AtomicBool::new(false), AtomicU64::new(0));
         thread::scope(|scope| {
-            let other = scope.spawn(|| increment(&host, &stop, &count));
+            let _end = StopAtEnd(&stop);
+            scope.spawn(|| increment(&host, &stop, &count));
             let mut client = Resp::connect(&host);
             wait_until("the other session writes", LIMIT, || count.load(Ordering::Relaxed) > 0);
             let (mut last, mut mixed) = (0, 0);
@@ -324,8 +334,6 @@ fn no_other_writing_command_runs_in_between() {
                 }
             }
             assert!(mixed >= 50, "the sessions hardly met: {mixed}");
-            stop.store(true, Ordering::Relaxed);
-            other.join().unwrap();
         });
     }
 }
@@ -336,6 +344,7 @@ fn transactions_lose_nothing_while_plugin_is_replaced() {
         let host = start(flags);
         let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
         thread::scope(|scope| {
+            let _end = StopAtEnd(&stop);
             let sessions: Vec<_> = (0..3)
                 .map(|_| {
                     scope.spawn(|| {
@@ -367,8 +376,6 @@ fn transactions_lose_nothing_while_plugin_is_replaced() {
                     host.figure("store", "generation") > generation
                 });
             }
-            stop.store(true, Ordering::Relaxed);
-            sessions.into_iter().for_each(|one| one.join().unwrap());
         });
         let sum = Resp::connect(&host).ask(&["get", "a"]).as_str().parse();
         assert_eq!(sum, Ok(2 * done.load(Ordering::Relaxed)), "{flags:?}");
@@ -378,9 +385,11 @@ fn transactions_lose_nothing_while_plugin_is_replaced() {
 #[cfg(target_os = "linux")]
 #[test]
 fn lost_process_loses_no_acknowledged_command() {
-    let host = start(&["--isolate", "store"]);
+    // With the timeout, a command waits for a process longer than the process for its turn.
+    let host = start(&["--isolate", "store", "--probe-timeout", "60"]);
     let (stop, done, sum) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
+        let _end = StopAtEnd(&stop);
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut client = Resp::connect(&host);
@@ -412,8 +421,10 @@ fn lost_process_loses_no_acknowledged_command() {
             system::kill(pid);
             wait_until("another one serves", LIMIT, || pids().is_some_and(|new| new != pid));
         }
-        stop.store(true, Ordering::Relaxed);
     });
+    // A transaction that waits for a process, which waits for the turn, shows there.
+    let log = host.log();
+    assert!(!log.contains("a command that writes does not end"), "{log}");
     let kept = Resp::connect(&host).ask(&["get", "a"]).as_str().parse();
     assert_eq!(kept, Ok(sum.load(Ordering::Relaxed)));
 }
@@ -442,8 +453,9 @@ fn killed_host_has_all_or_nothing_of_each_transaction() {
             Setup::new().port(port).state_dir(&folder).plugins(&["store", "text"]).flags(flags)
         };
         let mut host = setup().start();
-        let done = [(); 3].map(|()| AtomicU64::new(0));
+        let (stop, done) = (AtomicBool::new(false), [(); 3].map(|()| AtomicU64::new(0)));
         thread::scope(|scope| {
+            let (stop, _end) = (&stop, StopAtEnd(&stop));
             for (number, done) in done.iter().enumerate() {
                 let mut client = Resp::connect(&host);
                 scope.spawn(move || {
@@ -454,7 +466,7 @@ fn killed_host_has_all_or_nothing_of_each_transaction() {
                         std::io::Write::write_all(&mut client.stream(), &batch).is_ok()
                     };
                     let mut rounds = 0;
-                    while is_sent(&client) {
+                    while !stop.load(Ordering::Relaxed) && is_sent(&client) {
                         rounds += 1;
                         let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                             [(); 5].map(|()| client.frame())
