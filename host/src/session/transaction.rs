@@ -58,9 +58,10 @@ impl Session {
             }
         };
         drop(queued);
-        match self.read_buffer.is_large() || self.replies.is_large() {
-            true => self.note_memory(),
-            false => note_bytes(&self.shared, &self.handle, 0),
+        if self.read_buffer.is_large() || self.replies.is_large() {
+            self.note_memory();
+        } else if self.handle.memory() > 0 {
+            note_bytes(&self.shared, &self.handle, 0);
         }
         Ok(ended)
     }
