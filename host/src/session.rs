@@ -8,7 +8,9 @@ mod http;
 mod identity;
 mod memory;
 mod queue;
+mod queued_requests;
 mod subscriptions;
+mod transaction;
 
 pub use self::close_reason::CloseReason;
 use auth::identity::Identity;
@@ -130,10 +132,36 @@ impl Session {
         if large {
             self.note_memory();
         }
+        if !matches!(flow, Flow::Next) {
+            return self.follow(flow, large);
+        }
         self.write()?;
-        let goes_on = matches!(flow, Flow::Next);
+        if let Some(reason) = self.end() {
+            return Ok(Some(reason));
+        }
+        self.wait(large)
+    }
+
+    /// Takes the next step after a request that changes the session.
+    #[cold]
+    #[inline(never)]
+    fn follow(&mut self, flow: Flow, large: bool) -> io::Result<Option<CloseReason>> {
+        // The reply to MULTI travels with those behind it.
+        let flow = match flow {
+            Flow::Queue => match self.queue_commands()? {
+                Ok(flow) => flow,
+                Err(reason) => return Ok(Some(reason)),
+            },
+            flow => flow,
+        };
+        let large = large || self.replies.is_large();
+        let is_ended = self.handle.is_dismissed() || self.transport.is_late();
+        if matches!(flow, Flow::Next) && !self.read_buffer.is_empty() && !is_ended {
+            return Ok(None);
+        }
+        self.write()?;
         match flow {
-            Flow::Next => {}
+            Flow::Next | Flow::Queue => {}
             Flow::Subscribe(topic, subscription) => {
                 self.subscriptions.change(topic, subscription);
             }
@@ -145,15 +173,27 @@ impl Session {
             Flow::Close => return Ok(Some(CloseReason::ChangeRequest)),
             Flow::Break => return Ok(Some(CloseReason::BrokenProtocol)),
         }
-        if self.handle.is_dismissed() {
-            return Ok(Some(self.close_dismissed()));
+        if let Some(reason) = self.end() {
+            return Ok(Some(reason));
         }
-        if self.transport.is_late() {
-            return Ok(Some(self.evict(CloseReason::NoLogin)));
-        }
-        if !goes_on && !self.read_buffer.is_empty() {
+        if !self.read_buffer.is_empty() {
             return Ok(None);
         }
+        self.wait(large)
+    }
+
+    /// Returns the reason for which the host ends the session now; `None` if it does not.
+    #[inline(always)]
+    fn end(&mut self) -> Option<CloseReason> {
+        if self.handle.is_dismissed() {
+            return Some(self.close_dismissed());
+        }
+        self.transport.is_late().then(|| self.evict(CloseReason::NoLogin))
+    }
+
+    /// Waits for more input, and pushes events meanwhile.
+    #[inline(always)]
+    fn wait(&mut self, large: bool) -> io::Result<Option<CloseReason>> {
         if large {
             self.shrink_when_idle();
         }

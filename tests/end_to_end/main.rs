@@ -55,6 +55,7 @@ mod signals;
 #[cfg(unix)]
 mod sources;
 mod tables;
+mod transactions;
 mod vanishing;
 mod workers;
 #[cfg(unix)]

@@ -62,6 +62,18 @@ pub trait QueuedWorker: Send + Sync {
     ) -> Answer;
 }
 
+/// Calls a worker. One that takes queues gets a queue of one.
+pub fn call_alone(worker: &dyn Worker, call: &Call<'_>, reply: &mut Encoder) -> Answer {
+    match (worker.call(call, reply), worker.as_queued()) {
+        (Answer::Queued, Some(queued)) => {
+            let mut queue = CallQueue::default();
+            queued.push(call, &mut queue);
+            queued.run(&queue, call.context, reply, &mut |_| {})
+        }
+        (answer, _) => answer,
+    }
+}
+
 /// Calls of one session that a process answers together.
 #[derive(Debug, Default)]
 pub struct CallQueue {

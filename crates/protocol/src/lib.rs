@@ -8,6 +8,7 @@
 //! Both keep their buffers from one request to the next, so that a busy session does not allocate.
 
 mod delivery;
+mod element;
 mod length;
 mod line;
 pub mod nearest;

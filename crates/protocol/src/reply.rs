@@ -38,6 +38,8 @@ enum Fault {
     Malformed,
     /// The items are larger than allowed.
     TooLarge,
+    /// The reply is an error that is larger than allowed.
+    LargeError,
 }
 
 /// An encoder of one session's replies, which it collects until they are sent.
@@ -142,7 +144,7 @@ impl Encoder {
         self.reset();
         // The error itself ignores the limit.
         self.most = usize::MAX;
-        let finished = if fault == Fault::TooLarge {
+        let finished = if matches!(fault, Fault::TooLarge | Fault::LargeError) {
             let message = format!("reply larger than {most} bytes (--max-reply)");
             self.error("ERR", message.as_bytes());
             Finished::TooLarge
@@ -164,6 +166,13 @@ impl Encoder {
     #[inline]
     pub fn failed(&self) -> bool {
         self.error
+    }
+
+    /// Returns whether the worker has replied an error. A reply that is too large is none: the worker
+    /// has done its work.
+    #[inline]
+    pub fn is_refused(&self) -> bool {
+        self.error && self.fault != Fault::TooLarge
     }
 
     /// Writes the reply `OK`.
@@ -263,7 +272,7 @@ impl Encoder {
     /// Writes an error. An empty `kind` becomes `ERR`; line ends become spaces.
     pub fn error(&mut self, kind: &str, message: &[u8]) {
         if message.len() > self.most {
-            return self.refuse_as_too_large();
+            return self.refuse_large_error();
         }
         let kind = if kind.is_empty() { "ERR" } else { kind };
         let whole_reply = self.nesting.wants_item() && self.nesting.depth() == 0;
@@ -300,7 +309,7 @@ impl Encoder {
 
     /// Writes one item that is complete in itself.
     #[inline]
-    fn write_item(&mut self, write: impl FnOnce(&mut Vec<u8>, Protocol)) {
+    pub(super) fn write_item(&mut self, write: impl FnOnce(&mut Vec<u8>, Protocol)) {
         if !self.admit() {
             return;
         }
@@ -356,5 +365,15 @@ impl Encoder {
         self.nesting.stop();
         self.out.drop_draft();
         self.out.shrink();
+    }
+
+    /// Does the same for a reply that is an error, or may be one.
+    #[cold]
+    pub fn refuse_large_error(&mut self) {
+        let is_reply = self.nesting.wants_item() && self.nesting.depth() == 0;
+        self.refuse_as_too_large();
+        if is_reply {
+            self.fault = Fault::LargeError;
+        }
     }
 }

@@ -13,6 +13,8 @@ pub enum Flow {
     Become(Box<Identity>),
     /// It goes on in its initial state.
     Reset,
+    /// It goes on, and queues commands until the transaction ends.
+    Queue,
     /// It ends as asked.
     Close,
     /// It ends since the boundaries of its requests are lost.

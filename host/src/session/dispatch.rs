@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use auth::identity::{AccessLevel, Identity};
+use auth::identity::{AccessLevel, Identity, Refusal};
 use plugin_engine::{
     call::{Answer, Call},
     registry::{Registry, Target},
@@ -39,28 +39,11 @@ pub(super) fn answer(
     if !identity.is_unrestricted()
         && let Some(refusal) = identity.refuse(found.map(|command| command.required_access()))
     {
-        session.count_command();
-        shared.metrics.denied.count();
-        replies.begin();
-        replies.error(refusal.kind, refusal.message.as_bytes());
-        replies.finish();
+        deny((shared, session), &refusal, replies);
         return (Answer::Written, Flow::Next);
     }
     let Some(command) = found else {
-        session.count_command();
-        shared.metrics.unknown.count();
-        replies.begin();
-        let flow = if is_http(request.name()) {
-            replies.error("ERR", b"this is no web server, the connection is closed");
-            shared.rejected.warn(Instant::now(), || {
-                format!("{} sent an HTTP request, perhaps from a web page", session.peer)
-            });
-            Flow::Break
-        } else {
-            builtins::unknown_command(registry, identity, request.name(), replies);
-            Flow::Next
-        };
-        replies.finish();
+        let flow = answer_unknown((shared, session), identity, registry, request.name(), replies);
         return (Answer::Written, flow);
     };
     counters.begin();
@@ -96,6 +79,46 @@ pub(super) fn answer(
     let failed = replies.finish() != Finished::Ok;
     counters.count(&command.series, failed);
     (Answer::Written, flow)
+}
+
+/// Writes the error for a command that the client may not run.
+#[cold]
+pub(super) fn deny(
+    (shared, session): (&Shared, &ClientHandle),
+    refusal: &Refusal,
+    replies: &mut Encoder,
+) {
+    session.count_command();
+    shared.metrics.denied.count();
+    replies.begin();
+    replies.error(refusal.kind, refusal.message.as_bytes());
+    replies.finish();
+}
+
+/// Writes the error for a name that is no command.
+#[cold]
+pub(super) fn answer_unknown(
+    (shared, session): (&Shared, &ClientHandle),
+    identity: &Identity,
+    registry: &Registry,
+    name: &[u8],
+    replies: &mut Encoder,
+) -> Flow {
+    session.count_command();
+    shared.metrics.unknown.count();
+    replies.begin();
+    let flow = if is_http(name) {
+        replies.error("ERR", b"this is no web server, the connection is closed");
+        shared.rejected.warn(Instant::now(), || {
+            format!("{} sent an HTTP request, perhaps from a web page", session.peer)
+        });
+        Flow::Break
+    } else {
+        builtins::unknown_command(registry, identity, name, replies);
+        Flow::Next
+    };
+    replies.finish();
+    flow
 }
 
 /// Returns whether the name starts HTTP, as in Redis: a web page can have a browser on a trusted

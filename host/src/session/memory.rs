@@ -43,7 +43,12 @@ pub(super) fn note_memory(
     parser: &Parser,
     replies: &Encoder,
 ) {
-    let bytes = read_buffer.held() + parser.held() + replies.held();
+    note_bytes(shared, handle, read_buffer.held() + parser.held() + replies.held());
+}
+
+/// Records that the session takes this much memory.
+#[cold]
+pub(super) fn note_bytes(shared: &Shared, handle: &ClientHandle, bytes: usize) {
     if shared.client_memory.note(handle, bytes) {
         shared.metrics.evicted.add(shared.sessions.dismiss_largest(&shared.client_memory));
     }

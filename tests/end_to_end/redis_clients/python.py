@@ -19,6 +19,30 @@ pipeline = client.pipeline(transaction=False)
 for _ in range(100):
     pipeline.incr("count")
 assert pipeline.execute() == list(range(43, 143))
+pipeline = client.pipeline()
+for _ in range(100):
+    pipeline.incr("count")
+assert pipeline.execute() == list(range(143, 243))
+with client.pipeline() as pipeline:
+    pipeline.multi()
+    pipeline.set("both", 1).get("both").get("none").ping()
+    assert pipeline.execute() == [True, b"1", None, True]
+with client.pipeline() as pipeline:
+    pipeline.set("both", "x").incr("both").set("both", 3)
+    replies = pipeline.execute(raise_on_error=False)
+    assert replies[0] is True and replies[2] is True, replies
+    assert isinstance(replies[1], library.ResponseError), replies
+assert client.get("both") == b"3"
+try:
+    with client.pipeline() as pipeline:
+        pipeline.watch("both")
+        pipeline.multi()
+        pipeline.set("both", 4).execute()
+except library.ResponseError as error:
+    assert "WATCH is not supported" in str(error), error
+else:
+    raise AssertionError("WATCH was accepted")
+assert client.get("both") == b"3"
 assert client.info()["loading"] == 0
 try:
     client.execute_command("nonsense")

@@ -113,9 +113,7 @@ impl ProcessPlugin {
     /// Calls a worker, which writes the reply; waits while the gate is closed.
     fn call(&self, command: (u32, &str), call: &Call<'_>, reply: &mut Encoder) -> Answer {
         let Some(_guard) = self.gate.enter() else { return Answer::Retired };
-        // A command that writes has its time, and must not wait: the start of a process waits for
-        // its turn.
-        let has_turn = call.context.time_millis() > 0;
+        let has_turn = has_turn(call.context);
         let serving = match if has_turn { self.serving_now() } else { self.serving() } {
             Ok(serving) => serving,
             Err(Unavailable(problem)) => {
@@ -155,7 +153,7 @@ impl ProcessPlugin {
             }
             finish(reply);
         };
-        let has_turn = context.time_millis() > 0 || !queue.records.is_empty();
+        let has_turn = has_turn(context) || !queue.records.is_empty();
         let serving = if has_turn { self.serving_now() } else { self.serving() };
         let (kind, problem) = match serving {
             Err(Unavailable(problem)) => ("UNAVAILABLE", problem),
@@ -348,6 +346,12 @@ impl Drop for ProcessPlugin {
             }
         }
     }
+}
+
+/// Returns true for a command that writes, which has its time, and for one of a transaction. They
+/// must not wait for the start of a process, which waits for their turn.
+fn has_turn(context: &dyn CallContext) -> bool {
+    context.time_millis() > 0 || context.transaction().is_some()
 }
 
 /// Calls a command of a plugin in a process.

@@ -52,35 +52,27 @@ impl Transaction {
         workers: impl IntoIterator<Item = &'a dyn Worker>,
         context: &dyn CallContext,
     ) -> Result<Self, NotBegun> {
-        let refuse = |NotWritable(kind, text)| NotBegun::Refused(kind, text);
-        let mut orders: Vec<Arc<WriteOrder>> = Vec::new();
+        let mut writing: Vec<&'a dyn Worker> = Vec::new();
+        let mut waits = true;
         for worker in workers {
-            let Some(order) = worker.order() else { continue };
-            worker.wait_until_ready().map_err(|text| NotBegun::Refused("UNAVAILABLE", text))?;
-            orders.push(Arc::clone(order));
+            match worker.order() {
+                None => waits = waits && worker.wait_until_ready().is_ok(),
+                Some(order) if writing.iter().any(|known| has_order(*known, order)) => {}
+                Some(_) => writing.push(worker),
+            }
         }
         // Always in the same order, so that two transactions do not wait for each other.
-        orders.sort_by_key(|order| Arc::as_ptr(order) as usize);
-        orders.dedup_by(|one, other| Arc::ptr_eq(one, other));
-        let mut parts = Vec::new();
-        for order in orders {
-            let turn = loop {
-                match order.lock_until(Instant::now() + SLICE, &|| false) {
-                    Some(turn) => break turn,
-                    None if context.wait_for_cancel(Duration::ZERO) => {
-                        let text = "the transaction was cancelled before it ran".to_owned();
-                        return Err(NotBegun::Refused("CANCELLED", text));
-                    }
-                    None => {}
-                }
-            };
-            if order.is_retired() {
-                return Err(NotBegun::Retired);
+        writing.sort_by_key(|worker| worker.order().map(|order| Arc::as_ptr(order) as usize));
+        loop {
+            for worker in &writing {
+                worker.wait_until_ready().map_err(|text| NotBegun::Refused("UNAVAILABLE", text))?;
             }
-            order.check().map_err(refuse)?;
-            parts.push(Part { order, record: Vec::new(), _turn: turn });
+            let parts = wait_for_turns(&writing, context)?;
+            // The start of a process waits for the turn, so the turn must not wait for the start.
+            if writing.iter().all(|worker| worker.is_ready()) {
+                return Ok(Self { time: now(), parts: Mutex::new(parts) });
+            }
         }
-        Ok(Self { time: now(), parts: Mutex::new(parts) })
     }
 
     /// Returns the context of its calls: that of the session, and this transaction.
@@ -104,7 +96,7 @@ impl Transaction {
             return Answer::Written;
         }
         let answer = worker.call_in_turn(call, self.time, reply);
-        if answer == Answer::Written && !reply.failed() {
+        if answer == Answer::Written && !reply.is_refused() {
             let mut parts = self.parts();
             if let Some(part) = parts.iter_mut().find(|part| is_of(part)) {
                 write_command(&mut part.record, call);
@@ -142,4 +134,33 @@ impl Transaction {
     fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn has_order(worker: &dyn Worker, order: &Arc<WriteOrder>) -> bool {
+    worker.order().is_some_and(|own| Arc::ptr_eq(own, order))
+}
+
+fn wait_for_turns(
+    writing: &[&dyn Worker],
+    context: &dyn CallContext,
+) -> Result<Vec<Part>, NotBegun> {
+    let mut parts = Vec::new();
+    for order in writing.iter().filter_map(|worker| worker.order()) {
+        let turn = loop {
+            match order.lock_until(Instant::now() + SLICE, &|| false) {
+                Some(turn) => break turn,
+                None if context.wait_for_cancel(Duration::ZERO) => {
+                    let text = "the transaction was cancelled before it ran".to_owned();
+                    return Err(NotBegun::Refused("CANCELLED", text));
+                }
+                None => {}
+            }
+        };
+        if order.is_retired() {
+            return Err(NotBegun::Retired);
+        }
+        order.check().map_err(|NotWritable(kind, text)| NotBegun::Refused(kind, text))?;
+        parts.push(Part { order: Arc::clone(order), record: Vec::new(), _turn: turn });
+    }
+    Ok(parts)
 }

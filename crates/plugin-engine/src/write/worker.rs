@@ -7,7 +7,7 @@ use plugin_api::commands::put_number;
 use protocol::Encoder;
 
 use super::{WriteOrder, now, order::NotWritable, write_context::WriteContext};
-use crate::call::{Answer, Call, CallContext, CallQueue, QueuedWorker, Worker};
+use crate::call::{Answer, Call, CallContext, CallQueue, QueuedWorker, Worker, call_alone};
 
 /// The worker of a command that writes.
 pub struct WritingWorker {
@@ -31,10 +31,7 @@ impl WritingWorker {
     pub(super) fn call_in_turn(&self, call: &Call<'_>, time: u64, reply: &mut Encoder) -> Answer {
         let context = WriteContext { session: call.context, time, transaction: None };
         let call = Call { context: &context, ..*call };
-        let Some(queued) = self.inner.as_queued() else { return self.inner.call(&call, reply) };
-        let mut queue = CallQueue::default();
-        queued.push(&call, &mut queue);
-        queued.run(&queue, &context, reply, &mut |_| {})
+        call_alone(&*self.inner, &call, reply)
     }
 
     fn call_alone(&self, call: &Call<'_>, reply: &mut Encoder) -> Result<Answer, NotWritable> {
@@ -42,7 +39,7 @@ impl WritingWorker {
         self.order.check()?;
         let (start, time) = (reply.len(), now());
         let answer = self.call_in_turn(call, time, reply);
-        if answer != Answer::Written || reply.failed() {
+        if answer != Answer::Written || reply.is_refused() {
             return Ok(answer);
         }
         if let Some(durable) = self.order.journal() {
@@ -73,7 +70,8 @@ impl WritingWorker {
         let durable = self.order.journal();
         let mut finish = |reply: &mut Encoder| {
             let record = records.next();
-            if let (Some(durable), Some((time, record)), false) = (durable, record, reply.failed())
+            if let (Some(durable), Some((time, record)), false) =
+                (durable, record, reply.is_refused())
             {
                 match durable.append(self.order.owner(), *time, record) {
                     Some(number) => last = Some(number),

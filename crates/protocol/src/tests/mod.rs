@@ -3,6 +3,7 @@
 
 mod cuts;
 mod delivery;
+mod elements;
 mod frames;
 mod lines;
 mod plain_replies;

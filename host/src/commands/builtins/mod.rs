@@ -10,10 +10,11 @@ mod loglevel;
 mod plugin;
 mod stats;
 mod subcommands;
+mod transaction;
 
 use std::sync::Arc;
 
-pub use self::arity::wrong_arity;
+pub use self::{arity::wrong_arity, transaction::InTransaction};
 use ::auth::identity::{AccessLevel, Identity};
 use plugin_engine::{
     call::Call,
@@ -43,7 +44,7 @@ struct Builtin {
 
 /// All built-ins. A new one is a row here, and a file beside this one if it has more than a few
 /// lines.
-const ALL: [Builtin; 14] = [
+const ALL: [Builtin; 19] = [
     Builtin {
         name: "auth",
         usage: "NAME_OR_KEY [KEY]",
@@ -77,6 +78,22 @@ const ALL: [Builtin; 14] = [
         subcommands: &command::SUBCOMMANDS,
     },
     Builtin {
+        name: "discard",
+        usage: "",
+        access: AccessLevel::Known,
+        help: "Ends a transaction; none of its commands runs.",
+        run: transaction::discard,
+        subcommands: &[],
+    },
+    Builtin {
+        name: "exec",
+        usage: "",
+        access: AccessLevel::Known,
+        help: "Runs the commands of a transaction, and replies all replies.",
+        run: transaction::exec,
+        subcommands: &[],
+    },
+    Builtin {
         name: "hello",
         usage: "[VERSION] [OPTION..]",
         access: AccessLevel::Anyone,
@@ -106,6 +123,14 @@ const ALL: [Builtin; 14] = [
         access: AccessLevel::Admin,
         help: "Shows the log level, or sets it.",
         run: loglevel::run,
+        subcommands: &[],
+    },
+    Builtin {
+        name: "multi",
+        usage: "",
+        access: AccessLevel::Known,
+        help: "Begins a transaction: commands are queued until EXEC.",
+        run: transaction::multi,
         subcommands: &[],
     },
     Builtin {
@@ -156,6 +181,22 @@ const ALL: [Builtin; 14] = [
         run: stats::run,
         subcommands: &[],
     },
+    Builtin {
+        name: "unwatch",
+        usage: "",
+        access: AccessLevel::Known,
+        help: "Does nothing: keys cannot be watched.",
+        run: transaction::unwatch,
+        subcommands: &[],
+    },
+    Builtin {
+        name: "watch",
+        usage: "KEY..",
+        access: AccessLevel::Known,
+        help: "Is refused: keys cannot be watched.",
+        run: transaction::watch,
+        subcommands: &[],
+    },
 ];
 
 /// Returns the built-ins, for the registry.
@@ -184,6 +225,11 @@ pub fn is_builtin(name: &str) -> bool {
 #[inline]
 pub fn run(number: usize, call: &Call<'_>, caller: &Caller<'_>, reply: &mut Encoder) -> Flow {
     (ALL[number].run)(call, caller, reply)
+}
+
+/// Returns what becomes of the built-in of this number between MULTI and EXEC.
+pub fn in_transaction(number: usize, subcommand: Option<&[u8]>) -> InTransaction {
+    InTransaction::of(ALL[number].name, subcommand.unwrap_or_default())
 }
 
 fn close(_: &Call<'_>, _: &Caller<'_>, reply: &mut Encoder) -> Flow {

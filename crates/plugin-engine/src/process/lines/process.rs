@@ -212,7 +212,7 @@ impl Protocol for LinesProcess {
                     return Ok(());
                 }
                 Ok(Event::TooLong) => {
-                    reply.refuse_as_too_large();
+                    reply.refuse_large_error();
                     return Ok(());
                 }
                 Err(RecvTimeoutError::Timeout) => {}

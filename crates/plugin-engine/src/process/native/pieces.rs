@@ -153,7 +153,10 @@ impl PieceReader {
         }
         // A piece has 17 bytes or fewer beside its text and the kind of an error.
         if self.rest.len() > reply.most().saturating_add(17 + LONGEST_KIND) {
-            reply.refuse_as_too_large();
+            match self.rest.first() {
+                Some(&ERROR) => reply.refuse_large_error(),
+                _ => reply.refuse_as_too_large(),
+            }
             self.is_too_large = true;
             self.rest = Vec::new();
         }

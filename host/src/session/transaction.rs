@@ -1,0 +1,364 @@
+//! A session between MULTI and EXEC: it queues commands, and runs them together.
+
+use std::{io, sync::Arc, time::Instant};
+
+use auth::identity::{AccessLevel, Identity};
+use plugin_engine::{
+    call::{Answer, Call, call_alone},
+    registry::{Command, LiveRegistry, Registry, Target},
+    write::{NotBegun, Transaction},
+};
+use protocol::{Encoder, Finished, Framing, Parsed, Protocol};
+
+use super::{
+    CloseReason, EMPTY, Session,
+    dispatch::{answer_unknown, deny, refuse, upgrade_protocol},
+    memory::note_bytes,
+    queued_requests::QueuedRequests,
+};
+use crate::commands::{
+    builtins::{self, InTransaction},
+    caller::Caller,
+    flow::Flow,
+    progress::Progress,
+};
+
+/// The number of times that the commands of a transaction are looked up, since a plugin is replaced.
+const ATTEMPTS: usize = 100;
+
+const FAILED: &[u8] = b"Transaction discarded because of previous errors.";
+
+impl Session {
+    /// Queues the client's commands until its transaction ends. Returns the session's next step, or
+    /// the reason for which it ends; then nothing has run.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn queue_commands(&mut self) -> io::Result<Result<Flow, CloseReason>> {
+        let mut queued = QueuedRequests::default();
+        let ended = loop {
+            let flow = self.queue_batch(&mut queued);
+            self.counters.flush();
+            if let Some(flow) = flow? {
+                break Ok(flow);
+            }
+            let is_large = self.read_buffer.is_large() || self.replies.is_large();
+            if is_large || queued.is_large() {
+                self.note_queued(&queued);
+            }
+            self.write()?;
+            if let Some(reason) = self.end() {
+                break Err(reason);
+            }
+            if is_large {
+                self.shrink_when_idle();
+                self.note_queued(&queued);
+            }
+            if let Some(reason) = self.receive()? {
+                break Err(reason);
+            }
+        };
+        drop(queued);
+        if self.read_buffer.is_large() || self.replies.is_large() {
+            self.note_memory();
+        } else if self.handle.memory() > 0 {
+            note_bytes(&self.shared, &self.handle, 0);
+        }
+        Ok(ended)
+    }
+
+    /// Records how much memory the session takes together with these requests.
+    fn note_queued(&self, queued: &QueuedRequests) {
+        let buffers = self.read_buffer.held() + self.parser.held() + self.replies.held();
+        note_bytes(&self.shared, &self.handle, buffers + queued.held());
+    }
+
+    /// Answers every complete request in the input. Returns the session's next step once the
+    /// transaction has ended.
+    fn queue_batch(&mut self, queued: &mut QueuedRequests) -> io::Result<Option<Flow>> {
+        if self.read_buffer.is_empty() {
+            return Ok(None);
+        }
+        let now = Instant::now();
+        self.handle.touch(now);
+        self.counters.begin_batch(now);
+        loop {
+            let (consumed, flow) = match self.parser.parse(self.read_buffer.unread()) {
+                Parsed::Incomplete => {
+                    self.handle.note_unfinished();
+                    return Ok(None);
+                }
+                Parsed::Request { framing, consumed } => {
+                    upgrade_protocol(&mut self.replies, framing);
+                    (consumed, self.take_request(queued))
+                }
+                Parsed::Empty { framing: Framing::Line, consumed }
+                    if self.replies.protocol() == Protocol::Lines =>
+                {
+                    self.fail(queued, |message| message.extend_from_slice(EMPTY));
+                    (consumed, None)
+                }
+                Parsed::Empty { framing, consumed } => {
+                    self.handle.note_finished();
+                    upgrade_protocol(&mut self.replies, framing);
+                    (consumed, None)
+                }
+                Parsed::Invalid { framing, consumed, error } => {
+                    upgrade_protocol(&mut self.replies, framing);
+                    self.shared.metrics.malformed.count();
+                    self.fail(queued, |message| error.write_message(message));
+                    (consumed, None)
+                }
+                Parsed::Broken { framing, error } => {
+                    upgrade_protocol(&mut self.replies, framing);
+                    self.shared.metrics.malformed.count();
+                    self.fail(queued, |message| error.write_message(message));
+                    return Ok(Some(Flow::Break));
+                }
+            };
+            self.read_buffer.consume(consumed);
+            let is_ended = self.transport.is_late() || self.handle.is_dismissed();
+            let stop = is_ended || self.shared.shutdown.is_overrun();
+            if flow.is_some() || self.read_buffer.is_empty() || stop {
+                return Ok(flow);
+            }
+            // A client that sends without reading takes at most this limit and one reply.
+            if self.replies.len() > self.shared.config.bounds.max_backlog {
+                self.counters.flush();
+                self.note_queued(queued);
+                self.write()?;
+            }
+        }
+    }
+
+    /// Writes an error for bytes that are no request. The transaction cannot run any more.
+    fn fail(&mut self, queued: &mut QueuedRequests, write: impl FnOnce(&mut Vec<u8>)) {
+        self.handle.note_finished();
+        queued.fail();
+        refuse(&mut self.replies, write);
+    }
+
+    /// Queues the request at the front of the input, or answers it. Returns the session's next step
+    /// if it ends the transaction.
+    fn take_request(&mut self, queued: &mut QueuedRequests) -> Option<Flow> {
+        let Self {
+            shared,
+            registry,
+            handle,
+            identity,
+            transport,
+            read_buffer,
+            parser,
+            replies,
+            counters,
+            ..
+        } = self;
+        let registry = registry.load();
+        let request = parser.request(read_buffer.unread());
+        let found = registry.get(request.name());
+        if let Some(refusal) = identity.refuse(found.map(|command| command.required_access())) {
+            queued.fail();
+            deny((shared, handle), &refusal, replies);
+            return None;
+        }
+        let Some(command) = found else {
+            queued.fail();
+            let place = (&**shared, &**handle);
+            let flow = answer_unknown(place, identity, &registry, request.name(), replies);
+            return (!matches!(flow, Flow::Next)).then_some(flow);
+        };
+        let count = request.spans.len() - 1;
+        let treated = match &command.target {
+            Target::Builtin(number) => builtins::in_transaction(*number, request.get(1)),
+            Target::Worker(_) => InTransaction::Queued,
+        };
+        replies.begin();
+        let mut flow = None;
+        let mut is_counted = true;
+        match treated {
+            _ if count < command.least || count > command.most => {
+                queued.fail();
+                builtins::wrong_arity(command, &request, replies);
+            }
+            InTransaction::Queued => {
+                is_counted = false;
+                match queued.push(&request, shared.config.bounds.max_request) {
+                    Ok(()) => replies.status("QUEUED"),
+                    Err(problem) => replies.error("ERR", problem.as_bytes()),
+                }
+            }
+            InTransaction::Ignored(problem) => replies.error("ERR", problem),
+            InTransaction::Refused(problem) => {
+                queued.fail();
+                replies.error("ERR", problem);
+            }
+            InTransaction::Discard => {
+                replies.ok();
+                flow = Some(Flow::Next);
+            }
+            InTransaction::Runs => {
+                if let Target::Builtin(number) = &command.target {
+                    let call =
+                        |context| Call { input: request.bytes, spans: request.spans, context };
+                    let progress = Progress::new(transport, replies.protocol());
+                    let (session, registry) = (&**handle, &**registry);
+                    let caller = Caller { session, identity, registry, shared, progress };
+                    flow = Some(builtins::run(*number, &call(&caller), &caller, replies));
+                }
+            }
+            InTransaction::Exec if queued.is_failed() => {
+                replies.error("EXECABORT", FAILED);
+                flow = Some(Flow::Next);
+            }
+            InTransaction::Exec => {
+                let command = Arc::clone(command);
+                drop(registry);
+                self.execute(&command, queued);
+                return Some(Flow::Next);
+            }
+        }
+        handle.count_command();
+        let failed = replies.finish() != Finished::Ok;
+        if is_counted {
+            // One that is queued is counted when it runs.
+            counters.count(&command.series, failed);
+        }
+        flow
+    }
+
+    /// Runs a transaction, whose reply has begun.
+    fn execute(&mut self, exec: &Arc<Command>, queued: &QueuedRequests) {
+        self.handle.note_running(Arc::as_ptr(exec) as usize);
+        let mut attempts = 0..ATTEMPTS;
+        let is_run = attempts.any(|_| self.try_to_execute(queued) == Answer::Written);
+        self.handle.note_running(0);
+        if !is_run {
+            let problem = b"the plugins are replaced too often; nothing has run, try again";
+            self.replies.error("UNAVAILABLE", problem);
+        }
+        self.handle.count_command();
+        let failed = self.replies.finish() != Finished::Ok;
+        self.counters.count(&exec.series, failed);
+    }
+
+    /// Runs the requests with the commands that are there now; or runs none, since a plugin has been
+    /// replaced.
+    fn try_to_execute(&mut self, queued: &QueuedRequests) -> Answer {
+        let Self { shared, registry: live, handle, identity, transport, replies, counters, .. } =
+            self;
+        let registry = live.load();
+        let commands = match look_up(queued, &registry, identity) {
+            Ok(commands) => commands,
+            Err(problem) => {
+                replies.error("EXECABORT", problem.as_bytes());
+                return Answer::Written;
+            }
+        };
+        // Replies that are not sent yet are in front of this one.
+        let start = replies.len();
+        let progress = Progress::new(transport, replies.protocol());
+        let caller = Caller { session: handle, identity, registry: &registry, shared, progress };
+        let workers = commands.iter().filter_map(|command| match &command.target {
+            Target::Worker(worker) => Some(&**worker),
+            Target::Builtin(_) => None,
+        });
+        let transaction = match Transaction::begin(workers, &caller) {
+            Ok(transaction) => transaction,
+            Err(NotBegun::Retired) => return Answer::Retired,
+            Err(NotBegun::Refused(kind, problem)) => {
+                replies.error(kind, problem.as_bytes());
+                return Answer::Written;
+            }
+        };
+        replies.list(commands.len());
+        let mut element = replies.for_elements();
+        let context = transaction.context(&caller);
+        for (command, request) in commands.iter().zip(queued.iter()) {
+            counters.begin();
+            if command.access == AccessLevel::Admin {
+                // A built-in that reports the counters must see the calls before it.
+                counters.flush();
+            }
+            replies.begin_element(&mut element);
+            let call = Call { input: request.bytes, spans: request.spans, context: &context };
+            run(command, &call, (&caller, live), &mut element);
+            let failed = replies.finish_element(&mut element) != Finished::Ok;
+            counters.count(&command.series, failed);
+        }
+        if let Err(problem) = transaction.commit(&caller, start) {
+            replies.reset();
+            replies.error("ERR", problem.as_bytes());
+        }
+        Answer::Written
+    }
+}
+
+/// Looks up the commands of all requests, which may have changed since they were queued.
+fn look_up<'a>(
+    queued: &QueuedRequests,
+    registry: &'a Registry,
+    identity: &Identity,
+) -> Result<Vec<&'a Arc<Command>>, String> {
+    let found = |name: &[u8], count: usize| {
+        let found = registry.get(name);
+        let required = found.map(|command| command.required_access());
+        found
+            .filter(|command| (command.least..=command.most).contains(&count))
+            .filter(|_| identity.refuse(required).is_none())
+    };
+    let commands = queued.iter().map(|request| {
+        found(request.name(), request.arguments().len()).ok_or_else(|| {
+            let name = String::from_utf8_lossy(request.name());
+            format!(
+                "Transaction discarded because the command '{name}' has changed or is gone since \
+                 it was queued."
+            )
+        })
+    });
+    commands.collect()
+}
+
+/// Runs one command of a transaction, which writes its reply.
+fn run(
+    command: &Arc<Command>,
+    call: &Call<'_>,
+    (caller, live): (&Caller<'_>, &LiveRegistry),
+    reply: &mut Encoder,
+) {
+    match &command.target {
+        Target::Builtin(number) => {
+            if !matches!(builtins::run(*number, call, caller, reply), Flow::Next) {
+                // Those that return another one are not queued.
+                reply.reset();
+                reply.error("ERR", b"the command is not allowed inside MULTI");
+            }
+        }
+        Target::Worker(_) => {
+            let mut attempts = 0..ATTEMPTS;
+            let mut is_written = run_worker(command, call, caller, reply);
+            while !is_written && attempts.next().is_some() {
+                // A plugin of which the transaction only reads may be replaced meanwhile.
+                let registry = live.load();
+                let found = registry.get(command.name.as_bytes());
+                let Some(command) = found else { break };
+                is_written = run_worker(command, call, caller, reply);
+            }
+            if !is_written {
+                reply.error("ERR", b"the plugin was withdrawn while the transaction ran");
+            }
+        }
+    }
+}
+
+/// Calls the worker of a command. Returns true if it has written the reply.
+fn run_worker(
+    command: &Arc<Command>,
+    call: &Call<'_>,
+    caller: &Caller<'_>,
+    reply: &mut Encoder,
+) -> bool {
+    let Target::Worker(worker) = &command.target else { return false };
+    caller.session.note_running(Arc::as_ptr(command) as usize);
+    let answer = call_alone(&**worker, call, reply);
+    caller.session.note_running(0);
+    answer == Answer::Written
+}
