@@ -203,7 +203,8 @@ fn take_load(
     }
 }
 
-fn pin_this_thread(placement: Placement) -> Result<(), BenchError> {
+/// Holds this thread to the processors of the generator.
+pub fn pin_this_thread(placement: Placement) -> Result<(), BenchError> {
     let mut processors = CpuSet::new();
     match placement.of_generator() {
         Some(one) => processors.set(one),
@@ -244,6 +245,7 @@ fn clients(
         pipeline,
         requests,
         core: None,
+        keys: None,
     };
     let least = u64::from(clients) * u64::from(pipeline) * 10;
     let warm_up = load(least).run(LIMIT, &mut || {})?;

@@ -5,8 +5,10 @@ use std::{
     fs::{self, File},
     io::{self, BufReader, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Mutex,
     thread,
     time::{Duration, Instant},
 };
@@ -67,11 +69,7 @@ impl Place {
         let library = install::library(PLUGIN);
         let source = built.join(&library);
         fs::copy(&source, plugins.join(library)).map_err(failed("copy", &source))?;
-        // The folder of states has the port in its name. One that was free just now is still free.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|listener| listener.local_addr())
-            .map_err(failed("find a port in", folder))?
-            .port();
+        let port = free_port().ok_or_else(|| TaskError::Failed("finding a free port".into()))?;
         let (folder, built, sync) = (folder.to_owned(), built.to_owned(), sync.to_owned());
         Ok(Self { folder, built, port, sync, is_isolated })
     }
@@ -283,6 +281,22 @@ impl Control {
         !pids.is_empty()
     }
 }
+
+/// Returns a free port for hosts that follow each other; the folder of states has it in its name.
+/// It is none of those that the system gives to connections: while no host listens, such a port may
+/// become that of the session that tries to connect.
+fn free_port() -> Option<u16> {
+    const PORTS: Range<u16> = 20_000..32_000;
+    let first = (std::process::id() % u32::from(PORTS.end - PORTS.start)) as u16;
+    let ports = (PORTS.start + first..PORTS.end).chain(PORTS.start..PORTS.start + first);
+    let mut ports = ports.filter(|port| !TAKEN.lock().is_ok_and(|taken| taken.contains(port)));
+    let port = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())?;
+    TAKEN.lock().ok()?.push(port);
+    Some(port)
+}
+
+/// The ports of this process's hosts.
+static TAKEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
 
 /// Returns the files in a folder.
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>, TaskError> {

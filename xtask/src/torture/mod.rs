@@ -47,6 +47,10 @@ const SNAPSHOTS: u64 = 30;
 /// Of a hundred kills with `--isolate`, so many kill the host.
 const HOST_KILLS: u64 = 10;
 
+/// The most starts in a row that may find the port in use: the system may keep the port of a host
+/// that was killed for some milliseconds.
+const BUSY: usize = 10;
+
 /// Time limit of a plugin's start after its process was killed.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -84,6 +88,7 @@ struct Summary {
     in_snapshot: usize,
     in_start: usize,
     of_host: usize,
+    busy: usize,
     acknowledged: u64,
     refused: u64,
     snapshots: usize,
@@ -296,10 +301,27 @@ impl Run<'_> {
     }
 
     fn start(&mut self) -> Result<(Host, Control), Ended> {
-        let mut host = self.place.start().map_err(Ended::Task)?;
-        let (control, took) = host.wait_until_served().map_err(|it| self.does_not_serve(it))?;
-        self.summary.starts.add(took);
-        Ok((host, control))
+        let mut tries = 0;
+        loop {
+            let mut host = self.place.start().map_err(Ended::Task)?;
+            match host.wait_until_served() {
+                Ok((control, took)) => {
+                    self.summary.starts.add(took);
+                    return Ok((host, control));
+                }
+                Err(_) if tries < BUSY && self.is_port_busy() => {
+                    tries += 1;
+                    self.summary.busy += 1;
+                    thread::sleep(Duration::from_millis(20));
+                }
+                Err(problem) => return Err(self.does_not_serve(problem)),
+            }
+        }
+    }
+
+    /// Returns true if the last host has ended because the system still had its port.
+    fn is_port_busy(&self) -> bool {
+        self.place.log().lines().next_back().is_some_and(|line| line.contains("is in use"))
     }
 
     /// Starts the plugin's process again, and sometimes kills the first one while it starts.
@@ -387,6 +409,7 @@ impl Summary {
         println!("acknowledged effects    {}, none lost, none twice", self.acknowledged);
         println!("calls refused           {}", self.refused);
         println!("snapshots, reloads      {}, {}", self.snapshots, self.reloads);
+        println!("starts, port in use     {}", self.busy);
         println!("replayed records        {}", self.replayed);
         println!("from start to reply     {}", self.starts);
         let damage::Tests { cuts, flips, starts } = self.damage;
