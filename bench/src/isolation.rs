@@ -9,7 +9,7 @@ mod subject;
 mod worker_by_pipes;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -133,10 +133,10 @@ impl Isolation {
 fn prepare(subject: Subject, places: &Places, servers: &mut Servers) -> Result<(), BenchError> {
     subject.check_installed(places)?;
     let Some((program, command)) = subject.server() else { return Ok(()) };
-    if !servers.contains_key(&program) {
+    if let Entry::Vacant(vacant) = servers.entry(program) {
         let server = Server::start(program, places)?;
         server.wait_for(&[command.to_owned(), "x".to_owned()])?;
-        servers.insert(program, server);
+        vacant.insert(server);
     }
     let processes = servers.get(&program).map_or(0, |server| server.processes().len());
     if subject.crosses_processes() && processes < 2 {

@@ -59,7 +59,7 @@ fn send(
 ) -> io::Result<()> {
     let mut stream = connect(address)?;
     let mut replies = BufReader::new(stream.try_clone()?);
-    let most = if outcome.model.number() % 2 == 0 { 1 } else { BATCH };
+    let most = if outcome.model.number().is_multiple_of(2) { 1 } else { BATCH };
     let (mut bytes, mut counts) = (Vec::new(), VecDeque::new());
     while !stop.load(Ordering::Relaxed) {
         bytes.clear();
