@@ -37,6 +37,8 @@ pub struct Load {
     pub requests: u64,
     /// The processor of the generator.
     pub core: Option<usize>,
+    /// Number of values of `__rand_int__` in the command.
+    pub keys: Option<u64>,
 }
 
 /// The result of a load. Times are in milliseconds.
@@ -69,6 +71,7 @@ impl Load {
         ] {
             line.extend([flag.into(), value]);
         }
+        line.extend(self.keys.iter().flat_map(|keys| ["-r".to_owned(), keys.to_string()]));
         if self.is_long() {
             line.push("--csv".into());
         } else {

@@ -1,7 +1,7 @@
 //! The goals, and their measured values.
 
 use crate::{
-    isolation,
+    durability, isolation,
     plan::{Contestant, Section},
     results::Results,
     rounds::Sample,
@@ -83,6 +83,7 @@ pub fn goals(results: &Results) -> Vec<Goal> {
     add("rate against the Python shape, 50 clients, pipeline 16", AtLeast(20.0), original);
     goals.extend([memory(results), crowd(results), boundary(results)]);
     goals.extend(isolation::goals(results.isolation.as_ref()));
+    goals.extend(durability::goals(results.durability.as_ref()));
     goals
 }
 
@@ -176,7 +177,7 @@ mod tests {
     #[test]
     fn goal_without_measurement_is_not_met() {
         let goals = goals(&Results::default());
-        assert_eq!(goals.len(), 22);
+        assert_eq!(goals.len(), 35);
         assert!(goals.iter().all(|goal| !goal.met && goal.measured.is_none()));
     }
 

@@ -9,7 +9,7 @@ mod subject;
 mod worker_by_pipes;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -133,10 +133,10 @@ impl Isolation {
 fn prepare(subject: Subject, places: &Places, servers: &mut Servers) -> Result<(), BenchError> {
     subject.check_installed(places)?;
     let Some((program, command)) = subject.server() else { return Ok(()) };
-    if !servers.contains_key(&program) {
+    if let Entry::Vacant(vacant) = servers.entry(program) {
         let server = Server::start(program, places)?;
         server.wait_for(&[command.to_owned(), "x".to_owned()])?;
-        servers.insert(program, server);
+        vacant.insert(server);
     }
     let processes = servers.get(&program).map_or(0, |server| server.processes().len());
     if subject.crosses_processes() && processes < 2 {
@@ -203,7 +203,8 @@ fn take_load(
     }
 }
 
-fn pin_this_thread(placement: Placement) -> Result<(), BenchError> {
+/// Holds this thread to the processors of the generator.
+pub fn pin_this_thread(placement: Placement) -> Result<(), BenchError> {
     let mut processors = CpuSet::new();
     match placement.of_generator() {
         Some(one) => processors.set(one),
@@ -244,6 +245,7 @@ fn clients(
         pipeline,
         requests,
         core: None,
+        keys: None,
     };
     let least = u64::from(clients) * u64::from(pipeline) * 10;
     let warm_up = load(least).run(LIMIT, &mut || {})?;

@@ -2,6 +2,7 @@
 //! this.
 
 mod boundary;
+mod durability;
 mod error;
 mod generator;
 mod goals;
@@ -132,6 +133,9 @@ fn run(arguments: &Arguments) -> Result<(), BenchError> {
             Section::Isolation => {
                 let command = &arguments.crash_command;
                 results.isolation = Some(isolation::measure(&places, command, effort)?);
+            }
+            Section::Durability => {
+                results.durability = Some(durability::measure(&places, effort)?);
             }
             _ => under_load(*section, &places, effort, arguments.quick, started, &mut results)?,
         }

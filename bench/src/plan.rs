@@ -39,6 +39,8 @@ pub enum Section {
     Reload,
     /// Plugins in other processes.
     Isolation,
+    /// Journals and snapshots.
+    Durability,
 }
 
 /// A measured program, and which of its commands is used.
@@ -163,7 +165,9 @@ impl Section {
                 let threads = [both[0], Contestant::HostNormal, both[1], Contestant::RedisThread];
                 vec![cell(Ask::Burn(100), 50, 1, Free, &threads)]
             }
-            Self::Idle | Self::Boundary | Self::Reload | Self::Isolation => Vec::new(),
+            Self::Idle | Self::Boundary | Self::Reload | Self::Isolation | Self::Durability => {
+                Vec::new()
+            }
         }
     }
 }

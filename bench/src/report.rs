@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use crate::{
+    durability,
     error::{BenchError, failed},
     goals::goals,
     isolation,
@@ -244,6 +245,9 @@ fn idle(text: &mut String, results: &Results) -> std::fmt::Result {
 fn rest(text: &mut String, results: &Results) -> std::fmt::Result {
     if let Some(isolated) = &results.isolation {
         isolation::write(text, isolated)?;
+    }
+    if let Some(durable) = &results.durability {
+        durability::write(text, durable)?;
     }
     if !results.pieces.is_empty() {
         writeln!(

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    durability::Durability,
     error::{BenchError, failed},
     idle::Idle,
     isolation::Isolation,
@@ -33,6 +34,9 @@ pub struct Results {
     /// Plugins in other processes.
     #[serde(default)]
     pub isolation: Option<Isolation>,
+    /// Journals and snapshots.
+    #[serde(default)]
+    pub durability: Option<Durability>,
 }
 
 /// Date and machine of a part.
@@ -83,6 +87,7 @@ impl Results {
             }
             Section::Reload => self.reload = None,
             Section::Isolation => self.isolation = None,
+            Section::Durability => self.durability = None,
             _ => {}
         }
     }

@@ -167,6 +167,7 @@ fn sample(
         pipeline: cell.pipeline,
         requests,
         core: cell.placement.of_generator(),
+        keys: None,
     };
     let scrap = tempfile().map_err(failed("make a file for", "the generator's output"))?;
     // Killed when it drops, since it has no end of its own.

@@ -21,6 +21,8 @@ mod program;
 mod public_api;
 mod soak;
 mod tee;
+#[cfg(unix)]
+mod torture;
 mod windows;
 mod workspace;
 
@@ -103,6 +105,10 @@ enum Task {
     },
     /// Reload plugins a thousand times under load and measure it.
     Soak(soak::Soak),
+    /// Kill the host again and again under clients that write, and check that every acknowledged
+    /// effect is there once.
+    #[cfg(unix)]
+    Torture(torture::Torture),
     /// Measure the host beside Redis and write the report; needs redis-server, redis-benchmark,
     /// taskset, valgrind, python3 and libclang.
     Bench(bench::Bench),
@@ -164,6 +170,8 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
                 cargo::bad_files()?;
             }
         }
+        #[cfg(unix)]
+        Task::Torture(torture) => torture::run(&torture)?,
         Task::Bench(bench) => bench::run(&bench)?,
         Task::Instructions { bless } => bench::instructions(bless)?,
         Task::Fuzz(fuzz) => fuzz::run(&fuzz)?,

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Seek, SeekFrom},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -126,7 +126,7 @@ impl Writer {
 }
 
 /// Makes the empty file of a segment, which only its owner can read, so that a power cut leaves it.
-fn make(disk: &dyn Disk, folder: &PathBuf, name: &str, number: u32) -> io::Result<(File, PathBuf)> {
+fn make(disk: &dyn Disk, folder: &Path, name: &str, number: u32) -> io::Result<(File, PathBuf)> {
     durable::make_folder(disk, folder)?;
     let path = path_of(folder, name, number);
     // One that was made in advance, or whose header is incomplete, has no record.

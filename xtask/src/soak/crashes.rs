@@ -244,8 +244,9 @@ impl Crashes {
     }
 }
 
+/// Kills a process.
 #[cfg(unix)]
-fn kill(pid: u32) {
+pub fn kill(pid: u32) {
     use rustix::process::{Pid, Signal, kill_process};
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         // Fails if it has just ended.

@@ -15,8 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(not(unix))]
+use self::figures::Figures;
+#[cfg(unix)]
+pub use self::{crashes::kill, figures::Figures, load::connect, stall::Stopwatch};
 use self::{
-    figures::Figures,
     load::{Load, Probe},
     served::{Retired, Served},
 };
