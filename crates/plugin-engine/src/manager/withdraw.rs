@@ -99,6 +99,7 @@ impl Manager {
                 slot.withdrawn = Some((Arc::clone(old.shadow()), old.manifest.clone()));
             }
             self.publish();
+            old.order.retire();
             quiesced.into_iter().for_each(Quiesced::retire);
             let event =
                 retired::event(&old, EventKind::Withdrawn, started.elapsed(), String::new());

@@ -254,9 +254,10 @@ impl Durable {
             }
             None => {
                 let interval = self.settings().snapshot_interval;
+                let pause = if snapshots.failed.is_some() { pause } else { interval };
                 self.mode == Mode::Snapshot
                     && !interval.is_zero()
-                    && since(snapshots.tried) >= interval
+                    && since(snapshots.tried) >= pause.min(interval)
                     && calls != self.calls.load(Ordering::Relaxed)
             }
         }
@@ -353,7 +354,10 @@ impl Durable {
 
     /// Notes a snapshot that has failed. Returns true if the one before it had not.
     pub fn note_failed(&self, problem: &str) -> bool {
-        self.lock().failed.replace(problem.to_owned()).is_none()
+        let mut snapshots = self.lock();
+        // A journal goes on until the next attempt.
+        snapshots.is_wanted = true;
+        snapshots.failed.replace(problem.to_owned()).is_none()
     }
 
     fn lock(&self) -> MutexGuard<'_, Snapshots> {

@@ -66,6 +66,9 @@ pub enum Form {
     Commands = 2,
 }
 
+/// Receives a piece of commands: its time and the commands.
+pub type TakePiece<'a> = dyn FnMut(u64, &[u8]) -> Result<(), String> + 'a;
+
 /// A state that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
@@ -107,11 +110,7 @@ pub fn piece_head(time: u64, commands: &[u8]) -> [u8; PIECE_HEAD] {
 /// # Errors
 /// The file cannot be read, is damaged, or has an unknown version of the format, or `take` returns
 /// an error.
-pub fn read(
-    mut file: impl Read,
-    length: u64,
-    take: &mut dyn FnMut(u64, &[u8]) -> Result<(), String>,
-) -> Result<Saved, Unusable> {
+pub fn read(mut file: impl Read, length: u64, take: &mut TakePiece<'_>) -> Result<Saved, Unusable> {
     let mut start = Vec::new();
     file.by_ref().take(HEADER_1 as u64).read_to_end(&mut start).map_err(Unusable::Io)?;
     match distance(&start) {
@@ -140,7 +139,7 @@ pub fn read(
         VERSION => {
             let mut behind = [0; HEADER - HEADER_1];
             let read = content.file.read_exact(&mut behind);
-            read.map_err(|error| cut_short(error))?;
+            read.map_err(cut_short)?;
             let (record, form) = (number(&behind[..8]), number(&behind[8..]));
             let mut refused = None;
             let bytes = if form == Form::Bytes as u64 {

@@ -44,7 +44,7 @@ pub fn load(
     let mut report = |what: &str, count: u64| {
         progress();
         // The clock is not read for each.
-        if count % 256 == 0 && Instant::now() >= next_report {
+        if count.is_multiple_of(256) && Instant::now() >= next_report {
             next_report = Instant::now() + REPORT_INTERVAL;
             log::info!("plugin {plugin}: {count} {what} so far");
         }

@@ -25,7 +25,7 @@ use journal::SyncPolicy;
 use platform::durable::{self, DRAFT, Disk, RealDisk};
 
 use super::{
-    file::{self, Form, Saved, Unusable},
+    file::{self, Form, Saved, TakePiece, Unusable},
     saves::{Saves, Stage},
     write::{Content, StateFolder, Writing, file_in, lock},
 };
@@ -76,11 +76,7 @@ impl States {
     ///
     /// # Errors
     /// The file cannot be read, or is damaged, or `take` returns an error.
-    pub fn load(
-        &self,
-        plugin: &str,
-        take: &mut dyn FnMut(u64, &[u8]) -> Result<(), String>,
-    ) -> Result<Option<Saved>, LoadError> {
+    pub fn load(&self, plugin: &str, take: &mut TakePiece<'_>) -> Result<Option<Saved>, LoadError> {
         let (file, before) = (self.file(plugin), self.file_before(plugin));
         let has_before = before.exists();
         let failed = |source| {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::file::TakePiece;
 use crate::{live::plugin::Plugin, write::now};
 
 /// The length below which a piece is short, in bytes.
@@ -14,9 +15,6 @@ const SHORT_ONES: usize = 8;
 /// The longest time for which pieces are taken while calls go on: a plugin that is changed faster
 /// than it is read never comes to an end.
 const MOST: Duration = Duration::from_secs(60);
-
-/// Receives a piece: its time and its commands.
-pub type TakePiece<'a> = dyn FnMut(u64, &[u8]) -> Result<(), String> + 'a;
 
 /// A stream of a plugin's state.
 pub struct Stream<'a> {
