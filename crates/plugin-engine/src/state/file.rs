@@ -372,6 +372,6 @@ mod tests {
             assert_eq!(parse(state).unwrap(), state);
             assert_eq!(state_length(state, state.len() as u64), state.len() as u64);
         }
-        assert_eq!(state_length(&file(b"pearls"), 64 + 6), 6);
+        assert_eq!(state_length(&file(b"pearls"), HEADER as u64 + 6), 6);
     }
 }

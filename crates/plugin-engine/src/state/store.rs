@@ -190,7 +190,8 @@ impl States {
         let file = File::open(self.file(plugin)).ok()?;
         let length = file.metadata().ok()?.len();
         let mut start = Vec::new();
-        let most = file::MAGIC.len() as u64;
+        // The magic, and the start of the version.
+        let most = file::MAGIC.len() as u64 + 1;
         io::Read::read_to_end(&mut io::Read::take(file, most), &mut start).ok()?;
         Some(file::state_length(&start, length))
     }
