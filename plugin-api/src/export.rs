@@ -307,8 +307,8 @@ fn panicked(what: &str, payload: Box<dyn Any + Send>) -> Error {
 /// may stand between the function and the help, each followed by a comma:
 /// - `writes` if the command changes the plugin's state. The host runs such commands of a plugin
 ///   one at a time, and can keep a journal of them: see [`guide::state`](crate::guide::state);
-/// - `idempotent` if running it twice is as good as running it once. The host then repeats it after
-///   a crash of its worker process.
+/// - `idempotent` if running it twice is as good as running it once: a promise to those who repeat
+///   a call whose reply was lost. The host itself repeats none.
 ///
 /// These may precede `commands`, in this order:
 /// - `name: "other",` if the plugin's name differs from its package's name;

@@ -7,7 +7,7 @@
 
 use std::{
     fmt, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
@@ -222,6 +222,14 @@ impl Journal {
         self.shared.wait(last, true)
     }
 
+    /// Writes all records that were appended before, so that they can be read.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn write_out(&self) -> Result<(), Problem> {
+        self.shared.write(&mut self.shared.writer.lock())
+    }
+
     /// Returns the number of the next record.
     #[must_use]
     pub fn next(&self) -> u64 {
@@ -263,14 +271,25 @@ impl Journal {
     }
 
     /// Begins a new segment at `now`, in milliseconds since 1970, and returns the number of its
-    /// first record. Nothing may be appended meanwhile.
+    /// first record. Nothing may be appended meanwhile. Changes nothing once `is_given_up` returns
+    /// true: others may append again then.
     ///
     /// # Errors
-    /// The disk is full or fails; the present segment goes on.
-    pub fn cut(&self, now: u64) -> Result<u64, Problem> {
+    /// The disk is full or fails, or it was given up; the present segment goes on.
+    pub fn cut(&self, now: u64, is_given_up: &dyn Fn() -> bool) -> Result<u64, Problem> {
         self.flush_unless_lost()?;
         let shared = &*self.shared;
         let (mut writer, mut tail) = (shared.writer.lock(), shared.tail.lock());
+        let unexpected = |what: &str| {
+            Err(Problem { text: format!("its journal was not cut: {what}"), needs_snapshot: false })
+        };
+        if is_given_up() {
+            return unexpected("it was given up");
+        }
+        if !tail.bytes.is_empty() || !writer.unwritten.is_empty() {
+            // Its bytes belong to the present segment.
+            return unexpected("a record was appended meanwhile");
+        }
         let ended = (writer.number(), tail.next, writer.length());
         let rotated = writer.rotate(tail.next, now);
         rotated.map_err(|error| explain("begin the next file of", &writer, &error, false))?;
@@ -379,6 +398,10 @@ impl Shared {
         let mut turn = self.turn.lock();
         loop {
             if is_there() {
+                if !turn.is_taken {
+                    // It was woken to flush for those that wait with it: another one does.
+                    self.flushes[turn.epoch].notify_one();
+                }
                 return Ok(());
             }
             if !turn.is_taken {
@@ -529,9 +552,17 @@ impl Shared {
         if self.flushed.load(Ordering::Acquire) >= written {
             return Ok(());
         }
-        let handle = self.writer.lock().handle();
-        let flushed = handle.and_then(|file| self.options.disk.flush_data(&file));
-        flushed.map_err(|error| explain("flush", &self.writer.lock(), &error, true))?;
+        let (handle, fail) = {
+            let writer = self.writer.lock();
+            let fail = |error: io::Error, is_lost| explain("flush", &writer, &error, is_lost);
+            // Being short of descriptors loses nothing.
+            match writer.handle() {
+                Ok(file) => (file, writer.path().clone()),
+                Err(error) => return Err(fail(error, false)),
+            }
+        };
+        let flushed = self.options.disk.flush_data(&handle);
+        flushed.map_err(|error| explain_at("flush", &fail, &error, true))?;
         self.flushed.fetch_max(written, Ordering::AcqRel);
         Ok(())
     }
@@ -544,7 +575,11 @@ impl fmt::Display for Problem {
 }
 
 fn explain(operation: &str, writer: &Writer, error: &io::Error, needs_snapshot: bool) -> Problem {
-    let file = writer.path().display();
+    explain_at(operation, writer.path(), error, needs_snapshot)
+}
+
+fn explain_at(operation: &str, file: &Path, error: &io::Error, needs_snapshot: bool) -> Problem {
+    let file = file.display();
     Problem { text: format!("cannot {operation} its journal {file}: {error}"), needs_snapshot }
 }
 

@@ -159,7 +159,7 @@ fn failed_flush_is_not_trusted_until_a_snapshot() {
     // A second flush would succeed, which proves nothing.
     assert!(append(&journal, "three").unwrap_err().needs_snapshot);
     journal.prepare_cut().unwrap();
-    let number = journal.cut(2_000).unwrap();
+    let number = journal.cut(2_000, &|| false).unwrap();
     assert!(journal.is_failing());
     journal.note_snapshot(number);
     assert!(!journal.is_failing());
@@ -185,7 +185,7 @@ fn cut_begins_a_segment_and_old_ones_go() {
     let journal = open(temp.path(), SyncPolicy::Everysec);
     append(&journal, "one").unwrap();
     journal.prepare_cut().unwrap();
-    assert_eq!(journal.cut(2_000).unwrap(), 1);
+    assert_eq!(journal.cut(2_000, &|| false).unwrap(), 1);
     append(&journal, "two").unwrap();
     assert_eq!(texts(temp.path()), ["one", "two"]);
     let bytes = journal.bytes();
@@ -221,7 +221,7 @@ fn three_segments(folder: &Path) {
             append(&journal, &format!("record {segment} {record}")).unwrap();
         }
         if segment < 2 {
-            journal.cut(2_000).unwrap();
+            journal.cut(2_000, &|| false).unwrap();
         }
     }
 }

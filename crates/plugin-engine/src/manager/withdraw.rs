@@ -100,6 +100,9 @@ impl Manager {
             }
             self.publish();
             old.order.retire();
+            if let Some(durable) = old.order.durable() {
+                durable.suspend();
+            }
             quiesced.into_iter().for_each(Quiesced::retire);
             let event =
                 retired::event(&old, EventKind::Withdrawn, started.elapsed(), String::new());
