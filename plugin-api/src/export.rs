@@ -62,10 +62,14 @@ pub struct Definition<S: 'static> {
 
 /// Creates one command of a [`Manifest`].
 #[must_use]
-pub const fn command(
-    name: &'static str,
-    usage: &'static str,
-    help: &'static str,
+pub const fn command(name: &'static str, usage: &'static str, help: &'static str) -> Command {
+    command_with((name, usage, help), &[])
+}
+
+/// Creates one command of a [`Manifest`] with attributes: its name, its usage line and its help.
+#[must_use]
+pub const fn command_with(
+    (name, usage, help): (&'static str, &'static str, &'static str),
     attributes: &'static [Tuple2<RStr<'static>, RStr<'static>>],
 ) -> Command {
     let attributes = slice(attributes);
@@ -354,7 +358,7 @@ macro_rules! __plugin {
                 name: $crate::export::text($name),
                 version: $crate::export::text(::core::env!("CARGO_PKG_VERSION")),
                 commands: $crate::export::slice(&[
-                    $($crate::export::command($command, $usage, $help, &[
+                    $($crate::export::command_with(($command, $usage, $help), &[
                         $($crate::__attribute!($attribute),)*
                     ]),)*
                 ]),
