@@ -21,20 +21,23 @@ fn line_mistakes_get_errors_and_session_continues() {
         ("ECHOO hi", "error: unknown command 'ECHOO', did you mean 'echo'?"),
         ("pign", "error: unknown command 'pign', did you mean 'ping'?"),
         ("echo", "error: wrong number of arguments for 'echo' command, usage: echo TEXT.."),
-        ("set a", "error: wrong number of arguments for 'set' command, usage: set KEY VALUE"),
         (
-            "SET greeting hello world",
-            "error: wrong number of arguments for 'set' command, usage: set KEY VALUE; a value with \
-             spaces needs quotes: set greeting \"hello world\"",
+            "set a",
+            "error: wrong number of arguments for 'set' command, usage: set KEY VALUE [OPTION..]",
         ),
         (
-            "set 'a b' c  d",
-            "error: wrong number of arguments for 'set' command, usage: set KEY VALUE; a value with \
-             spaces needs quotes: set \"a b\" \"c d\"",
+            "SETNX greeting hello world",
+            "error: wrong number of arguments for 'setnx' command, usage: setnx KEY VALUE; a value with \
+             spaces needs quotes: setnx greeting \"hello world\"",
         ),
         (
-            "set a don\\'t go",
-            "error: wrong number of arguments for 'set' command, usage: set KEY VALUE; a value with \
+            "setnx 'a b' c  d",
+            "error: wrong number of arguments for 'setnx' command, usage: setnx KEY VALUE; a value with \
+             spaces needs quotes: setnx \"a b\" \"c d\"",
+        ),
+        (
+            "setnx a don\\'t go",
+            "error: wrong number of arguments for 'setnx' command, usage: setnx KEY VALUE; a value with \
              spaces needs quotes",
         ),
         ("uptime now", "error: wrong number of arguments for 'uptime' command, usage: uptime"),

@@ -124,7 +124,8 @@ fn client_that_makes_no_sense_is_an_error() {
 fn plugin_that_makes_no_sense_is_an_error() {
     let host = Host::start(&[]);
     let mut client = Lines::connect(&host);
-    let known = "'plugin' has: DISABLE, ENABLE, INFO, RELOAD, RESTART, ROLLBACK, UNWATCH, WATCH";
+    let known =
+        "'plugin' has: DISABLE, ENABLE, INFO, RELOAD, RESTART, ROLLBACK, SAVE, UNWATCH, WATCH";
     let usage = "wrong number of arguments for 'plugin|info' command, usage: plugin info PLUGIN";
     let resp3 = "watching takes RESP3: send HELLO 3 first";
     assert_eq!(client.ask("plugin dance"), format!("error: unknown subcommand 'dance', {known}"));

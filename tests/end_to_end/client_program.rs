@@ -71,9 +71,9 @@ fn no_host_is_another_exit_status() {
 fn value_with_spaces_needs_quotes() {
     let host = Host::start(&["store"]);
     let Ended { status, stderr: error, .. } =
-        run(&host, &["s", "set", "greeting", "hello", "world"], "");
+        run(&host, &["s", "setnx", "greeting", "hello", "world"], "");
     assert_eq!(status, Some(1));
-    assert!(error.ends_with("needs quotes: set greeting \"hello world\"\n"), "{error}");
+    assert!(error.ends_with("needs quotes: setnx greeting \"hello world\"\n"), "{error}");
 }
 
 #[test]

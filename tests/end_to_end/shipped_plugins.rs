@@ -37,18 +37,25 @@ fn help_lists_and_explains_the_commands() {
     let lines = client.ask_all("help");
     let (commands, groups): (Vec<_>, Vec<_>) =
         lines.iter().map(String::as_str).partition(|line| line.starts_with("  "));
-    assert_eq!(commands.len(), 39, "{lines:?}");
+    assert_eq!(commands.len(), 73, "{lines:?}");
     assert_eq!(groups, [SHIPPED.as_slice(), &["the host itself"]].concat());
     let columns: Vec<_> = ["Replies TEXT, byte for byte.", "Ends this session.", "Keeps VALUE"]
         .iter()
         .map(|help| commands.iter().find_map(|line| line.find(help)).expect(help))
         .collect();
     assert!(columns.iter().all(|column| *column == columns[0]), "{lines:?}");
-    assert!(commands.iter().any(|line| line.starts_with("  set KEY VALUE  ")), "{lines:?}");
+    assert!(
+        commands.iter().any(|line| line.starts_with("  set KEY VALUE [OPTION..]  ")),
+        "{lines:?}"
+    );
     let lines: Vec<_> = lines.iter().map(String::as_str).collect();
     assert_eq!(Resp::connect(&host).ask(&["help"]), Frame::texts(&lines));
-    let explained = ["usage: set KEY VALUE", "help: Keeps VALUE under KEY.", "plugin: store"];
-    assert_eq!(client.ask_all("help SET"), explained);
+    let explained = [
+        "usage: incrby KEY BY",
+        "help: Adds BY to the integer under KEY and replies the sum.",
+        "plugin: store",
+    ];
+    assert_eq!(client.ask_all("help INCRBY"), explained);
     assert_eq!(client.ask("help nonsense"), "error: unknown command 'nonsense'");
 }
 

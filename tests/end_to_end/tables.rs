@@ -23,7 +23,10 @@ fn the_table_has_every_command_of_every_plugin() {
     let listed = client.ask(&["COMMAND", "LIST"]);
     let mut expected: Vec<_> =
         "echo upper lower reverse count time date uptime sleep help clients \
-         plugins whoami version set get del incr incrby keys cpu memory disk temperature load"
+         plugins whoami version append dbsize decr decrby del exists expire expireat expiretime \
+         flushall flushdb get getdel getex getset incr incrby keys mget mset persist pexpire \
+         pexpireat pexpiretime psetex pttl scan set setex setnx strlen touch ttl type unlink cpu \
+         memory disk temperature load"
             .split_whitespace()
             .chain(BUILTINS)
             .collect();

@@ -123,7 +123,7 @@ fn replies_are_one_list_in_plain_lines() {
 }
 
 #[test]
-fn error_of_one_command_does_not_stop_the_others() {
+fn error_of_one_command_stops_no_other() {
     for flags in PLACES {
         let host = start(flags);
         let mut client = Resp::connect(&host);
@@ -430,7 +430,7 @@ fn lost_process_loses_no_acknowledged_command() {
 }
 
 #[test]
-fn command_that_is_gone_at_exec_discards_the_transaction() {
+fn command_gone_at_exec_discards_transaction() {
     let host = start(&[]);
     let (mut client, mut admin) = (Resp::connect(&host), Resp::connect(&host));
     assert_eq!(client.ask(&["multi"]), Frame::ok());
@@ -445,7 +445,7 @@ fn command_that_is_gone_at_exec_discards_the_transaction() {
 
 #[cfg(unix)]
 #[test]
-fn killed_host_has_all_or_nothing_of_each_transaction() {
+fn killed_host_has_whole_transactions_only() {
     for flags in PLACES {
         let (port, state) = (unused_port(), tempfile::tempdir().unwrap());
         let setup = || {

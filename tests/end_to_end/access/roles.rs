@@ -113,18 +113,20 @@ fn session_sees_only_commands_it_may_run() {
     let host = untrusting_host(&[]);
     let mut some = holder(&host, "some", &["--commands", "store.get", "help"]);
     let listed = texts(&some.ask(&["COMMAND", "LIST"]));
-    let housekeeping =
-        ["auth", "client", "close", "command", "hello", "info", "ping", "quit", "reset", "select"];
+    let housekeeping = [
+        "auth", "client", "close", "command", "discard", "exec", "hello", "info", "multi", "ping",
+        "quit", "reset", "select", "unwatch", "watch",
+    ];
     let mut expected: Vec<_> = housekeeping.iter().copied().chain(["get", "help"]).collect();
     expected.sort_unstable();
     assert_eq!(listed, expected);
-    assert_eq!(some.ask(&["COMMAND", "COUNT"]), Frame::Integer(12));
+    assert_eq!(some.ask(&["COMMAND", "COUNT"]), Frame::Integer(17));
     let count = |frame: Frame| match frame {
         Frame::List(items) => items.len(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(count(some.ask(&["COMMAND"])), 12);
-    assert_eq!(count(some.ask(&["COMMAND", "DOCS"])), 24);
+    assert_eq!(count(some.ask(&["COMMAND"])), 17);
+    assert_eq!(count(some.ask(&["COMMAND", "DOCS"])), 34);
     assert_eq!(count(some.ask(&["COMMAND", "DOCS", "set", "ks"])), 0);
     assert_eq!(some.ask(&["COMMAND", "INFO", "set"]), Frame::List(vec![Frame::Null]));
     let mut few = holder(&host, "few", &["--commands", "store.get", "plugins"]);

@@ -11,16 +11,16 @@ use super::{Person, client};
 fn usage_hint_shows_remaining_arguments() {
     let host = Host::start(&["store", "text"]);
     let mut person = Person::at(&host);
-    person.types("set ");
-    person.terminal.sees("> set KEY VALUE  (");
+    person.types("setnx ");
+    person.terminal.sees("> setnx KEY VALUE  (");
     person.terminal.press("'a b' ");
-    person.terminal.sees_last(&format!("{}set 'a b' VALUE", person.prompt));
+    person.terminal.sees_last(&format!("{}setnx 'a b' VALUE", person.prompt));
     person.terminal.press("c d");
-    person.terminal.sees("set 'a b' c d  (too many arguments)");
+    person.terminal.sees("setnx 'a b' c d  (too many arguments)");
     person.terminal.press("\x7f\x7f\r");
-    person.terminal.sees("\nOK\n");
+    person.terminal.sees("\n1\n");
     // The line that ran stays as it was typed.
-    person.terminal.sees(&format!("{}set 'a b' c\nOK", person.prompt));
+    person.terminal.sees(&format!("{}setnx 'a b' c\n1", person.prompt));
     person.runs("get 'a b'", "c");
     person.types("client setn");
     person.terminal.press("ame ");
@@ -76,7 +76,7 @@ fn tab_completes_commands_subcommands_and_names() {
     person.terminal.sees("incr KEY [BY]");
     person.terminal.press("\x15");
     person.terminal.press("se\t");
-    person.terminal.sees("\nselect  set\n");
+    person.terminal.sees("\nselect  set     setex   setnx\n");
     person.terminal.press("\x15");
     person.leaves();
 }

@@ -47,7 +47,7 @@ impl SuccessiveHosts {
     /// Returns the content of a saved state, without its header.
     pub(super) fn kept(&self, name: &str) -> String {
         let bytes = fs::read(self.file(name)).unwrap();
-        String::from_utf8(bytes[64..].to_vec()).unwrap()
+        String::from_utf8(bytes[80..].to_vec()).unwrap()
     }
 }
 

@@ -87,7 +87,7 @@ fn arguments_are_checked() {
 }
 
 #[test]
-fn no_lasting_key_is_missed_while_the_store_changes() {
+fn no_lasting_key_is_missed_while_others_change() {
     let store = populated(500);
     let mut turn = 0;
     let (keys, calls) = scan(&store, "count 20", || {

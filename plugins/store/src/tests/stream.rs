@@ -63,7 +63,7 @@ fn pieces_are_bounded() {
 }
 
 #[test]
-fn a_key_that_changes_often_is_sent_once_more() {
+fn often_changed_key_is_sent_once_more() {
     let store = Tester::start();
     store.run("set n 0").unwrap();
     store.0.begin_stream().unwrap();
