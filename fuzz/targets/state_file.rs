@@ -47,7 +47,8 @@ fuzz_target!(|data: &[u8]| {
 
     // Pieces end at a comma.
     let mut state = Vec::new();
-    let pieces: Pieces = rest.split(|byte| *byte == b',').map(|piece| (9, piece.to_vec())).collect();
+    let pieces: Pieces =
+        rest.split(|byte| *byte == b',').map(|piece| (9, piece.to_vec())).collect();
     for (time, piece) in &pieces {
         state.extend_from_slice(&file::piece_head(*time, piece));
         state.extend_from_slice(piece);

@@ -25,6 +25,7 @@ fn line_mistakes_get_errors_and_session_continues() {
             "set a",
             "error: wrong number of arguments for 'set' command, usage: set KEY VALUE [OPTION..]",
         ),
+        ("SET greeting hello world", "error: syntax error"),
         (
             "SETNX greeting hello world",
             "error: wrong number of arguments for 'setnx' command, usage: setnx KEY VALUE; a value with \

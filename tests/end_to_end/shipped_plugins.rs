@@ -52,7 +52,7 @@ fn help_lists_and_explains_the_commands() {
     assert_eq!(Resp::connect(&host).ask(&["help"]), Frame::texts(&lines));
     let explained = [
         "usage: incrby KEY BY",
-        "help: Adds BY to the integer under KEY and replies the sum.",
+        "help: Adds BY to the integer under KEY; replies the sum.",
         "plugin: store",
     ];
     assert_eq!(client.ask_all("help INCRBY"), explained);

@@ -155,16 +155,18 @@ fn host_leaves_only_state_files() {
     host.place("bad", b"no library at all");
     host.wait_for_log("refused");
     assert_eq!(host.ks(), Some(0));
-    let mut left: Vec<_> = fs::read_dir(host.own_dir())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .collect();
-    left.sort();
-    assert_eq!(left, ["lock", "state"]);
-    for entry in fs::read_dir(host.own_dir().join("state")).unwrap() {
-        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
-        assert!(name == "store.state" || name.starts_with("store.journal."), "{name}");
-    }
+    let left = |folder: &Path| {
+        let mut left: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        left.sort();
+        left
+    };
+    assert_eq!(left(&host.own_dir()), ["lock", "state"]);
+    // One record, so one snapshot: a segment before it and one behind it.
+    let kept = ["store.journal.00000001", "store.journal.00000002", "store.state"];
+    assert_eq!(left(&host.own_dir().join("state")), kept);
 }
 
 /// The resources of a process.
