@@ -38,7 +38,9 @@ impl Disk for Faulty {
 
 const NAME: &str = "store";
 
-fn list(folder: &Path, from: u64) -> Result<(Vec<(u64, Vec<u8>)>, Found), ReadError<()>> {
+type Numbered = Vec<(u64, Vec<u8>)>;
+
+fn list(folder: &Path, from: u64) -> Result<(Numbered, Found), ReadError<()>> {
     let mut all = Vec::new();
     let found = read(folder, NAME, from, &mut |record| {
         all.push((record.number, record.commands.to_vec()));

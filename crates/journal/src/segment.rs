@@ -234,7 +234,9 @@ mod tests {
         out
     }
 
-    fn list(bytes: &[u8]) -> Result<(Vec<(u64, u64)>, u64, End), Unreadable<()>> {
+    type Times = Vec<(u64, u64)>;
+
+    fn list(bytes: &[u8]) -> Result<(Times, u64, End), Unreadable<()>> {
         let mut all = Vec::new();
         let (next, end) = read_records(bytes, HEAD, &mut |record| {
             assert_eq!(record.commands, format!("at {}", record.time).as_bytes());

@@ -20,6 +20,8 @@
 
 use std::io::{self, Read};
 
+use super::stream::TakePiece;
+
 /// The first bytes of a file with a header. Not text, so that no text is mistaken for it.
 pub const MAGIC: [u8; 16] = *b"\x89dropin state\r\n\x1a";
 
@@ -107,11 +109,7 @@ pub fn piece_head(time: u64, commands: &[u8]) -> [u8; PIECE_HEAD] {
 /// # Errors
 /// The file cannot be read, is damaged, or has an unknown version of the format, or `take` returns
 /// an error.
-pub fn read(
-    mut file: impl Read,
-    length: u64,
-    take: &mut dyn FnMut(u64, &[u8]) -> Result<(), String>,
-) -> Result<Saved, Unusable> {
+pub fn read(mut file: impl Read, length: u64, take: &mut TakePiece<'_>) -> Result<Saved, Unusable> {
     let mut start = Vec::new();
     file.by_ref().take(HEADER_1 as u64).read_to_end(&mut start).map_err(Unusable::Io)?;
     match distance(&start) {
@@ -140,7 +138,7 @@ pub fn read(
         VERSION => {
             let mut behind = [0; HEADER - HEADER_1];
             let read = content.file.read_exact(&mut behind);
-            read.map_err(|error| cut_short(error))?;
+            read.map_err(cut_short)?;
             let (record, form) = (number(&behind[..8]), number(&behind[8..]));
             let mut refused = None;
             let bytes = if form == Form::Bytes as u64 {
