@@ -68,6 +68,11 @@ pub mod process {
     }
 }
 
+#[path = "../../crates/plugin-engine/src/state"]
+pub mod state {
+    pub mod file;
+}
+
 #[path = "../../crates/plugin-engine/src/trust"]
 mod trust {
     pub(crate) mod permissions;

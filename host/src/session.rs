@@ -292,6 +292,7 @@ impl Session {
                     if replies.protocol() == Protocol::Lines =>
                 {
                     handle.note_finished();
+                    transport.count_other_reply();
                     refuse(replies, |message| message.extend_from_slice(EMPTY));
                     (consumed, Flow::Next)
                 }
@@ -304,12 +305,14 @@ impl Session {
                     handle.note_finished();
                     upgrade_protocol(replies, framing);
                     shared.metrics.malformed.count();
+                    transport.count_other_reply();
                     refuse(replies, |message| error.write_message(message));
                     (consumed, Flow::Next)
                 }
                 Parsed::Broken { framing, error } => {
                     upgrade_protocol(replies, framing);
                     shared.metrics.malformed.count();
+                    transport.count_other_reply();
                     refuse(replies, |message| error.write_message(message));
                     return Ok(Flow::Break);
                 }

@@ -62,10 +62,14 @@ pub struct Definition<S: 'static> {
 
 /// Creates one command of a [`Manifest`].
 #[must_use]
-pub const fn command(
-    name: &'static str,
-    usage: &'static str,
-    help: &'static str,
+pub const fn command(name: &'static str, usage: &'static str, help: &'static str) -> Command {
+    command_with((name, usage, help), &[])
+}
+
+/// Creates one command of a [`Manifest`] with attributes: its name, its usage line and its help.
+#[must_use]
+pub const fn command_with(
+    (name, usage, help): (&'static str, &'static str, &'static str),
     attributes: &'static [Tuple2<RStr<'static>, RStr<'static>>],
 ) -> Command {
     let attributes = slice(attributes);
@@ -307,8 +311,8 @@ fn panicked(what: &str, payload: Box<dyn Any + Send>) -> Error {
 /// may stand between the function and the help, each followed by a comma:
 /// - `writes` if the command changes the plugin's state. The host runs such commands of a plugin
 ///   one at a time, and can keep a journal of them: see [`guide::state`](crate::guide::state);
-/// - `idempotent` if running it twice is as good as running it once. The host then repeats it after
-///   a crash of its worker process.
+/// - `idempotent` if running it twice is as good as running it once: a promise to those who repeat
+///   a call whose reply was lost. The host itself repeats none.
 ///
 /// These may precede `commands`, in this order:
 /// - `name: "other",` if the plugin's name differs from its package's name;
@@ -354,7 +358,7 @@ macro_rules! __plugin {
                 name: $crate::export::text($name),
                 version: $crate::export::text(::core::env!("CARGO_PKG_VERSION")),
                 commands: $crate::export::slice(&[
-                    $($crate::export::command($command, $usage, $help, &[
+                    $($crate::export::command_with(($command, $usage, $help), &[
                         $($crate::__attribute!($attribute),)*
                     ]),)*
                 ]),

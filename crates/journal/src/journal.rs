@@ -1,20 +1,22 @@
 //! Appends records from many threads, and writes them to the disk for all that wait.
 //!
 //! A record gets its number and its place when it is appended, under a short lock and in memory
-//! alone. A thread that waits for its record becomes the writer, if there is none: it writes, and
-//! with [`SyncPolicy::Always`] flushes, all that was appended meanwhile, and wakes the others.
+//! alone. A thread that waits for its record to be written writes all that was appended so far. One
+//! that waits for a flush does so for all, if nobody does; those whose records come too late for it
+//! wait for the next flush, which one of them makes.
 
 use std::{
     fmt, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
+use parking_lot::{Condvar, Mutex};
 use platform::durable::{self, Disk};
 
 use crate::{
@@ -68,7 +70,11 @@ struct Shared {
     /// All records below are on the disk.
     flushed: AtomicU64,
     turn: Mutex<Turn>,
-    changed: Condvar,
+    /// Wakes those whose records the present flush covers, and those that the next one will cover;
+    /// [`Turn::epoch`] tells which is which.
+    flushes: [Condvar; 2],
+    /// Wakes the journal's own thread.
+    ending: Condvar,
     /// True while `Turn::problem` is set; read without a lock.
     is_failing: AtomicBool,
     /// Bytes of all segments that are needed.
@@ -90,8 +96,12 @@ struct Tail {
 }
 
 struct Turn {
-    /// True while a thread writes.
+    /// True while a thread flushes.
     is_taken: bool,
+    /// All records below are covered by that flush.
+    covered: u64,
+    /// The index in [`Shared::flushes`] of those that it covers.
+    epoch: usize,
     problem: Option<Problem>,
     failing_since: Option<Instant>,
     is_ending: bool,
@@ -140,7 +150,14 @@ impl Journal {
             payload: Vec::new(),
         };
         let bytes = earlier.iter().map(|(.., length)| *length).sum::<u64>() + writer.length();
-        let turn = Turn { is_taken: false, problem: None, failing_since: None, is_ending: false };
+        let turn = Turn {
+            is_taken: false,
+            covered: 0,
+            epoch: 0,
+            problem: None,
+            failing_since: None,
+            is_ending: false,
+        };
         let shared = Arc::new(Shared {
             sync: AtomicU8::new(options.sync as u8),
             options,
@@ -149,7 +166,8 @@ impl Journal {
             written: AtomicU64::new(found.next),
             flushed: AtomicU64::new(found.next),
             turn: Mutex::new(turn),
-            changed: Condvar::new(),
+            flushes: [Condvar::new(), Condvar::new()],
+            ending: Condvar::new(),
             is_failing: AtomicBool::new(false),
             bytes: AtomicU64::new(bytes),
             earlier: Mutex::new(earlier),
@@ -167,14 +185,14 @@ impl Journal {
 
     /// Makes `owner` the only one that may append records.
     pub fn set_owner(&self, owner: u64) {
-        lock(&self.shared.tail).owner = owner;
+        self.shared.tail.lock().owner = owner;
     }
 
     /// Appends a record and returns its number; `None` if `owner` is not the journal's. The order
     /// of the calls is the order of the records. It is in memory alone until [`wait`](Self::wait)
     /// returns.
     pub fn append(&self, owner: u64, time: u64, commands: &[u8]) -> Option<u64> {
-        let mut tail = lock(&self.shared.tail);
+        let mut tail = self.shared.tail.lock();
         if tail.owner != owner {
             return None;
         }
@@ -204,10 +222,18 @@ impl Journal {
         self.shared.wait(last, true)
     }
 
+    /// Writes all records that were appended before, so that they can be read.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn write_out(&self) -> Result<(), Problem> {
+        self.shared.write(&mut self.shared.writer.lock())
+    }
+
     /// Returns the number of the next record.
     #[must_use]
     pub fn next(&self) -> u64 {
-        lock(&self.shared.tail).next
+        self.shared.tail.lock().next
     }
 
     /// Returns true if records cannot be written. Costs one load.
@@ -219,13 +245,13 @@ impl Journal {
     /// Returns the reason for which records cannot be written; `None` if they can.
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
-        lock(&self.shared.turn).problem.clone()
+        self.shared.turn.lock().problem.clone()
     }
 
     /// Returns the length of the segments that have records from `number` on, in bytes.
     #[must_use]
     pub fn bytes_from(&self, number: u64) -> u64 {
-        let earlier = lock(&self.shared.earlier);
+        let earlier = self.shared.earlier.lock();
         let old = earlier.iter().filter(|(_, end, _)| *end <= number);
         self.bytes().saturating_sub(old.map(|(.., length)| *length).sum())
     }
@@ -236,34 +262,39 @@ impl Journal {
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
-    /// Makes the next [`cut`](Self::cut) short: makes the file of the next segment, and flushes the
-    /// present one.
+    /// Makes the next [`cut`](Self::cut) short: flushes what there is.
     ///
     /// # Errors
     /// The disk is full or fails.
     pub fn prepare_cut(&self) -> Result<(), Problem> {
-        {
-            let mut writer = lock(&self.shared.writer);
-            let prepared = writer.prepare();
-            prepared.map_err(|error| explain("make the next file of", &writer, &error, false))?;
-        }
         self.flush_unless_lost()
     }
 
     /// Begins a new segment at `now`, in milliseconds since 1970, and returns the number of its
-    /// first record. Nothing may be appended meanwhile.
+    /// first record. Nothing may be appended meanwhile. Changes nothing once `is_given_up` returns
+    /// true: others may append again then.
     ///
     /// # Errors
-    /// The disk is full or fails; the present segment goes on.
-    pub fn cut(&self, now: u64) -> Result<u64, Problem> {
+    /// The disk is full or fails, or it was given up; the present segment goes on.
+    pub fn cut(&self, now: u64, is_given_up: &dyn Fn() -> bool) -> Result<u64, Problem> {
         self.flush_unless_lost()?;
         let shared = &*self.shared;
-        let (mut writer, mut tail) = (lock(&shared.writer), lock(&shared.tail));
+        let (mut writer, mut tail) = (shared.writer.lock(), shared.tail.lock());
+        let unexpected = |what: &str| {
+            Err(Problem { text: format!("its journal was not cut: {what}"), needs_snapshot: false })
+        };
+        if is_given_up() {
+            return unexpected("it was given up");
+        }
+        if !tail.bytes.is_empty() || !writer.unwritten.is_empty() {
+            // Its bytes belong to the present segment.
+            return unexpected("a record was appended meanwhile");
+        }
         let ended = (writer.number(), tail.next, writer.length());
         let rotated = writer.rotate(tail.next, now);
         rotated.map_err(|error| explain("begin the next file of", &writer, &error, false))?;
         (tail.segment, tail.time) = (writer.number(), now);
-        lock(&shared.earlier).push(ended);
+        shared.earlier.lock().push(ended);
         shared.bytes.fetch_add(writer.length(), Ordering::Relaxed);
         Ok(tail.next)
     }
@@ -271,9 +302,12 @@ impl Journal {
     /// Notes that a snapshot with all records below `number` is on the disk: a journal that had
     /// lost some is sound again.
     pub fn note_snapshot(&self, number: u64) {
-        let mut turn = lock(&self.shared.turn);
+        let mut turn = self.shared.turn.lock();
         if turn.problem.as_ref().is_some_and(|problem| problem.needs_snapshot) {
             self.shared.flushed.fetch_max(number, Ordering::AcqRel);
+            if let Some(problem) = &mut turn.problem {
+                problem.needs_snapshot = false;
+            }
             self.shared.recover(&mut turn);
         }
     }
@@ -282,7 +316,7 @@ impl Journal {
     /// be removed are removed later.
     pub fn remove_before(&self, number: u64) {
         let shared = &*self.shared;
-        let mut earlier = lock(&shared.earlier);
+        let mut earlier = shared.earlier.lock();
         earlier.retain(|(segment, end, length)| {
             if *end > number {
                 return true;
@@ -306,7 +340,9 @@ impl Journal {
     fn flush_unless_lost(&self) -> Result<(), Problem> {
         let Some(last) = self.next().checked_sub(1) else { return Ok(()) };
         match self.problem() {
-            Some(problem) if problem.needs_snapshot => self.shared.write_lost(),
+            Some(problem) if problem.needs_snapshot => {
+                self.shared.write(&mut self.shared.writer.lock())
+            }
             _ => self.shared.wait(last, true),
         }
     }
@@ -314,8 +350,8 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        lock(&self.shared.turn).is_ending = true;
-        self.shared.changed.notify_all();
+        self.shared.turn.lock().is_ending = true;
+        self.shared.ending.notify_all();
         if let Some(thread) = self.thread.take() {
             // A panic of it has been logged.
             let _ = thread.join();
@@ -333,59 +369,94 @@ impl Shared {
     }
 
     fn wait(&self, number: u64, flushed: bool) -> Result<(), Problem> {
-        let reached = if flushed { &self.flushed } else { &self.written };
-        if reached.load(Ordering::Acquire) > number {
+        if flushed { self.wait_for_flush(number) } else { self.wait_for_write(number) }
+    }
+
+    /// Waits until a record is in the file.
+    fn wait_for_write(&self, number: u64) -> Result<(), Problem> {
+        let is_there = || self.written.load(Ordering::Acquire) > number;
+        if is_there() {
             return Ok(());
         }
-        let mut turn = lock(&self.turn);
+        let mut writer = self.writer.lock();
+        // The thread before this one may have written it.
+        if is_there() {
+            return Ok(());
+        }
+        self.check_loss()?;
+        let written = self.write(&mut writer);
+        drop(writer);
+        self.note(written)
+    }
+
+    /// Waits until a record is on the disk.
+    fn wait_for_flush(&self, number: u64) -> Result<(), Problem> {
+        let is_there = || self.flushed.load(Ordering::Acquire) > number;
+        if is_there() {
+            return Ok(());
+        }
+        let mut turn = self.turn.lock();
         loop {
-            if reached.load(Ordering::Acquire) > number {
+            if is_there() {
+                if !turn.is_taken {
+                    // It was woken to flush for those that wait with it: another one does.
+                    self.flushes[turn.epoch].notify_one();
+                }
                 return Ok(());
             }
-            if turn.is_taken {
-                turn = self.changed.wait(turn).unwrap_or_else(PoisonError::into_inner);
-                // The writer's failure is everybody's: the record was among those it took, or would
-                // have been.
-                if let Some(problem) = &turn.problem
-                    && reached.load(Ordering::Acquire) <= number
-                {
-                    return Err(problem.clone());
-                }
-                continue;
+            if !turn.is_taken {
+                break;
             }
-            if let Some(problem) = turn.problem.clone().filter(|problem| problem.needs_snapshot) {
+            let slot = if number < turn.covered { turn.epoch } else { turn.epoch ^ 1 };
+            self.flushes[slot].wait(&mut turn);
+            // The failure of the thread that flushes is everybody's.
+            if let Some(problem) = turn.problem.clone().filter(|_| !is_there()) {
                 return Err(problem);
             }
-            turn = self.take_turn(turn, flushed);
-            if let Some(problem) = &turn.problem {
-                return Err(problem.clone());
+        }
+        if let Some(problem) = turn.problem.clone().filter(|problem| problem.needs_snapshot) {
+            return Err(problem);
+        }
+        (turn.is_taken, turn.covered) = (true, self.tail.lock().next);
+        drop(turn);
+        let done = self.flush();
+        let mut turn = self.turn.lock();
+        turn.is_taken = false;
+        let (covered, next) = (turn.epoch, turn.epoch ^ 1);
+        turn.epoch = next;
+        match &done {
+            Ok(()) => {
+                self.recover(&mut turn);
+                self.flushes[covered].notify_all();
+                // It flushes for the others that wait with it.
+                self.flushes[next].notify_one();
+            }
+            Err(problem) => {
+                self.fail(&mut turn, problem.clone());
+                self.flushes.iter().for_each(|waiting| {
+                    waiting.notify_all();
+                });
             }
         }
+        done
     }
 
-    /// Writes all that was appended, and flushes it if asked to.
-    fn take_turn<'a>(
-        &'a self,
-        mut turn: MutexGuard<'a, Turn>,
-        flush: bool,
-    ) -> MutexGuard<'a, Turn> {
-        turn.is_taken = true;
-        drop(turn);
-        let done = self.write(flush);
-        let mut turn = lock(&self.turn);
-        turn.is_taken = false;
-        match done {
-            Ok(()) => self.recover(&mut turn),
-            Err(problem) => self.fail(&mut turn, problem),
+    fn flush(&self) -> Result<(), Problem> {
+        let mut writer = self.writer.lock();
+        self.write(&mut writer)?;
+        let end = self.written.load(Ordering::Acquire);
+        if self.flushed.load(Ordering::Acquire) < end {
+            // The system may have dropped what it could not flush: a second try proves nothing.
+            writer.flush().map_err(|error| explain("flush", &writer, &error, true))?;
+            self.flushed.fetch_max(end, Ordering::AcqRel);
         }
-        self.changed.notify_all();
-        turn
+        Ok(())
     }
 
-    fn write(&self, flush: bool) -> Result<(), Problem> {
-        let mut writer = lock(&self.writer);
+    /// Writes all that was appended.
+    fn write(&self, writer: &mut Writer) -> Result<(), Problem> {
         {
-            let mut tail = lock(&self.tail);
+            let mut tail = self.tail.lock();
             if writer.unwritten.is_empty() {
                 std::mem::swap(&mut writer.unwritten, &mut tail.bytes);
             } else {
@@ -395,31 +466,31 @@ impl Shared {
         }
         let before = writer.length();
         let written = writer.write();
-        written.map_err(|error| explain("write", &writer, &error, false))?;
-        let end = writer.unwritten_end;
+        written.map_err(|error| explain("write", writer, &error, false))?;
         self.bytes.fetch_add(writer.length() - before, Ordering::Relaxed);
-        self.written.store(end, Ordering::Release);
-        if flush && self.flushed.load(Ordering::Acquire) < end {
-            // The system may have dropped what it could not flush: a second try proves nothing.
-            writer.flush().map_err(|error| explain("flush", &writer, &error, true))?;
-            self.flushed.fetch_max(end, Ordering::AcqRel);
-        }
+        self.written.store(writer.unwritten_end, Ordering::Release);
         Ok(())
     }
 
-    /// Writes all records although some before them may be lost: a snapshot is about to replace
-    /// them all.
-    fn write_lost(&self) -> Result<(), Problem> {
-        let mut turn = lock(&self.turn);
-        while turn.is_taken {
-            turn = self.changed.wait(turn).unwrap_or_else(PoisonError::into_inner);
+    /// Returns the problem if written records may be lost.
+    fn check_loss(&self) -> Result<(), Problem> {
+        if !self.is_failing.load(Ordering::Acquire) {
+            return Ok(());
         }
-        turn.is_taken = true;
-        drop(turn);
-        let done = self.write(false);
-        lock(&self.turn).is_taken = false;
-        self.changed.notify_all();
-        done
+        match self.turn.lock().problem.clone() {
+            Some(problem) if problem.needs_snapshot => Err(problem),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes the result of a write.
+    fn note(&self, written: Result<(), Problem>) -> Result<(), Problem> {
+        match &written {
+            Ok(()) if !self.is_failing.load(Ordering::Acquire) => {}
+            Ok(()) => self.recover(&mut self.turn.lock()),
+            Err(problem) => self.fail(&mut self.turn.lock(), problem.clone()),
+        }
+        written
     }
 
     fn fail(&self, turn: &mut Turn, problem: Problem) {
@@ -437,7 +508,9 @@ impl Shared {
     }
 
     fn recover(&self, turn: &mut Turn) {
-        if turn.problem.take().is_some() {
+        let is_sound = |problem: &Problem| !problem.needs_snapshot;
+        if turn.problem.as_ref().is_some_and(is_sound) {
+            turn.problem = None;
             let seconds = turn.failing_since.take().map_or(0, |since| since.elapsed().as_secs());
             let name = &self.options.name;
             log::info!("plugin {name}: its journal is written again, after {seconds} s");
@@ -447,26 +520,28 @@ impl Shared {
 
     /// Flushes once a second, and tries again what has failed.
     fn run(&self) {
-        let mut turn = lock(&self.turn);
         loop {
-            let waited = self.changed.wait_timeout_while(turn, INTERVAL, |turn| !turn.is_ending);
-            turn = waited.unwrap_or_else(PoisonError::into_inner).0;
-            if turn.is_ending {
-                return;
-            }
-            match &turn.problem {
-                Some(problem) if problem.needs_snapshot => {}
-                Some(_) if !turn.is_taken => turn = self.take_turn(turn, false),
-                Some(_) => {}
-                None if self.sync() == SyncPolicy::Everysec => {
-                    drop(turn);
-                    let flushed = self.flush_beside_writes();
-                    turn = lock(&self.turn);
-                    if let Err(problem) = flushed {
-                        self.fail(&mut turn, problem);
-                    }
+            let problem = {
+                let mut turn = self.turn.lock();
+                if !turn.is_ending {
+                    self.ending.wait_for(&mut turn, INTERVAL);
                 }
-                None => {}
+                if turn.is_ending {
+                    return;
+                }
+                turn.problem.clone()
+            };
+            let done = match problem {
+                Some(problem) if problem.needs_snapshot => continue,
+                Some(_) => {
+                    let written = self.write(&mut self.writer.lock());
+                    self.note(written)
+                }
+                None if self.sync() == SyncPolicy::Everysec => self.flush_beside_writes(),
+                None => continue,
+            };
+            if let Err(problem) = done {
+                self.fail(&mut self.turn.lock(), problem);
             }
         }
     }
@@ -477,9 +552,17 @@ impl Shared {
         if self.flushed.load(Ordering::Acquire) >= written {
             return Ok(());
         }
-        let handle = lock(&self.writer).handle();
-        let flushed = handle.and_then(|file| self.options.disk.flush_data(&file));
-        flushed.map_err(|error| explain("flush", &lock(&self.writer), &error, true))?;
+        let (handle, fail) = {
+            let writer = self.writer.lock();
+            let fail = |error: io::Error, is_lost| explain("flush", &writer, &error, is_lost);
+            // Being short of descriptors loses nothing.
+            match writer.handle() {
+                Ok(file) => (file, writer.path().clone()),
+                Err(error) => return Err(fail(error, false)),
+            }
+        };
+        let flushed = self.options.disk.flush_data(&handle);
+        flushed.map_err(|error| explain_at("flush", &fail, &error, true))?;
         self.flushed.fetch_max(written, Ordering::AcqRel);
         Ok(())
     }
@@ -492,12 +575,12 @@ impl fmt::Display for Problem {
 }
 
 fn explain(operation: &str, writer: &Writer, error: &io::Error, needs_snapshot: bool) -> Problem {
-    let file = writer.path().display();
-    Problem { text: format!("cannot {operation} its journal {file}: {error}"), needs_snapshot }
+    explain_at(operation, writer.path(), error, needs_snapshot)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn explain_at(operation: &str, file: &Path, error: &io::Error, needs_snapshot: bool) -> Problem {
+    let file = file.display();
+    Problem { text: format!("cannot {operation} its journal {file}: {error}"), needs_snapshot }
 }
 
 #[cfg(test)]

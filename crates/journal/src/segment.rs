@@ -234,9 +234,10 @@ mod tests {
         out
     }
 
-    type Times = Vec<(u64, u64)>;
+    /// The number and the time of each record.
+    type Seen = Vec<(u64, u64)>;
 
-    fn list(bytes: &[u8]) -> Result<(Times, u64, End), Unreadable<()>> {
+    fn list(bytes: &[u8]) -> Result<(Seen, u64, End), Unreadable<()>> {
         let mut all = Vec::new();
         let (next, end) = read_records(bytes, HEAD, &mut |record| {
             assert_eq!(record.commands, format!("at {}", record.time).as_bytes());

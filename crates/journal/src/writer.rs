@@ -30,8 +30,6 @@ pub(crate) struct Writer {
     pub(crate) unwritten: Vec<u8>,
     /// The number of the record behind them.
     pub(crate) unwritten_end: u64,
-    /// The next segment, made in advance: its number and its empty file.
-    prepared: Option<(u32, File)>,
 }
 
 impl Writer {
@@ -53,7 +51,6 @@ impl Writer {
             is_torn: false,
             unwritten: Vec::new(),
             unwritten_end: header.first,
-            prepared: None,
         })
     }
 
@@ -101,26 +98,16 @@ impl Writer {
         self.file.try_clone()
     }
 
-    /// Makes the file of the next segment, without content.
-    pub(crate) fn prepare(&mut self) -> io::Result<()> {
-        if self.prepared.is_none() {
-            let number = self.number + 1;
-            let (file, _) = make(&*self.disk, &self.folder, &self.name, number)?;
-            self.prepared = Some((number, file));
-        }
-        Ok(())
-    }
-
     /// Begins the next segment. The present one must be whole and flushed. Nothing changes on
-    /// failure.
+    /// failure. The file is made only now: whoever lists the folder finds it only if the one before
+    /// is complete.
     pub(crate) fn rotate(&mut self, first: u64, begun: u64) -> io::Result<()> {
-        self.prepare()?;
-        let Some((number, mut file)) = self.prepared.take() else { return Ok(()) };
+        let number = self.number + 1;
+        let (mut file, path) = make(&*self.disk, &self.folder, &self.name, number)?;
         let header = Header { number, first, begun };
         self.disk.write(&mut file, &header.to_bytes())?;
         (self.number, self.file, self.length) = (number, file, HEADER as u64);
-        self.path = path_of(&self.folder, &self.name, number);
-        self.unwritten_end = first;
+        (self.path, self.unwritten_end) = (path, first);
         Ok(())
     }
 }
@@ -129,7 +116,7 @@ impl Writer {
 fn make(disk: &dyn Disk, folder: &Path, name: &str, number: u32) -> io::Result<(File, PathBuf)> {
     durable::make_folder(disk, folder)?;
     let path = path_of(folder, name, number);
-    // One that was made in advance, or whose header is incomplete, has no record.
+    // One whose header is incomplete has no record.
     durable::remove(&path)?;
     let mut options = File::options();
     options.write(true).create_new(true);

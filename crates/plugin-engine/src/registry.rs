@@ -16,6 +16,7 @@ use crate::{
     facts::PluginFacts,
     live::{generation::Generation, manifest::CommandFacts},
     process::status::ProcessStatus,
+    state::durable::DurabilityStatus,
 };
 
 /// The registry in force: read without a lock, replaced as a whole.
@@ -180,6 +181,14 @@ impl Registry {
     pub fn processes(&self) -> impl Iterator<Item = (&str, ProcessStatus)> {
         self.generations.iter().filter_map(|generation| {
             Some((generation.manifest.name.as_str(), generation.live().status()?))
+        })
+    }
+
+    /// Describes where the state of each served plugin that keeps one is kept, sorted by name.
+    pub fn durability(&self) -> impl Iterator<Item = (&str, DurabilityStatus)> {
+        self.generations.iter().filter_map(|generation| {
+            let durable = generation.order.durable()?;
+            Some((generation.manifest.name.as_str(), durable.status()))
         })
     }
 

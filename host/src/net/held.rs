@@ -11,6 +11,8 @@ pub struct Held {
     /// Of the first reply that waits: its offset in the pending bytes, and the number of commands
     /// that were answered before it.
     first: Option<(usize, u64)>,
+    /// The number of replies since then that answered no command, but a line that is none.
+    others: u64,
     /// The last record of each plugin.
     records: Vec<(Arc<Durable>, u64)>,
 }
@@ -27,6 +29,11 @@ impl Held {
         self.first.get_or_insert((start, answered));
     }
 
+    /// Counts a reply that answers no command.
+    pub fn count_other(&mut self) {
+        self.others += u64::from(self.is_any());
+    }
+
     /// Adds a record.
     pub fn add(&mut self, durable: &Arc<Durable>, record: u64) {
         match self.records.iter_mut().find(|(known, _)| Arc::ptr_eq(known, durable)) {
@@ -40,6 +47,7 @@ impl Held {
     /// the number of answered commands now.
     pub fn settle(&mut self, replies: &mut Encoder, answered: u64) {
         let Some((start, before)) = self.first.take() else { return };
+        let before = before.saturating_sub(std::mem::take(&mut self.others));
         let failed = self.records.iter().find_map(|(durable, last)| durable.wait(*last).err());
         self.records.clear();
         let Some(problem) = failed else { return };

@@ -183,6 +183,11 @@ impl ClientStream {
         self.held.begin(start, self.handle.commands());
     }
 
+    /// Counts a reply that answers no command.
+    pub fn count_other_reply(&mut self) {
+        self.held.count_other();
+    }
+
     /// Holds the replies back until a record is safe.
     pub fn hold(&mut self, durable: &Arc<Durable>, record: u64) {
         self.held.add(durable, record);

@@ -134,6 +134,7 @@ impl Session {
     fn fail(&mut self, queued: &mut QueuedRequests, write: impl FnOnce(&mut Vec<u8>)) {
         self.handle.note_finished();
         queued.fail();
+        self.transport.count_other_reply();
         refuse(&mut self.replies, write);
     }
 

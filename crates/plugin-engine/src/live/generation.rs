@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use parking_lot::Mutex;
 use telemetry::metrics::Metrics;
 
 use super::{
@@ -37,6 +38,8 @@ pub struct Generation {
     queued: Arc<AtomicU64>,
     /// The order of its commands that write.
     pub order: Arc<WriteOrder>,
+    /// The number of the last stream of its state; locked while a piece is taken.
+    pub stream: Arc<Mutex<u64>>,
     /// True while a `save` is running, also one that the host has given up.
     pub saving: Arc<AtomicBool>,
     /// True while a `configure` is running, also one that the host has given up.
@@ -62,6 +65,7 @@ impl Generation {
             errors: Arc::default(),
             queued: Arc::default(),
             order: Arc::new(WriteOrder::new(number)),
+            stream: Arc::default(),
             saving: Arc::default(),
             configuring: Arc::default(),
         }
@@ -79,6 +83,7 @@ impl Generation {
             errors: Arc::clone(&self.errors),
             queued: Arc::clone(&self.queued),
             order: Arc::clone(&self.order),
+            stream: Arc::clone(&self.stream),
             saving: Arc::clone(&self.saving),
             configuring: Arc::clone(&self.configuring),
         }

@@ -142,6 +142,8 @@ impl Manager {
             }
         }
         self.publish();
+        // Also of a plugin that keeps no state, which was not paused.
+        old.iter().chain(&renamed).for_each(|replaced| replaced.order.retire());
         quiesced.into_iter().flatten().for_each(Quiesced::retire);
 
         let mut detail = format!("version {}", new.manifest.version);

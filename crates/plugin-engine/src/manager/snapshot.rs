@@ -57,6 +57,7 @@ impl Manager {
             generation: Arc::clone(generation),
             durable: Arc::clone(durable),
             states: Arc::clone(&self.states),
+            _busy: Arc::new(busy),
         };
         let settings = &self.context.settings;
         let (pause, timeout) = (settings.handover_pause, settings.handover_timeout);
@@ -66,7 +67,7 @@ impl Manager {
             let give_up = || shutdown.is_saving_over();
             let deadline = Deadline { time: timeout, give_up: &give_up };
             let answer = finish(&place, place.take(Calls::GoOn(pause), &deadline));
-            drop(busy);
+            drop(place);
             // Best effort, as above.
             sender.map(|sender| sender.send(answer));
         };

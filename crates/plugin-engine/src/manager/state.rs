@@ -90,7 +90,10 @@ impl Manager {
         old: Option<&Arc<Generation>>,
         new: &Arc<Generation>,
     ) -> Result<Option<Transfer>, String> {
-        let Some(old) = old.filter(|old| old.live().streams() && new.live().saves()) else {
+        let Some(old) = old.filter(|old| {
+            let live = old.live();
+            live.streams() && new.live().saves() && !live.has_lost_state()
+        }) else {
             return Ok(None);
         };
         self.stop_snapshot(old)?;
@@ -273,13 +276,14 @@ impl Manager {
             }
             shutdown.is_saving_over()
         };
-        let Some(_busy) = durable.begin() else {
+        let Some(busy) = durable.begin() else {
             return Err("a snapshot of it is being taken".to_owned());
         };
         let place = Place {
             generation: Arc::clone(generation),
             durable: Arc::clone(durable),
             states: Arc::clone(&self.states),
+            _busy: Arc::new(busy),
         };
         place.take(Calls::Held, &Deadline { time, give_up: &give_up }).map(|_| ())
     }
@@ -344,13 +348,16 @@ impl Manager {
         let saves = self.states.saves();
         saves.note(name, Stage::Save);
         let give_up = || self.context.shutdown.is_saving_over();
-        let _ = durable.cancel(Instant::now() + LAST_CALLS);
+        // A snapshot that is being taken may need the disk for a while.
+        while !durable.cancel(Instant::now() + LAST_CALLS) && !give_up() {}
         let quiesced =
             Quiesced::begin(generation, &Deadline { time: LAST_CALLS, give_up: &give_up });
         if let Err(problem) = &quiesced {
             log::warn!("plugin {name}: saved while in use: {problem}");
         }
-        let kept = if durable.is_unchanged() {
+        // The journal has all; a snapshot beside a command that writes would have a part of it.
+        let is_in_journal = durable.has_journal() && quiesced.is_err();
+        let kept = if durable.is_unchanged() || is_in_journal {
             durable.write_out()
         } else {
             self.keep(generation, durable, self.save_timeout())

@@ -99,6 +99,10 @@ impl Manager {
                 slot.withdrawn = Some((Arc::clone(old.shadow()), old.manifest.clone()));
             }
             self.publish();
+            old.order.retire();
+            if let Some(durable) = old.order.durable() {
+                durable.suspend();
+            }
             quiesced.into_iter().for_each(Quiesced::retire);
             let event =
                 retired::event(&old, EventKind::Withdrawn, started.elapsed(), String::new());

@@ -29,8 +29,9 @@ use crate::{
 /// The most processes that one process of a plugin may have started, itself included.
 const MOST_PROCESSES: u64 = 256;
 
-/// The longest wait for a command that writes, whose process has ended.
-const TURN: Duration = Duration::from_secs(5);
+/// The interval at which a process that waits for the turn of the commands that write is found to
+/// make progress.
+const TURN: Duration = Duration::from_secs(1);
 
 /// The least time between two reports of a new list of commands.
 const LIST_PAUSE: Duration = Duration::from_millis(200);
@@ -194,14 +195,18 @@ impl Core {
             return Ok(None);
         }
         // Calls of the process before this one end first: they append their records.
-        let turn = self.order.get().map(|order| {
-            let deadline = Instant::now() + TURN;
-            let turn = order.lock_until(deadline, &|| running.has_ended());
-            turn.ok_or_else(|| "a command that writes does not end".to_owned())
-        });
-        let turn = turn.transpose()?;
-        let durable = self.order.get().and_then(|order| order.durable());
-        durable.map_or(Ok(()), |durable| durable.write_out())?;
+        let order = self.order.get().ok_or("it ended before it served")?;
+        let turn = loop {
+            if let Some(turn) = order.lock_until(Instant::now() + TURN, &|| running.has_ended()) {
+                break turn;
+            }
+            if running.has_ended() || running.is_condemned() {
+                return Err("it ended while it waited for a command that writes".to_owned());
+            }
+            progress();
+        };
+        let durable = order.durable().ok_or("it ended before it served")?;
+        durable.make_readable()?;
         let worker = |index: u32| -> Box<dyn Worker> {
             let name = commands.get(index as usize).map(|facts| facts.name.clone());
             let (serving, name) = (Arc::clone(serving), name.unwrap_or_default());
@@ -216,7 +221,7 @@ impl Core {
         let place = (&*self.states, name);
         let Loaded { bytes, replayed, .. } =
             load::load(place, &mut replayer, &mut restore, progress)?;
-        match (bytes, durable.is_some_and(|durable| durable.has_journal())) {
+        match (bytes, durable.has_journal()) {
             (bytes, true) => {
                 let bytes = bytes.unwrap_or_default();
                 log::info!(
@@ -229,7 +234,7 @@ impl Core {
             ),
             (None, false) => log::warn!("plugin {name}: it goes on without state, none was saved"),
         }
-        Ok(turn)
+        Ok(Some(turn))
     }
 
     /// Looks at a process's use of memory and at its children, and reports what has waited.

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -35,6 +35,8 @@ pub struct ProcessPlugin {
     saves: bool,
     streams: bool,
     configures: bool,
+    /// The process that the last stream was begun on.
+    stream: Mutex<Weak<Serving>>,
     /// True if a process answers several calls together.
     has_queues: bool,
     /// True once it is ended; its lock makes sure that this happens once.
@@ -58,6 +60,7 @@ impl ProcessPlugin {
             saves: hello.saves,
             streams: hello.streams,
             configures: hello.configures,
+            stream: Mutex::default(),
             has_queues: hello.has_queues,
             ended: Mutex::new(false),
             core,
@@ -250,11 +253,20 @@ impl Plugin for ProcessPlugin {
     }
 
     fn stream_begin(&self) -> Result<(), String> {
-        self.operate(|serving| serving.protocol.stream_begin(&serving.running))
+        let serving = self.serving_now().map_err(|Unavailable(problem)| problem)?;
+        let begun = serving.protocol.stream_begin(&serving.running);
+        begun.map_err(|failed| serving.explain(failed))?;
+        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&serving);
+        Ok(())
     }
 
     fn stream_next(&self) -> Result<Option<Vec<u8>>, String> {
-        self.operate(|serving| serving.protocol.stream_next(&serving.running))
+        // Another process knows nothing of the stream.
+        let begun = self.stream.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let serving = begun.filter(|serving| !serving.running.is_over());
+        let serving = serving.ok_or("its process has ended meanwhile")?;
+        let next = serving.protocol.stream_next(&serving.running);
+        next.map_err(|failed| serving.explain(failed))
     }
 
     fn stream_end(&self) {

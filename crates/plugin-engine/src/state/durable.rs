@@ -27,6 +27,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// The pause before a snapshot that failed is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// The number of no generation.
+const NOBODY: u64 = 0;
+
 /// Where the state of one plugin is kept while it is served. It outlives a generation: the next one
 /// goes on with it.
 pub struct Durable {
@@ -35,6 +38,8 @@ pub struct Durable {
     pub mode: Mode,
     settings: Mutex<Durability>,
     journal: Option<Journal>,
+    /// The number behind the records that were found; without a journal, there are no more.
+    next: u64,
     snapshots: Mutex<Snapshots>,
     /// True while a snapshot is taken.
     is_busy: AtomicBool,
@@ -122,6 +127,7 @@ impl Durable {
             mode,
             settings: Mutex::new(settings),
             journal,
+            next: found.next,
             snapshots: Mutex::new(snapshots),
             is_busy: AtomicBool::new(false),
             is_cancelled: AtomicBool::new(false),
@@ -254,9 +260,10 @@ impl Durable {
             }
             None => {
                 let interval = self.settings().snapshot_interval;
+                let pause = if snapshots.failed.is_some() { pause } else { interval };
                 self.mode == Mode::Snapshot
                     && !interval.is_zero()
-                    && since(snapshots.tried) >= interval
+                    && since(snapshots.tried) >= pause.min(interval)
                     && calls != self.calls.load(Ordering::Relaxed)
             }
         }
@@ -293,6 +300,28 @@ impl Durable {
         true
     }
 
+    /// Writes all records of the journal into its files, without a flush, so that they can be read.
+    ///
+    /// # Errors
+    /// The disk is full or fails.
+    pub fn make_readable(&self) -> Result<(), String> {
+        let written = self.journal.as_ref().map_or(Ok(()), Journal::write_out);
+        written.map_err(|problem| problem.to_string())
+    }
+
+    /// Makes no generation the one whose commands are journaled: a command that is still running
+    /// gets an error when it ends.
+    pub fn suspend(&self) {
+        self.set_owner(NOBODY);
+    }
+
+    /// Lets the generation of this number go on after [`suspend`](Self::suspend). A command that
+    /// has ended meanwhile has no record: a snapshot takes its place.
+    pub fn resume(&self, owner: u64) {
+        self.set_owner(owner);
+        self.want_snapshot();
+    }
+
     /// Makes the snapshot that is being taken end without a result.
     pub fn give_up(&self) {
         self.is_cancelled.store(true, Ordering::Release);
@@ -327,7 +356,9 @@ impl Durable {
     /// # Errors
     /// The disk is full or fails.
     pub fn cut(&self) -> Result<u64, Problem> {
-        self.journal.as_ref().map_or(Ok(0), |journal| journal.cut(now()))
+        self.journal
+            .as_ref()
+            .map_or(Ok(self.next), |journal| journal.cut(now(), &|| self.is_cancelled()))
     }
 
     /// Notes a snapshot that is on the disk, and removes the files of the journal that the one
@@ -353,7 +384,10 @@ impl Durable {
 
     /// Notes a snapshot that has failed. Returns true if the one before it had not.
     pub fn note_failed(&self, problem: &str) -> bool {
-        self.lock().failed.replace(problem.to_owned()).is_none()
+        let mut snapshots = self.lock();
+        // A journal goes on until the next attempt.
+        snapshots.is_wanted = true;
+        snapshots.failed.replace(problem.to_owned()).is_none()
     }
 
     fn lock(&self) -> MutexGuard<'_, Snapshots> {

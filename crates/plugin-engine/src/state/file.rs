@@ -20,8 +20,6 @@
 
 use std::io::{self, Read};
 
-use super::stream::TakePiece;
-
 /// The first bytes of a file with a header. Not text, so that no text is mistaken for it.
 pub const MAGIC: [u8; 16] = *b"\x89dropin state\r\n\x1a";
 
@@ -67,6 +65,9 @@ pub enum Form {
     /// Commands of the plugin.
     Commands = 2,
 }
+
+/// Receives a piece of commands: its time and the commands.
+pub type TakePiece<'a> = dyn FnMut(u64, &[u8]) -> Result<(), String> + 'a;
 
 /// A state that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -371,6 +372,6 @@ mod tests {
             assert_eq!(parse(state).unwrap(), state);
             assert_eq!(state_length(state, state.len() as u64), state.len() as u64);
         }
-        assert_eq!(state_length(&file(b"pearls"), 64 + 6), 6);
+        assert_eq!(state_length(&file(b"pearls"), HEADER as u64 + 6), 6);
     }
 }

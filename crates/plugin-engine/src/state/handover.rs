@@ -20,6 +20,8 @@ use crate::{
 pub struct Quiesced {
     generation: Arc<Generation>,
     settled: bool,
+    /// True if no command is journaled meanwhile, since one has the turn.
+    is_suspended: bool,
     // Behind the gate's change in `drop`: a call that gets the turn then finds its state.
     _turn: Option<OrderGuard>,
 }
@@ -50,7 +52,7 @@ impl Quiesced {
         let turn = generation.order.lock_until(expires_at, deadline.give_up);
         if turn.is_some() && generation.live().gate().close(expires_at, deadline.give_up) {
             let generation = Arc::clone(generation);
-            return Ok(Self { generation, settled: false, _turn: turn });
+            return Ok(Self { generation, settled: false, is_suspended: false, _turn: turn });
         }
         Err(NotQuiesced::Busy(generation.number, deadline.time))
     }
@@ -69,8 +71,14 @@ impl Quiesced {
         }
         let expires_at = Instant::now() + deadline.time;
         let turn = generation.order.lock_until(expires_at, deadline.give_up);
+        let is_suspended = turn.is_none();
+        if let Some(durable) = generation.order.durable().filter(|_| is_suspended) {
+            // The command that has the turn is too late for the state that is taken now.
+            durable.suspend();
+        }
         let _ = generation.live().gate().close_beside_calls(expires_at, deadline.give_up);
-        Ok(Self { generation: Arc::clone(generation), settled: false, _turn: turn })
+        let generation = Arc::clone(generation);
+        Ok(Self { generation, settled: false, is_suspended, _turn: turn })
     }
 
     /// Returns the generation.
@@ -116,6 +124,9 @@ impl fmt::Display for NotQuiesced {
 impl Drop for Quiesced {
     fn drop(&mut self) {
         if !self.settled {
+            if let Some(durable) = self.generation.order.durable().filter(|_| self.is_suspended) {
+                durable.resume(self.generation.number);
+            }
             self.generation.live().gate().open();
         }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    durable::{Durable, Taken},
+    durable::{Busy, Durable, Taken},
     handover::{self, Quiesced},
     store::{RESTORED_PER_SECOND, States},
     stream::Stream,
@@ -39,6 +39,8 @@ pub struct Place {
     pub durable: Arc<Durable>,
     /// The disk.
     pub states: Arc<States>,
+    /// The right to take a snapshot, until the last thread that takes it has ended.
+    pub _busy: Arc<Busy>,
 }
 
 impl Place {
@@ -79,7 +81,7 @@ impl Place {
     }
 
     fn take_stream(&self, calls: Calls) -> Result<(u64, u64, Duration), String> {
-        let Self { generation, durable, states } = self;
+        let Self { generation, durable, states, .. } = self;
         let failed = |problem: String| io::Error::other(problem);
         let mut paused = Duration::ZERO;
         let kept = states.keep_commands(durable.name(), &mut |content| {
@@ -90,7 +92,7 @@ impl Place {
                 content.put_commands(time, commands).map_err(|error| error.to_string())
             };
             place::in_plugin(durable.name(), "save", || {
-                let mut stream = Stream::begin(&**generation.live())?;
+                let mut stream = Stream::begin(generation)?;
                 let turn = match calls {
                     Calls::Held => None,
                     Calls::GoOn(_) => {
@@ -121,7 +123,7 @@ impl Place {
         calls: Calls,
         deadline: &Deadline<'_>,
     ) -> Result<(u64, u64, Duration), String> {
-        let Self { generation, durable, states } = self;
+        let Self { generation, durable, states, .. } = self;
         let mut since = Instant::now();
         let quiesced = match calls {
             Calls::Held => None,

@@ -25,9 +25,8 @@ use journal::SyncPolicy;
 use platform::durable::{self, DRAFT, Disk, RealDisk};
 
 use super::{
-    file::{self, Form, Saved, Unusable},
+    file::{self, Form, Saved, TakePiece, Unusable},
     saves::{Saves, Stage},
-    stream::TakePiece,
     write::{Content, StateFolder, Writing, file_in, lock},
 };
 use crate::live::deadline::{self, Deadline, SLICE, TimedOut};
@@ -201,7 +200,8 @@ impl States {
         let file = File::open(self.file(plugin)).ok()?;
         let length = file.metadata().ok()?.len();
         let mut start = Vec::new();
-        let most = file::MAGIC.len() as u64;
+        // The magic, and the start of the version.
+        let most = file::MAGIC.len() as u64 + 1;
         io::Read::read_to_end(&mut io::Read::take(file, most), &mut start).ok()?;
         Some(file::state_length(&start, length))
     }

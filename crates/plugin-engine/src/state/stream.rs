@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{live::plugin::Plugin, write::now};
+use super::file::TakePiece;
+use crate::{live::generation::Generation, write::now};
 
 /// The length below which a piece is short, in bytes.
 const SHORT: usize = 64 << 10;
@@ -15,29 +16,48 @@ const SHORT_ONES: usize = 8;
 /// than it is read never comes to an end.
 const MOST: Duration = Duration::from_secs(60);
 
-/// Receives a piece: its time and its commands.
-pub type TakePiece<'a> = dyn FnMut(u64, &[u8]) -> Result<(), String> + 'a;
+/// The longest wait for a stream before, which a reader has not left.
+const EARLIER: Duration = Duration::from_secs(5);
 
-/// A stream of a plugin's state.
+/// A stream of a plugin's state. A new one takes the place of one before, whose reader gets an error.
 pub struct Stream<'a> {
-    plugin: &'a dyn Plugin,
+    generation: &'a Generation,
+    /// Its number among the streams of the generation.
+    number: u64,
     bytes: u64,
+}
+
+/// A stream that goes on later.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenStream {
+    number: u64,
+    bytes: u64,
+}
+
+impl OpenStream {
+    /// Ends it, unless another one has taken its place.
+    pub fn end(self, generation: &Generation) {
+        drop(Stream::resume(generation, self));
+    }
 }
 
 impl<'a> Stream<'a> {
     /// Begins a stream.
     ///
     /// # Errors
-    /// The plugin's error.
-    pub fn begin(plugin: &'a dyn Plugin) -> Result<Self, String> {
-        plugin.stream_begin()?;
-        Ok(Self { plugin, bytes: 0 })
+    /// The plugin's error, or that a reader of an earlier stream does not return.
+    pub fn begin(generation: &'a Generation) -> Result<Self, String> {
+        let last = generation.stream.try_lock_for(EARLIER);
+        let mut last = last.ok_or("an earlier stream of its state has not returned yet")?;
+        *last += 1;
+        generation.live().stream_begin()?;
+        Ok(Self { generation, number: *last, bytes: 0 })
     }
 
     /// Goes on with a stream that has begun.
     #[must_use]
-    pub fn resume(plugin: &'a dyn Plugin, bytes: u64) -> Self {
-        Self { plugin, bytes }
+    pub fn resume(generation: &'a Generation, open: OpenStream) -> Self {
+        Self { generation, number: open.number, bytes: open.bytes }
     }
 
     /// Returns the length of all pieces so far, in bytes.
@@ -46,12 +66,12 @@ impl<'a> Stream<'a> {
         self.bytes
     }
 
-    /// Leaves the stream open, for [`resume`](Self::resume). Returns the length of its pieces.
+    /// Leaves the stream open, for [`resume`](Self::resume).
     #[must_use]
-    pub fn leave_open(self) -> u64 {
-        let bytes = self.bytes;
+    pub fn leave_open(self) -> OpenStream {
+        let open = OpenStream { number: self.number, bytes: self.bytes };
         std::mem::forget(self);
-        bytes
+        open
     }
 
     /// Takes pieces while calls go on, until little is left.
@@ -77,7 +97,14 @@ impl<'a> Stream<'a> {
     }
 
     fn take_one(&mut self, take: &mut TakePiece<'_>) -> Result<Option<usize>, String> {
-        let Some(commands) = self.plugin.stream_next()? else { return Ok(None) };
+        let commands = {
+            let last = self.generation.stream.lock();
+            if *last != self.number {
+                return Err("another stream of its state has begun".to_owned());
+            }
+            self.generation.live().stream_next()?
+        };
+        let Some(commands) = commands else { return Ok(None) };
         self.bytes += commands.len() as u64;
         take(now(), &commands)?;
         Ok(Some(commands.len()))
@@ -86,6 +113,9 @@ impl<'a> Stream<'a> {
 
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
-        self.plugin.stream_end();
+        let last = self.generation.stream.try_lock_for(EARLIER);
+        if last.is_some_and(|last| *last == self.number) {
+            self.generation.live().stream_end();
+        }
     }
 }

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{replay::Replayer, stream::Stream};
+use super::{
+    replay::Replayer,
+    stream::{OpenStream, Stream},
+};
 use crate::live::{
     deadline::{Deadline, TimedOut},
     generation::Generation,
@@ -24,7 +27,7 @@ pub struct Transfer {
     old: Arc<Generation>,
     /// `None` while a thread has it.
     replayer: Option<Box<Replayer>>,
-    bytes: u64,
+    stream: OpenStream,
 }
 
 impl Transfer {
@@ -45,7 +48,7 @@ impl Transfer {
             let name = &to.manifest.name;
             place::in_plugin(name, "restore", || {
                 let mut replayer = Box::new(Replayer::new(&to));
-                let mut stream = Stream::begin(&**from.live())?;
+                let mut stream = Stream::begin(&from)?;
                 stream.take_most(&mut |time, commands| {
                     counted.fetch_add(1, Ordering::Relaxed);
                     run(&mut replayer, time, commands)
@@ -67,15 +70,8 @@ impl Transfer {
             let timed_out = if is_stuck.get() { TimedOut::Expired } else { timed_out };
             Err(timed_out.explain("restore", patience))
         });
-        match done {
-            Ok((replayer, bytes)) => {
-                Ok(Self { old: Arc::clone(old), replayer: Some(replayer), bytes })
-            }
-            Err(problem) => {
-                old.live().stream_end();
-                Err(problem)
-            }
-        }
+        let (replayer, stream) = done?;
+        Ok(Self { old: Arc::clone(old), replayer: Some(replayer), stream })
     }
 
     /// Hands over the rest, while no call runs. Returns the length of the whole state, in bytes.
@@ -83,12 +79,12 @@ impl Transfer {
     /// # Errors
     /// As [`begin`](Self::begin).
     pub fn finish(mut self, new: &Arc<Generation>, deadline: &Deadline<'_>) -> Result<u64, String> {
-        let (from, name, bytes) = (Arc::clone(&self.old), new.manifest.name.clone(), self.bytes);
+        let (from, name, open) = (Arc::clone(&self.old), new.manifest.name.clone(), self.stream);
         let mut replayer = self.replayer.take();
         let work = move || {
             place::in_plugin(&name, "restore", || {
-                let Some(replayer) = replayer.as_mut() else { return Ok(bytes) };
-                let mut stream = Stream::resume(&**from.live(), bytes);
+                let mut stream = Stream::resume(&from, open);
+                let Some(replayer) = replayer.as_mut() else { return Ok(stream.bytes()) };
                 stream.take_rest(&mut |time, commands| run(replayer, time, commands))?;
                 Ok(stream.bytes())
             })
@@ -101,9 +97,7 @@ impl Transfer {
 impl Drop for Transfer {
     fn drop(&mut self) {
         // Changes of the old generation need not be noted any longer.
-        if self.replayer.is_some() {
-            self.old.live().stream_end();
-        }
+        self.stream.end(&self.old);
     }
 }
 

@@ -80,7 +80,16 @@ impl WriteOrder {
         context: &dyn CallContext,
     ) -> Result<MutexGuard<'_, Vec<u8>>, NotWritable> {
         loop {
-            worker.wait_until_ready().map_err(|text| NotWritable("UNAVAILABLE", text))?;
+            if self.is_retired() {
+                // The gate is retired as well, and sends the call back.
+                return self.wait_for_lock(context);
+            }
+            if let Err(text) = worker.wait_until_ready() {
+                if self.is_retired() {
+                    continue;
+                }
+                return Err(NotWritable("UNAVAILABLE", text));
+            }
             let guard = self.wait_for_lock(context)?;
             if worker.is_ready() {
                 return Ok(guard);

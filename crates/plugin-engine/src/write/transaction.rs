@@ -65,7 +65,11 @@ impl Transaction {
         writing.sort_by_key(|worker| worker.order().map(|order| Arc::as_ptr(order) as usize));
         loop {
             for worker in &writing {
-                worker.wait_until_ready().map_err(|text| NotBegun::Refused("UNAVAILABLE", text))?;
+                let ready = worker.wait_until_ready();
+                if worker.order().is_some_and(|order| order.is_retired()) {
+                    return Err(NotBegun::Retired);
+                }
+                ready.map_err(|text| NotBegun::Refused("UNAVAILABLE", text))?;
             }
             let parts = wait_for_turns(&writing, context)?;
             // The start of a process waits for the turn, so the turn must not wait for the start.

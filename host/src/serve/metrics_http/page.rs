@@ -1,5 +1,6 @@
 //! The text of the metrics page, in the format OpenMetrics.
 
+mod durability;
 mod processes;
 
 use std::{
@@ -12,7 +13,8 @@ use plugin_engine::{events::EventKind, registry::LiveRegistry};
 use prometheus_client::{
     collector::Collector,
     encoding::{
-        DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text::encode,
+        DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, MetricEncoder,
+        NoLabelSet, text::encode,
     },
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry as MetricsRegistry, Unit},
@@ -171,6 +173,7 @@ fn encode_plugins(
         let labels = [("plugin", plugin.name.as_str()), ("version", plugin.version.as_str())];
         family.encode_family(&labels)?.encode_gauge(&plugin.generation)?;
     }
+    durability::encode(encoder, registry)?;
     processes::encode(encoder, registry)?;
     let mut family = encoder.encode_descriptor(
         "dropin_generations_retired",
@@ -228,6 +231,22 @@ fn add_counter(
 ) -> fmt::Result {
     let counter = ConstCounter::new(value);
     counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
+}
+
+/// Encodes a gauge of each plugin that has a value.
+fn add_gauges<S, V: EncodeGaugeValue>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help, unit): (&str, &str, Option<&Unit>),
+    all: &[(&str, S)],
+    value: impl Fn(&S) -> Option<V>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+    for (plugin, status) in all {
+        if let Some(value) = value(status) {
+            family.encode_family(&[("plugin", *plugin)])?.encode_gauge(&value)?;
+        }
+    }
+    Ok(())
 }
 
 fn add_count(

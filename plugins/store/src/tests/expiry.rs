@@ -145,7 +145,7 @@ fn expired_keys_are_absent_for_all_commands() {
 }
 
 #[test]
-fn an_expired_key_does_not_return_when_the_clock_does() {
+fn expired_key_stays_away_when_clock_returns() {
     let store = Tester::start();
     store.check("set x 1 PX 500", Done);
     store.at(NOW + 500);

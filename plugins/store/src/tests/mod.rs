@@ -6,7 +6,6 @@ mod keyspace;
 mod memory;
 mod scan;
 mod snapshot;
-mod speed;
 mod stream;
 mod strings;
 

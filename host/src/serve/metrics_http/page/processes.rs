@@ -3,13 +3,9 @@
 use std::fmt;
 
 use plugin_engine::{process::status::ProcessStatus, registry::LiveRegistry};
-use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeGaugeValue},
-    metrics::MetricType,
-    registry::Unit,
-};
+use prometheus_client::{encoding::DescriptorEncoder, metrics::MetricType, registry::Unit};
 
-use super::add_count;
+use super::{add_count, add_gauges};
 
 /// Encodes the metrics of each served plugin that does not run in the host. Reads them from the
 /// registry in force, so that a scrape does not wait for the manager of plugins.
@@ -40,22 +36,6 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, registry: &LiveRegistr
     let name = "dropin_plugin_cpu_limit";
     let help = "The most processors of each process of a plugin that has such a limit";
     add_gauges(encoder, (name, help, None), all, |one| one.limits.cpu)
-}
-
-/// Encodes a gauge of each plugin that has a value.
-fn add_gauges<V: EncodeGaugeValue>(
-    encoder: &mut DescriptorEncoder<'_>,
-    (name, help, unit): (&str, &str, Option<&Unit>),
-    all: &[(&str, ProcessStatus)],
-    value: impl Fn(&ProcessStatus) -> Option<V>,
-) -> fmt::Result {
-    let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-    for (plugin, status) in all {
-        if let Some(value) = value(status) {
-            family.encode_family(&[("plugin", *plugin)])?.encode_gauge(&value)?;
-        }
-    }
-    Ok(())
 }
 
 fn add_counters(
