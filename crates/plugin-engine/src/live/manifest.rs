@@ -143,7 +143,7 @@ pub fn is_plugin_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use abi_stable::std_types::{RStr, Tuple2};
-    use plugin_api::export::{command, pair, slice, text};
+    use plugin_api::export::{command_with, pair, slice, text};
 
     use super::*;
 
@@ -171,10 +171,10 @@ mod tests {
             &[pair("idempotent", "true"), pair("later", "true"), pair("writes", "true")];
         const FALSE: Attributes = &[pair("writes", "false")];
         const COMMANDS: &[abi::Command] = &[
-            command("get", "KEY", "", NONE),
-            command("incr", "KEY", "", WRITES),
-            command("set", "KEY VALUE", "", BOTH),
-            command("peek", "KEY", "", FALSE),
+            command_with(("get", "KEY", ""), NONE),
+            command_with(("incr", "KEY", ""), WRITES),
+            command_with(("set", "KEY VALUE", ""), BOTH),
+            command_with(("peek", "KEY", ""), FALSE),
         ];
         let raw = abi::Manifest {
             name: text("store"),
