@@ -53,7 +53,6 @@ fn wrong_usage_has_own_exit_status() {
         &["--nonsense"][..],
         &["nonsense"],
         &["check"],
-        &["state"],
         &["state", "export"],
         &["state", "check", "../store"],
         &["--port"],

@@ -222,7 +222,7 @@ fn enable_says_why_it_cannot() {
 fn unknown_plugin_request_lists_the_known_ones() {
     let host = setup().plugins(&["text"]).start();
     let mut client = Resp::connect(&host);
-    let known = "DISABLE, ENABLE, INFO, RELOAD, RESTART, ROLLBACK, UNWATCH, WATCH";
+    let known = "DISABLE, ENABLE, INFO, RELOAD, RESTART, ROLLBACK, SAVE, UNWATCH, WATCH";
     let said = format!("ERR unknown subcommand 'polish', 'plugin' has: {known}");
     assert_eq!(client.ask(&["plugin", "polish", "text"]), Frame::error(&said));
     for order in ["disable", "enable", "info", "reload", "rollback"] {
