@@ -24,6 +24,7 @@ mod plugin_table;
 mod plugin_tables;
 mod plugin_trust;
 mod resolve;
+mod state_action;
 mod tables;
 mod units;
 mod value;
@@ -41,6 +42,7 @@ pub use self::{
     plugin_tables::PluginTables,
     plugin_trust::PluginTrust,
     resolve::{Origin, ResolveError, Resolved, Setting, TableSetting, command, resolve},
+    state_action::{PortPlace, StateAction},
     units::Share,
     variables::misspelt,
 };
@@ -133,6 +135,9 @@ pub enum Action {
     /// Add, list and revoke keys, with which clients log in that are not trusted by their address.
     #[command(subcommand)]
     Key(KeyAction),
+    /// Check, repair, export and import the saved state of plugins.
+    #[command(subcommand)]
+    State(StateAction),
     /// Print the fingerprint of the host's certificate, to compare it with the client's.
     Fingerprint {
         /// The certificate, if the host is started with --tls-cert. Default: the one that the host

@@ -27,6 +27,7 @@ mod crowds;
 #[cfg(unix)]
 mod demo;
 mod dev;
+#[cfg(unix)]
 mod durability;
 mod examples;
 mod exhaustion;

@@ -26,9 +26,24 @@ pub fn show(seconds: u64) -> String {
     days.and_then(|days| EPOCH.checked_add(days).ok()).unwrap_or(Date::MAX).to_string()
 }
 
+/// Formats a time in milliseconds since 1970, to the second.
+#[must_use]
+pub fn show_time(millis: u64) -> String {
+    let time = millis / 1000;
+    let (hours, minutes, seconds) = (time % DAY / 3600, time % 3600 / 60, time % 60);
+    format!("{} {hours:02}:{minutes:02}:{seconds:02} UTC", show(time))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_hours_minutes_and_seconds() {
+        assert_eq!(show_time(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(show_time(1_796_014_799_999), "2026-11-30 04:59:59 UTC");
+        assert!(show_time(u64::MAX).starts_with("9999-12-31 "));
+    }
 
     #[test]
     fn days_are_where_the_calendar_has_them() {

@@ -187,7 +187,13 @@ pub fn read_records<E>(
                     return Ok((first, End::Clean));
                 }
                 buffer.drain(..at);
+                at = 0;
                 input.read_to_end(&mut buffer).map_err(Unreadable::Io)?;
+                is_at_end = true;
+                // A host that serves may have written the rest meanwhile.
+                if matches!(frame::parse(&buffer, segment), Parsed::Record(_)) {
+                    continue;
+                }
                 return match frame::classify(&buffer, segment) {
                     Rest::Torn => Ok((first, End::Torn(offset))),
                     Rest::Damaged(how) => Err(Unreadable::Damaged(offset, how)),
@@ -262,6 +268,40 @@ mod tests {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(Header::parse::<()>(&flipped).is_err(), "bit {bit}");
+        }
+    }
+
+    /// A file that grows: reads end at each of its parts once.
+    struct Growing(Vec<Vec<u8>>);
+
+    impl Read for Growing {
+        fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+            let Some(part) = self.0.first_mut() else { return Ok(0) };
+            let length = part.len().min(room.len());
+            room[..length].copy_from_slice(&part[..length]);
+            part.drain(..length);
+            if length == 0 {
+                self.0.remove(0);
+            }
+            Ok(length)
+        }
+    }
+
+    #[test]
+    fn record_written_during_the_read_is_read() {
+        let bytes = write(&[1_001, 1_002, 1_003]);
+        for cut in 0..=bytes.len() {
+            let (first, rest) = bytes.split_at(cut);
+            let input = Growing(vec![first.to_vec(), rest.to_vec()]);
+            let mut count = 0;
+            let read = read_records::<()>(input, HEAD, &mut |_| {
+                count += 1;
+                Ok(())
+            });
+            let (next, end) = read.unwrap();
+            assert_eq!((next, end), (10 + count, End::Clean), "{cut}");
+            let is_between = cut % (bytes.len() / 3) == 0;
+            assert_eq!(count == 3, cut == bytes.len() || !is_between, "{cut}");
         }
     }
 

@@ -5,6 +5,7 @@ mod config;
 mod dev;
 mod generate;
 mod key;
+mod state;
 
 use std::{env, ffi::OsString, path::Path, process::ExitCode};
 
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
         Some(Action::Completion { shell }) => generate::completion(shell),
         Some(Action::Man { to }) => generate::man(to.as_deref()),
         Some(Action::Key(action)) => key::run(action),
+        Some(Action::State(action)) => state::run(action),
         Some(Action::Fingerprint { tls_cert, place }) => key::fingerprint(tls_cert, place),
         Some(Action::Probe { file, report }) => {
             ExitCode::from(u8::from(!probe::run_child(&file, &report)))

@@ -66,6 +66,18 @@ impl StateDir {
         }
     }
 
+    /// Returns the directory of a port, which may not exist, without a lock.
+    pub fn path_of(root: Option<PathBuf>, port: u16) -> Result<PathBuf, StateDirError> {
+        Ok(root.ok_or(StateDirError::Unknown)?.join(port.to_string()))
+    }
+
+    /// Returns true if a host has locked the directory of a port.
+    pub fn is_locked(path: &Path) -> bool {
+        // A shared lock for a moment; the only way to find out on all systems.
+        File::open(path.join("lock"))
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Returns the directory's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -127,7 +139,10 @@ mod tests {
         let first = StateDir::lock(root(), 5000).unwrap();
         assert!(matches!(StateDir::lock(root(), 5000), Err(StateDirError::Taken(_))));
         assert!(StateDir::lock(root(), 5001).is_ok());
+        let path = StateDir::path_of(root(), 5000).unwrap();
+        assert_eq!((path.as_path(), StateDir::is_locked(&path)), (first.path(), true));
         drop(first);
+        assert!(!StateDir::is_locked(&path));
         assert!(StateDir::lock(root(), 5000).is_ok());
     }
 

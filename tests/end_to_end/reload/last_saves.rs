@@ -93,7 +93,7 @@ fn full_disk_keeps_state_and_no_draft() {
         // With XFSZ ignored, a write fails at the limit instead of ending the writer.
         let shell = format!("trap '' XFSZ; ulimit -f {limit}; exec \"$0\" \"$@\"");
         let library = library_name("store");
-        let setup = succession.setup().log_level("info").flags(&["--durability", "off"]);
+        let setup = succession.setup().flags(&["--durability", "off"]).log_level("info");
         let setup = setup.file(&library, &variant("store", 1));
         setup.started_by(&["sh", "-c", &shell]).start()
     };

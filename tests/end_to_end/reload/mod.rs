@@ -14,7 +14,7 @@ mod last_saves;
 mod operator;
 mod probes;
 mod replacing;
-mod restart;
+pub(crate) mod restart;
 mod slow_writers;
 #[cfg(any(target_os = "linux", windows))]
 mod threads;

@@ -13,46 +13,55 @@ use dropin_tests::{
 use super::{setup, with_version};
 
 /// Successive hosts, on one port and with one state directory.
-pub(super) struct SuccessiveHosts {
+pub(crate) struct SuccessiveHosts {
     port: u16,
     state: tempfile::TempDir,
 }
 
 impl SuccessiveHosts {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { port: unused_port(), state: tempfile::tempdir().unwrap() }
     }
 
-    pub(super) fn setup(&self) -> Setup {
+    pub(crate) fn setup(&self) -> Setup {
         let state = self.state.path().join("host");
         setup().port(self.port).state_dir(&state).plugins(&["text"])
     }
 
-    pub(super) fn store(&self) -> Host {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Returns the state directory, which has a folder for the port.
+    pub(crate) fn state_dir(&self) -> std::path::PathBuf {
+        self.state.path().join("host")
+    }
+
+    pub(crate) fn store(&self) -> Host {
         self.setup().plugins(&["store"]).start()
     }
 
-    pub(super) fn keeper(&self, mark: &str) -> Host {
+    pub(crate) fn keeper(&self, mark: &str) -> Host {
         self.keeper_with(mark, &[])
     }
 
-    pub(super) fn keeper_with(&self, mark: &str, flags: &[&str]) -> Host {
+    pub(crate) fn keeper_with(&self, mark: &str, flags: &[&str]) -> Host {
         self.setup().flags(flags).file(&library_name("keeper"), &marked("keeper", mark)).start()
     }
 
-    pub(super) fn file(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
         self.state.path().join("host").join(self.port.to_string()).join("state").join(name)
     }
 
     /// Returns the content of a saved state, without its header.
-    pub(super) fn kept(&self, name: &str) -> String {
+    pub(crate) fn kept(&self, name: &str) -> String {
         let bytes = fs::read(self.file(name)).unwrap();
         String::from_utf8(bytes[80..].to_vec()).unwrap()
     }
 }
 
 /// Makes a folder as the host does, which rejects a state directory that others can read.
-fn make_private(folder: &Path) {
+pub(crate) fn make_private(folder: &Path) {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -226,9 +226,9 @@ impl Manager {
         let loaded = new.within(&Deadline { time: UNBOUNDED, give_up: &give_up }, "restore", work);
         loaded.unwrap_or_else(|timed_out| {
             let timed_out = if is_stuck.get() { TimedOut::Expired } else { timed_out };
-            let (how, file) =
-                (timed_out.explain("restore", patience), self.states.file(&new.manifest.name));
-            Err(format!("{how}; the state is in {}", file.display()))
+            let file = self.states.file(&new.manifest.name);
+            let problem = timed_out.explain("restore", patience);
+            Err(format!("{problem}; the state is in {}", file.display()))
         })
     }
 

@@ -78,12 +78,8 @@ pub fn load(
     });
     loaded.found = read.map_err(|error| explain(&error, plugin))?;
     replayer.finish().map_err(|error| {
-        let number = error.number;
-        let folder = states.folder().display();
-        advise(
-            &format!("record {number} of its journal in {folder} cannot be run: {error}"),
-            plugin,
-        )
+        let folder = states.folder().display().to_string();
+        explain_refused(&error, &folder, plugin)
     })?;
     loaded.replayed = replayed;
     if let Some(Torn { file, offset, bytes }) = &loaded.found.torn {
@@ -99,8 +95,21 @@ pub fn load(
 fn explain(error: &ReadError<ReplayError>, plugin: &str) -> String {
     match error {
         ReadError::Io { .. } => format!("its journal: {error}"),
+        ReadError::Refused { file, error, .. } => {
+            explain_refused(error, &file.display().to_string(), plugin)
+        }
         _ => advise(&format!("its journal cannot be used: {error}"), plugin),
     }
+}
+
+/// Explains a record that is whole, and that this code cannot run.
+fn explain_refused(error: &ReplayError, place: &str, plugin: &str) -> String {
+    let number = error.number;
+    format!(
+        "record {number} of its journal in {place} cannot be run: {error}; nothing was \
+         overwritten; put the version of the plugin back that wrote the record, and run 'plugin \
+         save {plugin}' before this one takes its place"
+    )
 }
 
 fn advise(problem: &str, plugin: &str) -> String {

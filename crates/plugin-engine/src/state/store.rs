@@ -88,17 +88,27 @@ impl States {
             let (new, file) = (new.display(), file.display());
             log::warn!("plugin {plugin}: {new} was saved after {file}; move it there to use it");
         }
-        let opened = match File::open(&file) {
+        Self::read(&file, has_before, take).map_err(failed)
+    }
+
+    /// Reads the state in a file; `None` if there is no file. `has_before` says that there is a file
+    /// of the state before it.
+    pub(super) fn read(
+        file: &Path,
+        has_before: bool,
+        take: &mut TakePiece<'_>,
+    ) -> Result<Option<Saved>, Unusable> {
+        let opened = match File::open(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(|error| failed(Unusable::Io(error)))?,
+            opened => opened.map_err(Unusable::Io)?,
         };
-        let data = opened.metadata().map_err(|error| failed(Unusable::Io(error)))?;
+        let length = opened.metadata().map_err(Unusable::Io)?.len();
         // A host that has kept the file before it has also written a header.
-        if data.len() == 0 && has_before {
-            return Err(failed(Unusable::Damaged("it is empty")));
+        if length == 0 && has_before {
+            return Err(Unusable::Damaged("it is empty"));
         }
         let opened = BufReader::with_capacity(1 << 20, opened);
-        file::read(opened, data.len(), take).map(Some).map_err(failed)
+        file::read(opened, length, take).map(Some)
     }
 
     /// Returns the folder of the states and the journals.
@@ -232,7 +242,7 @@ impl States {
 }
 
 /// Returns the reason for which a saved state cannot be used, and the remedy.
-fn explain(file: &Path, before: Option<&Path>, reason: &Unusable) -> String {
+pub(super) fn explain(file: &Path, before: Option<&Path>, reason: &Unusable) -> String {
     let file = file.display();
     if let Unusable::Io(error) = reason {
         return format!("cannot read its saved state {file}: {error}");
