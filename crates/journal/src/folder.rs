@@ -136,7 +136,18 @@ pub fn read<E>(
     }
     let mut next = None;
     let count = files.len();
+    let later = files.clone();
     for (index, (number, file)) in files.into_iter().enumerate() {
+        // A segment whose records the snapshot has is not needed, so that it may be damaged: after a
+        // failed flush only the snapshot is sound.
+        if let Some((_, behind)) = later.get(index + 1)
+            && let Ok(Some(behind)) = segment::read_header::<E>(behind)
+            && behind.first <= from
+        {
+            let header = segment::read_header::<E>(&file).ok().flatten();
+            found.segments.push((number, header.map_or(0, |header| header.first), file));
+            continue;
+        }
         let damaged = |offset, how: &str| ReadError::Damaged {
             file: file.clone(),
             offset,
