@@ -173,10 +173,7 @@ fn repair_without_usable_snapshot_changes_nothing() {
 fn damage_before_snapshot_costs_no_record() {
     let hosts = with_two_snapshots();
     flip(&hosts.file("store.journal.00000002"), 60);
-    assert_refused(&hosts, "store.journal.00000002 is damaged at offset ");
-    let repaired = state_command(&hosts, &["repair", "store", "--yes"]);
-    assert_eq!(repaired.status, Some(0), "{repaired:?}");
-    assert!(repaired.stdout.contains("the snapshot has all their records"), "{repaired:?}");
+    // The snapshot has all its records, so it is not read.
     assert_keys(&store_with(&hosts, &[]).start(), 30);
 }
 
