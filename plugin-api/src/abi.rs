@@ -77,6 +77,15 @@ pub struct Span {
     pub length: u32,
 }
 
+impl Span {
+    /// Returns this part of `bytes`; nothing if it is not inside.
+    #[must_use]
+    pub fn part_of(self, bytes: &[u8]) -> &[u8] {
+        let rest = bytes.get(self.start as usize..).unwrap_or_default();
+        rest.get(..self.length as usize).unwrap_or_default()
+    }
+}
+
 /// A request as it crosses the boundary. It has spans instead of slices, so that the host can reuse
 /// one list for every request of a session.
 #[repr(C)]

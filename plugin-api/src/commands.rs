@@ -17,12 +17,7 @@ pub struct Commands {
 impl Commands {
     /// Appends a command: its name, then its arguments.
     pub fn push<'a>(&mut self, words: impl IntoIterator<Item = &'a [u8], IntoIter: Clone>) {
-        let words = words.into_iter();
-        put_number(&mut self.bytes, words.clone().count() as u64);
-        for word in words {
-            put_number(&mut self.bytes, word.len() as u64);
-            self.bytes.extend_from_slice(word);
-        }
+        put_command(&mut self.bytes, words);
     }
 
     /// Returns the length of the list, in bytes.
@@ -95,6 +90,19 @@ impl<'a> CommandReader<'a> {
     }
 }
 
+/// Appends a command to a list: its name, then its arguments.
+pub fn put_command<'a>(
+    bytes: &mut Vec<u8>,
+    words: impl IntoIterator<Item = &'a [u8], IntoIter: Clone>,
+) {
+    let words = words.into_iter();
+    put_number(bytes, words.clone().count() as u64);
+    for word in words {
+        put_number(bytes, word.len() as u64);
+        bytes.extend_from_slice(word);
+    }
+}
+
 /// Appends a number.
 pub fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
@@ -134,8 +142,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Vec<Words>, Error> {
         let (mut reader, mut spans, mut all) = (CommandReader::new(bytes), Vec::new(), Vec::new());
         while reader.next(&mut spans)?.is_some() {
-            let word = |span: &Span| bytes[span.start as usize..][..span.length as usize].to_vec();
-            all.push(spans.iter().map(word).collect());
+            all.push(spans.iter().map(|span| span.part_of(bytes).to_vec()).collect());
         }
         Ok(all)
     }

@@ -241,9 +241,7 @@ impl Request {
     }
 
     fn slice(&self, span: Span) -> &[u8] {
-        let (start, length) = (span.start as usize, span.length as usize);
-        let input = self.raw.input.as_slice();
-        input.get(start..).and_then(|rest| rest.get(..length)).unwrap_or_default()
+        span.part_of(self.raw.input.as_slice())
     }
 }
 

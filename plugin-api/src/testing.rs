@@ -171,11 +171,7 @@ impl<S: State> Plugin<S> {
         let ROption::RSome(bytes) = next else { return Ok(None) };
         let (mut reader, mut spans, mut all) = (CommandReader::new(&bytes), Vec::new(), Vec::new());
         while reader.next(&mut spans)?.is_some() {
-            let word = |span: &Span| {
-                let rest = bytes.get(span.start as usize..).unwrap_or_default();
-                rest.get(..span.length as usize).unwrap_or_default().to_vec()
-            };
-            all.push(spans.iter().map(word).collect());
+            all.push(spans.iter().map(|span| span.part_of(&bytes).to_vec()).collect());
         }
         Ok(Some(all))
     }

@@ -180,16 +180,17 @@ impl<'a> Call<'a> {
     /// Returns an argument, counted from 0 without the command's name.
     #[must_use]
     pub fn argument(&self, index: usize) -> Option<&'a [u8]> {
-        self.spans.get(index + 1).map(|span| self.slice(*span))
+        self.spans.get(index + 1).map(|span| span.part_of(self.input))
     }
 
     /// Returns all arguments.
     pub fn arguments(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.spans.iter().skip(1).map(|span| self.slice(*span))
+        self.words().skip(1)
     }
 
-    fn slice(&self, span: Span) -> &'a [u8] {
-        let rest = self.input.get(span.start as usize..).unwrap_or_default();
-        rest.get(..span.length as usize).unwrap_or_default()
+    /// Returns the command's name and all arguments.
+    pub fn words(&self) -> impl Iterator<Item = &'a [u8]> + Clone {
+        let input = self.input;
+        self.spans.iter().map(move |span| span.part_of(input))
     }
 }

@@ -57,8 +57,7 @@ pub fn write_commands(out: &mut dyn Write, time: u64, commands: &[u8]) -> io::Re
             if index > 0 {
                 out.write_all(b",")?;
             }
-            let rest = commands.get(span.start as usize..).unwrap_or_default();
-            write_word(out, rest.get(..span.length as usize).unwrap_or_default())?;
+            write_word(out, span.part_of(commands))?;
         }
         out.write_all(b"]}\n")?;
     }

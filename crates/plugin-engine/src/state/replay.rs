@@ -146,7 +146,7 @@ impl Replayer {
         spans: &[Span],
     ) -> Result<(), ReplayError> {
         let failed = |text: String| ReplayError { number, text };
-        let name = spans.first().map_or(&[][..], |span| word(input, *span));
+        let name = spans.first().map_or(&[][..], |span| span.part_of(input));
         let found = self.find(name);
         let shown = || String::from_utf8_lossy(name.get(..64).unwrap_or(name)).into_owned();
         let found = found.ok_or_else(|| failed(format!("there is no command '{}'", shown())))?;
@@ -192,11 +192,6 @@ fn take_error(reply: &mut Encoder) -> String {
     };
     reply.advance(reply.pending().len());
     text
-}
-
-fn word(input: &[u8], span: Span) -> &[u8] {
-    let rest = input.get(span.start as usize..).unwrap_or_default();
-    rest.get(..span.length as usize).unwrap_or_default()
 }
 
 /// The context of a call that is replayed: it has no session.

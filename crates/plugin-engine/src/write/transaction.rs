@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use plugin_api::commands::put_command;
 use protocol::Encoder;
 
 use super::{
-    OrderGuard, WriteOrder, WritingWorker, now, order::NotWritable, worker::write_command,
-    write_context::WriteContext,
+    OrderGuard, WriteOrder, WritingWorker, now, order::NotWritable, write_context::WriteContext,
 };
 use crate::call::{Answer, Call, CallContext, Worker};
 
@@ -103,7 +103,7 @@ impl Transaction {
         if answer == Answer::Written && !reply.is_refused() {
             let mut parts = self.parts();
             if let Some(part) = parts.iter_mut().find(|part| is_of(part)) {
-                write_command(&mut part.record, call);
+                put_command(&mut part.record, call.words());
             }
         }
         answer

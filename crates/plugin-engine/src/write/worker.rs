@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use plugin_api::commands::put_number;
+use plugin_api::commands::put_command;
 use protocol::Encoder;
 
 use super::{WriteOrder, now, order::NotWritable, write_context::WriteContext};
@@ -44,7 +44,7 @@ impl WritingWorker {
         }
         if let Some(durable) = self.order.journal() {
             record.clear();
-            write_command(&mut record, call);
+            put_command(&mut record, call.words());
             let number = durable.append(self.order.owner(), time, &record);
             record.shrink_to(64 << 10);
             drop(record);
@@ -136,7 +136,7 @@ impl QueuedWorker for WritingWorker {
         queued.push(&Call { context: &context, ..*call }, queue);
         let mut record = Vec::new();
         if self.order.journal().is_some() {
-            write_command(&mut record, call);
+            put_command(&mut record, call.words());
         }
         queue.records.push((time, record));
     }
@@ -158,16 +158,5 @@ impl QueuedWorker for WritingWorker {
             }
             Answer::Written
         })
-    }
-}
-
-/// Appends a call to a record, as [`plugin_api::commands`] describes it.
-pub(super) fn write_command(record: &mut Vec<u8>, call: &Call<'_>) {
-    put_number(record, call.spans.len() as u64);
-    for span in call.spans {
-        let rest = call.input.get(span.start as usize..).unwrap_or_default();
-        let word = rest.get(..span.length as usize).unwrap_or_default();
-        put_number(record, word.len() as u64);
-        record.extend_from_slice(word);
     }
 }

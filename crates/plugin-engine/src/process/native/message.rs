@@ -175,10 +175,7 @@ impl CallHead {
         for span in spans {
             out.extend_from_slice(&span.length.to_le_bytes());
         }
-        for Span { start, length } in spans {
-            let rest = input.get(*start as usize..).unwrap_or_default();
-            out.extend_from_slice(rest.get(..*length as usize).unwrap_or_default());
-        }
+        spans.iter().for_each(|span| out.extend_from_slice(span.part_of(input)));
     }
 
     /// Reads the payload of a call, and returns its arguments' bytes; `spans` are replaced.
