@@ -5,13 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::segment::{self, End, Record, Unreadable};
+use crate::segment::{self, End, Header, Record, Unreadable};
 
 /// The segments of a journal that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// The segments in order: their number, the number of their first record, and the file.
     pub segments: Vec<(u32, u64, PathBuf)>,
+    /// The number of the last segment, also of one without a record; 0 if there is none.
+    pub last: u32,
     /// The number of the next record.
     pub next: u64,
     /// The torn record at its end.
@@ -125,27 +127,28 @@ pub fn read<E>(
     handle: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<Found, ReadError<E>> {
     let at = |error| ReadError::Io { file: folder.to_owned(), error };
-    let mut files = list(folder, name).map_err(at)?;
     let mut found = Found { next: from, ..Found::default() };
-    // A segment that was begun before it got a record.
-    while let Some((_, file)) = files.last() {
-        match segment::read_header(file).map_err(|reason| explain(file, reason, from))? {
-            None => found.empty.extend(files.pop().map(|(_, file)| file)),
-            Some(_) => break,
-        }
+    let mut segments = Vec::new();
+    for (number, file) in list(folder, name).map_err(at)? {
+        found.last = number;
+        segments.push((number, segment::read_header(&file), file));
     }
+    // One that was begun before it got a record.
+    while let Some((.., file)) = segments.pop_if(|(_, header, _)| matches!(header, Ok(None))) {
+        found.empty.push(file);
+    }
+    // The snapshot has all records of those before this one. They may be damaged: after a failed
+    // flush, only the snapshot is sound.
+    let begins = |header: &Result<Option<Header>, _>| {
+        header.as_ref().is_ok_and(|header| header.is_some_and(|header| header.first <= from))
+    };
+    let needed = segments.iter().rposition(|(_, header, _)| begins(header)).unwrap_or(0);
+    let count = segments.len();
     let mut next = None;
-    let count = files.len();
-    let later = files.clone();
-    for (index, (number, file)) in files.into_iter().enumerate() {
-        // A segment whose records the snapshot has is not needed, so that it may be damaged: after a
-        // failed flush only the snapshot is sound.
-        if let Some((_, behind)) = later.get(index + 1)
-            && let Ok(Some(behind)) = segment::read_header::<E>(behind)
-            && behind.first <= from
-        {
-            let header = segment::read_header::<E>(&file).ok().flatten();
-            found.segments.push((number, header.map_or(0, |header| header.first), file));
+    for (index, (number, header, file)) in segments.into_iter().enumerate() {
+        if index < needed {
+            let first = header.ok().flatten().map_or(0, |header| header.first);
+            found.segments.push((number, first, file));
             continue;
         }
         let damaged = |offset, how: &str| ReadError::Damaged {
@@ -153,7 +156,7 @@ pub fn read<E>(
             offset,
             how: how.to_owned(),
         };
-        let header = segment::read_header(&file).map_err(|reason| explain(&file, reason, from))?;
+        let header = header.map_err(|reason| explain(&file, reason, from))?;
         let header = header.ok_or_else(|| damaged(0, "its header is cut short"))?;
         if header.number != number {
             return Err(damaged(16, "it is the segment of another number"));

@@ -13,7 +13,7 @@ pub const HEAD: usize = 9;
 /// The longest payload, in bytes.
 pub const MOST: usize = u32::MAX as usize;
 
-/// What stands at a place in a segment.
+/// The content at a place in a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// A record: its payload as a part of the bytes. It ends the record.

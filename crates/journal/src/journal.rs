@@ -1,35 +1,26 @@
-//! Appends records from many threads, and writes them to the disk for all that wait.
-//!
-//! A record gets its number and its place when it is appended, under a short lock and in memory
-//! alone. A thread that waits for its record to be written writes all that was appended so far. One
-//! that waits for a flush does so for all, if nobody does; those whose records come too late for it
-//! wait for the next flush, which one of them makes.
+//! The journal of one plugin, which is being written: appending, waiting, and cutting.
 
 use std::{
     fmt, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use platform::durable::{self, Disk};
 
 use crate::{
+    commit::{Shared, Tail, explain},
     folder::{self, Found},
     frame,
     segment::{self, Header},
     sync_policy::SyncPolicy,
     writer::Writer,
 };
-
-/// The interval at which a journal is flushed with [`SyncPolicy::Everysec`], and at which one that has
-/// failed is tried again.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The place and the promise of a journal.
 #[derive(Clone)]
@@ -57,54 +48,6 @@ pub struct Problem {
 pub struct Journal {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-}
-
-struct Shared {
-    options: Options,
-    /// A [`SyncPolicy`], as its number.
-    sync: AtomicU8,
-    tail: Mutex<Tail>,
-    writer: Mutex<Writer>,
-    /// All records below are in the file.
-    written: AtomicU64,
-    /// All records below are on the disk.
-    flushed: AtomicU64,
-    turn: Mutex<Turn>,
-    /// Wakes those whose records the present flush covers, and those that the next one will cover;
-    /// [`Turn::epoch`] tells which is which.
-    flushes: [Condvar; 2],
-    /// Wakes the journal's own thread.
-    ending: Condvar,
-    /// True while `Turn::problem` is set; read without a lock.
-    is_failing: AtomicBool,
-    /// Bytes of all segments that are needed.
-    bytes: AtomicU64,
-    /// The segments before the present one, in order: number, end and length.
-    earlier: Mutex<Vec<(u32, u64, u64)>>,
-}
-
-/// The records that no writer has taken yet.
-struct Tail {
-    owner: u64,
-    bytes: Vec<u8>,
-    /// The number of the next record.
-    next: u64,
-    segment: u32,
-    /// The time of the record before.
-    time: u64,
-    payload: Vec<u8>,
-}
-
-struct Turn {
-    /// True while a thread flushes.
-    is_taken: bool,
-    /// All records below are covered by that flush.
-    covered: u64,
-    /// The index in [`Shared::flushes`] of those that it covers.
-    epoch: usize,
-    problem: Option<Problem>,
-    failing_since: Option<Instant>,
-    is_ending: bool,
 }
 
 impl Journal {
@@ -137,7 +80,7 @@ impl Journal {
             }
             earlier.push((*number, end, std::fs::metadata(file)?.len()));
         }
-        let number = found.segments.last().map_or(1, |(number, ..)| number + 1);
+        let number = found.last + 1;
         let header = Header { number, first: found.next, begun: now };
         let place = (Arc::clone(disk), options.folder.clone(), options.name.clone());
         let writer = Writer::begin(place, header)?;
@@ -150,14 +93,6 @@ impl Journal {
             payload: Vec::new(),
         };
         let bytes = earlier.iter().map(|(.., length)| *length).sum::<u64>() + writer.length();
-        let turn = Turn {
-            is_taken: false,
-            covered: 0,
-            epoch: 0,
-            problem: None,
-            failing_since: None,
-            is_ending: false,
-        };
         let shared = Arc::new(Shared {
             sync: AtomicU8::new(options.sync as u8),
             options,
@@ -165,9 +100,9 @@ impl Journal {
             writer: Mutex::new(writer),
             written: AtomicU64::new(found.next),
             flushed: AtomicU64::new(found.next),
-            turn: Mutex::new(turn),
-            flushes: [Condvar::new(), Condvar::new()],
-            ending: Condvar::new(),
+            turn: Mutex::default(),
+            flushes: Default::default(),
+            ending: Default::default(),
             is_failing: AtomicBool::new(false),
             bytes: AtomicU64::new(bytes),
             earlier: Mutex::new(earlier),
@@ -210,7 +145,10 @@ impl Journal {
     /// # Errors
     /// The disk is full or fails. The record is kept in memory, and written once the disk can.
     pub fn wait(&self, number: u64) -> Result<(), Problem> {
-        self.shared.wait(number, self.shared.sync() == SyncPolicy::Always)
+        match self.shared.sync() {
+            SyncPolicy::Always => self.shared.wait_for_flush(number),
+            SyncPolicy::Everysec | SyncPolicy::Never => self.shared.wait_for_write(number),
+        }
     }
 
     /// Writes and flushes all records that were appended before.
@@ -219,7 +157,7 @@ impl Journal {
     /// As [`wait`](Self::wait).
     pub fn flush(&self) -> Result<(), Problem> {
         let Some(last) = self.next().checked_sub(1) else { return Ok(()) };
-        self.shared.wait(last, true)
+        self.shared.wait_for_flush(last)
     }
 
     /// Writes all records that were appended before, so that they can be read.
@@ -227,7 +165,7 @@ impl Journal {
     /// # Errors
     /// As [`wait`](Self::wait).
     pub fn write_out(&self) -> Result<(), Problem> {
-        self.shared.write(&mut self.shared.writer.lock())
+        self.shared.write_out()
     }
 
     /// Returns the number of the next record.
@@ -267,7 +205,12 @@ impl Journal {
     /// # Errors
     /// The disk is full or fails.
     pub fn prepare_cut(&self) -> Result<(), Problem> {
-        self.flush_unless_lost()
+        let Some(last) = self.next().checked_sub(1) else { return Ok(()) };
+        match self.problem() {
+            // Some are lost, and a snapshot is to replace them all.
+            Some(problem) if problem.needs_snapshot => self.shared.write_out(),
+            _ => self.shared.wait_for_flush(last),
+        }
     }
 
     /// Begins a new segment at `now`, in milliseconds since 1970, and returns the number of its
@@ -277,7 +220,7 @@ impl Journal {
     /// # Errors
     /// The disk is full or fails, or it was given up; the present segment goes on.
     pub fn cut(&self, now: u64, is_given_up: &dyn Fn() -> bool) -> Result<u64, Problem> {
-        self.flush_unless_lost()?;
+        self.prepare_cut()?;
         let shared = &*self.shared;
         let (mut writer, mut tail) = (shared.writer.lock(), shared.tail.lock());
         let unexpected = |what: &str| {
@@ -292,7 +235,7 @@ impl Journal {
         }
         let ended = (writer.number(), tail.next, writer.length());
         let rotated = writer.rotate(tail.next, now);
-        rotated.map_err(|error| explain("begin the next file of", &writer, &error, false))?;
+        rotated.map_err(|error| explain("begin the next file of", writer.path(), &error, false))?;
         (tail.segment, tail.time) = (writer.number(), now);
         shared.earlier.lock().push(ended);
         shared.bytes.fetch_add(writer.length(), Ordering::Relaxed);
@@ -334,18 +277,6 @@ impl Journal {
             }
         });
     }
-
-    /// Flushes all records; or only writes them, if some are lost and a snapshot is to replace
-    /// them.
-    fn flush_unless_lost(&self) -> Result<(), Problem> {
-        let Some(last) = self.next().checked_sub(1) else { return Ok(()) };
-        match self.problem() {
-            Some(problem) if problem.needs_snapshot => {
-                self.shared.write(&mut self.shared.writer.lock())
-            }
-            _ => self.shared.wait(last, true),
-        }
-    }
 }
 
 impl Drop for Journal {
@@ -359,228 +290,10 @@ impl Drop for Journal {
     }
 }
 
-impl Shared {
-    fn sync(&self) -> SyncPolicy {
-        match self.sync.load(Ordering::Relaxed) {
-            0 => SyncPolicy::Always,
-            1 => SyncPolicy::Everysec,
-            _ => SyncPolicy::Never,
-        }
-    }
-
-    fn wait(&self, number: u64, flushed: bool) -> Result<(), Problem> {
-        if flushed { self.wait_for_flush(number) } else { self.wait_for_write(number) }
-    }
-
-    /// Waits until a record is in the file.
-    fn wait_for_write(&self, number: u64) -> Result<(), Problem> {
-        let is_there = || self.written.load(Ordering::Acquire) > number;
-        if is_there() {
-            return Ok(());
-        }
-        let mut writer = self.writer.lock();
-        // The thread before this one may have written it.
-        if is_there() {
-            return Ok(());
-        }
-        self.check_loss()?;
-        let written = self.write(&mut writer);
-        drop(writer);
-        self.note(written)
-    }
-
-    /// Waits until a record is on the disk.
-    fn wait_for_flush(&self, number: u64) -> Result<(), Problem> {
-        let is_there = || self.flushed.load(Ordering::Acquire) > number;
-        if is_there() {
-            return Ok(());
-        }
-        let mut turn = self.turn.lock();
-        loop {
-            if is_there() {
-                if !turn.is_taken {
-                    // It was woken to flush for those that wait with it: another one does.
-                    self.flushes[turn.epoch].notify_one();
-                }
-                return Ok(());
-            }
-            if !turn.is_taken {
-                break;
-            }
-            let slot = if number < turn.covered { turn.epoch } else { turn.epoch ^ 1 };
-            self.flushes[slot].wait(&mut turn);
-            // The failure of the thread that flushes is everybody's.
-            if let Some(problem) = turn.problem.clone().filter(|_| !is_there()) {
-                return Err(problem);
-            }
-        }
-        if let Some(problem) = turn.problem.clone().filter(|problem| problem.needs_snapshot) {
-            return Err(problem);
-        }
-        (turn.is_taken, turn.covered) = (true, self.tail.lock().next);
-        drop(turn);
-        let done = self.flush();
-        let mut turn = self.turn.lock();
-        turn.is_taken = false;
-        let (covered, next) = (turn.epoch, turn.epoch ^ 1);
-        turn.epoch = next;
-        match &done {
-            Ok(()) => {
-                self.recover(&mut turn);
-                self.flushes[covered].notify_all();
-                // It flushes for the others that wait with it.
-                self.flushes[next].notify_one();
-            }
-            Err(problem) => {
-                self.fail(&mut turn, problem.clone());
-                self.flushes.iter().for_each(|waiting| {
-                    waiting.notify_all();
-                });
-            }
-        }
-        done
-    }
-
-    fn flush(&self) -> Result<(), Problem> {
-        let mut writer = self.writer.lock();
-        self.write(&mut writer)?;
-        let end = self.written.load(Ordering::Acquire);
-        if self.flushed.load(Ordering::Acquire) < end {
-            // The system may have dropped what it could not flush: a second try proves nothing.
-            writer.flush().map_err(|error| explain("flush", &writer, &error, true))?;
-            self.flushed.fetch_max(end, Ordering::AcqRel);
-        }
-        Ok(())
-    }
-
-    /// Writes all that was appended.
-    fn write(&self, writer: &mut Writer) -> Result<(), Problem> {
-        {
-            let mut tail = self.tail.lock();
-            if writer.unwritten.is_empty() {
-                std::mem::swap(&mut writer.unwritten, &mut tail.bytes);
-            } else {
-                writer.unwritten.append(&mut tail.bytes);
-            }
-            writer.unwritten_end = tail.next;
-        }
-        let before = writer.length();
-        let written = writer.write();
-        written.map_err(|error| explain("write", writer, &error, false))?;
-        self.bytes.fetch_add(writer.length() - before, Ordering::Relaxed);
-        self.written.store(writer.unwritten_end, Ordering::Release);
-        Ok(())
-    }
-
-    /// Returns the problem if written records may be lost.
-    fn check_loss(&self) -> Result<(), Problem> {
-        if !self.is_failing.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        match self.turn.lock().problem.clone() {
-            Some(problem) if problem.needs_snapshot => Err(problem),
-            _ => Ok(()),
-        }
-    }
-
-    /// Notes the result of a write.
-    fn note(&self, written: Result<(), Problem>) -> Result<(), Problem> {
-        match &written {
-            Ok(()) if !self.is_failing.load(Ordering::Acquire) => {}
-            Ok(()) => self.recover(&mut self.turn.lock()),
-            Err(problem) => self.fail(&mut self.turn.lock(), problem.clone()),
-        }
-        written
-    }
-
-    fn fail(&self, turn: &mut Turn, problem: Problem) {
-        if turn.problem.is_none() {
-            let name = &self.options.name;
-            log::error!(
-                "plugin {name}: {problem}; commands that write are refused until it can be written"
-            );
-            turn.failing_since = Some(Instant::now());
-        }
-        let needs_snapshot = turn.problem.as_ref().is_some_and(|before| before.needs_snapshot);
-        turn.problem =
-            Some(Problem { needs_snapshot: problem.needs_snapshot || needs_snapshot, ..problem });
-        self.is_failing.store(true, Ordering::Release);
-    }
-
-    fn recover(&self, turn: &mut Turn) {
-        let is_sound = |problem: &Problem| !problem.needs_snapshot;
-        if turn.problem.as_ref().is_some_and(is_sound) {
-            turn.problem = None;
-            let seconds = turn.failing_since.take().map_or(0, |since| since.elapsed().as_secs());
-            let name = &self.options.name;
-            log::info!("plugin {name}: its journal is written again, after {seconds} s");
-            self.is_failing.store(false, Ordering::Release);
-        }
-    }
-
-    /// Flushes once a second, and tries again what has failed.
-    fn run(&self) {
-        loop {
-            let problem = {
-                let mut turn = self.turn.lock();
-                if !turn.is_ending {
-                    self.ending.wait_for(&mut turn, INTERVAL);
-                }
-                if turn.is_ending {
-                    return;
-                }
-                turn.problem.clone()
-            };
-            let done = match problem {
-                Some(problem) if problem.needs_snapshot => continue,
-                Some(_) => {
-                    let written = self.write(&mut self.writer.lock());
-                    self.note(written)
-                }
-                None if self.sync() == SyncPolicy::Everysec => self.flush_beside_writes(),
-                None => continue,
-            };
-            if let Err(problem) = done {
-                self.fail(&mut self.turn.lock(), problem);
-            }
-        }
-    }
-
-    /// Flushes what was written, while others write on.
-    fn flush_beside_writes(&self) -> Result<(), Problem> {
-        let written = self.written.load(Ordering::Acquire);
-        if self.flushed.load(Ordering::Acquire) >= written {
-            return Ok(());
-        }
-        let (handle, fail) = {
-            let writer = self.writer.lock();
-            let fail = |error: io::Error, is_lost| explain("flush", &writer, &error, is_lost);
-            // Being short of descriptors loses nothing.
-            match writer.handle() {
-                Ok(file) => (file, writer.path().clone()),
-                Err(error) => return Err(fail(error, false)),
-            }
-        };
-        let flushed = self.options.disk.flush_data(&handle);
-        flushed.map_err(|error| explain_at("flush", &fail, &error, true))?;
-        self.flushed.fetch_max(written, Ordering::AcqRel);
-        Ok(())
-    }
-}
-
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.text)
     }
-}
-
-fn explain(operation: &str, writer: &Writer, error: &io::Error, needs_snapshot: bool) -> Problem {
-    explain_at(operation, writer.path(), error, needs_snapshot)
-}
-
-fn explain_at(operation: &str, file: &Path, error: &io::Error, needs_snapshot: bool) -> Problem {
-    let file = file.display();
-    Problem { text: format!("cannot {operation} its journal {file}: {error}"), needs_snapshot }
 }
 
 #[cfg(test)]

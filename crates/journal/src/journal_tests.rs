@@ -1,7 +1,8 @@
 use std::{
     fs::{self, File},
     path::Path,
-    sync::atomic::{AtomicBool, AtomicUsize},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::{Duration, Instant},
 };
 
 use platform::durable::RealDisk;
@@ -138,7 +139,7 @@ fn full_disk_refuses_and_recovers_without_loss() {
     let problem = append(&journal, "while it is full").unwrap_err();
     assert!(problem.text.contains("store.journal.00000001"), "{problem}");
     assert!(journal.is_failing() && !problem.needs_snapshot);
-    // What a host that is killed now leaves behind: a part of the record.
+    // A host that is killed now leaves a part of the record behind.
     let (_, found) = list(temp.path(), 0).unwrap();
     assert!(found.torn.is_some());
     disk.is_full.store(false, Ordering::SeqCst);

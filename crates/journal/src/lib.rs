@@ -12,6 +12,7 @@
 
 #![warn(missing_docs)]
 
+mod commit;
 pub mod folder;
 pub mod frame;
 mod journal;

@@ -56,7 +56,7 @@ pub struct Record<'a> {
     pub commands: &'a [u8],
 }
 
-/// What follows the last record of a segment.
+/// The end of a segment, behind its last record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Nothing.
