@@ -1,8 +1,9 @@
 //! Makes the state of a plugin from lines of JSON.
 //!
 //! Commands alone become a snapshot of commands. A snapshot in bytes stays one, and commands behind
-//! it become a journal. The state before, if it is to be replaced, is kept aside first. A crash at
-//! any moment leaves the snapshot before, the new state, or files that a host refuses.
+//! it become a journal, whose records and segments have numbers above those before. The state before,
+//! if it is to be replaced, is kept aside first. A crash at any moment leaves the state before, the
+//! new one, or files that a host refuses, since records are missing.
 
 use std::{
     fs,
@@ -83,13 +84,16 @@ pub fn import(
     }
     // A journal before does not fit to the new snapshot, nor one behind to that before.
     let record = Inspection::of(folder, plugin).map_err(failed)?.beyond();
+    let segments = journal::folder::list(folder, plugin).map_err(failed)?;
+    let last = segments.last().map_or(0, |(number, _)| *number);
     let staging = file_in(folder, plugin, "import");
     durable::make_folder(&RealDisk, folder).map_err(failed)?;
     remove_folder(&staging).map_err(failed)?;
-    let made = Lines { input, number: 0 }.make(&staging, plugin, record).and_then(|mut made| {
-        made.aside = replace(folder, plugin, &staging, &old).map_err(failed)?;
-        Ok(made)
-    });
+    let made =
+        Lines { input, number: 0 }.make(&staging, plugin, (record, last)).and_then(|mut made| {
+            made.aside = replace(folder, plugin, &staging, &old).map_err(failed)?;
+            Ok(made)
+        });
     let removed = remove_folder(&staging).map_err(failed);
     made.and_then(|made| removed.map(|()| made))
 }
@@ -106,19 +110,16 @@ fn replace(
     if let Some(aside) = &aside {
         old.iter().try_for_each(|file| aside.keep(file))?;
         aside.flush()?;
-        // The last segments first: without the first ones, records would be missing.
-        old.iter()
-            .rev()
-            .filter(|file| **file != state)
-            .try_for_each(|file| durable::remove(file))?;
-        RealDisk.flush_folder(folder)?;
     }
-    // Without the snapshot, a host finds that records are missing.
+    // Behind the snapshot before, records are missing in front of these.
     for (_, file) in journal::folder::list(staging, plugin)? {
         RealDisk.rename(&file, &folder.join(file.file_name().unwrap_or_default()))?;
     }
     RealDisk.flush_folder(folder)?;
+    // From here on it is the new state, which needs none of the old files.
     RealDisk.rename(&file_in(staging, plugin, "state"), &state)?;
+    RealDisk.flush_folder(folder)?;
+    old.iter().filter(|file| **file != state).try_for_each(|file| durable::remove(file))?;
     RealDisk.flush_folder(folder)?;
     Ok(aside.map(|aside| aside.path().to_owned()))
 }
@@ -150,7 +151,13 @@ impl Lines<'_> {
     }
 
     /// Makes a state in an empty folder.
-    fn make(mut self, folder: &Path, plugin: &str, record: u64) -> Result<Imported, ImportError> {
+    /// Its first record and the last segment before have these numbers.
+    fn make(
+        mut self,
+        folder: &Path,
+        plugin: &str,
+        (record, last): (u64, u32),
+    ) -> Result<Imported, ImportError> {
         let states = States::new(folder.to_owned());
         match self.next()? {
             Some(Line::State(state)) => {
@@ -158,7 +165,7 @@ impl Lines<'_> {
                 let length = state.len() as u64;
                 let kept = states.keep(plugin, (state, record), &deadline);
                 kept.map_err(|text| write_error(folder, text))?;
-                let commands = self.make_journal(&states, plugin, record)?;
+                let commands = self.make_journal(&states, plugin, (record, last))?;
                 Ok(Imported { commands, state: Some(length), aside: None })
             }
             first => {
@@ -206,7 +213,7 @@ impl Lines<'_> {
         &mut self,
         states: &States,
         plugin: &str,
-        record: u64,
+        (record, last): (u64, u32),
     ) -> Result<u64, ImportError> {
         let failed = |text: String| write_error(states.folder(), text);
         let mut count = 0;
@@ -216,7 +223,7 @@ impl Lines<'_> {
         }
         let options = states.journal_options(plugin, SyncPolicy::Never);
         let options = journal::Options { disk: Arc::new(RealDisk), ..options };
-        let found = Found { next: record, ..Found::default() };
+        let found = Found { next: record, last, ..Found::default() };
         let opened = Journal::open(options, &found, now());
         let journal = opened.map_err(|error| failed(error.to_string()))?;
         while let Some(line) = next {
@@ -275,5 +282,84 @@ fn remove_folder(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use journal::ReadError;
+
+    use super::*;
+
+    const NAME: &str = "store";
+
+    /// The bytes of a snapshot, and the commands behind it.
+    type State = (Option<Vec<u8>>, Vec<Vec<u8>>);
+
+    /// Returns the state as a host reads it.
+    fn read(folder: &Path) -> Result<State, ReadError<()>> {
+        let saved = States::read(&file_in(folder, NAME, "state"), false, &mut |_, _| Ok(()));
+        let saved = saved.unwrap();
+        let mut commands = Vec::new();
+        let record = saved.as_ref().map_or(0, |saved| saved.record);
+        journal::read(folder, NAME, record, &mut |record| {
+            commands.push(record.commands.to_vec());
+            Ok(())
+        })?;
+        Ok((saved.and_then(|saved| saved.bytes), commands))
+    }
+
+    fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = files_of(folder, NAME).unwrap().into_iter();
+        files.map(|file| (file.clone(), fs::read(file).unwrap())).collect()
+    }
+
+    fn import_lines(folder: &Path, lines: &str, replaces: bool) -> Result<Imported, ImportError> {
+        import(folder, NAME, &mut lines.as_bytes(), replaces)
+    }
+
+    const OLD: &str = "{\"state\":\"old\"}\n{\"time\":1,\"command\":[\"a\"]}\n\
+                       {\"time\":1,\"command\":[\"b\"]}\n";
+    const NEW: &str = "{\"state\":\"new\"}\n{\"time\":2,\"command\":[\"c\"]}\n";
+
+    fn new_state() -> State {
+        (Some(b"new".to_vec()), vec![b"\x01\x01c".to_vec()])
+    }
+
+    #[test]
+    fn replaced_state_is_old_new_or_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path();
+        import_lines(folder, OLD, false).unwrap();
+        let old = files(folder);
+        assert!(matches!(import_lines(folder, NEW, false), Err(ImportError::HasState(_))));
+        assert_eq!(files(folder), old);
+        let aside = import_lines(folder, NEW, true).unwrap().aside.unwrap();
+        assert_eq!(read(folder).unwrap(), new_state());
+        for (file, content) in &old {
+            assert_eq!(fs::read(aside.join(file.file_name().unwrap())).unwrap(), *content);
+        }
+        // The host was ended before the old files were removed.
+        let state = file_in(folder, NAME, "state");
+        for (file, content) in old.iter().filter(|(file, _)| **file != state) {
+            fs::write(file, content).unwrap();
+        }
+        assert_eq!(read(folder).unwrap(), new_state());
+        // It was ended before the new snapshot was put in place.
+        fs::write(&state, &old[&state]).unwrap();
+        assert!(matches!(read(folder), Err(ReadError::Gap { .. })));
+    }
+
+    #[test]
+    fn wrong_line_changes_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        import_lines(temp.path(), OLD, false).unwrap();
+        let old = files(temp.path());
+        let wrong = format!("{NEW}{{\"time\":2}}\n");
+        let error = import_lines(temp.path(), &wrong, true).unwrap_err();
+        assert!(matches!(error, ImportError::Line(3, _)), "{error}");
+        assert_eq!(files(temp.path()), old);
     }
 }

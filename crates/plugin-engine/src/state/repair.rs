@@ -37,8 +37,6 @@ enum Change {
         bytes: u64,
         /// The records behind the snapshot that are kept: the first, and the one behind the last.
         kept: (u64, u64),
-        /// True if the snapshot has all records that are dropped.
-        is_needless: bool,
     },
 }
 
@@ -179,15 +177,6 @@ fn plan_journal(inspection: &Inspection, file: &Path, offset: u64) -> Change {
     let from = inspection.snapshot.as_ref().map_or(0, |snapshot| snapshot.record);
     let total = |all: &[SegmentFacts]| all.iter().map(|one| one.bytes).sum::<u64>();
     let files = |all: &[SegmentFacts]| all.iter().map(|one| one.file.clone()).collect::<Vec<_>>();
-    // Kept for the snapshot before alone.
-    if let [damaged, next, ..] = behind
-        && next.first.is_some_and(|first| first <= from)
-        && damaged.first.is_none_or(|first| first <= from)
-    {
-        let old = &segments[..=at];
-        let (bytes, remove) = (total(old), files(old));
-        return Change::Journal { cut: None, remove, bytes, kept: (from, from), is_needless: true };
-    }
     let kept = before.iter().chain(behind.first().filter(|_| offset > HEADER as u64));
     let ends = kept.filter_map(|one| Some(one.first? + one.records));
     let kept = (from, ends.max().unwrap_or(from).max(from));
@@ -201,7 +190,7 @@ fn plan_journal(inspection: &Inspection, file: &Path, offset: u64) -> Change {
     remove.reverse();
     let bytes = total(gone) + cut.map_or(0, |damaged| damaged.bytes.saturating_sub(offset));
     let cut = cut.map(|damaged| (damaged.file.clone(), offset));
-    Change::Journal { cut, remove, bytes, kept, is_needless: false }
+    Change::Journal { cut, remove, bytes, kept }
 }
 
 impl fmt::Display for Repair {
@@ -213,12 +202,6 @@ impl fmt::Display for Repair {
                 "plugin {plugin}: {} takes the place of the damaged snapshot; the journal goes on \
                  from record {record}",
                 before.display()
-            ),
-            Change::Journal { is_needless: true, remove, bytes, .. } => write!(
-                out,
-                "plugin {plugin}: {} files of the journal ({bytes} bytes) are dropped; the snapshot \
-                 has all their records",
-                remove.len()
             ),
             Change::Journal { kept: (first, end), bytes, .. } => write!(
                 out,
