@@ -10,6 +10,9 @@ use super::task_thread::TaskThread;
 /// Interval at which `give_up` is asked.
 pub const SLICE: Duration = Duration::from_millis(20);
 
+/// Longer than any flag allows.
+pub const UNBOUNDED: Duration = Duration::from_secs(400 * 86_400);
+
 /// The time for a thread to end after its work: it only has to drop its thread-locals.
 pub const END: Duration = Duration::from_millis(250);
 

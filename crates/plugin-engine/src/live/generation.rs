@@ -1,8 +1,12 @@
 //! Holds one loaded version of a plugin.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -141,6 +145,37 @@ impl Generation {
             );
         }
         Ok(done.result)
+    }
+
+    /// Runs the work as [`within`](Self::within) does, for as long as it makes progress: the
+    /// deadline's time begins anew whenever the work calls its function.
+    ///
+    /// # Errors
+    /// As `within`; [`TimedOut::Expired`] if it made no progress for that time.
+    pub fn within_progress<T: Send + 'static>(
+        self: &Arc<Self>,
+        deadline: &Deadline<'_>,
+        operation: &str,
+        work: impl FnOnce(&dyn Fn()) -> T + Send + 'static,
+    ) -> Result<T, TimedOut> {
+        let steps = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&steps);
+        let (seen, is_stuck) = (Cell::new((0, Instant::now())), Cell::new(false));
+        let give_up = || {
+            let count = steps.load(Ordering::Relaxed);
+            if count != seen.get().0 {
+                seen.set((count, Instant::now()));
+            }
+            is_stuck.set(seen.get().1.elapsed() >= deadline.time);
+            is_stuck.get() || (deadline.give_up)()
+        };
+        let unbounded = Deadline { time: deadline::UNBOUNDED, give_up: &give_up };
+        let done = self.within(&unbounded, operation, move || {
+            work(&|| {
+                counted.fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        done.map_err(|timed_out| if is_stuck.get() { TimedOut::Expired } else { timed_out })
     }
 
     /// Makes its commands for the registry.

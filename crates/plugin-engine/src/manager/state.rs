@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use std::{
 use super::{Manager, retired};
 use crate::{
     live::{
-        deadline::{Deadline, TimedOut},
+        deadline::{self, Deadline},
         generation::Generation,
         place,
     },
@@ -38,9 +38,6 @@ pub const LAST_UNLOADS: Duration = Duration::from_secs(2);
 /// The wait for running calls before a state is saved while they run: they have had the grace
 /// already.
 const LAST_CALLS: Duration = Duration::from_secs(1);
-
-/// Longer than any flag allows.
-const UNBOUNDED: Duration = Duration::from_secs(400 * 86_400);
 
 /// Interval at which the log reports the progress of a write, while the host serves.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -98,7 +95,7 @@ impl Manager {
         };
         self.stop_snapshot(old)?;
         let give_up = || self.context.shutdown.is_stopping();
-        Transfer::begin(old, new, self.context.settings.handover_timeout, &give_up).map(Some)
+        Transfer::begin(old, new, &self.deadline(&give_up)).map(Some)
     }
 
     /// Ends a snapshot of a generation that is being taken: a change goes first.
@@ -195,39 +192,24 @@ impl Manager {
 
     /// Hands a generation the state of the disk, within a time in which it makes progress.
     fn read_state(&self, new: &Arc<Generation>) -> Result<Loaded, String> {
-        let progress = Arc::new(AtomicU64::new(0));
-        let (loading, states, counted) =
-            (Arc::clone(new), Arc::clone(&self.states), Arc::clone(&progress));
-        let work = move || {
+        let (loading, states) = (Arc::clone(new), Arc::clone(&self.states));
+        let work = move |progress: &dyn Fn()| {
             let name = &loading.manifest.name;
             place::in_plugin(name, "restore", || {
                 let mut replayer = Replayer::new(&loading);
                 let mut restore = |state: Vec<u8>| loading.live().restore(&state);
-                let progress = || {
-                    counted.fetch_add(1, Ordering::Relaxed);
-                };
-                load::load((&states, name), &mut replayer, &mut restore, &progress)
+                load::load((&states, name), &mut replayer, &mut restore, progress)
             })
         };
         // No calls wait for it.
         let bytes = self.states.size(&new.manifest.name).unwrap_or_default();
-        let patience = self.context.settings.handover_timeout
-            + Duration::from_secs(bytes / RESTORED_PER_SECOND);
-        let seen = Cell::new((0, Instant::now()));
-        let is_stuck = Cell::new(false);
-        let give_up = || {
-            let count = progress.load(Ordering::Relaxed);
-            if count != seen.get().0 {
-                seen.set((count, Instant::now()));
-            }
-            is_stuck.set(seen.get().1.elapsed() >= patience);
-            is_stuck.get() || self.context.shutdown.is_stopping()
-        };
-        let loaded = new.within(&Deadline { time: UNBOUNDED, give_up: &give_up }, "restore", work);
-        loaded.unwrap_or_else(|timed_out| {
-            let timed_out = if is_stuck.get() { TimedOut::Expired } else { timed_out };
+        let more = Duration::from_secs(bytes / RESTORED_PER_SECOND);
+        let give_up = || self.context.shutdown.is_stopping();
+        let deadline = self.deadline(&give_up);
+        let deadline = Deadline { time: deadline.time + more, ..deadline };
+        new.within_progress(&deadline, "restore", work).unwrap_or_else(|timed_out| {
             let file = self.states.file(&new.manifest.name);
-            let problem = timed_out.explain("restore", patience);
+            let problem = timed_out.explain("restore", deadline.time);
             Err(format!("{problem}; the state is in {}", file.display()))
         })
     }
@@ -301,7 +283,7 @@ impl Manager {
 
     fn save_timeout(&self) -> Duration {
         let timeout = self.context.settings.save_timeout;
-        if timeout.is_zero() { UNBOUNDED } else { timeout }
+        if timeout.is_zero() { deadline::UNBOUNDED } else { timeout }
     }
 
     /// Saves every state, then withdraws and unloads all plugins within the time that is left.

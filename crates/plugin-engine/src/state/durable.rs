@@ -1,4 +1,4 @@
-//! Where the state of one plugin is kept while it is served: its journal and its snapshots.
+//! The journal and the snapshots of one plugin while it is served.
 
 use std::{
     io,
@@ -30,8 +30,8 @@ const RETRY: Duration = Duration::from_secs(10);
 /// The number of no generation.
 const NOBODY: u64 = 0;
 
-/// Where the state of one plugin is kept while it is served. It outlives a generation: the next one
-/// goes on with it.
+/// The journal and the snapshots of one plugin while it is served. They outlive a generation: the
+/// next one goes on with them.
 pub struct Durable {
     name: String,
     /// The mode in force.

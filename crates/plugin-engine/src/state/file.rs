@@ -164,7 +164,7 @@ pub fn read(mut file: impl Read, length: u64, take: &mut TakePiece<'_>) -> Resul
     }
 }
 
-/// What follows the header, as far as it has been read.
+/// The content behind the header, as far as it has been read.
 struct Content<R> {
     file: R,
     hasher: blake3::Hasher,

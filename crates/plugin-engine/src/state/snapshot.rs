@@ -35,7 +35,7 @@ pub enum Calls {
 pub struct Place {
     /// The generation.
     pub generation: Arc<Generation>,
-    /// Where its state is kept.
+    /// Its journal and its snapshots.
     pub durable: Arc<Durable>,
     /// The disk.
     pub states: Arc<States>,
