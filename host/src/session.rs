@@ -20,7 +20,7 @@ use protocol::{Encoder, Framing, Parsed, Parser, Protocol};
 use telemetry::metrics::SessionCounters;
 
 use self::{
-    dispatch::{Outlet, answer, is_ping_of_redis, refuse, upgrade_protocol},
+    dispatch::{Outlet, answer, answer_no_request, is_ping_of_redis, upgrade_protocol},
     memory::note_memory,
     queue::{Turn, answer_queue},
     subscriptions::Subscriptions,
@@ -39,8 +39,6 @@ use crate::{
 
 /// The smallest reply limit in force, in bytes: the host's own errors fit into it.
 const SMALLEST_BOUND: usize = 1 << 10;
-
-const EMPTY: &[u8] = b"empty command, try 'help'";
 
 /// A client's session, which runs on its own thread.
 pub struct Session {
@@ -287,34 +285,10 @@ impl Session {
                     }
                     (consumed, flow)
                 }
-                // Redis ignores blank lines. A person at a terminal gets an error with a hint.
-                Parsed::Empty { framing: Framing::Line, consumed }
-                    if replies.protocol() == Protocol::Lines =>
-                {
-                    handle.note_finished();
-                    transport.count_other_reply();
-                    refuse(replies, |message| message.extend_from_slice(EMPTY));
-                    (consumed, Flow::Next)
-                }
-                Parsed::Empty { framing, consumed } => {
-                    handle.note_finished();
-                    upgrade_protocol(replies, framing);
-                    (consumed, Flow::Next)
-                }
-                Parsed::Invalid { framing, consumed, error } => {
-                    handle.note_finished();
-                    upgrade_protocol(replies, framing);
-                    shared.metrics.malformed.count();
-                    transport.count_other_reply();
-                    refuse(replies, |message| error.write_message(message));
-                    (consumed, Flow::Next)
-                }
-                Parsed::Broken { framing, error } => {
-                    upgrade_protocol(replies, framing);
-                    shared.metrics.malformed.count();
-                    transport.count_other_reply();
-                    refuse(replies, |message| error.write_message(message));
-                    return Ok(Flow::Break);
+                parsed => {
+                    let outlet = Outlet { replies, transport, counters };
+                    let (consumed, flow, _) = answer_no_request(parsed, (shared, handle), outlet);
+                    (consumed, flow)
                 }
             };
             read_buffer.consume(consumed);

@@ -7,7 +7,7 @@ use plugin_engine::{
     call::{Answer, Call},
     registry::{Registry, Target},
 };
-use protocol::{Encoder, Finished, Framing, Protocol, RequestView};
+use protocol::{Encoder, Finished, Framing, Parsed, Protocol, RequestView};
 use telemetry::metrics::SessionCounters;
 
 use crate::{
@@ -15,6 +15,9 @@ use crate::{
     net::stream::ClientStream,
     runtime::{client_handle::ClientHandle, context::Shared},
 };
+
+/// The answer to a blank line of a person.
+const EMPTY: &[u8] = b"empty command, try 'help'";
 
 /// The outputs of a request: replies, early messages and counters.
 pub(super) struct Outlet<'a> {
@@ -81,6 +84,46 @@ pub(super) fn answer(
     (Answer::Written, flow)
 }
 
+/// Answers bytes that are no request. Returns the number of bytes that they take, the session's next
+/// step, and true if there is a reply.
+#[cold]
+#[inline(never)]
+pub(super) fn answer_no_request(
+    parsed: Parsed,
+    (shared, session): (&Shared, &ClientHandle),
+    Outlet { replies, transport, .. }: Outlet<'_>,
+) -> (usize, Flow, bool) {
+    let (framing, consumed, error) = match parsed {
+        // Redis ignores blank lines. A person at a terminal gets an error with a hint.
+        Parsed::Empty { framing, consumed } => {
+            let is_person = framing == Framing::Line && replies.protocol() == Protocol::Lines;
+            if !is_person {
+                session.note_finished();
+                upgrade_protocol(replies, framing);
+                return (consumed, Flow::Next, false);
+            }
+            (framing, Some(consumed), None)
+        }
+        Parsed::Invalid { framing, consumed, error } => (framing, Some(consumed), Some(error)),
+        Parsed::Broken { framing, error } => (framing, None, Some(error)),
+        Parsed::Incomplete | Parsed::Request { .. } => return (0, Flow::Next, false),
+    };
+    upgrade_protocol(replies, framing);
+    transport.count_other_reply();
+    match error {
+        Some(error) => {
+            shared.metrics.malformed.count();
+            refuse(replies, |message| error.write_message(message));
+        }
+        None => refuse(replies, |message| message.extend_from_slice(EMPTY)),
+    }
+    if consumed.is_some() {
+        session.note_finished();
+    }
+    let flow = if consumed.is_some() { Flow::Next } else { Flow::Break };
+    (consumed.unwrap_or_default(), flow, true)
+}
+
 /// Writes the error for a command that the client may not run.
 #[cold]
 pub(super) fn deny(
@@ -142,7 +185,7 @@ pub(super) fn is_ping_of_redis(line: &[u8]) -> bool {
 }
 
 /// Writes an error reply to a request that reached no command.
-pub(super) fn refuse(replies: &mut Encoder, write_message: impl FnOnce(&mut Vec<u8>)) {
+fn refuse(replies: &mut Encoder, write_message: impl FnOnce(&mut Vec<u8>)) {
     let mut message = Vec::new();
     write_message(&mut message);
     replies.begin();

@@ -8,11 +8,11 @@ use plugin_engine::{
     registry::{Command, LiveRegistry, Registry, Target},
     write::{NotBegun, Transaction},
 };
-use protocol::{Encoder, Finished, Framing, Parsed, Protocol};
+use protocol::{Encoder, Finished, Parsed};
 
 use super::{
-    CloseReason, EMPTY, Session,
-    dispatch::{answer_unknown, deny, refuse, upgrade_protocol},
+    CloseReason, Session,
+    dispatch::{Outlet, answer_no_request, answer_unknown, deny, upgrade_protocol},
     memory::note_bytes,
     queued_requests::QueuedRequests,
 };
@@ -91,28 +91,16 @@ impl Session {
                     upgrade_protocol(&mut self.replies, framing);
                     (consumed, self.take_request(queued))
                 }
-                Parsed::Empty { framing: Framing::Line, consumed }
-                    if self.replies.protocol() == Protocol::Lines =>
-                {
-                    self.fail(queued, |message| message.extend_from_slice(EMPTY));
-                    (consumed, None)
-                }
-                Parsed::Empty { framing, consumed } => {
-                    self.handle.note_finished();
-                    upgrade_protocol(&mut self.replies, framing);
-                    (consumed, None)
-                }
-                Parsed::Invalid { framing, consumed, error } => {
-                    upgrade_protocol(&mut self.replies, framing);
-                    self.shared.metrics.malformed.count();
-                    self.fail(queued, |message| error.write_message(message));
-                    (consumed, None)
-                }
-                Parsed::Broken { framing, error } => {
-                    upgrade_protocol(&mut self.replies, framing);
-                    self.shared.metrics.malformed.count();
-                    self.fail(queued, |message| error.write_message(message));
-                    return Ok(Some(Flow::Break));
+                parsed => {
+                    let Self { shared, handle, replies, transport, counters, .. } = self;
+                    let outlet = Outlet { replies, transport, counters };
+                    let (consumed, flow, is_answered) =
+                        answer_no_request(parsed, (shared, handle), outlet);
+                    if is_answered {
+                        // The transaction cannot run any more.
+                        queued.fail();
+                    }
+                    (consumed, (!matches!(flow, Flow::Next)).then_some(flow))
                 }
             };
             self.read_buffer.consume(consumed);
@@ -128,14 +116,6 @@ impl Session {
                 self.write()?;
             }
         }
-    }
-
-    /// Writes an error for bytes that are no request. The transaction cannot run any more.
-    fn fail(&mut self, queued: &mut QueuedRequests, write: impl FnOnce(&mut Vec<u8>)) {
-        self.handle.note_finished();
-        queued.fail();
-        self.transport.count_other_reply();
-        refuse(&mut self.replies, write);
     }
 
     /// Queues the request at the front of the input, or answers it. Returns the session's next step

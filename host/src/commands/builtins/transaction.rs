@@ -14,7 +14,7 @@ only if it is as expected, use one command that checks and writes, such as incr 
 const NO_WATCH_INSIDE: &[u8] = b"WATCH inside MULTI is not allowed, and is not supported outside \
 of it: use one command that checks and writes, such as incr or set with NX";
 
-/// What becomes of a built-in between MULTI and EXEC.
+/// The treatment of a built-in between MULTI and EXEC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InTransaction {
     /// It is queued, and runs at EXEC.
