@@ -169,7 +169,7 @@ impl Map {
             self.counted(&mut parts, |parts| parts.iter_mut().map(|part| part.clear()).collect());
         if self.streams.load(Relaxed) {
             self.cleared.store(true, Relaxed);
-            // Whatever comes from now on is a change.
+            // Every edit from now on is a change.
             parts.iter().for_each(|part| part.mark_sent(position::END));
         }
         drop(parts);

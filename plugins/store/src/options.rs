@@ -11,7 +11,7 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct Options<'a> {
     pub(crate) condition: Condition,
-    /// Whether the old value is replied.
+    /// True if the old value is replied.
     pub(crate) get: bool,
     pub(crate) expiry: Expiry<'a>,
 }

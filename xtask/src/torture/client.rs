@@ -7,9 +7,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use fastrand::Rng;
+
 use super::{
     model::{Effect, GROUP, KEYS, Model, SHARED, Violation, shared_counter, value},
-    random::Random,
     reply::{Reply, put_command},
 };
 use crate::soak::connect;
@@ -41,7 +42,7 @@ pub fn run(
     address: SocketAddr,
     model: Model,
     stop: &AtomicBool,
-    mut random: Random,
+    mut random: Rng,
     has_transactions: bool,
 ) -> Outcome {
     let mut outcome = Outcome { model, refused: 0, violation: None };
@@ -53,7 +54,7 @@ pub fn run(
 fn send(
     address: SocketAddr,
     stop: &AtomicBool,
-    random: &mut Random,
+    random: &mut Rng,
     has_transactions: bool,
     outcome: &mut Outcome,
 ) -> io::Result<()> {
@@ -63,7 +64,7 @@ fn send(
     let (mut bytes, mut counts) = (Vec::new(), VecDeque::new());
     while !stop.load(Ordering::Relaxed) {
         bytes.clear();
-        for _ in 0..=random.below(most) {
+        for _ in 0..=random.u64(..most) {
             let change = Change::choose(&mut outcome.model, random, has_transactions);
             change.commands.iter().for_each(|command| put_command(&mut bytes, command));
             counts.push_back(change.commands.len());
@@ -104,12 +105,12 @@ impl Outcome {
 }
 
 impl Change {
-    fn choose(model: &mut Model, random: &mut Random, has_transactions: bool) -> Self {
-        let key = random.below(KEYS as u64) as usize;
-        match random.below(100) {
+    fn choose(model: &mut Model, random: &mut Rng, has_transactions: bool) -> Self {
+        let key = random.u64(..KEYS as u64) as usize;
+        match random.u64(..100) {
             0..30 => Self::one(Effect::AddToOwn, &["incr", &model.own_counter()]),
             30..50 => {
-                let counter = random.below(SHARED as u64) as usize;
+                let counter = random.u64(..SHARED as u64) as usize;
                 Self::one(Effect::AddToShared(counter), &["incr", &shared_counter(counter)])
             }
             50..75 => {
@@ -128,7 +129,7 @@ impl Change {
                 let effects = group.map(|key| Effect::Remove(key, number)).collect();
                 Self { effects, commands: vec![parts] }
             }
-            _ if has_transactions && random.is_percent(50) => Self::transaction(model),
+            _ if has_transactions && random.u64(..100) < 50 => Self::transaction(model),
             _ => {
                 let (number, group) = (model.number_value(), KEYS..KEYS + GROUP);
                 let mut parts = vec![b"mset".to_vec()];

@@ -5,7 +5,6 @@ mod client;
 mod damage;
 mod host;
 mod model;
-mod random;
 mod reply;
 
 use std::{
@@ -19,13 +18,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use fastrand::Rng;
 use tempfile::TempDir;
 
 use self::{
     client::Outcome,
     host::{Control, Host, PLUGIN, Place},
     model::{Model, SharedBase, Violation},
-    random::Random,
 };
 use crate::{cargo, error::TaskError, soak::Figures};
 
@@ -130,7 +129,7 @@ pub fn run(torture: &Torture) -> Result<(), TaskError> {
         let mut run = Run {
             torture,
             place,
-            random: Random::new(seed.wrapping_add(index as u64)),
+            random: Rng::with_seed(seed.wrapping_add(index as u64)),
             models: (0..torture.clients).map(Model::new).collect(),
             shared: SharedBase::default(),
             has_transactions: false,
@@ -179,7 +178,7 @@ fn replayed(log: &str) -> u64 {
 struct Run<'a> {
     torture: &'a Torture,
     place: Place,
-    random: Random,
+    random: Rng,
     models: Vec<Model>,
     shared: SharedBase,
     has_transactions: bool,
@@ -222,7 +221,7 @@ impl Run<'_> {
                 .into_iter()
                 .map(|model| {
                     let (stop, address) = (Arc::clone(&stop), host.address());
-                    let random = Random::new(self.random.next());
+                    let random = self.random.fork();
                     let has_transactions = self.has_transactions;
                     thread::spawn(move || {
                         client::run(address, model, &stop, random, has_transactions)
@@ -231,11 +230,11 @@ impl Run<'_> {
                 .collect();
             self.wait_for_moment(&mut control);
             self.summary.kills += 1;
-            let is_worker = self.torture.isolate && !self.random.is_percent(HOST_KILLS);
+            let is_worker = self.torture.isolate && self.random.u64(..100) >= HOST_KILLS;
             let killed = if is_worker {
                 control.kill_workers();
                 // Calls go on meanwhile, and are answered by errors.
-                thread::sleep(Duration::from_millis(self.random.below(10)));
+                thread::sleep(Duration::from_millis(self.random.u64(..10)));
                 Some(host)
             } else {
                 self.summary.of_host += 1;
@@ -270,29 +269,29 @@ impl Run<'_> {
 
     /// Waits for the moment of the next kill, and takes snapshots before it.
     fn wait_for_moment(&mut self, control: &mut Control) {
-        let wait = MOMENTS.0 + self.random.below(MOMENTS.1 - MOMENTS.0);
+        let wait = MOMENTS.0 + self.random.u64(..MOMENTS.1 - MOMENTS.0);
         let save = ["plugin", "save", PLUGIN];
-        if self.random.is_percent(SNAPSHOTS) {
+        if self.random.u64(..100) < SNAPSHOTS {
             thread::sleep(Duration::from_millis(wait / 2));
             self.summary.snapshots += usize::from(control.ask(&save).is_ok());
             thread::sleep(Duration::from_millis(wait / 2));
         } else {
             thread::sleep(Duration::from_millis(wait));
         }
-        if self.random.is_percent(IN_SNAPSHOT) {
+        if self.random.u64(..100) < IN_SNAPSHOT {
             self.summary.in_snapshot += 1;
             // In a session of its own, whose reply nobody reads.
             let saving = control.beside();
             let _saving = saving.and_then(|mut saving| saving.send(&save).map(|()| saving));
-            thread::sleep(Duration::from_micros(self.random.below(6000)));
+            thread::sleep(Duration::from_micros(self.random.u64(..6000)));
         }
     }
 
     /// Starts the host again, sometimes after one that is killed while it starts.
     fn restart(&mut self) -> Result<(Host, Control), Ended> {
-        if self.random.is_percent(IN_START) {
+        if self.random.u64(..100) < IN_START {
             let host = self.place.start().map_err(Ended::Task)?;
-            thread::sleep(Duration::from_micros(self.random.below(40_000)));
+            thread::sleep(Duration::from_micros(self.random.u64(..40_000)));
             host.kill();
             self.summary.kills += 1;
             self.summary.in_start += 1;
@@ -331,10 +330,10 @@ impl Run<'_> {
         let fails = |error: std::io::Error| error.to_string();
         let mut restarted = || -> Result<Control, String> {
             let mut control = Control::connect(host.address()).map_err(fails)?;
-            if self.random.is_percent(IN_START) {
+            if self.random.u64(..100) < IN_START {
                 let mut other = control.beside().map_err(fails)?;
                 other.send(&restart).map_err(fails)?;
-                thread::sleep(Duration::from_micros(self.random.below(20_000)));
+                thread::sleep(Duration::from_micros(self.random.u64(..20_000)));
                 if control.kill_workers() {
                     self.summary.kills += 1;
                     self.summary.in_start += 1;
