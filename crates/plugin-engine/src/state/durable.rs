@@ -168,12 +168,6 @@ impl Durable {
         self.journal.is_some()
     }
 
-    /// Returns the journal.
-    #[must_use]
-    pub fn journal(&self) -> Option<&Journal> {
-        self.journal.as_ref()
-    }
-
     /// Appends a record for the generation of this number. Returns the record's number, which is 0
     /// without a journal; `None` if another generation serves.
     pub fn append(&self, owner: u64, time: u64, commands: &[u8]) -> Option<u64> {
@@ -247,7 +241,13 @@ impl Durable {
         let since = |time: Option<Instant>| {
             time.map_or(Duration::MAX, |time| now.saturating_duration_since(time))
         };
-        let pause = if snapshots.failed.is_some() { RETRY } else { PAUSE };
+        let interval = self.settings().snapshot_interval;
+        let pause = match (&self.journal, &snapshots.failed) {
+            (Some(_), None) => PAUSE,
+            (Some(_), Some(_)) => RETRY,
+            (None, None) => interval,
+            (None, Some(_)) => RETRY.min(interval),
+        };
         if since(snapshots.tried) < pause || self.is_busy.load(Ordering::Acquire) {
             return false;
         }
@@ -259,11 +259,8 @@ impl Durable {
                 is_lost || (has_new && (is_long || snapshots.is_wanted))
             }
             None => {
-                let interval = self.settings().snapshot_interval;
-                let pause = if snapshots.failed.is_some() { pause } else { interval };
                 self.mode == Mode::Snapshot
                     && !interval.is_zero()
-                    && since(snapshots.tried) >= pause.min(interval)
                     && calls != self.calls.load(Ordering::Relaxed)
             }
         }
