@@ -163,7 +163,9 @@ fn build(compiler: Compiler, target: &Path) -> Result<Vec<Program>, TaskError> {
     for package in ["dropin-host", "dropin-client", "dropin-plugin-api", "dropin-tests"] {
         test.args(["--package", package]);
     }
-    for package in ["auth", "platform", "plugin-engine", "program", "protocol", "telemetry"] {
+    for package in
+        ["auth", "journal", "platform", "plugin-engine", "program", "protocol", "telemetry"]
+    {
         test.arg(format!("--package=dropin-{package}"));
     }
     test.args(workspace::shipped_packages()?);

@@ -23,7 +23,7 @@ pub struct Quiesced {
     /// True if no command is journaled meanwhile, since one has the turn.
     is_suspended: bool,
     // Behind the gate's change in `drop`: a call that gets the turn then finds its state.
-    _turn: Option<OrderGuard>,
+    turn: Option<OrderGuard>,
 }
 
 /// The reason for which a generation could not be quiesced.
@@ -52,7 +52,7 @@ impl Quiesced {
         let turn = generation.order.lock_until(expires_at, deadline.give_up);
         if turn.is_some() && generation.live().gate().close(expires_at, deadline.give_up) {
             let generation = Arc::clone(generation);
-            return Ok(Self { generation, settled: false, is_suspended: false, _turn: turn });
+            return Ok(Self { generation, settled: false, is_suspended: false, turn });
         }
         Err(NotQuiesced::Busy(generation.number, deadline.time))
     }
@@ -78,7 +78,7 @@ impl Quiesced {
         }
         let _ = generation.live().gate().close_beside_calls(expires_at, deadline.give_up);
         let generation = Arc::clone(generation);
-        Ok(Self { generation, settled: false, is_suspended, _turn: turn })
+        Ok(Self { generation, settled: false, is_suspended, turn })
     }
 
     /// Returns the generation.
@@ -98,7 +98,9 @@ impl Quiesced {
     /// their turn from then on.
     pub fn leave_closed(mut self) {
         self.settled = true;
-        std::mem::forget(self._turn.take());
+        if let Some(turn) = self.turn.take() {
+            self.generation.order.close(turn);
+        }
     }
 
     /// Retires the gate: waiting calls look their command up again and find the successor.

@@ -32,6 +32,8 @@ pub struct WriteOrder {
     owner: u64,
     /// True once another generation serves.
     is_retired: AtomicBool,
+    /// The turn that is never given back, once no command may write any more.
+    last: OnceLock<OrderGuard>,
 }
 
 /// The reason for which a writing command cannot run now: the kind and the text of an error.
@@ -126,6 +128,12 @@ impl WriteOrder {
                 return None;
             }
         }
+    }
+
+    /// Keeps a turn for good: commands that write wait until they are cancelled.
+    pub fn close(&self, turn: OrderGuard) {
+        // There is one turn, so that no other one is kept.
+        let _ = self.last.set(turn);
     }
 
     /// Notes that another generation serves: transactions look their commands up again.
