@@ -265,9 +265,9 @@ impl Session {
             let failed = replies.finish_element(&mut element) != Finished::Ok;
             counters.count(&command.series, failed);
         }
-        if let Err(problem) = transaction.commit(&caller, start) {
+        if let Err((kind, problem)) = transaction.commit(&caller, start) {
             replies.reset();
-            replies.error("ERR", problem.as_bytes());
+            replies.error(kind, problem.as_bytes());
         }
         Answer::Written
     }

@@ -110,6 +110,27 @@ fn transactions_lose_nothing_while_plugin_is_replaced() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn process_that_ends_in_between_keeps_none_of_its_commands() {
+    let host = Setup::new().plugins(&["store", "busy"]).flags(&["--isolate", "store"]).start();
+    let (mut client, mut other) = (Resp::connect(&host), Resp::connect(&host));
+    let id = client.ask(&["client", "id"]).as_integer().to_string();
+    assert_eq!(client.ask(&["set", "before", "1"]), Frame::ok());
+    client.send(transaction(&[&["set", "a", "1"], &["linger", "600000"], &["set", "b", "1"]]));
+    host.wait_for_log("lingering for ");
+    let pids = host.info("store").get("pids").map(|pids| pids.items()[0].as_integer());
+    system::kill(u32::try_from(pids.unwrap()).unwrap());
+    assert_eq!(other.ask(&["client", "cancel", &id]), 1.into());
+    assert_eq!(client.frame(), Frame::ok());
+    assert_eq!([client.frame(), client.frame(), client.frame()], [queued(), queued(), queued()]);
+    let text = "CRASHED plugin 'store': its process ended while the transaction ran; it keeps none \
+                of the commands in it";
+    assert_eq!(client.frame(), Frame::error(text));
+    wait_until("the next process serves", LIMIT, || client.ask(&["exists", "before"]) == 1.into());
+    assert_eq!(client.ask(&["exists", "a", "b"]), 0.into());
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn lost_process_loses_no_acknowledged_command() {
@@ -128,11 +149,18 @@ fn lost_process_loses_no_acknowledged_command() {
                         Frame::List(replies) => {
                             let sums =
                                 replies.iter().filter(|reply| matches!(reply, Frame::Integer(_)));
-                            sum.fetch_add(sums.count() as u64, Ordering::Relaxed);
+                            assert_eq!(sums.count(), 3, "{replies:?}");
+                            sum.fetch_add(3, Ordering::Relaxed);
                             done.fetch_add(1, Ordering::Relaxed);
                         }
-                        // Nothing has run.
-                        Frame::Error(problem) => assert!(problem.starts_with("UNAVAILABLE ")),
+                        // Nothing has run, or nothing is kept.
+                        Frame::Error(problem) => {
+                            let kinds = ["UNAVAILABLE ", "CRASHED "];
+                            assert!(
+                                kinds.iter().any(|kind| problem.starts_with(kind)),
+                                "{problem}"
+                            );
+                        }
                         reply => panic!("{reply:?}"),
                     }
                 }

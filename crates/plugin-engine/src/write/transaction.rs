@@ -30,6 +30,8 @@ struct Part {
     order: Arc<WriteOrder>,
     /// The commands that have succeeded.
     record: Vec<u8>,
+    /// True once the plugin's process has ended, and the effects of its commands with it.
+    is_lost: bool,
     _turn: OrderGuard,
 }
 
@@ -100,10 +102,13 @@ impl Transaction {
             return Answer::Written;
         }
         let answer = worker.call_in_turn(call, self.time, reply);
-        if answer == Answer::Written && !reply.is_refused() {
+        if answer == Answer::Written {
             let mut parts = self.parts();
             if let Some(part) = parts.iter_mut().find(|part| is_of(part)) {
-                put_command(&mut part.record, call.words());
+                match reply.is_refused() {
+                    true => part.is_lost |= !worker.is_ready(),
+                    false => put_command(&mut part.record, call.words()),
+                }
             }
         }
         answer
@@ -113,26 +118,41 @@ impl Transaction {
     /// at `start`, must not leave before `context` lets it.
     ///
     /// # Errors
-    /// A plugin was replaced by force meanwhile: the text of an error.
-    pub fn commit(self, context: &dyn CallContext, start: usize) -> Result<(), String> {
+    /// The process of a plugin with a journal has ended in between, so that the plugin keeps
+    /// nothing; or a plugin was replaced by force meanwhile: the kind and the text of an error.
+    pub fn commit(
+        self,
+        context: &dyn CallContext,
+        start: usize,
+    ) -> Result<(), (&'static str, String)> {
         let parts = self.parts.into_inner().unwrap_or_else(PoisonError::into_inner);
         context.hold_from(start);
-        let mut is_lost = false;
-        for Part { order, record, _turn } in parts {
-            let Some(durable) = order.journal().filter(|_| !record.is_empty()) else { continue };
+        let mut committed = Ok(());
+        for Part { order, record, is_lost, _turn } in parts {
+            let Some(durable) = order.journal() else { continue };
+            if is_lost {
+                // The next process replays the journal, so that a record would be a part of it.
+                let name = durable.name();
+                let text = format!(
+                    "plugin '{name}': its process ended while the transaction ran; it keeps none \
+                     of the commands in it"
+                );
+                committed = committed.and(Err(("CRASHED", text)));
+                continue;
+            }
+            if record.is_empty() {
+                continue;
+            }
             match durable.append(order.owner(), self.time, &record) {
                 Some(number) => context.hold(durable, number),
-                None => is_lost = true,
+                None => {
+                    let text = "a plugin was replaced by force while the transaction ran; its \
+                                effect may be lost, look before repeating";
+                    committed = Err(("ERR", text.to_owned()));
+                }
             }
         }
-        match is_lost {
-            true => {
-                Err("a plugin was replaced by force while the transaction ran; its effect may \
-                         be lost, look before repeating"
-                    .to_owned())
-            }
-            false => Ok(()),
-        }
+        committed
     }
 
     fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
@@ -164,7 +184,8 @@ fn wait_for_turns(
             return Err(NotBegun::Retired);
         }
         order.check().map_err(|NotWritable(kind, text)| NotBegun::Refused(kind, text))?;
-        parts.push(Part { order: Arc::clone(order), record: Vec::new(), _turn: turn });
+        let (order, record) = (Arc::clone(order), Vec::new());
+        parts.push(Part { order, record, is_lost: false, _turn: turn });
     }
     Ok(parts)
 }
