@@ -112,7 +112,7 @@ fn transactions_lose_nothing_while_plugin_is_replaced() {
 
 #[cfg(unix)]
 #[test]
-fn process_that_ends_in_between_keeps_none_of_its_commands() {
+fn process_ends_in_between_and_keeps_no_command() {
     let host = Setup::new().plugins(&["store", "busy"]).flags(&["--isolate", "store"]).start();
     let (mut client, mut other) = (Resp::connect(&host), Resp::connect(&host));
     let id = client.ask(&["client", "id"]).as_integer().to_string();
