@@ -172,6 +172,8 @@ fn refused_executables_leave_no_process() {
 
 #[test]
 fn left_process_keeps_nothing_of_the_host() {
+    /// Two for each process that serves.
+    const READERS: usize = 4;
     let script = "#!/bin/sh\n# dropin: leave PATH -- Leaves a process.\n\
                   setsid sh -c 'echo $$ >\"$1\"; exec sleep 60' left \"$1\" &\n\
                   until [ -s \"$1\" ]; do sleep 0.01; done; cat \"$1\"\n";
@@ -182,7 +184,9 @@ fn left_process_keeps_nothing_of_the_host() {
     host.wait_for_answer("faulty.version", "1");
     host.wait_for_log("plugin leave: generation 1");
     let mut client = Resp::connect(&host);
-    let (reading, files) = (readers(&host), open_files(host.pid()));
+    // A thread takes its name only when it runs.
+    wait_until("every reader has its name", LIMIT, || readers(&host) == READERS);
+    let files = open_files(host.pid());
     let mut left = Vec::new();
     for number in 0..3 {
         for (plugin, start) in [("crashes", "crash"), ("faulty", "faulty")] {
@@ -196,7 +200,7 @@ fn left_process_keeps_nothing_of_the_host() {
         let pid = client.ask(&["leave", path.to_str().expect("UTF-8")]);
         left.push(Left::new(pid.as_str().parse().expect("a process id")));
     }
-    wait_until("no reader is left", LIMIT, || readers(&host) == reading);
+    wait_until("no reader is left", LIMIT, || readers(&host) == READERS);
     // A reader that is left has at least one for each of the nine processes.
     wait_until("no descriptor is left", LIMIT, || open_files(host.pid()) < files + 9);
     assert!(left.iter().all(|left| is_running(left.0)), "they have kept the pipes open");
