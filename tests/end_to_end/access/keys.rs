@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -115,23 +116,33 @@ fn expired_key_ends_sessions_and_is_rejected() {
 
 /// Writes a new expiry of alice's key, the only one, into the key file, in seconds since 1970.
 fn set_expiry(host: &Host, end: u64) {
-    let path = host.state_dir().join("keys.toml");
-    let text = fs::read_to_string(&path).unwrap();
+    place_key(host, &host.state_dir().join("keys.toml"), end);
+}
+
+/// Puts a key file in the host's place, with this expiry of its only key.
+fn place_key(host: &Host, keys: &Path, end: u64) {
+    let text = fs::read_to_string(keys).unwrap();
     let line = text.lines().find(|line| line.starts_with("expires = ")).unwrap();
     let beside = host.state_dir().join("beside");
-    fs::copy(&path, &beside).unwrap();
+    fs::copy(keys, &beside).unwrap();
     fs::write(&beside, text.replace(line, &format!("expires = {end}"))).unwrap();
-    files::rename(&beside, &path);
+    files::rename(&beside, host.state_dir().join("keys.toml"));
 }
 
 /// Returns a session with a key of alice that expires soon, the time of its expiry, and the key.
 fn session_until_expiry(host: &Host) -> (Resp, u64, String) {
-    let key = add_key(host, "alice", &["--expires", "1"]);
+    // Made elsewhere: the host must never see it with its first expiry, since a key that changes
+    // ends its sessions as well.
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = folder.path().join("made-private");
+    let added = key_command(&elsewhere, &["add", "alice", "--expires", "1"]);
+    assert_eq!(added.status, Some(0), "{added:?}");
+    let key = added.stdout.trim_end().to_owned();
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     // Longer where the machine is too slow to log in before the expiry.
     let made = [2, 10, 60].into_iter().find_map(|seconds| {
         let (mut alice, end) = (Resp::connect(host), now() + seconds);
-        set_expiry(host, end);
+        place_key(host, &elsewhere.join("keys.toml"), end);
         let mut is_in = false;
         wait_until("alice is in, or too late", LIMIT, || {
             is_in = alice.ask(&["AUTH", &key]) == Frame::ok();
