@@ -17,6 +17,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
+    frame::Place,
     journal::{Options, Problem},
     sync_policy::SyncPolicy,
     writer::Writer,
@@ -57,7 +58,8 @@ pub(crate) struct Tail {
     pub(crate) bytes: Vec<u8>,
     /// The number of the next record.
     pub(crate) next: u64,
-    pub(crate) segment: u32,
+    /// Its place.
+    pub(crate) place: Place,
     /// The time of the record before.
     pub(crate) time: u64,
     pub(crate) payload: Vec<u8>,

@@ -88,7 +88,7 @@ impl Journal {
             owner: 0,
             bytes: Vec::new(),
             next: found.next,
-            segment: number,
+            place: header.place(),
             time: now,
             payload: Vec::new(),
         };
@@ -131,9 +131,10 @@ impl Journal {
         if tail.owner != owner {
             return None;
         }
-        let Tail { bytes, next, segment, time: before, payload, .. } = &mut *tail;
+        let Tail { bytes, next, place, time: before, payload, .. } = &mut *tail;
         segment::write_payload(payload, *before, time, commands);
-        frame::write(bytes, *segment, payload);
+        frame::write(bytes, *place, payload);
+        *place = place.behind(frame::HEAD + payload.len());
         payload.shrink_to(64 << 10);
         *before = time;
         *next += 1;
@@ -235,8 +236,8 @@ impl Journal {
         }
         let ended = (writer.number(), tail.next, writer.length());
         let rotated = writer.rotate(tail.next, now);
-        rotated.map_err(|error| explain("begin the next file of", writer.path(), &error, false))?;
-        (tail.segment, tail.time) = (writer.number(), now);
+        let explained = |error| explain("begin the next file of", writer.path(), &error, false);
+        (tail.place, tail.time) = (rotated.map_err(explained)?, now);
         shared.earlier.lock().push(ended);
         shared.bytes.fetch_add(writer.length(), Ordering::Relaxed);
         Ok(tail.next)

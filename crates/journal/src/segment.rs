@@ -21,7 +21,7 @@ use std::{
 
 use plugin_api::commands::{number, put_number};
 
-use crate::frame::{self, Parsed, Rest};
+use crate::frame::{self, Parsed, Place, Rest};
 
 /// The first bytes of a segment.
 pub const MAGIC: [u8; 12] = *b"\x89dropin log\n";
@@ -93,6 +93,12 @@ impl Header {
         bytes
     }
 
+    /// Returns the place of the first record.
+    #[must_use]
+    pub fn place(self) -> Place {
+        Place { segment: crc32c::crc32c(&self.to_bytes()[..36]), offset: HEADER as u64 }
+    }
+
     fn parse<E>(bytes: &[u8; HEADER]) -> Result<Self, Unreadable<E>> {
         let word = |at: usize| {
             let mut word = [0; 8];
@@ -156,22 +162,22 @@ pub fn read_records<E>(
     header: Header,
     handle: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<(u64, End), Unreadable<E>> {
-    let Header { number: segment, mut first, begun: mut time } = header;
-    let (mut buffer, mut at, mut offset) = (Vec::new(), 0, HEADER as u64);
+    let Header { mut first, begun: mut time, .. } = header;
+    let (mut buffer, mut at, mut place) = (Vec::new(), 0, header.place());
     let mut is_at_end = false;
     loop {
-        match frame::parse(&buffer[at..], segment) {
+        match frame::parse(&buffer[at..], place) {
             Parsed::Record(payload) => {
                 let end = at + payload.end;
                 let payload = &buffer[at + payload.start..end];
-                let (delta, length) =
-                    number(payload).ok_or(Unreadable::Damaged(offset, "a record has no time"))?;
+                let (delta, length) = number(payload)
+                    .ok_or(Unreadable::Damaged(place.offset, "a record has no time"))?;
                 time = time.wrapping_add(unzigzag(delta));
                 let commands = &payload[length..];
                 let record = Record { number: first, time, commands };
                 handle(record).map_err(Unreadable::Refused)?;
                 first += 1;
-                offset += (end - at) as u64;
+                place = place.behind(end - at);
                 at = end;
             }
             Parsed::Incomplete if !is_at_end => {
@@ -191,12 +197,12 @@ pub fn read_records<E>(
                 input.read_to_end(&mut buffer).map_err(Unreadable::Io)?;
                 is_at_end = true;
                 // A host that serves may have written the rest meanwhile.
-                if matches!(frame::parse(&buffer, segment), Parsed::Record(_)) {
+                if matches!(frame::parse(&buffer, place), Parsed::Record(_)) {
                     continue;
                 }
-                return match frame::classify(&buffer, segment) {
-                    Rest::Torn => Ok((first, End::Torn(offset))),
-                    Rest::Damaged(how) => Err(Unreadable::Damaged(offset, how)),
+                return match frame::classify(&buffer, place) {
+                    Rest::Torn => Ok((first, End::Torn(place.offset))),
+                    Rest::Damaged(how) => Err(Unreadable::Damaged(place.offset, how)),
                 };
             }
         }
@@ -228,7 +234,8 @@ mod tests {
         let (mut out, mut payload, mut before) = (Vec::new(), Vec::new(), HEAD.begun);
         for time in times {
             write_payload(&mut payload, before, *time, format!("at {time}").as_bytes());
-            frame::write(&mut out, HEAD.number, &payload);
+            let place = HEAD.place().behind(out.len());
+            frame::write(&mut out, place, &payload);
             before = *time;
         }
         out
@@ -310,8 +317,10 @@ mod tests {
         let mut bytes = Vec::new();
         let mut payload = Vec::new();
         write_payload(&mut payload, HEAD.begun, HEAD.begun, &vec![b'x'; 3 * PIECE]);
-        frame::write(&mut bytes, HEAD.number, &payload);
-        frame::write(&mut bytes, HEAD.number, &payload);
+        for _ in 0..2 {
+            let place = HEAD.place().behind(bytes.len());
+            frame::write(&mut bytes, place, &payload);
+        }
         let mut lengths = Vec::new();
         let read = read_records::<()>(&*bytes, HEAD, &mut |record| {
             lengths.push(record.commands.len());

@@ -11,6 +11,7 @@ use platform::durable::{self, Disk};
 
 use crate::{
     folder::path_of,
+    frame::Place,
     segment::{HEADER, Header},
 };
 
@@ -99,16 +100,16 @@ impl Writer {
     }
 
     /// Begins the next segment. The present one must be whole and flushed. Nothing changes on
-    /// failure. The file is made only now: whoever lists the folder finds it only if the one before
+    /// failure. Returns the place of its first record. The file is made only now: whoever lists the folder finds it only if the one before
     /// is complete.
-    pub(crate) fn rotate(&mut self, first: u64, begun: u64) -> io::Result<()> {
+    pub(crate) fn rotate(&mut self, first: u64, begun: u64) -> io::Result<Place> {
         let number = self.number + 1;
         let (mut file, path) = make(&*self.disk, &self.folder, &self.name, number)?;
         let header = Header { number, first, begun };
         self.disk.write(&mut file, &header.to_bytes())?;
         (self.number, self.file, self.length) = (number, file, HEADER as u64);
         (self.path, self.unwritten_end) = (path, first);
-        Ok(())
+        Ok(header.place())
     }
 }
 

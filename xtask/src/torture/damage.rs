@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use journal::{Found, ReadError, folder};
+use journal::{Found, ReadError};
 
 use super::{
     host::{PLUGIN, Place, failed, files},
@@ -163,17 +163,21 @@ impl Alone {
     /// Returns the offset behind each record, and that of the first one before them.
     fn ends(&self, whole: &[Owned]) -> Result<Vec<u64>, TaskError> {
         let bytes = fs::read(&self.file).map_err(failed("read", &self.file))?;
-        let listed = folder::list(&self.folder, PLUGIN).map_err(failed("read", &self.folder))?;
-        let segment = listed.last().map_or(0, |(number, _)| *number);
+        let header = journal::segment::read_header::<()>(&self.file).ok().flatten();
+        let header = header.ok_or_else(|| {
+            TaskError::Failed(format!("reading the header of {}", self.file.display()))
+        })?;
+        let mut place = header.place();
         let mut ends = vec![journal::segment::HEADER as u64];
         for _ in whole {
             let at = *ends.last().unwrap_or(&0) as usize;
             let journal::frame::Parsed::Record(payload) =
-                journal::frame::parse(&bytes[at..], segment)
+                journal::frame::parse(&bytes[at..], place)
             else {
                 return Err(TaskError::Failed(format!("parsing {}", self.file.display())));
             };
-            ends.push((at + payload.end) as u64);
+            place = place.behind(payload.end);
+            ends.push(place.offset);
         }
         Ok(ends)
     }

@@ -189,15 +189,24 @@ impl<R: Read> Content<R> {
         while self.left > 0 {
             let mut head = [0; PIECE_HEAD];
             self.fill(&mut head)?;
-            let length = u64::from(number(&head[..4]) as u32);
-            if length > self.left {
-                return Err(Unusable::Damaged("a piece of it is longer than the rest"));
-            }
-            commands.clear();
-            commands.resize(length as usize, 0);
-            self.fill(&mut commands)?;
+            self.read_piece(u64::from(number(&head[..4]) as u32), &mut commands)?;
             take(number(&head[4..]), &commands);
         }
+        Ok(())
+    }
+
+    /// Reads a piece of this length. A damaged length costs no more memory than the file is long.
+    fn read_piece(&mut self, length: u64, piece: &mut Vec<u8>) -> Result<(), Unusable> {
+        self.left = self
+            .left
+            .checked_sub(length)
+            .ok_or(Unusable::Damaged("a piece of it is longer than the rest"))?;
+        piece.clear();
+        self.file.by_ref().take(length).read_to_end(piece).map_err(Unusable::Io)?;
+        if (piece.len() as u64) < length {
+            return Err(Unusable::Damaged("it is cut short"));
+        }
+        self.hasher.update(piece);
         Ok(())
     }
 
