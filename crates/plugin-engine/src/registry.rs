@@ -125,6 +125,7 @@ impl Registry {
 
     /// Returns the command of this name, in any case.
     #[must_use]
+    #[inline]
     pub fn get(&self, name: &[u8]) -> Option<&Arc<Command>> {
         // Copied only if it must be changed: the copy takes longer than the look-up.
         if !name.iter().any(u8::is_ascii_uppercase) {
