@@ -5,6 +5,8 @@ mod damage;
 mod disks;
 mod export;
 mod restart;
+#[cfg(unix)]
+mod workers;
 
 use std::{
     collections::BTreeMap,

@@ -120,7 +120,7 @@ fn pids(host: &Host, plugin: &str) -> Vec<u32> {
 
 /// Returns the id of a plugin's only process.
 #[track_caller]
-fn pid(host: &Host, plugin: &str) -> u32 {
+pub fn pid(host: &Host, plugin: &str) -> u32 {
     let [pid] = pids(host, plugin)[..] else { panic!("{:?}", host.info(plugin)) };
     pid
 }

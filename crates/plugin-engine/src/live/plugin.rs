@@ -84,6 +84,17 @@ pub trait Plugin: Send + Sync {
         None
     }
 
+    /// Returns true if commands may join its list while it serves.
+    fn changes_commands(&self) -> bool {
+        false
+    }
+
+    /// Returns a worker that runs a recorded command again which is not in its first list; `None`
+    /// if its list does not change, or its process does not serve.
+    fn late_worker(&self, _name: &str) -> Option<Box<dyn Worker>> {
+        None
+    }
+
     /// Starts its processes again now, and ends a quarantine. Returns false if it has none.
     fn restart(&self) -> bool {
         false

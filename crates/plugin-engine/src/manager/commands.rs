@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{Manager, load::Refused, retired, slot::Serving};
-use crate::{events::EventKind, live::manifest::Manifest, load_error::Refusal};
+use crate::{
+    events::EventKind,
+    live::manifest::{CommandFacts, Manifest},
+    load_error::Refusal,
+};
 
 impl Manager {
     /// Serves the list of commands that a plugin's process has sent last, unless it is refused.
@@ -29,7 +33,17 @@ impl Manager {
             self.publish_refusal(&path, Refused { plugin, refusal, took });
             return;
         }
-        let count = manifest.commands.len();
+        let (count, writes) = (manifest.commands.len(), |facts: &CommandFacts| facts.writes);
+        if manifest.commands.iter().any(writes)
+            && !generation.manifest.commands.iter().any(writes)
+            && generation.order.durable().is_some_and(|durable| !durable.has_journal())
+        {
+            log::warn!(
+                "plugin {plugin}: a command of its new list has the attribute `writes`, but it has \
+                 no journal, since its hello named none; set `durability = \"journal\"`, or name \
+                 one there"
+            );
+        }
         let changed = Arc::new(generation.with_manifest(manifest));
         if let Some(slot) = self.slots.get_mut(plugin) {
             slot.serving = Some(Serving::new(Arc::clone(&changed), &self.context.metrics));

@@ -69,7 +69,7 @@ impl Manager {
         let mode = match settings.mode {
             None if writes => Mode::Journal,
             None => Mode::Off,
-            Some(Mode::Journal) if !writes => {
+            Some(Mode::Journal) if !writes && !new.live().changes_commands() => {
                 log::warn!(
                     "plugin {name}: none of its commands has the attribute `writes`, so there is \
                      nothing to journal; snapshots are taken instead"

@@ -212,7 +212,9 @@ impl Core {
             let (serving, name) = (Arc::clone(serving), name.unwrap_or_default());
             Box::new(RevivedWorker { serving, index, name })
         };
-        let mut replayer = Replayer::with(commands, worker);
+        let late = Arc::clone(serving);
+        let late = move |name: &str| RevivedWorker::late(&late, name);
+        let mut replayer = Replayer::with(commands, worker, late);
         let mut restore = |state: Vec<u8>| {
             let restored = serving.protocol.restore(&state, running);
             restored.map_err(|failed| serving.explain(failed))

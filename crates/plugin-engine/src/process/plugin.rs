@@ -15,6 +15,7 @@ use super::{
     core::Core,
     native::queue,
     protocol::{CallWatch, Failed, Hello, Lost},
+    revived_worker::RevivedWorker,
     running::Running,
     serving::Serving,
     status::ProcessStatus,
@@ -316,6 +317,14 @@ impl Plugin for ProcessPlugin {
 
     fn new_commands(&self) -> Option<Vec<CommandFacts>> {
         self.core.take_commands()
+    }
+
+    fn changes_commands(&self) -> bool {
+        self.serving_now().is_ok_and(|serving| serving.protocol.calls_by_name())
+    }
+
+    fn late_worker(&self, name: &str) -> Option<Box<dyn Worker>> {
+        RevivedWorker::late(&self.serving_now().ok()?, name)
     }
 
     fn restart(&self) -> bool {

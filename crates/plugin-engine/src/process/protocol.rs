@@ -31,6 +31,11 @@ pub trait Protocol: Send + Sync {
         watch: &mut CallWatch<'_>,
     ) -> Result<(), Lost>;
 
+    /// Returns true if it finds commands by their names, which may be new ones.
+    fn calls_by_name(&self) -> bool {
+        false
+    }
+
     /// Returns true if it answers several calls together.
     fn has_queues(&self) -> bool {
         false

@@ -19,6 +19,13 @@ pub(super) struct RevivedWorker {
 }
 
 impl RevivedWorker {
+    /// Returns a worker for a command that is not in the list of the process; `None` if that finds
+    /// its commands by their numbers.
+    pub(super) fn late(serving: &Arc<Serving>, name: &str) -> Option<Box<dyn Worker>> {
+        let late = || Self { serving: Arc::clone(serving), index: u32::MAX, name: name.to_owned() };
+        serving.protocol.calls_by_name().then(|| Box::new(late()) as _)
+    }
+
     fn explain(&self, lost: Lost, reply: &mut Encoder) {
         reply.reset();
         reply.error("CRASHED", self.serving.settle(lost).as_bytes());

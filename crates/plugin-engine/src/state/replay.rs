@@ -20,6 +20,8 @@ use crate::{
 /// Runs the commands of a snapshot or a journal by the plugin's own workers.
 pub struct Replayer {
     by_name: HashMap<Box<[u8]>, usize>,
+    /// Makes the worker of a command that joined the list of the plugin later.
+    late: Box<LateWorker>,
     commands: Vec<Replayed>,
     reply: Encoder,
     spans: Vec<Span>,
@@ -29,6 +31,8 @@ pub struct Replayer {
     queued: Option<usize>,
     numbers: Vec<u64>,
 }
+
+type LateWorker = dyn Fn(&str) -> Option<Box<dyn Worker>> + Send;
 
 struct Replayed {
     worker: Box<dyn Worker>,
@@ -50,11 +54,18 @@ impl Replayer {
     #[must_use]
     pub fn new(generation: &Arc<Generation>) -> Self {
         let worker = |index| Arc::clone(generation.live()).worker(Arc::clone(generation), index);
-        Self::with(&generation.manifest.commands, worker)
+        let live = Arc::clone(generation.live());
+        let late = move |name: &str| live.late_worker(name);
+        Self::with(&generation.manifest.commands, worker, late)
     }
 
-    /// Makes a replayer for commands with these workers, by their index.
-    pub fn with(commands: &[CommandFacts], worker: impl Fn(u32) -> Box<dyn Worker>) -> Self {
+    /// Makes a replayer for commands with these workers, by their index, and with those that `late`
+    /// makes for other names.
+    pub fn with(
+        commands: &[CommandFacts],
+        worker: impl Fn(u32) -> Box<dyn Worker>,
+        late: impl Fn(&str) -> Option<Box<dyn Worker>> + Send + 'static,
+    ) -> Self {
         let (mut by_name, mut all) = (HashMap::new(), Vec::new());
         for (facts, index) in commands.iter().zip(0..) {
             let usage = Usage::parse(&facts.usage).unwrap_or_default();
@@ -64,6 +75,7 @@ impl Replayer {
         }
         Self {
             by_name,
+            late: Box::new(late),
             commands: all,
             reply: Encoder::new(Protocol::Resp2),
             spans: Vec::new(),
@@ -174,11 +186,18 @@ impl Replayer {
         }
     }
 
-    fn find(&self, name: &[u8]) -> Option<usize> {
+    fn find(&mut self, name: &[u8]) -> Option<usize> {
         if let Some(found) = self.by_name.get(name) {
             return Some(*found);
         }
-        self.by_name.get(name.to_ascii_lowercase().as_slice()).copied()
+        let lower = name.to_ascii_lowercase();
+        if let Some(found) = self.by_name.get(lower.as_slice()) {
+            return Some(*found);
+        }
+        let worker = (self.late)(std::str::from_utf8(&lower).ok()?)?;
+        self.by_name.insert(lower.into(), self.commands.len());
+        self.commands.push(Replayed { worker, least: 0, most: usize::MAX });
+        Some(self.commands.len() - 1)
     }
 }
 

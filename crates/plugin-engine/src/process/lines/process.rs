@@ -157,6 +157,10 @@ impl LinesProcess {
 }
 
 impl Protocol for LinesProcess {
+    fn calls_by_name(&self) -> bool {
+        true
+    }
+
     fn call(
         &self,
         command: (u32, &str),
