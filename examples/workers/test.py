@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SDK = HERE.parent.parent / "sdk" / "python"
 LIMIT = 20
-SESSION = {"id": 3, "peer": "127.0.0.1:53412", "name": ""}
+SESSION = {"id": 3, "peer": "127.0.0.1:53412", "name": "", "role": "admin"}
 
 
 class Worker:

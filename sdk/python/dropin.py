@@ -17,8 +17,11 @@ starts it, and clients can call `greet Ada`. `./greet.py greet Ada` calls it wit
 
 Parameters are the command's arguments: `str`, `int`, `float` or `bytes`. A default makes one
 optional, and `*rest` takes any number. A first parameter of the type `Request` gets the call:
-its session, whether it was cancelled, and a way to report progress. A reply is any JSON value, or
-`bytes`. `raise Error("no such person")` is an error for the caller.
+its session, its time, whether it was cancelled, and a way to report progress. A reply is any JSON
+value, or `bytes`. `raise Error("no such person")` is an error for the caller.
+
+A command that changes the state declares it: `@plugin.command(writes=True)`. The host journals
+these commands, and replays them after a crash.
 
 The module is one file, needs Python 3.9 or newer, and nothing else.
 """
@@ -90,7 +93,10 @@ class Cancelled(Error):
 
 
 class Session(NamedTuple):
-    """The session that a call comes from. A text that the host did not send is empty."""
+    """The session that a call comes from. A text that the host did not send is empty.
+
+    In a replay `id` is 0, `peer` is `0.0.0.0:0` and `role` is `admin`.
+    """
 
     id: int = 0
     """Its number, never reused while the host runs."""
@@ -107,12 +113,15 @@ class Session(NamedTuple):
 class Request:
     """One call of a command."""
 
-    __slots__ = ("_args", "_cancelled", "_connection", "_event", "_session", "command", "id")
+    __slots__ = (
+        "_args", "_cancelled", "_connection", "_event", "_session", "_time", "command", "id",
+    )  # fmt: skip
 
     def __init__(self, connection: _Connection, number: int, message: dict[str, Any]) -> None:
         self._connection = connection
         self._args: list[Any] = message.get("args") or []
         self._session: Any = message.get("session")
+        self._time: Any = message.get("time")
         self._cancelled = False
         self._event: Optional[threading.Event] = None
         self.id = number
@@ -135,6 +144,19 @@ class Request:
         """The session that the call comes from."""
         facts = self._session if isinstance(self._session, dict) else {}
         return Session(**{name: facts[name] for name in Session._fields if name in facts})
+
+    @property
+    def time(self) -> float:
+        """The time of the call, in seconds since 1970, like `time.time()`.
+
+        A command that writes uses it in place of the clock: in a replay it is the time of the first
+        run, so that the same state results. It has milliseconds, and may go back when the clock is
+        set. In a call of any other command it is the present time, at each use.
+        """
+        # A whole number of milliseconds; as in Rust, 0 is the present time.
+        if type(self._time) is int and self._time > 0:
+            return self._time / 1000
+        return time.time()
 
     @property
     def cancelled(self) -> bool:
@@ -168,8 +190,9 @@ class Plugin:
     one after the other in the main thread.
 
     `state` is any JSON value that the commands change as `plugin.state`. The host carries it to
-    the next version of the file, and over a restart. Without `state`, and without the hooks `save`
-    and `restore`, the host carries nothing.
+    the next version of the file, and over a restart. It survives a crash if the commands that
+    change it declare `writes=True`. Without `state`, and without the hooks `save` and `restore`,
+    the host carries nothing.
     """
 
     def __init__(
@@ -219,8 +242,12 @@ class Plugin:
         """Makes a function a command: `@plugin.command`, or `@plugin.command("name", ...)`.
 
         The name is the function's, the usage line comes from its parameters, the help is the first
-        paragraph of its docstring. `writes` says that the command changes the state, `idempotent`
-        that it may be repeated.
+        paragraph of its docstring.
+
+        `writes` says that the command changes the state: the host runs these commands one at a
+        time, journals them, and replays them after a crash. So their effect depends on the
+        arguments, the state and `Request.time` alone, and an error changes nothing. `idempotent`
+        says that to run the command twice is as good as to run it once.
         """
         if callable(name):
             return self.add_command(name)
@@ -930,6 +957,11 @@ class Test:
         """The commands by name, each with usage and help."""
         self.logs: list[tuple[str, str]] = []
         """The lines for the host's log so far: level, text."""
+        self.time: Optional[float] = None
+        """The time of calls from now on, in seconds since 1970; None is the present time.
+
+        As with a real host, only commands that write get it.
+        """
 
     def __enter__(self) -> Test:
         source, self._sink = os.pipe()
@@ -975,8 +1007,11 @@ class Test:
     def start(self, command: str, *args: Union[str, bytes, float]) -> Call:
         """Starts a call."""
         sent = [_sent(arg) for arg in args]
-        session = self._session._asdict()
-        return self._request({"call": command, "args": sent, "session": session})
+        message: dict[str, Any] = {"call": command, "args": sent}
+        message["session"] = self._session._asdict()
+        if self.commands.get(command, {}).get("writes"):
+            message["time"] = round((time.time() if self.time is None else self.time) * 1000)
+        return self._request(message)
 
     def save(self) -> Any:
         """Returns the state that the plugin saves."""

@@ -58,7 +58,7 @@ def measure(code: str, calls: int) -> tuple[float, float]:
         to, back = process.stdin.fileno(), process.stdout.fileno()
         times = []
         for number in range(calls):
-            session = '{"id":3,"peer":"127.0.0.1:53412","name":""}'
+            session = '{"id":3,"peer":"127.0.0.1:53412","name":"","role":"admin"}'
             call = f'{{"id":{number},"call":"greet","args":["Ada"],"session":{session}}}\n'.encode()
             start = time.perf_counter_ns()
             os.write(to, call)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
@@ -204,6 +205,27 @@ class Arguments(Case):
             test._request({"call": "it"}).result()
             self.assertEqual((seen[3].args, seen[3].session), ([], dropin.Session()))
 
+    def test_request_has_the_time_of_the_call(self) -> None:
+        with dropin.Test(made(lambda request: request.time, writes=True)) as test:
+            # What the host sends, in milliseconds, is what the command sees, in seconds.
+            call = test._request({"call": "it", "time": 1796014800123})
+            self.assertEqual(call.result(), 1796014800.123)
+            test.time = 1796014800.001
+            self.assertEqual(test.call("it"), 1796014800.001)
+            test.time = None
+            before = int(time.time())
+            self.assertTrue(before <= test.call("it") <= time.time() + 1)
+
+    def test_call_without_a_time_has_the_present(self) -> None:
+        with dropin.Test(made(lambda request: request.time)) as test:
+            # A command that does not write gets none.
+            test.time = 5
+            for message in ({}, {"time": None}, {"time": 0}, {"time": -1}, {"time": "x"}):
+                before = time.time()
+                now = test._request({"call": "it", **message}).result()
+                self.assertTrue(before <= now <= time.time(), message)
+            self.assertGreaterEqual(test.call("it"), before)
+
 
 class Replies(Case):
     def test_every_json_value_is_a_reply(self) -> None:
@@ -261,7 +283,7 @@ class States(Case):
         for concurrency in (1, 3):
             plugin = dropin.Plugin("p", state={"count": 0}, concurrency=concurrency)
 
-            @plugin.command
+            @plugin.command(writes=True)
             def count() -> int:
                 plugin.state["count"] += 1
                 return int(plugin.state["count"])
@@ -272,6 +294,23 @@ class States(Case):
                 self.assertEqual(test.save(), {"count": 1})
                 test.restore({"count": 41})
                 self.assertEqual(test.call("count"), 42)
+
+    def test_replay_results_in_the_same_state(self) -> None:
+        plugin = dropin.Plugin("p", state={})
+
+        @plugin.command(writes=True)
+        def see(request: dropin.Request, name: str) -> None:
+            plugin.state[name] = request.time
+
+        session = {"id": 0, "peer": "0.0.0.0:0", "name": "", "role": "admin"}
+        record = {"call": "see", "args": ["Ada"], "time": 1796014800123, "session": session}
+        states = []
+        for _ in range(2):
+            with dropin.Test(plugin) as test:
+                test.restore({"Bob": 1.5})
+                test._request(record).result()
+                states.append(test.save())
+        self.assertEqual(states, [{"Bob": 1.5, "Ada": 1796014800.123}] * 2)
 
     def test_hooks_replace_the_plain_state(self) -> None:
         plugin = dropin.Plugin("p")

@@ -75,6 +75,8 @@ pub(crate) struct Turn {
     /// The index in [`Shared::flushes`] of those that it covers.
     pub(crate) epoch: usize,
     pub(crate) problem: Option<Problem>,
+    /// Records below it were there when a flush failed last: they may be lost.
+    pub(crate) doubted: u64,
     pub(crate) failing_since: Option<Instant>,
     pub(crate) is_ending: bool,
 }
@@ -222,6 +224,9 @@ impl Shared {
             turn.failing_since = Some(Instant::now());
         }
         let needs_snapshot = turn.problem.as_ref().is_some_and(|before| before.needs_snapshot);
+        if problem.needs_snapshot {
+            turn.doubted = self.tail.lock().next;
+        }
         turn.problem =
             Some(Problem { needs_snapshot: problem.needs_snapshot || needs_snapshot, ..problem });
         self.is_failing.store(true, Ordering::Release);
@@ -275,10 +280,7 @@ impl Shared {
         }
         let (handle, path) = {
             let writer = self.writer.lock();
-            // Being short of descriptors loses nothing.
-            let handle = writer.handle();
-            let handle = handle.map_err(|error| explain("flush", writer.path(), &error, false))?;
-            (handle, writer.path().clone())
+            (writer.handle(), writer.path().clone())
         };
         let flushed = self.options.disk.flush_data(&handle);
         flushed.map_err(|error| explain("flush", &path, &error, true))?;

@@ -244,10 +244,11 @@ impl Journal {
     }
 
     /// Notes that a snapshot with all records below `number` is on the disk: a journal that had
-    /// lost some is sound again.
+    /// lost some of them is sound again. One that was begun before the loss changes nothing.
     pub fn note_snapshot(&self, number: u64) {
         let mut turn = self.shared.turn.lock();
-        if turn.problem.as_ref().is_some_and(|problem| problem.needs_snapshot) {
+        let is_lost = turn.problem.as_ref().is_some_and(|problem| problem.needs_snapshot);
+        if is_lost && number >= turn.doubted {
             self.shared.flushed.fetch_max(number, Ordering::AcqRel);
             if let Some(problem) = &mut turn.problem {
                 problem.needs_snapshot = false;

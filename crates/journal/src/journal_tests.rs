@@ -19,7 +19,7 @@ struct Faulty {
 }
 
 impl Disk for Faulty {
-    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
         if self.is_full.load(Ordering::SeqCst) {
             // A full disk takes a part.
             RealDisk.write(file, &bytes[..bytes.len() / 2])?;
@@ -167,6 +167,52 @@ fn failed_flush_is_not_trusted_until_a_snapshot() {
     append(&journal, "four").unwrap();
     let (all, _) = list(temp.path(), number).unwrap();
     assert_eq!(all, [(3, b"four".to_vec())]);
+}
+
+#[test]
+fn snapshot_begun_before_a_failed_flush_proves_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Faulty::default());
+    let journal = open_on(&disk, temp.path(), SyncPolicy::Always);
+    append(&journal, "one").unwrap();
+    let number = journal.cut(2_000, &|| false).unwrap();
+    disk.cannot_flush.store(true, Ordering::SeqCst);
+    assert!(append(&journal, "two").is_err());
+    disk.cannot_flush.store(false, Ordering::SeqCst);
+    journal.note_snapshot(number);
+    assert!(journal.is_failing(), "it does not contain `two`");
+    let number = journal.cut(3_000, &|| false).unwrap();
+    journal.note_snapshot(number);
+    assert!(!journal.is_failing());
+}
+
+#[test]
+fn segment_with_a_zeroed_start_is_damaged() {
+    let temp = tempfile::tempdir().unwrap();
+    drop(append_all(temp.path()));
+    let file = path_of(temp.path(), NAME, 1);
+    let whole = fs::read(&file).unwrap();
+    let zeroed = |count: usize| {
+        let mut bytes = whole.clone();
+        bytes[..count].fill(0);
+        fs::write(&file, bytes).unwrap();
+        list(temp.path(), 0)
+    };
+    for count in [segment::HEADER, segment::HEADER + 9, whole.len() - 1] {
+        assert!(matches!(zeroed(count), Err(ReadError::Damaged { offset: 0, .. })), "{count}");
+    }
+    // The content of a file that was begun before a power cut may be missing.
+    let (all, found) = zeroed(whole.len()).unwrap();
+    assert_eq!((all.len(), found.empty), (0, vec![file.clone()]));
+}
+
+/// Returns a journal with some records in its only segment.
+fn append_all(folder: &Path) -> Journal {
+    let journal = open(folder, SyncPolicy::Never);
+    for text in ["one", "two", "three"] {
+        append(&journal, text).unwrap();
+    }
+    journal
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) struct Writer {
     folder: PathBuf,
     name: String,
     number: u32,
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     /// The length of the part that is known to be whole.
     length: u64,
@@ -39,14 +39,14 @@ impl Writer {
         (disk, folder, name): (Arc<dyn Disk>, PathBuf, String),
         header: Header,
     ) -> io::Result<Self> {
-        let (mut file, path) = make(&*disk, &folder, &name, header.number)?;
-        disk.write(&mut file, &header.to_bytes())?;
+        let (file, path) = make(&*disk, &folder, &name, header.number)?;
+        disk.write(&file, &header.to_bytes())?;
         Ok(Self {
             disk,
             folder,
             name,
             number: header.number,
-            file,
+            file: Arc::new(file),
             path,
             length: HEADER as u64,
             is_torn: false,
@@ -74,14 +74,14 @@ impl Writer {
     pub(crate) fn write(&mut self) -> io::Result<()> {
         if self.is_torn {
             self.file.set_len(self.length)?;
-            self.file.seek(SeekFrom::Start(self.length))?;
+            (&*self.file).seek(SeekFrom::Start(self.length))?;
             self.is_torn = false;
         }
         if self.unwritten.is_empty() {
             return Ok(());
         }
         self.is_torn = true;
-        self.disk.write(&mut self.file, &self.unwritten)?;
+        self.disk.write(&self.file, &self.unwritten)?;
         self.is_torn = false;
         self.length += self.unwritten.len() as u64;
         self.unwritten.clear();
@@ -94,9 +94,9 @@ impl Writer {
         self.disk.flush_data(&self.file)
     }
 
-    /// Returns another handle of the present segment, to flush it while records are written.
-    pub(crate) fn handle(&self) -> io::Result<File> {
-        self.file.try_clone()
+    /// Returns the present segment, to flush it while records are written.
+    pub(crate) fn handle(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     /// Begins the next segment. The present one must be whole and flushed. Nothing changes on
@@ -104,10 +104,10 @@ impl Writer {
     /// is complete.
     pub(crate) fn rotate(&mut self, first: u64, begun: u64) -> io::Result<Place> {
         let number = self.number + 1;
-        let (mut file, path) = make(&*self.disk, &self.folder, &self.name, number)?;
+        let (file, path) = make(&*self.disk, &self.folder, &self.name, number)?;
         let header = Header { number, first, begun };
-        self.disk.write(&mut file, &header.to_bytes())?;
-        (self.number, self.file, self.length) = (number, file, HEADER as u64);
+        self.disk.write(&file, &header.to_bytes())?;
+        (self.number, self.file, self.length) = (number, Arc::new(file), HEADER as u64);
         (self.path, self.unwritten_end) = (path, first);
         Ok(header.place())
     }

@@ -29,7 +29,7 @@ pub trait Disk: Send + Sync {
     ///
     /// # Errors
     /// The disk is full or fails.
-    fn write(&self, draft: &mut File, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, mut draft: &File, bytes: &[u8]) -> io::Result<()> {
         draft.write_all(bytes)
     }
 
@@ -262,7 +262,7 @@ mod tests {
     }
 
     impl Disk for Recorder {
-        fn write(&self, draft: &mut File, bytes: &[u8]) -> io::Result<()> {
+        fn write(&self, draft: &File, bytes: &[u8]) -> io::Result<()> {
             self.note("write", None)?;
             RealDisk.write(draft, bytes)
         }

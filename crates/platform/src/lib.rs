@@ -30,7 +30,10 @@ pub use self::{
     folders::{config_dir, state_dir},
     interruptible_reader::{InterruptibleReader, Waited},
     journal::logs_to_journal,
-    memory::{ResourceUsage, group_size, resident_of, scheduled, total_memory, usage},
+    memory::{
+        ResourceUsage, group_size, release_freed_memory, resident_of, scheduled, total_memory,
+        usage,
+    },
     net::{
         Hangup, bound_writes, claim_port, is_taken, is_writable, prepare, wait_for_client,
         wait_for_hangup, wake_listener, write,

@@ -47,12 +47,12 @@ impl Held {
     /// the number of answered commands now.
     pub fn settle(&mut self, replies: &mut Encoder, answered: u64) {
         let Some((start, before)) = self.first.take() else { return };
-        let before = before.saturating_sub(std::mem::take(&mut self.others));
+        let count = answered.saturating_sub(before) + std::mem::take(&mut self.others);
         let failed = self.records.iter().find_map(|(durable, last)| durable.wait(*last).err());
         self.records.clear();
         let Some(problem) = failed else { return };
         replies.truncate(start);
-        for _ in before..answered {
+        for _ in 0..count {
             replies.begin();
             replies.error("MISCONF", problem.as_bytes());
             replies.finish();

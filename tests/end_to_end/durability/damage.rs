@@ -169,6 +169,119 @@ fn repair_without_usable_snapshot_changes_nothing() {
     assert_eq!(fs::read(hosts.file("store.state")).unwrap(), before["store.state"]);
 }
 
+/// Checks that a check names the repair as a remedy and says what it does, that the repair says the
+/// same, and that the host then has this many keys.
+#[track_caller]
+fn assert_repaired(hosts: &SuccessiveHosts, said: &str, count: usize) {
+    let checked = state_command(hosts, &["check", "store"]);
+    assert_eq!(checked.status, Some(1));
+    assert!(checked.stderr.contains("'host state repair store' mends it: "), "{checked:?}");
+    assert!(checked.stderr.contains(said), "{checked:?}");
+    let repaired = state_command(hosts, &["repair", "store", "--yes"]);
+    assert_eq!((repaired.status, repaired.stderr.as_str()), (Some(0), ""), "{repaired:?}");
+    assert!(repaired.stdout.contains(said), "{repaired:?}");
+    assert_eq!(state_command(hosts, &["check", "store"]).status, Some(0));
+    assert_keys(&store_with(hosts, &[]).start(), count);
+}
+
+/// Checks that neither check nor repair offers a remedy, for this reason, and that no file changes.
+#[track_caller]
+fn assert_not_repaired(hosts: &SuccessiveHosts, reason: &str) {
+    let before = files_in(&hosts.file(""));
+    for task in [&["check", "store"][..], &["repair", "store", "--yes"]] {
+        let ended = state_command(hosts, task);
+        assert_eq!(ended.status, Some(1), "{ended:?}");
+        for text in [reason, "'host state repair store' changes nothing; restore a backup; "] {
+            assert!(ended.stderr.contains(text), "{ended:?}");
+        }
+    }
+    assert_eq!(files_in(&hosts.file("")), before);
+}
+
+/// Returns hosts whose store has one snapshot, and a journal that is whole.
+fn with_one_snapshot() -> SuccessiveHosts {
+    let hosts = SuccessiveHosts::new();
+    let mut host = store_with(&hosts, &[]).start();
+    fill(&host, 0..1);
+    Lines::connect(&host).ask("plugin save store");
+    fill(&host, 1..2);
+    host.kill();
+    assert!(!hosts.file("store.state.1").exists());
+    hosts
+}
+
+#[test]
+fn whole_journal_replaces_only_snapshot() {
+    let hosts = with_one_snapshot();
+    let file = hosts.file("store.state");
+    flip(&file, 90);
+    let damaged = fs::read(&file).unwrap();
+    let said = "the damaged snapshot is set aside; the 2 records of the journal, from 0 on, make \
+                the state";
+    assert_repaired(&hosts, said, 2);
+    let aside = folder_beside(&hosts.file(""), "store.damaged.");
+    assert_eq!(fs::read(aside.join("store.state")).unwrap(), damaged);
+}
+
+#[test]
+fn damaged_header_leaves_whole_journal() {
+    let hosts = with_one_snapshot();
+    let file = hosts.file("store.state");
+    // Not a part of it is left.
+    fs::write(&file, &fs::read(&file).unwrap()[..20]).unwrap();
+    assert_repaired(&hosts, "the 2 records of the journal, from 0 on, make the state", 2);
+}
+
+#[test]
+fn only_snapshot_and_journal_damaged_changes_nothing() {
+    let hosts = with_one_snapshot();
+    flip(&hosts.file("store.state"), 90);
+    flip(&hosts.file("store.journal.00000002"), 60);
+    assert_not_repaired(&hosts, "store.journal.00000002 is damaged at offset 40: ");
+    // The advice for a part of the state.
+    fs::remove_file(hosts.file("store.state")).unwrap();
+    assert_repaired(&hosts, "1 record of the journal behind the snapshot is kept, from 0 on", 1);
+}
+
+#[test]
+fn state_before_journal_is_not_dropped() {
+    let hosts = SuccessiveHosts::new();
+    let mut host = store_with(&hosts, &["--durability", "snapshot"]).start();
+    fill(&host, 0..3);
+    assert_eq!(host.ks(), Some(0));
+    let mut host = store_with(&hosts, &[]).start();
+    fill(&host, 3..5);
+    host.kill();
+    flip(&hosts.file("store.state"), 90);
+    assert_not_repaired(&hosts, "it has a state from before the first record of the journal");
+    flip(&hosts.file("store.state"), 90);
+    assert_keys(&store_with(&hosts, &[]).start(), 5);
+}
+
+#[test]
+fn missing_snapshot_is_replaced_by_one_before() {
+    let hosts = with_two_snapshots();
+    let before = fs::read(hosts.file("store.state.1")).unwrap();
+    fs::remove_file(hosts.file("store.state")).unwrap();
+    let said = "store.state.1 takes the place of the missing snapshot; the journal goes on from \
+                record 10";
+    assert_repaired(&hosts, said, 30);
+    assert_eq!(fs::read(hosts.file("store.state.1")).unwrap(), before);
+}
+
+#[test]
+fn repair_never_leaves_nothing() {
+    let hosts = with_two_snapshots();
+    fs::remove_file(hosts.file("store.state")).unwrap();
+    flip(&hosts.file("store.state.1"), 90);
+    assert_not_repaired(&hosts, "store.state.1 is damaged: ");
+    fs::remove_file(hosts.file("store.state.1")).unwrap();
+    assert_not_repaired(&hosts, "records 0 to 9 are missing before ");
+    // Its header.
+    flip(&hosts.file("store.journal.00000002"), 30);
+    assert_not_repaired(&hosts, "store.journal.00000002 is damaged at offset 0: ");
+}
+
 #[test]
 fn damage_before_snapshot_costs_no_record() {
     let hosts = with_two_snapshots();

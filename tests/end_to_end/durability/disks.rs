@@ -105,22 +105,50 @@ fn full_disk_refuses_writes_until_there_is_room() {
     }
 }
 
-/// The limit of a file's length stands for any error of a write.
+/// Starts a host whose files can be limited.
+#[cfg(target_os = "linux")]
+#[track_caller]
+fn start_limited(hosts: &SuccessiveHosts, sync: &str) -> Host {
+    // With XFSZ ignored, a write fails at the limit instead of ending the writer.
+    let shell = "trap '' XFSZ; ulimit -f unlimited; exec \"$0\" \"$@\"";
+    store_with(hosts, &["--journal-sync", sync]).started_by(&["sh", "-c", shell]).start()
+}
+
+/// Limits the length of a host's files, which stands for any error of a write.
+#[cfg(target_os = "linux")]
+#[track_caller]
+fn limit(host: &Host, limit: &str) {
+    let mut command = Command::new("prlimit");
+    command.args(["--pid", &host.pid().to_string(), &format!("--fsize={limit}:unlimited")]);
+    assert!(command.status().unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
+fn each_request_of_a_batch_gets_one_reply() {
+    let hosts = SuccessiveHosts::new();
+    let host = start_limited(&hosts, "everysec");
+    limit(&host, "40");
+    let mut client = Lines::connect(&host).into_connection();
+    // Two of the lines are no commands.
+    client.send("set a 1\nset \"x\nset \"y\necho last\n");
+    let mut client = Lines::from_connection(client);
+    for _ in 0..4 {
+        let reply = client.line();
+        assert!(reply.starts_with("error: MISCONF plugin 'store': "), "{reply}");
+    }
+    assert_eq!(client.ask("echo next"), "next");
+    limit(&host, "unlimited");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 #[cfg_attr(not(tool = "prlimit"), ignore = "needs prlimit")]
 fn failing_writes_are_refused_until_they_succeed() {
     for sync in ["everysec", "always"] {
         let hosts = SuccessiveHosts::new();
-        // With XFSZ ignored, a write fails at the limit instead of ending the writer.
-        let shell = "trap '' XFSZ; ulimit -f unlimited; exec \"$0\" \"$@\"";
-        let setup = store_with(&hosts, &["--journal-sync", sync]).started_by(&["sh", "-c", shell]);
-        let limit = |host: &Host, limit: &str| {
-            let mut command = Command::new("prlimit");
-            command.args(["--pid", &host.pid().to_string(), &format!("--fsize={limit}:unlimited")]);
-            assert!(command.status().unwrap().success());
-        };
-        let host = setup.start();
+        let host = start_limited(&hosts, sync);
         limit(&host, "300000");
         assert_nothing_is_lost(&hosts, host, |host| limit(host, "unlimited"));
     }

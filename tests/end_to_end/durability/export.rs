@@ -39,6 +39,8 @@ fn exported_state_is_imported_by_another_host() {
     let others = SuccessiveHosts::new();
     let imported = state_command(&others, &["import", "store", name]);
     assert_eq!(imported.status, Some(0), "{imported:?}");
+    let said = "; the plugin runs them at the next start of the host\n";
+    assert!(imported.stdout.ends_with(said), "{imported:?}");
     let mut host = store_with(&others, &[]).start();
     let mut client = Resp::connect(&host);
     assert_eq!(client.ask(&[&b"get"[..], binary]), Frame::text(binary));
@@ -75,6 +77,7 @@ fn import_replaces_state_only_when_asked() {
     assert_eq!(super::files_in(&hosts.file("")), before, "nothing was changed");
     let replaced = state_command(&hosts, &["import", "store", name, "--replace"]);
     assert_eq!(replaced.status, Some(0), "{replaced:?}");
+    assert!(replaced.stdout.starts_with("plugin store: 1 command imported into "), "{replaced:?}");
     let aside = folder_beside(&hosts.file(""), "store.replaced.");
     assert_eq!(super::files_in(&aside), before);
     let mut host = store_with(&hosts, &[]).start();
@@ -82,6 +85,25 @@ fn import_replaces_state_only_when_asked() {
     fill(&host, 1..3);
     host.kill();
     assert_keys(&store_with(&hosts, &[]).start(), 3);
+}
+
+#[test]
+fn import_of_no_line_changes_nothing() {
+    let hosts = SuccessiveHosts::new();
+    let mut host = store_with(&hosts, &[]).start();
+    fill(&host, 0..5);
+    host.kill();
+    let before = super::files_in(&hosts.file(""));
+    let blank = hosts.state_dir().join("blank");
+    fs::write(&blank, "\n  \n").unwrap();
+    for name in ["/dev/null", blank.to_str().unwrap()] {
+        let refused = state_command(&hosts, &["import", "store", name, "--replace"]);
+        assert_eq!((refused.status, refused.stdout.as_str()), (Some(1), ""));
+        let said = "the input has no line; nothing was imported, and nothing was changed";
+        assert!(refused.stderr.contains(said), "{refused:?}");
+    }
+    assert_eq!(super::files_in(&hosts.file("")), before);
+    assert_keys(&store_with(&hosts, &[]).start(), 5);
 }
 
 #[test]

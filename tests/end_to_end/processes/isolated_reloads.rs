@@ -4,7 +4,7 @@
 use dropin_tests::{
     Frame, LIMIT, Lines, Load, Resp, files,
     reload::{place as place_file, stripped},
-    system::unused_port,
+    system::{kill, unused_port},
     wait_until,
 };
 
@@ -39,6 +39,28 @@ fn replacing_under_load_fails_and_loses_nothing() {
     assert_eq!(Lines::connect(&host).ask("get sum"), sum.to_string());
     assert_eq!(host.figure("store", "errors"), 0);
     assert_eq!(host.figure("store", "restarts"), 0);
+}
+
+/// The process comes back while the change waits for its turn: it must neither be taken for one that
+/// has lost its memory, nor be asked for a state that it streams.
+#[test]
+fn replacement_during_a_restart_keeps_the_state() {
+    /// Long enough to replay that the replacement is ready meanwhile.
+    const RECORDS: usize = 20_000;
+    let host = isolated(&["store"]);
+    let mut client = Resp::connect(&host);
+    let batch = encode(&["incr", "sum"]).repeat(1000);
+    for _ in 0..RECORDS / 1000 {
+        client.send(&batch);
+        (0..1000).for_each(|_| assert!(client.frame().as_integer() > 0));
+    }
+    for number in 1..=RELOADS {
+        kill(pid(&host, "store"));
+        replace_by_variant(&host, "store", number, number as i64 + 1);
+        let sum = || Lines::connect(&host).ask("get sum");
+        wait_until("the store serves", LIMIT, || !sum().contains("UNAVAILABLE"));
+        assert_eq!(sum(), RECORDS.to_string(), "after {number} replacements");
+    }
 }
 
 #[test]

@@ -140,6 +140,15 @@ impl Manager {
         let deadline = self.deadline(&give_up);
         let size = match transfer {
             Some(transfer) => Some(transfer.finish(new, &deadline)?),
+            // Its process was lost when the change began, and may have been started again since.
+            None if old.generation().live().streams() => {
+                if old.generation().live().has_lost_state() {
+                    self.take_over_from_disk(durable, new, "its process has ended")?
+                } else {
+                    let transfer = Transfer::begin(old.generation(), new, &deadline)?;
+                    Some(transfer.finish(new, &deadline)?)
+                }
+            }
             None => match old.save(&deadline) {
                 Ok(Some(state)) => {
                     let size = state.len() as u64;
@@ -149,10 +158,7 @@ impl Manager {
                 Ok(None) => None,
                 // Its memory is gone, and waiting does not bring it back.
                 Err(problem) if old.generation().live().has_lost_state() => {
-                    let name = &new.manifest.name;
-                    log::warn!("plugin {name}: its memory is lost: {problem}; the disk's is taken");
-                    durable.write_out()?;
-                    self.read_state(new)?.bytes
+                    self.take_over_from_disk(durable, new, &problem)?
                 }
                 Err(problem) => return Err(problem),
             },
@@ -160,6 +166,19 @@ impl Manager {
         durable.change_settings(durability.1);
         new.order.attach(Arc::clone(durable));
         Ok(size)
+    }
+
+    /// Hands a generation the state of the disk in place of that of a process which has ended.
+    fn take_over_from_disk(
+        &self,
+        durable: &Durable,
+        new: &Arc<Generation>,
+        problem: &str,
+    ) -> Result<Option<u64>, String> {
+        let name = &new.manifest.name;
+        log::warn!("plugin {name}: its memory is lost: {problem}; the disk's is taken");
+        durable.write_out()?;
+        Ok(self.read_state(new)?.bytes)
     }
 
     /// Hands a generation the state of the disk, and opens the place where its state is kept.

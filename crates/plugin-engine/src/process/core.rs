@@ -21,7 +21,7 @@ use crate::{
     state::{
         load::{self, Loaded},
         replay::Replayer,
-        store::States,
+        store::{RESTORED_PER_SECOND, States},
     },
     write::{OrderGuard, WriteOrder},
 };
@@ -237,6 +237,13 @@ impl Core {
             (None, false) => log::warn!("plugin {name}: it goes on without state, none was saved"),
         }
         Ok(Some(turn))
+    }
+
+    /// Returns the time in which a process that gets its state must make progress.
+    pub fn revival_patience(&self) -> Duration {
+        let bytes = self.states.size(self.name()).unwrap_or_default();
+        let more = Duration::from_secs(bytes / RESTORED_PER_SECOND);
+        self.context.settings.handover_timeout.saturating_add(more)
     }
 
     /// Looks at a process's use of memory and at its children, and reports what has waited.

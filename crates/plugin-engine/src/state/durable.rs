@@ -66,6 +66,8 @@ struct Snapshots {
     failed: Option<String>,
     tried: Option<Instant>,
     is_wanted: bool,
+    /// True if the one that is being taken was wanted; it may not be of what is wanted since.
+    was_wanted: bool,
 }
 
 /// The way in which a plugin's state is kept, for people and metrics.
@@ -279,7 +281,10 @@ impl Durable {
     pub fn begin(self: &Arc<Self>) -> Option<Busy> {
         (!self.is_busy.swap(true, Ordering::AcqRel)).then(|| {
             self.is_cancelled.store(false, Ordering::Release);
-            self.lock().tried = Some(Instant::now());
+            let mut snapshots = self.lock();
+            snapshots.tried = Some(Instant::now());
+            snapshots.was_wanted = std::mem::take(&mut snapshots.is_wanted);
+            drop(snapshots);
             Busy(Arc::clone(self))
         })
     }
@@ -369,7 +374,7 @@ impl Durable {
             snapshots.paused = taken.paused;
             snapshots.bytes = taken.bytes;
             snapshots.count += 1;
-            (snapshots.failed, snapshots.is_wanted) = (None, false);
+            (snapshots.failed, snapshots.was_wanted) = (None, false);
             before
         };
         self.calls.store(calls, Ordering::Relaxed);
@@ -406,6 +411,9 @@ pub fn remove_journal(states: &States, plugin: &str) -> io::Result<()> {
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        let mut snapshots = self.0.lock();
+        snapshots.is_wanted |= std::mem::take(&mut snapshots.was_wanted);
+        drop(snapshots);
         self.0.is_busy.store(false, Ordering::Release);
     }
 }

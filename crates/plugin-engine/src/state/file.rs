@@ -116,6 +116,9 @@ pub fn read(mut file: impl Read, length: u64, take: &mut TakePiece<'_>) -> Resul
     match distance(&start) {
         Some(0) => {}
         Some(1..=DAMAGED_BITS) => return Err(Unusable::Damaged("its first bytes have changed")),
+        _ if start.len() >= MAGIC.len() && start[..MAGIC.len()].iter().all(|byte| *byte == 0) => {
+            return Err(Unusable::Damaged("its first bytes are zeros"));
+        }
         // An earlier version of the host has written it.
         _ => {
             start.reserve_exact(room(length, start.len()));

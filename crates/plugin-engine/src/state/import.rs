@@ -362,4 +362,34 @@ mod tests {
         assert!(matches!(error, ImportError::Line(3, _)), "{error}");
         assert_eq!(files(temp.path()), old);
     }
+
+    #[test]
+    fn wrong_lines_are_explained_in_plain_words() {
+        let temp = tempfile::tempdir().unwrap();
+        for (line, problem) in [
+            (r#"{"time":1,"command":["a",1]}"#, r#"word 2 must be a string or {"base64":"..."}"#),
+            (r#"{"time":1,"command":[{"x":"y"}]}"#, r#"word 1 must be a string or {"base64":"..."}"#),
+            (r#"{"time":1,"command":["a",{"base64":"%"}]}"#, "the base64 of word 2 is wrong"),
+            (r#"{"state":{"base64":"YQ"}}"#, "the base64 of the state is wrong"),
+            (r#"{"state":7}"#, r#"the state must be a string or {"base64":"..."}"#),
+            (r#"{"time":1,"command":["a"]"#, "EOF while parsing an object at column 25"),
+            (r#"{"time":1,"name":["a"]}"#, "unknown field `name`, expected one of `time`, `command`, `state` at column 16"),
+        ] {
+            let lines = format!("{{\"time\":1,\"command\":[\"a\"]}}\n{line}\n");
+            let error = import_lines(temp.path(), &lines, false).unwrap_err().to_string();
+            let expected = format!("line 2 cannot be imported: {problem}; nothing was changed");
+            assert_eq!(error, expected);
+        }
+    }
+
+    #[test]
+    fn input_without_line_is_rejected() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().join("state");
+        for replaces in [false, true] {
+            let error = import_lines(&folder, " \n", replaces).unwrap_err();
+            assert!(error.to_string().contains("nothing was imported"), "{error}");
+        }
+        assert!(!folder.exists());
+    }
 }

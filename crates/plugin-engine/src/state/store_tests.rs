@@ -34,7 +34,7 @@ impl Faulty {
 }
 
 impl Disk for Faulty {
-    fn write(&self, draft: &mut File, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, draft: &File, bytes: &[u8]) -> io::Result<()> {
         while self.hangs.load(Ordering::SeqCst) {
             thread::sleep(Duration::from_millis(1));
         }
@@ -260,7 +260,7 @@ struct Observed {
 }
 
 impl Disk for Observed {
-    fn write(&self, _: &mut File, _: &[u8]) -> io::Result<()> {
+    fn write(&self, _: &File, _: &[u8]) -> io::Result<()> {
         let stage = self.saves.get().unwrap().stage("store");
         self.stages.lock().unwrap().push(stage);
         Ok(())

@@ -168,17 +168,28 @@ fn wait_for_turns(
     writing: &[&dyn Worker],
     context: &dyn CallContext,
 ) -> Result<Vec<Part>, NotBegun> {
+    // Longer from trial to trial, so that one of them succeeds.
+    let mut patience = SLICE;
+    loop {
+        match take_turns(writing, patience)? {
+            Ok(parts) => return Ok(parts),
+            // The writers of the other plugins go on meanwhile.
+            Err(busy) => wait_for_turn(busy, context)?,
+        }
+        patience = patience.saturating_mul(2);
+    }
+}
+
+/// Takes the turns of all workers, each within this time; otherwise has none of them, and returns
+/// the order in which another command had its turn for longer.
+fn take_turns<'a>(
+    writing: &[&'a dyn Worker],
+    patience: Duration,
+) -> Result<Result<Vec<Part>, &'a Arc<WriteOrder>>, NotBegun> {
     let mut parts = Vec::new();
     for order in writing.iter().filter_map(|worker| worker.order()) {
-        let turn = loop {
-            match order.lock_until(Instant::now() + SLICE, &|| false) {
-                Some(turn) => break turn,
-                None if context.wait_for_cancel(Duration::ZERO) => {
-                    let text = "the transaction was cancelled before it ran".to_owned();
-                    return Err(NotBegun::Refused("CANCELLED", text));
-                }
-                None => {}
-            }
+        let Some(turn) = order.lock_until(Instant::now() + patience, &|| false) else {
+            return Ok(Err(order));
         };
         if order.is_retired() {
             return Err(NotBegun::Retired);
@@ -187,5 +198,16 @@ fn wait_for_turns(
         let (order, record) = (Arc::clone(order), Vec::new());
         parts.push(Part { order, record, is_lost: false, _turn: turn });
     }
-    Ok(parts)
+    Ok(Ok(parts))
+}
+
+/// Waits until it would be the transaction's turn in this order.
+fn wait_for_turn(order: &WriteOrder, context: &dyn CallContext) -> Result<(), NotBegun> {
+    while order.lock_until(Instant::now() + SLICE, &|| false).is_none() {
+        if context.wait_for_cancel(Duration::ZERO) {
+            let text = "the transaction was cancelled before it ran".to_owned();
+            return Err(NotBegun::Refused("CANCELLED", text));
+        }
+    }
+    Ok(())
 }

@@ -118,7 +118,7 @@ impl Supervisor {
         commands: Vec<CommandFacts>,
         started: Instant,
     ) {
-        let patience = self.core.context.settings.handover_timeout;
+        let patience = self.core.revival_patience();
         self.state().revived_by = Some(started + patience);
         let (supervisor, revived) = (Arc::clone(self), Arc::clone(serving));
         let revive = move || {
