@@ -312,6 +312,16 @@ class States(Case):
                 states.append(test.save())
         self.assertEqual(states, [{"Bob": 1.5, "Ada": 1796014800.123}] * 2)
 
+    def test_wait_takes_no_time_in_a_replay(self) -> None:
+        plugin = dropin.Plugin("p", state=0)
+
+        @plugin.command(writes=True)
+        def rest(request: dropin.Request) -> bool:
+            return request.wait(600)
+
+        with dropin.Test(plugin, dropin.Session(0, "0.0.0.0:0", "")) as test:
+            self.assertEqual(test.call("rest"), False)
+
     def test_hooks_replace_the_plain_state(self) -> None:
         plugin = dropin.Plugin("p")
         seen: list[int] = []

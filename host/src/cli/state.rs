@@ -77,7 +77,7 @@ fn check(name: Option<String>, place: PortPlace) -> Result<ExitCode, Failure> {
     for name in names {
         let inspection = inspect(&folder, &name)?;
         print!("{}", describe(&inspection, &name, || StateDir::is_locked(&dir)));
-        if let Some(problem) = inspection.explain_problem(&folder, &name) {
+        if let Some(problem) = explain_problem(&inspection, &folder, &name) {
             eprintln!("{}: plugin {name}: {problem}", program::own());
             code = ExitCode::FAILURE;
         }
@@ -95,12 +95,16 @@ fn repair(name: &str, yes: bool, place: PortPlace) -> Result<ExitCode, Failure> 
     let _lock = StateDir::lock(root, place.port)?;
     // A repair shows the next damage, if there is one.
     while let Some(repair) = Repair::plan(&folder, name)? {
-        println!("{repair}");
+        println!("plugin {name}: {repair}");
         if !yes {
             confirm()?;
         }
-        let aside = repair.run()?;
-        println!("plugin {name}: done; the files before are in {}", aside.display());
+        match repair.run()? {
+            Some(aside) => {
+                println!("plugin {name}: done; the files before are in {}", aside.display());
+            }
+            None => println!("plugin {name}: done"),
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -108,7 +112,7 @@ fn repair(name: &str, yes: bool, place: PortPlace) -> Result<ExitCode, Failure> 
 fn export(name: &str, output: Option<PathBuf>, place: PortPlace) -> Result<ExitCode, Failure> {
     let folder = StateDir::path_of(state_root(place.state.state_dir), place.port)?.join("state");
     let inspection = inspect(&folder, name)?;
-    if let Some(problem) = inspection.explain_problem(&folder, name) {
+    if let Some(problem) = explain_problem(&inspection, &folder, name) {
         return Err(Failure::Unusable(format!("plugin {name}: {problem}")));
     }
     let write = |out: &mut dyn Write| export::export(&folder, name, out);
@@ -136,8 +140,17 @@ fn import(name: &str, file: &Path, replace: bool, place: PortPlace) -> Result<Ex
     let lock = StateDir::lock(state_root(place.state.state_dir), place.port)?;
     let folder = lock.path().join("state");
     let Imported { commands, state, aside } = import::import(&folder, name, &mut *input, replace)?;
-    let state = state.map_or_else(String::new, |bytes| format!("a snapshot of {bytes} bytes and "));
-    println!("plugin {name}: {state}{commands} commands imported into {}", folder.display());
+    let word = if commands == 1 { "command" } else { "commands" };
+    let (content, use_of_it) = match state {
+        Some(bytes) => (format!("a snapshot of {bytes} bytes and {commands} {word}"), "reads them"),
+        None if commands == 1 => (format!("1 {word}"), "runs it"),
+        None => (format!("{commands} {word}"), "runs them"),
+    };
+    println!(
+        "plugin {name}: {content} imported into {}; the plugin {use_of_it} at the next start of the \
+         host",
+        folder.display()
+    );
     if let Some(aside) = aside {
         println!("plugin {name}: the files before are in {}", aside.display());
     }
@@ -151,6 +164,17 @@ fn inspect(folder: &Path, name: &str) -> Result<Inspection, Failure> {
         return Err(Failure::NoState { name: name.to_owned(), folder: folder.to_owned() });
     }
     Ok(inspection)
+}
+
+/// Returns the reason for which a host would refuse a state, and what a repair does about it.
+fn explain_problem(inspection: &Inspection, folder: &Path, name: &str) -> Option<String> {
+    let problem = inspection.explain_problem(folder, name)?;
+    Some(match Repair::plan_for(inspection, folder, name) {
+        Ok(Some(repair)) => format!("{problem}; 'host state repair {name}' mends it: {repair}"),
+        Ok(None) => problem,
+        // It begins with the problem.
+        Err(error) => error.to_string(),
+    })
 }
 
 /// Asks at the terminal whether to go on.

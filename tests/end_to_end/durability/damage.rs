@@ -227,7 +227,7 @@ fn whole_journal_replaces_only_snapshot() {
 fn damaged_header_leaves_whole_journal() {
     let hosts = with_one_snapshot();
     let file = hosts.file("store.state");
-    // Not a part of it is left.
+    // Its header is cut short, so that its record is not known.
     fs::write(&file, &fs::read(&file).unwrap()[..20]).unwrap();
     assert_repaired(&hosts, "the 2 records of the journal, from 0 on, make the state", 2);
 }
@@ -256,6 +256,19 @@ fn state_before_journal_is_not_dropped() {
     assert_not_repaired(&hosts, "it has a state from before the first record of the journal");
     flip(&hosts.file("store.state"), 90);
     assert_keys(&store_with(&hosts, &[]).start(), 5);
+}
+
+#[test]
+fn snapshot_before_without_journal_lacks_changes() {
+    let hosts = SuccessiveHosts::new();
+    let mut host = store_with(&hosts, &["--durability", "snapshot"]).start();
+    for number in 0..2 {
+        fill(&host, number..number + 1);
+        Lines::connect(&host).ask("plugin save store");
+    }
+    host.kill();
+    flip(&hosts.file("store.state"), 90);
+    assert_repaired(&hosts, "of the damaged snapshot; the changes since then are lost", 1);
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn import_replaces_state_only_when_asked() {
     let replaced = state_command(&hosts, &["import", "store", name, "--replace"]);
     assert_eq!(replaced.status, Some(0), "{replaced:?}");
     assert!(replaced.stdout.starts_with("plugin store: 1 command imported into "), "{replaced:?}");
+    assert!(replaced.stdout.contains("; the plugin runs it at the next start"), "{replaced:?}");
     let aside = folder_beside(&hosts.file(""), "store.replaced.");
     assert_eq!(super::files_in(&aside), before);
     let mut host = store_with(&hosts, &[]).start();
@@ -95,9 +96,10 @@ fn import_of_no_line_changes_nothing() {
     host.kill();
     let before = super::files_in(&hosts.file(""));
     let blank = hosts.state_dir().join("blank");
-    fs::write(&blank, "\n  \n").unwrap();
-    for name in ["/dev/null", blank.to_str().unwrap()] {
-        let refused = state_command(&hosts, &["import", "store", name, "--replace"]);
+    for lines in ["", "\n  \n"] {
+        fs::write(&blank, lines).unwrap();
+        let task = ["import", "store", blank.to_str().unwrap(), "--replace"];
+        let refused = state_command(&hosts, &task);
         assert_eq!((refused.status, refused.stdout.as_str()), (Some(1), ""));
         let said = "the input has no line; nothing was imported, and nothing was changed";
         assert!(refused.stderr.contains(said), "{refused:?}");

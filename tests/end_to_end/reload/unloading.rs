@@ -241,3 +241,30 @@ fn rollback_code_costs_no_mapping() {
     }
     assert_eq!(host.copies(), [""; 0]);
 }
+
+/// Returns the resident memory of a host, in KiB.
+fn resident(host: &Host) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim_end_matches("kB").trim().parse().unwrap()
+}
+
+#[test]
+fn memory_of_an_old_state_is_returned() {
+    const KEYS: usize = 200_000;
+    let host = setup().plugins(&["store"]).start();
+    let mut client = Resp::connect(&host);
+    for first in (0..KEYS).step_by(1000) {
+        let words = (first..first + 1000).flat_map(|key| [format!("key-{key}"), "x".repeat(100)]);
+        let words: Vec<_> = std::iter::once("mset".to_owned()).chain(words).collect();
+        assert_eq!(client.ask(&words), Frame::ok());
+    }
+    let before = resident(&host);
+    for number in 1..=2 {
+        host.place("store", &variant("store", number));
+        host.wait_for_log(&format!("plugin store: generation {} swapped, ", number + 1));
+        host.wait_for_log(&format!("plugin store: generation {number} unloaded, "));
+    }
+    assert_eq!(client.ask(&["dbsize"]).as_integer(), KEYS as i64);
+    wait_until("the memory is returned", LIMIT, || resident(&host) < before + before / 4);
+}

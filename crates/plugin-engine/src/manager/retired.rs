@@ -126,7 +126,7 @@ impl Retired {
             let ended = Arc::clone(&generation);
             let thread = TaskThread::start("unload", (), move || {
                 place::in_plugin(&ended.manifest.name, "drop", || ended.live().end());
-                if ended.live().saves() && !ended.live().is_process() {
+                if ended.order.durable().is_some() && !ended.live().is_process() {
                     // The C library would keep the memory of a large state.
                     platform::release_freed_memory();
                 }

@@ -16,6 +16,7 @@ use std::{
 use journal::{Found, Journal, SyncPolicy};
 use platform::durable::{self, Disk, RealDisk};
 use plugin_api::commands::Commands;
+use serde_json::{Value, json};
 
 use super::{
     aside::Aside,
@@ -46,6 +47,9 @@ pub struct Imported {
 /// The reason for which nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
+    /// There is no line.
+    #[error("cannot import: the input has no line; nothing was imported, and nothing was changed")]
+    NoLine,
     /// A line is wrong.
     #[error("line {0} cannot be imported: {1}; nothing was changed")]
     Line(u64, String),
@@ -69,7 +73,7 @@ pub enum ImportError {
 /// `replaces`, a state that is there is kept aside.
 ///
 /// # Errors
-/// A line is wrong or cannot be read, the plugin has a state that is not to be replaced, or the disk
+/// There is no line, one is wrong or cannot be read, the plugin has a state that is not to be replaced, or the disk
 /// is full or fails.
 pub fn import(
     folder: &Path,
@@ -82,6 +86,8 @@ pub fn import(
     if !old.is_empty() && !replaces {
         return Err(ImportError::HasState(plugin.to_owned()));
     }
+    let mut lines = Lines { input, number: 0 };
+    let first = lines.next()?.ok_or(ImportError::NoLine)?;
     // A journal before does not fit to the new snapshot, nor one behind to that before.
     let record = Inspection::of(folder, plugin).map_err(failed)?.beyond();
     let segments = journal::folder::list(folder, plugin).map_err(failed)?;
@@ -89,11 +95,10 @@ pub fn import(
     let staging = file_in(folder, plugin, "import");
     durable::make_folder(&RealDisk, folder).map_err(failed)?;
     remove_folder(&staging).map_err(failed)?;
-    let made =
-        Lines { input, number: 0 }.make(&staging, plugin, (record, last)).and_then(|mut made| {
-            made.aside = replace(folder, plugin, &staging, &old).map_err(failed)?;
-            Ok(made)
-        });
+    let made = lines.make(first, &staging, plugin, (record, last)).and_then(|mut made| {
+        made.aside = replace(folder, plugin, &staging, &old).map_err(failed)?;
+        Ok(made)
+    });
     let removed = remove_folder(&staging).map_err(failed);
     made.and_then(|made| removed.map(|()| made))
 }
@@ -140,8 +145,10 @@ impl Lines<'_> {
                 return Ok(None);
             }
             self.number += 1;
-            if !text.trim().is_empty() {
-                return line::parse(&text).map(Some).map_err(|problem| self.wrong(problem));
+            let text = text.trim();
+            if !text.is_empty() {
+                let parsed = line::parse(text).map(Some);
+                return parsed.map_err(|problem| self.wrong(explain(text, &problem)));
             }
         }
     }
@@ -150,17 +157,18 @@ impl Lines<'_> {
         ImportError::Line(self.number, problem.into())
     }
 
-    /// Makes a state in an empty folder.
+    /// Makes a state in an empty folder from the first line and those behind it.
     /// Its first record and the last segment before have these numbers.
     fn make(
         mut self,
+        first: Line,
         folder: &Path,
         plugin: &str,
         (record, last): (u64, u32),
     ) -> Result<Imported, ImportError> {
         let states = States::new(folder.to_owned());
-        match self.next()? {
-            Some(Line::State(state)) => {
+        match first {
+            Line::State(state) => {
                 let deadline = Deadline { time: UNHURRIED, give_up: &|| false };
                 let length = state.len() as u64;
                 let kept = states.keep(plugin, (state, record), &deadline);
@@ -169,7 +177,7 @@ impl Lines<'_> {
                 Ok(Imported { commands, state: Some(length), aside: None })
             }
             first => {
-                let commands = self.make_snapshot(&states, plugin, record, first)?;
+                let commands = self.make_snapshot(&states, plugin, record, Some(first))?;
                 Ok(Imported { commands, state: None, aside: None })
             }
         }
@@ -274,6 +282,23 @@ impl Piece {
     }
 }
 
+/// Explains in plain words why a line was not parsed. `problem` is the parser's text.
+fn explain(text: &str, problem: &str) -> String {
+    let line = serde_json::from_str(text).unwrap_or(Value::Null);
+    let words = line.get("command").and_then(Value::as_array).into_iter().flatten();
+    let words = words.enumerate().map(|(index, word)| (format!("word {}", index + 1), word));
+    let mut all = words.chain(line.get("state").map(|state| ("the state".to_owned(), state)));
+    let wrong = all.find(|(_, word)| line::parse(&json!({ "state": word }).to_string()).is_err());
+    match wrong {
+        Some((name, word)) if word.get("base64").is_some_and(Value::is_string) => {
+            format!("the base64 of {name} is wrong")
+        }
+        Some((name, _)) => format!("{name} must be a string or {{\"base64\":\"...\"}}"),
+        // The number of the line in the input is shown already.
+        None => problem.replace(" at line 1 column ", " at column "),
+    }
+}
+
 fn write_error(folder: &Path, text: String) -> ImportError {
     ImportError::Write { folder: folder.to_owned(), text }
 }
@@ -286,110 +311,5 @@ fn remove_folder(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use journal::ReadError;
-
-    use super::*;
-
-    const NAME: &str = "store";
-
-    /// The bytes of a snapshot, and the commands behind it.
-    type State = (Option<Vec<u8>>, Vec<Vec<u8>>);
-
-    /// Returns the state as a host reads it.
-    fn read(folder: &Path) -> Result<State, ReadError<()>> {
-        let saved = States::read(&file_in(folder, NAME, "state"), false, &mut |_, _| Ok(()));
-        let saved = saved.unwrap();
-        let mut commands = Vec::new();
-        let record = saved.as_ref().map_or(0, |saved| saved.record);
-        journal::read(folder, NAME, record, &mut |record| {
-            commands.push(record.commands.to_vec());
-            Ok(())
-        })?;
-        Ok((saved.and_then(|saved| saved.bytes), commands))
-    }
-
-    fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-        let files = files_of(folder, NAME).unwrap().into_iter();
-        files.map(|file| (file.clone(), fs::read(file).unwrap())).collect()
-    }
-
-    fn import_lines(folder: &Path, lines: &str, replaces: bool) -> Result<Imported, ImportError> {
-        import(folder, NAME, &mut lines.as_bytes(), replaces)
-    }
-
-    const OLD: &str = "{\"state\":\"old\"}\n{\"time\":1,\"command\":[\"a\"]}\n\
-                       {\"time\":1,\"command\":[\"b\"]}\n";
-    const NEW: &str = "{\"state\":\"new\"}\n{\"time\":2,\"command\":[\"c\"]}\n";
-
-    fn new_state() -> State {
-        (Some(b"new".to_vec()), vec![b"\x01\x01c".to_vec()])
-    }
-
-    #[test]
-    fn replaced_state_is_old_new_or_refused() {
-        let temp = tempfile::tempdir().unwrap();
-        let folder = temp.path();
-        import_lines(folder, OLD, false).unwrap();
-        let old = files(folder);
-        assert!(matches!(import_lines(folder, NEW, false), Err(ImportError::HasState(_))));
-        assert_eq!(files(folder), old);
-        let aside = import_lines(folder, NEW, true).unwrap().aside.unwrap();
-        assert_eq!(read(folder).unwrap(), new_state());
-        for (file, content) in &old {
-            assert_eq!(fs::read(aside.join(file.file_name().unwrap())).unwrap(), *content);
-        }
-        // The host was ended before the old files were removed.
-        let state = file_in(folder, NAME, "state");
-        for (file, content) in old.iter().filter(|(file, _)| **file != state) {
-            fs::write(file, content).unwrap();
-        }
-        assert_eq!(read(folder).unwrap(), new_state());
-        // It was ended before the new snapshot was put in place.
-        fs::write(&state, &old[&state]).unwrap();
-        assert!(matches!(read(folder), Err(ReadError::Gap { .. })));
-    }
-
-    #[test]
-    fn wrong_line_changes_nothing() {
-        let temp = tempfile::tempdir().unwrap();
-        import_lines(temp.path(), OLD, false).unwrap();
-        let old = files(temp.path());
-        let wrong = format!("{NEW}{{\"time\":2}}\n");
-        let error = import_lines(temp.path(), &wrong, true).unwrap_err();
-        assert!(matches!(error, ImportError::Line(3, _)), "{error}");
-        assert_eq!(files(temp.path()), old);
-    }
-
-    #[test]
-    fn wrong_lines_are_explained_in_plain_words() {
-        let temp = tempfile::tempdir().unwrap();
-        for (line, problem) in [
-            (r#"{"time":1,"command":["a",1]}"#, r#"word 2 must be a string or {"base64":"..."}"#),
-            (r#"{"time":1,"command":[{"x":"y"}]}"#, r#"word 1 must be a string or {"base64":"..."}"#),
-            (r#"{"time":1,"command":["a",{"base64":"%"}]}"#, "the base64 of word 2 is wrong"),
-            (r#"{"state":{"base64":"YQ"}}"#, "the base64 of the state is wrong"),
-            (r#"{"state":7}"#, r#"the state must be a string or {"base64":"..."}"#),
-            (r#"{"time":1,"command":["a"]"#, "EOF while parsing an object at column 25"),
-            (r#"{"time":1,"name":["a"]}"#, "unknown field `name`, expected one of `time`, `command`, `state` at column 16"),
-        ] {
-            let lines = format!("{{\"time\":1,\"command\":[\"a\"]}}\n{line}\n");
-            let error = import_lines(temp.path(), &lines, false).unwrap_err().to_string();
-            let expected = format!("line 2 cannot be imported: {problem}; nothing was changed");
-            assert_eq!(error, expected);
-        }
-    }
-
-    #[test]
-    fn input_without_line_is_rejected() {
-        let temp = tempfile::tempdir().unwrap();
-        let folder = temp.path().join("state");
-        for replaces in [false, true] {
-            let error = import_lines(&folder, " \n", replaces).unwrap_err();
-            assert!(error.to_string().contains("nothing was imported"), "{error}");
-        }
-        assert!(!folder.exists());
-    }
-}
+#[path = "import_tests.rs"]
+mod tests;

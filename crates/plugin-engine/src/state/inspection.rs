@@ -153,10 +153,14 @@ impl Inspection {
         self.snapshot.is_none() && self.segments.is_empty() && self.problem.is_none()
     }
 
-    /// Returns the reason for which a host would refuse the state, and the remedy.
+    /// Returns the reason for which a host would refuse the state. A [repair](super::repair) is the
+    /// remedy for damage.
     #[must_use]
     pub fn explain_problem(&self, folder: &Path, plugin: &str) -> Option<String> {
         match self.problem.as_ref()? {
+            StateProblem::Snapshot(file, unusable @ Unusable::Damaged(_)) => {
+                Some(format!("its saved state {} {unusable}", file.display()))
+            }
             StateProblem::Snapshot(file, unusable) => {
                 let before = file_in(folder, plugin, "state.1");
                 Some(explain(file, before.exists().then_some(&*before), unusable))

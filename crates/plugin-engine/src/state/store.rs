@@ -243,17 +243,18 @@ impl States {
 
 /// Returns the reason for which a saved state cannot be used, and the remedy.
 pub(super) fn explain(file: &Path, before: Option<&Path>, reason: &Unusable) -> String {
+    let name = file.file_stem().unwrap_or_default().display();
     let file = file.display();
     if let Unusable::Io(error) = reason {
         return format!("cannot read its saved state {file}: {error}");
     }
     let earlier = before.map_or_else(String::new, |before| {
         let before = before.display();
-        format!("move {before}, the state before it, there to go on with that, or ")
+        format!("move {before}, the state before it, there to go on with that; ")
     });
     format!(
-        "its saved state {file} {reason}; nothing was overwritten; {earlier}move {file} away to \
-         start anew"
+        "its saved state {file} {reason}; nothing was overwritten; {earlier}'host state check \
+         {name}' shows what 'host state repair {name}' can do"
     )
 }
 
