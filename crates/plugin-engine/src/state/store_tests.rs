@@ -153,7 +153,7 @@ fn damaged_state_error_names_file_and_remedy() {
     let said = |states: &States| load(states, "store").unwrap_err().to_string();
     keep(&states, b"one").unwrap();
     fs::write(&file, [&fs::read(&file).unwrap()[..], b"x"].concat()).unwrap();
-    assert!(said(&states).contains("move"), "{}", said(&states));
+    assert!(said(&states).contains("'host state repair store'"), "{}", said(&states));
     assert!(!said(&states).contains("store.state.1"), "{}", said(&states));
     keep(&states, b"two").unwrap();
     for content in [&b""[..], &fs::read(&file).unwrap()[..20]] {
