@@ -4,7 +4,7 @@
 use dropin_tests::{
     Frame, LIMIT, Lines, Load, Resp, files,
     reload::{place as place_file, stripped},
-    system::{kill, unused_port},
+    system::unused_port,
     wait_until,
 };
 
@@ -43,6 +43,7 @@ fn replacing_under_load_fails_and_loses_nothing() {
 
 /// The process comes back while the change waits for its turn: it must neither be taken for one that
 /// has lost its memory, nor be asked for a state that it streams.
+#[cfg(unix)]
 #[test]
 fn replacement_during_a_restart_keeps_the_state() {
     /// Long enough to replay that the replacement is ready meanwhile.
@@ -55,7 +56,7 @@ fn replacement_during_a_restart_keeps_the_state() {
         (0..1000).for_each(|_| assert!(client.frame().as_integer() > 0));
     }
     for number in 1..=RELOADS {
-        kill(pid(&host, "store"));
+        dropin_tests::system::kill(pid(&host, "store"));
         replace_by_variant(&host, "store", number, number as i64 + 1);
         let sum = || Lines::connect(&host).ask("get sum");
         wait_until("the store serves", LIMIT, || !sum().contains("UNAVAILABLE"));
