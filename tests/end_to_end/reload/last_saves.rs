@@ -20,7 +20,8 @@ fn kept(host: &Host) -> String {
 #[test]
 fn a_slow_save_outlasts_the_grace() {
     let succession = SuccessiveHosts::new();
-    let mut host = succession.keeper_with("1 save-slow", &["--grace", "0.1"]);
+    // Its `save` takes 2.6 s. Sessions need a part of the grace to end.
+    let mut host = succession.keeper_with("1 save-slow", &["--grace", "1"]);
     keep(&mut host, "pearls");
     assert_eq!(succession.kept("keeper.state"), "pearls");
     let said = host.logged("still saving: plugin keeper: in `save`");
