@@ -38,7 +38,7 @@ pub fn install(folder: &Path, package: &str) {
 }
 
 /// Renames a file. On Windows a file cannot be replaced while the host reads it: then this tries
-/// again, as do [`write()`] and [`remove`].
+/// again, as do [`write()`], [`create`] and [`remove`].
 ///
 /// # Panics
 /// The file cannot be renamed.
@@ -54,6 +54,16 @@ pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) {
 #[track_caller]
 pub fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
     retry_while_in_use("a file can be written", || fs::write(&path, &bytes));
+}
+
+/// Creates a file, or empties one.
+///
+/// # Panics
+/// The file cannot be opened.
+#[track_caller]
+#[must_use]
+pub fn create(path: impl AsRef<Path>) -> fs::File {
+    retry_while_in_use("a file can be opened", || fs::File::create(&path))
 }
 
 /// Writes a file that its owner may execute, and only its owner may change: under a temporary name,
@@ -99,7 +109,7 @@ pub fn remove_folder(path: impl AsRef<Path>) {
 }
 
 #[track_caller]
-fn retry_while_in_use(what: &str, mut act: impl FnMut() -> io::Result<()>) {
+fn retry_while_in_use<T>(what: &str, mut act: impl FnMut() -> io::Result<T>) -> T {
     const SHARING_VIOLATION: i32 = 32;
     const USER_MAPPED_FILE: i32 = 1224;
     let passing = |error: &io::Error| {
@@ -109,11 +119,8 @@ fn retry_while_in_use(what: &str, mut act: impl FnMut() -> io::Result<()>) {
     };
     wait_for(what, LIMIT, || match act() {
         Err(error) if cfg!(windows) && passing(&error) => None,
-        done => {
-            done.expect(what);
-            Some(())
-        }
-    });
+        done => Some(done.expect(what)),
+    })
 }
 
 /// Replaces a file or directory by another of any kind; on Linux atomically.

@@ -85,7 +85,7 @@ impl<'a> SlowWriter<'a> {
     /// The file cannot be opened.
     #[must_use]
     pub fn open(path: &Path, bytes: &'a [u8], pieces: usize) -> Self {
-        let file = File::create(path).expect("a file can be opened");
+        let file = files::create(path);
         Self { file, left: bytes, piece: bytes.len().div_ceil(pieces) }
     }
 

@@ -5,6 +5,10 @@ use std::{fs, path::PathBuf, process::Command};
 use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
 
 use super::store_with;
+#[cfg(unix)]
+use super::{Counter, assert_counters};
+#[cfg(unix)]
+use crate::reload::folder::with_file_permissions;
 use crate::reload::restart::{SuccessiveHosts, make_private};
 
 /// A file system in memory, which is unmounted when this drops.
@@ -103,6 +107,38 @@ fn full_disk_refuses_writes_until_there_is_room() {
         let host = store_with(&hosts, &["--journal-sync", sync]).start();
         assert_nothing_is_lost(&hosts, host, |_| fs::remove_file(&filler).unwrap());
     }
+}
+
+#[cfg(unix)]
+#[test]
+#[cfg_attr(not(right = "permissions"), ignore = "needs permissions that hold for root")]
+fn folder_made_read_only_under_load_loses_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let hosts = SuccessiveHosts::new();
+    let setup = store_with(&hosts, &[]).started_by(with_file_permissions());
+    let mut host = setup.start();
+    let counter = Counter::start(&host);
+    counter.flow(100);
+    let allow =
+        |mode| fs::set_permissions(hosts.file(""), PermissionsExt::from_mode(mode)).unwrap();
+    allow(0o500);
+    let save = || Lines::connect(&host).ask("plugin save store");
+    let refused = save();
+    assert!(refused.starts_with("error: ") && refused.contains("Permission denied"), "{refused}");
+    let info = host.info("store");
+    assert!(
+        info.get("snapshot-problem").unwrap().as_str().contains("Permission denied"),
+        "{info:?}"
+    );
+    // The segment that is being written stays open.
+    counter.flow(100);
+    allow(0o700);
+    wait_until("a snapshot can be taken", LIMIT, || !save().starts_with("error: "));
+    assert_eq!(host.info("store").get("snapshot-problem"), Some(&Frame::Null));
+    counter.flow(100);
+    host.kill();
+    let acknowledged = counter.end();
+    assert_counters(&store_with(&hosts, &[]).start(), acknowledged);
 }
 
 /// Starts a host whose files can be limited.

@@ -170,7 +170,7 @@ fn file_without_library_name_is_never_opened() {
 
 /// Returns the command that starts a host without root's override of file permissions.
 #[cfg(unix)]
-pub(super) fn with_file_permissions() -> &'static [&'static str] {
+pub(crate) fn with_file_permissions() -> &'static [&'static str] {
     let is_root = rustix::process::geteuid().is_root();
     if is_root { &["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] } else { &[] }
 }

@@ -7,7 +7,7 @@ mod blocked_threads;
 mod compatibility;
 mod configuration;
 mod flow;
-mod folder;
+pub(crate) mod folder;
 mod handover;
 mod handover_failures;
 mod last_saves;
