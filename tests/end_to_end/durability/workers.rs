@@ -33,7 +33,7 @@ fn kills_of_worker_and_host_lose_nothing() {
     let host = sound(&hosts, &writes).start();
     host.wait_for_log("plugin sound: 4 records of its journal replayed, from 0 on");
     host.wait_for_answer("sound.count", "4");
-    assert_eq!(Lines::connect(&host).ask("later"), "this is later");
+    host.wait_for_answer("later", "this is later");
 }
 
 #[test]
