@@ -3,7 +3,7 @@
 
 use std::{
     ffi::OsStr,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -67,14 +67,10 @@ fn write_pages(program: &str, installed: &str, pages: &Path) -> Result<(), TaskE
 /// Returns the path of a built program under its installed name, which its own texts then use.
 fn named(program: &str, installed: &str, pages: &Path) -> Result<PathBuf, TaskError> {
     let (built, link) = (cargo::output("release").join(program), pages.join("bin").join(installed));
-    // A link of an earlier run is the built program itself: writing to it would empty that.
-    match fs::remove_file(&link) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(TaskError::Io("remove", link, error));
-        }
-        _ => write(&link, "")?,
-    }
-    let linked = fs::remove_file(&link).and_then(|()| fs::hard_link(&built, &link));
+    // A link of an earlier run. If it is there and cannot be removed, the next step fails.
+    let _ = fs::remove_file(&link);
+    let folder = fs::create_dir_all(pages.join("bin"));
+    let linked = folder.and_then(|()| fs::hard_link(&built, &link));
     linked.map_err(|error| TaskError::Io("link", built, error))?;
     Ok(link)
 }

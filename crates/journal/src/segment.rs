@@ -128,22 +128,13 @@ pub fn read_header<E>(file: &Path) -> Result<Option<Header>, Unreadable<E>> {
     opened.by_ref().take(HEADER as u64).read_to_end(&mut bytes).map_err(Unreadable::Io)?;
     match <[u8; HEADER]>::try_from(bytes.as_slice()) {
         // After a power cut, the length of a file may be there without its content.
-        Ok(header) if header == [0; HEADER] && is_zero(opened).map_err(Unreadable::Io)? => Ok(None),
+        Ok(header) if header == [0; HEADER] => {
+            opened.read_to_end(&mut bytes).map_err(Unreadable::Io)?;
+            let has_content = bytes.iter().any(|byte| *byte != 0);
+            has_content.then(|| Header::parse(&header)).transpose()
+        }
         Ok(header) => Header::parse(&header).map(Some),
         Err(_) => Ok(None),
-    }
-}
-
-/// Returns true if no other byte than zero is left.
-fn is_zero(mut input: impl Read) -> io::Result<bool> {
-    let mut buffer = vec![0; PIECE];
-    loop {
-        match input.read(&mut buffer) {
-            Ok(0) => return Ok(true),
-            Ok(read) if buffer[..read].iter().any(|byte| *byte != 0) => return Ok(false),
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            Ok(_) | Err(_) => {}
-        }
     }
 }
 

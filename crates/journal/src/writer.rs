@@ -99,9 +99,9 @@ impl Writer {
         Arc::clone(&self.file)
     }
 
-    /// Begins the next segment. The present one must be whole and flushed. Nothing changes on
-    /// failure. Returns the place of its first record. The file is made only now: whoever lists the folder finds it only if the one before
-    /// is complete.
+    /// Begins the next segment, and returns the place of its first record. The present one must be
+    /// whole and flushed. Nothing changes on failure. The file is made only now: whoever lists the
+    /// folder finds it only if the one before is complete.
     pub(crate) fn rotate(&mut self, first: u64, begun: u64) -> io::Result<Place> {
         let number = self.number + 1;
         let (file, path) = make(&*self.disk, &self.folder, &self.name, number)?;

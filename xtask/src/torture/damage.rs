@@ -168,12 +168,10 @@ impl Alone {
             TaskError::Failed(format!("reading the header of {}", self.file.display()))
         })?;
         let mut place = header.place();
-        let mut ends = vec![journal::segment::HEADER as u64];
+        let mut ends = vec![place.offset];
         for _ in whole {
-            let at = *ends.last().unwrap_or(&0) as usize;
-            let journal::frame::Parsed::Record(payload) =
-                journal::frame::parse(&bytes[at..], place)
-            else {
+            let rest = &bytes[place.offset as usize..];
+            let journal::frame::Parsed::Record(payload) = journal::frame::parse(rest, place) else {
                 return Err(TaskError::Failed(format!("parsing {}", self.file.display())));
             };
             place = place.behind(payload.end);

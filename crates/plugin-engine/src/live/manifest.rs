@@ -46,6 +46,12 @@ pub struct CommandFacts {
 }
 
 impl Manifest {
+    /// Returns true if at least one command declares that it writes.
+    #[must_use]
+    pub fn declares_writes(&self) -> bool {
+        self.commands.iter().any(|command| command.writes)
+    }
+
     /// Copies the library's manifest.
     #[must_use]
     pub fn copy(raw: &abi::Manifest, api_version: &str) -> Self {

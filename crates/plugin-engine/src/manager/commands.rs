@@ -3,11 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{Manager, load::Refused, retired, slot::Serving};
-use crate::{
-    events::EventKind,
-    live::manifest::{CommandFacts, Manifest},
-    load_error::Refusal,
-};
+use crate::{events::EventKind, live::manifest::Manifest, load_error::Refusal};
 
 impl Manager {
     /// Serves the list of commands that a plugin's process has sent last, unless it is refused.
@@ -33,9 +29,9 @@ impl Manager {
             self.publish_refusal(&path, Refused { plugin, refusal, took });
             return;
         }
-        let (count, writes) = (manifest.commands.len(), |facts: &CommandFacts| facts.writes);
-        if manifest.commands.iter().any(writes)
-            && !generation.manifest.commands.iter().any(writes)
+        let count = manifest.commands.len();
+        if manifest.declares_writes()
+            && !generation.manifest.declares_writes()
             && generation.order.durable().is_some_and(|durable| !durable.has_journal())
         {
             log::warn!(

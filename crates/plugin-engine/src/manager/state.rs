@@ -27,7 +27,7 @@ use crate::{
         replay::Replayer,
         saves::{Saves, Stage},
         snapshot::{Calls, Place},
-        store::RESTORED_PER_SECOND,
+        store,
         transfer::Transfer,
     },
 };
@@ -65,7 +65,7 @@ impl Manager {
         }
         let name = &new.manifest.name;
         let settings = self.context.plugin_settings.plugin(name)?.durability;
-        let writes = new.manifest.commands.iter().any(|command| command.writes);
+        let writes = new.manifest.declares_writes();
         let mode = match settings.mode {
             None if writes => Mode::Journal,
             None => Mode::Off,
@@ -138,16 +138,16 @@ impl Manager {
         };
         let give_up = || self.context.shutdown.is_stopping();
         let deadline = self.deadline(&give_up);
+        let live = old.generation().live();
         let size = match transfer {
             Some(transfer) => Some(transfer.finish(new, &deadline)?),
             // Its process was lost when the change began, and may have been started again since.
-            None if old.generation().live().streams() => {
-                if old.generation().live().has_lost_state() {
-                    self.take_over_from_disk(durable, new, "its process has ended")?
-                } else {
-                    let transfer = Transfer::begin(old.generation(), new, &deadline)?;
-                    Some(transfer.finish(new, &deadline)?)
-                }
+            None if live.streams() && live.has_lost_state() => {
+                self.take_over_from_disk(durable, new, "its process has ended")?
+            }
+            None if live.streams() => {
+                let transfer = Transfer::begin(old.generation(), new, &deadline)?;
+                Some(transfer.finish(new, &deadline)?)
             }
             None => match old.save(&deadline) {
                 Ok(Some(state)) => {
@@ -157,7 +157,7 @@ impl Manager {
                 }
                 Ok(None) => None,
                 // Its memory is gone, and waiting does not bring it back.
-                Err(problem) if old.generation().live().has_lost_state() => {
+                Err(problem) if live.has_lost_state() => {
                     self.take_over_from_disk(durable, new, &problem)?
                 }
                 Err(problem) => return Err(problem),
@@ -222,7 +222,7 @@ impl Manager {
         };
         // No calls wait for it.
         let bytes = self.states.size(&new.manifest.name).unwrap_or_default();
-        let more = Duration::from_secs(bytes / RESTORED_PER_SECOND);
+        let more = store::restore_time(bytes);
         let give_up = || self.context.shutdown.is_stopping();
         let deadline = self.deadline(&give_up);
         let deadline = Deadline { time: deadline.time + more, ..deadline };
@@ -254,7 +254,7 @@ impl Manager {
 
     fn keep_timeout(&self, plugin: &str) -> Duration {
         let bytes = self.states.size(plugin).unwrap_or_default();
-        let more = Duration::from_secs(2 * bytes / RESTORED_PER_SECOND);
+        let more = store::restore_time(2 * bytes);
         (self.context.settings.handover_timeout + more).min(self.save_timeout())
     }
 

@@ -21,7 +21,7 @@ use crate::{
     state::{
         load::{self, Loaded},
         replay::Replayer,
-        store::{RESTORED_PER_SECOND, States},
+        store::{self, States},
     },
     write::{OrderGuard, WriteOrder},
 };
@@ -242,8 +242,7 @@ impl Core {
     /// Returns the time in which a process that gets its state must make progress.
     pub fn revival_patience(&self) -> Duration {
         let bytes = self.states.size(self.name()).unwrap_or_default();
-        let more = Duration::from_secs(bytes / RESTORED_PER_SECOND);
-        self.context.settings.handover_timeout.saturating_add(more)
+        self.context.settings.handover_timeout.saturating_add(store::restore_time(bytes))
     }
 
     /// Looks at a process's use of memory and at its children, and reports what has waited.

@@ -73,8 +73,8 @@ pub enum ImportError {
 /// `replaces`, a state that is there is kept aside.
 ///
 /// # Errors
-/// There is no line, one is wrong or cannot be read, the plugin has a state that is not to be replaced, or the disk
-/// is full or fails.
+/// There is no line, one is wrong or cannot be read, the plugin has a state that is not to be
+/// replaced, or the disk is full or fails.
 pub fn import(
     folder: &Path,
     plugin: &str,

@@ -9,7 +9,7 @@ use std::{
 use super::{
     durable::{Busy, Durable, Taken},
     handover::{self, Quiesced},
-    store::{RESTORED_PER_SECOND, States},
+    store::{self, States},
     stream::Stream,
 };
 use crate::live::{
@@ -145,8 +145,7 @@ impl Place {
         let paused = since.elapsed();
         let Some(state) = state else { return Ok((record, 0, paused)) };
         let bytes = state.len() as u64;
-        let more = Duration::from_secs(bytes / RESTORED_PER_SECOND);
-        let time = deadline.time.saturating_add(more);
+        let time = deadline.time.saturating_add(store::restore_time(bytes));
         states.keep(durable.name(), (state, record), &Deadline { time, ..*deadline })?;
         Ok((record, bytes, paused))
     }

@@ -31,8 +31,13 @@ use super::{
 };
 use crate::live::deadline::{self, Deadline, SLICE, TimedOut};
 
-/// Restoring a state, or writing it to the disk, may take a second more for each so many bytes.
-pub const RESTORED_PER_SECOND: u64 = 8 << 20;
+/// Returns the time by which restoring a state of this many bytes, or writing it to the disk, may
+/// take longer.
+pub fn restore_time(bytes: u64) -> Duration {
+    /// Slow, for a busy machine.
+    const BYTES_PER_SECOND: u64 = 8 << 20;
+    Duration::from_secs(bytes / BYTES_PER_SECOND)
+}
 
 /// The time for which a write that nobody waits for is retried.
 const UNHURRIED: Duration = Duration::from_secs(60);

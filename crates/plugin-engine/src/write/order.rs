@@ -99,7 +99,11 @@ impl WriteOrder {
         }
     }
 
-    fn wait_for_lock(
+    /// Waits for the turn of a call.
+    ///
+    /// # Errors
+    /// The call was cancelled.
+    pub(super) fn wait_for_lock(
         &self,
         context: &dyn CallContext,
     ) -> Result<MutexGuard<'_, Vec<u8>>, NotWritable> {

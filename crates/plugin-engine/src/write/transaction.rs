@@ -14,7 +14,7 @@ use super::{
 };
 use crate::call::{Answer, Call, CallContext, Worker};
 
-/// Interval at which a transaction that waits for its turn looks for its cancellation.
+/// The first time within which a transaction tries to take each turn.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// The turns of a transaction's writing commands, taken together.
@@ -174,7 +174,10 @@ fn wait_for_turns(
         match take_turns(writing, patience)? {
             Ok(parts) => return Ok(parts),
             // The writers of the other plugins go on meanwhile.
-            Err(busy) => wait_for_turn(busy, context)?,
+            Err(busy) => drop(busy.wait_for_lock(context).map_err(|_| {
+                let text = "the transaction was cancelled before it ran".to_owned();
+                NotBegun::Refused("CANCELLED", text)
+            })?),
         }
         patience = patience.saturating_mul(2);
     }
@@ -199,15 +202,4 @@ fn take_turns<'a>(
         parts.push(Part { order, record, is_lost: false, _turn: turn });
     }
     Ok(Ok(parts))
-}
-
-/// Waits until it would be the transaction's turn in this order.
-fn wait_for_turn(order: &WriteOrder, context: &dyn CallContext) -> Result<(), NotBegun> {
-    while order.lock_until(Instant::now() + SLICE, &|| false).is_none() {
-        if context.wait_for_cancel(Duration::ZERO) {
-            let text = "the transaction was cancelled before it ran".to_owned();
-            return Err(NotBegun::Refused("CANCELLED", text));
-        }
-    }
-    Ok(())
 }
