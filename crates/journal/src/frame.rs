@@ -2,9 +2,9 @@
 //! and the payload. Numbers are little-endian.
 //!
 //! The length has a check of its own, so that a wrong bit in it is not taken for a record that the
-//! end of the file has cut. The CRC begins with the [`Place`] of the record, so that neither a block
-//! of another file nor a copy of a record, such as one in a value that a client has set, is taken
-//! for a record here.
+//! end of the file has cut. The CRC begins with the [`Place`] of the record, so that neither a
+//! block of another file nor a copy of a record, such as one in a value that a client has set, is
+//! taken for a record here.
 
 use std::ops::Range;
 

@@ -32,8 +32,8 @@ pub fn resident_of(pid: u32) -> Option<u64> {
     resident(&status(&pid.to_string()))
 }
 
-/// Returns memory that this process has freed to the system, as far as its allocator keeps any; only
-/// glibc does so for long. Takes some milliseconds for each 100 MiB.
+/// Returns memory that this process has freed to the system, as far as its allocator keeps any;
+/// only glibc does so for long. Takes some milliseconds for each 100 MiB.
 pub fn release_freed_memory() {
     // The C library keeps what other threads than the first have freed:
     // <https://man7.org/linux/man-pages/man3/malloc_trim.3.html>

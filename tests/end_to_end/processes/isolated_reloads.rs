@@ -41,8 +41,8 @@ fn replacing_under_load_fails_and_loses_nothing() {
     assert_eq!(host.figure("store", "restarts"), 0);
 }
 
-/// The process comes back while the change waits for its turn: it must neither be taken for one that
-/// has lost its memory, nor be asked for a state that it streams.
+/// The process comes back while the change waits for its turn: it must neither be taken for one
+/// that has lost its memory, nor be asked for a state that it streams.
 #[cfg(unix)]
 #[test]
 fn replacement_during_a_restart_keeps_the_state() {
