@@ -13,7 +13,8 @@ pub fn key_command(state_dir: &Path, arguments: &[&str]) -> Ended {
     let mut command = Command::new(built::program("host"));
     command.arg("key").args(arguments).arg("--state-dir").arg(state_dir);
     command.env_remove("DROPIN_STATE_DIR");
-    command.output().expect("the host can be started").into()
+    let output = command.output();
+    output.unwrap_or_else(|error| panic!("the host cannot be started: {error}")).into()
 }
 
 /// Creates a key with these flags, and returns it.

@@ -298,7 +298,8 @@ fn spawn_into(command: &mut Command, folder: &Path) -> Child {
         .stdout(file("stdout"))
         .stderr(file("stderr"))
         .spawn()
-        .expect("the host can be started")
+        // In the system's words, which tell a fault of Wine.
+        .unwrap_or_else(|error| panic!("the host cannot be started: {error}"))
 }
 
 #[track_caller]
