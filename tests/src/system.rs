@@ -160,13 +160,15 @@ pub fn is_running(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-/// Returns the session of a process; `None` if there is no such process.
+/// Returns the session of a process: 0 if its leader is outside of this PID namespace, for which
+/// `rustix::process::getsid` panics; `None` if there is no such process.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn session(pid: u32) -> Option<u32> {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)?;
-    let session = rustix::process::getsid(Some(pid)).ok()?;
-    u32::try_from(session.as_raw_nonzero().get()).ok()
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Behind the name in parentheses: state, parent, group, session.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(3)?.parse().ok()
 }
 
 /// Kills a process, as the system does when it has no memory left.

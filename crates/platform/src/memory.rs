@@ -102,6 +102,8 @@ pub fn total_memory() -> Option<u64> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::{os::unix::process::CommandExt, process::Command};
+
     use super::*;
 
     #[test]
@@ -111,9 +113,12 @@ mod tests {
 
     #[test]
     fn processes_of_a_group_are_counted() {
-        let group = rustix::process::getpgrp().as_raw_nonzero().get().cast_unsigned();
-        assert!(group_size(group).unwrap() >= 1);
-        assert_eq!(group_size(u32::MAX), Some(0));
+        // Not the own group: its leader may be outside of this PID namespace.
+        let mut leader = Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
+        assert_eq!(group_size(leader.id()), Some(1));
+        leader.kill().unwrap();
+        leader.wait().unwrap();
+        assert_eq!(group_size(leader.id()), Some(0));
         assert!(scheduled() > 1);
     }
 
