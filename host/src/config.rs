@@ -228,6 +228,13 @@ pub struct Serve {
           help_heading = SERVING)]
     pub scheduling: Scheduling,
 
+    /// The threads of sessions: `per-client` gives each client a thread for its whole session;
+    /// `shared` has one thread for each processor serve all sessions, and more while commands take
+    /// long, which suits hundreds of clients and more.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Threads::PerClient,
+          help_heading = SERVING)]
+    pub threads: Threads,
+
     /// The way in which changes in the plugins folder are noticed: `notify` by the system's events,
     /// `poll` by polling, for network file systems.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = WatchMode::Notify,
@@ -308,6 +315,15 @@ impl From<WatchMode> for plugin_engine::watch::WatchMode {
             WatchMode::Poll => Self::Poll,
         }
     }
+}
+
+/// The threads of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Threads {
+    /// Each client has a thread for its whole session.
+    PerClient,
+    /// Sessions share threads, and one at rest has none.
+    Shared,
 }
 
 /// The scheduling class of sessions.

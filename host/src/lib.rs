@@ -2,7 +2,7 @@
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, describes its parts. Plugins, keys, the
 //! protocol, counters and the operating system are crates of their own, below all of this. Modules
-//! import one way, downwards in this list: `cli`; `serve`; `session`; `commands`; `net`; `crash`;
+//! import one way, downwards in this list: `cli`; `serve`; `runners`; `session`; `commands`; `net`; `crash`;
 //! `runtime`; `config`.
 
 mod cli;
@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod crash;
 pub mod net;
+mod runners;
 pub mod runtime;
 pub mod serve;
 pub mod session;

@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc, time::Instant};
 
+pub mod buffers;
 mod close_reason;
 mod dispatch;
 mod http;
@@ -9,6 +10,7 @@ mod identity;
 mod memory;
 mod queue;
 mod queued_requests;
+mod shared_turn;
 mod subscriptions;
 mod transaction;
 
@@ -16,148 +18,218 @@ pub use self::close_reason::CloseReason;
 use auth::identity::Identity;
 use platform::Waited;
 use plugin_engine::{call::Answer, registry::LiveRegistry};
-use protocol::{Encoder, Framing, Parsed, Parser, Protocol};
-use telemetry::metrics::SessionCounters;
+use protocol::{Framing, Limits, Parsed, Protocol};
 
+pub use self::shared_turn::Next;
 use self::{
+    buffers::Buffers,
     dispatch::{Outlet, answer, answer_no_request, is_ping_of_redis, upgrade_protocol},
+    http::{Detector, Start},
     memory::note_memory,
     queue::{Turn, answer_queue},
+    queued_requests::QueuedRequests,
     subscriptions::Subscriptions,
 };
 use crate::{
     commands::flow::Flow,
-    net::{
-        read_buffer::ReadBuffer,
-        stream::{ClientStream, TLS_STARTS},
-    },
+    net::stream::{ClientStream, TLS_STARTS},
     runtime::{
         client_handle::{ClientHandle, Dismissal},
         context::Shared,
     },
 };
 
-/// The smallest reply limit in force, in bytes: the host's own errors fit into it.
-const SMALLEST_BOUND: usize = 1 << 10;
-
-/// A client's session, which runs on its own thread.
+/// A client's session. A thread of its own runs it from its start to its end, or threads that serve
+/// many sessions serve it in turns.
 pub struct Session {
     shared: Arc<Shared>,
     registry: Arc<LiveRegistry>,
     handle: Arc<ClientHandle>,
     identity: Identity,
     transport: ClientStream,
-    read_buffer: ReadBuffer,
-    parser: Parser,
-    replies: Encoder,
-    counters: SessionCounters,
+    stage: Stage,
     /// The topics whose events the client gets.
     subscriptions: Subscriptions,
+    /// The limits of the client's requests.
+    limits: Limits,
+    /// The protocol of the replies, while no buffers are at hand.
+    protocol: Protocol,
+    /// The buffers, while there is an unfinished request in them and the session rests.
+    kept: Option<Box<Buffers>>,
+}
+
+/// The way in which a session treats its input.
+enum Stage {
+    /// Nothing has arrived: the first byte tells whether the client uses TLS.
+    Starting,
+    /// The first line tells whether the client sends HTTP.
+    FirstLine(Detector),
+    /// Requests are answered.
+    Commands,
+    /// Requests are queued until the transaction ends.
+    Transaction(Box<QueuedRequests>),
+}
+
+/// What a session does after a step of a turn.
+enum Step {
+    /// It goes on with the input that is there.
+    Next,
+    /// The turn ends, and with a reason the session.
+    Last(Option<CloseReason>),
+}
+
+/// The result of reading.
+enum Received {
+    Input,
+    Nothing,
+    End(CloseReason),
 }
 
 impl Session {
-    /// Makes a session on a new connection. Fails if the connection is already gone. The session is
-    /// boxed to keep the thread's stack, the largest part of an idle session, within two pages.
+    /// Makes a session on a new connection. With `is_polled` it is served in turns, else by a thread
+    /// of its own. Fails if the connection is already gone. The session is boxed to keep the
+    /// thread's stack, the largest part of an idle session, within two pages.
     pub fn new(
         shared: Arc<Shared>,
         registry: Arc<LiveRegistry>,
         handle: Arc<ClientHandle>,
+        is_polled: bool,
     ) -> io::Result<Box<Self>> {
         let config = &shared.config;
-        let transport = ClientStream::new(Arc::clone(&handle), &config.bounds)?;
+        let transport = ClientStream::new(Arc::clone(&handle), &config.bounds, is_polled)?;
         let identity = Identity::of(handle.peer, config.access.trust);
-        let parser = Parser::new(config.bounds.limits());
-        let (read_buffer, mut replies) = (ReadBuffer::default(), Encoder::new(Protocol::Lines));
-        replies.bound(config.bounds.max_reply.max(SMALLEST_BOUND));
-        let (counters, subscriptions) = (SessionCounters::new(handle.id), Subscriptions::default());
+        let limits = config.bounds.limits();
         let mut session = Box::new(Self {
             shared,
             registry,
             handle,
             identity,
             transport,
-            read_buffer,
-            parser,
-            replies,
-            counters,
-            subscriptions,
+            stage: Stage::Starting,
+            subscriptions: Subscriptions::default(),
+            limits,
+            protocol: Protocol::Lines,
+            kept: None,
         });
         session.apply_identity()?;
         Ok(session)
     }
 
-    /// Serves the client until the session ends, and returns the reason.
+    /// Serves the client on this thread until the session ends, and returns the reason.
     pub fn run(&mut self) -> CloseReason {
-        let reason = self.serve().unwrap_or_else(CloseReason::Lost);
-        if matches!(reason, CloseReason::Shutdown) {
-            self.replies.notice(self.shared.shutdown.notice());
-        }
-        if !matches!(reason, CloseReason::Lost(_)) && self.write().is_ok() {
-            self.transport.finish();
-        }
-        reason
+        let mut buffers = Buffers::own(&self.shared.config.bounds, self.handle.id);
+        self.take_up(&mut buffers);
+        let reason = self.serve(&mut buffers).unwrap_or_else(CloseReason::Lost);
+        self.close(reason, &mut buffers)
     }
 
-    fn serve(&mut self) -> io::Result<CloseReason> {
-        if let Some(reason) = self.receive()? {
-            return Ok(reason);
-        }
-        if self.read_buffer.unread().first() == Some(&TLS_STARTS) {
-            let received = self.read_buffer.take();
-            let config = Arc::clone(&self.shared.certificate.config);
-            let deadline = Instant::now() + self.shared.config.access.login_timeout;
-            self.transport.secure(config, &received, deadline)?;
-            self.identity = self.initial_identity();
-        }
-        if let Some(reason) = self.first_turns()? {
-            return Ok(reason);
-        }
+    fn serve(&mut self, buffers: &mut Buffers) -> io::Result<CloseReason> {
         loop {
-            if let Some(reason) = self.turn()? {
+            if let Some(reason) = self.turn(buffers)? {
+                return Ok(reason);
+            }
+            if buffers.is_large() {
+                self.shrink_when_idle(buffers);
+            }
+            if self.subscriptions.subscription().is_some()
+                && let Some(reason) = self.push_events(buffers)?
+            {
                 return Ok(reason);
             }
         }
     }
 
-    /// Answers the requests that were received, and waits for more input.
+    /// Prepares buffers for this session.
+    fn take_up(&self, buffers: &mut Buffers) {
+        buffers.parser.set_limits(self.limits);
+        buffers.replies.set_protocol(self.protocol);
+    }
+
+    /// Sends the client what is left, and ends the connection.
+    fn close(&mut self, reason: CloseReason, buffers: &mut Buffers) -> CloseReason {
+        if matches!(reason, CloseReason::Shutdown) {
+            buffers.replies.notice(self.shared.shutdown.notice());
+        }
+        if !matches!(reason, CloseReason::Lost(_)) && self.write(buffers).is_ok() {
+            self.transport.finish();
+        }
+        reason
+    }
+
+    /// Reads what is there, or waits for it, and answers the requests in it. Returns the reason if
+    /// the session ends.
     // Inlined into its loops: it is part of the hot path.
     #[inline(always)]
-    fn turn(&mut self) -> io::Result<Option<CloseReason>> {
-        let flow = self.answer_batch();
-        self.counters.flush();
-        let flow = flow?;
-        let large = self.read_buffer.is_large() || self.replies.is_large();
-        if large {
-            self.note_memory();
+    fn turn(&mut self, buffers: &mut Buffers) -> io::Result<Option<CloseReason>> {
+        match self.receive(buffers)? {
+            Received::Input => {}
+            Received::Nothing => return Ok(None),
+            Received::End(reason) => return Ok(Some(reason)),
         }
-        if !matches!(flow, Flow::Next) {
-            return self.follow(flow, large);
+        loop {
+            if !matches!(self.stage, Stage::Commands)
+                && let Step::Last(reason) = self.begin(buffers)?
+            {
+                return Ok(reason);
+            }
+            let flow = self.answer_batch(buffers);
+            buffers.counters.flush();
+            let flow = flow?;
+            if buffers.is_large() {
+                self.note_memory(buffers);
+            }
+            if matches!(flow, Flow::Next) {
+                self.write(buffers)?;
+                return Ok(self.end(buffers));
+            }
+            if let Step::Last(reason) = self.follow(flow, buffers)? {
+                return Ok(reason);
+            }
         }
-        self.write()?;
-        if let Some(reason) = self.end() {
-            return Ok(Some(reason));
+    }
+
+    /// Treats the input of a session that is not answering commands.
+    #[cold]
+    #[inline(never)]
+    fn begin(&mut self, buffers: &mut Buffers) -> io::Result<Step> {
+        if matches!(self.stage, Stage::Starting) {
+            self.stage = Stage::FirstLine(Detector::default());
+            if buffers.read_buffer.unread().first() == Some(&TLS_STARTS) {
+                let received = buffers.read_buffer.take();
+                let config = Arc::clone(&self.shared.certificate.config);
+                let deadline = Instant::now() + self.shared.config.access.login_timeout;
+                self.transport.secure(config, &received, deadline)?;
+                self.identity = self.initial_identity();
+                return Ok(Step::Last(None));
+            }
         }
-        self.wait(large)
+        match &mut self.stage {
+            Stage::Starting | Stage::Commands => {}
+            Stage::FirstLine(detector) => match detector.detect(buffers.read_buffer.unread()) {
+                // Only blank lines are answered before the first line.
+                Start::Undecided => {}
+                Start::Http => return Ok(Step::Last(Some(self.refuse_http(buffers)))),
+                Start::Commands => self.stage = Stage::Commands,
+            },
+            Stage::Transaction(_) => return self.queue_commands(buffers),
+        }
+        Ok(Step::Next)
     }
 
     /// Takes the next step after a request that changes the session.
     #[cold]
     #[inline(never)]
-    fn follow(&mut self, flow: Flow, large: bool) -> io::Result<Option<CloseReason>> {
-        // The reply to MULTI travels with those behind it.
-        let flow = match flow {
-            Flow::Queue => match self.queue_commands()? {
-                Ok(flow) => flow,
-                Err(reason) => return Ok(Some(reason)),
-            },
-            flow => flow,
-        };
-        let large = large || self.replies.is_large();
-        let is_ended = self.handle.is_dismissed() || self.transport.is_late();
-        if matches!(flow, Flow::Next) && !self.read_buffer.is_empty() && !is_ended {
-            return Ok(None);
+    fn follow(&mut self, flow: Flow, buffers: &mut Buffers) -> io::Result<Step> {
+        if matches!(flow, Flow::Queue) {
+            // The reply to MULTI travels with those behind it.
+            self.stage = Stage::Transaction(Box::default());
+            return Ok(Step::Next);
         }
-        self.write()?;
+        let is_ended = self.handle.is_dismissed() || self.transport.is_late();
+        if matches!(flow, Flow::Next) && !buffers.read_buffer.is_empty() && !is_ended {
+            return Ok(Step::Next);
+        }
+        self.write(buffers)?;
         match flow {
             Flow::Next | Flow::Queue => {}
             Flow::Subscribe(topic, subscription) => {
@@ -168,81 +240,64 @@ impl Session {
                 self.subscriptions = Subscriptions::default();
                 self.set_identity(self.initial_identity())?;
             }
-            Flow::Close => return Ok(Some(CloseReason::ChangeRequest)),
-            Flow::Break => return Ok(Some(CloseReason::BrokenProtocol)),
+            Flow::Close => return Ok(Step::Last(Some(CloseReason::ChangeRequest))),
+            Flow::Break => return Ok(Step::Last(Some(CloseReason::BrokenProtocol))),
         }
-        if let Some(reason) = self.end() {
-            return Ok(Some(reason));
+        buffers.parser.set_limits(self.limits);
+        let reason = self.end(buffers);
+        if reason.is_none() && !buffers.read_buffer.is_empty() {
+            return Ok(Step::Next);
         }
-        if !self.read_buffer.is_empty() {
-            return Ok(None);
-        }
-        self.wait(large)
+        Ok(Step::Last(reason))
     }
 
     /// Returns the reason for which the host ends the session now; `None` if it does not.
     #[inline(always)]
-    fn end(&mut self) -> Option<CloseReason> {
+    fn end(&mut self, buffers: &mut Buffers) -> Option<CloseReason> {
         if self.handle.is_dismissed() {
-            return Some(self.close_dismissed());
+            return Some(self.close_dismissed(buffers));
         }
-        self.transport.is_late().then(|| self.evict(CloseReason::NoLogin))
+        self.transport.is_late().then(|| self.evict(CloseReason::NoLogin, buffers))
     }
 
-    /// Waits for more input, and pushes events meanwhile.
-    #[inline(always)]
-    fn wait(&mut self, large: bool) -> io::Result<Option<CloseReason>> {
-        if large {
-            self.shrink_when_idle();
-        }
-        if self.subscriptions.subscription().is_some()
-            && let Some(reason) = self.push_events()?
-        {
-            return Ok(Some(reason));
-        }
-        self.receive()
-    }
-
-    /// Waits for more input, and returns the reason if the session ends instead.
-    fn receive(&mut self) -> io::Result<Option<CloseReason>> {
+    /// Reads input.
+    fn receive(&mut self, buffers: &mut Buffers) -> io::Result<Received> {
         // At shutdown the host closes the reading side, so this read returns the rest of the input
         // and then 0.
-        let read = match self.read_buffer.fill(|room| self.transport.read(room)) {
+        let read = match buffers.read_buffer.fill(|room| self.transport.read(room)) {
             Err(_) if self.transport.is_late() => {
-                return Ok(Some(self.evict(CloseReason::NoLogin)));
+                return Ok(Received::End(self.evict(CloseReason::NoLogin, buffers)));
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut && self.transport.is_idle() => {
-                return Ok(Some(self.evict(CloseReason::Idle)));
+                return Ok(Received::End(self.evict(CloseReason::Idle, buffers)));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let reason = self.end(buffers);
+                return Ok(reason.map_or(Received::Nothing, Received::End));
             }
             read => read?,
         };
         if self.handle.is_dismissed() {
-            return Ok(Some(self.close_dismissed()));
+            return Ok(Received::End(self.close_dismissed(buffers)));
         }
         let shutdown = &self.shared.shutdown;
         if read == 0 && !shutdown.is_stopping() {
-            return Ok(Some(CloseReason::ClosedByClient));
+            return Ok(Received::End(CloseReason::ClosedByClient));
         }
-        Ok((read == 0 || shutdown.is_overrun()).then_some(CloseReason::Shutdown))
+        if read == 0 || shutdown.is_overrun() {
+            return Ok(Received::End(CloseReason::Shutdown));
+        }
+        Ok(Received::Input)
     }
 
     /// Answers every complete request in the input, all on one registry. The registry is released
     /// before the next read, so that a waiting session does not delay the unloading of a plugin.
-    fn answer_batch(&mut self) -> io::Result<Flow> {
-        if self.read_buffer.is_empty() {
+    fn answer_batch(&mut self, buffers: &mut Buffers) -> io::Result<Flow> {
+        let Buffers { read_buffer, parser, replies, counters, .. } = buffers;
+        if read_buffer.is_empty() {
             return Ok(Flow::Next);
         }
-        let Self {
-            shared,
-            registry: live_registry,
-            handle,
-            transport,
-            read_buffer,
-            parser,
-            replies,
-            counters,
-            ..
-        } = self;
+        let Self { shared, registry: live_registry, handle, transport, .. } = self;
         let identity = &self.identity;
         let now = Instant::now();
         handle.touch(now);
@@ -308,56 +363,58 @@ impl Session {
 
     /// Pushes events to a subscriber until there is input from it.
     #[cold]
-    fn push_events(&mut self) -> io::Result<Option<CloseReason>> {
+    fn push_events(&mut self, buffers: &mut Buffers) -> io::Result<Option<CloseReason>> {
         let Some(subscription) = self.subscriptions.subscription() else { return Ok(None) };
         // No idle timeout for subscribers of plugin events, which may be rare: they are admins.
         let last_input = (!self.subscriptions.plugins()).then(Instant::now);
         loop {
-            self.subscriptions.push(&mut self.replies);
-            if !self.replies.is_empty() {
-                self.transport.write(&mut self.replies, &self.shared.shutdown)?;
+            self.subscriptions.push(&mut buffers.replies);
+            if !buffers.replies.is_empty() {
+                self.transport.write(&mut buffers.replies, &self.shared.shutdown)?;
             }
             match self.transport.wait_for_input(subscription.wake_receiver(), last_input) {
                 Waited::Input => return Ok(None),
                 Waited::Woken => {}
-                Waited::TimedOut => return Ok(Some(self.evict(CloseReason::Idle))),
+                Waited::TimedOut => return Ok(Some(self.evict(CloseReason::Idle, buffers))),
             }
         }
     }
 
     /// Ends a session that the host has dismissed, and returns the reason.
-    fn close_dismissed(&mut self) -> CloseReason {
+    fn close_dismissed(&mut self, buffers: &mut Buffers) -> CloseReason {
         let reason = match self.handle.dismissal() {
             Some(Dismissal::Memory) => CloseReason::TooLarge,
             Some(Dismissal::Unfinished) => CloseReason::Unfinished,
             Some(Dismissal::Killed) => CloseReason::Killed,
             Some(Dismissal::Key) | None => CloseReason::Dismissed,
         };
-        if self.read_buffer.unread().first() == Some(&b'*') {
-            upgrade_protocol(&mut self.replies, Framing::Resp);
+        let Buffers { read_buffer, parser, replies, .. } = buffers;
+        if read_buffer.unread().first() == Some(&b'*') {
+            upgrade_protocol(replies, Framing::Resp);
         }
         // Memory is freed before the error is written, since the client may read it slowly.
-        self.read_buffer = ReadBuffer::default();
-        self.parser.shrink();
-        self.replies.shrink();
+        read_buffer.free();
+        parser.restart();
+        parser.shrink();
+        replies.shrink();
         self.shared.client_memory.note(&self.handle, 0);
-        self.evict(reason)
+        self.evict(reason, buffers)
     }
 
     /// Writes the error reply for a session that the host ends, if there is one.
-    fn evict(&mut self, reason: CloseReason) -> CloseReason {
+    fn evict(&mut self, reason: CloseReason, buffers: &mut Buffers) -> CloseReason {
         if let Some((kind, message)) = reason.error_reply(&self.shared.config) {
-            self.replies.begin();
-            self.replies.error(kind, message.as_bytes());
-            self.replies.finish();
+            buffers.replies.begin();
+            buffers.replies.error(kind, message.as_bytes());
+            buffers.replies.finish();
         }
         reason
     }
 
-    fn write(&mut self) -> io::Result<()> {
-        if self.replies.is_empty() {
+    fn write(&mut self, Buffers { replies, .. }: &mut Buffers) -> io::Result<()> {
+        if replies.is_empty() {
             return Ok(());
         }
-        self.transport.write(&mut self.replies, &self.shared.shutdown)
+        self.transport.write(replies, &self.shared.shutdown)
     }
 }

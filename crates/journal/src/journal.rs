@@ -118,6 +118,12 @@ impl Journal {
         self.shared.sync.store(sync as u8, Ordering::Relaxed);
     }
 
+    /// Returns true if [`wait`](Self::wait) waits for the disk.
+    #[must_use]
+    pub fn waits_for_disk(&self) -> bool {
+        self.shared.sync.load(Ordering::Relaxed) == SyncPolicy::Always as u8
+    }
+
     /// Makes `owner` the only one that may append records.
     pub fn set_owner(&self, owner: u64) {
         self.shared.tail.lock().owner = owner;

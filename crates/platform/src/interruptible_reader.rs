@@ -12,6 +12,8 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+#[cfg(unix)]
+use rustix::net::{RecvFlags, recv};
 
 use super::waker::WakeReceiver;
 #[cfg(windows)]
@@ -108,6 +110,35 @@ impl InterruptibleReader {
             // The reader was ended, and no input is left.
             Ready { .. } => Ok(0),
         }
+    }
+
+    /// Reads the input that is there.
+    ///
+    /// # Errors
+    /// The connection is broken, or nothing is there ([`io::ErrorKind::WouldBlock`]).
+    #[cfg(unix)]
+    #[inline]
+    pub fn try_read(&self, stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(stream, buffer, RecvFlags::DONTWAIT)?.0)
+    }
+
+    /// Reads the input that is there.
+    ///
+    /// # Errors
+    /// The connection is broken, or nothing is there ([`io::ErrorKind::WouldBlock`]).
+    #[cfg(windows)]
+    pub fn try_read(&self, stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        let nothing = |error: io::Error| match error.kind() {
+            io::ErrorKind::TimedOut => io::ErrorKind::WouldBlock.into(),
+            _ => error,
+        };
+        self.read(stream, buffer, Some(Duration::ZERO)).map_err(nothing)
+    }
+
+    /// Returns what is woken at the end of reading.
+    #[cfg(windows)]
+    pub(super) fn wake_receiver(&self) -> Option<&WakeReceiver> {
+        self.wakeup.as_ref().map(|(_, receiver)| receiver)
     }
 
     /// Waits up to `time` for input or the end. Returns true if a read would not block.

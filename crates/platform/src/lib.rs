@@ -11,6 +11,7 @@ mod interruptible_reader;
 mod journal;
 mod memory;
 mod net;
+mod poller;
 mod process;
 mod scheduling;
 mod service;
@@ -38,6 +39,7 @@ pub use self::{
         Hangup, bound_writes, claim_port, is_taken, is_writable, prepare, wait_for_client,
         wait_for_hangup, wake_listener, write,
     },
+    poller::{Poller, Ready},
     process::{ExitObserver, Group, Terminal, die_with_parent, own_program},
     scheduling::{name_thread, set_batch_scheduling},
     service::{has_service_manager, inherited_listeners, notify_service_manager, watchdog},

@@ -81,6 +81,18 @@ impl WakeReceiver {
         PollFd::new(&self.pipe, PollFlags::IN)
     }
 
+    /// Returns the descriptor for a poller.
+    #[cfg(unix)]
+    pub(super) fn source(&self) -> &ReadEnd {
+        &self.pipe
+    }
+
+    /// Returns the descriptor for a poller.
+    #[cfg(windows)]
+    pub(super) fn source(&self) -> &UdpSocket {
+        &self.pipe
+    }
+
     /// Resets the waker; call it before checking for the cause.
     pub fn clear(&self) {
         // In this order: a late byte wakes once more for nothing, and no wake-up is lost.

@@ -96,7 +96,7 @@ pub struct Subscription {
     bus: Arc<EventBus>,
     events: Receiver<Arc<PluginEvent>>,
     missed: Arc<AtomicU64>,
-    wake_receiver: WakeReceiver,
+    wake_receiver: Arc<WakeReceiver>,
 }
 
 impl EventBus {
@@ -140,7 +140,7 @@ impl EventBus {
         let missed = Arc::<AtomicU64>::default();
         let counter = Arc::clone(&missed);
         self.readers().push(Reader { number, events: sender, missed: counter, waker });
-        Ok(Subscription { number, bus: Arc::clone(self), events, missed, wake_receiver })
+        Ok(Subscription { number, bus: Arc::clone(self), events, missed, wake_receiver: wake_receiver.into() })
     }
 
     fn readers(&self) -> MutexGuard<'_, Vec<Reader>> {
@@ -168,7 +168,7 @@ impl Subscription {
     }
 
     /// Returns the receiver that becomes readable when there is an event.
-    pub fn wake_receiver(&self) -> &WakeReceiver {
+    pub fn wake_receiver(&self) -> &Arc<WakeReceiver> {
         &self.wake_receiver
     }
 }

@@ -24,6 +24,11 @@ impl Held {
         self.first.is_some()
     }
 
+    /// Returns true if [`settle`](Self::settle) waits for a disk.
+    pub fn is_slow(&self) -> bool {
+        self.records.iter().any(|(durable, _)| durable.waits_for_disk())
+    }
+
     /// Notes that the reply at offset `start` may wait, after this number of answered commands.
     pub fn begin(&mut self, start: usize, answered: u64) {
         self.first.get_or_insert((start, answered));

@@ -2,6 +2,7 @@
 
 mod held;
 mod joiner;
+pub mod lease;
 pub mod listener;
 pub mod read_buffer;
 pub mod stream;

@@ -8,6 +8,16 @@ const FIRST: usize = 1 << 10;
 /// The largest size that an idle session keeps, in bytes.
 const SMALL: usize = 4 << 10;
 
+/// The size of a buffer that many sessions use in turn, in bytes.
+const FOR_MANY: usize = 16 << 10;
+
+/// The most that such a buffer reads at once into an empty buffer, in bytes. It bounds what a client
+/// that sends without end gets done in a turn.
+const MOST_AT_ONCE: usize = 64 << 10;
+
+/// The largest size that such a buffer keeps, in bytes.
+const KEPT_FOR_MANY: usize = 2 << 20;
+
 /// A buffer that is filled at the end and consumed at the front. It grows to the size that a
 /// request needs, and shrinks when the session is idle.
 pub struct ReadBuffer {
@@ -16,15 +26,32 @@ pub struct ReadBuffer {
     end: usize,
     /// True if the last read filled the buffer. A larger buffer might save a read.
     filled: bool,
+    /// The largest size that is kept.
+    kept: usize,
+    /// The most that is read at once into the empty buffer.
+    most: usize,
 }
 
 impl Default for ReadBuffer {
     fn default() -> Self {
-        Self { bytes: vec![0; FIRST], start: 0, end: 0, filled: false }
+        Self {
+            bytes: vec![0; FIRST],
+            start: 0,
+            end: 0,
+            filled: false,
+            kept: SMALL,
+            most: usize::MAX,
+        }
     }
 }
 
 impl ReadBuffer {
+    /// Makes a buffer that many sessions use in turn.
+    pub fn for_many() -> Self {
+        let (bytes, kept, most) = (vec![0; FOR_MANY], KEPT_FOR_MANY, MOST_AT_ONCE);
+        Self { bytes, start: 0, end: 0, filled: false, kept, most }
+    }
+
     /// Returns the bytes that have not been consumed.
     pub fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
@@ -55,7 +82,8 @@ impl ReadBuffer {
         if self.filled {
             self.make_room();
         }
-        let count = read(&mut self.bytes[self.end..])?;
+        let end = if self.is_empty() { self.bytes.len().min(self.most) } else { self.bytes.len() };
+        let count = read(&mut self.bytes[self.end..end])?;
         self.end += count;
         self.filled = self.end == self.bytes.len();
         Ok(count)
@@ -74,7 +102,7 @@ impl ReadBuffer {
 
     /// Returns whether the buffer is larger than an idle session keeps.
     pub fn is_large(&self) -> bool {
-        self.bytes.len() > SMALL
+        self.bytes.len() > self.kept
     }
 
     /// Returns the buffer's size in bytes, with the growth at the next read.
@@ -83,11 +111,21 @@ impl ReadBuffer {
         if grows { self.bytes.capacity() * 2 } else { self.bytes.capacity() }
     }
 
+    /// Removes all bytes, and frees the memory that they have needed.
+    pub fn free(&mut self) {
+        (self.start, self.end, self.filled) = (0, 0, false);
+        let first = if self.most == usize::MAX { FIRST } else { FOR_MANY };
+        if self.bytes.len() > first {
+            self.bytes.truncate(first);
+            self.bytes.shrink_to_fit();
+        }
+    }
+
     /// Frees the memory that an idle session does not need.
     pub fn shrink(&mut self) {
-        if self.is_empty() && self.bytes.len() > SMALL {
-            self.bytes.truncate(SMALL);
-            self.bytes.shrink_to(SMALL);
+        if self.is_empty() && self.bytes.len() > self.kept {
+            self.bytes.truncate(self.kept);
+            self.bytes.shrink_to(self.kept);
         }
     }
 }

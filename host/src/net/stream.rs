@@ -12,7 +12,7 @@ use plugin_engine::state::durable::Durable;
 use protocol::Encoder;
 use rustls::ServerConfig;
 
-use super::{held::Held, tls::Tls};
+use super::{held::Held, lease::Lease, tls::Tls};
 use crate::{
     config::Bounds,
     runtime::{client_handle::ClientHandle, shutdown::Shutdown},
@@ -37,16 +37,23 @@ pub struct ClientStream {
     tls: Option<Box<Tls>>,
     /// The records that the replies wait for.
     held: Held,
+    /// True if reads return at once, since another place waits for input.
+    is_polled: bool,
+    /// The end of the present wait for input; `None` without a limit.
+    idle_at: Option<Instant>,
+    /// What the thread gives up before the session blocks it; `None` if it serves no other one.
+    lease: Option<Box<dyn Lease>>,
 }
 
 impl ClientStream {
-    /// Configures the socket. Fails if the connection is already gone.
-    pub fn new(handle: Arc<ClientHandle>, bounds: &Bounds) -> io::Result<Self> {
+    /// Configures the socket. With `is_polled`, reads return at once. Fails if the connection is
+    /// already gone.
+    pub fn new(handle: Arc<ClientHandle>, bounds: &Bounds, is_polled: bool) -> io::Result<Self> {
         let &Bounds { keepalive, write_timeout, idle_timeout, .. } = bounds;
         platform::prepare(&handle.stream, keepalive, write_timeout)?;
         platform::bound_writes(&handle.stream, WRITE_SLICE)?;
         let idle_timeout = Some(idle_timeout).filter(|time| !time.is_zero());
-        if idle_timeout.is_some() {
+        if idle_timeout.is_some() && !is_polled {
             handle.reader.bound(&handle.stream, idle_timeout)?;
         }
         Ok(Self {
@@ -57,6 +64,9 @@ impl ClientStream {
             handshake: None,
             tls: None,
             held: Held::default(),
+            is_polled,
+            idle_at: None,
+            lease: None,
         })
     }
 
@@ -87,7 +97,7 @@ impl ClientStream {
     }
 
     fn restore_timeout(&self, before: Option<Instant>) -> io::Result<()> {
-        if before.is_some() && self.next_deadline().is_none() {
+        if before.is_some() && self.next_deadline().is_none() && !self.is_polled {
             self.handle.reader.bound(&self.handle.stream, self.idle_timeout)?;
         }
         Ok(())
@@ -112,15 +122,65 @@ impl ClientStream {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
+    /// Returns true if reads return at once.
+    pub fn is_polled(&self) -> bool {
+        self.is_polled
+    }
+
+    /// Notes that a wait for input begins or goes on, in another place. With `may_be_silent` it may
+    /// last for ever.
+    pub fn begin_rest(&mut self, may_be_silent: bool) {
+        if may_be_silent {
+            self.idle_at = None;
+        } else if let (None, Some(limit)) = (self.idle_at, self.idle_timeout) {
+            self.idle_at = Instant::now().checked_add(limit);
+        }
+        if let Some(tls) = &mut self.tls {
+            tls.rest();
+        }
+    }
+
+    /// Returns the end of a wait for input in another place; `None` without a limit.
+    pub fn rest_deadline(&self) -> Option<Instant> {
+        self.next_deadline().into_iter().chain(self.idle_at).min()
+    }
+
+    /// Sets what the thread gives up before the session blocks it, and returns what it was.
+    pub fn set_lease(&mut self, lease: Option<Box<dyn Lease>>) -> Option<Box<dyn Lease>> {
+        std::mem::replace(&mut self.lease, lease)
+    }
+
+    /// Notes that the session is about to take long: another thread serves the others meanwhile.
+    #[cold]
+    pub fn give_up_lease(&self) {
+        if let Some(lease) = &self.lease {
+            lease.give_up();
+        }
+    }
+
+    /// Returns true if the thread serves other sessions, too.
+    #[inline]
+    pub fn has_lease(&self) -> bool {
+        self.lease.is_some()
+    }
+
     /// Waits for input, and returns the number of bytes. 0 means that the client, or the host at
     /// shutdown, has closed this direction.
     ///
-    /// Fails with [`io::ErrorKind::TimedOut`] after the login deadline or the idle timeout, with
+    /// Fails with [`io::ErrorKind::WouldBlock`] if the connection is polled and has no input, with [`io::ErrorKind::TimedOut`] after the login deadline or the idle timeout, with
     /// [`io::ErrorKind::InvalidData`] if the client violates TLS, or if the connection is gone.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(mut tls) = self.tls.take() else { return self.receive(buffer) };
-        let read = self.read_tls(&mut tls, buffer);
-        self.tls = Some(tls);
+        let read = match self.tls.take() {
+            None => self.receive(buffer),
+            Some(mut tls) => {
+                let read = self.read_tls(&mut tls, buffer);
+                self.tls = Some(tls);
+                read
+            }
+        };
+        if self.is_polled && read.is_ok() {
+            self.idle_at = None;
+        }
         read
     }
 
@@ -147,6 +207,9 @@ impl ClientStream {
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let ClientHandle { stream, reader, .. } = &*self.handle;
+        if self.is_polled {
+            return self.receive_now(buffer);
+        }
         loop {
             let (due, mut time) = (self.next_deadline(), self.idle_timeout);
             if let Some(due) = due {
@@ -166,6 +229,25 @@ impl ClientStream {
         }
     }
 
+    fn receive_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let is_over = |end: Option<Instant>| end.is_some_and(|end| Instant::now() >= end);
+        if is_over(self.next_deadline()) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let ClientHandle { stream, reader, .. } = &*self.handle;
+        loop {
+            match reader.try_read(stream, buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && is_over(self.idle_at) =>
+                {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                read => return read,
+            }
+        }
+    }
+
     /// Writes everything that is pending in `replies`.
     ///
     /// Fails with [`io::ErrorKind::TimedOut`] after the write timeout or the login deadline, if the
@@ -173,6 +255,9 @@ impl ClientStream {
     /// gone.
     pub fn write(&mut self, replies: &mut Encoder, shutdown: &Shutdown) -> io::Result<()> {
         if self.held.is_any() {
+            if self.lease.is_some() && self.held.is_slow() {
+                self.give_up_lease();
+            }
             self.held.settle(replies, self.handle.commands());
         }
         self.send(replies, shutdown)
@@ -297,7 +382,7 @@ impl ClientStream {
     }
 
     /// Returns whether TLS holds input that it has already read from the socket.
-    fn has_input(&mut self) -> bool {
+    pub fn has_input(&mut self) -> bool {
         self.tls.as_mut().is_some_and(|tls| tls.has_input())
     }
 
@@ -406,7 +491,7 @@ mod tests {
         });
         let handle = Arc::new(ClientHandle::new(1, peer, accepted));
         let flags = <crate::config::Arguments as clap::Parser>::parse_from(["host"]);
-        let mut transport = ClientStream::new(handle, &flags.serve.bounds).unwrap();
+        let mut transport = ClientStream::new(handle, &flags.serve.bounds, false).unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         transport.secure(Arc::clone(&certificate.config), &[], deadline).unwrap();
         (transport, client)

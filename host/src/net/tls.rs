@@ -57,6 +57,13 @@ impl Tls {
         count
     }
 
+    /// Frees the memory for input, if there is none.
+    pub fn rest(&mut self) {
+        if self.start >= self.cipher.len() {
+            (self.cipher, self.start) = (Vec::new(), 0);
+        }
+    }
+
     /// Returns whether the handshake is still running.
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()

@@ -5,5 +5,6 @@ pub mod client_memory;
 pub mod clients;
 pub mod context;
 pub mod logging;
+pub mod registered;
 pub mod shutdown;
 pub mod state_dir;

@@ -16,17 +16,18 @@ use telemetry::log_throttle::Throttle;
 
 use super::sd_notify;
 use crate::{
-    config::{Scheduling, Serve},
+    config::{Scheduling, Serve, Threads},
     crash,
     net::{
         listener::Listeners,
         thread_pool::{ThreadPool, Work},
         thread_tracker::ThreadTracker,
     },
+    runners::{Client, Runners},
     runtime::{
-        client_handle::ClientHandle,
         clients::{LimitReached, SessionLimits},
         context::Shared,
+        registered::Registered,
         shutdown::Reason,
     },
     session::Session,
@@ -70,12 +71,19 @@ pub fn serve(
     // Only the acceptors hold the pool, so its idle threads end with the last acceptor.
     let pool = Arc::new(ThreadPool::new(events.clone()));
     let mut threads = ThreadTracker::new()?;
+    let runners = match shared.config.threads {
+        Threads::PerClient => None,
+        Threads::Shared => Some(Runners::start(shared, &pool)?),
+    };
     let acceptors = listeners.iter().map(|listener| {
-        let (shared, registry) = (Arc::clone(shared), Arc::clone(registry));
-        let (listener, pool) = (Arc::clone(listener), Arc::clone(&pool));
-        thread::Builder::new()
-            .name("accept".into())
-            .spawn(move || accept(&shared, &registry, &listener, &pool))
+        let acceptor = Acceptor {
+            shared: Arc::clone(shared),
+            registry: Arc::clone(registry),
+            pool: Arc::clone(&pool),
+            runners: runners.clone(),
+        };
+        let listener = Arc::clone(listener);
+        thread::Builder::new().name("accept".into()).spawn(move || acceptor.accept(&listener))
     });
     let acceptors = acceptors.collect::<io::Result<Vec<_>>>()?;
     drop(pool);
@@ -104,6 +112,11 @@ pub fn serve(
     }
     drop(listeners);
     shared.sessions.close();
+    // Only its threads hold the runners, so that the pool's idle threads end with the last of them.
+    let watch = runners.map(|runners| {
+        runners.close();
+        runners.watch()
+    });
     loop {
         happened.try_iter().for_each(|event| threads.note(Some(event)));
         let deadline = shared.shutdown.deadline().unwrap_or_else(Instant::now);
@@ -119,61 +132,127 @@ pub fn serve(
             default(left.min(POLL_INTERVAL)) => {}
         }
     }
+    if let Some(watch) = watch {
+        watch.end();
+    }
     Ok(match threads.left() {
         0 => Outcome::Orderly,
         left => Outcome::Stuck(left),
     })
 }
 
-fn accept(
-    shared: &Arc<Shared>,
-    registry: &Arc<LiveRegistry>,
-    listener: &TcpListener,
-    pool: &ThreadPool,
-) {
-    // The sessions' threads inherit this thread's scheduling class.
-    if shared.config.scheduling == Scheduling::Batch
-        && let Err(error) = platform::set_batch_scheduling()
-    {
-        log::debug!("cannot set batch scheduling: {error}; sessions run in the normal class");
-    }
-    let mut reserved_fd = ReservedFd::take();
-    let failures = Throttle::default();
-    loop {
-        let accepted = listener.accept();
-        if shared.shutdown.is_stopping() {
-            return;
+/// What takes the clients of one listener in.
+struct Acceptor {
+    shared: Arc<Shared>,
+    registry: Arc<LiveRegistry>,
+    pool: Arc<ThreadPool>,
+    /// Present if they serve the clients.
+    runners: Option<Arc<Runners>>,
+}
+
+impl Acceptor {
+    fn accept(&self, listener: &TcpListener) {
+        let shared = &self.shared;
+        // The sessions' threads inherit this thread's scheduling class.
+        if shared.config.scheduling == Scheduling::Batch
+            && let Err(error) = platform::set_batch_scheduling()
+        {
+            log::debug!("cannot set batch scheduling: {error}; sessions run in the normal class");
         }
-        let error = match accepted {
-            Ok((stream, peer)) => {
-                start_session(shared, registry, stream, peer, pool);
-                continue;
+        let mut reserved_fd = ReservedFd::take();
+        let failures = Throttle::default();
+        loop {
+            let accepted = listener.accept();
+            if shared.shutdown.is_stopping() {
+                return;
             }
-            // Only an inherited listener is non-blocking.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                platform::wait_for_client(listener, POLL_INTERVAL);
-                continue;
+            let error = match accepted {
+                Ok((stream, peer)) => {
+                    self.start_session(stream, peer);
+                    continue;
+                }
+                // Only an inherited listener is non-blocking.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    platform::wait_for_client(listener, POLL_INTERVAL);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            failures.warn(Instant::now(), || format!("cannot accept a client: {error}"));
+            let lent = if platform::is_out_of_descriptors(&error) {
+                reserved_fd.lend(|| listener.accept())
+            } else {
+                None
+            };
+            match lent {
+                // Other sessions may have ended meanwhile: then the client can be served.
+                Some(Ok((stream, peer))) if reserved_fd.restock() => {
+                    self.start_session(stream, peer);
+                }
+                Some(Ok((stream, _))) => {
+                    reject(shared, &stream, "the server is out of file descriptors, try later");
+                    drop(stream);
+                    reserved_fd.restock();
+                }
+                Some(Err(_)) => {}
+                None => thread::sleep(PAUSE),
             }
-            Err(error) => error,
+        }
+    }
+
+    fn start_session(&self, stream: TcpStream, mut peer: SocketAddr) {
+        let shared = &self.shared;
+        // An inherited IPv6 socket may accept IPv4 clients under IPv4-mapped addresses.
+        peer.set_ip(peer.ip().to_canonical());
+        let Serve { bounds, access, .. } = &shared.config;
+        let trusted = access.trust.covers(peer.ip());
+        let per_address = (!trusted).then_some(bounds.max_sessions_per_address as usize);
+        let total = bounds.max_sessions as usize;
+        // A tenth is reserved for trusted clients, so that an admin can always connect.
+        let reserved = if trusted || access.trust == Trust::None { 0 } else { total / 10 };
+        let limits = SessionLimits { total: total - reserved, per_address };
+        let handle = match shared.sessions.add(stream, peer, limits) {
+            Ok(handle) => handle,
+            Err((why, stream)) => return reject_over_limit(shared, &stream, peer, why),
         };
-        failures.warn(Instant::now(), || format!("cannot accept a client: {error}"));
-        let lent = if platform::is_out_of_descriptors(&error) {
-            reserved_fd.lend(|| listener.accept())
-        } else {
-            None
+        let registered = Registered { shared: Arc::clone(shared), handle: Arc::clone(&handle) };
+        let started = match &self.runners {
+            None => self.run_session(registered),
+            Some(runners) => self.hand_to_runners(runners, registered),
         };
-        match lent {
-            // Other sessions may have ended meanwhile: then the client can be served.
-            Some(Ok((stream, peer))) if reserved_fd.restock() => {
-                start_session(shared, registry, stream, peer, pool);
+        if let Err(error) = started {
+            reject(shared, &handle.stream, "the server is out of threads, try later");
+            shared.rejected.warn(Instant::now(), || {
+                format!("{peer} rejected: cannot start a thread: {error}")
+            });
+        }
+    }
+
+    /// Runs a session on a thread of its own.
+    fn run_session(&self, registered: Registered) -> io::Result<()> {
+        let registry = Arc::clone(&self.registry);
+        let name = format!("session {}", registered.handle.id);
+        let run = Box::new(move || {
+            if let Some(mut session) = new_session(&registered, registry, false) {
+                let handle = &registered.handle;
+                let reason = crash::in_session(handle, || session.run());
+                log::debug!("session {} from {} ended: {reason}", handle.id, handle.peer);
             }
-            Some(Ok((stream, _))) => {
-                reject(shared, &stream, "the server is out of file descriptors, try later");
-                drop(stream);
-                reserved_fd.restock();
+        });
+        self.pool.run(Work { name, run })
+    }
+
+    /// Has the runners serve a session.
+    fn hand_to_runners(&self, runners: &Runners, registered: Registered) -> io::Result<()> {
+        if runners.is_starved() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let registry = Arc::clone(&self.registry);
+        match new_session(&registered, registry, true) {
+            None => Ok(()),
+            Some(session) => {
+                runners.insert(Client { session, registered }).map_err(|(_, error)| error)
             }
-            Some(Err(_)) => {}
-            None => thread::sleep(PAUSE),
         }
     }
 }
@@ -209,64 +288,20 @@ fn reject_over_limit(shared: &Shared, stream: &TcpStream, peer: SocketAddr, why:
     shared.rejected.warn(Instant::now(), || format!("{peer} rejected: {logged}"));
 }
 
-fn start_session(
-    shared: &Arc<Shared>,
-    registry: &Arc<LiveRegistry>,
-    stream: TcpStream,
-    mut peer: SocketAddr,
-    pool: &ThreadPool,
-) {
-    // An inherited IPv6 socket may accept IPv4 clients under IPv4-mapped addresses.
-    peer.set_ip(peer.ip().to_canonical());
-    let Serve { bounds, access, .. } = &shared.config;
-    let trusted = access.trust.covers(peer.ip());
-    let per_address = (!trusted).then_some(bounds.max_sessions_per_address as usize);
-    let total = bounds.max_sessions as usize;
-    // A tenth is reserved for trusted clients, so that an admin can always connect.
-    let reserved = if trusted || access.trust == Trust::None { 0 } else { total / 10 };
-    let limits = SessionLimits { total: total - reserved, per_address };
-    let handle = match shared.sessions.add(stream, peer, limits) {
-        Ok(handle) => handle,
-        Err((why, stream)) => return reject_over_limit(shared, &stream, peer, why),
-    };
-    let registered = Registered {
-        shared: Arc::clone(shared),
-        registry: Arc::clone(registry),
-        handle: Arc::clone(&handle),
-    };
-    let name = format!("session {}", handle.id);
-    let run = Box::new(move || run_session(&registered));
-    if let Err(error) = pool.run(Work { name, run }) {
-        reject(shared, &handle.stream, "the server is out of threads, try later");
-        shared
-            .rejected
-            .warn(Instant::now(), || format!("{peer} rejected: cannot start a thread: {error}"));
-    }
-}
-
-fn run_session(registered: &Registered) {
-    let Registered { shared, registry, handle, .. } = registered;
+/// Makes the session of a client; `None` if it is already gone.
+fn new_session(
+    registered: &Registered,
+    registry: Arc<LiveRegistry>,
+    is_polled: bool,
+) -> Option<Box<Session>> {
+    let Registered { shared, handle } = registered;
     let (id, peer) = (handle.id, handle.peer);
     log::debug!("session {id} from {peer} started");
-    match Session::new(Arc::clone(shared), Arc::clone(registry), Arc::clone(handle)) {
-        Ok(mut session) => {
-            let reason = crash::in_session(handle, || session.run());
-            log::debug!("session {id} from {peer} ended: {reason}");
+    match Session::new(Arc::clone(shared), registry, Arc::clone(handle), is_polled) {
+        Ok(session) => Some(session),
+        Err(error) => {
+            log::debug!("session {id} from {peer} not started: {error}");
+            None
         }
-        Err(error) => log::debug!("session {id} from {peer} not started: {error}"),
-    }
-}
-
-/// A client's entry in the list of sessions. Dropping it removes the entry, even after a panic.
-struct Registered {
-    shared: Arc<Shared>,
-    registry: Arc<LiveRegistry>,
-    handle: Arc<ClientHandle>,
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        self.shared.client_memory.note(&self.handle, 0);
-        self.shared.sessions.remove(&self.handle);
     }
 }

@@ -57,6 +57,9 @@ pub(super) fn answer(
         builtins::wrong_arity(command, request, replies);
     } else {
         let (input, spans) = (request.bytes, request.spans);
+        if transport.has_lease() && counters.is_long(&command.series) {
+            transport.give_up_lease();
+        }
         let progress = Progress::new(transport, replies.protocol());
         let caller = Caller { session, identity, registry, shared, progress };
         let call = Call { input, spans, context: &caller };

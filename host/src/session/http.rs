@@ -3,11 +3,11 @@
 //! A web page can have a browser on a trusted machine send a request whose method, path and body
 //! the page chooses. The browser always writes the request line first, and ends it in its version.
 
-use std::{io, time::Instant};
+use std::time::Instant;
 
 use memchr::memchr;
 
-use super::{CloseReason, Session};
+use super::{CloseReason, Session, buffers::Buffers};
 
 /// The response to an HTTP request.
 const RESPONSE: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
@@ -18,40 +18,23 @@ Connection: close\r\n\
 This port takes commands of a Dropin host, as lines or in the Redis protocol, and no HTTP.\n";
 
 impl Session {
-    /// Runs turns until the first line shows whether the client sent HTTP. Before that, only blank
-    /// lines are answered.
-    #[inline(never)]
-    pub(super) fn first_turns(&mut self) -> io::Result<Option<CloseReason>> {
-        let mut detector = Detector::default();
-        loop {
-            match detector.detect(self.read_buffer.unread()) {
-                Start::Undecided => {}
-                Start::Http => return Ok(Some(self.refuse_http())),
-                Start::Commands => return Ok(None),
-            }
-            if let Some(reason) = self.turn()? {
-                return Ok(Some(reason));
-            }
-        }
-    }
-
     /// Rejects an HTTP request, of which nothing is run.
     #[cold]
-    fn refuse_http(&mut self) -> CloseReason {
+    pub(super) fn refuse_http(&mut self, buffers: &mut Buffers) -> CloseReason {
         self.shared.metrics.malformed.count();
         self.shared.rejected.warn(Instant::now(), || {
             format!("{} sent an HTTP request, perhaps from a web page", self.handle.peer)
         });
-        self.replies.begin();
-        self.replies.text(RESPONSE);
-        self.replies.finish();
+        buffers.replies.begin();
+        buffers.replies.text(RESPONSE);
+        buffers.replies.finish();
         CloseReason::BrokenProtocol
     }
 }
 
 /// The kind of a session's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
+pub(super) enum Start {
     /// Only blank lines and an unfinished line so far.
     Undecided,
     /// An HTTP request.
@@ -62,7 +45,7 @@ enum Start {
 
 /// The detector of a session's first bytes.
 #[derive(Debug, Default)]
-struct Detector {
+pub(super) struct Detector {
     /// The number of input bytes that have been searched for a line end without success.
     seen: usize,
 }
@@ -70,7 +53,7 @@ struct Detector {
 impl Detector {
     /// Returns the kind of the session's first bytes. `input` is everything that no request has
     /// consumed; before it only blank lines were consumed. No byte is searched twice.
-    fn detect(&mut self, input: &[u8]) -> Start {
+    pub(super) fn detect(&mut self, input: &[u8]) -> Start {
         let unseen = input.get(self.seen..).unwrap_or(input);
         if memchr(b'\n', unseen).is_none() {
             self.seen = input.len();

@@ -33,13 +33,13 @@ impl Session {
     pub(super) fn apply_identity(&mut self) -> io::Result<()> {
         let config = &self.shared.config;
         if self.identity.is_stranger() {
-            self.parser.set_limits(config.bounds.stranger_limits());
+            self.limits = config.bounds.stranger_limits();
             // A session that becomes a stranger again, by `RESET`, keeps its first deadline.
             let end = self.transport.deadline();
             let end = end.unwrap_or_else(|| Instant::now() + config.access.login_timeout);
             self.transport.wait_until(Some(end))
         } else {
-            self.parser.set_limits(config.bounds.limits());
+            self.limits = config.bounds.limits();
             self.transport.wait_until(None)
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{Encoder, Parser};
 
-use super::Session;
+use super::{Session, Stage, buffers::Buffers};
 use crate::{
     net::read_buffer::ReadBuffer,
     runtime::{client_handle::ClientHandle, context::Shared},
@@ -17,19 +17,32 @@ impl Session {
     /// Records how much memory the session takes. If all sessions together take too much, the
     /// largest ones are closed.
     #[cold]
-    pub(super) fn note_memory(&mut self) {
-        note_memory(&self.shared, &self.handle, &self.read_buffer, &self.parser, &self.replies);
+    pub(super) fn note_memory(&mut self, buffers: &Buffers) {
+        let queued = match &self.stage {
+            Stage::Transaction(queued) => queued.held(),
+            _ => 0,
+        };
+        note_bytes(&self.shared, &self.handle, buffers.held() + queued);
     }
 
     /// Frees the memory of a large request or reply once the client pauses. A busy session keeps
     /// it, which saves allocations.
     #[cold]
-    pub(super) fn shrink_when_idle(&mut self) {
-        if self.read_buffer.is_empty() && !self.transport.wait_readable(IDLE) {
-            self.read_buffer.shrink();
-            self.parser.shrink();
-            self.replies.shrink();
-            self.shared.client_memory.note(&self.handle, 0);
+    pub(super) fn shrink_when_idle(&mut self, buffers: &mut Buffers) {
+        if buffers.read_buffer.is_empty() && !self.transport.wait_readable(IDLE) {
+            buffers.shrink();
+            self.note_rest();
+        }
+    }
+
+    /// Records the memory of a session whose buffers take no more than an idle session's.
+    pub(super) fn note_rest(&mut self) {
+        let queued = match &self.stage {
+            Stage::Transaction(queued) if queued.is_large() => queued.held(),
+            _ => 0,
+        };
+        if self.handle.memory() != queued {
+            note_bytes(&self.shared, &self.handle, queued);
         }
     }
 }

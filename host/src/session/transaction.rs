@@ -11,7 +11,8 @@ use plugin_engine::{
 use protocol::{Encoder, Finished, Parsed};
 
 use super::{
-    CloseReason, Session,
+    Session, Stage, Step,
+    buffers::Buffers,
     dispatch::{Outlet, answer_no_request, answer_unknown, deny, upgrade_protocol},
     memory::note_bytes,
     queued_requests::QueuedRequests,
@@ -29,70 +30,59 @@ const ATTEMPTS: usize = 100;
 const FAILED: &[u8] = b"Transaction discarded because of previous errors.";
 
 impl Session {
-    /// Queues the client's commands until its transaction ends. Returns the session's next step, or
-    /// the reason for which it ends; then nothing has run.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn queue_commands(&mut self) -> io::Result<Result<Flow, CloseReason>> {
-        let mut queued = QueuedRequests::default();
-        let ended = loop {
-            let flow = self.queue_batch(&mut queued);
-            self.counters.flush();
-            if let Some(flow) = flow? {
-                break Ok(flow);
-            }
-            let is_large = self.read_buffer.is_large() || self.replies.is_large();
-            if is_large || queued.is_large() {
-                self.note_queued(&queued);
-            }
-            self.write()?;
-            if let Some(reason) = self.end() {
-                break Err(reason);
-            }
+    /// Queues the client's commands, or runs them at the end of the transaction. Nothing has run if
+    /// the session ends before.
+    pub(super) fn queue_commands(&mut self, buffers: &mut Buffers) -> io::Result<Step> {
+        let Stage::Transaction(mut queued) = std::mem::replace(&mut self.stage, Stage::Commands)
+        else {
+            return Ok(Step::Next);
+        };
+        let flow = self.queue_batch(&mut queued, buffers);
+        buffers.counters.flush();
+        let Some(flow) = flow? else {
+            let is_large = buffers.is_large() || queued.is_large();
+            self.stage = Stage::Transaction(queued);
             if is_large {
-                self.shrink_when_idle();
-                self.note_queued(&queued);
+                self.note_memory(buffers);
             }
-            if let Some(reason) = self.receive()? {
-                break Err(reason);
-            }
+            self.write(buffers)?;
+            return Ok(Step::Last(self.end(buffers)));
         };
         drop(queued);
-        if self.read_buffer.is_large() || self.replies.is_large() {
-            self.note_memory();
-        } else if self.handle.memory() > 0 {
-            note_bytes(&self.shared, &self.handle, 0);
+        if buffers.is_large() {
+            self.note_memory(buffers);
+        } else {
+            self.note_rest();
         }
-        Ok(ended)
-    }
-
-    /// Records how much memory the session takes together with these requests.
-    fn note_queued(&self, queued: &QueuedRequests) {
-        let buffers = self.read_buffer.held() + self.parser.held() + self.replies.held();
-        note_bytes(&self.shared, &self.handle, buffers + queued.held());
+        if matches!(flow, Flow::Next) { Ok(Step::Next) } else { self.follow(flow, buffers) }
     }
 
     /// Answers every complete request in the input. Returns the session's next step once the
     /// transaction has ended.
-    fn queue_batch(&mut self, queued: &mut QueuedRequests) -> io::Result<Option<Flow>> {
-        if self.read_buffer.is_empty() {
+    fn queue_batch(
+        &mut self,
+        queued: &mut QueuedRequests,
+        buffers: &mut Buffers,
+    ) -> io::Result<Option<Flow>> {
+        if buffers.read_buffer.is_empty() {
             return Ok(None);
         }
         let now = Instant::now();
         self.handle.touch(now);
-        self.counters.begin_batch(now);
+        buffers.counters.begin_batch(now);
         loop {
-            let (consumed, flow) = match self.parser.parse(self.read_buffer.unread()) {
+            let (consumed, flow) = match buffers.parser.parse(buffers.read_buffer.unread()) {
                 Parsed::Incomplete => {
                     self.handle.note_unfinished();
                     return Ok(None);
                 }
                 Parsed::Request { framing, consumed } => {
-                    upgrade_protocol(&mut self.replies, framing);
-                    (consumed, self.take_request(queued))
+                    upgrade_protocol(&mut buffers.replies, framing);
+                    (consumed, self.take_request(queued, buffers))
                 }
                 parsed => {
-                    let Self { shared, handle, replies, transport, counters, .. } = self;
+                    let Self { shared, handle, transport, .. } = self;
+                    let Buffers { replies, counters, .. } = buffers;
                     let outlet = Outlet { replies, transport, counters };
                     let (consumed, flow, is_answered) =
                         answer_no_request(parsed, (shared, handle), outlet);
@@ -103,36 +93,26 @@ impl Session {
                     (consumed, (!matches!(flow, Flow::Next)).then_some(flow))
                 }
             };
-            self.read_buffer.consume(consumed);
+            buffers.read_buffer.consume(consumed);
             let is_ended = self.transport.is_late() || self.handle.is_dismissed();
             let stop = is_ended || self.shared.shutdown.is_overrun();
-            if flow.is_some() || self.read_buffer.is_empty() || stop {
+            if flow.is_some() || buffers.read_buffer.is_empty() || stop {
                 return Ok(flow);
             }
             // A client that sends without reading takes at most this limit and one reply.
-            if self.replies.len() > self.shared.config.bounds.max_backlog {
-                self.counters.flush();
-                self.note_queued(queued);
-                self.write()?;
+            if buffers.replies.len() > self.shared.config.bounds.max_backlog {
+                buffers.counters.flush();
+                note_bytes(&self.shared, &self.handle, buffers.held() + queued.held());
+                self.write(buffers)?;
             }
         }
     }
 
     /// Queues the request at the front of the input, or answers it. Returns the session's next step
     /// if it ends the transaction.
-    fn take_request(&mut self, queued: &mut QueuedRequests) -> Option<Flow> {
-        let Self {
-            shared,
-            registry,
-            handle,
-            identity,
-            transport,
-            read_buffer,
-            parser,
-            replies,
-            counters,
-            ..
-        } = self;
+    fn take_request(&mut self, queued: &mut QueuedRequests, buffers: &mut Buffers) -> Option<Flow> {
+        let Self { shared, registry, handle, identity, transport, .. } = self;
+        let Buffers { read_buffer, parser, replies, counters, .. } = buffers;
         let registry = registry.load();
         let request = parser.request(read_buffer.unread());
         let found = registry.get(request.name());
@@ -193,7 +173,7 @@ impl Session {
             InTransaction::Exec => {
                 let command = Arc::clone(command);
                 drop(registry);
-                self.execute(&command, queued);
+                self.execute(&command, queued, buffers);
                 return Some(Flow::Next);
             }
         }
@@ -207,25 +187,25 @@ impl Session {
     }
 
     /// Runs a transaction, whose reply has begun.
-    fn execute(&mut self, exec: &Arc<Command>, queued: &QueuedRequests) {
+    fn execute(&mut self, exec: &Arc<Command>, queued: &QueuedRequests, buffers: &mut Buffers) {
         self.handle.note_running(Arc::as_ptr(exec) as usize);
         let mut attempts = 0..ATTEMPTS;
-        let is_run = attempts.any(|_| self.try_to_execute(queued) == Answer::Written);
+        let is_run = attempts.any(|_| self.try_to_execute(queued, buffers) == Answer::Written);
         self.handle.note_running(0);
         if !is_run {
             let problem = b"the plugins are replaced too often; nothing has run, try again";
-            self.replies.error("UNAVAILABLE", problem);
+            buffers.replies.error("UNAVAILABLE", problem);
         }
         self.handle.count_command();
-        let failed = self.replies.finish() != Finished::Ok;
-        self.counters.count(&exec.series, failed);
+        let failed = buffers.replies.finish() != Finished::Ok;
+        buffers.counters.count(&exec.series, failed);
     }
 
     /// Runs the requests with the commands that are there now; or runs none, since a plugin has been
     /// replaced.
-    fn try_to_execute(&mut self, queued: &QueuedRequests) -> Answer {
-        let Self { shared, registry: live, handle, identity, transport, replies, counters, .. } =
-            self;
+    fn try_to_execute(&mut self, queued: &QueuedRequests, buffers: &mut Buffers) -> Answer {
+        let Self { shared, registry: live, handle, identity, transport, .. } = self;
+        let Buffers { replies, counters, .. } = buffers;
         let registry = live.load();
         let commands = match look_up(queued, &registry, identity) {
             Ok(commands) => commands,

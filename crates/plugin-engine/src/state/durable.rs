@@ -192,6 +192,12 @@ impl Durable {
         })
     }
 
+    /// Returns true if [`wait`](Self::wait) waits for the disk.
+    #[must_use]
+    pub fn waits_for_disk(&self) -> bool {
+        self.journal.as_ref().is_some_and(Journal::waits_for_disk)
+    }
+
     /// Returns true if the journal cannot be written. Costs one load.
     #[must_use]
     pub fn is_failing(&self) -> bool {

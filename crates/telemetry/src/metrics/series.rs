@@ -24,6 +24,8 @@ struct Stripe {
     calls: AtomicU64,
     errors: AtomicU64,
     nanos: AtomicU64,
+    /// The average of the latest durations, in nanoseconds.
+    lately: AtomicU64,
     buckets: [AtomicU64; BUCKETS],
 }
 
@@ -66,6 +68,15 @@ impl Series {
         let stripe = &self.stripes[stripe % STRIPES];
         stripe.buckets[bucket(nanos)].fetch_add(1, Ordering::Relaxed);
         stripe.nanos.fetch_add(nanos, Ordering::Relaxed);
+        // A duration that another thread adds meanwhile may be lost: this is an estimate.
+        let before = stripe.lately.load(Ordering::Relaxed);
+        stripe.lately.store(before - before / 4 + nanos / 4, Ordering::Relaxed);
+    }
+
+    /// Returns the average of the latest durations of a stripe, in nanoseconds.
+    #[inline]
+    pub(super) fn lately(&self, stripe: usize) -> u64 {
+        self.stripes[stripe % STRIPES].lately.load(Ordering::Relaxed)
     }
 
     /// Returns the current values.

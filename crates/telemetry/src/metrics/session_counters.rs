@@ -12,6 +12,9 @@ const SLOTS: usize = 8;
 /// long as a fast command.
 const TIMED: u32 = 32;
 
+/// The duration from which on a command counts as long, in nanoseconds.
+const LONG: u64 = 1_000_000;
+
 /// The local counters of a session. [`flush`](Self::flush) and the drop add them to the common
 /// ones.
 #[derive(Debug)]
@@ -56,6 +59,12 @@ impl SessionCounters {
         if self.untimed == 0 {
             self.start_timer();
         }
+    }
+
+    /// Returns true if the command has lately taken a millisecond or longer.
+    #[inline]
+    pub fn is_long(&self, series: &Series) -> bool {
+        series.lately(self.stripe) >= LONG
     }
 
     /// Counts an answered command.

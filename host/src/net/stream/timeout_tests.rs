@@ -22,7 +22,7 @@ fn transport(flags: &[&str]) -> (ClientStream, TcpStream) {
     let flags = [&["host"], flags].concat();
     let flags = <crate::config::Arguments as clap::Parser>::parse_from(flags);
     let handle = Arc::new(ClientHandle::new(1, peer, accepted));
-    (ClientStream::new(handle, &flags.serve.bounds).unwrap(), client)
+    (ClientStream::new(handle, &flags.serve.bounds, false).unwrap(), client)
 }
 
 fn blocked() -> io::Error {

@@ -1,0 +1,185 @@
+//! The leader of a waiting: the thread that waits for its sessions and serves them.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use platform::Ready;
+
+use super::{Client, Runners};
+use crate::{
+    config::Scheduling,
+    crash,
+    net::lease::Lease,
+    session::{Next, buffers::Buffers},
+};
+
+/// The pause after a failed wait.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest wait for a client of runners that have ended.
+const LAST_WAIT: Duration = Duration::from_millis(50);
+
+/// The leadership of one waiting in one term.
+struct Leadership {
+    runners: Arc<Runners>,
+    place: usize,
+    term: u64,
+}
+
+impl Lease for Leadership {
+    fn give_up(&self) {
+        let Some(waiting) = self.runners.waitings.get(self.place) else { return };
+        let mut table = waiting.lock();
+        if table.term() == self.term {
+            // Without a thread, the others wait for this one.
+            self.runners.replace_leader(self.place, &mut table);
+        }
+    }
+}
+
+/// The thread of a leader, and what it lends to its sessions.
+struct Thread<'a> {
+    runners: &'a Arc<Runners>,
+    place: usize,
+    term: u64,
+    number: u64,
+    buffers: Box<Buffers>,
+}
+
+/// Leads the waiting at this place while it is its term: waits for its sessions and serves them.
+pub(super) fn lead(runners: &Arc<Runners>, place: usize, term: u64) {
+    if runners.shared.config.scheduling == Scheduling::Batch
+        && let Err(error) = platform::set_batch_scheduling()
+    {
+        log::debug!("cannot set batch scheduling: {error}; a runner is in the normal class");
+    }
+    let Some(waiting) = runners.waitings.get(place) else { return };
+    let mut thread = Thread::new(runners, place, term);
+    let (mut ready, mut due) = (Ready::default(), Vec::new());
+    let mut table = waiting.lock();
+    while table.term() == term && !table.close_if_done() {
+        if table.is_old && runners.replace_leader(place, &mut table) {
+            return;
+        }
+        let time = table.time();
+        drop(table);
+        if let Err(error) = waiting.wait(&mut ready, time) {
+            log::error!("cannot wait for clients: {error}");
+            std::thread::sleep(PAUSE);
+        }
+        table = waiting.lock();
+        runners.watch.stir();
+        table.note_ready(ready.len(), &mut due);
+        for key in ready.keys().chain(due.drain(..)) {
+            let Some(mut client) = table.take(key) else { continue };
+            drop(table);
+            let next = thread.serve(&mut client);
+            table = waiting.lock();
+            if table.term() != term {
+                drop(table);
+                return thread.settle(client, &next);
+            }
+            match next {
+                Next::Rest if table.surplus > 0 => {
+                    table.surplus -= 1;
+                    waiting.forget(&mut table, key);
+                    drop(table);
+                    thread.move_away(client);
+                    table = waiting.lock();
+                }
+                Next::Rest => waiting.put_back(&mut table, key, client),
+                Next::End(_) => {
+                    waiting.forget(&mut table, key);
+                    drop(table);
+                    client.end(&next);
+                    table = waiting.lock();
+                }
+            }
+            if table.term() != term {
+                return;
+            }
+        }
+    }
+}
+
+impl<'a> Thread<'a> {
+    fn new(runners: &'a Arc<Runners>, place: usize, term: u64) -> Self {
+        let number = runners.threads.fetch_add(1, Ordering::Relaxed);
+        let buffers = lend(runners, place, term, number);
+        Self { runners, place, term, number, buffers }
+    }
+
+    /// Serves one turn of a client.
+    fn serve(&mut self, client: &mut Client) -> Next {
+        let Client { session, registered } = client;
+        let turn = || session.take_turn(&mut self.buffers, self.number);
+        let turn = || crash::in_session(&registered.handle, turn);
+        match catch_unwind(AssertUnwindSafe(turn)) {
+            Ok(next) => next,
+            Err(_) => self.give_up_on(client),
+        }
+    }
+
+    /// Ends a session in which the host itself has panicked.
+    #[cold]
+    fn give_up_on(&mut self, client: &Client) -> Next {
+        log::error!("session {} panicked, and is ended", client.registered.handle.id);
+        self.buffers = lend(self.runners, self.place, self.term, self.number);
+        Next::End(crate::session::CloseReason::Lost(std::io::Error::other("a panic")))
+    }
+
+    /// Returns a client whose turn another leader has not waited for.
+    fn settle(mut self, client: Client, next: &Next) {
+        if matches!(next, Next::End(_)) {
+            client.end(next);
+        } else if let Err((client, error)) = self.runners.insert(client) {
+            self.finish(client, &error);
+        }
+    }
+
+    /// Has a client served by another runner.
+    fn move_away(&mut self, client: Client) {
+        let moved = self.runners.insert_besides(Some(self.place), client);
+        if let Err((client, _)) = moved
+            && let Err((client, error)) = self.runners.insert(client)
+        {
+            self.finish(client, &error);
+        }
+    }
+
+    /// Serves a client to its end, for which no runner can wait.
+    #[cold]
+    fn finish(&mut self, mut client: Client, error: &std::io::Error) {
+        if !self.runners.shared.shutdown.is_stopping() {
+            log::warn!("session {} has a thread to itself: {error}", client.registered.handle.id);
+        }
+        loop {
+            let next = self.serve(&mut client);
+            if matches!(next, Next::End(_)) {
+                return client.end(&next);
+            }
+            let deadline = client.session.deadline();
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            client.session.wait_readable(left.unwrap_or(LAST_WAIT).min(LAST_WAIT));
+        }
+    }
+}
+
+impl Client {
+    /// Notes the end of a session.
+    fn end(self, next: &Next) {
+        if let Next::End(reason) = next {
+            let handle = &self.registered.handle;
+            log::debug!("session {} from {} ended: {reason}", handle.id, handle.peer);
+        }
+    }
+}
+
+/// Makes the buffers that a thread lends to its sessions.
+fn lend(runners: &Arc<Runners>, place: usize, term: u64, number: u64) -> Box<Buffers> {
+    let lease = Box::new(Leadership { runners: Arc::clone(runners), place, term });
+    Buffers::lent(&runners.shared.config.bounds, number, lease)
+}

@@ -1,0 +1,106 @@
+//! A turn of a session on a thread that serves many.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use platform::WakeReceiver;
+
+use super::{CloseReason, Session, buffers::Buffers};
+
+/// The most memory that a thread keeps in the buffers that it lends, in bytes.
+const KEPT: usize = 4 << 20;
+
+/// What a session does after a turn.
+pub enum Next {
+    /// It rests until there is input, an event for it, or its deadline.
+    Rest,
+    /// It has ended.
+    End(CloseReason),
+}
+
+impl Session {
+    /// Answers the requests that are there, and pushes the events that are there. The session uses
+    /// the thread's buffers, but keeps them over its rest while a request in them is unfinished.
+    pub fn take_turn(&mut self, lent: &mut Box<Buffers>, thread: u64) -> Next {
+        let lease = lent.lease.take();
+        self.transport.set_lease(lease);
+        let next = match self.kept.take() {
+            None => {
+                let next = self.turn_with(lent);
+                if matches!(next, Next::Rest) && !lent.read_buffer.is_empty() {
+                    let kept = lent.split(&self.shared.config.bounds, thread);
+                    self.note_memory(&kept);
+                    self.kept = Some(kept);
+                }
+                next
+            }
+            Some(mut kept) => {
+                let next = self.turn_with(&mut kept);
+                if matches!(next, Next::Rest) && !kept.read_buffer.is_empty() {
+                    self.note_memory(&kept);
+                    self.kept = Some(kept);
+                } else if kept.held() > lent.held() {
+                    // The next large request finds room.
+                    **lent = *kept;
+                }
+                next
+            }
+        };
+        if self.kept.is_none() && self.handle.memory() > 0 {
+            self.note_rest();
+        }
+        if lent.held() > KEPT {
+            lent.shrink();
+        }
+        lent.lease = self.transport.set_lease(None);
+        next
+    }
+
+    fn turn_with(&mut self, buffers: &mut Buffers) -> Next {
+        self.take_up(buffers);
+        let reason = loop {
+            match self.turn(buffers).and_then(|end| match end {
+                None if self.subscriptions.subscription().is_some() => {
+                    self.subscriptions.push(&mut buffers.replies);
+                    self.write(buffers).map(|()| None)
+                }
+                end => Ok(end),
+            }) {
+                // What TLS has read from the socket already is not reported again.
+                Ok(None) if self.transport.has_input() => {}
+                Ok(None) => break None,
+                Ok(Some(reason)) => break Some(reason),
+                Err(error) => break Some(CloseReason::Lost(error)),
+            }
+        };
+        self.protocol = buffers.replies.protocol();
+        match reason {
+            None => {
+                self.transport.begin_rest(self.subscriptions.plugins());
+                Next::Rest
+            }
+            Some(reason) => {
+                let reason = self.close(reason, buffers);
+                buffers.clear();
+                Next::End(reason)
+            }
+        }
+    }
+
+    /// Returns the time at which the session needs a turn though nothing arrives; `None` for never.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.transport.rest_deadline()
+    }
+
+    /// Waits up to `time` for input.
+    pub fn wait_readable(&mut self, time: Duration) {
+        self.transport.wait_readable(time);
+    }
+
+    /// Returns what is woken when there are events for the session; `None` if it gets none.
+    pub fn wake_receiver(&self) -> Option<&Arc<WakeReceiver>> {
+        Some(self.subscriptions.subscription()?.wake_receiver())
+    }
+}
