@@ -237,10 +237,20 @@ impl Setup {
             command.args(["--port", &self.port]);
         }
         command.args(["--log-level", &self.log_level]).args(&self.flags);
+        if let Some(threads) = threads().filter(|_| !self.flags.contains(&"--threads".into())) {
+            command.args(["--threads", &threads]);
+        }
         hide_user_settings(&mut command, self.folder.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         (spawn_into(&mut command, self.folder.path()), format!("{command:?}"))
     }
+}
+
+/// Returns how the sessions of each host get their threads, from the variable
+/// `DROPIN_TEST_THREADS`; `None` as the host does by itself.
+#[must_use]
+pub fn threads() -> Option<String> {
+    std::env::var("DROPIN_TEST_THREADS").ok()
 }
 
 /// Runs the host's program with only these arguments, to its end.

@@ -161,8 +161,8 @@ fn call(
 ) -> Result<Duration, BoundaryError> {
     let Fixture { shared, registry, identity, .. } = fixture;
     let (session, _client) = fixture.connect()?;
-    let mut transport =
-        ClientStream::new(session.clone(), &shared.config.bounds).map_err(of("set a socket up"))?;
+    let mut transport = ClientStream::new(session.clone(), &shared.config.bounds, false)
+        .map_err(of("set a socket up"))?;
     let mut parser = Parser::new(shared.config.bounds.limits());
     found(parser.parse(input))?;
     let request = parser.request(input);

@@ -26,7 +26,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub fn batches(fixture: &Fixture, batches: u64, requests: u64) -> Result<Duration, BoundaryError> {
     let (handle, client) = fixture.connect()?;
     let (shared, registry) = (Arc::clone(&fixture.shared), Arc::clone(&fixture.registry));
-    let mut session = Session::new(shared, registry, handle).map_err(of("start a session"))?;
+    let mut session =
+        Session::new(shared, registry, handle, false).map_err(of("start a session"))?;
     let size = usize::try_from(requests).unwrap_or(1);
     let asking = thread::spawn(move || ask(client, batches, size));
     let took = counted(|| {

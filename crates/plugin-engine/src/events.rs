@@ -140,7 +140,13 @@ impl EventBus {
         let missed = Arc::<AtomicU64>::default();
         let counter = Arc::clone(&missed);
         self.readers().push(Reader { number, events: sender, missed: counter, waker });
-        Ok(Subscription { number, bus: Arc::clone(self), events, missed, wake_receiver: wake_receiver.into() })
+        Ok(Subscription {
+            number,
+            bus: Arc::clone(self),
+            events,
+            missed,
+            wake_receiver: wake_receiver.into(),
+        })
     }
 
     fn readers(&self) -> MutexGuard<'_, Vec<Reader>> {
