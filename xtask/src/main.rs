@@ -21,6 +21,7 @@ mod program;
 mod public_api;
 mod soak;
 mod tee;
+mod threads;
 #[cfg(unix)]
 mod torture;
 mod windows;
@@ -186,6 +187,7 @@ fn run(task: Task) -> Result<ExitCode, TaskError> {
                 // a hand-over comes to its end.
                 clients: 4,
                 isolate: Vec::new(),
+                threads: None,
                 crashes: None,
                 // The sanitizer slows everything down, far beyond the goals.
                 timed: 0,

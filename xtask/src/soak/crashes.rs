@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Verdict,
+    Soak, Verdict,
     figures::Figures,
     load::{Load, connect},
     resources::Resources,
@@ -82,17 +82,18 @@ struct Crashes {
 /// more resources in the end.
 pub fn run(
     count: usize,
-    clients: usize,
+    soak: &Soak,
     built: &Path,
     verdict: &mut Verdict,
 ) -> Result<(), TaskError> {
     if cfg!(not(unix)) {
         return Err(TaskError::Refused("only Unix has the signals of the crashes".into()));
     }
-    println!("\n{count} crashes of a plugin under {clients} clients of two others");
+    println!("\n{count} crashes of a plugin under {} clients of two others", soak.clients);
     let plugins = [PLUGIN, ISOLATED, "store"].map(str::to_owned);
-    let mut host = Served::start(built, &plugins, &[PLUGIN, ISOLATED].map(str::to_owned))?;
-    let load = Load::start(host.address(), clients);
+    let flags = soak.flags(&[PLUGIN, ISOLATED].map(str::to_owned));
+    let mut host = Served::start(built, &plugins, &flags)?;
+    let load = Load::start(host.address(), soak.clients);
     let mut client = Client::connect(&host)?;
     let mut crashes = Crashes::default();
     let (mut before, mut memory) = (Resources::of(host.pid()), host.memory()?);

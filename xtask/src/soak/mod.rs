@@ -23,7 +23,7 @@ use self::{
     load::{Load, Probe},
     served::{Retired, Served},
 };
-use crate::{cargo, error::TaskError, workspace};
+use crate::{cargo, error::TaskError, threads::Threads, workspace};
 
 /// Number of keys in the store while its gap is measured.
 const KEYS: usize = 100_000;
@@ -49,6 +49,9 @@ pub struct Soak {
     /// Run this plugin in a process of its own; repeatable, `all` for all.
     #[arg(long, value_name = "PLUGIN")]
     pub isolate: Vec<String>,
+    /// The host's threads of sessions; the host's default if not given.
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub threads: Option<Threads>,
     /// Instead of the reloads, have a plugin in a process of its own crash this often under load.
     #[arg(long, value_name = "N", conflicts_with = "isolate")]
     pub crashes: Option<usize>,
@@ -69,6 +72,12 @@ impl Soak {
         let mut plugins = workspace::shipped_plugins()?;
         plugins.retain(|name| !self.without.contains(name));
         Ok(plugins)
+    }
+
+    /// Returns the host's flags for these plugins in processes of their own.
+    fn flags(&self, isolated: &[String]) -> Vec<String> {
+        let isolate = isolated.iter().map(|plugin| format!("--isolate={plugin}"));
+        isolate.chain(self.threads.map(Threads::flag)).collect()
     }
 
     /// Returns true if this plugin runs in a process of its own.
@@ -125,7 +134,7 @@ pub fn run(soak: &Soak) -> Result<(), TaskError> {
     };
     let mut verdict = Verdict::default();
     if let Some(count) = soak.crashes {
-        crashes::run(count, soak.clients, &built, &mut verdict)?;
+        crashes::run(count, soak, &built, &mut verdict)?;
     } else {
         under_load(soak, &built, &mut verdict)?;
         if soak.timed > 0 {
@@ -143,7 +152,7 @@ pub fn run(soak: &Soak) -> Result<(), TaskError> {
 /// Reloads both plugins, in turn, under clients that send without pause.
 fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskError> {
     println!("\n{} reloads each of text and store under {} clients", soak.reloads, soak.clients);
-    let mut host = Served::start(built, &soak.plugins()?, &soak.isolate)?;
+    let mut host = Served::start(built, &soak.plugins()?, &soak.flags(&soak.isolate))?;
     let started = Instant::now();
     let load = Load::start(host.address(), soak.clients);
     let mut warm = None;
@@ -183,7 +192,7 @@ fn under_load(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), Ta
 /// other load.
 fn delay(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskError> {
     println!("\nfrom the rename to the first reply by the new code, {} reloads each", soak.timed);
-    let mut host = Served::start(built, &soak.plugins()?, &soak.isolate)?;
+    let mut host = Served::start(built, &soak.plugins()?, &soak.flags(&soak.isolate))?;
     for plugin in RELOADED {
         let mut figures = Figures::default();
         for _ in 0..soak.timed {
@@ -204,7 +213,7 @@ fn gaps(soak: &Soak, built: &Path, verdict: &mut Verdict) -> Result<(), TaskErro
         "\nlongest wait of one client for one reply during a reload, {} reloads each",
         soak.timed
     );
-    let mut host = Served::start(built, &soak.plugins()?, &soak.isolate)?;
+    let mut host = Served::start(built, &soak.plugins()?, &soak.flags(&soak.isolate))?;
     host.fill_store(KEYS)?;
     for (reloaded, asked, goal) in [
         (None, "echo x", None),
@@ -271,5 +280,29 @@ impl Verdict {
             &format!("{what} of {of}: {is:?}, {TOLERANCE} times its goal or more"),
             is < goal * TOLERANCE,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        soak: Soak,
+    }
+
+    #[test]
+    fn host_gets_the_flags_of_the_soak() {
+        let flags = |arguments: &[&str]| {
+            let soak = Arguments::parse_from([&["soak"], arguments].concat()).soak;
+            soak.flags(&soak.isolate)
+        };
+        assert!(flags(&[]).is_empty());
+        let all = flags(&["--isolate", "text", "--isolate", "store", "--threads", "shared"]);
+        assert_eq!(all, ["--isolate=text", "--isolate=store", "--threads=shared"]);
     }
 }

@@ -43,18 +43,17 @@ pub struct Retired {
 }
 
 impl Served {
-    /// Starts the host that has been built there, with these plugins. Those that `isolate` names
-    /// run in processes of their own.
-    pub fn start(built: &Path, names: &[String], isolate: &[String]) -> Result<Self, TaskError> {
+    /// Starts the host that has been built there, with these plugins and further flags.
+    pub fn start(built: &Path, names: &[String], flags: &[String]) -> Result<Self, TaskError> {
         let libraries = names.iter().map(|name| built.join(install::library(name)));
-        Self::start_with(built, &libraries.collect::<Vec<_>>(), isolate)
+        Self::start_with(built, &libraries.collect::<Vec<_>>(), flags)
     }
 
-    /// Starts the host that has been built there, with these libraries.
+    /// Starts the host that has been built there, with these libraries and further flags.
     pub fn start_with(
         built: &Path,
         libraries: &[PathBuf],
-        isolate: &[String],
+        flags: &[String],
     ) -> Result<Self, TaskError> {
         let folder = tempfile::tempdir().map_err(failed("make", Path::new("a directory")))?;
         let plugins = folder.path().join("plugins");
@@ -73,7 +72,7 @@ impl Served {
             .arg(folder.path().join("state"))
             // Its folder is in a folder that is private.
             .arg("--allow-insecure-plugins")
-            .args(isolate.iter().map(|plugin| format!("--isolate={plugin}")))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -40,7 +40,7 @@ pub struct Place {
     built: PathBuf,
     port: u16,
     sync: String,
-    is_isolated: bool,
+    flags: Vec<String>,
 }
 
 /// A running host. It is killed when this drops.
@@ -57,12 +57,12 @@ pub struct Control {
 }
 
 impl Place {
-    /// Makes the folder's content.
+    /// Makes the folder's content, for hosts with these further flags.
     pub fn new(
         folder: &Path,
         built: &Path,
         sync: &str,
-        is_isolated: bool,
+        flags: Vec<String>,
     ) -> Result<Self, TaskError> {
         let plugins = folder.join("plugins");
         fs::create_dir_all(&plugins).map_err(failed("make", &plugins))?;
@@ -71,12 +71,12 @@ impl Place {
         fs::copy(&source, plugins.join(library)).map_err(failed("copy", &source))?;
         let port = free_port().ok_or_else(|| TaskError::Failed("finding a free port".into()))?;
         let (folder, built, sync) = (folder.to_owned(), built.to_owned(), sync.to_owned());
-        Ok(Self { folder, built, port, sync, is_isolated })
+        Ok(Self { folder, built, port, sync, flags })
     }
 
     /// Returns the same place in another folder, with a copy of the files of the state.
     pub fn copy_to(&self, folder: &Path) -> Result<Self, TaskError> {
-        let place = Self::new(folder, &self.built, &self.sync, self.is_isolated)?;
+        let place = Self::new(folder, &self.built, &self.sync, self.flags.clone())?;
         let target = place.states();
         fs::create_dir_all(&target).map_err(failed("make", &target))?;
         // The host requires it.
@@ -116,7 +116,7 @@ impl Place {
             .args(["--durability", "journal", "--journal-sync", &self.sync])
             // Its folder is in a folder that is private.
             .arg("--allow-insecure-plugins")
-            .args(self.is_isolated.then_some("--isolate=store"))
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)

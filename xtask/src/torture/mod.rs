@@ -26,7 +26,7 @@ use self::{
     host::{Control, Host, PLUGIN, Place},
     model::{Model, SharedBase, Violation},
 };
-use crate::{cargo, error::TaskError, soak::Figures};
+use crate::{cargo, error::TaskError, soak::Figures, threads::Threads};
 
 /// The times at which a journal is flushed.
 const POLICIES: [&str; 3] = ["always", "everysec", "never"];
@@ -72,12 +72,23 @@ pub struct Torture {
     /// Run the store in a process of its own and kill that, and sometimes the host.
     #[arg(long)]
     isolate: bool,
+    /// The host's threads of sessions; the host's default if not given.
+    #[arg(long, value_name = "HOW", value_enum)]
+    threads: Option<Threads>,
     /// Replace the store's library all the time.
     #[arg(long)]
     reloads: bool,
     /// Choose moments and commands by this number; by the clock if not given.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+}
+
+impl Torture {
+    /// Returns the host's flags.
+    fn flags(&self) -> Vec<String> {
+        let isolate = self.isolate.then(|| format!("--isolate={PLUGIN}"));
+        isolate.into_iter().chain(self.threads.map(Threads::flag)).collect()
+    }
 }
 
 /// The counts and times of a run.
@@ -125,7 +136,7 @@ pub fn run(torture: &Torture) -> Result<(), TaskError> {
         let share = (torture.kills + index) / policies.len();
         let folder = tempfile::tempdir()
             .map_err(|error| TaskError::Io("make", "a directory".into(), error))?;
-        let place = Place::new(folder.path(), &built, policy, torture.isolate)?;
+        let place = Place::new(folder.path(), &built, policy, torture.flags())?;
         let mut run = Run {
             torture,
             place,
