@@ -13,7 +13,7 @@ use crate::{
     plan::{Ask, Contestant},
     process,
     program::check_interrupted,
-    server::{Placement, Server, request},
+    server::{Server, request},
 };
 
 /// Time limit of a connection or a reply.
@@ -57,7 +57,6 @@ pub fn measure(
     server: &Server,
     sessions: usize,
 ) -> Result<Idle, BenchError> {
-    server.pin(Placement::Free)?;
     let ask = request(&contestant.command(Ask::Nop));
     let before = Memory::of(server)?;
     let started = Instant::now();

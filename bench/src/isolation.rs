@@ -134,7 +134,7 @@ fn prepare(subject: Subject, places: &Places, servers: &mut Servers) -> Result<(
     subject.check_installed(places)?;
     let Some((program, command)) = subject.server() else { return Ok(()) };
     if let Entry::Vacant(vacant) = servers.entry(program) {
-        let server = Server::start(program, places)?;
+        let server = Server::start(program, Placement::Free, places)?;
         server.wait_for(&[command.to_owned(), "x".to_owned()])?;
         vacant.insert(server);
     }

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     error::{BenchError, failed},
     program::Running,
-    server::{Places, Program},
+    server::{Placement, Places, Program},
 };
 
 /// Maximum number of concurrent clients.
@@ -23,6 +23,7 @@ const SOCKET: &str = "echo.sock";
 /// Returns the command line of a server, and its port unless its first line of output names that.
 pub fn command(
     program: Program,
+    placement: Placement,
     places: &Places,
     folder: &Path,
 ) -> Result<(Command, Option<u16>), BenchError> {
@@ -42,15 +43,17 @@ pub fn command(
         Program::HostIsolatedBesideCrashes => {
             (beside_crashes(), vec!["--isolate".into(), "all".into()])
         }
-        Program::Redis | Program::RedisForwarding => return redis("redis-server", places, folder),
-        Program::Valkey => return redis("valkey-server", places, folder),
+        Program::Redis | Program::RedisForwarding => {
+            return redis("redis-server", placement, places, folder);
+        }
+        Program::Valkey => return redis("valkey-server", placement, places, folder),
         Program::Original => {
-            let mut command = Command::new("python3");
+            let mut command = placement.command("python3");
             command.arg(&places.original);
             return Ok((command, None));
         }
     };
-    let mut command = host(places, folder, &plugins)?;
+    let mut command = host(placement, places, folder, &plugins)?;
     command.args(more);
     Ok((command, None))
 }
@@ -58,18 +61,24 @@ pub fn command(
 /// Starts the process to which a server forwards commands, if it does.
 pub fn process_behind(
     program: Program,
+    placement: Placement,
     places: &Places,
     folder: &Path,
 ) -> Result<Option<Running>, BenchError> {
     if program != Program::RedisForwarding {
         return Ok(None);
     }
-    let mut command = Command::new(places.built.join("echo-process"));
+    let mut command = placement.command(places.built.join("echo-process"));
     command.arg(folder.join(SOCKET)).stdin(Stdio::null()).stdout(Stdio::null());
     Running::start(&mut command).map(Some)
 }
 
-fn host(places: &Places, folder: &Path, plugins: &[PathBuf]) -> Result<Command, BenchError> {
+fn host(
+    placement: Placement,
+    places: &Places,
+    folder: &Path,
+    plugins: &[PathBuf],
+) -> Result<Command, BenchError> {
     let plugins_folder = folder.join("plugins");
     fs::create_dir(&plugins_folder).map_err(failed("make", &plugins_folder))?;
     for from in plugins {
@@ -78,7 +87,7 @@ fn host(places: &Places, folder: &Path, plugins: &[PathBuf]) -> Result<Command, 
         let executable = Permissions::from_mode(0o755);
         fs::set_permissions(&to, executable).map_err(failed("set permissions of", &to))?;
     }
-    let mut command = Command::new(&places.host);
+    let mut command = placement.command(&places.host);
     command
         .args(["--port", "0", "--bind", "127.0.0.1", "--log-level", "warn"])
         .args(["--max-sessions", CLIENTS, "--allow-insecure-plugins", "--plugins"])
@@ -90,6 +99,7 @@ fn host(places: &Places, folder: &Path, plugins: &[PathBuf]) -> Result<Command, 
 
 fn redis(
     program: &str,
+    placement: Placement,
     places: &Places,
     folder: &Path,
 ) -> Result<(Command, Option<u16>), BenchError> {
@@ -98,7 +108,7 @@ fn redis(
         .and_then(|listener| listener.local_addr())
         .map_err(failed("find a port for", program))?
         .port();
-    let mut command = Command::new(program);
+    let mut command = placement.command(program);
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""])
         .args(["--appendonly", "no", "--maxclients", CLIENTS, "--dir"])

@@ -33,10 +33,10 @@ use clap::{Parser, ValueEnum as _};
 use crate::{
     error::{BenchError, failed},
     machine::Machine,
-    plan::{Contestant, Section},
+    plan::{Cell, Contestant, Section},
     results::{Results, Taken},
     rounds::{Effort, Servers},
-    server::{Places, Program, Server},
+    server::{Placement, Places, Program, Server},
 };
 
 /// Measures the host beside Redis and writes a report.
@@ -155,24 +155,35 @@ fn under_load(
     results: &mut Results,
 ) -> Result<(), BenchError> {
     let cells = section.cells(quick);
+    // A server stays on the processors that it was started on.
+    for cells in cells.chunk_by(|one, next| one.placement == next.placement) {
+        let servers = start(cells, places)?;
+        for cell in cells {
+            let mut measured = rounds::Measured::without_results(cell);
+            if started.elapsed() < MOST {
+                measured = rounds::measure(cell, &servers, effort)?;
+            } else {
+                measured.failures.push(format!("{cell:?}: skipped for lack of time"));
+            }
+            println!("{}", measured.one_line());
+            results.measured.push(measured);
+        }
+        servers.into_values().try_for_each(Server::end)?;
+    }
+    Ok(())
+}
+
+/// Starts the servers of these cells, all of which have one placement.
+fn start(cells: &[Cell], places: &Places) -> Result<Servers, BenchError> {
     let mut servers = Servers::new();
-    for contestant in cells.iter().flat_map(|cell| &cell.contestants) {
-        let program = contestant.program();
-        if !servers.contains_key(&program) && program.is_installed() {
-            servers.insert(program, Server::start(program, places)?);
-        }
-    }
     for cell in cells {
-        let mut measured = rounds::Measured::without_results(&cell);
-        if started.elapsed() < MOST {
-            measured = rounds::measure(&cell, &servers, effort)?;
-        } else {
-            measured.failures.push(format!("{cell:?}: skipped for lack of time"));
+        for program in cell.contestants.iter().map(|contestant| contestant.program()) {
+            if !servers.contains_key(&program) && program.is_installed() {
+                servers.insert(program, Server::start(program, cell.placement, places)?);
+            }
         }
-        println!("{}", measured.one_line());
-        results.measured.push(measured);
     }
-    servers.into_values().try_for_each(Server::end)
+    Ok(servers)
 }
 
 fn idle(places: &Places, quick: bool, results: &mut Results) -> Result<(), BenchError> {
@@ -183,7 +194,7 @@ fn idle(places: &Places, quick: bool, results: &mut Results) -> Result<(), Bench
                 continue;
             }
             // A new server, since an earlier one would reuse its memory.
-            let server = Server::start(contestant.program(), places)?;
+            let server = Server::start(contestant.program(), Placement::Free, places)?;
             results.idle.push(idle::measure(contestant, &server, *count)?);
             server.end()?;
         }

@@ -158,7 +158,6 @@ fn sample(
 ) -> Result<(Sample, String), BenchError> {
     check_interrupted()?;
     server.wait_until_idle()?;
-    server.pin(cell.placement)?;
     let load = Load {
         address: server.address,
         command: contestant.command(cell.ask),

@@ -1,6 +1,7 @@
 //! The compared servers, each started with the same commands and ended with the benchmark.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, Permissions},
     io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
@@ -28,6 +29,9 @@ const TIMEOUT_OF_PLUGIN: Duration = Duration::from_secs(5);
 
 /// A server that takes no processor time for this long is idle.
 const LULL: Duration = Duration::from_millis(40);
+
+/// The processor of servers that are held to one.
+const FIRST: &str = "0";
 
 /// Attempts to pin a server to its processors while its threads change.
 const TRIES: usize = 50;
@@ -99,6 +103,19 @@ pub struct Server {
 }
 
 impl Placement {
+    /// Returns the command line that starts a server's program on its processors. It must not move
+    /// there later: the number of its threads may depend on the number of its processors.
+    pub fn command(self, program: impl AsRef<OsStr>) -> Command {
+        match self {
+            Self::Free => Command::new(program),
+            Self::Apart | Self::Together => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", FIRST]).arg(program);
+                command
+            }
+        }
+    }
+
     /// Returns the generator's processor.
     pub fn of_generator(self) -> Option<usize> {
         match self {
@@ -126,14 +143,18 @@ impl Program {
 }
 
 impl Server {
-    /// Starts a server, and waits until it answers.
-    pub fn start(program: Program, places: &Places) -> Result<Self, BenchError> {
+    /// Starts a server on its processors, and waits until it answers.
+    pub fn start(
+        program: Program,
+        placement: Placement,
+        places: &Places,
+    ) -> Result<Self, BenchError> {
         let folder = tempfile::Builder::new()
             .permissions(Permissions::from_mode(0o700))
             .tempdir()
             .map_err(failed("make", "a folder"))?;
-        let (mut command, port) = launch::command(program, places, folder.path())?;
-        let behind = launch::process_behind(program, places, folder.path())?;
+        let (mut command, port) = launch::command(program, placement, places, folder.path())?;
+        let behind = launch::process_behind(program, placement, places, folder.path())?;
         let log_file = folder.path().join("log");
         let log = File::create(&log_file).map_err(failed("make", &log_file))?;
         let out = if port.is_some() {
@@ -204,8 +225,8 @@ impl Server {
         Ok(())
     }
 
-    /// Pins it, and the processes that work for it, to its processors. Threads and processes inherit
-    /// the pinning of the thread that starts them.
+    /// Pins it, and the processes that work for it, to other processors than at its start. Threads
+    /// and processes inherit the pinning of the thread that starts them.
     pub fn pin(&self, placement: Placement) -> Result<(), BenchError> {
         self.processes().into_iter().try_for_each(|id| pin(id, placement))
     }
@@ -250,7 +271,7 @@ fn pin(id: u32, placement: Placement) -> Result<(), BenchError> {
     let all = thread::available_parallelism().map_or(1, usize::from);
     let cores = match placement {
         Placement::Free => format!("0-{}", all - 1),
-        Placement::Apart | Placement::Together => "0".to_owned(),
+        Placement::Apart | Placement::Together => FIRST.to_owned(),
     };
     let id = id.to_string();
     let arguments = ["-a", "-c", "-p", &cores, &id];
@@ -274,4 +295,18 @@ fn read_port(running: &mut Running) -> Result<Option<u16>, BenchError> {
     // Later output must be read, or the server would block.
     thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
     Ok(line.trim_end().rsplit(':').next().and_then(|port| port.trim().parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_apart_starts_on_one_processor() {
+        for placement in [Placement::Apart, Placement::Together] {
+            let seen = placement.command("nproc").output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&seen.stdout), "1\n", "{placement:?}");
+        }
+        assert_eq!(Placement::Free.command("nproc").get_program(), "nproc");
+    }
 }

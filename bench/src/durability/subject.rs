@@ -16,7 +16,7 @@ use super::session::Session;
 use crate::{
     error::{BenchError, failed},
     program::{Running, check_interrupted},
-    server::Places,
+    server::{Placement, Places},
 };
 
 /// Time limit of a start.
@@ -167,24 +167,24 @@ impl Kept {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("taskset");
-        command.args(["-c", "0"]);
         let (port, sync) = (self.port.to_string(), self.sync.name());
         match self.subject {
             Subject::Host => {
-                command.arg(&self.host);
+                let mut command = Placement::Apart.command(&self.host);
                 command.args(["--port", &port, "--bind", "127.0.0.1", "--allow-insecure-plugins"]);
                 command.args(["--durability", "journal", "--journal-sync", sync, "--plugins"]);
                 command.arg(self.folder.join("plugins"));
                 command.arg("--state-dir").arg(self.folder.join("state"));
+                command
             }
             Subject::Redis => {
-                command.arg("redis-server").args(["--bind", "127.0.0.1", "--port", &port]);
+                let mut command = Placement::Apart.command("redis-server");
+                command.args(["--bind", "127.0.0.1", "--port", &port]);
                 command.args(["--save", "", "--appendonly", "yes", "--appendfsync", sync]);
                 command.args(["--auto-aof-rewrite-percentage", "0", "--dir"]).arg(&self.folder);
+                command
             }
         }
-        command
     }
 }
 

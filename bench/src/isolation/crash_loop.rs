@@ -15,7 +15,7 @@ use crate::{
     isolation::{Figures, clients, one_client, subject::check_isolates},
     program::check_interrupted,
     rounds::Effort,
-    server::{Places, Program, Server, request},
+    server::{Placement, Places, Program, Server, request},
 };
 
 /// Pause between two calls that crash.
@@ -53,7 +53,7 @@ pub fn measure(
     }
     let mut results = Vec::new();
     for program in [Program::HostBesideCrashes, Program::HostIsolatedBesideCrashes] {
-        let server = Server::start(program, places)?;
+        let server = Server::start(program, Placement::Free, places)?;
         server.wait_for(&["echo".to_owned(), "x".to_owned()])?;
         for clients in COUNTS {
             let isolated = program == Program::HostIsolatedBesideCrashes;
