@@ -19,6 +19,10 @@ use crate::{
 /// Time limit of a connection or a reply.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The kernel's memory for a registration with epoll on 64-bit systems, in bytes: an `epitem` of 128
+/// and an `eppoll_entry` of 72.
+pub const EPOLL_BYTES: usize = 200;
+
 /// The cost of idle sessions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Idle {
@@ -28,7 +32,8 @@ pub struct Idle {
     pub sessions: usize,
     /// The server's memory per session, in KiB.
     pub memory: f64,
-    /// The kernel's memory per session, for stacks of threads and page tables, in KiB.
+    /// The kernel's memory per session, for stacks of threads, page tables and registrations with
+    /// epoll, in KiB.
     pub kernel: f64,
     /// The server's threads.
     pub threads: u64,
@@ -40,14 +45,18 @@ pub struct Idle {
 
 /// Memory of a server and of the kernel, in KiB.
 struct Memory {
-    server: u64,
-    kernel: u64,
+    server: f64,
+    kernel: f64,
 }
 
 impl Memory {
     fn of(server: &Server) -> Result<Self, BenchError> {
         let id = server.id();
-        Ok(Self { server: process::proportional_memory(id)?, kernel: process::kernel_memory()? })
+        let epoll = process::epoll_registrations(id)? * EPOLL_BYTES;
+        Ok(Self {
+            server: process::proportional_memory(id)? as f64,
+            kernel: process::kernel_memory()? as f64 + epoll as f64 / 1024.0,
+        })
     }
 }
 
@@ -73,7 +82,7 @@ pub fn measure(
     // All of them still exist.
     failures += clients.iter_mut().filter_map(|client| send_command(client, &ask).err()).count();
     let threads = process::size(server.id()).threads;
-    let each = |before: u64, after: u64| (after as f64 - before as f64) / sessions as f64;
+    let each = |before: f64, after: f64| (after - before) / sessions as f64;
     Ok(Idle {
         contestant,
         sessions,
@@ -85,7 +94,8 @@ pub fn measure(
     })
 }
 
-fn connect(server: &Server, ask: &[u8]) -> Result<TcpStream, BenchError> {
+/// Connects a client, which sends one command.
+pub fn connect(server: &Server, ask: &[u8]) -> Result<TcpStream, BenchError> {
     let failure = || failed("connect to", "a server");
     let mut client = TcpStream::connect_timeout(&server.address, TIMEOUT).map_err(failure())?;
     client.set_read_timeout(Some(TIMEOUT)).map_err(failure())?;
@@ -94,7 +104,8 @@ fn connect(server: &Server, ask: &[u8]) -> Result<TcpStream, BenchError> {
     Ok(client)
 }
 
-fn send_command(client: &mut TcpStream, ask: &[u8]) -> Result<(), BenchError> {
+/// Sends a command and reads its reply, which must be OK.
+pub fn send_command(client: &mut TcpStream, ask: &[u8]) -> Result<(), BenchError> {
     let mut reply = [0; 5];
     client.write_all(ask).map_err(failed("ask", "a server"))?;
     client.read_exact(&mut reply).map_err(failed("hear from", "a server"))?;

@@ -12,6 +12,7 @@ use crate::{
     error::{BenchError, failed},
     program::Running,
     server::{Placement, Places, Program},
+    threads::Threads,
 };
 
 /// Maximum number of concurrent clients.
@@ -33,6 +34,7 @@ pub fn command(
     let (plugins, more) = match program {
         Program::Host => (bench, Vec::new()),
         Program::HostNormal => (bench, vec!["--scheduling".into(), "normal".into()]),
+        Program::HostShared => (bench, vec!["--threads".into(), Threads::Shared.name().to_owned()]),
         Program::HostOf1000 => (built(&["bench_plugin", "table_1000"]), Vec::new()),
         Program::HostOf10000 => (built(&["bench_plugin", "table_10000"]), Vec::new()),
         Program::HostIsolated => (bench, vec!["--isolate".into(), "all".into()]),

@@ -1,6 +1,7 @@
 //! The host measured beside Redis, with a report. `cargo xtask bench` builds everything and starts
 //! this.
 
+mod beside_idle;
 mod boundary;
 mod durability;
 mod error;
@@ -9,6 +10,7 @@ mod goals;
 mod idle;
 mod isolation;
 mod launch;
+mod limits;
 mod machine;
 mod plan;
 mod plots;
@@ -20,6 +22,7 @@ mod results;
 mod rounds;
 mod server;
 mod statistics;
+mod threads;
 
 use std::{
     env, fs,
@@ -36,7 +39,8 @@ use crate::{
     plan::{Cell, Contestant, Section},
     results::{Results, Taken},
     rounds::{Effort, Servers},
-    server::{Placement, Places, Program, Server},
+    server::{Placement, Places, Server},
+    threads::Threads,
 };
 
 /// Measures the host beside Redis and writes a report.
@@ -72,10 +76,7 @@ struct Arguments {
 }
 
 /// Time after which no further cell is started.
-const MOST: Duration = Duration::from_secs(20 * 60);
-
-/// Limit of open files: a socket for each of 10,000 clients, and some more.
-const DESCRIPTORS: u64 = 12_000;
+const MOST: Duration = Duration::from_secs(40 * 60);
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -89,7 +90,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), BenchError> {
     program::end_on_signals()?;
-    raise_descriptor_limit();
+    limits::raise_descriptor_limit();
     let started = Instant::now();
     let bench = env::current_dir().map_err(failed("find", "the current folder"))?.join("bench");
     let folder = arguments.out.parent().unwrap_or(&arguments.out).join("benchmarks");
@@ -122,13 +123,17 @@ fn run(arguments: &Arguments) -> Result<(), BenchError> {
         println!("{section:?} ({:.0} s)", started.elapsed().as_secs_f64());
         match section {
             Section::Idle => idle(&places, arguments.quick, &mut results)?,
+            Section::BesideIdle => beside_idle(&places, effort, arguments.quick, &mut results)?,
             Section::Boundary => {
                 let kept = bench.join("instructions.toml");
                 boundary::measure(&arguments.built, &kept, &mut results)?;
             }
             Section::Reload => {
-                let reload = reload::measure(&arguments.xtask, &arguments.host, arguments.quick)?;
-                results.reload = Some(reload);
+                let measure = |threads| {
+                    reload::measure(&arguments.xtask, &arguments.host, threads, arguments.quick)
+                };
+                results.reload = Some(measure(Threads::PerClient)?);
+                results.reload_shared = Some(measure(Threads::Shared)?);
             }
             Section::Isolation => {
                 let command = &arguments.crash_command;
@@ -186,11 +191,28 @@ fn start(cells: &[Cell], places: &Places) -> Result<Servers, BenchError> {
     Ok(servers)
 }
 
+fn beside_idle(
+    places: &Places,
+    effort: Effort,
+    quick: bool,
+    results: &mut Results,
+) -> Result<(), BenchError> {
+    let cells = Section::BesideIdle.cells(quick);
+    let [alone, beside] = &cells[..] else { return Ok(()) };
+    let servers = start(&cells, places)?;
+    for measured in beside_idle::measure((alone, beside), &servers, effort)? {
+        println!("{}", measured.one_line());
+        results.measured.push(measured);
+    }
+    servers.into_values().try_for_each(Server::end)
+}
+
 fn idle(places: &Places, quick: bool, results: &mut Results) -> Result<(), BenchError> {
+    use Contestant::{HostPlugin, HostShared, Original, RedisModule};
     let counts: &[usize] = if quick { &[1000] } else { &[1000, 10_000] };
     for count in counts {
-        for contestant in [Contestant::HostPlugin, Contestant::RedisModule, Contestant::Original] {
-            if contestant.program() == Program::Original && *count > 1000 {
+        for contestant in [HostPlugin, HostShared, RedisModule, Original] {
+            if contestant == Original && *count > 1000 {
                 continue;
             }
             // A new server, since an earlier one would reuse its memory.
@@ -200,19 +222,4 @@ fn idle(places: &Places, quick: bool, results: &mut Results) -> Result<(), Bench
         }
     }
     Ok(())
-}
-
-/// Raises the limit of open files to the wanted one, or as far as the system allows.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(DESCRIPTORS, |most| most.max(DESCRIPTORS));
-    let all = Rlimit { current: Some(wanted), maximum: Some(wanted) };
-    if setrlimit(Resource::Nofile, all).is_err() {
-        // The highest allowed limit is the best that is left.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-        eprintln!(
-            "bench: not allowed to open {DESCRIPTORS} files; large numbers of clients may fail"
-        );
-    }
 }

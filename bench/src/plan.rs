@@ -33,6 +33,8 @@ pub enum Section {
     Burning,
     /// The cost of idle sessions.
     Idle,
+    /// Busy clients beside many idle ones.
+    BesideIdle,
     /// The cost of a request, piece by piece.
     Boundary,
     /// Reloads.
@@ -48,6 +50,8 @@ pub enum Section {
 pub enum Contestant {
     /// The host's plugin.
     HostPlugin,
+    /// The same, with threads that serve many sessions.
+    HostShared,
     /// The host itself.
     HostBuiltin,
     /// The host's plugin, its sessions in the usual scheduling class.
@@ -79,6 +83,8 @@ pub enum Ask {
     Burn(u64),
     /// A reply to `ping`, while 5 other clients are in a worker that sleeps this many milliseconds.
     PingBesideSleep(u64),
+    /// Nothing but a reply, while so many other clients are connected and idle.
+    NopBesideIdle(usize),
 }
 
 /// One load for several contestants.
@@ -101,14 +107,33 @@ pub struct Cell {
 /// Number of clients in a worker that blocks.
 pub const BLOCKED: u32 = 5;
 
-const MAIN: [Contestant; 7] = [
+/// Number of busy clients beside idle ones.
+pub const BUSY: u32 = 100;
+
+/// Number of idle clients beside busy ones.
+pub const IDLE: usize = 19_000;
+
+const MAIN: [Contestant; 8] = [
     Contestant::HostPlugin,
+    Contestant::HostShared,
     Contestant::HostBuiltin,
     Contestant::HostNormal,
     Contestant::RedisModule,
     Contestant::RedisBuiltin,
     Contestant::ValkeyModule,
     Contestant::Original,
+];
+
+/// Both modes of the host, and Redis.
+const MODES: [Contestant; 3] =
+    [Contestant::HostPlugin, Contestant::HostShared, Contestant::RedisModule];
+
+const BESIDE_LONG_CALLS: [Contestant; 5] = [
+    Contestant::HostPlugin,
+    Contestant::HostShared,
+    Contestant::HostNormal,
+    Contestant::RedisModule,
+    Contestant::RedisThread,
 ];
 
 /// Python is omitted above this number of clients: it adds nothing new and is slow.
@@ -133,7 +158,6 @@ impl Section {
             });
             cell(Ask::Nop, clients, pipeline, placement, &contestants)
         };
-        let both = [Contestant::HostPlugin, Contestant::RedisModule];
         match self {
             Self::Clients => {
                 let counts: &[u32] =
@@ -149,7 +173,7 @@ impl Section {
             Self::Payloads => {
                 let sizes: &[usize] =
                     if quick { &[16, 64 << 10] } else { &[16, 1 << 10, 64 << 10, 1 << 20] };
-                let of = |size: &usize| cell(Ask::Echo(*size), 50, 1, Apart, &both);
+                let of = |size: &usize| cell(Ask::Echo(*size), 50, 1, Apart, &MODES);
                 sizes.iter().map(of).collect()
             }
             Self::Tables => {
@@ -158,12 +182,15 @@ impl Section {
                 vec![cell(Ask::Nop, 50, 1, Apart, &sizes), cell(Ask::Nop, 50, 64, Apart, &sizes)]
             }
             Self::Blocking => {
-                let threads = [both[0], Contestant::HostNormal, both[1], Contestant::RedisThread];
-                vec![cell(Ask::PingBesideSleep(50), 45, 1, Free, &threads)]
+                vec![cell(Ask::PingBesideSleep(50), 45, 1, Free, &BESIDE_LONG_CALLS)]
             }
             Self::Burning => {
-                let threads = [both[0], Contestant::HostNormal, both[1], Contestant::RedisThread];
-                vec![cell(Ask::Burn(100), 50, 1, Free, &threads)]
+                vec![cell(Ask::Burn(100), 50, 1, Free, &BESIDE_LONG_CALLS)]
+            }
+            Self::BesideIdle => {
+                let idle = if quick { 2000 } else { IDLE };
+                let asks = [Ask::Nop, Ask::NopBesideIdle(idle)];
+                asks.map(|ask| cell(ask, BUSY, 1, Apart, &MODES)).to_vec()
             }
             Self::Idle | Self::Boundary | Self::Reload | Self::Isolation | Self::Durability => {
                 Vec::new()
@@ -177,6 +204,7 @@ impl Contestant {
     pub fn name(self) -> &'static str {
         match self {
             Self::HostPlugin => "host, plugin",
+            Self::HostShared => "host, plugin, shared threads",
             Self::HostBuiltin => "host, built-in",
             Self::HostNormal => "host, plugin, normal scheduling",
             Self::HostOf1000 => "host, plugin, 1,000 commands more",
@@ -193,6 +221,7 @@ impl Contestant {
     pub fn program(self) -> Program {
         match self {
             Self::HostPlugin | Self::HostBuiltin => Program::Host,
+            Self::HostShared => Program::HostShared,
             Self::HostNormal => Program::HostNormal,
             Self::HostOf1000 => Program::HostOf1000,
             Self::HostOf10000 => Program::HostOf10000,
@@ -210,10 +239,12 @@ impl Contestant {
             _ => command.to_owned(),
         };
         match ask {
-            Ask::Nop if matches!(self, Self::HostBuiltin | Self::RedisBuiltin) => {
+            Ask::Nop | Ask::NopBesideIdle(_)
+                if matches!(self, Self::HostBuiltin | Self::RedisBuiltin) =>
+            {
                 vec!["ping".into()]
             }
-            Ask::Nop => vec![name("nop")],
+            Ask::Nop | Ask::NopBesideIdle(_) => vec![name("nop")],
             Ask::Echo(_) => vec![name("echo")],
             Ask::Burn(micros) => vec![name("burn"), micros.to_string()],
             Ask::PingBesideSleep(_) => vec!["ping".into()],

@@ -192,6 +192,7 @@ fn colour(contestant: Contestant) -> RGBColor {
     match contestant {
         Contestant::HostPlugin => RGBColor(0, 90, 181),
         Contestant::HostBuiltin => RGBColor(90, 160, 220),
+        Contestant::HostShared => RGBColor(230, 150, 0),
         Contestant::HostNormal => RGBColor(40, 140, 90),
         Contestant::HostOf1000 => RGBColor(60, 120, 120),
         Contestant::HostOf10000 => RGBColor(20, 60, 60),

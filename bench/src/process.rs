@@ -87,6 +87,15 @@ pub fn kernel_memory() -> Result<u64, BenchError> {
     Ok(number(&text, "KernelStack:") + number(&text, "PageTables:"))
 }
 
+/// Returns how many descriptors a process has registered with epoll.
+pub fn epoll_registrations(process: u32) -> Result<usize, BenchError> {
+    let folder = format!("/proc/{process}/fdinfo");
+    let entries = fs::read_dir(&folder).map_err(failed("read", &folder))?;
+    // It may have just closed one.
+    let infos = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok());
+    Ok(infos.map(|info| info.lines().filter(|line| line.starts_with("tfd:")).count()).sum())
+}
+
 /// Returns the number behind this word at a line's start; 0 where there is none.
 pub fn number(text: &str, word: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(word));
@@ -116,6 +125,20 @@ mod tests {
         assert!(size.threads >= 1 && size.resident > 100, "{size:?}");
         assert!(proportional_memory(me).unwrap() > 100);
         assert!(kernel_memory().unwrap() > 100);
+    }
+
+    #[test]
+    fn registrations_with_epoll_are_counted() {
+        use rustix::event::epoll;
+        let me = std::process::id();
+        let before = epoll_registrations(me).unwrap();
+        let queue = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        let sockets = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        for socket in &sockets {
+            let data = epoll::EventData::new_u64(0);
+            epoll::add(&queue, socket, data, epoll::EventFlags::IN).unwrap();
+        }
+        assert_eq!(epoll_registrations(me).unwrap(), before + sockets.len());
     }
 
     #[test]

@@ -2,16 +2,20 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
+use clap::ValueEnum as _;
+
 use crate::{
-    durability,
+    beside_idle, durability,
     error::{BenchError, failed},
     goals::goals,
+    idle::EPOLL_BYTES,
     isolation,
     plan::{Ask, BLOCKED, Contestant, Section},
     plots::plots,
     results::Results,
     rounds::{Measured, Sample},
     statistics::{Spread, grouped, ratio, short, spread},
+    threads::Threads,
 };
 
 const HEAD: &str = "\
@@ -25,9 +29,11 @@ apt-get install redis-server redis-tools util-linux python3 valgrind libclang-de
 cargo xtask bench
 ```
 
-The host has a thread for each client and takes its commands from plugins that can be replaced while
-it runs. Redis has one event loop. Both answer the same commands, the host by a plugin and Redis by
-a module, which are in `bench/`. `redis-benchmark` drives both over loopback.
+The host takes its commands from plugins that can be replaced while it runs. It is measured in both
+of its modes: with a thread for each client, which is the default, and with `--threads shared`, a
+thread for each processor that serves many clients. Redis has one event loop. All answer the same
+commands, the host by a plugin and Redis by a module, which are in `bench/`. `redis-benchmark`
+drives them over loopback.
 
 `cargo xtask bench` writes this page, except the remarks, which are in `bench/remarks.md`.
 
@@ -38,7 +44,8 @@ a module, which are in `bench/`. `redis-benchmark` drives both over loopback.
   kernel, divided by the number of requests. It includes connecting and disconnecting.
 - The generator is one thread. If it is the bottleneck, compare CPU per request.
 - *Free* means that the system places all threads. *Apart* means that the server is held to one
-  processor and the generator to another, as if it were on another machine.
+  processor from its start on, and the generator to another, as if it were on another machine. With
+  `--threads shared` the host then has one thread for all clients.
 ";
 
 /// Writes the report and its plots.
@@ -72,6 +79,7 @@ fn compose(
         (Section::Tables, "The size of the command table"),
         (Section::Blocking, "Beside workers that block"),
         (Section::Burning, "Workers that need a processor"),
+        (Section::BesideIdle, "Beside idle clients"),
     ] {
         if results.of(section).next().is_none() {
             continue;
@@ -84,6 +92,9 @@ fn compose(
             }
         }
         let _ = under_load(text, results, section);
+        if section == Section::BesideIdle {
+            let _ = beside_idle::write(text, results);
+        }
     }
     Ok(written.and_then(|()| idle(text, results)).and_then(|()| rest(text, results)))
 }
@@ -100,7 +111,7 @@ fn machines(text: &mut String, results: &Results) -> std::fmt::Result {
             .taken
             .iter()
             .filter(|(_, other)| *other == taken)
-            .map(|(section, _)| format!("{section:?}").to_lowercase())
+            .filter_map(|(section, _)| Some(section.to_possible_value()?.get_name().to_owned()))
             .collect();
         writeln!(
             text,
@@ -119,8 +130,12 @@ fn machines(text: &mut String, results: &Results) -> std::fmt::Result {
 }
 
 fn summary(text: &mut String, results: &Results) -> std::fmt::Result {
-    writeln!(text, "## Goals\n\nAgainst Redis with its module, where nothing else is said.\n")?;
-    writeln!(text, "| figure | goal | measured | |\n| --- | --- | --- | --- |")?;
+    writeln!(
+        text,
+        "## Goals\n\nAgainst Redis with its module, where nothing else is said. \
+         The threads are those of the host's sessions.\n"
+    )?;
+    writeln!(text, "| figure | threads | goal | measured | |\n| --- | --- | --- | --- | --- |")?;
     for goal in goals(results) {
         let verdict = match (&goal.measured, goal.met) {
             (None, _) => "not measured",
@@ -128,28 +143,27 @@ fn summary(text: &mut String, results: &Results) -> std::fmt::Result {
             (_, false) => "**missed**",
         };
         let measured = goal.measured.unwrap_or_default();
-        writeln!(text, "| {} | {} | {measured} | {verdict} |", goal.figure, goal.wanted)?;
+        let threads = goal.threads.map_or("both", Threads::name);
+        writeln!(
+            text,
+            "| {} | {threads} | {} | {measured} | {verdict} |",
+            goal.figure, goal.wanted
+        )?;
     }
     Ok(())
 }
 
 fn under_load(text: &mut String, results: &Results, section: Section) -> std::fmt::Result {
-    let mut head = "\nThe host's plugin to Redis's module:\n\n| load | rate | p99 | CPU per request \
-                    |\n| --- | --- | --- | --- |\n";
+    let mut head = format!(
+        "\nThe host's plugin to Redis's module:\n\n| load | threads | {RATIO_HEAD} |\n\
+         | --- | --- | --- | --- | --- |\n"
+    );
     for measured in results.of(section) {
-        let row: Option<Vec<String>> = RATIOS
-            .iter()
-            .map(|figure| {
-                let of = |contestant| -> Option<Vec<f64>> {
-                    Some(measured.samples.get(&contestant)?.iter().map(figure).collect())
-                };
-                let (ours, theirs) = (of(Contestant::HostPlugin)?, of(Contestant::RedisModule)?);
-                Some(shown(ratio(&ours, &theirs)))
-            })
-            .collect();
-        if let Some(row) = row {
-            writeln!(text, "{head}| {} | {} |", load(measured), row.join(" | "))?;
-            head = "";
+        for threads in Threads::ALL {
+            let ours = (measured, threads.contestant());
+            let Some(row) = ratios(ours, (measured, Contestant::RedisModule)) else { continue };
+            writeln!(text, "{head}| {} | {} | {row} |", load(measured), threads.name())?;
+            head.clear();
         }
     }
     writeln!(text, "\n<details><summary>All figures</summary>\n")?;
@@ -193,9 +207,27 @@ fn under_load(text: &mut String, results: &Results, section: Section) -> std::fm
     Ok(())
 }
 
+/// The heads of the columns of [`ratios`].
+pub const RATIO_HEAD: &str = "rate | p99 | CPU per request";
+
 /// The compared figures: rate, p99, CPU.
 const RATIOS: [fn(&Sample) -> f64; 3] =
     [|sample| sample.served.rate, |sample| sample.served.p99, |sample| sample.cpu];
+
+/// Returns the cells of a row: the ratios of the compared figures; `None` where one is missing.
+pub fn ratios(
+    (ours, of_us): (&Measured, Contestant),
+    (theirs, of_them): (&Measured, Contestant),
+) -> Option<String> {
+    let row: Option<Vec<String>> = RATIOS
+        .iter()
+        .map(|figure| {
+            let compared = (ours.figures(of_us, *figure)?, theirs.figures(of_them, *figure)?);
+            Some(shown(ratio(&compared.0, &compared.1)))
+        })
+        .collect();
+    Some(row?.join(" | "))
+}
 
 fn shown(spread: Option<Spread>) -> String {
     spread.map_or_else(|| "–".into(), |spread| spread.to_string())
@@ -205,6 +237,7 @@ fn load(measured: &Measured) -> String {
     let cell = &measured.cell;
     let what = match cell.ask {
         Ask::Nop => String::new(),
+        Ask::NopBesideIdle(count) => format!(", beside {} idle ones", grouped(count as i64)),
         Ask::Echo(bytes) => format!(", {} bytes there and back", grouped(bytes as i64)),
         Ask::Burn(micros) => format!(", {micros} µs of a processor each"),
         Ask::PingBesideSleep(millis) => {
@@ -222,8 +255,8 @@ fn idle(text: &mut String, results: &Results) -> std::fmt::Result {
     }
     writeln!(
         text,
-        "\n## Sessions that do nothing\n\nEach has asked once. The kernel's part are stacks of threads and page \
-         tables; what it keeps for sockets is the same for all.\n\n| server | sessions | KiB each | kernel KiB each | threads | \
+        "\n## Sessions that do nothing\n\nEach has asked once. The kernel's part are stacks of threads, page \
+         tables and {EPOLL_BYTES} bytes for each registration with epoll; what it keeps for sockets is the same for all.\n\n| server | sessions | KiB each | kernel KiB each | threads | \
          µs from connecting to the first reply | failed |\n| --- | --- | --- | --- | --- | --- | --- |"
     )?;
     for idle in &results.idle {
@@ -263,13 +296,15 @@ fn rest(text: &mut String, results: &Results) -> std::fmt::Result {
             writeln!(text, "| {name} | {} | {instructions} |", short(*nanos))?;
         }
     }
-    if let Some(reload) = &results.reload {
+    let mut head = "\n## Reloads\n";
+    for reload in results.reload.iter().chain(&results.reload_shared) {
         let held = if reload.held { "" } else { " It failed." };
         writeln!(
             text,
-            "\n## Reloads\n\nIn the words of `{}`.{held}\n\n```text\n{}\n```",
+            "{head}\nIn the words of `{}`.{held}\n\n```text\n{}\n```",
             reload.command, reload.said
         )?;
+        head = "";
     }
     Ok(())
 }

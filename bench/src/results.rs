@@ -11,7 +11,7 @@ use crate::{
     idle::Idle,
     isolation::Isolation,
     machine::Machine,
-    plan::Section,
+    plan::{Contestant, Section},
     reload::Reload,
     rounds::{Effort, Measured},
 };
@@ -29,8 +29,11 @@ pub struct Results {
     pub pieces: BTreeMap<String, f64>,
     /// Instructions of each piece of a request.
     pub instructions: BTreeMap<String, f64>,
-    /// The reloads.
+    /// The reloads, with a thread for each client.
     pub reload: Option<Reload>,
+    /// The same, with threads that serve many clients.
+    #[serde(default)]
+    pub reload_shared: Option<Reload>,
     /// Plugins in other processes.
     #[serde(default)]
     pub isolation: Option<Isolation>,
@@ -75,6 +78,11 @@ impl Results {
         self.measured.iter().filter(move |measured| measured.cell.section == section)
     }
 
+    /// Returns the cost of the most idle sessions of a server.
+    pub fn idle_of(&self, contestant: Contestant) -> Option<&Idle> {
+        self.idle.iter().rfind(|idle| idle.contestant == contestant)
+    }
+
     /// Removes a part, which is about to be measured again.
     pub fn forget(&mut self, section: Section) {
         self.taken.remove(&section);
@@ -85,7 +93,7 @@ impl Results {
                 self.pieces.clear();
                 self.instructions.clear();
             }
-            Section::Reload => self.reload = None,
+            Section::Reload => (self.reload, self.reload_shared) = (None, None),
             Section::Isolation => self.isolation = None,
             Section::Durability => self.durability = None,
             _ => {}

@@ -66,6 +66,29 @@ impl Measured {
         }
     }
 
+    /// Adds a turn and its command line.
+    pub fn add(&mut self, contestant: Contestant, (sample, line): (Sample, String)) {
+        self.samples.entry(contestant).or_default().push(sample);
+        self.commands.insert(contestant, line);
+    }
+
+    /// Notes the failure of a contestant.
+    ///
+    /// # Errors
+    /// The benchmark has been interrupted.
+    pub fn note_failure(&mut self, of: Contestant, error: BenchError) -> Result<(), BenchError> {
+        if matches!(error, BenchError::Stopped) {
+            return Err(error);
+        }
+        self.failures.push(format!("{}: {error}", of.name()));
+        Ok(())
+    }
+
+    /// Returns a figure of each round of a contestant; `None` without any.
+    pub fn figures(&self, of: Contestant, figure: fn(&Sample) -> f64) -> Option<Vec<f64>> {
+        Some(self.samples.get(&of)?.iter().map(figure).collect())
+    }
+
     /// Returns rates and CPU in one line, for the terminal.
     pub fn one_line(&self) -> String {
         let Cell { ask, clients, pipeline, placement, .. } = &self.cell;
@@ -101,8 +124,7 @@ pub fn measure(cell: &Cell, servers: &Servers, effort: Effort) -> Result<Measure
         let Some(server) = servers.get(&contestant.program()) else { continue };
         match prepare(cell, *contestant, server, effort) {
             Ok(requests) => turns.push((*contestant, server, requests)),
-            Err(BenchError::Stopped) => return Err(BenchError::Stopped),
-            Err(error) => measured.failures.push(format!("{}: {error}", contestant.name())),
+            Err(error) => measured.note_failure(*contestant, error)?,
         }
     }
     for round in 0..effort.rounds {
@@ -110,12 +132,8 @@ pub fn measure(cell: &Cell, servers: &Servers, effort: Effort) -> Result<Measure
             // Each contestant is the first in some round.
             let (contestant, server, requests) = turns[(turn + round) % turns.len()];
             match sample(cell, contestant, server, requests) {
-                Ok((sample, line)) => {
-                    measured.samples.entry(contestant).or_default().push(sample);
-                    measured.commands.insert(contestant, line);
-                }
-                Err(BenchError::Stopped) => return Err(BenchError::Stopped),
-                Err(error) => measured.failures.push(format!("{}: {error}", contestant.name())),
+                Ok(turn) => measured.add(contestant, turn),
+                Err(error) => measured.note_failure(contestant, error)?,
             }
         }
     }
@@ -123,7 +141,7 @@ pub fn measure(cell: &Cell, servers: &Servers, effort: Effort) -> Result<Measure
 }
 
 /// Warms the server up and determines the number of requests of a turn of the wanted duration.
-fn prepare(
+pub fn prepare(
     cell: &Cell,
     contestant: Contestant,
     server: &Server,
@@ -150,7 +168,9 @@ fn prepare(
     Ok(((rate * effort.seconds) as u64).max(least.min(most)).max(batch))
 }
 
-fn sample(
+/// Has a contestant serve so many requests of a cell. Returns the figures, and the generator's
+/// command line.
+pub fn sample(
     cell: &Cell,
     contestant: Contestant,
     server: &Server,

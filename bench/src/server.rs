@@ -41,7 +41,9 @@ const TRIES: usize = 50;
 pub enum Program {
     /// The host with the benchmark's plugin.
     Host,
-    /// The same in the usual scheduling class, whose threads may preempt others when they wake.
+    /// The same, with threads that serve many sessions.
+    HostShared,
+    /// The host in the usual scheduling class, whose threads may preempt others when they wake.
     HostNormal,
     /// The same, with a plugin of 1,000 more commands.
     HostOf1000,

@@ -40,7 +40,8 @@ pub struct Bench {
     #[arg(long)]
     quick: bool,
     /// Measure only these parts: clients, pipelines, payloads, tables, blocking, burning, idle,
-    /// boundary, reload, isolation, durability. The report keeps its results of the others.
+    /// beside-idle, boundary, reload, isolation, durability. The report keeps its results of the
+    /// others.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
     /// Number of turns of each server; 5, or 2 with `--quick`.
