@@ -112,6 +112,9 @@ impl Session {
             kept: None,
         });
         session.apply_identity()?;
+        if is_polled {
+            session.transport.begin_rest(false);
+        }
         Ok(session)
     }
 

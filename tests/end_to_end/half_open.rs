@@ -7,7 +7,7 @@ use dropin_tests::{
     LIMIT, Lines, Resp, Setup,
     cable::Cable,
     resp::encode,
-    system::{session_threads, sockets},
+    system::{has_session_threads, sockets},
     wait_until,
 };
 
@@ -46,7 +46,7 @@ fn clients_behind_a_pulled_cable_leave_nothing_behind() {
     host.wait_for_log(&format!("cancelled for {}", waiting.local()));
     wait_until("their entries have gone", LIMIT, || observer.ask_all("client list").len() == 1);
     wait_until("their threads and sockets too", LIMIT, || {
-        session_threads(host.pid()) == 1 && sockets(host.pid()) == sockets_before
+        has_session_threads(host.pid(), 1) && sockets(host.pid()) == sockets_before
     });
 }
 

@@ -4,7 +4,8 @@ use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, wait_until};
 #[cfg(target_os = "linux")]
 use dropin_tests::{
     Setup,
-    system::{scheduling, session_threads, sockets},
+    setup::are_threads_shared,
+    system::{has_session_threads, scheduling, sockets},
 };
 
 #[test]
@@ -96,15 +97,15 @@ fn client_ids_are_unique_and_match_whoami() {
 fn sessions_have_own_sockets_and_threads() {
     let host = Host::start(&[]);
     let (pid, sockets_before) = (host.pid(), sockets(host.pid()));
-    assert_eq!(session_threads(pid), 0);
+    assert!(has_session_threads(pid, 0));
     let mut clients: Vec<_> = (0..10).map(|_| Lines::connect(&host)).collect();
     assert!(clients.iter_mut().all(|client| client.ask("ping") == "PONG"));
-    assert_eq!(session_threads(pid), 10);
+    assert!(has_session_threads(pid, 10));
     assert_eq!(sockets(pid), sockets_before + 10);
     for left in (0..10).rev() {
         clients.pop();
         wait_until("thread and socket are gone", LIMIT, || {
-            session_threads(pid) == left && sockets(pid) == sockets_before + left
+            has_session_threads(pid, left) && sockets(pid) == sockets_before + left
         });
     }
 }
@@ -128,7 +129,7 @@ fn close_ends_one_session_and_nobody_else_notices() {
         });
         #[cfg(target_os = "linux")]
         wait_until("the thread and the socket have gone", LIMIT, || {
-            session_threads(host.pid()) == 1 && sockets(host.pid()) == sockets_before
+            has_session_threads(host.pid(), 1) && sockets(host.pid()) == sockets_before
         });
         assert_eq!(other.ask("client id"), id);
     }
@@ -196,7 +197,8 @@ fn sessions_give_way(host: &Host) -> bool {
     assert_eq!(client.ask("ping"), "PONG");
     let mut is_batch = None;
     for (name, policy) in scheduling(host.pid()) {
-        if name.starts_with("session ") {
+        let serves = if are_threads_shared() { "runner " } else { "session " };
+        if name.starts_with(serves) {
             is_batch = Some(policy == BATCH);
         } else if name != "accept" && name != "spare" {
             assert_eq!(policy, 0, "{name}");
@@ -223,7 +225,7 @@ fn session_threads_are_reused_for_a_while() {
         assert_eq!(client.ask("ping"), "PONG");
         drop(client);
         threads.extend(dropin_tests::system::thread_ids(host.pid()));
-        wait_until("the session has ended", LIMIT, || session_threads(host.pid()) == 0);
+        wait_until("the session has ended", LIMIT, || has_session_threads(host.pid(), 0));
     }
     // Without it there would be a thread for each, beside the host's own threads.
     assert!(threads.len() < 60, "{}", threads.len());

@@ -221,13 +221,13 @@ fn files_of_the_client_import_in_no_circle() {
 #[test]
 fn unsafe_code_is_where_the_table_says() {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let table = page.split("\nThe unsafe code is in seven files").nth(1).expect("there is a table");
+    let table = page.split("\nThe unsafe code is in eight files").nth(1).expect("there is a table");
     let rows = table.lines().skip_while(|line| !line.starts_with("| `"));
     let named: BTreeSet<String> = rows
         .take_while(|line| line.starts_with("| `"))
         .map(|row| row.split('`').nth(1).unwrap().to_owned())
         .collect();
-    assert_eq!(named.len(), 7, "{named:?}");
+    assert_eq!(named.len(), 8, "{named:?}");
     let folders = ["host/src", "crates", "client/src", "plugin-api/src", "plugins", "xtask/src"];
     let files = folders.iter().flat_map(|folder| sources(folder));
     let found: BTreeSet<String> = files

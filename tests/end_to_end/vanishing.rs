@@ -3,7 +3,7 @@
 use std::{io::Read, net::SocketAddr, process::Command};
 
 #[cfg(target_os = "linux")]
-use dropin_tests::system::{session_threads, sockets};
+use dropin_tests::system::{has_session_threads, sockets};
 use dropin_tests::{
     Connection, Frame, Host, LIMIT, Lines, Resp, Setup, resp::encode, tool::Running, wait_until,
 };
@@ -44,7 +44,7 @@ impl Observer {
         wait_until("its entry has gone", LIMIT, || self.client.ask_all("client list").len() == 1);
         #[cfg(target_os = "linux")]
         wait_until("its thread and its socket have gone", LIMIT, || {
-            session_threads(self.host.pid()) == 1 && sockets(self.host.pid()) == self.sockets
+            has_session_threads(self.host.pid(), 1) && sockets(self.host.pid()) == self.sockets
         });
         assert_eq!(self.client.ask("client id"), "1");
     }

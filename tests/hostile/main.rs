@@ -103,7 +103,7 @@ fn sessions_are_served_beside_attackers() {
     assert!(flooded >= LEAST, "only {flooded} connections in the flood");
     println!("{flooded} connections in the flood, {} requests of guests served", 2 * served);
     assert!(served > SESSIONS, "the guests were hardly served");
-    wait_until("no client is left", LIMIT, || system::session_threads(host.pid()) == 0);
+    wait_until("no client is left", LIMIT, || system::has_session_threads(host.pid(), 0));
     let lines = host.log().lines().count();
     assert!(lines < 200, "{lines} lines in the log:\n{}", host.log());
     assert!(!host.log().contains("panicked"));

@@ -253,6 +253,12 @@ pub fn threads() -> Option<String> {
     std::env::var("DROPIN_TEST_THREADS").ok()
 }
 
+/// Returns whether the sessions of each host share threads.
+#[must_use]
+pub fn are_threads_shared() -> bool {
+    threads().as_deref() == Some("shared")
+}
+
 /// Runs the host's program with only these arguments, to its end.
 ///
 /// # Panics

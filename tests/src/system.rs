@@ -240,6 +240,13 @@ pub fn session_threads(pid: u32) -> usize {
     threads(pid).iter().filter(|name| name.starts_with("session ")).count()
 }
 
+/// Returns whether this many sessions have a thread, if they do not share threads.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn has_session_threads(pid: u32, count: usize) -> bool {
+    crate::setup::are_threads_shared() || session_threads(pid) == count
+}
+
 /// Returns how many sockets a process has open.
 #[cfg(target_os = "linux")]
 #[must_use]

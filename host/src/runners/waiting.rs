@@ -106,7 +106,7 @@ impl Waiting {
             return Err((client, error));
         }
         let before = table.next_deadline();
-        self.put_back(&mut table, key, client);
+        self.lay_down(&mut table, key, client);
         let next = table.next_deadline();
         if next.is_some() && (before.is_none() || next < before) {
             // The leader waits for longer than that.
@@ -118,6 +118,10 @@ impl Waiting {
     /// Puts the client back that the leader has served.
     pub(super) fn put_back(&self, table: &mut Table, key: usize, client: Client) {
         table.serving = None;
+        self.lay_down(table, key, client);
+    }
+
+    fn lay_down(&self, table: &mut Table, key: usize, client: Client) {
         let Some(entry) = table.clients.get_mut(key) else { return };
         let known = entry.waker.as_ref().map(Arc::as_ptr);
         if known != client.session.wake_receiver().map(Arc::as_ptr) {

@@ -124,7 +124,7 @@ impl Watch {
 
 /// Looks at all runners, and replaces leaders. Returns true if one of them works.
 fn look(runners: &Arc<Runners>, all: &mut [Seen], looks: u32) -> bool {
-    let mut is_active = false;
+    let (mut is_active, mut is_held_up) = (false, false);
     for (place, (waiting, seen)) in runners.waitings.iter().zip(all).enumerate() {
         let Some(mut table) = waiting.try_lock() else {
             // Its leader is between two turns.
@@ -141,7 +141,11 @@ fn look(runners: &Arc<Runners>, all: &mut [Seen], looks: u32) -> bool {
         if is_long && may_try {
             runners.replace_leader(place, &mut table);
         }
+        is_held_up |= is_long;
         retire(&mut table, || waiting.wake());
+    }
+    if !is_held_up {
+        runners.is_starved.store(false, Ordering::Relaxed);
     }
     is_active
 }

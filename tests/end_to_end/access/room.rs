@@ -163,14 +163,14 @@ fn trusted_client_must_finish_tls_handshake() {
 
 /// Starts a host that may have this many threads in total.
 #[cfg(target_os = "linux")]
-fn with_threads(count: usize) -> Host {
+fn with_threads(count: usize, flags: &[&str]) -> Host {
     use std::os::unix::fs::chown;
     // The system counts the threads of a user, and does not limit root.
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let user = 700_000
         + std::process::id() % 50_000
         + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let setup = Setup::new().plugins(&["text"]);
+    let setup = Setup::new().plugins(&["text", "busy"]).flags(flags);
     let folder = setup.plugins_folder();
     let above = folder.parent().unwrap();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -193,7 +193,7 @@ fn with_threads(count: usize) -> Host {
     ignore = "needs prlimit, setpriv and root"
 )]
 fn out_of_threads_host_rejects_newcomers_and_recovers() {
-    let host = with_threads(30);
+    let host = with_threads(30, &["--threads", "per-client"]);
     let mut clients = Vec::new();
     let said = "-ERR the server is out of threads, try later";
     wait_until("the host is out of threads", LIMIT, || {
@@ -210,4 +210,31 @@ fn out_of_threads_host_rejects_newcomers_and_recovers() {
     clients.truncate(3);
     assert_session_served(&host);
     assert_eq!(clients[0].ask("echo 'all the time'"), "all the time");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[cfg_attr(
+    not(all(tool = "prlimit", tool = "setpriv", right = "root")),
+    ignore = "needs prlimit, setpriv and root"
+)]
+fn shared_threads_that_run_out_reject_newcomers() {
+    let host = with_threads(30, &["--threads", "shared"]);
+    let gate = host.state_dir().join("gate");
+    let mut held = Vec::new();
+    wait_until("the host is out of threads", LIMIT, || {
+        let mut client = Lines::connect(&host);
+        client.say(&format!("hold '{}'", gate.display()));
+        held.push(client);
+        host.logged("rejected: cannot start a thread").is_some()
+    });
+    let said = "-ERR the server is out of threads, try later";
+    assert_eq!(held.pop().unwrap().line().trim_end(), said);
+    std::fs::write(&gate, "").unwrap();
+    for mut client in held {
+        // Each was served, or told.
+        let answer = client.line();
+        assert!(answer == "held" || answer.trim_end() == said, "{answer}");
+    }
+    assert_session_served(&host);
 }

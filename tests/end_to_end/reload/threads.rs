@@ -7,6 +7,9 @@ use dropin_tests::{Host, LIMIT, Lines, Setup, files, system::threads, wait_until
 
 use super::{host_with, replace};
 
+/// Gives each session a thread, which ends with it.
+const PER_CLIENT: [&str; 2] = ["--threads", "per-client"];
+
 /// Waits until this many of the host's threads have this name, if the system lists them.
 #[track_caller]
 fn assert_count(host: &Host, name: &str, expected: usize) {
@@ -39,7 +42,7 @@ fn tracked_thread_is_joined_before_unloading() {
 
 #[test]
 fn endless_tracked_thread_keeps_only_its_code() {
-    let host = host_with("tracked", "1");
+    let host = super::with_version(Setup::new().flags(&PER_CLIENT), "tracked", "1").start();
     let stop = host.state_dir().join("stop");
     // A session that starts threads in a plugin keeps its code mapped too; this one ends at once.
     let started = Lines::connect(&host).ask(&format!("tracked.deaf '{}'", stop.display()));
@@ -99,7 +102,7 @@ fn plugin_with_untracked_threads_is_never_unloaded() {
 #[cfg(unix)]
 #[test]
 fn thread_local_keeps_code_until_thread_ends() {
-    let host = host_with("local", "1");
+    let host = super::with_version(Setup::new().flags(&PER_CLIENT), "local", "1").start();
     let mut sessions: Vec<_> = (0..3).map(|_| Lines::connect(&host)).collect();
     for _ in 0..3 {
         sessions.iter_mut().for_each(|client| assert!(client.ask("local.touch") != "0"));
@@ -130,4 +133,25 @@ fn thread_local_keeps_code_until_thread_ends() {
     host.wait_for_log("plugin local: generation 1 unloaded, ");
     host.wait_for_log("plugin local: generation 2 unloaded, ");
     wait_until("nothing is counted", LIMIT, || host.figure("local", "lingering") == 0);
+}
+
+/// A thread that serves many sessions ends in time, though none of its sessions leaves.
+#[cfg(unix)]
+#[test]
+fn shared_thread_keeps_code_for_a_while() {
+    let setup = Setup::new().flags(&["--threads", "shared"]);
+    let host = super::with_version(setup, "local", "1").start();
+    let mut session = Lines::connect(&host);
+    assert_eq!(session.ask("local.touch"), "1");
+    replace(&host, "local", "2");
+    host.wait_for_log("plugin local: generation 1 lingering, ");
+    assert_eq!(host.mapped("local").len(), 2);
+    let mut number = 1;
+    wait_until("the code is gone", LIMIT, || {
+        number += 1;
+        host.process_changes("text", number);
+        host.mapped("local").len() == 1
+    });
+    host.wait_for_log("plugin local: generation 1 unloaded, ");
+    assert_eq!(session.ask("local.touch"), "1");
 }

@@ -8,13 +8,14 @@ use tempfile::tempdir;
 use super::host_in;
 
 /// Values of a flag, tried in this order until the host accepts one that is not its default.
-const VALUES: [&str; 13] = [
+const VALUES: [&str; 14] = [
     "7777",
     "\"4.5\"",
     "[\"127.0.0.2\"]",
     "true",
     "\"poll\"",
     "\"normal\"",
+    "\"shared\"",
     "\"lan\"",
     "\"json\"",
     "\"warn\"",
