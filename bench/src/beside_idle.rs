@@ -1,10 +1,17 @@
 //! Busy clients beside many idle ones, which should cost them nothing.
 
-use std::{fmt::Write as _, net::TcpStream};
+use std::{
+    fmt::Write as _,
+    io,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
+    time::Duration,
+};
+
+use rustix::net;
 
 use crate::{
-    error::BenchError,
-    idle::{connect, send_command},
+    error::{BenchError, failed},
+    idle::{begin, send_command},
     limits::most_idle_connections,
     plan::{Ask, Cell, Contestant, Section},
     program::check_interrupted,
@@ -71,7 +78,7 @@ fn possible(beside: &Cell) -> Cell {
         let most = most_idle_connections();
         if most < *wanted {
             let (most, wanted) = (grouped(most as i64), grouped(*wanted as i64));
-            eprintln!("bench: open files or ports suffice for {most} idle clients, not {wanted}");
+            eprintln!("bench: open files suffice for {most} idle clients, not {wanted}");
         }
         *wanted = most.min(*wanted);
     }
@@ -91,9 +98,12 @@ impl IdleClients {
         };
         let ask = request(&contestant.command(Ask::Nop));
         let mut clients = Vec::with_capacity(count);
-        for _ in 0..count {
+        for number in 0..count {
             check_interrupted()?;
-            clients.push(connect(server, &ask)?);
+            let client = connect_from(source(number), server.address);
+            let mut client = client.map_err(failed("connect to", "a server"))?;
+            begin(&mut client, &ask)?;
+            clients.push(client);
         }
         Ok(Self { ask, clients })
     }
@@ -102,6 +112,26 @@ impl IdleClients {
     fn check(mut self) -> Result<(), BenchError> {
         self.clients.iter_mut().try_for_each(|client| send_command(client, &self.ask))
     }
+}
+
+/// Number of idle clients with one address: with more, the search for a free port would take long.
+const EACH: usize = 4000;
+
+/// Returns the address of an idle client, on loopback and none of a busy client.
+fn source(number: usize) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 0, 1, 0)) + (number / EACH) as u32)
+}
+
+/// Connects from any port of this address. When the client drops, the connection is reset, so that
+/// the system does not keep its port.
+fn connect_from(source: Ipv4Addr, server: SocketAddr) -> io::Result<TcpStream> {
+    let flags = net::SocketFlags::CLOEXEC;
+    let (family, kind) = (net::AddressFamily::INET, net::SocketType::STREAM);
+    let socket = net::socket_with(family, kind, flags, None)?;
+    net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
+    net::bind(&socket, &SocketAddrV4::new(source, 0))?;
+    net::connect(&socket, &server)?;
+    Ok(socket.into())
 }
 
 /// Returns the rates beside so many idle clients, to those without, within each round.
@@ -135,6 +165,16 @@ pub fn write(text: &mut String, results: &Results) -> std::fmt::Result {
 mod tests {
     use super::*;
     use crate::{generator::LoadResult, rounds::Sample};
+
+    #[test]
+    fn idle_clients_have_addresses_of_their_own() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        for (number, source) in [(0, "127.0.1.0"), (EACH - 1, "127.0.1.0"), (EACH, "127.0.1.1")] {
+            let _client = connect_from(super::source(number), address).unwrap();
+            assert_eq!(server.accept().unwrap().1.ip().to_string(), source);
+        }
+    }
 
     #[test]
     fn rates_with_and_without_are_compared() {

@@ -94,14 +94,19 @@ pub fn measure(
     })
 }
 
-/// Connects a client, which sends one command.
-pub fn connect(server: &Server, ask: &[u8]) -> Result<TcpStream, BenchError> {
+fn connect(server: &Server, ask: &[u8]) -> Result<TcpStream, BenchError> {
+    let client = TcpStream::connect_timeout(&server.address, TIMEOUT);
+    let mut client = client.map_err(failed("connect to", "a server"))?;
+    begin(&mut client, ask)?;
+    Ok(client)
+}
+
+/// Has a new client send its first command.
+pub fn begin(client: &mut TcpStream, ask: &[u8]) -> Result<(), BenchError> {
     let failure = || failed("connect to", "a server");
-    let mut client = TcpStream::connect_timeout(&server.address, TIMEOUT).map_err(failure())?;
     client.set_read_timeout(Some(TIMEOUT)).map_err(failure())?;
     client.set_nodelay(true).map_err(failure())?;
-    send_command(&mut client, ask)?;
-    Ok(client)
+    send_command(client, ask)
 }
 
 /// Sends a command and reads its reply, which must be OK.

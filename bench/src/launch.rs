@@ -113,6 +113,8 @@ fn redis(
     let mut command = placement.command(program);
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""])
+        // Idle clients have other loopback addresses than 127.0.0.1.
+        .args(["--protected-mode", "no"])
         .args(["--appendonly", "no", "--maxclients", CLIENTS, "--dir"])
         .arg(folder)
         .arg("--loadmodule")
