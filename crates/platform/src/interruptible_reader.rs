@@ -128,11 +128,39 @@ impl InterruptibleReader {
     /// The connection is broken, or nothing is there ([`io::ErrorKind::WouldBlock`]).
     #[cfg(windows)]
     pub fn try_read(&self, stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_soon(stream, buffer, Duration::ZERO)
+    }
+
+    /// Reads input, or waits for it for about this time, which [`bound`](Self::bound) has set.
+    ///
+    /// # Errors
+    /// The connection is broken, or nothing has arrived ([`io::ErrorKind::WouldBlock`]).
+    #[cfg(unix)]
+    pub fn read_soon(
+        &self,
+        mut stream: &TcpStream,
+        buffer: &mut [u8],
+        _: Duration,
+    ) -> io::Result<usize> {
+        stream.read(buffer)
+    }
+
+    /// Reads input, or waits for it for about this time, which `bound` has set.
+    ///
+    /// # Errors
+    /// The connection is broken, or nothing has arrived ([`io::ErrorKind::WouldBlock`]).
+    #[cfg(windows)]
+    pub fn read_soon(
+        &self,
+        stream: &TcpStream,
+        buffer: &mut [u8],
+        time: Duration,
+    ) -> io::Result<usize> {
         let nothing = |error: io::Error| match error.kind() {
             io::ErrorKind::TimedOut => io::ErrorKind::WouldBlock.into(),
             _ => error,
         };
-        self.read(stream, buffer, Some(Duration::ZERO)).map_err(nothing)
+        self.read(stream, buffer, Some(time)).map_err(nothing)
     }
 
     /// Returns what is woken at the end of reading.

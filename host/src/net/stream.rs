@@ -1,6 +1,7 @@
 //! A client's connection, plain or over TLS. Reads may wait for ever; writes time out.
 
 use std::{
+    cell::Cell,
     io::{self, Read, Write},
     net::{Shutdown as Side, TcpStream},
     sync::Arc,
@@ -37,8 +38,12 @@ pub struct ClientStream {
     tls: Option<Box<Tls>>,
     /// The records that the replies wait for.
     held: Held,
-    /// True if reads return at once, since another place waits for input.
+    /// True if reads return at once or soon, since another place waits for input.
     is_polled: bool,
+    /// The time for which such a read waits; zero for not at all.
+    patience: Duration,
+    /// True if such a read has had a result since it was last asked for.
+    has_read: Cell<bool>,
     /// The end of the present wait for input; `None` without a limit.
     idle_at: Option<Instant>,
     /// What the thread gives up before the session blocks it; `None` if it serves no other one.
@@ -65,6 +70,8 @@ impl ClientStream {
             tls: None,
             held: Held::default(),
             is_polled,
+            patience: Duration::ZERO,
+            has_read: Cell::new(false),
             idle_at: None,
             lease: None,
         })
@@ -143,6 +150,18 @@ impl ClientStream {
     /// Returns the end of a wait for input in another place; `None` without a limit.
     pub fn rest_deadline(&self) -> Option<Instant> {
         self.next_deadline().into_iter().chain(self.idle_at).min()
+    }
+
+    /// Has each read of a polled connection wait for this time. Fails if the connection is gone.
+    pub fn set_patience(&mut self, time: Duration) -> io::Result<()> {
+        self.patience = time;
+        let time = Some(time).filter(|time| !time.is_zero());
+        self.handle.reader.bound(&self.handle.stream, time)
+    }
+
+    /// Returns true if a polled connection has had input, or its end, since the last call.
+    pub fn has_read(&self) -> bool {
+        self.has_read.replace(false)
     }
 
     /// Sets what the thread gives up before the session blocks it, and returns what it was.
@@ -236,7 +255,13 @@ impl ClientStream {
         }
         let ClientHandle { stream, reader, .. } = &*self.handle;
         loop {
-            match reader.try_read(stream, buffer) {
+            let read = if self.patience.is_zero() {
+                reader.try_read(stream, buffer)
+            } else {
+                reader.read_soon(stream, buffer, self.patience)
+            };
+            self.has_read.set(read.is_ok());
+            match read {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock && is_over(self.idle_at) =>

@@ -19,6 +19,15 @@ use crate::{
 /// The pause after a failed wait.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The number of waits in a row that find the same client alone, after which a thread stays with it.
+const LONE: u32 = 64;
+
+/// The time for which such a thread waits for its client. The system counts in 4 ms.
+const PATIENCE: Duration = Duration::from_millis(4);
+
+/// The number of turns between two looks at what else the runner has to do.
+const LOOK: u64 = 256;
+
 /// The longest wait for a client of runners that have ended.
 const LAST_WAIT: Duration = Duration::from_millis(50);
 
@@ -59,6 +68,8 @@ pub(super) fn lead(runners: &Arc<Runners>, place: usize, term: u64) {
     let Some(waiting) = runners.waitings.get(place) else { return };
     let mut thread = Thread::new(runners, place, term);
     let (mut ready, mut due) = (Ready::default(), Vec::new());
+    // The client that was alone at the last waits, and how often.
+    let mut lone = (usize::MAX, 0);
     let mut table = waiting.lock();
     while table.term() == term && !table.close_if_done() {
         if table.is_old && runners.replace_leader(place, &mut table) {
@@ -74,6 +85,10 @@ pub(super) fn lead(runners: &Arc<Runners>, place: usize, term: u64) {
         runners.watch.stir();
         table.note_ready(ready.len(), &mut due);
         for key in ready.keys().chain(due.drain(..)) {
+            lone = match lone {
+                (last, count) if ready.len() == 1 && last == key => (key, count + 1),
+                _ => (key, 0),
+            };
             let Some(mut client) = table.take(key) else { continue };
             drop(table);
             let next = thread.serve(&mut client);
@@ -88,6 +103,16 @@ pub(super) fn lead(runners: &Arc<Runners>, place: usize, term: u64) {
                     waiting.forget(&mut table, key);
                     drop(table);
                     thread.move_away(client);
+                    table = waiting.lock();
+                }
+                Next::Rest if lone == (key, LONE) && client.session.wake_receiver().is_none() => {
+                    waiting.forget(&mut table, key);
+                    let has_leader = runners.replace_leader(place, &mut table);
+                    drop(table);
+                    if has_leader {
+                        return thread.stay_with(client);
+                    }
+                    thread.return_to_rest(client);
                     table = waiting.lock();
                 }
                 Next::Rest => waiting.put_back(&mut table, key, client),
@@ -135,9 +160,45 @@ impl<'a> Thread<'a> {
     fn settle(mut self, client: Client, next: &Next) {
         if matches!(next, Next::End(_)) {
             client.end(next);
-        } else if let Err((client, error)) = self.runners.insert(client) {
+        } else {
+            self.return_to_rest(client);
+        }
+    }
+
+    /// Has a client that this thread has served besides be waited for again.
+    fn return_to_rest(&mut self, client: Client) {
+        if let Err((client, error)) = self.runners.insert(client) {
             self.finish(client, &error);
         }
+    }
+
+    /// Waits for one client and serves it, which has kept this runner busy alone: that takes fewer
+    /// system calls. Ends when the client pauses, or when the runner gets more to do.
+    fn stay_with(mut self, mut client: Client) {
+        let Some(waiting) = self.runners.waitings.get(self.place) else { return };
+        let (since, mut turns, mut others) = (Instant::now(), 0_u64, None);
+        if client.session.set_patience(PATIENCE).is_ok() {
+            loop {
+                let next = self.serve(&mut client);
+                if matches!(next, Next::End(_)) {
+                    return client.end(&next);
+                }
+                if !client.session.had_input() {
+                    break;
+                }
+                turns += 1;
+                if turns.is_multiple_of(LOOK) {
+                    let now = waiting.lock().turns().0;
+                    let is_busy = others.replace(now).is_some_and(|before| now - before > LOOK / 8);
+                    if is_busy || since.elapsed() >= super::watch::AGE {
+                        break;
+                    }
+                }
+            }
+        }
+        // A failure means that the connection is gone, which the next turn finds.
+        let _ = client.session.set_patience(Duration::ZERO);
+        self.return_to_rest(client);
     }
 
     /// Has a client served by another runner.

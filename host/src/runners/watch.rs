@@ -29,7 +29,7 @@ const RETRY: u32 = 100;
 
 /// The age at which a leader is replaced: a plugin's thread-local on its thread keeps the plugin's
 /// library in memory until the thread ends.
-const AGE: Duration = Duration::from_secs(10);
+pub(super) const AGE: Duration = Duration::from_secs(10);
 
 /// The watch over the runners of a host.
 #[derive(Default)]

@@ -1,6 +1,7 @@
 //! A turn of a session on a thread that serves many.
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -92,6 +93,16 @@ impl Session {
     /// Returns the time at which the session needs a turn though nothing arrives; `None` for never.
     pub fn deadline(&self) -> Option<Instant> {
         self.transport.rest_deadline()
+    }
+
+    /// Has each turn wait for this time for input. Fails if the connection is gone.
+    pub fn set_patience(&mut self, time: Duration) -> io::Result<()> {
+        self.transport.set_patience(time)
+    }
+
+    /// Returns true if the last turn had input.
+    pub fn had_input(&self) -> bool {
+        self.transport.has_read()
     }
 
     /// Waits up to `time` for input.
