@@ -22,8 +22,8 @@ use crate::{
     statistics::{Spread, grouped, ratio},
 };
 
-/// Measures both cells: the busy clients alone, and beside the idle ones. In each round a server has
-/// its two turns one after the other, and in every second round the idle clients come first.
+/// Measures both cells: the busy clients alone, and beside the idle ones. In each round the two
+/// turns of a server follow each other, and in every second round the idle clients come first.
 pub fn measure(
     (alone, beside): (&Cell, &Cell),
     servers: &Servers,

@@ -80,7 +80,14 @@ impl Goal {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
+    use crate::{
+        generator::LoadResult,
+        plan::Section,
+        rounds::{Measured, Sample},
+    };
 
     #[test]
     fn goal_without_measurement_is_not_met() {
@@ -89,6 +96,27 @@ mod tests {
         let shared = goals.iter().filter(|goal| goal.threads == Some(Threads::Shared));
         assert_eq!(shared.count(), 22);
         assert!(goals.iter().all(|goal| !goal.met && goal.measured.is_none()));
+    }
+
+    #[test]
+    fn loads_of_all_goals_are_planned() {
+        let served = LoadResult { rate: 1.0, p50: 1.0, p99: 1.0, p999: None };
+        let sample = Sample { served, cpu: 1.0, threads: 1, resident: 1 };
+        let mut results = Results::default();
+        for cell in Section::value_variants().iter().flat_map(|section| section.cells(false)) {
+            let mut measured = Measured::without_results(&cell);
+            for contestant in &cell.contestants {
+                measured.add(*contestant, (sample, String::new()));
+            }
+            results.measured.push(measured);
+        }
+        let mut goals = per_client::goals(&results);
+        goals.extend(shared::goals(&results));
+        let missing = goals.iter().filter(|goal| goal.measured.is_none());
+        let missing: Vec<&str> = missing.map(|goal| goal.figure.as_str()).collect();
+        let without_load = |figure: &&str| figure.contains("memory") || figure.contains("reload");
+        assert!(missing.iter().all(without_load), "{missing:?}");
+        assert_eq!(missing.len(), 3);
     }
 
     #[test]

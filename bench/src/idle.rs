@@ -19,8 +19,8 @@ use crate::{
 /// Time limit of a connection or a reply.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The kernel's memory for a registration with epoll on 64-bit systems, in bytes: an `epitem` of 128
-/// and an `eppoll_entry` of 72.
+/// The kernel's memory for a registration with epoll on 64-bit systems, in bytes: an `epitem` of
+/// 128 and an `eppoll_entry` of 72.
 pub const EPOLL_BYTES: usize = 200;
 
 /// The cost of idle sessions.
