@@ -2,8 +2,8 @@
 //!
 //! ARCHITECTURE.md, beside the workspace's Cargo.toml, describes its parts. Plugins, keys, the
 //! protocol, counters and the operating system are crates of their own, below all of this. Modules
-//! import one way, downwards in this list: `cli`; `serve`; `runners`; `session`; `commands`; `net`; `crash`;
-//! `runtime`; `config`.
+//! import one way, downwards in this list: `cli`; `serve`; `runners`; `session`; `commands`; `net`;
+//! `crash`; `runtime`; `config`.
 
 mod cli;
 pub mod commands;

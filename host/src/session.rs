@@ -86,8 +86,8 @@ enum Received {
 }
 
 impl Session {
-    /// Makes a session on a new connection. With `is_polled` it is served in turns, else by a thread
-    /// of its own. Fails if the connection is already gone. The session is boxed to keep the
+    /// Makes a session on a new connection. With `is_polled` it is served in turns, else by its own
+    /// thread. Fails if the connection is already gone. The session is boxed to keep the
     /// thread's stack, the largest part of an idle session, within two pages.
     pub fn new(
         shared: Arc<Shared>,

@@ -1,4 +1,4 @@
-//! Sessions that share threads: none is served twice, none is forgotten, and none waits for another.
+//! Sessions that share threads: none is served twice, forgotten, or held up by another.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -114,4 +114,27 @@ fn unfinished_requests_rest_with_their_session() {
         assert_eq!(client.frame(), Frame::text(text));
         assert_eq!(client.ask(&["echo", "short"]), "short".into());
     }
+}
+
+#[test]
+fn deadlines_hold_beside_blocking_workers() {
+    let flags = ["--threads", "shared", "--idle-timeout", "1"];
+    let host = Setup::new().plugins(&["busy"]).flags(&flags).start();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let mut client = Lines::connect(&host);
+                while !is_over.load(Ordering::SeqCst) {
+                    assert_eq!(client.ask("block 3"), "blocked");
+                }
+            });
+        }
+        let mut silent: Vec<_> = (0..150).map(|_| Lines::connect(&host)).collect();
+        for client in &mut silent {
+            let said = "error: nothing was sent for 1 s, the connection is closed";
+            assert_eq!(client.end(), [said]);
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
 }

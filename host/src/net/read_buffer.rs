@@ -11,7 +11,7 @@ const SMALL: usize = 4 << 10;
 /// The size of a buffer that many sessions use in turn, in bytes.
 const FOR_MANY: usize = 16 << 10;
 
-/// The most that such a buffer reads at once into an empty buffer, in bytes. It bounds what a client
+/// The most that such a buffer reads at once while it is empty, in bytes. It bounds what a client
 /// that sends without end gets done in a turn.
 const MOST_AT_ONCE: usize = 64 << 10;
 

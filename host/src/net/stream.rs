@@ -186,7 +186,8 @@ impl ClientStream {
     /// Waits for input, and returns the number of bytes. 0 means that the client, or the host at
     /// shutdown, has closed this direction.
     ///
-    /// Fails with [`io::ErrorKind::WouldBlock`] if the connection is polled and has no input, with [`io::ErrorKind::TimedOut`] after the login deadline or the idle timeout, with
+    /// Fails with [`io::ErrorKind::WouldBlock`] if the connection is polled and has no input, with
+    /// [`io::ErrorKind::TimedOut`] after the login deadline or the idle timeout, with
     /// [`io::ErrorKind::InvalidData`] if the client violates TLS, or if the connection is gone.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = match self.tls.take() {

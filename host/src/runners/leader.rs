@@ -19,7 +19,7 @@ use crate::{
 /// The pause after a failed wait.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The number of waits in a row that find the same client alone, after which a thread stays with it.
+/// The number of waits in a row that find one client alone, after which a thread stays with it.
 const LONE: u32 = 64;
 
 /// The time for which such a thread waits for its client. The system counts in 4 ms.
@@ -67,7 +67,7 @@ pub(super) fn lead(runners: &Arc<Runners>, place: usize, term: u64) {
     }
     let Some(waiting) = runners.waitings.get(place) else { return };
     let mut thread = Thread::new(runners, place, term);
-    let (mut ready, mut due) = (Ready::default(), Vec::new());
+    let mut ready = Ready::default();
     // The client that was alone at the last waits, and how often.
     let mut lone = (usize::MAX, 0);
     let mut table = waiting.lock();
@@ -83,8 +83,9 @@ pub(super) fn lead(runners: &Arc<Runners>, place: usize, term: u64) {
         }
         table = waiting.lock();
         runners.watch.stir();
-        table.note_ready(ready.len(), &mut due);
-        for key in ready.keys().chain(due.drain(..)) {
+        table.note_ready(ready.len());
+        let mut keys = ready.keys();
+        while let Some(key) = keys.next().or_else(|| table.next_due()) {
             lone = match lone {
                 (last, count) if ready.len() == 1 && last == key => (key, count + 1),
                 _ => (key, 0),

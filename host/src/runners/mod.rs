@@ -136,7 +136,6 @@ impl Runners {
         if is_started {
             waiting.begin_term(table, term);
         }
-        self.is_starved.store(!is_started, Ordering::Relaxed);
         is_started
     }
 }

@@ -5,7 +5,7 @@ use std::{
     collections::BinaryHeap,
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -16,6 +16,9 @@ use slab::Slab;
 
 use super::Client;
 use crate::runtime::client_handle::ClientHandle;
+
+/// The number of deadlines from which on those that mean nothing are dropped.
+const FEW: usize = 64;
 
 /// The waiting of one runner.
 pub(super) struct Waiting {
@@ -72,7 +75,11 @@ impl Waiting {
 
     /// Returns the table, if nobody has it.
     pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, Table>> {
-        self.table.try_lock().ok()
+        match self.table.try_lock() {
+            Ok(table) => Some(table),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Returns the number of clients.
@@ -127,14 +134,16 @@ impl Waiting {
         if known != client.session.wake_receiver().map(Arc::as_ptr) {
             self.change_waker(entry, key, &client);
         }
-        if let Some(deadline) = client.session.deadline() {
-            // An earlier entry is looked at in time, and replaced by this one then.
-            if entry.deadline.is_none_or(|known| deadline < known) {
-                entry.deadline = Some(deadline);
-                table.deadlines.push(Reverse((deadline, key)));
-            }
-        }
+        let deadline = client.session.deadline();
         entry.client = Some(client);
+        // An earlier entry is looked at in time, and replaced by this one then.
+        if let Some(deadline) = deadline
+            && entry.deadline.is_none_or(|known| deadline < known)
+        {
+            entry.deadline = Some(deadline);
+            table.deadlines.push(Reverse((deadline, key)));
+            table.tidy_deadlines();
+        }
     }
 
     #[cold]
@@ -216,22 +225,34 @@ impl Table {
         Some(client)
     }
 
-    /// Notes how many clients a wait has found, and appends those whose deadline has passed.
-    pub(super) fn note_ready(&mut self, ready: usize, due: &mut Vec<usize>) {
+    /// Notes how many clients a wait has found.
+    pub(super) fn note_ready(&mut self, ready: usize) {
         self.ready = ready;
-        if self.deadlines.is_empty() {
-            return;
-        }
-        let now = Instant::now();
+    }
+
+    /// Removes one deadline that has passed, and returns its client.
+    pub(super) fn next_due(&mut self) -> Option<usize> {
         while let Some(Reverse((deadline, key))) = self.deadlines.peek().copied()
-            && deadline <= now
+            && deadline <= Instant::now()
         {
             self.deadlines.pop();
-            let Some(entry) = self.clients.get_mut(key) else { continue };
-            if entry.deadline == Some(deadline) {
+            if let Some(entry) = self.clients.get_mut(key)
+                && entry.deadline == Some(deadline)
+            {
                 entry.deadline = None;
-                due.push(key);
+                return Some(key);
             }
+        }
+        None
+    }
+
+    /// Drops the entries of deadlines that mean nothing, if they are many.
+    fn tidy_deadlines(&mut self) {
+        let Self { deadlines, clients, .. } = self;
+        if deadlines.len() > 2 * clients.len() + FEW {
+            deadlines.retain(|Reverse((deadline, key))| {
+                clients.get(*key).is_some_and(|entry| entry.deadline == Some(*deadline))
+            });
         }
     }
 

@@ -52,8 +52,9 @@ impl Watch {
     /// Starts the thread.
     pub(super) fn start(self: &Arc<Self>, runners: &Arc<Runners>) -> io::Result<()> {
         let (watch, runners) = (Arc::clone(self), Arc::downgrade(runners));
-        let thread =
-            thread::Builder::new().name("watch".into()).spawn(move || watch.run(&runners))?;
+        let thread = thread::Builder::new()
+            .name("runner watch".into())
+            .spawn(move || watch.run(&runners))?;
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
     }
@@ -124,7 +125,7 @@ impl Watch {
 
 /// Looks at all runners, and replaces leaders. Returns true if one of them works.
 fn look(runners: &Arc<Runners>, all: &mut [Seen], looks: u32) -> bool {
-    let (mut is_active, mut is_held_up) = (false, false);
+    let (mut is_active, mut is_starved) = (false, false);
     for (place, (waiting, seen)) in runners.waitings.iter().zip(all).enumerate() {
         let Some(mut table) = waiting.try_lock() else {
             // Its leader is between two turns.
@@ -138,15 +139,10 @@ fn look(runners: &Arc<Runners>, all: &mut [Seen], looks: u32) -> bool {
         seen.busy += u32::from(is_serving);
         (seen.term, seen.turns) = (table.term(), turns);
         let may_try = !runners.is_starved() || looks.is_multiple_of(RETRY);
-        if is_long && may_try {
-            runners.replace_leader(place, &mut table);
-        }
-        is_held_up |= is_long;
+        is_starved |= is_long && !(may_try && runners.replace_leader(place, &mut table));
         retire(&mut table, || waiting.wake());
     }
-    if !is_held_up {
-        runners.is_starved.store(false, Ordering::Relaxed);
-    }
+    runners.is_starved.store(is_starved, Ordering::Relaxed);
     is_active
 }
 

@@ -220,16 +220,14 @@ impl Acceptor {
             None => self.run_session(registered),
             Some(runners) => self.hand_to_runners(runners, registered),
         };
-        if let Err(error) = started {
-            reject(shared, &handle.stream, "the server is out of threads, try later");
-            shared.rejected.warn(Instant::now(), || {
-                format!("{peer} rejected: cannot start a thread: {error}")
-            });
+        if let Err((sent, logged)) = started {
+            reject(shared, &handle.stream, sent);
+            shared.rejected.warn(Instant::now(), || format!("{peer} rejected: {logged}"));
         }
     }
 
     /// Runs a session on a thread of its own.
-    fn run_session(&self, registered: Registered) -> io::Result<()> {
+    fn run_session(&self, registered: Registered) -> Result<(), Rejection> {
         let registry = Arc::clone(&self.registry);
         let name = format!("session {}", registered.handle.id);
         let run = Box::new(move || {
@@ -239,19 +237,23 @@ impl Acceptor {
                 log::debug!("session {} from {} ended: {reason}", handle.id, handle.peer);
             }
         });
-        self.pool.run(Work { name, run })
+        self.pool.run(Work { name, run }).map_err(|error| no_thread(&error))
     }
 
     /// Has the runners serve a session.
-    fn hand_to_runners(&self, runners: &Runners, registered: Registered) -> io::Result<()> {
+    fn hand_to_runners(&self, runners: &Runners, registered: Registered) -> Result<(), Rejection> {
         if runners.is_starved() {
-            return Err(io::ErrorKind::WouldBlock.into());
+            return Err(no_thread(&"workers block all that can be started"));
         }
         let registry = Arc::clone(&self.registry);
         match new_session(&registered, registry, true) {
             None => Ok(()),
             Some(session) => {
-                runners.insert(Client { session, registered }).map_err(|(_, error)| error)
+                let rejected = |(_, error)| {
+                    let why = format!("its connection cannot be waited for: {error}");
+                    ("the server is out of memory, try later", why)
+                };
+                runners.insert(Client { session, registered }).map_err(rejected)
             }
         }
     }
@@ -286,6 +288,13 @@ fn reject_over_limit(shared: &Shared, stream: &TcpStream, peer: SocketAddr, why:
     };
     reject(shared, stream, sent);
     shared.rejected.warn(Instant::now(), || format!("{peer} rejected: {logged}"));
+}
+
+/// What a rejected client is sent, and the reason for the log.
+type Rejection = (&'static str, String);
+
+fn no_thread(why: &dyn std::fmt::Display) -> Rejection {
+    ("the server is out of threads, try later", format!("cannot start a thread: {why}"))
 }
 
 /// Makes the session of a client; `None` if it is already gone.

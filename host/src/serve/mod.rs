@@ -29,7 +29,7 @@ use self::{
     plugin_thread::PluginThread, start_error::StartError,
 };
 use crate::{
-    config::{self, Logs, Serve},
+    config::{self, Logs, Serve, Threads},
     crash,
     net::listener::{self, Listeners},
     runtime::{
@@ -47,6 +47,8 @@ const FAILED: u8 = 1;
 /// The files that a host with many plugins opens besides one for each session. Probes need a few
 /// more while they run.
 const OTHER_FILES: u64 = 64;
+/// The files that each runner has open: its poller, and the two ends that wake it.
+const FILES_OF_A_RUNNER: u64 = 3;
 /// The exit status when a worker outlasted the grace, or a second signal ended the host.
 const STUCK: i32 = 3;
 /// The exit status when the state of a plugin was not saved. It overrides the others.
@@ -61,7 +63,7 @@ pub(crate) fn serve<B>(
     logging::start(log_level, log_format);
     misspelt_variables().iter().for_each(|warning| log::warn!("{warning}"));
     platform::raise_descriptor_limit();
-    warn_of_few_descriptors(config.bounds.max_sessions);
+    warn_of_few_descriptors(&config);
     let run = open_listeners(&config).and_then(|listeners| run(config, listeners, beside));
     match run {
         Ok(Outcome::Orderly) => ExitCode::SUCCESS,
@@ -81,8 +83,13 @@ pub(crate) fn misspelt_variables() -> Vec<String> {
 }
 
 /// Logs a warning if the limit of open files is below what the sessions may need.
-fn warn_of_few_descriptors(sessions: u32) {
-    let needed = u64::from(sessions) + OTHER_FILES;
+fn warn_of_few_descriptors(config: &Serve) {
+    let sessions = config.bounds.max_sessions;
+    let runners = match config.threads {
+        Threads::PerClient => 0,
+        Threads::Shared => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let needed = u64::from(sessions) + OTHER_FILES + runners as u64 * FILES_OF_A_RUNNER;
     if let Some(limit) = platform::descriptor_limit().filter(|limit| *limit < needed) {
         log::warn!(
             "this process may open {limit} files, and --max-sessions {sessions} needs {needed}: raise \

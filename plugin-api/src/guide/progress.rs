@@ -1,6 +1,6 @@
 //! Long commands: reporting progress, and ending early once they are cancelled.
 //!
-//! Each session has a thread of its own, so a command may take long. But it must end once the
+//! No client waits for another one's command, so a command may take long. But it must end once the
 //! client is gone or has cancelled it, or the host is shutting down.
 //!
 //! | kind of work | how it ends early |
