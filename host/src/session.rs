@@ -128,7 +128,7 @@ impl Session {
 
     fn serve(&mut self, buffers: &mut Buffers) -> io::Result<CloseReason> {
         loop {
-            if let Some(reason) = self.turn(buffers)? {
+            if let Some(reason) = self.turn::<false>(buffers)? {
                 return Ok(reason);
             }
             if buffers.is_large() {
@@ -160,10 +160,13 @@ impl Session {
     }
 
     /// Reads what is there, or waits for it, and answers the requests in it. Returns the reason if
-    /// the session ends.
+    /// the session ends. With `IS_POLLED`, the thread serves other sessions, too.
     // Inlined into its loops: it is part of the hot path.
     #[inline(always)]
-    fn turn(&mut self, buffers: &mut Buffers) -> io::Result<Option<CloseReason>> {
+    fn turn<const IS_POLLED: bool>(
+        &mut self,
+        buffers: &mut Buffers,
+    ) -> io::Result<Option<CloseReason>> {
         match self.receive(buffers)? {
             Received::Input => {}
             Received::Nothing => return Ok(None),
@@ -175,7 +178,7 @@ impl Session {
             {
                 return Ok(reason);
             }
-            let flow = self.answer_batch(buffers);
+            let flow = self.answer_batch::<IS_POLLED>(buffers);
             buffers.counters.flush();
             let flow = flow?;
             if buffers.is_large() {
@@ -236,7 +239,7 @@ impl Session {
         match flow {
             Flow::Next | Flow::Queue => {}
             Flow::Subscribe(topic, subscription) => {
-                self.subscriptions.change(topic, subscription);
+                self.subscriptions.change(topic, subscription.map(|boxed| *boxed));
             }
             Flow::Become(identity) => self.set_identity(*identity)?,
             Flow::Reset => {
@@ -295,7 +298,9 @@ impl Session {
 
     /// Answers every complete request in the input, all on one registry. The registry is released
     /// before the next read, so that a waiting session does not delay the unloading of a plugin.
-    fn answer_batch(&mut self, buffers: &mut Buffers) -> io::Result<Flow> {
+    // A function of its own, so that its loop has the registers for itself.
+    #[inline(never)]
+    fn answer_batch<const IS_POLLED: bool>(&mut self, buffers: &mut Buffers) -> io::Result<Flow> {
         let Buffers { read_buffer, parser, replies, counters, .. } = buffers;
         if read_buffer.is_empty() {
             return Ok(Flow::Next);
@@ -323,7 +328,9 @@ impl Session {
                     let request = parser.request(unread);
                     let flow = loop {
                         let outlet = Outlet { replies, transport, counters };
-                        match answer(shared, handle, identity, &registry, &request, outlet) {
+                        match answer::<IS_POLLED>(
+                            shared, handle, identity, &registry, &request, outlet,
+                        ) {
                             (Answer::Written, flow) => break flow,
                             (Answer::Retired, _) => registry = live_registry.load(),
                             (Answer::Queued, _) => {

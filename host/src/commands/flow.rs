@@ -8,7 +8,7 @@ pub enum Flow {
     /// It goes on.
     Next,
     /// It goes on, and its subscription to this topic begins, or ends with `None`.
-    Subscribe(Topic, Option<Subscription>),
+    Subscribe(Topic, Option<Box<Subscription>>),
     /// It goes on with another identity.
     Become(Box<Identity>),
     /// It goes on in its initial state.

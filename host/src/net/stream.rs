@@ -129,11 +129,6 @@ impl ClientStream {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Returns true if reads return at once.
-    pub fn is_polled(&self) -> bool {
-        self.is_polled
-    }
-
     /// Notes that a wait for input begins or goes on, in another place. With `may_be_silent` it may
     /// last for ever.
     pub fn begin_rest(&mut self, may_be_silent: bool) {
@@ -177,12 +172,6 @@ impl ClientStream {
         }
     }
 
-    /// Returns true if the thread serves other sessions, too.
-    #[inline]
-    pub fn has_lease(&self) -> bool {
-        self.lease.is_some()
-    }
-
     /// Waits for input, and returns the number of bytes. 0 means that the client, or the host at
     /// shutdown, has closed this direction.
     ///
@@ -190,15 +179,25 @@ impl ClientStream {
     /// [`io::ErrorKind::TimedOut`] after the login deadline or the idle timeout, with
     /// [`io::ErrorKind::InvalidData`] if the client violates TLS, or if the connection is gone.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_polled {
+            return self.read_polled(buffer);
+        }
+        let Some(mut tls) = self.tls.take() else { return self.receive(buffer) };
+        let read = self.read_tls(&mut tls, buffer);
+        self.tls = Some(tls);
+        read
+    }
+
+    fn read_polled(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = match self.tls.take() {
-            None => self.receive(buffer),
+            None => self.receive_now(buffer),
             Some(mut tls) => {
                 let read = self.read_tls(&mut tls, buffer);
                 self.tls = Some(tls);
                 read
             }
         };
-        if self.is_polled && read.is_ok() {
+        if read.is_ok() {
             self.idle_at = None;
         }
         read
@@ -219,7 +218,10 @@ impl ClientStream {
                 return Ok(count);
             }
             sent?;
-            if tls.fill(|room| self.receive(room))? == 0 {
+            let receive = |room: &mut [u8]| {
+                if self.is_polled { self.receive_now(room) } else { self.receive(room) }
+            };
+            if tls.fill(receive)? == 0 {
                 return Ok(0);
             }
         }
@@ -227,9 +229,6 @@ impl ClientStream {
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let ClientHandle { stream, reader, .. } = &*self.handle;
-        if self.is_polled {
-            return self.receive_now(buffer);
-        }
         loop {
             let (due, mut time) = (self.next_deadline(), self.idle_timeout);
             if let Some(due) = due {

@@ -27,10 +27,11 @@ pub(super) struct Outlet<'a> {
     pub(super) counters: &'a mut SessionCounters,
 }
 
-/// Answers one request with exactly one reply.
+/// Answers one request with exactly one reply. With `IS_POLLED`, the thread serves other sessions,
+/// too.
 // Inlined: its one caller passes nearly all its variables.
 #[inline(always)]
-pub(super) fn answer(
+pub(super) fn answer<const IS_POLLED: bool>(
     shared: &Shared,
     session: &ClientHandle,
     identity: &Identity,
@@ -57,7 +58,7 @@ pub(super) fn answer(
         builtins::wrong_arity(command, request, replies);
     } else {
         let (input, spans) = (request.bytes, request.spans);
-        if transport.has_lease() && counters.is_long(&command.series) {
+        if IS_POLLED && counters.is_long(&command.series) {
             transport.give_up_lease();
         }
         let progress = Progress::new(transport, replies.protocol());

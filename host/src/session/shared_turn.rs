@@ -62,7 +62,7 @@ impl Session {
     fn turn_with(&mut self, buffers: &mut Buffers) -> Next {
         self.take_up(buffers);
         let reason = loop {
-            match self.turn(buffers).and_then(|end| match end {
+            match self.turn::<true>(buffers).and_then(|end| match end {
                 None if self.subscriptions.subscription().is_some() => {
                     self.subscriptions.push(&mut buffers.replies);
                     self.write(buffers).map(|()| None)

@@ -280,7 +280,7 @@ fn watch(caller: &Caller<'_>, topic: Topic, reply: &mut Encoder) -> Flow {
     match caller.shared.events.subscribe() {
         Ok(subscription) => {
             reply.ok();
-            Flow::Subscribe(topic, Some(subscription))
+            Flow::Subscribe(topic, Some(Box::new(subscription)))
         }
         Err(error) => {
             let message = format!("cannot subscribe to events: {error}");
