@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use dropin_tests::{Host, LIMIT, Lines, Setup, wait_until};
+use dropin_tests::{Host, LIMIT, Lines, Setup, setup::are_threads_shared, wait_until};
 
 /// Starts a host that may open this many files more than it has open when it serves.
 fn with_files(more: usize) -> Host {
@@ -65,11 +65,17 @@ fn out_of_files_host_still_ends_orderly() {
 fn too_low_file_limit_is_warned_of() {
     let start = |sessions: &str| {
         let setup = Setup::new().flags(&["--max-sessions", sessions]);
-        setup.started_by(&["prlimit", "--nofile=200"]).start()
+        setup.started_by(&["prlimit", "--nofile=400"]).start()
     };
-    let warning = "this process may open 200 files, and --max-sessions 150 needs 214: raise the limit \
-                   (ulimit -n, LimitNOFILE= in a systemd unit) or lower --max-sessions";
-    start("150").wait_for_log(warning);
+    // A runner for each processor.
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let runners = if are_threads_shared() { processors } else { 0 };
+    let warning = format!(
+        "this process may open 400 files, and --max-sessions 350 needs {}: raise the limit (ulimit \
+         -n, LimitNOFILE= in a systemd unit) or lower --max-sessions",
+        350 + 64 + 3 * runners
+    );
+    start("350").wait_for_log(&warning);
     let host = start("100");
     assert!(host.logged("this process may open").is_none(), "{}", host.log());
 }

@@ -52,7 +52,7 @@ fn sessions_survive_many_changes_of_leader() {
                     client.say(&["block", &time]);
                     client.say(&["echo", &format!("{number}-{turn}")]);
                     assert_eq!(client.frame(), "blocked".into());
-                    assert_eq!(client.frame(), Frame::text(&format!("{number}-{turn}")));
+                    assert_eq!(client.frame(), Frame::text(format!("{number}-{turn}")));
                 }
             });
         }
