@@ -49,13 +49,13 @@ mod reload;
 mod resp;
 mod service;
 mod sessions;
-#[cfg(unix)]
 mod shared_threads;
 mod shipped_plugins;
 mod shutdown;
 mod shutdown_pending;
 #[cfg(target_os = "linux")]
 mod signals;
+#[cfg(unix)]
 mod sources;
 mod tables;
 mod transactions;
