@@ -70,7 +70,7 @@ enum Stage {
     Transaction(Box<QueuedRequests>),
 }
 
-/// What a session does after a step of a turn.
+/// The session's next action after a step of a turn.
 enum Step {
     /// It goes on with the input that is there.
     Next,

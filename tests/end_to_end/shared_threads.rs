@@ -28,7 +28,7 @@ fn blocked_workers_hold_nobody_up() {
         }
         assert_eq!(Lines::connect(&host).ask("echo new"), "new");
     }
-    // What arrives while a worker runs waits for it, and is answered once.
+    // A request that arrives while a worker runs waits for it, and is answered once.
     held.iter_mut().for_each(|client| client.say("echo behind"));
     std::fs::write(&gate, "").unwrap();
     for client in &mut held {

@@ -198,7 +198,7 @@ mod queue {
 
     pub(super) struct Queue {
         poller: Poller,
-        /// Where a wait puts its events; there is one wait at a time.
+        /// The events of the last wait; there is one wait at a time.
         events: std::sync::Mutex<Events>,
     }
 

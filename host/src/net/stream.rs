@@ -46,7 +46,7 @@ pub struct ClientStream {
     has_read: Cell<bool>,
     /// The end of the present wait for input; `None` without a limit.
     idle_at: Option<Instant>,
-    /// What the thread gives up before the session blocks it; `None` if it serves no other one.
+    /// The lease that the thread gives up before it is blocked; `None` if it serves no other.
     lease: Option<Box<dyn Lease>>,
 }
 

@@ -39,7 +39,7 @@ pub struct Watch {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the watch has seen of one runner.
+/// The watch's last look at one runner.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     term: u64,

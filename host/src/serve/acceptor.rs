@@ -141,7 +141,7 @@ pub fn serve(
     })
 }
 
-/// What takes the clients of one listener in.
+/// An acceptor: it takes the clients of one listener in.
 struct Acceptor {
     shared: Arc<Shared>,
     registry: Arc<LiveRegistry>,
@@ -290,7 +290,7 @@ fn reject_over_limit(shared: &Shared, stream: &TcpStream, peer: SocketAddr, why:
     shared.rejected.warn(Instant::now(), || format!("{peer} rejected: {logged}"));
 }
 
-/// What a rejected client is sent, and the reason for the log.
+/// The message to a rejected client, and the reason for the log.
 type Rejection = (&'static str, String);
 
 fn no_thread(why: &dyn std::fmt::Display) -> Rejection {

@@ -13,7 +13,7 @@ use super::{CloseReason, Session, buffers::Buffers};
 /// The most memory that a thread keeps in the buffers that it lends, in bytes.
 const KEPT: usize = 4 << 20;
 
-/// What a session does after a turn.
+/// The session's next action after a turn.
 pub enum Next {
     /// It rests until there is input, an event for it, or its deadline.
     Rest,

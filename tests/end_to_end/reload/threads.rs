@@ -98,6 +98,19 @@ fn plugin_with_untracked_threads_is_never_unloaded() {
     assert_eq!(host.ks(), Some(0));
 }
 
+/// Waits until only one generation of the plugin `local` is mapped.
+#[cfg(unix)]
+#[track_caller]
+fn wait_for_one_mapping(host: &Host) {
+    // The mappings disappear when any library is closed after their last thread.
+    let mut number = 1;
+    wait_until("the code is gone", LIMIT, || {
+        number += 1;
+        host.process_changes("text", number);
+        host.mapped("local").len() == 1
+    });
+}
+
 // Windows unloads it anyway; the thread-locals are then never dropped.
 #[cfg(unix)]
 #[test]
@@ -123,13 +136,7 @@ fn thread_local_keeps_code_until_thread_ends() {
     assert_eq!(host.mapped("local").len(), 3);
     assert_eq!(host.logged("plugin local: generation 1 unloaded, "), None);
     drop(sessions);
-    // The mappings disappear when any library is closed after that.
-    let mut number = 1;
-    wait_until("the code is gone", LIMIT, || {
-        number += 1;
-        host.process_changes("text", number);
-        host.mapped("local").len() == 1
-    });
+    wait_for_one_mapping(&host);
     host.wait_for_log("plugin local: generation 1 unloaded, ");
     host.wait_for_log("plugin local: generation 2 unloaded, ");
     wait_until("nothing is counted", LIMIT, || host.figure("local", "lingering") == 0);
@@ -146,12 +153,7 @@ fn shared_thread_keeps_code_for_a_while() {
     replace(&host, "local", "2");
     host.wait_for_log("plugin local: generation 1 lingering, ");
     assert_eq!(host.mapped("local").len(), 2);
-    let mut number = 1;
-    wait_until("the code is gone", LIMIT, || {
-        number += 1;
-        host.process_changes("text", number);
-        host.mapped("local").len() == 1
-    });
+    wait_for_one_mapping(&host);
     host.wait_for_log("plugin local: generation 1 unloaded, ");
     assert_eq!(session.ask("local.touch"), "1");
 }
