@@ -1,5 +1,6 @@
 //! The goals, and their measured values.
 
+mod common;
 mod pair;
 mod per_client;
 mod shared;

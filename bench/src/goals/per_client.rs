@@ -3,7 +3,8 @@
 use crate::{
     goals::{
         Aim, Goal,
-        pair::{Pair, cpu, p99},
+        common::{self, Wanted},
+        pair::{Pair, cpu},
     },
     plan::{Contestant, Section},
     results::Results,
@@ -14,7 +15,7 @@ use crate::{
 
 /// Returns the goals, and what was measured for them.
 pub fn goals(results: &Results) -> Vec<Goal> {
-    use Aim::{AtLeast, AtMost};
+    use Aim::AtLeast;
     let pair = |section| Pair::with_redis(Contestant::HostPlugin, section);
     let mut goals = Vec::new();
     let mut add = |figure: &str, aim: Aim, pair: Pair| {
@@ -24,22 +25,13 @@ pub fn goals(results: &Results) -> Vec<Goal> {
         let apart = Pair { clients, placement: Placement::Apart, ..pair(Section::Clients) };
         add(&format!("rate, clients: {clients}, apart"), AtLeast(least), apart);
     }
-    let batches = |pipeline| Pair { clients: 50, pipeline, ..pair(Section::Pipelines) };
-    for size in [16, 64] {
-        let figure = format!("rate, 50 clients, pipeline {size}, free");
-        add(&figure, AtLeast(1.0), batches(size));
-    }
-    for (size, most) in [(16, 0.75), (64, 0.5)] {
-        let figure = format!("CPU per request, 50 clients, pipeline {size}");
-        add(&figure, AtMost(most), Pair { figure: cpu, ..batches(size) });
-    }
-    let blocking = pair(Section::Blocking);
-    let blocking = Pair { clients: 45, figure: p99, is_inverted: true, ..blocking };
-    add("p99 of `ping` beside blocking workers, so many times better", AtLeast(100.0), blocking);
-    let burning = Pair { clients: 50, ..pair(Section::Burning) };
-    add("rate of a worker that needs a processor for 100 µs", AtLeast(1.5), burning);
-    let original = Pair { other: Contestant::Original, ..batches(16) };
-    add("rate against the Python shape, 50 clients, pipeline 16", AtLeast(20.0), original);
+    let wanted =
+        Wanted { rates: [(16, 1.0), (64, 1.0)], cpu: [(16, 0.75), (64, 0.5)], burning: 1.5 };
+    goals.extend(common::goals(Contestant::HostPlugin, &wanted, results));
+    let batches = Pair { clients: 50, pipeline: 16, ..pair(Section::Pipelines) };
+    let original = Pair { other: Contestant::Original, ..batches };
+    let figure = "rate against the Python shape, 50 clients, pipeline 16";
+    goals.push(Goal::of(figure, AtLeast(20.0), original.compare(results)));
     goals.extend([memory(results), crowd(results)]);
     goals
 }

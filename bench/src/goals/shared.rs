@@ -4,6 +4,7 @@ use crate::{
     beside_idle,
     goals::{
         Aim, Goal,
+        common::{self, Wanted},
         pair::{Pair, cpu, p99},
     },
     plan::{BUSY, Contestant, IDLE, Section},
@@ -55,24 +56,14 @@ fn beside_redis(results: &Results) -> Vec<Goal> {
         let figure = format!("p99, clients: {clients}, apart");
         add(&figure, AtMost(1.0), Pair { figure: p99, ..apart(clients) });
     }
-    let batches = |pipeline| Pair { clients: 50, pipeline, ..pair(Section::Pipelines) };
-    for (size, least) in [(16, 1.1), (64, 1.8)] {
-        let figure = format!("rate, 50 clients, pipeline {size}, free");
-        add(&figure, AtLeast(least), batches(size));
-    }
-    for (size, most) in [(16, 0.7), (64, 0.4)] {
-        let figure = format!("CPU per request, 50 clients, pipeline {size}");
-        add(&figure, AtMost(most), Pair { figure: cpu, ..batches(size) });
-    }
-    let blocking = pair(Section::Blocking);
-    let blocking = Pair { clients: 45, figure: p99, is_inverted: true, ..blocking };
-    add("p99 of `ping` beside blocking workers, so many times better", AtLeast(100.0), blocking);
-    let burning = Pair { clients: 50, ..pair(Section::Burning) };
-    add("rate of a worker that needs a processor for 100 µs", AtLeast(1.6), burning);
+    let wanted =
+        Wanted { rates: [(16, 1.1), (64, 1.8)], cpu: [(16, 0.7), (64, 0.4)], burning: 1.6 };
+    goals.extend(common::goals(Contestant::HostShared, &wanted, results));
     for bytes in [64 << 10, 1 << 20] {
         let figure = format!("rate, {} bytes there and back", grouped(bytes as i64));
         let payloads = Pair { clients: 50, payload: Some(bytes), ..pair(Section::Payloads) };
-        add(&figure, AtLeast(1.0), Pair { placement: Placement::Apart, ..payloads });
+        let apart = Pair { placement: Placement::Apart, ..payloads };
+        goals.push(Goal::of(&figure, AtLeast(1.0), apart.compare(results)));
     }
     goals
 }
