@@ -193,6 +193,9 @@ fn as_a_replacement(bad: &Bad) {
         .client(&host, &["colour"], 16, in_order())
         .client(&host, &["echo", "hello"], 16, |reply| *reply == "hello".into());
     load.flow();
+    // A probe has reported before its thread ends.
+    let is_probed = || own_threads(&host).iter().any(|name| name == "probe");
+    wait_until("no thread is left of an earlier probe", LIMIT, || !is_probed());
     let idle = own_threads(&host);
     // On Windows a loaded copy stays.
     let copies = if cfg!(windows) { host.copies() } else { Vec::new() };
