@@ -54,7 +54,8 @@ fn commands_from_a_pipe_run_in_one_session() {
     let Ended { status, stdout: output, stderr: error } = run(&host, &["s"], input);
     assert_eq!((status, error.as_str()), (Some(0), ""), "{output}");
     assert!(output.contains("good  morning\nX\n"), "{output}");
-    assert_eq!(Lines::connect(&host).ask_all("clients").len(), 1);
+    let mut observer = Lines::connect(&host);
+    wait_until("its session has gone", LIMIT, || observer.ask_all("clients").len() == 1);
 }
 
 #[test]

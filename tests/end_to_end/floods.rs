@@ -61,7 +61,7 @@ fn nothing_of_an_http_request_is_run() {
 
 #[test]
 fn an_unfinished_request_ends_the_session() {
-    let host = host(&["--request-timeout", "0.5"]);
+    let host = host(&["--request-timeout", "3"]);
     let mut silent = Lines::connect(&host);
     let mut finished = Resp::connect(&host);
     finished.send("*1\r\n$4\r\nPI");
@@ -77,12 +77,10 @@ fn an_unfinished_request_ends_the_session() {
         let said = String::from_utf8_lossy(&client.rest()).into_owned();
         let last = said.lines().last().unwrap_or_default();
         assert_eq!(said.starts_with('-'), bytes.starts_with('*'), "in the client's protocol");
-        assert!(
-            last.ends_with("request not finished within 0.5 s, the connection is closed"),
-            "{said:?}"
-        );
+        let farewell = "request not finished within 3 s, the connection is closed";
+        assert!(last.ends_with(farewell), "{said:?}");
     }
-    assert!(started.elapsed().as_millis() >= 500);
+    assert!(started.elapsed().as_millis() >= 3000);
     assert_eq!(silent.ask("ping"), "PONG", "who sends nothing has begun nothing");
     assert_eq!(finished.ask(&["PING"]), Frame::Status("PONG".into()));
 }

@@ -17,7 +17,7 @@ fn clients_behind_a_pulled_cable_leave_nothing_behind() {
     let cable = Cable::create();
     let host = Setup::new()
         .plugins(&["busy", "store"])
-        .flags(&["--keepalive", "1", "--write-timeout", "2"])
+        .flags(&["--keepalive", "1", "--write-timeout", "10"])
         .flags(&["--trust", "lan"])
         .started_by(&cable.host_end())
         .start();

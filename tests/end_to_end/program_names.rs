@@ -2,7 +2,7 @@
 // Elsewhere there is no such package, and under Wine a program needs the libraries beside it.
 #![cfg(unix)]
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{path::PathBuf, process::Command};
 
 use dropin_tests::{Host, built, setup::hide_user_settings, tool};
 use tempfile::TempDir;
@@ -14,11 +14,7 @@ fn installed() -> (TempDir, PathBuf, PathBuf) {
         [("host", "dropin-host"), ("client", "dropin")].map(|(name, installed)| {
             let path =
                 folder.path().join(installed).with_extension(std::env::consts::EXE_EXTENSION);
-            // A link where possible: a copied program may still be open for writing in a child of
-            // another test.
-            if fs::hard_link(built::program(name), &path).is_err() {
-                fs::copy(built::program(name), &path).unwrap();
-            }
+            built::install_program(name, &path);
             path
         });
     (folder, host, client)

@@ -210,7 +210,9 @@ fn sessions_give_way(host: &Host) -> bool {
 #[test]
 #[cfg(target_os = "linux")]
 fn sessions_use_batch_scheduling_unless_disabled() {
-    assert!(sessions_give_way(&Host::start(&[])));
+    let host = Host::start(&[]);
+    // A shared thread enters the class a moment after its start.
+    wait_until("the sessions give way", LIMIT, || sessions_give_way(&host));
     let normal = Setup::new().flags(&["--scheduling", "normal"]).start();
     assert!(!sessions_give_way(&normal));
 }

@@ -127,7 +127,7 @@ fn signal_shuts_down_with_restart_notice() {
 
 #[test]
 fn worker_beyond_grace_only_changes_exit_status() {
-    let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "2"]).start();
+    let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "6"]).start();
     let others = one_of_each(&host);
     let mut busy = Lines::connect(&host);
     busy.say("block 600000");
@@ -138,7 +138,7 @@ fn worker_beyond_grace_only_changes_exit_status() {
     assert_shutdown_notice(others);
     assert!(!host.has_ended(), "the others need not wait for the grace to be over");
     assert_eq!(host.exit(), Some(3));
-    assert!(asked.elapsed() >= Duration::from_secs(2), "the grace was {:?}", asked.elapsed());
+    assert!(asked.elapsed() >= Duration::from_secs(6), "the grace was {:?}", asked.elapsed());
     host.wait_for_log("ended without 1 thread(s) that outlasted the grace");
     busy.wait_for_end();
 }

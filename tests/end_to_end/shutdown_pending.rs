@@ -7,9 +7,15 @@ use std::{
 
 use dropin_tests::{Frame, Host, LIMIT, Lines, NOTICE, Resp, Setup, resp::encode, wait_until};
 
+/// Returns a host whose clients have long enough for their replies on a loaded machine.
+#[track_caller]
+fn patient(plugins: &[&str]) -> Host {
+    Setup::new().plugins(plugins).flags(&["--grace", "60"]).start()
+}
+
 #[test]
 fn waiting_call_gets_error_before_shutdown_notice() {
-    let mut host = Host::start(&["clock", "busy"]);
+    let mut host = patient(&["clock", "busy"]);
     let mut sleeper = Lines::connect(&host);
     sleeper.say("sleep 600000");
     let mut lingerer = Resp::connect3(&host);
@@ -29,7 +35,7 @@ fn waiting_call_gets_error_before_shutdown_notice() {
 
 #[test]
 fn received_batch_is_answered_completely() {
-    let mut host = Host::start(&["busy", "text"]);
+    let mut host = patient(&["busy", "text"]);
     let mut client = Lines::connect(&host);
     let batch: String = (0..2_000).map(|n| format!("echo {n}\n")).collect();
     client.send(format!("block 500\n{batch}"));
@@ -44,7 +50,7 @@ fn received_batch_is_answered_completely() {
 
 #[test]
 fn commands_after_ks_in_batch_are_answered() {
-    let mut host = Host::start(&["clock", "text"]);
+    let mut host = patient(&["clock", "text"]);
     let mut client = Resp::connect(&host);
     let words: [&[&str]; 5] =
         [&["echo", "a"], &["ks"], &["sleep", "600000"], &["echo", "b"], &["ks"]];
@@ -65,7 +71,7 @@ fn commands_after_ks_in_batch_are_answered() {
 
 #[test]
 fn half_sent_reply_is_completed() {
-    let mut host = Host::start(&["text", "store"]);
+    let mut host = patient(&["text", "store"]);
     let mut client = Resp::connect(&host);
     let value = vec![b'x'; 1 << 20];
     assert_eq!(client.ask(&[b"set", b"big", &value[..]]), Frame::ok());
@@ -81,8 +87,8 @@ fn half_sent_reply_is_completed() {
 
 #[test]
 fn client_that_never_reads_does_not_delay_exit() {
-    let mut host =
-        Setup::new().plugins(&["store"]).flags(&["--grace", "2", "--write-timeout", "600"]).start();
+    let flags = ["--grace", "10", "--write-timeout", "600"];
+    let mut host = Setup::new().plugins(&["store"]).flags(&flags).start();
     let mut client = Resp::connect(&host);
     let value = vec![b'x'; 1 << 20];
     assert_eq!(client.ask(&[b"set", b"big", &value[..]]), Frame::ok());
@@ -93,7 +99,7 @@ fn client_that_never_reads_does_not_delay_exit() {
 
 #[test]
 fn too_slow_reader_does_not_delay_exit() {
-    let flags = ["--grace", "4", "--max-argument", "64M"];
+    let flags = ["--grace", "10", "--max-argument", "64M"];
     let mut host = Setup::new().plugins(&["store"]).flags(&flags).start();
     let mut client = Resp::connect(&host);
     let value = vec![b'x'; 63 << 20];
@@ -101,7 +107,7 @@ fn too_slow_reader_does_not_delay_exit() {
     client.say(&["get", "big"]);
     assert_eq!(Lines::connect(&host).ask("ks"), "OK");
     // At this pace it would take longer than the grace.
-    let (mut stream, mut part) = (client.reader(), vec![0; 128 << 10]);
+    let (mut stream, mut part) = (client.reader(), vec![0; 64 << 10]);
     wait_until("the host has ended", LIMIT, || {
         assert!(stream.read(&mut part).is_ok());
         host.has_ended()
@@ -111,7 +117,7 @@ fn too_slow_reader_does_not_delay_exit() {
 
 #[test]
 fn endlessly_sending_client_does_not_delay_exit() {
-    let mut host = Setup::new().plugins(&["text"]).flags(&["--grace", "4"]).start();
+    let mut host = Setup::new().plugins(&["text"]).flags(&["--grace", "10"]).start();
     let mut client = Lines::connect(&host);
     assert_eq!(client.ask("ping"), "PONG");
     let mut sender = client.stream().try_clone().unwrap();
@@ -130,10 +136,10 @@ fn endlessly_sending_client_does_not_delay_exit() {
 
 #[test]
 fn overlong_batch_does_not_delay_exit() {
-    let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "4"]).start();
+    let mut host = Setup::new().plugins(&["busy"]).flags(&["--grace", "10"]).start();
     let mut client = Lines::connect(&host);
     // Ten times the grace.
-    client.send("block 5\n".repeat(8_000));
+    client.send("block 5\n".repeat(20_000));
     host.wait_for_log("blocking for");
     assert_eq!(host.ks(), Some(0), "no worker has outlasted anything");
     let lines = client.end();

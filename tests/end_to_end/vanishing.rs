@@ -166,7 +166,7 @@ fn write_timeout_disconnects_client_that_never_reads() {
 #[test]
 fn slow_reader_is_not_disconnected() {
     const SIZE: usize = 32 << 20;
-    let flags = ["--write-timeout", "3", "--max-argument", "64M"];
+    let flags = ["--write-timeout", "8", "--max-argument", "64M"];
     let host = Setup::new().plugins(&["store", "clock"]).flags(&flags).start();
     let (mut client, mut pace) = (Resp::connect(&host), Lines::connect(&host));
     let value = vec![b'x'; SIZE];
@@ -177,7 +177,7 @@ fn slow_reader_is_not_disconnected() {
     let mut stream = client.reader();
     let mut read = 0;
     for _ in 0..12 {
-        pace.ask("sleep 400");
+        pace.ask("sleep 800");
         stream.read_exact(&mut part).unwrap();
         read += part.len();
     }

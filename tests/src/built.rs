@@ -5,12 +5,17 @@ use std::{
         self,
         consts::{DLL_PREFIX, DLL_SUFFIX, EXE_SUFFIX},
     },
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
 };
 
-use crate::package_variables;
+use crate::{
+    package_variables,
+    wait::{LIMIT, wait_until},
+};
 
 /// Returns the folder of cargo's output in the profile of this test.
 ///
@@ -27,6 +32,23 @@ pub fn output() -> PathBuf {
 pub fn program(name: &str) -> PathBuf {
     build();
     output().join(format!("{name}{EXE_SUFFIX}"))
+}
+
+/// Puts a program at another path, from which it can be started at once.
+///
+/// # Panics
+/// The program cannot be put there.
+pub fn install_program(name: &str, path: &Path) {
+    let program = program(name);
+    // A link where possible: a copy may still be open for writing in a child of another test.
+    if fs::hard_link(&program, path).is_ok() {
+        return;
+    }
+    fs::copy(&program, path).expect("a program can be copied");
+    wait_until("the copy can be started", LIMIT, || {
+        let started = Command::new(path).arg("--version").output();
+        !started.is_err_and(|error| error.kind() == ErrorKind::ExecutableFileBusy)
+    });
 }
 
 /// Returns the path of a package's library.

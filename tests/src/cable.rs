@@ -3,14 +3,14 @@
 use std::{
     fs::File,
     net::{SocketAddr, TcpStream},
-    process::{self, Command},
+    process::Command,
     sync::atomic::{AtomicU32, Ordering},
     thread::{self, JoinHandle},
 };
 
 use socket2::{Domain, Socket, Type};
 
-use crate::{connection::Connection, wait::LIMIT};
+use crate::{connection::Connection, system::own_number, wait::LIMIT};
 
 /// Address of the host's end of the cable. It exists inside the namespaces only.
 pub const HOST: &str = "10.99.0.1";
@@ -31,7 +31,7 @@ impl Cable {
     #[must_use]
     pub fn create() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("dropin-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("dropin-{}-{}", own_number(), NEXT.fetch_add(1, Ordering::Relaxed));
         let cable = Self { host: format!("{name}-host"), client: format!("{name}-client") };
         let (host, client) = (cable.host.as_str(), cable.client.as_str());
         let steps: [&[&str]; 9] = [

@@ -150,10 +150,12 @@ impl Host {
         wait_for(&format!("the log says '{text}'"), LIMIT, || self.logged(text))
     }
 
-    /// Returns the log's line with this text.
+    /// Returns the log's line with this text, once the line is complete.
     #[must_use]
     pub fn logged(&self, text: &str) -> Option<String> {
-        self.log().lines().find(|line| line.contains(text)).map(str::to_owned)
+        let log = self.log();
+        let complete = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        complete.flat_map(str::lines).find(|line| line.contains(text)).map(str::to_owned)
     }
 
     /// Ends the host by `ks`, which must succeed, and returns its exit status.

@@ -2,9 +2,20 @@
 //!
 //! The format: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
 
-use crate::{connection::Connection, host::Host};
+use crate::{
+    host::Host,
+    wait::{LIMIT, wait_for},
+};
+
+/// After this time the host closes the connection of a request that it has not answered.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 type Labels = BTreeMap<String, String>;
 
@@ -21,6 +32,47 @@ struct Family {
     buckets: BTreeMap<Labels, Vec<(f64, f64)>>,
 }
 
+/// Returns the address of a host's metrics, from its output.
+///
+/// # Panics
+/// The host serves none.
+#[must_use]
+#[track_caller]
+pub fn address(host: &Host) -> SocketAddr {
+    let said = host.stdout();
+    let line = said.lines().find_map(|line| line.strip_prefix("metrics http://"));
+    let address = line.and_then(|line| line.strip_suffix("/metrics"));
+    address.expect("it says where").parse().expect("an address")
+}
+
+/// Returns the response to an HTTP request at the metrics' address: status line and headers, and
+/// the body. Tries again if the machine stood still for so long that the host gave the request up.
+///
+/// # Panics
+/// The host serves no metrics, or does not respond.
+#[must_use]
+#[track_caller]
+pub fn fetch(host: &Host, request: &str) -> (String, String) {
+    let address = address(host);
+    wait_for("the metrics are served", LIMIT, || {
+        let started = Instant::now();
+        let answer = answer(address, request);
+        let parts = answer.as_ref().ok().and_then(|text| text.split_once("\r\n\r\n"));
+        let found = parts.map(|(head, body)| (head.to_owned(), body.to_owned()));
+        assert!(found.is_some() || started.elapsed() >= TIMEOUT, "no response: {answer:?}");
+        found
+    })
+}
+
+fn answer(address: SocketAddr, request: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
 impl Page {
     /// Fetches the host's page.
     ///
@@ -29,13 +81,7 @@ impl Page {
     #[must_use]
     #[track_caller]
     pub fn of(host: &Host) -> Self {
-        let said = host.stdout();
-        let line = said.lines().find_map(|line| line.strip_prefix("metrics http://"));
-        let address = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where");
-        let mut client = Connection::connect(address.parse().expect("an address"));
-        client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        let answer = String::from_utf8(client.rest()).expect("it is text");
-        Self::read(answer.split_once("\r\n\r\n").expect("a head and a body").1)
+        Self::read(&fetch(host, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").1)
     }
 
     /// Parses a page.

@@ -135,6 +135,22 @@ impl Host {
         }
     }
 
+    /// Returns how often a plugin has been replaced. A replacement that had to wait takes another
+    /// number.
+    #[must_use]
+    pub fn swaps(&self, plugin: &str) -> usize {
+        let news = format!("plugin {plugin}: generation ");
+        let is_swap = |line: &&str| line.contains(&news) && line.contains(" swapped, ");
+        self.log().lines().filter(is_swap).count()
+    }
+
+    /// Waits until a plugin has been replaced this often.
+    #[track_caller]
+    pub fn wait_for_swaps(&self, plugin: &str, count: usize) {
+        let what = format!("plugin {plugin} has been replaced {count} times");
+        wait_until(&what, LIMIT, || self.swaps(plugin) == count);
+    }
+
     /// Waits until a command has this reply.
     #[track_caller]
     pub fn wait_for_answer(&self, command: &str, answer: &str) {

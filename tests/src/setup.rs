@@ -18,6 +18,11 @@ use crate::{
 /// The name of a host's settings file.
 pub(crate) const SETTINGS: &str = "host.toml";
 
+/// Time limits for plugins that are long enough for a loaded machine. Flags override them; a
+/// settings file does not.
+const LONG_LIMITS: [(&str, &str); 2] =
+    [("DROPIN_PROBE_TIMEOUT", "60"), ("DROPIN_HANDOVER_TIMEOUT", "30")];
+
 /// A host before its start, in a folder of its own.
 pub struct Setup {
     folder: TempDir,
@@ -241,6 +246,7 @@ impl Setup {
             command.args(["--threads", &threads]);
         }
         hide_user_settings(&mut command, self.folder.path());
+        command.envs(LONG_LIMITS);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         (spawn_into(&mut command, self.folder.path()), format!("{command:?}"))
     }

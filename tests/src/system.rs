@@ -1,6 +1,10 @@
 //! Facts about a process, and ways to end it.
 
-use std::process::Child;
+use std::{
+    process::{self, Child},
+    sync::OnceLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// Sends SIGTERM to a child.
 ///
@@ -256,6 +260,17 @@ pub fn sockets(pid: u32) -> usize {
     targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
+/// Returns a number of this process that other test runs are unlikely to have. The process id is
+/// not enough: a run in another PID namespace may have the same one.
+#[must_use]
+pub fn own_number() -> u32 {
+    static NUMBER: OnceLock<u32> = OnceLock::new();
+    *NUMBER.get_or_init(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        process::id().wrapping_add(now.subsec_nanos())
+    })
+}
+
 /// Returns an unused port that the system does not hand out by itself.
 ///
 /// # Panics
@@ -264,14 +279,13 @@ pub fn sockets(pid: u32) -> usize {
 pub fn unused_port() -> u16 {
     use std::{
         net::{Ipv4Addr, TcpStream},
-        process,
         sync::atomic::{AtomicU16, Ordering},
     };
     // Below the ranges of Linux, Windows and macOS; concurrent test runs start at different places.
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(process::id() % u32::from(COUNT)).expect("it is below the count");
+    let start = u16::try_from(own_number() % u32::from(COUNT)).expect("it is below the count");
     (0..COUNT)
         .map(|_| FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
         // Checked without binding: a process that another test starts just then would inherit the

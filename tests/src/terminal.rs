@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{Read, Write},
     process::{Child, Command, Stdio},
-    sync::mpsc::{self, Receiver},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
@@ -25,7 +25,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct Terminal {
     child: Child,
     master: File,
-    slave: File,
+    /// The test's own handle of the program's end; `None` once the program has ended.
+    slave: Option<File>,
     output: Receiver<Vec<u8>>,
     screen: vt100::Parser,
     /// All bytes that the program has written.
@@ -69,6 +70,7 @@ impl Terminal {
             }
         });
         let screen = vt100::Parser::new(ROWS, COLUMNS, 0);
+        let slave = Some(slave);
         Self { child, master, slave, output, screen, written: Vec::new() }
     }
 
@@ -170,10 +172,22 @@ impl Terminal {
             }
             self.look(&mut watch, "the program has ended");
         };
-        while let Ok(bytes) = self.output.recv_timeout(LOOK) {
-            self.screen.process(&bytes);
+        let slave = self.slave.take().expect("the terminal's other end");
+        let modes = tcgetattr(&slave).expect("a terminal has modes").local_modes;
+        // Without a handle of that end, the reader ends behind the last output.
+        drop(slave);
+        let mut watch = WaitTimer::start();
+        loop {
+            match self.output.recv_timeout(LOOK) {
+                Ok(bytes) => self.screen.process(&bytes),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(over) = watch.timeout("the last output has been read", LIMIT) {
+                        panic!("{over}:\n{}", self.screen());
+                    }
+                }
+            }
         }
-        let modes = tcgetattr(&self.slave).expect("a terminal has modes").local_modes;
         assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG));
         Finished { status: status.code(), screen: self.screen() }
     }

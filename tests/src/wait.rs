@@ -27,7 +27,7 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 const SLOW: Duration = Duration::from_secs(5);
 
 /// After this time the stacks of the processes that the tests have started are shown.
-const STACKS_AFTER: Duration = Duration::from_secs(10);
+const STACKS_AFTER: Duration = Duration::from_secs(20);
 
 /// Waits until the condition holds.
 ///

@@ -107,8 +107,9 @@ impl EventBus {
             EventKind::Lingering | EventKind::Crashed => Level::Warn,
             _ => Level::Info,
         };
-        log::log!(level, "{event}");
+        // Counted first: who reads the line finds it counted.
         self.published[event.kind as usize].fetch_add(1, Ordering::Relaxed);
+        log::log!(level, "{event}");
         let event = Arc::new(event);
         self.readers().retain(|reader| {
             match reader.events.try_send(Arc::clone(&event)) {

@@ -231,11 +231,14 @@ fn warn_of_open_access(config: &Serve) {
 fn announce(addresses: &[SocketAddr], fingerprint: &str, metrics_at: Option<SocketAddr>) {
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let addresses = addresses.join(" and ");
+    let metrics = metrics_at.map(|address| format!("metrics http://{address}/metrics\n"));
+    let text = format!(
+        "dropin {VERSION} listening on {addresses}\nfingerprint {fingerprint}\n{}",
+        metrics.unwrap_or_default()
+    );
+    // In one piece, so that a program that waits for the first line finds all of it.
     let mut out = io::stdout();
-    let _ = writeln!(out, "dropin {VERSION} listening on {addresses}\nfingerprint {fingerprint}");
-    if let Some(address) = metrics_at {
-        let _ = writeln!(out, "metrics http://{address}/metrics");
-    }
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn log_outcome(outcome: Outcome) {

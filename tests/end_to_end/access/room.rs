@@ -168,7 +168,7 @@ fn with_threads(count: usize, flags: &[&str]) -> Host {
     // The system counts the threads of a user, and does not limit root.
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let user = 700_000
-        + std::process::id() % 50_000
+        + dropin_tests::system::own_number() % 50_000
         + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let setup = Setup::new().plugins(&["text", "busy"]).flags(flags);
     let folder = setup.plugins_folder();

@@ -170,7 +170,7 @@ fn kill_right_after_reload_loses_nothing() {
         let counter = Counter::start(&host);
         counter.flow(50);
         host.place("store", &variant("store", number));
-        host.wait_for_log("plugin store: generation 2 swapped");
+        host.wait_for_swaps("store", 1);
         host.kill();
         let acknowledged = counter.end();
         assert_counters(&store_with(&hosts, &[]).start(), acknowledged);

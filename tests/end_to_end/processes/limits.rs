@@ -166,7 +166,7 @@ fn processes_share_the_calls_of_a_plugin() {
         let before = pids(&host, plugin);
         assert_eq!(before.len(), 2);
         let mut clients: Vec<_> = (0..4).map(|_| Resp::connect(&host)).collect();
-        clients.iter_mut().for_each(|client| client.say(&[command, "1000"]));
+        clients.iter_mut().for_each(|client| client.say(&[command, "5000"]));
         wait_until("all of them have begun", LIMIT, || host.log().matches(begun).count() == 4);
         // One of the two processes ends, the other one goes on.
         dropin_tests::system::kill(before[0]);

@@ -165,11 +165,12 @@ fn wait_for_event(watcher: &mut Resp, plugin: &str, kind: &str) -> String {
     }
 }
 
-/// Writes the same library as a different file, and waits until it serves.
+/// Writes the same library as a different file, and waits until it serves, as the replacement of
+/// this number.
 #[track_caller]
-fn replace_by_variant(host: &Host, package: &str, number: usize, generation: i64) {
+fn replace_by_variant(host: &Host, package: &str, number: usize) {
     host.place(package, &variant(package, number));
-    host.wait_for_log(&format!("plugin {package}: generation {generation} swapped, "));
+    host.wait_for_swaps(package, number);
 }
 
 /// Sends a batch at once and returns its replies.

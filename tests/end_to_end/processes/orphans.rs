@@ -160,7 +160,8 @@ fn removed_plugin_leaves_no_process() {
 
 #[test]
 fn refused_executables_leave_no_process() {
-    let host = Setup::new().plugins(&["text"]).flags(&["--probe-timeout", "2"]).start();
+    let host = Setup::new().plugins(&["text"]).flags(&["--probe-timeout", "6"]).start();
+    host.wait_for_answer("echo fine", "fine");
     for fault in ["silent", "half", "closes", "claims ks", "no JSON", "deep"] {
         let name = fault.replace(' ', "-");
         host.place_executable(&name, Script::fixture("start").set("FAULT", fault));

@@ -88,7 +88,7 @@ const fn bad(what: fn() -> Entry, why: &'static [&'static str]) -> Bad {
 }
 
 const fn hangs(what: fn() -> Entry) -> Bad {
-    let why = &["it did not finish within 2 s of being probed"];
+    let why = &["it did not finish within 6 s of being probed"];
     Bad { what, why, alone: true, hangs: true }
 }
 

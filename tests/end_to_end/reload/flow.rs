@@ -71,8 +71,7 @@ fn replacing_stateful_plugin_fails_and_loses_nothing() {
         .client(&host, &["echo", "hello"], 16, is_hello);
     for number in 1..=RELOADS {
         host.place("store", &variant("store", number));
-        let swapped = format!("plugin store: generation {} swapped, ", number + 1);
-        host.wait_for_log(&swapped);
+        host.wait_for_swaps("store", number);
         load.flow();
     }
     let replies = load.stop();

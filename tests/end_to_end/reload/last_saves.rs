@@ -21,7 +21,7 @@ fn kept(host: &Host) -> String {
 fn a_slow_save_outlasts_the_grace() {
     let succession = SuccessiveHosts::new();
     // Its `save` takes 2.6 s. Sessions need a part of the grace to end.
-    let mut host = succession.keeper_with("1 save-slow", &["--grace", "1"]);
+    let mut host = succession.keeper_with("1 save-slow", &["--grace", "2"]);
     keep(&mut host, "pearls");
     assert_eq!(succession.kept("keeper.state"), "pearls");
     let said = host.logged("still saving: plugin keeper: in `save`");

@@ -13,9 +13,10 @@ const PER_CLIENT: [&str; 2] = ["--threads", "per-client"];
 /// Waits until this many of the host's threads have this name, if the system lists them.
 #[track_caller]
 fn assert_count(host: &Host, name: &str, expected: usize) {
-    let count = threads(host.pid()).iter().filter(|thread| *thread == name).count();
     if cfg!(target_os = "linux") {
-        assert_eq!(count, expected);
+        wait_until(&format!("{expected} threads are named '{name}'"), LIMIT, || {
+            threads(host.pid()).iter().filter(|thread| *thread == name).count() == expected
+        });
     }
 }
 

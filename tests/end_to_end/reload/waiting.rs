@@ -23,7 +23,7 @@ const CALLED_OFF: &str = "plugin 'keeper' keeps serving, its disabling is cancel
 fn held(flags: &[&str]) -> (Host, Lines, PathBuf) {
     let setup = Setup::new().flags(&["--probe-timeout", "60"]).flags(flags);
     let host = with_version(setup, "keeper", "1").start();
-    assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
+    host.wait_for_answer("keep pearls", "OK");
     let gate = host.state_dir().join("gate");
     let mut holder = Lines::connect(&host);
     holder.say(&format!("keeper.hold '{}'", gate.display()));

@@ -1,9 +1,11 @@
 //! Metrics, as a page for Prometheus and as the reply of `stats`.
 
-use std::{fs, net::SocketAddr, thread};
+use std::{fs, thread};
 
 use dropin_tests::{
-    Connection, Frame, Host, LIMIT, Lines, Resp, Setup, files, open_metrics::Page, reload::variant,
+    Connection, Frame, Host, LIMIT, Lines, Resp, Setup, files,
+    open_metrics::{Page, address, fetch},
+    reload::variant,
     wait_until,
 };
 
@@ -12,27 +14,9 @@ fn host(plugins: &[&str]) -> Host {
     Setup::new().plugins(plugins).flags(&["--metrics", "127.0.0.1:0"]).start()
 }
 
-/// Returns the address of a host's metrics, from its log.
-fn metrics_address(host: &Host) -> SocketAddr {
-    let said = host.stdout();
-    let line = said.lines().find_map(|line| line.strip_prefix("metrics http://"));
-    let address = line.and_then(|line| line.strip_suffix("/metrics"));
-    address.expect("it says where").parse().expect("an address")
-}
-
-/// Returns the response to an HTTP request: status line and headers, and the body.
-#[track_caller]
-fn http(host: &Host, request: &str) -> (String, String) {
-    let mut client = Connection::connect(metrics_address(host));
-    client.send(request);
-    let answer = String::from_utf8(client.rest()).expect("it is text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    (head.to_owned(), body.to_owned())
-}
-
 #[track_caller]
 fn scrape(host: &Host) -> Page {
-    let (head, body) = http(host, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let (head, body) = fetch(host, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert!(
         head.contains("\r\nContent-Type: application/openmetrics-text; version=1.0.0"),
@@ -235,8 +219,8 @@ fn metrics_lose_no_call_among_many_sessions() {
 fn metrics_page_is_read_only_and_never_blocked() {
     let mut host = host(&[]);
     // A silent connection is closed soon.
-    let silent = Connection::connect(metrics_address(&host));
-    let (head, body) = http(&host, "HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    let silent = Connection::connect(address(&host));
+    let (head, body) = fetch(&host, "HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.is_empty(), "{head}");
     for (request, status) in [
         ("GET / HTTP/1.1\r\n\r\n", "404 Not Found"),
@@ -244,12 +228,12 @@ fn metrics_page_is_read_only_and_never_blocked() {
         ("POST /metrics HTTP/1.1\r\n\r\n", "405 Method Not Allowed"),
         ("ks\r\n\r\n", "400 Bad Request"),
     ] {
-        let (head, _) = http(&host, request);
+        let (head, _) = fetch(&host, request);
         assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request}: {head}");
     }
-    let (head, _) = http(&host, &format!("GET /metrics HTTP/1.1\r\nA: {}", "a".repeat(8192)));
+    let (head, _) = fetch(&host, &format!("GET /metrics HTTP/1.1\r\nA: {}", "a".repeat(8192)));
     assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
-    let waiting = Connection::connect(metrics_address(&host));
+    let waiting = Connection::connect(address(&host));
     assert_eq!(host.ks(), Some(0));
     drop((silent, waiting));
 }
@@ -257,11 +241,10 @@ fn metrics_page_is_read_only_and_never_blocked() {
 #[test]
 fn unusable_metrics_address_is_a_clear_error() {
     let other = host(&[]);
-    let taken = metrics_address(&other).to_string();
+    let taken = address(&other).to_string();
     let ended = Setup::new().flags(&["--metrics", &taken]).run();
     assert_eq!(ended.status, Some(1));
-    let said =
-        format!("cannot serve on {taken}: port {} is in use; ", metrics_address(&other).port());
+    let said = format!("cannot serve on {taken}: port {} is in use; ", address(&other).port());
     assert!(ended.stderr.contains(&said) && ended.stderr.contains("--metrics"), "{ended:?}");
     let quiet = Host::start(&[]);
     assert!(!quiet.stdout().contains("metrics"), "without the flag there are none");

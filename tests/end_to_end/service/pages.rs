@@ -30,7 +30,7 @@ fn every_shell_gets_its_completion() {
 fn bash_completion_works_under_any_program_name() {
     let folder = tempdir().unwrap();
     let renamed = folder.path().join("dropin-host");
-    fs::copy(built::program("host"), &renamed).unwrap();
+    built::install_program("host", &renamed);
     let complete = |words: &str| {
         let script = format!(
             "source <('{}' completion bash)\nCOMP_WORDS=({words})\nCOMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\

@@ -205,6 +205,9 @@ impl Manager {
         let Some(serving) = self.slots.get(plugin).and_then(Slot::generation) else { return };
         let path = self.context.settings.plugins.join(&serving.file);
         if folder::is_gone(&path) {
+            // From the shortest pause on: each change that is refused would double it, and the check
+            // would come ever later.
+            self.retries.forget(&path);
             self.retries.retry_later(&path, Instant::now());
         }
     }

@@ -29,7 +29,7 @@ impl LoggedOutput {
     #[must_use]
     pub fn last_line(self) -> String {
         /// The time for what is left in the pipe.
-        const REST: Duration = Duration::from_millis(200);
+        const REST: Duration = Duration::from_secs(1);
         self.reader.end();
         let _ = self.done.recv_timeout(REST);
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -21,7 +21,7 @@ impl Serving {
     #[must_use]
     pub fn settle(&self, lost: Lost) -> String {
         /// The time for which a process may outlive its connections.
-        const OUTLIVES: Duration = Duration::from_millis(100);
+        const OUTLIVES: Duration = Duration::from_secs(1);
         match lost {
             Lost::Broken(problem) => self.running.condemn(Cause::Protocol(problem)),
             Lost::Ended(cause) => self.running.condemn(cause),

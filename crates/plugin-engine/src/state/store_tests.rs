@@ -218,6 +218,8 @@ fn hanging_write_is_abandoned_and_named() {
     // It waits for the earlier write, which is discarded.
     keep(&states, b"four").unwrap();
     assert_eq!(loaded(&states).unwrap(), b"four");
+    // It waits for the abandoned write.
+    drop(states.begin("keeper", &LONG).unwrap());
     assert_eq!(load(&states, "keeper").unwrap(), None);
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 2);
 }

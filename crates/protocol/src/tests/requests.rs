@@ -195,10 +195,14 @@ fn long_argument_in_small_reads_is_scanned_once() {
     let mut line = vec![b'x'; size];
     line.push(b'\n');
     for input in [bulk, line] {
-        let started = std::time::Instant::now();
-        let unfinished = (64..input.len()).step_by(64);
-        unfinished.for_each(|end| assert_eq!(parser.parse(&input[..end]), Parsed::Incomplete));
-        assert!(matches!(parser.parse(&input), Parsed::Request { .. }));
-        assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
+        let mut attempt = || {
+            let started = std::time::Instant::now();
+            let unfinished = (64..input.len()).step_by(64);
+            unfinished.for_each(|end| assert_eq!(parser.parse(&input[..end]), Parsed::Incomplete));
+            assert!(matches!(parser.parse(&input), Parsed::Request { .. }));
+            started.elapsed()
+        };
+        // A loaded machine may make one attempt slow.
+        assert!((0..3).any(|_| attempt().as_secs() < 2), "each of three attempts took 2 s or more");
     }
 }
