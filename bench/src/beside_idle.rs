@@ -183,7 +183,7 @@ mod tests {
         for (cell, rate) in Section::BesideIdle.cells(false).iter().zip([10.0, 9.0]) {
             let mut measured = Measured::without_results(cell);
             let served = LoadResult { rate, p50: 1.0, p99: 1.0, p999: None };
-            let sample = Sample { served, cpu: 1.0, threads: 1, resident: 1 };
+            let sample = Sample { served, cpu: 1.0, threads: 1, resident: 1, generator: None };
             measured.add(contestant, (sample, String::new()));
             results.measured.push(measured);
         }

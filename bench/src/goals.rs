@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn loads_of_all_goals_are_planned() {
         let served = LoadResult { rate: 1.0, p50: 1.0, p99: 1.0, p999: None };
-        let sample = Sample { served, cpu: 1.0, threads: 1, resident: 1 };
+        let sample = Sample { served, cpu: 1.0, threads: 1, resident: 1, generator: None };
         let mut results = Results::default();
         for cell in Section::value_variants().iter().flat_map(|section| section.cells(false)) {
             let mut measured = Measured::without_results(&cell);

@@ -1,10 +1,19 @@
 //! The machine and the versions that were measured.
 
-use std::fs;
+use std::{fs, thread, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{process::number, program::first_line};
+use crate::{process::number, program::first_line, statistics::short};
+
+#[path = "../burn.rs"]
+mod burn;
+
+/// The work of one turn of a processor, in microseconds.
+const WORK: u64 = 20_000;
+
+/// Number of turns, of which the best counts: others may have the machine for a while.
+const TURNS: usize = 5;
 
 /// The machine and the versions that were measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +39,7 @@ impl Machine {
         let virtual_one = cpu.contains("hypervisor");
         let facts = [
             ("processor", format!("{model}, {cores} of them")),
+            ("all at once", format!("{} times the work of one", short(speedup(cores)))),
             ("machine", if virtual_one { "virtual" } else { "physical" }.into()),
             ("memory", format!("{gib:.1} GiB")),
             ("kernel", output_line("uname", &["-sr"])),
@@ -43,4 +53,20 @@ impl Machine {
         let facts = facts.map(|(name, what)| (name.to_owned(), what)).to_vec();
         Self { day: output_line("date", &["-u", "+%Y-%m-%d"]), facts }
     }
+}
+
+/// Returns how many times the work of one processor all do at once. Two that share a core, or that
+/// a virtual machine shares with others, do less than twice the work.
+fn speedup(cores: usize) -> f64 {
+    let time = |threads: usize| {
+        let started = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| burn::burn(WORK));
+            }
+        });
+        started.elapsed().as_secs_f64()
+    };
+    let best = |threads| (0..TURNS).map(|_| time(threads)).fold(f64::MAX, f64::min);
+    cores as f64 * best(1) / best(cores)
 }

@@ -160,10 +160,17 @@ impl Section {
         };
         match self {
             Self::Clients => {
-                let counts: &[u32] =
-                    if quick { &[1, 50, 500] } else { &[1, 10, 50, 200, 500, 1000, 5000, 10_000] };
-                let at = |placement| counts.iter().map(move |count| main(*count, 1, placement));
-                at(Apart).chain(at(Free)).collect()
+                let (apart, crowds, free): (&[u32], &[u32], &[u32]) = if quick {
+                    (&[1, 50, 500], &[], &[50])
+                } else {
+                    (&[1, 10, 50, 500], &[5000, 10_000], &[50, 500])
+                };
+                let of_all = |counts: &'static [u32], placement| {
+                    counts.iter().map(move |count| main(*count, 1, placement))
+                };
+                // A crowd takes minutes, so fewer meet it.
+                let of_modes = crowds.iter().map(|count| cell(Ask::Nop, *count, 1, Apart, &MODES));
+                of_all(apart, Apart).chain(of_modes).chain(of_all(free, Free)).collect()
             }
             Self::Pipelines => {
                 let sizes: &[u32] = if quick { &[1, 16] } else { &[1, 16, 64] };

@@ -21,12 +21,21 @@ pub struct Size {
 pub fn cpu(process: u32) -> Result<f64, BenchError> {
     let file = format!("/proc/{process}/stat");
     let stat = fs::read_to_string(&file).map_err(failed("read", &file))?;
-    let ticks: Option<f64> = fields(&stat, 11).and_then(|mut fields| {
-        Some(fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?)
-    });
-    ticks
-        .map(|ticks| ticks / TICKS)
-        .ok_or_else(|| BenchError::Program(format!("cannot parse {file}")))
+    time_at(&stat, 11).ok_or_else(|| BenchError::Program(format!("cannot parse {file}")))
+}
+
+/// Returns the processor time of all ended children of this process so far, in seconds.
+pub fn cpu_of_ended_children() -> Result<f64, BenchError> {
+    const FILE: &str = "/proc/self/stat";
+    let stat = fs::read_to_string(FILE).map_err(failed("read", FILE))?;
+    time_at(&stat, 13).ok_or_else(|| BenchError::Program(format!("cannot parse {FILE}")))
+}
+
+/// Returns the sum of two times of a `stat`, in seconds.
+fn time_at(stat: &str, field: usize) -> Option<f64> {
+    let mut fields = fields(stat, field)?;
+    let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
+    Some(ticks / TICKS)
 }
 
 /// Returns the processor time of all these processes so far, in seconds.

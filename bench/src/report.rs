@@ -42,7 +42,9 @@ drives them over loopback.
   module; the median is of those.
 - CPU per request is the processor time of all threads of the server, in user space and in the
   kernel, divided by the number of requests. It includes connecting and disconnecting.
-- The generator is one thread. If it is the bottleneck, compare CPU per request.
+- The generator is one thread. The last column tells how much of a processor it used. From about
+  95 % on it is the bottleneck: then the rate is the generator's, and CPU per request compares the
+  servers.
 - *Free* means that the system places all threads. *Apart* means that the server is held to one
   processor from its start on, and the generator to another, as if it were on another machine. With
   `--threads shared` the host then has one thread for all clients.
@@ -170,7 +172,7 @@ fn under_load(text: &mut String, results: &Results, section: Section) -> std::fm
     writeln!(
         text,
         "| load | server | requests/s | p50 ms | p99 ms | p99.9 ms | CPU per request µs | threads | \
-         resident MiB |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+         resident MiB | generator % |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     )?;
     for measured in results.of(section) {
         for (contestant, samples) in &measured.samples {
@@ -180,7 +182,7 @@ fn under_load(text: &mut String, results: &Results, section: Section) -> std::fm
             let most = |figure: fn(&Sample) -> u64| samples.iter().map(figure).max().unwrap_or(0);
             writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 load(measured),
                 contestant.name(),
                 of(|sample| Some(sample.served.rate)),
@@ -190,6 +192,7 @@ fn under_load(text: &mut String, results: &Results, section: Section) -> std::fm
                 of(|sample| Some(sample.cpu)),
                 most(|sample| sample.threads),
                 short(most(|sample| sample.resident) as f64 / 1024.0),
+                of(|sample| sample.generator),
             )?;
         }
     }

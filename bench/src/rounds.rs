@@ -40,6 +40,10 @@ pub struct Sample {
     pub threads: u64,
     /// Maximum resident memory of the server, in KiB.
     pub resident: u64,
+    /// The part of the time in which the generator, which has one thread, used a processor, in
+    /// percent; `None` in results that were measured without it.
+    #[serde(default)]
+    pub generator: Option<f64>,
 }
 
 /// A cell and its results.
@@ -198,6 +202,7 @@ pub fn sample(
         }
     };
     let before = process::cpu(server.id())?;
+    let (started, others) = (Instant::now(), process::cpu_of_ended_children()?);
     let (mut size, mut looked) = (process::size(server.id()), Instant::now());
     let served = load.run(LIMIT, &mut || {
         if looked.elapsed() > Duration::from_millis(100) {
@@ -207,7 +212,10 @@ pub fn sample(
             looked = Instant::now();
         }
     })?;
+    let took = started.elapsed();
     let cpu = (process::cpu(server.id())? - before) * 1e6 / requests as f64;
-    let sample = Sample { served, cpu, threads: size.threads, resident: size.resident };
+    let busy = process::cpu_of_ended_children()? - others;
+    let generator = Some(100.0 * busy / took.as_secs_f64());
+    let sample = Sample { served, cpu, threads: size.threads, resident: size.resident, generator };
     Ok((sample, load.arguments().join(" ")))
 }
