@@ -6,9 +6,10 @@ use std::{
 };
 
 use auth::certificate::Certificate;
-use protocol::Protocol;
+use protocol::{Encoder, Protocol};
 
 use super::*;
+use crate::runtime::shutdown::Shutdown;
 #[cfg(unix)]
 use crate::runtime::{client_handle::Dismissal, shutdown::Reason};
 
