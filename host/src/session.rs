@@ -2,11 +2,12 @@
 
 use std::{io, sync::Arc, time::Instant};
 
-pub mod buffers;
+mod buffers;
 mod close_reason;
 mod dispatch;
 mod http;
 mod identity;
+mod lent;
 mod memory;
 mod queue;
 mod queued_requests;
@@ -20,16 +21,17 @@ use platform::Waited;
 use plugin_engine::{call::Answer, registry::LiveRegistry};
 use protocol::{Framing, Limits, Parsed, Protocol};
 
-pub use self::shared_turn::Next;
 use self::{
     buffers::Buffers,
     dispatch::{Outlet, answer, answer_no_request, is_ping_of_redis, upgrade_protocol},
     http::{Detector, Start},
+    lent::Unfinished,
     memory::note_memory,
     queue::{Turn, answer_queue},
     queued_requests::QueuedRequests,
     subscriptions::Subscriptions,
 };
+pub use self::{lent::Lent, shared_turn::Next};
 use crate::{
     commands::flow::Flow,
     net::stream::{ClientStream, TLS_STARTS},
@@ -54,8 +56,8 @@ pub struct Session {
     limits: Limits,
     /// The protocol of the replies, while no buffers are at hand.
     protocol: Protocol,
-    /// The buffers, while there is an unfinished request in them and the session rests.
-    kept: Option<Box<Buffers>>,
+    /// A request that is unfinished while the session rests between turns.
+    unfinished: Option<Box<Unfinished>>,
 }
 
 /// The way in which a session treats its input.
@@ -109,7 +111,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             limits,
             protocol: Protocol::Lines,
-            kept: None,
+            unfinished: None,
         });
         session.apply_identity()?;
         if is_polled {

@@ -12,8 +12,11 @@ const SMALL: usize = 4 << 10;
 const FOR_MANY: usize = 16 << 10;
 
 /// The most that such a buffer reads at once while it is empty, in bytes. It bounds what a client
-/// that sends without end gets done in a turn.
-const MOST_AT_ONCE: usize = 64 << 10;
+/// that sends without end gets done in a turn. An argument of 64 KiB arrives with its header.
+const MOST_AT_ONCE: usize = 68 << 10;
+
+/// The most of one request that is read in a turn, in bytes.
+const MOST_OF_ONE: usize = 4 << 20;
 
 /// The largest size that such a buffer keeps, in bytes.
 const KEPT_FOR_MANY: usize = 2 << 20;
@@ -30,6 +33,8 @@ pub struct ReadBuffer {
     kept: usize,
     /// The most that is read at once into the empty buffer.
     most: usize,
+    /// True if the last read got as much as it could take.
+    is_cut: bool,
 }
 
 impl Default for ReadBuffer {
@@ -41,6 +46,7 @@ impl Default for ReadBuffer {
             filled: false,
             kept: SMALL,
             most: usize::MAX,
+            is_cut: false,
         }
     }
 }
@@ -49,7 +55,7 @@ impl ReadBuffer {
     /// Makes a buffer that many sessions use in turn.
     pub fn for_many() -> Self {
         let (bytes, kept, most) = (vec![0; FOR_MANY], KEPT_FOR_MANY, MOST_AT_ONCE);
-        Self { bytes, start: 0, end: 0, filled: false, kept, most }
+        Self { bytes, start: 0, end: 0, filled: false, kept, most, is_cut: false }
     }
 
     /// Returns the bytes that have not been consumed.
@@ -83,7 +89,11 @@ impl ReadBuffer {
             self.make_room();
         }
         let end = if self.is_empty() { self.bytes.len().min(self.most) } else { self.bytes.len() };
-        let count = read(&mut self.bytes[self.end..end])?;
+        self.is_cut = false;
+        let room = &mut self.bytes[self.end..end];
+        let most = room.len();
+        let count = read(room)?;
+        self.is_cut = count == most;
         self.end += count;
         self.filled = self.end == self.bytes.len();
         Ok(count)
@@ -97,6 +107,23 @@ impl ReadBuffer {
         }
         if needed || self.bytes.len() < SMALL {
             self.bytes.resize(self.bytes.len() * 2, 0);
+        }
+    }
+
+    /// Returns true if it holds a part of one request, of which more has probably arrived. Never
+    /// for a request of over 4 MiB, so that others get a turn.
+    pub fn is_cut_short(&self) -> bool {
+        self.is_cut && self.start == 0 && (1..MOST_OF_ONE).contains(&self.end)
+    }
+
+    /// Moves the bytes into an empty buffer that has room for them.
+    pub fn move_into(&mut self, other: &mut Self) {
+        let part = self.unread();
+        let count = part.len();
+        if let Some(room) = other.bytes.get_mut(..count) {
+            room.copy_from_slice(part);
+            (other.start, other.end) = (0, count);
+            self.consume(count);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     config::Scheduling,
     crash,
     net::lease::Lease,
-    session::{Next, buffers::Buffers},
+    session::{Lent, Next},
 };
 
 /// The pause after a failed wait.
@@ -55,7 +55,7 @@ struct Thread<'a> {
     place: usize,
     term: u64,
     number: u64,
-    buffers: Box<Buffers>,
+    lent: Lent,
 }
 
 /// Leads the waiting at this place while it is its term: waits for its sessions and serves them.
@@ -134,14 +134,14 @@ pub(super) fn lead(runners: &Arc<Runners>, place: usize, term: u64) {
 impl<'a> Thread<'a> {
     fn new(runners: &'a Arc<Runners>, place: usize, term: u64) -> Self {
         let number = runners.threads.fetch_add(1, Ordering::Relaxed);
-        let buffers = lend(runners, place, term, number);
-        Self { runners, place, term, number, buffers }
+        let lent = lend(runners, place, term, number);
+        Self { runners, place, term, number, lent }
     }
 
     /// Serves one turn of a client.
     fn serve(&mut self, client: &mut Client) -> Next {
         let Client { session, registered } = client;
-        let turn = || session.take_turn(&mut self.buffers, self.number);
+        let turn = || session.take_turn(&mut self.lent);
         let turn = || crash::in_session(&registered.handle, turn);
         match catch_unwind(AssertUnwindSafe(turn)) {
             Ok(next) => next,
@@ -153,7 +153,7 @@ impl<'a> Thread<'a> {
     #[cold]
     fn give_up_on(&mut self, client: &Client) -> Next {
         log::error!("session {} panicked, and is ended", client.registered.handle.id);
-        self.buffers = lend(self.runners, self.place, self.term, self.number);
+        self.lent = lend(self.runners, self.place, self.term, self.number);
         Next::End(crate::session::CloseReason::Lost(std::io::Error::other("a panic")))
     }
 
@@ -241,7 +241,7 @@ impl Client {
 }
 
 /// Makes the buffers that a thread lends to its sessions.
-fn lend(runners: &Arc<Runners>, place: usize, term: u64, number: u64) -> Box<Buffers> {
+fn lend(runners: &Arc<Runners>, place: usize, term: u64, number: u64) -> Lent {
     let lease = Box::new(Leadership { runners: Arc::clone(runners), place, term });
-    Buffers::lent(&runners.shared.config.bounds, number, lease)
+    Lent::new(&runners.shared.config.bounds, number, lease)
 }

@@ -1,7 +1,7 @@
 //! The watch: a thread that replaces a leader whose turn takes long.
 //!
-//! It looks at each runner twice in a slice of time while any of them works, and sleeps else, so
-//! that a host without work takes no processor time.
+//! It looks at each runner every millisecond while any of them works, and sleeps else, so that a
+//! host without work takes no processor time.
 
 use std::{
     io,
@@ -16,16 +16,16 @@ use std::{
 use super::{Runners, waiting::Table};
 
 /// The interval between two looks. A turn that has lasted from one to the next loses the waiting.
-const TICK: Duration = Duration::from_micros(500);
+const TICK: Duration = Duration::from_millis(1);
 
 /// The number of looks without work after which the watch sleeps.
-const QUIET: u32 = 40;
+const QUIET: u32 = 20;
 
 /// The number of looks between two comparisons of the runners' loads.
-const ROUND: u32 = 128;
+const ROUND: u32 = 64;
 
 /// The number of looks between two attempts to replace a leader without a thread for another.
-const RETRY: u32 = 100;
+const RETRY: u32 = 50;
 
 /// The age at which a leader is replaced: a plugin's thread-local on its thread keeps the plugin's
 /// library in memory until the thread ends.

@@ -45,12 +45,6 @@ impl Buffers {
         Box::new(Self { read_buffer, parser, replies, counters, lease })
     }
 
-    /// Takes these buffers out, with what is in them, and leaves new ones for other sessions.
-    pub(super) fn split(self: &mut Box<Self>, bounds: &Bounds, thread: u64) -> Box<Self> {
-        let fresh = Self::new(bounds, thread, ReadBuffer::for_many(), self.lease.take());
-        std::mem::replace(self, fresh)
-    }
-
     /// Returns true if they hold more than an idle session keeps.
     #[inline(always)]
     pub(super) fn is_large(&self) -> bool {

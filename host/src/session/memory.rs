@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{Encoder, Parser};
 
-use super::{Session, Stage, buffers::Buffers};
+use super::{Session, Stage, buffers::Buffers, lent::Unfinished};
 use crate::{
     net::read_buffer::ReadBuffer,
     runtime::{client_handle::ClientHandle, context::Shared},
@@ -18,11 +18,21 @@ impl Session {
     /// largest ones are closed.
     #[cold]
     pub(super) fn note_memory(&mut self, buffers: &Buffers) {
+        self.note_with_queue(buffers.held());
+    }
+
+    /// Does the same for a session that rests over an unfinished request.
+    #[cold]
+    pub(super) fn note_unfinished(&mut self, unfinished: &Unfinished) {
+        self.note_with_queue(unfinished.held());
+    }
+
+    fn note_with_queue(&mut self, bytes: usize) {
         let queued = match &self.stage {
             Stage::Transaction(queued) => queued.held(),
             _ => 0,
         };
-        note_bytes(&self.shared, &self.handle, buffers.held() + queued);
+        note_bytes(&self.shared, &self.handle, bytes + queued);
     }
 
     /// Frees the memory of a large request or reply once the client pauses. A busy session keeps

@@ -8,10 +8,7 @@ use std::{
 
 use platform::WakeReceiver;
 
-use super::{CloseReason, Session, buffers::Buffers};
-
-/// The most memory that a thread keeps in the buffers that it lends, in bytes.
-const KEPT: usize = 4 << 20;
+use super::{CloseReason, Session, buffers::Buffers, lent::Lent};
 
 /// The session's next action after a turn.
 pub enum Next {
@@ -23,39 +20,23 @@ pub enum Next {
 
 impl Session {
     /// Answers the requests that are there, and pushes the events that are there. The session uses
-    /// the thread's buffers, but keeps them over its rest while a request in them is unfinished.
-    pub fn take_turn(&mut self, lent: &mut Box<Buffers>, thread: u64) -> Next {
-        let lease = lent.lease.take();
+    /// the thread's buffers, and keeps none over its rest unless a request in them is unfinished.
+    pub fn take_turn(&mut self, lent: &mut Lent) -> Next {
+        if let Some(unfinished) = self.unfinished.take() {
+            lent.take_up(unfinished);
+        }
+        let lease = lent.buffers.lease.take();
         self.transport.set_lease(lease);
-        let next = match self.kept.take() {
-            None => {
-                let next = self.turn_with(lent);
-                if matches!(next, Next::Rest) && !lent.read_buffer.is_empty() {
-                    let kept = lent.split(&self.shared.config.bounds, thread);
-                    self.note_memory(&kept);
-                    self.kept = Some(kept);
-                }
-                next
-            }
-            Some(mut kept) => {
-                let next = self.turn_with(&mut kept);
-                if matches!(next, Next::Rest) && !kept.read_buffer.is_empty() {
-                    self.note_memory(&kept);
-                    self.kept = Some(kept);
-                } else if kept.held() > lent.held() {
-                    // The next large request finds room.
-                    **lent = *kept;
-                }
-                next
-            }
-        };
-        if self.kept.is_none() && self.handle.memory() > 0 {
+        let next = self.turn_with(&mut lent.buffers);
+        lent.buffers.lease = self.transport.set_lease(None);
+        if matches!(next, Next::Rest) && !lent.buffers.read_buffer.is_empty() {
+            let unfinished = lent.leave();
+            self.note_unfinished(&unfinished);
+            self.unfinished = Some(unfinished);
+        } else if self.handle.memory() > 0 {
             self.note_rest();
         }
-        if lent.held() > KEPT {
-            lent.shrink();
-        }
-        lent.lease = self.transport.set_lease(None);
+        lent.tidy();
         next
     }
 
@@ -71,6 +52,7 @@ impl Session {
             }) {
                 // What TLS has read from the socket already is not reported again.
                 Ok(None) if self.transport.has_input() => {}
+                Ok(None) if buffers.read_buffer.is_cut_short() => {}
                 Ok(None) => break None,
                 Ok(Some(reason)) => break Some(reason),
                 Err(error) => break Some(CloseReason::Lost(error)),
