@@ -3,7 +3,7 @@
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::wait::{LIMIT, WaitTimer};
@@ -15,6 +15,9 @@ const STEP: Duration = if cfg!(windows) { LIMIT } else { Duration::from_secs(1) 
 /// The error kind of a read that timed out.
 const STEP_OVER: ErrorKind =
     if cfg!(windows) { ErrorKind::TimedOut } else { ErrorKind::WouldBlock };
+
+/// Time limit of an end behind which bytes still arrive.
+const LONGEST: Duration = Duration::from_secs(180);
 
 /// A connection whose reads and writes have a time limit.
 pub struct Connection {
@@ -122,9 +125,11 @@ impl Connection {
     /// The host does not close the connection in order.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {
+        let started = Instant::now();
         loop {
             match self.read_more() {
                 Ok(0) => return std::mem::take(&mut self.received),
+                Ok(_) if started.elapsed() > LONGEST => panic!("the host sends without end"),
                 Ok(_) => {}
                 Err(error) => {
                     panic!("no orderly end of the connection ({error}) after {}", self.shown())
@@ -139,9 +144,11 @@ impl Connection {
     /// The connection does not end.
     #[track_caller]
     pub fn wait_for_end(&mut self) {
+        let started = Instant::now();
         loop {
             match self.read_more() {
                 Ok(0) => return,
+                Ok(_) if started.elapsed() > LONGEST => panic!("the host sends without end"),
                 Ok(_) => self.received.clear(),
                 Err(error) if error.kind() == ErrorKind::TimedOut => {
                     panic!("the connection is still open: {error}")

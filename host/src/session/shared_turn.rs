@@ -52,7 +52,8 @@ impl Session {
             }) {
                 // What TLS has read from the socket already is not reported again.
                 Ok(None) if self.transport.has_input() => {}
-                Ok(None) if buffers.read_buffer.is_cut_short() => {}
+                // Its command may run for long, and then the session has this memory.
+                Ok(None) if buffers.read_buffer.is_cut_short() => self.note_memory(buffers),
                 Ok(None) => break None,
                 Ok(Some(reason)) => break Some(reason),
                 Err(error) => break Some(CloseReason::Lost(error)),
