@@ -183,7 +183,8 @@ impl Session {
             let flow = self.answer_batch::<IS_POLLED>(buffers);
             buffers.counters.flush();
             let flow = flow?;
-            if buffers.is_large() {
+            let counts = if IS_POLLED { buffers.are_full() } else { buffers.is_large() };
+            if counts {
                 self.note_memory(buffers);
             }
             if matches!(flow, Flow::Next) {

@@ -2,7 +2,10 @@
 
 use memchr::memchr;
 
-use super::reply::{Encoder, Finished, Protocol};
+use super::{
+    outgoing::append,
+    reply::{Encoder, Finished, Protocol},
+};
 
 impl Encoder {
     /// Makes an encoder of items for the replies of this one.
@@ -33,7 +36,7 @@ impl Encoder {
             write_items(element.pending(), self);
         } else {
             let bytes = element.pending();
-            self.write_item(|out, _| out.extend_from_slice(bytes));
+            self.write_item(|out, _| append(out, bytes));
         }
         element.clear();
         finished

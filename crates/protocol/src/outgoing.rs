@@ -5,6 +5,22 @@ const WORTH_MOVING: usize = 64 * 1024;
 /// The capacity that an idle session keeps, in bytes.
 const KEPT: usize = 16 * 1024;
 
+/// The most bytes that are copied at once.
+///
+/// From 2,113 bytes on, the C library copies with the processor's `rep movsb`. On AMD's processors
+/// since Zen 3 this is 16 to 20 times slower if the target's place in its page is 1 to 15 bytes
+/// behind the source's, which the header of a reply makes likely: 64 KiB took 19 to 28 µs, not 1.2.
+/// <https://lunnova.dev/articles/ryzen-slow-short-rep-mov/>
+pub(super) const PIECE: usize = 2 << 10;
+
+/// Appends bytes, in pieces.
+pub(super) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.reserve(bytes.len());
+    for piece in bytes.chunks(PIECE) {
+        out.extend_from_slice(piece);
+    }
+}
+
 /// A buffer of three parts: sent, ready to send, and a draft that may still be dropped.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {

@@ -2,7 +2,7 @@
 
 use super::{
     nesting::{Joint, Nesting},
-    outgoing::Outgoing,
+    outgoing::{Outgoing, PIECE, append},
     plain, resp,
 };
 
@@ -59,6 +59,8 @@ pub struct Encoder {
     fault: Fault,
     /// The largest reply, in bytes.
     most: usize,
+    /// The longest text that is copied at once, in bytes; at most `most`.
+    short: usize,
     /// True if the reply's top-level item is an error.
     error: bool,
     /// The offset in the draft at which the current line of a plain reply starts.
@@ -75,6 +77,7 @@ impl Encoder {
             open: false,
             fault: Fault::None,
             most: usize::MAX,
+            short: PIECE,
             error: false,
             line: 0,
         }
@@ -83,6 +86,7 @@ impl Encoder {
     /// Replaces replies of more than `most` bytes with an error.
     pub fn bound(&mut self, most: usize) {
         self.most = most;
+        self.short = most.min(PIECE);
     }
 
     /// Returns the size of the largest reply, in bytes.
@@ -200,12 +204,24 @@ impl Encoder {
     /// Writes a text of arbitrary bytes.
     #[inline]
     pub fn text(&mut self, bytes: &[u8]) {
-        if bytes.len() > self.most {
-            return self.refuse_as_too_large();
+        if bytes.len() > self.short {
+            return self.long_text(bytes);
         }
         self.write_item(|out, protocol| match protocol {
             Protocol::Lines => out.extend_from_slice(bytes),
             Protocol::Resp2 | Protocol::Resp3 => resp::bulk(out, bytes),
+        });
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn long_text(&mut self, bytes: &[u8]) {
+        if bytes.len() > self.most {
+            return self.refuse_as_too_large();
+        }
+        self.write_item(|out, protocol| match protocol {
+            Protocol::Lines => append(out, bytes),
+            Protocol::Resp2 | Protocol::Resp3 => resp::long_bulk(out, bytes),
         });
     }
 

@@ -2,6 +2,8 @@
 
 use memchr::memchr2;
 
+use crate::outgoing::append;
+
 /// Appends `<mark><number>\r\n`: an integer, or the header of an array, a map, a push or a bulk
 /// string.
 #[inline]
@@ -18,6 +20,14 @@ pub(super) fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
     out.reserve(bytes.len() + 25);
     header(out, b'$', bytes.len());
     out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a bulk string of any length.
+pub(super) fn long_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.reserve(bytes.len() + 25);
+    header(out, b'$', bytes.len());
+    append(out, bytes);
     out.extend_from_slice(b"\r\n");
 }
 

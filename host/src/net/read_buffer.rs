@@ -11,7 +11,7 @@ const SMALL: usize = 4 << 10;
 /// The size of a buffer that many sessions use in turn, in bytes.
 const FOR_MANY: usize = 16 << 10;
 
-/// The most that such a buffer reads at once while it is empty, in bytes. It bounds what a client
+/// The most that such a buffer reads at once, in bytes. It bounds what a client
 /// that sends without end gets done in a turn. An argument of 64 KiB arrives with its header.
 const MOST_AT_ONCE: usize = 68 << 10;
 
@@ -31,7 +31,7 @@ pub struct ReadBuffer {
     filled: bool,
     /// The largest size that is kept.
     kept: usize,
-    /// The most that is read at once into the empty buffer.
+    /// The most that is read at once, but for one request that is cut short.
     most: usize,
     /// True if the last read got as much as it could take.
     is_cut: bool,
@@ -85,10 +85,12 @@ impl ReadBuffer {
 
     /// Reads once, and returns the number of bytes. Fails only if `read` does.
     pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        let is_more = self.is_cut_short();
         if self.filled {
             self.make_room();
         }
-        let end = if self.is_empty() { self.bytes.len().min(self.most) } else { self.bytes.len() };
+        let most = if is_more { usize::MAX } else { self.most };
+        let end = self.end.saturating_add(most).min(self.bytes.len());
         self.is_cut = false;
         let room = &mut self.bytes[self.end..end];
         let most = room.len();
@@ -116,15 +118,19 @@ impl ReadBuffer {
         self.is_cut && self.start == 0 && (1..MOST_OF_ONE).contains(&self.end)
     }
 
-    /// Moves the bytes into an empty buffer that has room for them.
+    /// Moves the bytes into an empty buffer.
     pub fn move_into(&mut self, other: &mut Self) {
         let part = self.unread();
         let count = part.len();
+        if other.bytes.len() < count {
+            other.bytes.resize(count.next_power_of_two(), 0);
+        }
         if let Some(room) = other.bytes.get_mut(..count) {
             room.copy_from_slice(part);
-            (other.start, other.end) = (0, count);
-            self.consume(count);
         }
+        (other.start, other.end) = (0, count);
+        other.filled = count == other.bytes.len();
+        self.consume(count);
     }
 
     /// Returns whether the buffer is larger than an idle session keeps.
@@ -201,6 +207,30 @@ mod tests {
         };
         assert_eq!([reads(&mut buffer), reads(&mut buffer), reads(&mut buffer)], [2, 2, 1]);
         assert!(!buffer.is_large(), "that much is kept");
+    }
+
+    #[test]
+    fn read_behind_a_part_is_bounded() {
+        let mut buffer = ReadBuffer::for_many();
+        feed(&mut buffer, &[7; 1 << 20]);
+        buffer.consume(1 << 20);
+        let room_of = |buffer: &mut ReadBuffer, count: usize| {
+            let mut most = 0;
+            let read = |room: &mut [u8]| {
+                most = room.len();
+                Ok(count.min(most))
+            };
+            buffer.fill(read).unwrap();
+            most
+        };
+        assert_eq!(room_of(&mut buffer, 100), MOST_AT_ONCE);
+        assert!(!buffer.is_cut_short());
+        assert_eq!(room_of(&mut buffer, usize::MAX), MOST_AT_ONCE);
+        assert!(buffer.is_cut_short(), "more has arrived");
+        assert!(room_of(&mut buffer, usize::MAX) > MOST_AT_ONCE);
+        buffer.consume(10);
+        assert!(!buffer.is_cut_short(), "others are behind it");
+        assert!(room_of(&mut buffer, 100) <= MOST_AT_ONCE);
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct ClientStream {
     held: Held,
     /// True if reads return at once or soon, since another place waits for input.
     is_polled: bool,
+    /// True while reads take only what TLS has read from the socket already.
+    takes_rest: bool,
     /// The time for which such a read waits; zero for not at all.
     patience: Duration,
     /// True if such a read has had a result since it was last asked for.
@@ -67,6 +69,7 @@ impl ClientStream {
             tls: None,
             held: Held::default(),
             is_polled,
+            takes_rest: false,
             patience: Duration::ZERO,
             has_read: Cell::new(false),
             idle_at: None,
@@ -197,7 +200,11 @@ mod tests {
     use crate::runtime::shutdown::Shutdown;
     use auth::certificate::Certificate;
 
-    /// Completes a handshake, and sends these bytes in the same segment as its last message.
+    /// The bytes of a client that ends its sending side behind them.
+    const LAST: &[u8] = b"last";
+
+    /// Completes a handshake, and sends these bytes in the same segment as its last message, then
+    /// `close_notify` if they are the last.
     fn client(stream: &mut TcpStream, roots: RootCertStore, bytes: &[u8]) {
         let mut tls = crate::net::tls::tests::client(roots);
         tls.writer().write_all(bytes).unwrap();
@@ -210,6 +217,9 @@ mod tests {
             if tls.is_handshaking() {
                 tls.read_tls(stream).unwrap();
                 tls.process_new_packets().unwrap();
+                if bytes == LAST && !tls.is_handshaking() {
+                    tls.send_close_notify();
+                }
             }
         }
     }
@@ -247,6 +257,16 @@ mod tests {
         let count = transport.read(&mut room).unwrap();
         assert_eq!(room.get(..count), Some(&b"rst"[..]));
         assert!(!transport.wait_readable(Duration::ZERO));
+        drop(client.join().unwrap());
+    }
+
+    #[test]
+    fn end_that_arrives_with_bytes_is_input() {
+        let (mut transport, client) = secured(LAST);
+        let mut room = [0; 16];
+        assert_eq!(transport.read(&mut room).unwrap(), LAST.len());
+        assert!(transport.has_input(), "the socket does not report it again");
+        assert_eq!(transport.read(&mut room).unwrap(), 0);
         drop(client.join().unwrap());
     }
 

@@ -69,11 +69,13 @@ impl Tls {
         self.connection.is_handshaking()
     }
 
-    /// Returns whether there is input that has not been read.
+    /// Returns whether there is input that has not been read, or the client's `close_notify`: it may
+    /// have arrived with the last request, and the socket will not report it again.
     pub fn has_input(&mut self) -> bool {
-        let plain = self.connection.process_new_packets();
+        let state = self.connection.process_new_packets();
         self.start < self.cipher.len()
-            || plain.is_ok_and(|state| state.plaintext_bytes_to_read() > 0)
+            || state
+                .is_ok_and(|state| state.plaintext_bytes_to_read() > 0 || state.peer_has_closed())
     }
 
     /// Encrypts bytes, and returns how many. Fails if the connection can send no more.

@@ -71,9 +71,13 @@ pub(super) fn lead(runners: &Arc<Runners>, place: usize, term: u64) {
     // The client that was alone at the last waits, and how often.
     let mut lone = (usize::MAX, 0);
     let mut table = waiting.lock();
-    while table.term() == term && !table.close_if_done() {
-        if table.is_old && runners.replace_leader(place, &mut table) {
-            return;
+    while table.term() == term && !waiting.close_if_done(&mut table) {
+        if table.is_old {
+            if runners.replace_leader(place, &mut table) {
+                return;
+            }
+            // The watch asks again.
+            table.is_old = false;
         }
         let time = table.time();
         drop(table);
@@ -215,6 +219,13 @@ impl<'a> Thread<'a> {
     /// Serves a client to its end, for which no runner can wait.
     #[cold]
     fn finish(&mut self, mut client: Client, error: &std::io::Error) {
+        // The others of this runner must not wait for the client.
+        self.lent.give_up_lease();
+        let waiting = self.runners.waitings.get(self.place);
+        if waiting.is_some_and(|waiting| waiting.lock().term() == self.term) {
+            log::warn!("session {} is ended: {error}", client.registered.handle.id);
+            return;
+        }
         if !self.runners.shared.shutdown.is_stopping() {
             log::warn!("session {} has a thread to itself: {error}", client.registered.handle.id);
         }

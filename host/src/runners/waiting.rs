@@ -191,6 +191,16 @@ impl Waiting {
         self.poller.wake();
     }
 
+    /// Ends the leader if no client is left, and none will come. A runner that has ended is the last
+    /// choice for a client.
+    pub(super) fn close_if_done(&self, table: &mut Table) -> bool {
+        table.is_closed = table.is_closing && table.clients.is_empty();
+        if table.is_closed {
+            self.load.store(usize::MAX, Ordering::Relaxed);
+        }
+        table.is_closed
+    }
+
     fn count(&self, table: &Table) {
         self.load.store(table.clients.len(), Ordering::Relaxed);
     }
@@ -263,11 +273,5 @@ impl Table {
     /// Returns the longest time for a wait; `None` without a limit.
     pub(super) fn time(&self) -> Option<Duration> {
         Some(self.next_deadline()?.saturating_duration_since(Instant::now()))
-    }
-
-    /// Returns true if no client is left, and none will come.
-    pub(super) fn close_if_done(&mut self) -> bool {
-        self.is_closed = self.is_closing && self.clients.is_empty();
-        self.is_closed
     }
 }

@@ -22,7 +22,7 @@ use super::{
 const FREEING: Duration = Duration::from_secs(1);
 
 /// The bytes below which a session is not closed for its memory.
-const SMALLEST: usize = 64 << 10;
+pub const SMALLEST: usize = 64 << 10;
 
 /// The live sessions. The lock is taken when a client connects or leaves and when the list is
 /// read, never for a request.

@@ -6,6 +6,7 @@ use telemetry::metrics::SessionCounters;
 use crate::{
     config::Bounds,
     net::{lease::Lease, read_buffer::ReadBuffer},
+    runtime::clients::SMALLEST,
 };
 
 /// The smallest reply limit in force, in bytes: the host's own errors fit into it.
@@ -49,6 +50,12 @@ impl Buffers {
     #[inline(always)]
     pub(super) fn is_large(&self) -> bool {
         self.read_buffer.is_large() || self.replies.is_large()
+    }
+
+    /// Returns true if so much is in them that it counts for the memory of clients. What a thread
+    /// lends may be larger than its session needs.
+    pub(super) fn are_full(&self) -> bool {
+        self.read_buffer.unread().len() + self.replies.len() > SMALLEST
     }
 
     /// Returns the bytes of memory that they take.

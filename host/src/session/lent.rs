@@ -11,13 +11,11 @@ use crate::{
 };
 
 /// The most memory that a thread keeps between turns, in bytes.
-const KEPT: usize = 16 << 20;
+const KEPT: usize = 8 << 20;
 
-/// The most bytes of an unfinished request that are copied rather than left in a large buffer.
-const LITTLE: usize = 4 << 10;
-
-/// The size above which a buffer is large in this sense, in bytes.
-const LARGE: usize = 256 << 10;
+/// The size above which a session gets a buffer only for a part that fills a quarter of it, in bytes.
+/// Less is copied, or a client would hold megabytes for a few bytes.
+const LARGE: usize = 64 << 10;
 
 /// The buffers that a thread lends, and those that it keeps for requests that are unfinished when
 /// their turn ends. The last one that came back is the first that is used again: it is warm.
@@ -53,11 +51,15 @@ impl Lent {
     /// Takes the unfinished request out of the buffers.
     #[cold]
     pub(super) fn leave(&mut self) -> Box<Unfinished> {
-        let read_buffer = &mut self.buffers.read_buffer;
-        if read_buffer.unread().len() <= LITTLE && read_buffer.held() > LARGE {
+        let Buffers { read_buffer, parser, .. } = &mut *self.buffers;
+        if parser.held() > LARGE {
+            parser.shrink();
+        }
+        let held = read_buffer.held();
+        if held > LARGE && read_buffer.unread().len() < held / 4 {
             let mut unfinished = Box::new(Unfinished::new(self.limits));
             read_buffer.move_into(&mut unfinished.read_buffer);
-            mem::swap(&mut unfinished.parser, &mut self.buffers.parser);
+            mem::swap(&mut unfinished.parser, parser);
             return unfinished;
         }
         let mut unfinished = match self.spare.pop() {
@@ -69,6 +71,13 @@ impl Lent {
         };
         unfinished.swap(&mut self.buffers);
         unfinished
+    }
+
+    /// Has another thread wait for the other sessions, if this one still does.
+    pub fn give_up_lease(&self) {
+        if let Some(lease) = &self.buffers.lease {
+            lease.give_up();
+        }
     }
 
     /// Frees memory if the thread has more of it than it keeps.
@@ -174,16 +183,19 @@ mod tests {
         finish(&mut lent, large);
         let held = lent.buffers.held();
         assert!(held >= 2 << 20);
-        let little = receive(&mut lent, b"SET");
-        assert!(little.held() < LARGE, "{}", little.held());
-        assert_eq!(lent.buffers.held() / LARGE, held / LARGE);
-        assert_eq!(finish(&mut lent, little), b"SET");
+        for size in [1, 5_000, 70_000, 500_000] {
+            let part = vec![b'S'; size];
+            let little = receive(&mut lent, &part);
+            assert!(little.held() <= (2 * size).max(LARGE), "{size}: {}", little.held());
+            assert_eq!(lent.buffers.held() / LARGE, held / LARGE);
+            assert!(finish(&mut lent, little) == part);
+        }
     }
 
     #[test]
     fn memory_is_bounded_and_the_warm_is_kept() {
         let mut lent = lent();
-        let all: Vec<_> = (0..10).map(|_| receive(&mut lent, &[1; 3 << 20])).collect();
+        let all: Vec<_> = (0..20).map(|_| receive(&mut lent, &[1; 1 << 20])).collect();
         for unfinished in all {
             finish(&mut lent, unfinished);
             lent.tidy();
@@ -191,6 +203,6 @@ mod tests {
         }
         let sizes: Vec<_> = lent.spare.iter().map(|spare| spare.held()).collect();
         assert_eq!(lent.spare_bytes, sizes.iter().sum::<usize>());
-        assert!(sizes.len() > 1 && sizes.iter().all(|size| *size > 3 << 20), "{sizes:?}");
+        assert!(sizes.len() > 1 && sizes.iter().all(|size| *size >= 1 << 20), "{sizes:?}");
     }
 }

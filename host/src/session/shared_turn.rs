@@ -50,8 +50,9 @@ impl Session {
                 }
                 end => Ok(end),
             }) {
-                // What TLS has read from the socket already is not reported again.
-                Ok(None) if self.transport.has_input() => {}
+                // What TLS has read from the socket already is not reported again. No more is read: a
+                // client that sends without end must not keep the turn.
+                Ok(None) if self.transport.has_input() => self.transport.take_rest(true),
                 // Its command may run for long, and then the session has this memory.
                 Ok(None) if buffers.read_buffer.is_cut_short() => self.note_memory(buffers),
                 Ok(None) => break None,
@@ -59,6 +60,7 @@ impl Session {
                 Err(error) => break Some(CloseReason::Lost(error)),
             }
         };
+        self.transport.take_rest(false);
         self.protocol = buffers.replies.protocol();
         match reason {
             None => {

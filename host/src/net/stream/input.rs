@@ -14,7 +14,8 @@ impl ClientStream {
     /// Notes that a wait for input begins or goes on, in another place. With `may_be_silent` it may
     /// last for ever.
     pub fn begin_rest(&mut self, may_be_silent: bool) {
-        if may_be_silent {
+        // Before its login, a client has the time that the login has.
+        if may_be_silent || self.next_deadline().is_some() {
             self.idle_at = None;
         } else if let (None, Some(limit)) = (self.idle_at, self.idle_timeout) {
             self.idle_at = Instant::now().checked_add(limit);
@@ -34,6 +35,11 @@ impl ClientStream {
         self.patience = time;
         let time = Some(time).filter(|time| !time.is_zero());
         self.handle.reader.bound(&self.handle.stream, time)
+    }
+
+    /// Sets whether reads take only what TLS has read from the socket already.
+    pub fn take_rest(&mut self, takes_rest: bool) {
+        self.takes_rest = takes_rest;
     }
 
     /// Returns true if a polled connection has had input, or its end, since the last call.
@@ -87,6 +93,9 @@ impl ClientStream {
                 return Ok(count);
             }
             sent?;
+            if self.takes_rest {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             let receive = |room: &mut [u8]| {
                 if self.is_polled { self.receive_now(room) } else { self.receive(room) }
             };
