@@ -42,9 +42,9 @@ drives them over loopback.
   module; the median is of those.
 - CPU per request is the processor time of all threads of the server, in user space and in the
   kernel, divided by the number of requests. It includes connecting and disconnecting.
-- The generator is one thread. The last column tells how much of a processor it used. From about
-  95 % on it is the bottleneck: then the rate is the generator's, and CPU per request compares the
-  servers.
+- The generator is one thread. The last column tells how much of a processor it used from its start to
+  its end. From about 95 % on it is the bottleneck: then the rate is the generator's, and CPU per
+  request compares the servers. It is less for a crowd, which takes long to connect.
 - *Free* means that the system places all threads. *Apart* means that the server is held to one
   processor from its start on, and the generator to another, as if it were on another machine. With
   `--threads shared` the host then has one thread for all clients.

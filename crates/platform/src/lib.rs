@@ -32,8 +32,8 @@ pub use self::{
     interruptible_reader::{InterruptibleReader, Waited},
     journal::logs_to_journal,
     memory::{
-        ResourceUsage, group_size, release_freed_memory, resident_of, scheduled, total_memory,
-        usage,
+        ResourceUsage, bound_arenas, group_size, release_freed_memory, resident_of, scheduled,
+        total_memory, usage,
     },
     net::{
         Hangup, bound_writes, claim_port, is_taken, is_writable, prepare, wait_for_client,

@@ -45,6 +45,23 @@ pub fn release_freed_memory() {
     }
 }
 
+/// Has threads that start later share this number of the allocator's arenas, unless the user has set
+/// `MALLOC_ARENA_MAX`; only glibc has arenas. Each keeps what its threads have freed.
+pub fn bound_arenas(count: usize) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if std::env::var_os("MALLOC_ARENA_MAX").is_none()
+        && let Ok(count) = count.try_into()
+    {
+        // A failure leaves the usual bound: <https://man7.org/linux/man-pages/man3/mallopt.3.html>
+        // SAFETY: it takes two numbers, and is called before the threads that it is for exist.
+        #[allow(unsafe_code, reason = "no library offers it")]
+        unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, count);
+        }
+    }
+    let _ = count;
+}
+
 /// Returns the number of threads of the whole system; 0 where only Linux reports it.
 #[must_use]
 pub fn scheduled() -> u64 {

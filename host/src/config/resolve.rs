@@ -12,7 +12,7 @@ use clap::{
 
 use super::{
     Arguments, Dev,
-    advice::with_advice,
+    advice::{with_advice, with_variable},
     file::{FileError, first_words, keys},
     file_place::FilePlace,
     plugin_tables::PluginTables,
@@ -99,7 +99,9 @@ pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, Re
     let words: Vec<OsString> = words.into_iter().collect();
     let command = command();
     let first = parse_without_file(&command, &words).map_err(|error| match error {
-        ResolveError::Usage(error) => ResolveError::Usage(with_advice(error, &words)),
+        ResolveError::Usage(error) => {
+            ResolveError::Usage(with_variable(with_advice(error, &words), &command, &words))
+        }
         other => other,
     })?;
     let (path, leaf) = leaf(&command, &first);

@@ -62,6 +62,8 @@ impl Runners {
     /// Starts a runner for each processor. Fails if the system has no descriptors or threads left.
     pub(crate) fn start(shared: &Arc<Shared>, pool: &Arc<ThreadPool>) -> io::Result<Arc<Self>> {
         let count = thread::available_parallelism().map_or(1, usize::from);
+        // Leaders change every few seconds, and each would leave memory in another arena.
+        platform::bound_arenas(count);
         let waitings = (0..count).map(|_| Waiting::new()).collect::<io::Result<_>>()?;
         let runners = Arc::new(Self {
             shared: Arc::clone(shared),

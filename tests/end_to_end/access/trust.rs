@@ -126,6 +126,13 @@ fn stranger_without_login_gets_error_and_is_closed() {
 }
 
 #[test]
+fn idle_timeout_does_not_shorten_the_login() {
+    let host = untrusting_host(&["--login-timeout", "2", "--idle-timeout", "0.5"]);
+    let farewell = "error: NOAUTH no login within 2 s, the connection is closed";
+    assert_eq!(Lines::connect(&host).end(), [farewell]);
+}
+
+#[test]
 fn reset_and_wrong_key_extend_no_deadline() {
     let host = untrusting_host(&["--login-timeout", "0.5"]);
     let farewell = "error: NOAUTH no login within 0.5 s, the connection is closed";
