@@ -85,18 +85,6 @@ fn flags_override_environment() {
 }
 
 #[test]
-fn wrong_value_of_environment_names_its_variable() {
-    for (name, value) in [("THREADS", "many"), ("THREADS", ""), ("PORT", "80"), ("GRACE", "")] {
-        let name = format!("DROPIN_{name}");
-        let ended = Setup::new().default_port().variable(&name, value).run();
-        let from = format!("the value is that of the environment variable {name}\n");
-        assert!(ended.stderr.contains(&from), "{ended:?}");
-        let ended = Setup::new().default_port().flags(&["--threads", "few"]).run();
-        assert!(!ended.stderr.contains("variable"), "{ended:?}");
-    }
-}
-
-#[test]
 fn the_log_level_is_a_flag() {
     let start = |level| Setup::new().plugins(&["facts"]).log_level(level).start();
     for (level, warned, informed) in [("error", false, false), ("warn", true, false)] {

@@ -3,8 +3,7 @@
 use std::ffi::OsString;
 
 use clap::{
-    Command,
-    builder::{Resettable, StyledStr},
+    builder::StyledStr,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -30,40 +29,4 @@ pub(super) fn with_advice(mut error: clap::Error, words: &[OsString]) -> clap::E
         error.remove(ContextKind::SuggestedArg);
     }
     error
-}
-
-/// Adds a tip to an error about a flag's value that comes from the environment.
-pub(super) fn with_variable(
-    mut error: clap::Error,
-    command: &Command,
-    words: &[OsString],
-) -> clap::Error {
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
-        return error;
-    };
-    let Some(name) = flag.split_whitespace().next().and_then(|flag| variable(command, flag)) else {
-        return error;
-    };
-    let alone = without_variables(command.clone()).try_get_matches_from(words);
-    let is_flag = alone.is_err_and(|alone| {
-        alone.get(ContextKind::InvalidArg) == error.get(ContextKind::InvalidArg)
-    });
-    if !is_flag {
-        let tip = StyledStr::from(format!("the value is that of the environment variable {name}"));
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
-    }
-    error
-}
-
-/// Returns the variable of this flag, also of one of a subcommand.
-fn variable(command: &Command, flag: &str) -> Option<String> {
-    let long = flag.strip_prefix("--")?;
-    let own = command.get_arguments().find(|argument| argument.get_long() == Some(long));
-    let own = own.and_then(|argument| argument.get_env());
-    own.map(|name| name.to_string_lossy().into_owned())
-        .or_else(|| command.get_subcommands().find_map(|below| variable(below, flag)))
-}
-
-fn without_variables(command: Command) -> Command {
-    command.mut_args(|argument| argument.env(Resettable::Reset)).mut_subcommands(without_variables)
 }

@@ -12,7 +12,7 @@ use clap::{
 
 use super::{
     Arguments, Dev,
-    advice::{with_advice, with_variable},
+    advice::with_advice,
     file::{FileError, first_words, keys},
     file_place::FilePlace,
     plugin_tables::PluginTables,
@@ -99,9 +99,7 @@ pub fn resolve(words: impl IntoIterator<Item = OsString>) -> Result<Resolved, Re
     let words: Vec<OsString> = words.into_iter().collect();
     let command = command();
     let first = parse_without_file(&command, &words).map_err(|error| match error {
-        ResolveError::Usage(error) => {
-            ResolveError::Usage(with_variable(with_advice(error, &words), &command, &words))
-        }
+        ResolveError::Usage(error) => ResolveError::Usage(with_advice(error, &words)),
         other => other,
     })?;
     let (path, leaf) = leaf(&command, &first);
