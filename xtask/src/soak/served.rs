@@ -121,6 +121,7 @@ impl Served {
         fs::rename(&beside, &target).map_err(failed("install", &target))?;
         while self.generation(plugin)? == before {
             if waits.left(TIMEOUT).is_zero() {
+                self.log_tail(40).iter().for_each(|line| println!("{line}"));
                 return Err(TaskError::Failed(format!("reload {} of {plugin}", self.copies)));
             }
             // A client that sends without pause would itself be load.
