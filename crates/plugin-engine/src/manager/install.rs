@@ -101,6 +101,13 @@ impl Manager {
         let old = served(name);
         let renamed = self.served_from(&new.file).filter(|other| other != name);
         let renamed = renamed.and_then(|other| served(&other));
+        if let Some(old) = &old
+            && let Err(problem) = self.stop_snapshot(old)
+        {
+            // A slow disk is no fault of the new code.
+            log::warn!("plugin {name}: {problem}; its replacement waits");
+            return Err(Stopped::Busy);
+        }
         let transfer = self.begin_transfer(old.as_ref(), new);
         let transfer = transfer.map_err(|problem| Refusal::Handover { problem })?;
         let paused = Instant::now();
