@@ -81,7 +81,8 @@ impl Manager {
         Ok(Some((mode, settings)))
     }
 
-    /// Begins to hand over the state of a generation that streams it, while its calls go on.
+    /// Begins to hand over the state of a generation that streams it, while its calls go on. No
+    /// snapshot of it may be being taken.
     pub(super) fn begin_transfer(
         &self,
         old: Option<&Arc<Generation>>,
@@ -93,7 +94,6 @@ impl Manager {
         }) else {
             return Ok(None);
         };
-        self.stop_snapshot(old)?;
         let give_up = || self.context.shutdown.is_stopping();
         Transfer::begin(old, new, &self.deadline(&give_up)).map(Some)
     }
