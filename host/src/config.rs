@@ -17,6 +17,7 @@ mod dev;
 mod durability_args;
 mod file;
 mod file_place;
+mod fleet_args;
 mod key_action;
 mod logs;
 mod place;
@@ -36,6 +37,7 @@ pub use self::{
     dev::Dev,
     durability_args::DurabilityArgs,
     file::FileError,
+    fleet_args::FleetArgs,
     key_action::KeyAction,
     logs::{LogFormat, Logs},
     place::{ConfigPlace, StatePlace},
@@ -60,7 +62,8 @@ const AFTER_HELP: &str = "\
 Every flag of a serving host is also a key of the settings file (`port = 5001`, \
 `bind = [\"::1\"]`) and an environment variable: DROPIN_ and its name, in capitals and with \
 underscores (DROPIN_MAX_SESSIONS), unless another is named above. A flag overrides the \
-environment, the environment overrides the file. Its tables [plugin.NAME] and [interpreters] are \
+environment, the environment overrides the file. Its table [fleet] has \
+the flags of that group. Its tables [plugin.NAME] and [interpreters] are \
 no flags: they have the settings of single plugins, and the commands that run scripts. \
 `host config` prints the settings in force, and the origin of each.
 
@@ -288,6 +291,10 @@ pub struct Serve {
     /// The rules for which libraries are accepted.
     #[command(flatten)]
     pub plugin_trust: PluginTrust,
+
+    /// The membership in a fleet.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
 
     /// The log's level and format.
     #[command(flatten)]

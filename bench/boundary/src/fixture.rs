@@ -73,6 +73,7 @@ impl Fixture {
             keyring: Keyring::open(key_file).map_err(of("open the keys"))?,
             certificate: Certificate::own(folder.path()).map_err(of("create a certificate"))?,
             sessions: Sessions::default(),
+            membership: Default::default(),
             client_memory: ClientMemory::new(config.bounds.max_memory_clients),
             metrics: Arc::default(),
             rejected: Throttle::default(),

@@ -36,8 +36,8 @@ pub use self::{
         total_memory, usage,
     },
     net::{
-        Hangup, bound_writes, claim_port, is_taken, is_writable, prepare, wait_for_client,
-        wait_for_hangup, wake_listener, write,
+        Hangup, bound_writes, claim_port, is_taken, is_writable, machine_name, prepare,
+        wait_for_client, wait_for_hangup, wake_listener, write,
     },
     poller::{Poller, Ready},
     process::{ExitObserver, Group, Terminal, die_with_parent, own_program},

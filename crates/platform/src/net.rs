@@ -9,6 +9,19 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::Socket;
 
+/// Returns the machine's name in its network; `localhost` if it has none.
+#[cfg(unix)]
+pub fn machine_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}
+
+/// Returns the machine's name in its network; `localhost` if it has none.
+#[cfg(windows)]
+pub fn machine_name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "localhost".to_owned())
+}
+
 /// Claims the port for this process alone; it is free again at once after the process ends.
 ///
 /// # Errors

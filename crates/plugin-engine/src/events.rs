@@ -63,6 +63,8 @@ pub enum EventKind {
     Healed,
     /// Its process serves another list of commands.
     CommandsChanged,
+    /// The commands that other hosts answer have changed; there is no plugin and no file.
+    FleetChanged,
 }
 
 /// A topic that a session can subscribe to.
@@ -188,7 +190,7 @@ impl Drop for Subscription {
 
 impl EventKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Loaded,
         Self::Refused,
         Self::Swapped,
@@ -202,6 +204,7 @@ impl EventKind {
         Self::Quarantined,
         Self::Healed,
         Self::CommandsChanged,
+        Self::FleetChanged,
     ];
 
     /// Returns the kind's name, as subscribers get it.
@@ -220,6 +223,7 @@ impl EventKind {
             Self::Quarantined => "quarantined",
             Self::Healed => "healed",
             Self::CommandsChanged => "commands-changed",
+            Self::FleetChanged => "fleet-changed",
         }
     }
 }
@@ -231,12 +235,15 @@ const _: () = {
         assert!(EventKind::ALL[at] as usize == at);
         at += 1;
     }
-    assert!(EventKind::CommandsChanged as usize + 1 == at);
+    assert!(EventKind::FleetChanged as usize + 1 == at);
 };
 
 impl fmt::Display for PluginEvent {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, plugin, generation, file, took, detail } = self;
+        if *kind == EventKind::FleetChanged {
+            return write!(out, "fleet: {detail}");
+        }
         if plugin.is_empty() {
             write!(out, "plugin file {file}: ")?;
         } else {
@@ -288,6 +295,6 @@ mod tests {
             (0..=before).for_each(|_| bus.publish(PluginEvent { kind, ..event(1) }));
         }
         let counts = EventKind::ALL.map(|kind| bus.published(kind));
-        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
     }
 }

@@ -1,10 +1,10 @@
 //! Sends requests and folder changes to the manager of plugins, through one channel.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use crate::{process::status::ProcessStatus, state::durable::DurabilityStatus};
+use crate::{process::status::ProcessStatus, registry::Command, state::durable::DurabilityStatus};
 
 /// A settled change in the plugins folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,8 @@ pub enum Message {
     Request(Request, String, Sender<ControlResult>),
     /// The list of commands of this plugin has changed.
     Commands(String),
+    /// The commands that other hosts answer, and a text for people about the change.
+    Remote(Vec<Arc<Command>>, String),
     /// The host ends, and no session is left.
     End {
         /// Unloads all plugins; if false, workers still run, so states are only saved.
@@ -136,6 +138,13 @@ impl PluginControl {
     pub fn commands_changed(&self, plugin: &str) {
         // The receiver is gone while the host is ending.
         let _ = self.sender.send(Message::Commands(plugin.to_owned()));
+    }
+
+    /// Serves these commands, which other hosts answer, in place of those before. A command of this
+    /// host precedes one of the same name.
+    pub fn serve_remote(&self, commands: Vec<Arc<Command>>, change: String) {
+        // The receiver is gone while the host is ending.
+        let _ = self.sender.send(Message::Remote(commands, change));
     }
 
     /// Sends a request and waits for the answer, which takes as long as a probe may.

@@ -1,7 +1,9 @@
 //! Maps command names to workers; a registry is immutable and replaced as a whole.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
+    fmt,
     sync::Arc,
 };
 
@@ -54,6 +56,8 @@ pub struct Command {
     pub most: usize,
     /// The access that it requires.
     pub access: AccessLevel,
+    /// The number of other hosts that answer it; `None` if this host does.
+    pub hosts: Option<usize>,
     /// The counters of its calls.
     pub series: Arc<Series>,
     /// The code that answers it.
@@ -66,6 +70,12 @@ pub enum Target {
     Builtin(usize),
     /// A worker.
     Worker(Box<dyn Worker>),
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Command({})", self.name)
+    }
 }
 
 impl Command {
@@ -91,6 +101,7 @@ impl Command {
             idempotent,
             plugin: plugin.map(str::to_owned),
             access: AccessLevel::Listed,
+            hosts: None,
             target,
         }
     }
@@ -99,6 +110,25 @@ impl Command {
     #[must_use]
     pub fn required_access(&self) -> RequiredAccess<'_> {
         RequiredAccess { name: &self.name, plugin: self.plugin.as_deref(), access: self.access }
+    }
+
+    /// Returns the command as one that this number of other hosts answers.
+    #[must_use]
+    pub fn answered_by(mut self, hosts: usize) -> Self {
+        self.hosts = Some(hosts);
+        self
+    }
+
+    /// Returns the help, with the number of hosts if others answer it.
+    #[must_use]
+    pub fn full_help(&self) -> Cow<'_, str> {
+        match self.hosts {
+            None => Cow::Borrowed(&self.help),
+            Some(1) => format!("{} (1 other host)", self.help).trim_start().to_owned().into(),
+            Some(hosts) => {
+                format!("{} ({hosts} other hosts)", self.help).trim_start().to_owned().into()
+            }
+        }
     }
 
     /// Returns the command with another required access.

@@ -66,7 +66,7 @@ impl CallContext for Caller<'_> {
         let listed = |command: &Arc<Command>| ListedCommand {
             name: command.name.clone(),
             usage: command.usage.clone(),
-            help: command.help.clone(),
+            help: command.full_help().into_owned(),
             plugin: command.plugin.clone().unwrap_or_default(),
         };
         self.registry.commands(self.identity).into_iter().map(listed).collect()

@@ -48,7 +48,9 @@ impl Callers for Shared {
         commands: &[Arc<Command>],
     ) -> Vec<Box<dyn plugin_engine::context::RunningCall>> {
         let calls = RunningCall::find(&self.sessions.list(), commands);
-        calls.into_iter().map(|call| Box::new(call) as _).collect()
+        let mut all = self.membership.running_calls(commands);
+        all.extend(calls.into_iter().map(|call| Box::new(call) as _));
+        all
     }
 }
 

@@ -16,6 +16,9 @@ use super::{
     value::{describe_kind, scalar},
 };
 
+/// The table whose keys are the flags of the fleet.
+const FLEET: &str = "fleet";
+
 /// The entries of a settings file, each of which is valid alone.
 #[derive(Debug, Default)]
 pub(super) struct SettingsFile {
@@ -133,10 +136,26 @@ impl SettingsFile {
                     .map_err(|(line, problem)| wrong(line, LineError::Key(problem)))?;
                 continue;
             }
-            let words = to_words(command, &key, value.get_ref())
-                .map_err(|problem| wrong(line, LineError::Key(problem)))?;
-            check_words(command, &words).map_err(|error| wrong(line, LineError::Value(error)))?;
-            entries.push(Entry { key, line, words });
+            let mut add = |key: String, line, value: &DeValue<'_>| {
+                let words = to_words(command, &key, value)
+                    .map_err(|problem| wrong(line, LineError::Key(problem)))?;
+                check_words(command, &words)
+                    .map_err(|error| wrong(line, LineError::Value(error)))?;
+                entries.push(Entry { key, line, words });
+                Ok(())
+            };
+            match value.get_ref() {
+                DeValue::Table(fleet) if key == FLEET => {
+                    for (key, value) in fleet {
+                        let flag = match key.get_ref().as_ref() {
+                            "servers" => FLEET.to_owned(),
+                            key => format!("{FLEET}-{key}"),
+                        };
+                        add(flag, line_of(key.span()), value.get_ref())?;
+                    }
+                }
+                value => add(key, line, value)?,
+            }
         }
         Ok(Self { path: path.to_owned(), entries, tables })
     }

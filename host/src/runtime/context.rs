@@ -6,7 +6,9 @@ use auth::{certificate::Certificate, keyring::Keyring};
 use plugin_engine::{events::EventBus, plugin_control::PluginControl};
 use telemetry::{log_throttle::Throttle, metrics::Metrics};
 
-use super::{client_memory::ClientMemory, clients::Sessions, shutdown::Shutdown};
+use super::{
+    client_memory::ClientMemory, clients::Sessions, membership::Membership, shutdown::Shutdown,
+};
 use crate::config::Serve;
 
 /// The context that all threads of a serving host share. It lives until the last of them ends.
@@ -31,6 +33,8 @@ pub struct Shared {
     pub events: Arc<EventBus>,
     /// The channel to the plugin manager.
     pub plugin_control: PluginControl,
+    /// The membership in a fleet, if the host has one.
+    pub membership: Membership,
     /// The time of the host's start.
     pub started: Instant,
     /// The directory that this host has locked while it runs.

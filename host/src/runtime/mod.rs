@@ -5,6 +5,7 @@ pub mod client_memory;
 pub mod clients;
 pub mod context;
 pub mod logging;
+pub mod membership;
 pub mod registered;
 pub mod shutdown;
 pub mod state_dir;

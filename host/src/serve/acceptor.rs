@@ -52,6 +52,18 @@ pub enum Outcome {
     Unsaved(usize),
 }
 
+impl Outcome {
+    /// Adds threads that still run.
+    pub fn with_stuck(self, more: usize) -> Self {
+        match self {
+            Self::Orderly if more == 0 => Self::Orderly,
+            Self::Orderly => Self::Stuck(more),
+            Self::Stuck(threads) => Self::Stuck(threads + more),
+            Self::Unsaved(threads) => Self::Unsaved(threads + more),
+        }
+    }
+}
+
 /// Serves until the host is asked to end, then ends every session and joins every thread. Fails
 /// if the acceptors' threads cannot be started.
 pub fn serve(

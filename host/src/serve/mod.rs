@@ -37,6 +37,7 @@ use crate::{
         clients::Sessions,
         context::Shared,
         logging,
+        membership::Membership,
         shutdown::{Reason, Shutdown},
         state_dir::StateDir,
     },
@@ -141,6 +142,10 @@ pub fn run<B>(
             return Err(error);
         }
     };
+    if let Err(error) = Membership::start(&shared, &registry, &addresses) {
+        plugin_thread.end(&shared, Outcome::Orderly);
+        return Err(error.into());
+    }
     let maintenance = Maintenance::start(&shared, &registry)
         .map_err(|error| StartError::System("start the maintenance thread", error))?;
     let metrics_server = metrics_listener
@@ -157,6 +162,7 @@ pub fn run<B>(
         metrics_server.end();
     }
     drop(beside);
+    let outcome = outcome.with_stuck(shared.membership.end(shared.shutdown.deadline()));
     let outcome = plugin_thread.end(&shared, outcome);
     if outcome != Outcome::Orderly {
         // Never dropped: this may be the last reference to a plugin, whose drop may block for ever.
@@ -203,6 +209,7 @@ fn share(
         keyring,
         certificate: certificate?,
         sessions: Sessions::default(),
+        membership: Membership::default(),
         rejected: Throttle::default(),
         metrics: Arc::default(),
         events: Arc::default(),

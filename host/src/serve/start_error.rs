@@ -5,7 +5,10 @@ use std::io;
 use auth::{certificate::CertificateError, key_file::KeyFileError};
 use plugin_engine::files::trust_policy::TrustPolicyError;
 
-use crate::{net::listener::ListenError, runtime::state_dir::StateDirError};
+use crate::{
+    net::listener::ListenError,
+    runtime::{membership::MembershipError, state_dir::StateDirError},
+};
 
 /// An error for which the host cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,9 @@ pub enum StartError {
     /// The certificate for TLS cannot be read or made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The host cannot become a member of a fleet.
+    #[error(transparent)]
+    Fleet(#[from] MembershipError),
     /// A system call failed: the operation, and the cause.
     #[error("cannot {0}: {1}")]
     System(&'static str, #[source] io::Error),

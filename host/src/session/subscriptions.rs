@@ -47,8 +47,9 @@ impl Subscriptions {
                     | EventKind::Swapped
                     | EventKind::Withdrawn
                     | EventKind::CommandsChanged
+                    | EventKind::FleetChanged
             );
-            if self.plugins {
+            if self.plugins && event.kind != EventKind::FleetChanged {
                 push_plugin_event(&event, replies);
             }
         }

@@ -27,6 +27,9 @@ use crate::commands::{
 /// The number of times that the commands of a transaction are looked up, since a plugin is replaced.
 const ATTEMPTS: usize = 100;
 
+/// The error for a command that another host answers, whose plugin takes no turns of this host.
+const REMOTE: &[u8] = b"the command is answered by another host, and not allowed inside MULTI";
+
 const FAILED: &[u8] = b"Transaction discarded because of previous errors.";
 
 impl Session {
@@ -130,6 +133,7 @@ impl Session {
         let count = request.spans.len() - 1;
         let treated = match &command.target {
             Target::Builtin(number) => builtins::in_transaction(*number, request.get(1)),
+            Target::Worker(_) if command.hosts.is_some() => InTransaction::Refused(REMOTE),
             Target::Worker(_) => InTransaction::Queued,
         };
         replies.begin();
@@ -264,6 +268,7 @@ fn look_up<'a>(
         let required = found.map(|command| command.required_access());
         found
             .filter(|command| (command.least..=command.most).contains(&count))
+            .filter(|command| command.hosts.is_none())
             .filter(|_| identity.refuse(required).is_none())
     };
     let commands = queued.iter().map(|request| {

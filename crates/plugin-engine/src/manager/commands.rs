@@ -1,11 +1,31 @@
-//! Changes the list of commands of a plugin whose process has sent a new one.
+//! Changes lists of commands: of a plugin whose process has sent a new one, and of other hosts.
 
 use std::{sync::Arc, time::Instant};
 
 use super::{Manager, load::Refused, retired, slot::Serving};
-use crate::{events::EventKind, live::manifest::Manifest, load_error::Refusal};
+use crate::{
+    events::{EventKind, PluginEvent},
+    live::manifest::Manifest,
+    load_error::Refusal,
+    registry::Command,
+};
 
 impl Manager {
+    /// Serves the commands that other hosts answer, where this host has none of the same name.
+    pub(super) fn serve_remote(&mut self, commands: Vec<Arc<Command>>, change: String) {
+        let started = Instant::now();
+        self.remote = commands;
+        self.publish();
+        self.context.events.publish(PluginEvent {
+            kind: EventKind::FleetChanged,
+            plugin: String::new(),
+            generation: 0,
+            file: String::new(),
+            took: started.elapsed(),
+            detail: change,
+        });
+    }
+
     /// Serves the list of commands that a plugin's process has sent last, unless it is refused.
     pub(super) fn change_commands(&mut self, plugin: &str) {
         let started = Instant::now();

@@ -47,7 +47,7 @@ use crate::{
     context::EngineContext,
     live::loader::file_name,
     plugin_control::{FileChange, Message},
-    registry::{LiveRegistry, Registry},
+    registry::{Command, LiveRegistry, Registry},
 };
 
 /// The longest wait for a message before periodic work is done.
@@ -66,6 +66,8 @@ pub struct Manager {
     pending: BTreeMap<String, Pending>,
     retired: Retired,
     retries: Retries,
+    /// The commands that other hosts answer.
+    remote: Vec<Arc<Command>>,
     /// Registries that sessions may still use. Kept here, so that no session's thread has to free
     /// them.
     replaced: Vec<Arc<Registry>>,
@@ -114,6 +116,7 @@ impl Manager {
             pending: BTreeMap::new(),
             retired: Retired::default(),
             retries: Retries::default(),
+            remote: Vec::new(),
             replaced: Vec::new(),
         })
     }
@@ -196,6 +199,7 @@ impl Manager {
                         self.handle(request, &plugin, reply);
                     }
                     Ok(Message::Commands(plugin)) => self.change_commands(&plugin),
+                    Ok(Message::Remote(commands, change)) => self.serve_remote(commands, change),
                     Ok(Message::End { unload }) => {
                         self.probes.end();
                         // Dropping their reply channels answers them: the host is ending.
@@ -264,7 +268,9 @@ impl Manager {
     }
 
     fn publish(&mut self) {
-        let mut commands = self.context.builtins.clone();
+        // Of two commands with one name the later one stays: those of this host precede.
+        let mut commands = self.remote.clone();
+        commands.extend(self.context.builtins.iter().cloned());
         let mut generations = Vec::new();
         for serving in self.slots.values().filter_map(|slot| slot.serving.as_ref()) {
             commands.extend(serving.commands.iter().cloned());

@@ -140,7 +140,8 @@ fn write_flags(flag: Option<&str>, reply: &mut Encoder) {
 }
 
 /// Writes a command's documentation: <https://redis.io/docs/latest/commands/command-docs/>. Redis
-/// has no `flags` there; they are added where the command has some.
+/// has no `flags` and no `hosts` there; they are added where the command has some, and where other
+/// hosts answer it.
 fn write_docs(command: &Command, registry: &Registry, reply: &mut Encoder) {
     let subcommands = match command.plugin {
         Some(_) => &[],
@@ -150,12 +151,17 @@ fn write_docs(command: &Command, registry: &Registry, reply: &mut Encoder) {
     let arguments = command.arguments.arguments();
     reply.text(command.name.as_bytes());
     let flag = flag(command, registry);
-    let optional = [!arguments.is_empty(), flag.is_some(), !subcommands.is_empty()];
+    let optional =
+        [!arguments.is_empty(), flag.is_some(), command.hosts.is_some(), !subcommands.is_empty()];
     reply.map(3 + optional.iter().filter(|is_present| **is_present).count());
-    write_summary(reply, &command.help, group, arguments);
+    write_summary(reply, &command.full_help(), group, arguments);
     if flag.is_some() {
         reply.text(b"flags");
         write_flags(flag, reply);
+    }
+    if let Some(hosts) = command.hosts {
+        reply.text(b"hosts");
+        reply.integer(i64::try_from(hosts).unwrap_or(i64::MAX));
     }
     if !subcommands.is_empty() {
         reply.text(b"subcommands");

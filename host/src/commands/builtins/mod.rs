@@ -4,6 +4,7 @@ mod arity;
 mod auth;
 mod client;
 mod command;
+mod fleet;
 mod hello;
 mod info;
 mod loglevel;
@@ -44,7 +45,7 @@ struct Builtin {
 
 /// All built-ins. A new one is a row here, and a file beside this one if it has more than a few
 /// lines.
-const ALL: [Builtin; 19] = [
+const ALL: [Builtin; 20] = [
     Builtin {
         name: "auth",
         usage: "NAME_OR_KEY [KEY]",
@@ -91,6 +92,14 @@ const ALL: [Builtin; 19] = [
         access: AccessLevel::Known,
         help: "Runs the commands of a transaction, and replies all replies.",
         run: transaction::exec,
+        subcommands: &[],
+    },
+    Builtin {
+        name: "fleet",
+        usage: "",
+        access: AccessLevel::Admin,
+        help: "Lists the other hosts of the fleet.",
+        run: fleet::run,
         subcommands: &[],
     },
     Builtin {

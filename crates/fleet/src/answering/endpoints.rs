@@ -1,0 +1,246 @@
+//! The subscriptions by which this host gets calls, one for each command of its plugins.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use async_nats::{Client, Message, Subscriber};
+use auth::{identity::Identity, trust::Trust};
+use futures_util::{Stream, StreamExt, stream::SelectAll};
+use parking_lot::Mutex;
+use plugin_engine::{live::manifest::CommandFacts, registry::Registry};
+
+use super::run::{self, Job};
+use crate::{
+    alive,
+    envelope::{self, Direct, Response},
+    members::Offer,
+    node::Node,
+    outbox::Outgoing,
+    subjects::GROUP,
+};
+
+/// The interval at which the registry is compared with the subscriptions.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The most calls of other programs that run or wait for a thread. Further ones go to other hosts.
+const MOST: usize = 4096;
+
+/// The calls that are taken one after the other before other tasks of the thread have their turn.
+const TOGETHER: usize = 64;
+
+/// The counters of one command that others can call.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// The command and its plugin.
+    pub offer: Offer,
+    /// The number of calls.
+    pub calls: u64,
+    /// The number of calls that were answered with an error.
+    pub errors: u64,
+    /// The time of all calls together.
+    pub time: Duration,
+    /// The text of the last error.
+    pub last_error: String,
+}
+
+/// The commands that others can call, and their counters.
+#[derive(Default)]
+pub struct EndpointStats {
+    commands: Mutex<BTreeMap<String, Counted>>,
+    revision: AtomicU64,
+}
+
+impl EndpointStats {
+    /// Counts a call.
+    pub fn count(&self, command: &str, time: Duration, failed: bool) {
+        if let Some(counted) = self.commands.lock().get_mut(command) {
+            counted.calls += 1;
+            counted.errors += u64::from(failed);
+            counted.time += time;
+        }
+    }
+
+    /// Returns the number of the list of commands, which grows with each change.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Relaxed)
+    }
+
+    /// Returns the commands and their counters, by name.
+    pub fn list(&self) -> Vec<Counted> {
+        self.commands.lock().values().cloned().collect()
+    }
+
+    /// Sets the counters to zero for commands that are new, and forgets those that are gone.
+    fn set(&self, offers: &[Offer]) {
+        let mut commands = self.commands.lock();
+        let keep = |offer: &Offer| {
+            let counted = commands.get(&offer.facts.name).cloned();
+            let fresh = || Counted {
+                offer: offer.clone(),
+                calls: 0,
+                errors: 0,
+                time: Duration::ZERO,
+                last_error: String::new(),
+            };
+            let counted = counted.map(|counted| Counted { offer: offer.clone(), ..counted });
+            (offer.facts.name.clone(), counted.unwrap_or_else(fresh))
+        };
+        *commands = offers.iter().map(keep).collect();
+        self.revision.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The subscription of one command.
+struct Endpoint {
+    command: String,
+    subscriber: Subscriber,
+}
+
+impl Stream for Endpoint {
+    type Item = (String, Message);
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let message = self.subscriber.poll_next_unpin(context);
+        message.map(|message| message.map(|message| (self.command.clone(), message)))
+    }
+}
+
+/// Takes the calls of other programs, and the messages to this host, for as long as the membership
+/// lasts. Calls come before the messages that arrived with them: an answer to a ping names every
+/// call that arrived before the ping.
+pub async fn run(node: Arc<Node>, client: Client, mut direct: Subscriber) {
+    let mut endpoints = SelectAll::<Endpoint>::new();
+    let mut offers = Vec::new();
+    let mut seen = std::ptr::null::<Registry>() as usize;
+    let mut look = tokio::time::interval(LOOK);
+    let mut taken = 0;
+    let mut is_leaving = false;
+    loop {
+        tokio::select! {
+            biased;
+            Some((command, message)) = endpoints.next() => {
+                accept(&node, command, message).await;
+                taken += 1;
+                if taken % TOGETHER == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Some(message) = direct.next() => handle_direct(&node, &message).await,
+            _ = look.tick() => {
+                let registry = node.host.registry.load_full();
+                let at = Arc::as_ptr(&registry) as usize;
+                let leaves = node.host.shutdown.is_stopping();
+                if (at == seen && leaves == is_leaving) || !node.link.is_up() {
+                    continue;
+                }
+                seen = at;
+                let wanted = if leaves { Vec::new() } else { offers_of(&registry) };
+                if wanted != offers {
+                    node.stats.set(&wanted);
+                    // The others know of the command before they can get a reply from here.
+                    alive::announce(&node, leaves).await;
+                    change(&node, &client, &mut endpoints, &wanted).await;
+                    offers = wanted;
+                }
+                if leaves && !is_leaving {
+                    is_leaving = true;
+                    alive::announce(&node, true).await;
+                }
+            }
+        }
+    }
+}
+
+/// Returns the commands of this host's plugins, by name.
+fn offers_of(registry: &Registry) -> Vec<Offer> {
+    let everyone = Identity::of(([127, 0, 0, 1], 0).into(), Trust::All);
+    let commands = registry.commands(&everyone).into_iter();
+    let own = commands.filter(|command| command.hosts.is_none());
+    let offer = own.filter_map(|command| {
+        let plugin = command.plugin.clone()?;
+        let facts = CommandFacts {
+            name: command.name.clone(),
+            usage: command.usage.clone(),
+            help: command.help.clone(),
+            writes: command.writes,
+            idempotent: command.idempotent,
+        };
+        Some(Offer { plugin, facts })
+    });
+    offer.collect()
+}
+
+/// Brings the subscriptions in line with the commands.
+async fn change(
+    node: &Node,
+    client: &Client,
+    endpoints: &mut SelectAll<Endpoint>,
+    wanted: &[Offer],
+) {
+    let is_wanted = |command: &str| wanted.iter().any(|offer| offer.facts.name == command);
+    for endpoint in endpoints.iter_mut().filter(|endpoint| !is_wanted(&endpoint.command)) {
+        // Messages that have arrived are still answered; then the subscription leaves the set. An
+        // error means that the connection has ended for good.
+        let _ = endpoint.subscriber.unsubscribe().await;
+        endpoint.command.insert(0, ' ');
+    }
+    let mut new: Vec<_> = wanted.iter().map(|offer| offer.facts.name.clone()).collect();
+    new.retain(|command| endpoints.iter().all(|endpoint| endpoint.command != *command));
+    for command in new {
+        let subject = node.subjects.call(&command);
+        match client.queue_subscribe(subject, GROUP.to_owned()).await {
+            Ok(subscriber) => endpoints.push(Endpoint { command, subscriber }),
+            Err(error) => log::warn!("fleet: cannot offer '{command}' to other hosts: {error}"),
+        }
+    }
+}
+
+/// Takes a call, and runs it on a thread of its own.
+async fn accept(node: &Arc<Node>, command: String, message: Message) {
+    let Some(reply) = message.reply.as_ref().map(ToString::to_string) else { return };
+    // Marked as that of a command that is gone.
+    let command = command.trim_start().to_owned();
+    let is_host = envelope::is_call(&message.payload);
+    let head = envelope::read_call(&message.payload).map(|(head, _)| head);
+    let number = reply.rsplit('.').next().and_then(|number| number.parse().ok());
+    if node.running.len() >= MOST {
+        if is_host {
+            node.outbox.post(Outgoing::plain(reply, Response::Elsewhere.encode())).await;
+        }
+        return;
+    }
+    let listed = node.running.begin(&command, head, number.unwrap_or_default());
+    let job = Job { listed, payload: message.payload, reply, is_host };
+    let node = Arc::clone(node);
+    tokio::task::spawn_blocking(move || run::run(&node, &job));
+}
+
+/// Answers a message to this host.
+async fn handle_direct(node: &Arc<Node>, message: &Message) {
+    let Some(direct) = Direct::decode(&message.payload) else { return };
+    let payload = match direct {
+        Direct::Ping(caller) => envelope::running(&node.running.of_caller(&caller)),
+        Direct::Cancel(caller, call) => return node.running.cancel(&caller, call),
+        Direct::Commands => {
+            let offers: Vec<_> = node.stats.list().into_iter().map(|one| one.offer).collect();
+            // Text and booleans always have a form in JSON.
+            let json = serde_json::to_vec(&offers).unwrap_or_default();
+            if json.len() > node.link.limit() {
+                log::error!("fleet: the list of commands is too large for NATS: {}", json.len());
+                return;
+            }
+            json.into()
+        }
+    };
+    if let Some(reply) = &message.reply {
+        node.outbox.post(Outgoing::plain(reply.to_string(), payload)).await;
+    }
+}

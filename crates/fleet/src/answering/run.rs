@@ -1,0 +1,197 @@
+//! Runs one call of another program, on a thread that may block.
+
+use std::sync::Arc;
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use plugin_engine::{
+    call::{Answer, Call, call_alone},
+    registry::{Command, Registry, Target},
+};
+use protocol::{Encoder, Finished, Parsed, Parser, Protocol};
+use telemetry::metrics::SessionCounters;
+
+use super::{
+    context::{ForeignCaller, identity},
+    running::Listed,
+};
+use crate::{
+    envelope::{self, Response},
+    node::Node,
+    outbox::Outgoing,
+};
+
+/// The number of times that a command is looked up, since its plugin is replaced.
+const ATTEMPTS: usize = 100;
+
+/// A call that waits for a thread.
+pub struct Job {
+    /// The call.
+    pub listed: Listed,
+    /// Its message.
+    pub payload: Bytes,
+    /// The subject of the reply.
+    pub reply: String,
+    /// True if a host has sent it.
+    pub is_host: bool,
+}
+
+/// Ends the call in the list of running calls even if it panics.
+struct Ending<'a>(&'a Node, &'a Listed);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.running.end(self.1);
+    }
+}
+
+/// Runs a call and sends its reply. The call leaves the list of running calls after its reply is on
+/// its way, so that an answer to a ping never comes between.
+pub fn run(node: &Node, job: &Job) {
+    let _ending = Ending(node, &job.listed);
+    let command = &job.listed.call.command;
+    let protocol = if job.is_host { Protocol::Resp3 } else { Protocol::Lines };
+    let mut reply = Encoder::new(protocol);
+    reply.bound(node.settings.max_reply);
+    reply.begin();
+    let began = std::time::Instant::now();
+    if !answer(node, job, &mut reply) {
+        return send_elsewhere(node, job);
+    }
+    let failed = reply.finish() != Finished::Ok;
+    node.stats.count(command, began.elapsed(), failed);
+    if job.is_host {
+        send_parts(node, &job.reply, reply.pending());
+    } else {
+        send_text(node, &job.reply, reply.pending(), failed);
+    }
+}
+
+/// Writes the reply. Returns false if this host does not answer the command now.
+fn answer(node: &Node, job: &Job, reply: &mut Encoder) -> bool {
+    let mut parser = Parser::new(node.settings.limits);
+    let line;
+    let input: &[u8] = if job.is_host {
+        match envelope::read_call(&job.payload) {
+            Some((_, request)) => request,
+            None => return refuse(reply, b"the call of the other host is malformed"),
+        }
+    } else {
+        line = [job.listed.call.command.as_bytes(), b" ", &job.payload, b"\n"].concat();
+        &line
+    };
+    match parser.parse(input) {
+        Parsed::Request { consumed, .. } if consumed == input.len() => {}
+        Parsed::Invalid { error, .. } | Parsed::Broken { error, .. } => {
+            let mut message = Vec::new();
+            error.write_message(&mut message);
+            return refuse(reply, &message);
+        }
+        _ => return refuse(reply, b"the payload is not one line of arguments"),
+    }
+    let request = parser.request(input);
+    for _ in 0..ATTEMPTS {
+        let registry = node.host.registry.load_full();
+        let Some(command) = find(&registry, request.name(), job) else { return false };
+        let count = request.arguments().len();
+        if count < command.least || count > command.most {
+            let text = format!(
+                "wrong number of arguments for '{}' command, usage: {} {}",
+                command.name, command.name, command.usage
+            );
+            return refuse(reply, text.trim_end().as_bytes());
+        }
+        let Target::Worker(worker) = &command.target else { return false };
+        let context = ForeignCaller {
+            call: &job.listed.call,
+            identity: identity(&job.listed.call),
+            registry: &registry,
+            node,
+            reply: job.is_host.then_some(job.reply.as_str()),
+            records: Mutex::default(),
+            reported: Mutex::default(),
+        };
+        let call = Call { input: request.bytes, spans: request.spans, context: &context };
+        let mut counters = SessionCounters::new(context_number(job));
+        counters.begin();
+        if call_alone(&**worker, &call, reply) != Answer::Written {
+            continue;
+        }
+        // As for a client of this host: the reply leaves when the record is safe.
+        let records = context.records.lock();
+        if let Some(problem) = records.iter().find_map(|(durable, last)| durable.wait(*last).err())
+        {
+            reply.reset();
+            reply.error("MISCONF", problem.as_bytes());
+        }
+        counters.count(&command.series, reply.failed());
+        return true;
+    }
+    false
+}
+
+fn context_number(job: &Job) -> u64 {
+    job.listed.call.head.as_ref().map_or(0, |head| head.session)
+}
+
+/// Returns the command of a plugin of this host. Its own commands and those of other hosts are none:
+/// so a call is forwarded once at most.
+fn find<'a>(registry: &'a Registry, name: &[u8], job: &Job) -> Option<&'a Arc<Command>> {
+    let command = registry.get(name)?;
+    let is_own = command.plugin.is_some() && command.hosts.is_none();
+    (is_own && command.name == job.listed.call.command).then_some(command)
+}
+
+fn refuse(reply: &mut Encoder, problem: &[u8]) -> bool {
+    reply.error("ERR", problem);
+    true
+}
+
+/// Tells the caller that the call has not run here.
+pub fn send_elsewhere(node: &Node, job: &Job) {
+    if job.is_host {
+        let payload = Response::Elsewhere.encode();
+        node.outbox.send(Outgoing::plain(job.reply.clone(), payload));
+    } else {
+        send_text(node, &job.reply, b"ERR this host does not answer the command now", true);
+    }
+}
+
+/// Sends a reply to a host, in parts that NATS takes.
+fn send_parts(node: &Node, subject: &str, reply: &[u8]) {
+    let size = node.link.limit();
+    let mut parts = reply.chunks(size).peekable();
+    if parts.peek().is_none() {
+        node.outbox
+            .send(Outgoing::plain(subject.to_owned(), Response::Reply(Bytes::new()).encode()));
+    }
+    while let Some(part) = parts.next() {
+        let part = Bytes::copy_from_slice(part);
+        let is_last = parts.peek().is_none();
+        let response = if is_last { Response::Reply(part) } else { Response::Part(part) };
+        node.outbox.send(Outgoing::plain(subject.to_owned(), response.encode()));
+    }
+}
+
+/// Sends a reply to a service client: text, and the headers of the service protocol for an error.
+fn send_text(node: &Node, subject: &str, reply: &[u8], failed: bool) {
+    let text = reply.strip_suffix(b"\n").unwrap_or(reply);
+    let limit = node.link.limit();
+    let too_large = format!("ERR the reply is larger than {limit} bytes, which NATS takes");
+    let (text, failed) =
+        if text.len() > limit { (too_large.as_bytes(), true) } else { (text, failed) };
+    let headers = failed.then(|| {
+        let mut headers = HeaderMap::new();
+        let line = String::from_utf8_lossy(text).replace(['\r', '\n'], " ");
+        headers.insert("Nats-Service-Error", line.as_str());
+        headers.insert("Nats-Service-Error-Code", "500");
+        headers
+    });
+    node.outbox.send(Outgoing::Plain {
+        subject: subject.to_owned(),
+        reply: None,
+        headers,
+        payload: Bytes::copy_from_slice(text),
+    });
+}

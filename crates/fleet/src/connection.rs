@@ -1,0 +1,118 @@
+//! Connects to the NATS servers, and follows the state of the connection.
+
+use std::{fs, io, str::FromStr, sync::Arc, time::Duration};
+
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+
+use crate::{
+    error::StartError,
+    link::CUT,
+    node::Node,
+    settings::{Credentials, Settings},
+};
+
+/// The interval of the pings by which the connection is checked. A server that does not answer two
+/// of them has gone.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest pause between two attempts to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest time of an attempt to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connects to the servers of a node; it goes on trying until one can be reached.
+///
+/// # Errors
+/// An address or a file of the settings cannot be used.
+pub async fn connect(node: &Arc<Node>) -> Result<Client, StartError> {
+    let settings = &node.settings;
+    let servers = servers(settings)?;
+    let options = options(settings)?
+        .name(format!("dropin {}", settings.host))
+        .retry_on_initial_connect()
+        .connection_timeout(CONNECT_TIMEOUT)
+        .ping_interval(PING_INTERVAL)
+        .reconnect_delay_callback(|attempts| {
+            let pause = Duration::from_millis(20 << attempts.min(10));
+            pause.min(LONGEST_PAUSE)
+        })
+        .event_callback({
+            let node = Arc::downgrade(node);
+            move |event| {
+                let node = node.upgrade();
+                async move {
+                    if let Some(node) = node {
+                        follow(&node, &event);
+                    }
+                }
+            }
+        });
+    options.connect(servers).await.map_err(StartError::Connect)
+}
+
+/// Takes an event of the connection.
+fn follow(node: &Node, event: &Event) {
+    match event {
+        // The task that follows has the client, which knows the server's limits.
+        Event::Connected => {}
+        Event::Disconnected | Event::Closed => {
+            if node.link.is_up() {
+                log::warn!("fleet: the connection to the NATS server has ended");
+            }
+            node.link.fall("the connection has ended");
+            node.pending.fail_all(CUT);
+        }
+        Event::ClientError(error) => node.link.note_problem(error),
+        Event::ServerError(error) => {
+            log::warn!("fleet: the NATS server reports an error: {error}");
+            node.link.note_problem(error);
+        }
+        Event::SlowConsumer(_) => {
+            log::warn!("fleet: messages arrive faster than this host takes them; some are lost");
+        }
+        Event::LameDuckMode | Event::Draining => {
+            log::info!("fleet: the NATS server is about to stop");
+        }
+    }
+}
+
+/// Returns the addresses of the servers.
+fn servers(settings: &Settings) -> Result<Vec<ServerAddr>, StartError> {
+    let parse = |server: &String| {
+        ServerAddr::from_str(server)
+            .map_err(|source| StartError::Server { server: redacted(server), source })
+    };
+    settings.servers.iter().map(parse).collect()
+}
+
+/// Returns an address without its password.
+fn redacted(server: &str) -> String {
+    match server.split_once('@') {
+        Some((_, place)) => format!("...@{place}"),
+        None => server.to_owned(),
+    }
+}
+
+fn options(settings: &Settings) -> Result<ConnectOptions, StartError> {
+    let mut options = match &settings.credentials {
+        Credentials::None => ConnectOptions::new(),
+        Credentials::File(path) => {
+            let failed = |source| StartError::File { path: path.clone(), source };
+            let text = fs::read_to_string(path).map_err(failed)?;
+            ConnectOptions::with_credentials(&text).map_err(failed)?
+        }
+        Credentials::Nkey(path) => {
+            let failed = |source: io::Error| StartError::File { path: path.clone(), source };
+            let seed = fs::read_to_string(path).map_err(failed)?;
+            ConnectOptions::with_nkey(seed.trim().to_owned())
+        }
+    };
+    if let Some(roots) = &settings.roots {
+        // It would be read at each attempt only, and a wrong path found late.
+        let failed = |source| StartError::File { path: roots.clone(), source };
+        fs::metadata(roots).map_err(failed)?;
+        options = options.add_root_certificates(roots.clone());
+    }
+    Ok(options)
+}

@@ -1,0 +1,37 @@
+//! The reasons for which a host cannot become a member of a fleet.
+
+use std::{io, path::PathBuf};
+
+/// The reason for which a host cannot become a member of a fleet. A server that cannot be reached
+/// is none: the host tries again until it can.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The name cannot be a part of a subject.
+    #[error(
+        "the fleet's name '{}' is not valid: use 1 to 64 of a-z A-Z 0-9 - _",
+        .0.escape_debug()
+    )]
+    Name(String),
+    /// An address of a server is none.
+    #[error("cannot use the NATS server '{server}': {source}; write it as nats://HOST:4222")]
+    Server {
+        /// The address.
+        server: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A file with credentials or certificates cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The fleet's thread cannot be started.
+    #[error("cannot start the fleet's thread: {0}")]
+    Thread(#[source] io::Error),
+    /// The NATS client refuses the settings.
+    #[error("cannot connect to the fleet's NATS servers: {0}")]
+    Connect(#[source] async_nats::ConnectError),
+}

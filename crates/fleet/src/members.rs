@@ -1,0 +1,329 @@
+//! The other hosts of the fleet, and the commands that they answer.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use plugin_engine::{
+    live::manifest::CommandFacts,
+    registry::{Command, Target},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{calling::worker::RemoteWorker, node::Node};
+
+/// The time without a message after which a host does not answer. Hosts announce themselves each
+/// second.
+pub const SILENCE: Duration = Duration::from_millis(2500);
+
+/// The time without a message after which a host is no longer a member.
+const FORGOTTEN: Duration = Duration::from_secs(10);
+
+/// The time for which a host that has left is remembered, to name it in errors.
+const REMEMBERED: Duration = Duration::from_secs(5);
+
+/// A host's announcement of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The version of the host.
+    pub version: String,
+    /// The addresses that it serves on.
+    pub addresses: Vec<SocketAddr>,
+    /// The platform that it runs on.
+    pub target: String,
+    /// The number of its list of commands, which grows with each change.
+    pub revision: u64,
+    /// The plugins that it serves, each with its version.
+    pub plugins: Vec<(String, String)>,
+    /// The number of calls of other hosts that it runs.
+    pub running: usize,
+    /// True if it leaves the fleet.
+    #[serde(default)]
+    pub leaves: bool,
+}
+
+/// A command that a host answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The plugin that answers it.
+    pub plugin: String,
+    /// The command.
+    #[serde(flatten)]
+    pub facts: CommandFacts,
+}
+
+/// A host of the fleet, described for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberFacts {
+    /// Its announcement.
+    pub host: Announcement,
+    /// The time since its last message.
+    pub silent: Duration,
+    /// The last time of a ping there and back.
+    pub latency: Option<Duration>,
+    /// The number of its commands.
+    pub commands: usize,
+}
+
+/// A host of the fleet.
+#[derive(Debug)]
+struct Member {
+    host: Announcement,
+    heard: Instant,
+    /// The revision of `offers`.
+    known: u64,
+    offers: Vec<Offer>,
+    /// The number of the last ping that it has answered: it has received every call before.
+    cleared: u64,
+    /// The calls that it runs, by that answer.
+    running: Vec<u64>,
+    /// The time of the last ping.
+    pinged: Option<Instant>,
+    latency: Option<Duration>,
+}
+
+/// The other hosts of the fleet.
+#[derive(Default)]
+pub struct Members {
+    list: Mutex<List>,
+}
+
+#[derive(Default)]
+struct List {
+    members: BTreeMap<String, Member>,
+    /// The names of hosts that have left, and when.
+    gone: Vec<(String, Instant)>,
+    /// The commands that are served now, by name.
+    served: HashMap<String, Arc<Command>>,
+}
+
+/// What is known about a call that is not answered.
+pub enum Whereabouts {
+    /// The host of this id runs it.
+    At(String),
+    /// No host has it: that of this name is gone, or the call was lost.
+    Nowhere(Option<String>),
+    /// A host may have it that has not answered yet.
+    Unknown,
+}
+
+impl Members {
+    /// Takes an announcement. Returns true if the host's commands must be asked for.
+    pub fn hear(&self, host: Announcement) -> bool {
+        let mut list = self.list.lock();
+        let (now, id) = (Instant::now(), host.id.clone());
+        if host.leaves {
+            list.remove(&id);
+            return false;
+        }
+        let revision = host.revision;
+        let member = list.members.entry(id).or_insert_with(|| Member {
+            host: host.clone(),
+            heard: now,
+            known: 0,
+            offers: Vec::new(),
+            cleared: 0,
+            running: Vec::new(),
+            pinged: None,
+            latency: None,
+        });
+        (member.host, member.heard) = (host, now);
+        member.known != revision
+    }
+
+    /// Takes a host's list of commands, of this revision. Returns false for a host that is unknown.
+    pub fn take_offers(&self, id: &str, revision: u64, offers: Vec<Offer>) -> bool {
+        let mut list = self.list.lock();
+        let Some(member) = list.members.get_mut(id) else { return false };
+        (member.known, member.offers) = (revision, offers);
+        true
+    }
+
+    /// Takes a host's answer to a ping: the calls that it runs.
+    pub fn take_pong(&self, id: &str, ping: u64, running: Vec<u64>) {
+        let mut list = self.list.lock();
+        let Some(member) = list.members.get_mut(id) else { return };
+        if ping > member.cleared {
+            (member.cleared, member.running) = (ping, running);
+            member.heard = Instant::now();
+            member.latency = member.pinged.map(|pinged| pinged.elapsed());
+        }
+    }
+
+    /// Removes a host that is gone. Returns true if it was a member.
+    pub fn remove(&self, id: &str) -> bool {
+        self.list.lock().remove(id)
+    }
+
+    /// Removes the hosts that have been silent for long. Returns true if there was one.
+    pub fn forget_silent(&self) -> bool {
+        let mut list = self.list.lock();
+        let silent = |member: &&Member| member.heard.elapsed() >= FORGOTTEN;
+        let ids: Vec<_> =
+            list.members.values().filter(silent).map(|member| member.host.id.clone()).collect();
+        ids.iter().for_each(|id| {
+            list.remove(id);
+        });
+        !ids.is_empty()
+    }
+
+    /// Counts all hosts as heard from now: this host was not connected meanwhile.
+    pub fn forgive_silence(&self) {
+        self.list.lock().members.values_mut().for_each(|member| member.heard = Instant::now());
+    }
+
+    /// Returns the ids of the hosts that are to be pinged now, of those that `is_wanted` selects: not
+    /// more often than each `interval`.
+    pub fn due_for_ping(
+        &self,
+        interval: Duration,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Vec<String> {
+        let mut list = self.list.lock();
+        let now = Instant::now();
+        let mut due = Vec::new();
+        for (id, member) in &mut list.members {
+            if is_wanted(id) && member.pinged.is_none_or(|last| now - last >= interval) {
+                member.pinged = Some(now);
+                due.push(id.clone());
+            }
+        }
+        due
+    }
+
+    /// Finds the host that has a call. `is_before` tells whether the ping of a number was sent after
+    /// the call, `known` is the host that has acknowledged it.
+    pub fn locate(
+        &self,
+        number: u64,
+        began: Instant,
+        known: Option<&str>,
+        is_before: impl Fn(u64) -> bool,
+    ) -> Whereabouts {
+        let list = self.list.lock();
+        let has = |member: &Member| member.running.contains(&number);
+        if let Some(member) = list.members.values().find(|member| has(member)) {
+            let is_silent = member.heard.elapsed() >= SILENCE;
+            let id = member.host.id.clone();
+            return if is_silent {
+                Whereabouts::Nowhere(Some(member.host.name.clone()))
+            } else {
+                Whereabouts::At(id)
+            };
+        }
+        // An answer of each host that may have it is needed, and only of those.
+        let asked = |member: &&Member| known.is_none_or(|id| id == member.host.id);
+        let mut silent = None;
+        for member in list.members.values().filter(asked) {
+            if is_before(member.cleared) {
+                continue;
+            }
+            if member.heard.elapsed() < SILENCE {
+                return Whereabouts::Unknown;
+            }
+            silent = Some(member.host.name.clone());
+        }
+        let gone = list.gone.iter().rev().find(|(_, left)| *left >= began);
+        Whereabouts::Nowhere(silent.or_else(|| gone.map(|(name, _)| name.clone())))
+    }
+
+    /// Returns the ids of all other hosts.
+    pub fn ids(&self) -> Vec<String> {
+        self.list.lock().members.keys().cloned().collect()
+    }
+
+    /// Describes all other hosts, in the order of their names.
+    pub fn facts(&self) -> Vec<MemberFacts> {
+        let list = self.list.lock();
+        let facts = |member: &Member| MemberFacts {
+            host: member.host.clone(),
+            silent: member.heard.elapsed(),
+            latency: member.latency,
+            commands: member.offers.len(),
+        };
+        let mut all: Vec<_> = list.members.values().map(facts).collect();
+        all.sort_by(|one, other| {
+            (&one.host.name, &one.host.id).cmp(&(&other.host.name, &other.host.id))
+        });
+        all
+    }
+
+    /// Tells the manager of plugins the commands of the other hosts, if they have changed.
+    pub fn serve(&self, node: &Arc<Node>) {
+        let mut list = self.list.lock();
+        let merged = list.merge();
+        let mut served = HashMap::with_capacity(merged.len());
+        let (mut new, hosts) = (0, list.members.len());
+        for (name, (offer, hosts)) in merged {
+            let same = list.served.get(&name).filter(|command| is_same(command, &offer, hosts));
+            let command = same.cloned().unwrap_or_else(|| {
+                new += 1;
+                let worker = RemoteWorker::new(Arc::clone(node), &name, offer.facts.idempotent);
+                let target = Target::Worker(Box::new(worker));
+                let plugin = Some(offer.plugin.as_str());
+                let command = Command::new(offer.facts, plugin, &node.host.metrics, target);
+                Arc::new(command.answered_by(hosts))
+            });
+            served.insert(name, command);
+        }
+        if new == 0 && served.len() == list.served.len() {
+            return;
+        }
+        let change = format!("{} commands of {hosts} other hosts", served.len());
+        let commands = served.values().cloned().collect();
+        list.served = served;
+        drop(list);
+        node.host.plugin_control.serve_remote(commands, change);
+    }
+}
+
+impl List {
+    fn remove(&mut self, id: &str) -> bool {
+        self.gone.retain(|(_, left)| left.elapsed() < REMEMBERED);
+        let Some(member) = self.members.remove(id) else { return false };
+        self.gone.push((member.host.name, Instant::now()));
+        true
+    }
+
+    /// Returns the commands by name, each with the number of hosts that have it. Of hosts that
+    /// describe a command differently, the description of the newest plugin counts.
+    fn merge(&self) -> BTreeMap<String, (Offer, usize)> {
+        let mut merged: BTreeMap<String, (Offer, usize)> = BTreeMap::new();
+        for offer in self.members.values().flat_map(|member| &member.offers) {
+            match merged.get_mut(&offer.facts.name) {
+                Some((first, hosts)) => {
+                    *hosts += 1;
+                    // A promise counts only if all hosts give it.
+                    first.facts.idempotent &= offer.facts.idempotent;
+                    first.facts.writes |= offer.facts.writes;
+                }
+                None => {
+                    merged.insert(offer.facts.name.clone(), (offer.clone(), 1));
+                }
+            }
+        }
+        merged
+    }
+}
+
+/// Returns true if a command is as this offer describes it.
+fn is_same(command: &Command, offer: &Offer, hosts: usize) -> bool {
+    let facts = CommandFacts {
+        name: command.name.clone(),
+        usage: command.usage.clone(),
+        help: command.help.clone(),
+        writes: command.writes,
+        idempotent: command.idempotent,
+    };
+    facts == offer.facts
+        && command.plugin.as_deref() == Some(&offer.plugin)
+        && command.hosts == Some(hosts)
+}

@@ -1,0 +1,42 @@
+//! The flags of the membership in a fleet.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::units::seconds;
+
+/// The membership in a fleet: hosts that answer each other's commands over NATS.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Fleet")]
+pub struct FleetArgs {
+    /// A NATS server, as nats://HOST:4222 or tls://HOST:4222. May be repeated. Hosts that share
+    /// servers answer each other's commands: one that is not loaded here is answered by a host that
+    /// has it. In the settings file, this is also the key `servers` of the table [fleet]; the other
+    /// flags of this group are keys of that table without `fleet-`.
+    #[arg(long, value_name = "URL")]
+    pub fleet: Vec<String>,
+
+    /// The fleet's name. Hosts of other fleets on the same servers are not seen.
+    #[arg(long, value_name = "NAME", default_value = "default", requires = "fleet")]
+    pub fleet_name: String,
+
+    /// This host's name in the fleet, for people. Default: the machine's name and the port.
+    #[arg(long, value_name = "NAME", requires = "fleet")]
+    pub fleet_host: Option<String>,
+
+    /// The credentials file of a NATS user, with its JWT and seed.
+    #[arg(long, value_name = "FILE", requires = "fleet", conflicts_with = "fleet_nkey")]
+    pub fleet_credentials: Option<PathBuf>,
+
+    /// A file with the seed of a NATS nkey.
+    #[arg(long, value_name = "FILE", requires = "fleet")]
+    pub fleet_nkey: Option<PathBuf>,
+
+    /// A file of root certificates for tls://, besides those of the system.
+    #[arg(long, value_name = "FILE", requires = "fleet")]
+    pub fleet_roots: Option<PathBuf>,
+
+    /// The longest time that another host may take for a command, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds,
+          requires = "fleet")]
+    pub fleet_call_timeout: Duration,
+}
