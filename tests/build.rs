@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The tools that tests need, as `cfg(tool = "..")`.
-const TOOLS: [&str; 24] = [
+const TOOLS: [&str; 25] = [
     "bash",
     "cargo",
     "cc",
@@ -21,6 +21,7 @@ const TOOLS: [&str; 24] = [
     "less",
     "man",
     "mkfifo",
+    "nats-server",
     "nc",
     "node",
     "openssl",

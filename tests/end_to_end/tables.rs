@@ -2,9 +2,9 @@
 
 use dropin_tests::{Frame, Host, Lines, Resp, SHIPPED};
 
-const BUILTINS: [&str; 19] = [
-    "auth", "client", "close", "command", "discard", "exec", "hello", "info", "ks", "loglevel",
-    "multi", "ping", "plugin", "quit", "reset", "select", "stats", "unwatch", "watch",
+const BUILTINS: [&str; 20] = [
+    "auth", "client", "close", "command", "discard", "exec", "fleet", "hello", "info", "ks",
+    "loglevel", "multi", "ping", "plugin", "quit", "reset", "select", "stats", "unwatch", "watch",
 ];
 
 #[test]
@@ -12,7 +12,7 @@ fn a_bare_host_has_its_builtins() {
     let host = Host::start(&[]);
     let mut client = Resp::connect(&host);
     assert_eq!(client.ask(&["COMMAND", "LIST"]), Frame::texts(&BUILTINS));
-    assert_eq!(client.ask(&["COMMAND", "COUNT"]), 19.into());
+    assert_eq!(client.ask(&["COMMAND", "COUNT"]), 20.into());
     assert_eq!(Lines::connect(&host).ask_all("command list"), BUILTINS);
 }
 

@@ -12,6 +12,7 @@ pub mod host;
 pub mod keys;
 pub mod lines;
 pub mod load;
+pub mod nats;
 pub mod open_metrics;
 mod package_variables;
 pub mod port;
