@@ -4,7 +4,7 @@
 //! RESP array. A message that does not begin with [`MAGIC`] comes from a service client: its payload
 //! is a line of arguments. A reply is a byte for its kind, and its content.
 
-use std::net::SocketAddr;
+use std::{collections::HashSet, net::SocketAddr};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -133,8 +133,12 @@ pub enum Direct {
     Ping(String),
     /// Cancels a call of this host.
     Cancel(String, u64),
+    /// Tells that this host has taken this number of parts of the reply to a call.
+    Taken(String, u64, u64),
     /// Asks for the list of commands.
     Commands,
+    /// Comes from the host itself: all calls that were sent to it before have arrived.
+    Drained,
 }
 
 impl Direct {
@@ -143,7 +147,9 @@ impl Direct {
         match self {
             Self::Ping(caller) => format!("P{caller}").into(),
             Self::Cancel(caller, call) => format!("X{call} {caller}").into(),
+            Self::Taken(caller, call, parts) => format!("T{call} {parts} {caller}").into(),
             Self::Commands => "L".into(),
+            Self::Drained => "D".into(),
         }
     }
 
@@ -157,7 +163,13 @@ impl Direct {
                 let (call, caller) = content.split_once(' ')?;
                 Some(Self::Cancel(caller.to_owned(), call.parse().ok()?))
             }
+            "T" => {
+                let (call, rest) = content.split_once(' ')?;
+                let (parts, caller) = rest.split_once(' ')?;
+                Some(Self::Taken(caller.to_owned(), call.parse().ok()?, parts.parse().ok()?))
+            }
             "L" => Some(Self::Commands),
+            "D" => Some(Self::Drained),
             _ => None,
         }
     }
@@ -169,7 +181,7 @@ pub fn running(calls: &[u64]) -> Bytes {
 }
 
 /// Reads the answer to a ping.
-pub fn read_running(message: &[u8]) -> Vec<u64> {
+pub fn read_running(message: &[u8]) -> HashSet<u64> {
     let (numbers, _) = message.as_chunks::<8>();
     numbers.iter().map(|number| u64::from_le_bytes(*number)).collect()
 }
@@ -222,10 +234,10 @@ mod tests {
         {
             assert_eq!(Direct::decode(&direct.encode()), Some(direct));
         }
-        for message in [&b""[..], b"Zx", b"X", b"Xa id", b"\xff"] {
+        for message in [&b""[..], b"Zx", b"X", b"Xa id", b"T1 id", b"\xff"] {
             assert_eq!(Direct::decode(message), None, "{message:?}");
         }
-        assert_eq!(read_running(&running(&[1, u64::MAX])), [1, u64::MAX]);
+        assert_eq!(read_running(&running(&[1, u64::MAX])), HashSet::from([1, u64::MAX]));
         assert_eq!(read_running(b"").len(), 0);
     }
 }

@@ -30,9 +30,6 @@ use crate::{
     subjects::Subjects,
 };
 
-/// The most threads that run calls of other hosts.
-const THREADS: usize = 256;
-
 /// The time that an idle thread waits for the next call: a plugin's thread-local on it keeps the
 /// plugin's library in memory until the thread ends.
 const LINGER: Duration = Duration::from_secs(1);
@@ -85,7 +82,7 @@ impl Fleet {
             move || {
                 let runtime = Builder::new_current_thread()
                     .enable_all()
-                    .max_blocking_threads(THREADS)
+                    .max_blocking_threads(endpoints::MOST)
                     .thread_keep_alive(LINGER)
                     .thread_name("fleet-call")
                     .build();
@@ -164,7 +161,12 @@ impl Fleet {
     /// fleet. Returns the number of calls that still run.
     pub fn end(&self, deadline: Option<Instant>) -> usize {
         let deadline = deadline.unwrap_or_else(Instant::now);
-        while self.node.running.len() > 0 && Instant::now() < deadline {
+        let node = &self.node;
+        let waits = || match node.link.is_up() {
+            true => !node.running.is_drained(),
+            false => node.running.len() > 0,
+        };
+        while waits() && Instant::now() < deadline {
             thread::sleep(POLL_INTERVAL);
         }
         self.stop();

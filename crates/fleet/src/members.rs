@@ -1,7 +1,7 @@
 //! The other hosts of the fleet, and the commands that they answer.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -55,6 +55,8 @@ pub struct Announcement {
 pub struct Offer {
     /// The plugin that answers it.
     pub plugin: String,
+    /// The plugin's version.
+    pub version: String,
     /// The command.
     #[serde(flatten)]
     pub facts: CommandFacts,
@@ -84,7 +86,7 @@ struct Member {
     /// The number of the last ping that it has answered: it has received every call before.
     cleared: u64,
     /// The calls that it runs, by that answer.
-    running: Vec<u64>,
+    running: HashSet<u64>,
     /// The time of the last ping.
     pinged: Option<Instant>,
     latency: Option<Duration>,
@@ -131,7 +133,7 @@ impl Members {
             known: 0,
             offers: Vec::new(),
             cleared: 0,
-            running: Vec::new(),
+            running: HashSet::new(),
             pinged: None,
             latency: None,
         });
@@ -148,7 +150,7 @@ impl Members {
     }
 
     /// Takes a host's answer to a ping: the calls that it runs.
-    pub fn take_pong(&self, id: &str, ping: u64, running: Vec<u64>) {
+    pub fn take_pong(&self, id: &str, ping: u64, running: HashSet<u64>) {
         let mut list = self.list.lock();
         let Some(member) = list.members.get_mut(id) else { return };
         if ping > member.cleared {
@@ -210,13 +212,14 @@ impl Members {
     ) -> Whereabouts {
         let list = self.list.lock();
         let has = |member: &Member| member.running.contains(&number);
-        if let Some(member) = list.members.values().find(|member| has(member)) {
-            let is_silent = member.heard.elapsed() >= SILENCE;
-            let id = member.host.id.clone();
-            return if is_silent {
-                Whereabouts::Nowhere(Some(member.host.name.clone()))
-            } else {
-                Whereabouts::At(id)
+        let holder = match known {
+            Some(id) => list.members.get(id).filter(|member| has(member)),
+            None => list.members.values().find(|member| has(member)),
+        };
+        if let Some(member) = holder {
+            return match member.heard.elapsed() >= SILENCE {
+                true => Whereabouts::Nowhere(Some(member.host.name.clone())),
+                false => Whereabouts::At(member.host.id.clone()),
             };
         }
         // An answer of each host that may have it is needed, and only of those.
@@ -299,11 +302,15 @@ impl List {
         let mut merged: BTreeMap<String, (Offer, usize)> = BTreeMap::new();
         for offer in self.members.values().flat_map(|member| &member.offers) {
             match merged.get_mut(&offer.facts.name) {
-                Some((first, hosts)) => {
+                Some((found, hosts)) => {
                     *hosts += 1;
                     // A promise counts only if all hosts give it.
-                    first.facts.idempotent &= offer.facts.idempotent;
-                    first.facts.writes |= offer.facts.writes;
+                    let idempotent = found.facts.idempotent && offer.facts.idempotent;
+                    let writes = found.facts.writes || offer.facts.writes;
+                    if parts(&offer.version) > parts(&found.version) {
+                        *found = offer.clone();
+                    }
+                    (found.facts.idempotent, found.facts.writes) = (idempotent, writes);
                 }
                 None => {
                     merged.insert(offer.facts.name.clone(), (offer.clone(), 1));
@@ -312,6 +319,12 @@ impl List {
         }
         merged
     }
+}
+
+/// Returns the parts of a version in the order in which versions follow each other.
+fn parts(version: &str) -> Vec<(u64, &str)> {
+    let part = |part| (str::parse(part).unwrap_or_default(), part);
+    version.split(['.', '-', '+']).map(part).collect()
 }
 
 /// Returns true if a command is as this offer describes it.
@@ -326,4 +339,109 @@ fn is_same(command: &Command, offer: &Offer, hosts: usize) -> bool {
     facts == offer.facts
         && command.plugin.as_deref() == Some(&offer.plugin)
         && command.hosts == Some(hosts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn announcement(id: &str) -> Announcement {
+        Announcement {
+            id: id.into(),
+            name: format!("host {id}"),
+            version: String::new(),
+            addresses: Vec::new(),
+            target: String::new(),
+            revision: 1,
+            plugins: Vec::new(),
+            running: 0,
+            leaves: false,
+        }
+    }
+
+    fn members(ids: &[&str]) -> Members {
+        let members = Members::default();
+        for id in ids {
+            assert!(members.hear(announcement(id)), "its commands are not known");
+        }
+        members
+    }
+
+    /// Where call 7 is, sent after ping 3.
+    fn locate(members: &Members, known: Option<&str>) -> String {
+        match members.locate(7, Instant::now() - Duration::from_secs(1), known, |ping| ping > 3) {
+            Whereabouts::At(id) => format!("at {id}"),
+            Whereabouts::Nowhere(host) => format!("nowhere, {host:?}"),
+            Whereabouts::Unknown => "unknown".into(),
+        }
+    }
+
+    #[test]
+    fn a_call_is_where_a_host_says() {
+        let members = members(&["a", "b"]);
+        assert_eq!(locate(&members, None), "unknown");
+        members.take_pong("a", 3, HashSet::from([7]));
+        assert_eq!(locate(&members, None), "at a", "whenever it was asked");
+        members.take_pong("a", 4, HashSet::new());
+        assert_eq!(locate(&members, None), "unknown", "b may have it");
+        assert_eq!(locate(&members, Some("a")), "nowhere, None", "a had it");
+        members.take_pong("b", 3, HashSet::new());
+        assert_eq!(locate(&members, None), "unknown", "b was asked before the call was sent");
+        members.take_pong("b", 5, HashSet::new());
+        assert_eq!(locate(&members, None), "nowhere, None", "it was lost");
+        members.take_pong("b", 4, HashSet::from([7]));
+        assert_eq!(locate(&members, None), "nowhere, None", "an old answer");
+    }
+
+    #[test]
+    fn a_host_that_is_gone_had_the_call() {
+        let members = members(&["a", "b"]);
+        members.take_pong("b", 4, HashSet::new());
+        members.take_pong("a", 4, HashSet::from([7]));
+        assert!(members.remove("a") && !members.remove("a"));
+        assert_eq!(locate(&members, Some("a")), "nowhere, Some(\"host a\")");
+        assert_eq!(locate(&members, None), "nowhere, Some(\"host a\")");
+        assert_eq!(members.ids(), ["b"]);
+    }
+
+    #[test]
+    fn commands_are_asked_for_once_a_revision() {
+        let members = members(&["a"]);
+        assert!(members.take_offers("a", 1, Vec::new()));
+        assert!(!members.hear(announcement("a")));
+        assert!(members.hear(Announcement { revision: 2, ..announcement("a") }));
+        assert!(!members.hear(Announcement { leaves: true, ..announcement("a") }));
+        assert!(!members.take_offers("a", 2, Vec::new()), "it has left");
+    }
+
+    #[test]
+    fn pings_keep_their_interval() {
+        let members = members(&["a", "b"]);
+        let due = |interval| members.due_for_ping(interval, |id| id == "a");
+        assert_eq!(due(Duration::from_secs(60)), ["a"]);
+        assert!(due(Duration::from_secs(60)).is_empty());
+        assert_eq!(due(Duration::ZERO), ["a"]);
+    }
+
+    #[test]
+    fn offers_of_several_hosts_are_merged() {
+        let offer = |version: &str, usage: &str, idempotent| Offer {
+            plugin: "text".into(),
+            version: version.into(),
+            facts: CommandFacts {
+                name: "echo".into(),
+                usage: usage.into(),
+                idempotent,
+                ..CommandFacts::default()
+            },
+        };
+        let members = members(&["a", "b", "c"]);
+        members.take_offers("a", 1, vec![offer("0.9.1", "OLD", true)]);
+        members.take_offers("b", 1, vec![offer("0.10.0", "NEW", true)]);
+        members.take_offers("c", 1, vec![offer("0.9.1", "OLD", false)]);
+        let merged = members.list.lock().merge();
+        assert_eq!(merged["echo"], (offer("0.10.0", "NEW", false), 3));
+        members.remove("c");
+        assert_eq!(members.list.lock().merge()["echo"], (offer("0.10.0", "NEW", true), 2));
+    }
 }

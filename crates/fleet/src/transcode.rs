@@ -1,56 +1,64 @@
 //! Passes a reply of another host on, in the protocol of this session.
+//!
+//! The parsers of RESP3 on the registry collect a map, which loses the order of its entries and every
+//! second entry of a key. Nothing has to be collected: each element is passed on as it is read, and
+//! the encoder counts those that a list or a map still needs.
 
-use bytes::Bytes;
+use memchr::memchr;
 use protocol::Encoder;
-use redis_protocol::resp3::{decode::complete::decode_bytes, types::BytesFrame};
 
 /// The other host's reply is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoReply;
 
-/// Writes a reply in RESP3, as [`Encoder`] makes it, into another encoder.
+/// Writes a reply in RESP3, as [`Encoder`] makes it, into another encoder. The encoder refuses one
+/// whose items do not add up.
 ///
 /// # Errors
-/// The bytes are not one reply.
-pub fn write(reply: &Bytes, out: &mut Encoder) -> Result<(), NoReply> {
-    match decode_bytes(reply) {
-        Ok(Some((frame, read))) if read == reply.len() => write_frame(&frame, out),
-        _ => Err(NoReply),
+/// The bytes are not elements of RESP3, or none.
+pub fn write(reply: &[u8], out: &mut Encoder) -> Result<(), NoReply> {
+    let mut rest = reply;
+    if rest.is_empty() {
+        return Err(NoReply);
     }
-}
-
-fn write_frame(frame: &BytesFrame, out: &mut Encoder) -> Result<(), NoReply> {
-    match frame {
-        BytesFrame::SimpleString { data, .. } if data.as_ref() == b"OK" => out.ok(),
-        BytesFrame::SimpleString { data, .. } => out.status(&String::from_utf8_lossy(data)),
-        BytesFrame::BlobString { data, .. } => out.text(data),
-        BytesFrame::Number { data, .. } => out.integer(*data),
-        BytesFrame::Double { data, .. } => out.float(*data),
-        BytesFrame::Boolean { data, .. } => out.boolean(*data),
-        BytesFrame::Null => out.null(),
-        BytesFrame::SimpleError { data, .. } => write_error(data, out),
-        BytesFrame::Array { data, .. } => {
-            out.list(data.len());
-            data.iter().try_for_each(|item| write_frame(item, out))?;
-        }
-        BytesFrame::Map { data, .. } => {
-            out.map(data.len());
-            for (key, value) in data {
-                write_frame(key, out)?;
-                write_frame(value, out)?;
-            }
-        }
-        // The encoder makes no other.
-        _ => return Err(NoReply),
+    while !rest.is_empty() {
+        rest = write_element(rest, out).ok_or(NoReply)?;
     }
     Ok(())
 }
 
-fn write_error(text: &str, out: &mut Encoder) {
-    match text.split_once(' ') {
-        Some((kind, message)) => out.error(kind, message.as_bytes()),
-        None => out.error(text, b""),
+/// Writes the first element, and returns the bytes behind it; `None` if it is none.
+fn write_element<'a>(bytes: &'a [u8], out: &mut Encoder) -> Option<&'a [u8]> {
+    let (&kind, bytes) = bytes.split_first()?;
+    let end = memchr(b'\r', bytes)?;
+    let (line, rest) = bytes.split_at(end);
+    let rest = rest.strip_prefix(b"\r\n")?;
+    let text = || std::str::from_utf8(line).ok();
+    let length = || text()?.parse::<usize>().ok();
+    match kind {
+        b'+' if line == b"OK" => out.ok(),
+        b'+' => out.status(text()?),
+        b'$' => {
+            let (content, rest) = rest.split_at_checked(length()?)?;
+            out.text(content);
+            return rest.strip_prefix(b"\r\n");
+        }
+        b':' => out.integer(text()?.parse().ok()?),
+        b',' => out.float(text()?.parse().ok()?),
+        b'#' => out.boolean(line == b"t"),
+        b'_' => out.null(),
+        b'*' => out.list(length()?),
+        b'%' => out.map(length()?),
+        b'-' => {
+            let space = memchr(b' ', line).unwrap_or(line.len());
+            let (name, message) = line.split_at(space);
+            let message = message.strip_prefix(b" ").unwrap_or(message);
+            out.error(std::str::from_utf8(name).ok()?, message);
+        }
+        // The encoder makes no other.
+        _ => return None,
     }
+    Some(rest)
 }
 
 #[cfg(test)]
@@ -84,9 +92,11 @@ mod tests {
             |out| out.list(0),
             |out| {
                 out.list(3);
-                out.map(2);
+                out.map(3);
                 out.text(b"z");
                 out.boolean(false);
+                out.text(b"z");
+                out.integer(2);
                 out.text(b"a");
                 out.list(1);
                 out.null();
@@ -95,7 +105,7 @@ mod tests {
             },
         ];
         for (number, reply) in replies.into_iter().enumerate() {
-            let sent = Bytes::from(encoded(Protocol::Resp3, reply).1);
+            let sent = encoded(Protocol::Resp3, reply).1;
             for protocol in [Protocol::Lines, Protocol::Resp2, Protocol::Resp3] {
                 let passed = encoded(protocol, |out| write(&sent, out).unwrap());
                 assert_eq!(passed, encoded(protocol, reply), "reply {number} as {protocol:?}");
@@ -105,10 +115,16 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_reply_are_refused() {
-        for bytes in [&b""[..], b"+OK", b"$5\r\nab", b"+OK\r\n+OK\r\n", b"?", b">1\r\n+a\r\n"] {
+        for bytes in
+            [&b""[..], b"+OK", b"+OK\n", b"$5\r\nab", b"$-1\r\n", b"$2\r\nabc\r\n", b"?\r\n"]
+        {
             let mut encoder = Encoder::new(Protocol::Resp2);
             encoder.begin();
-            assert_eq!(write(&Bytes::copy_from_slice(bytes), &mut encoder), Err(NoReply));
+            assert_eq!(write(bytes, &mut encoder), Err(NoReply), "{bytes:?}");
+        }
+        for bytes in [&b"+OK\r\n+OK\r\n"[..], b"*2\r\n:1\r\n"] {
+            let (finished, _) = encoded(Protocol::Resp2, |out| write(bytes, out).unwrap());
+            assert_eq!(finished, Finished::Malformed, "{bytes:?}");
         }
     }
 }

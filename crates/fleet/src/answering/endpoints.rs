@@ -31,7 +31,7 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The most calls of other programs that run or wait for a thread. Further ones go to other hosts.
-const MOST: usize = 4096;
+pub const MOST: usize = 4096;
 
 /// The calls that are taken one after the other before other tasks of the thread have their turn.
 const TOGETHER: usize = 64;
@@ -102,6 +102,8 @@ impl EndpointStats {
 struct Endpoint {
     command: String,
     subscriber: Subscriber,
+    /// True if the command is gone, and only calls that have arrived are left.
+    is_gone: bool,
 }
 
 impl Stream for Endpoint {
@@ -153,6 +155,9 @@ pub async fn run(node: Arc<Node>, client: Client, mut direct: Subscriber) {
                 if leaves && !is_leaving {
                     is_leaving = true;
                     alive::announce(&node, true).await;
+                    // It comes back behind the last call that NATS has sent here.
+                    let subject = node.subjects.host(&node.id);
+                    node.outbox.post(Outgoing::plain(subject, Direct::Drained.encode())).await;
                 }
             }
         }
@@ -161,11 +166,13 @@ pub async fn run(node: Arc<Node>, client: Client, mut direct: Subscriber) {
 
 /// Returns the commands of this host's plugins, by name.
 fn offers_of(registry: &Registry) -> Vec<Offer> {
+    let plugins = registry.all_plugins();
     let everyone = Identity::of(([127, 0, 0, 1], 0).into(), Trust::All);
     let commands = registry.commands(&everyone).into_iter();
     let own = commands.filter(|command| command.hosts.is_none());
     let offer = own.filter_map(|command| {
         let plugin = command.plugin.clone()?;
+        let version = plugins.iter().find(|one| one.name == plugin)?.version.clone();
         let facts = CommandFacts {
             name: command.name.clone(),
             usage: command.usage.clone(),
@@ -173,7 +180,7 @@ fn offers_of(registry: &Registry) -> Vec<Offer> {
             writes: command.writes,
             idempotent: command.idempotent,
         };
-        Some(Offer { plugin, facts })
+        Some(Offer { plugin, version, facts })
     });
     offer.collect()
 }
@@ -190,14 +197,16 @@ async fn change(
         // Messages that have arrived are still answered; then the subscription leaves the set. An
         // error means that the connection has ended for good.
         let _ = endpoint.subscriber.unsubscribe().await;
-        endpoint.command.insert(0, ' ');
+        endpoint.is_gone = true;
     }
     let mut new: Vec<_> = wanted.iter().map(|offer| offer.facts.name.clone()).collect();
-    new.retain(|command| endpoints.iter().all(|endpoint| endpoint.command != *command));
+    new.retain(|command| {
+        endpoints.iter().all(|endpoint| endpoint.is_gone || endpoint.command != *command)
+    });
     for command in new {
         let subject = node.subjects.call(&command);
         match client.queue_subscribe(subject, GROUP.to_owned()).await {
-            Ok(subscriber) => endpoints.push(Endpoint { command, subscriber }),
+            Ok(subscriber) => endpoints.push(Endpoint { command, subscriber, is_gone: false }),
             Err(error) => log::warn!("fleet: cannot offer '{command}' to other hosts: {error}"),
         }
     }
@@ -206,10 +215,11 @@ async fn change(
 /// Takes a call, and runs it on a thread of its own.
 async fn accept(node: &Arc<Node>, command: String, message: Message) {
     let Some(reply) = message.reply.as_ref().map(ToString::to_string) else { return };
-    // Marked as that of a command that is gone.
-    let command = command.trim_start().to_owned();
     let is_host = envelope::is_call(&message.payload);
-    let head = envelope::read_call(&message.payload).map(|(head, _)| head);
+    let (head, request) = match envelope::read_call(&message.payload) {
+        Some((head, request)) => (Some(head), message.payload.slice_ref(request)),
+        None => (None, message.payload.clone()),
+    };
     let number = reply.rsplit('.').next().and_then(|number| number.parse().ok());
     if node.running.len() >= MOST {
         if is_host {
@@ -218,7 +228,7 @@ async fn accept(node: &Arc<Node>, command: String, message: Message) {
         return;
     }
     let listed = node.running.begin(&command, head, number.unwrap_or_default());
-    let job = Job { listed, payload: message.payload, reply, is_host };
+    let job = Job { listed, request, reply, is_host };
     let node = Arc::clone(node);
     tokio::task::spawn_blocking(move || run::run(&node, &job));
 }
@@ -229,6 +239,8 @@ async fn handle_direct(node: &Arc<Node>, message: &Message) {
     let payload = match direct {
         Direct::Ping(caller) => envelope::running(&node.running.of_caller(&caller)),
         Direct::Cancel(caller, call) => return node.running.cancel(&caller, call),
+        Direct::Taken(caller, call, parts) => return node.running.take(&caller, call, parts),
+        Direct::Drained => return node.running.note_drained(),
         Direct::Commands => {
             let offers: Vec<_> = node.stats.list().into_iter().map(|one| one.offer).collect();
             // Text and booleans always have a form in JSON.

@@ -16,21 +16,20 @@ use super::{
     context::{ForeignCaller, identity},
     running::Listed,
 };
-use crate::{
-    envelope::{self, Response},
-    node::Node,
-    outbox::Outgoing,
-};
+use crate::{envelope::Response, node::Node, outbox::Outgoing};
 
 /// The number of times that a command is looked up, since its plugin is replaced.
 const ATTEMPTS: usize = 100;
+
+/// The most parts of a reply that are on their way to the caller.
+const WINDOW: u64 = 4;
 
 /// A call that waits for a thread.
 pub struct Job {
     /// The call.
     pub listed: Listed,
-    /// Its message.
-    pub payload: Bytes,
+    /// Its request: a RESP array of a host, or a line of arguments.
+    pub request: Bytes,
     /// The subject of the reply.
     pub reply: String,
     /// True if a host has sent it.
@@ -62,7 +61,7 @@ pub fn run(node: &Node, job: &Job) {
     let failed = reply.finish() != Finished::Ok;
     node.stats.count(command, began.elapsed(), failed);
     if job.is_host {
-        send_parts(node, &job.reply, reply.pending());
+        send_parts(node, job, reply.pending());
     } else {
         send_text(node, &job.reply, reply.pending(), failed);
     }
@@ -73,12 +72,9 @@ fn answer(node: &Node, job: &Job, reply: &mut Encoder) -> bool {
     let mut parser = Parser::new(node.settings.limits);
     let line;
     let input: &[u8] = if job.is_host {
-        match envelope::read_call(&job.payload) {
-            Some((_, request)) => request,
-            None => return refuse(reply, b"the call of the other host is malformed"),
-        }
+        &job.request
     } else {
-        line = [job.listed.call.command.as_bytes(), b" ", &job.payload, b"\n"].concat();
+        line = [job.listed.call.command.as_bytes(), b" ", &job.request, b"\n"].concat();
         &line
     };
     match parser.parse(input) {
@@ -158,19 +154,20 @@ pub fn send_elsewhere(node: &Node, job: &Job) {
     }
 }
 
-/// Sends a reply to a host, in parts that NATS takes.
-fn send_parts(node: &Node, subject: &str, reply: &[u8]) {
-    let size = node.link.limit();
-    let mut parts = reply.chunks(size).peekable();
-    if parts.peek().is_none() {
-        node.outbox
-            .send(Outgoing::plain(subject.to_owned(), Response::Reply(Bytes::new()).encode()));
-    }
-    while let Some(part) = parts.next() {
+/// Sends a reply to a host, in parts that NATS takes. A few parts are on the way at a time: the NATS
+/// server would disconnect a host that takes them too slowly.
+fn send_parts(node: &Node, job: &Job, reply: &[u8]) {
+    let mut parts = reply.chunks(node.link.limit()).enumerate().peekable();
+    while let Some((number, part)) = parts.next() {
         let part = Bytes::copy_from_slice(part);
         let is_last = parts.peek().is_none();
         let response = if is_last { Response::Reply(part) } else { Response::Part(part) };
-        node.outbox.send(Outgoing::plain(subject.to_owned(), response.encode()));
+        let number = number as u64;
+        if number >= WINDOW && !job.listed.call.wait_until_taken(number - WINDOW + 1) {
+            // The caller is gone, or has given up.
+            return;
+        }
+        node.outbox.send(Outgoing::plain(job.reply.clone(), response.encode()));
     }
 }
 

@@ -18,6 +18,14 @@ use crate::envelope::CallHead;
 /// The time after which a call is cancelled whose caller does not ask for it. It asks each 20 ms.
 const FORSAKEN: Duration = Duration::from_secs(3);
 
+/// What the caller has said about a call.
+#[derive(Default)]
+struct State {
+    is_cancelled: bool,
+    /// The number of parts of the reply that it has taken.
+    taken: u64,
+}
+
 /// A call that this host runs for another program.
 pub struct RunningCall {
     /// The command's name.
@@ -29,8 +37,8 @@ pub struct RunningCall {
     began: Instant,
     /// The time at which the caller asked last, in milliseconds after `began`.
     asked: AtomicU64,
-    is_cancelled: Mutex<bool>,
-    cancelled: Condvar,
+    state: Mutex<State>,
+    changed: Condvar,
     is_over: AtomicBool,
     is_reported: AtomicBool,
 }
@@ -38,17 +46,27 @@ pub struct RunningCall {
 impl RunningCall {
     /// Waits for the call to be cancelled, and returns whether it is.
     pub fn wait_for_cancel(&self, time: Duration) -> bool {
-        let mut is_cancelled = self.is_cancelled.lock();
-        if !*is_cancelled && !time.is_zero() {
-            self.cancelled.wait_for(&mut is_cancelled, time);
+        let mut state = self.state.lock();
+        if !state.is_cancelled && !time.is_zero() {
+            self.changed.wait_for(&mut state, time);
         }
-        *is_cancelled
+        state.is_cancelled
+    }
+
+    /// Waits until the caller has taken this number of parts of the reply. Returns false if the call
+    /// is cancelled.
+    pub fn wait_until_taken(&self, parts: u64) -> bool {
+        let mut state = self.state.lock();
+        while state.taken < parts && !state.is_cancelled {
+            self.changed.wait(&mut state);
+        }
+        !state.is_cancelled
     }
 
     /// Cancels the call.
     pub fn cancel(&self) {
-        *self.is_cancelled.lock() = true;
-        self.cancelled.notify_all();
+        self.state.lock().is_cancelled = true;
+        self.changed.notify_all();
     }
 
     /// Returns true if the call still runs.
@@ -74,12 +92,12 @@ impl fmt::Display for RunningCall {
 pub struct RunningCalls {
     calls: Mutex<HashMap<u64, Arc<RunningCall>>>,
     last: AtomicU64,
+    is_drained: AtomicBool,
     lines: NamedThrottle,
 }
 
-/// A call in the list; it leaves the list when this is dropped.
+/// A call in the list, until [`end`](RunningCalls::end).
 pub struct Listed {
-    /// The list, whose owner outlives the call.
     key: u64,
     /// The call.
     pub call: Arc<RunningCall>,
@@ -95,8 +113,8 @@ impl RunningCalls {
             number,
             began: Instant::now(),
             asked: AtomicU64::new(0),
-            is_cancelled: Mutex::default(),
-            cancelled: Condvar::new(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
             is_over: AtomicBool::new(false),
             is_reported: AtomicBool::new(false),
         });
@@ -135,12 +153,36 @@ impl RunningCalls {
 
     /// Cancels a call of this host.
     pub fn cancel(&self, caller: &str, number: u64) {
+        if let Some(call) = self.find(caller, number) {
+            call.cancel();
+        }
+    }
+
+    /// Notes that this host has taken this number of parts of the reply to a call.
+    pub fn take(&self, caller: &str, number: u64, parts: u64) {
+        if let Some(call) = self.find(caller, number) {
+            let mut state = call.state.lock();
+            state.taken = state.taken.max(parts);
+            call.changed.notify_all();
+        }
+    }
+
+    /// Notes that no further call arrives.
+    pub fn note_drained(&self) {
+        self.is_drained.store(true, Ordering::Release);
+    }
+
+    /// Returns true if no call runs, and none arrives any more.
+    pub fn is_drained(&self) -> bool {
+        self.is_drained.load(Ordering::Acquire) && self.len() == 0
+    }
+
+    fn find(&self, caller: &str, number: u64) -> Option<Arc<RunningCall>> {
+        let calls = self.calls.lock();
         let is_it = |call: &&Arc<RunningCall>| {
             call.number == number && call.head.as_ref().is_some_and(|head| head.caller == caller)
         };
-        if let Some(call) = self.list().iter().find(is_it) {
-            call.cancel();
-        }
+        calls.values().find(is_it).cloned()
     }
 
     /// Cancels the calls whose caller asks no more.
@@ -204,7 +246,7 @@ mod tests {
         let is_cancelled = |listed: &Listed| listed.call.wait_for_cancel(Duration::ZERO);
         assert_eq!([&first, &other, &service].map(is_cancelled), [false, true, false]);
         assert_eq!(first.call.to_string(), "'wait' of session 3 of host 'a' from 127.0.0.1:9");
-        [&first, &other, &service].map(|listed| calls.end(listed));
+        [&first, &other, &service].iter().for_each(|listed| calls.end(listed));
         assert!(calls.len() == 0 && !first.call.is_running());
     }
 }

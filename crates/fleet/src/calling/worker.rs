@@ -89,7 +89,7 @@ impl RemoteWorker {
         pending: &PendingCall,
         deadline: Instant,
     ) -> Result<Bytes, Failure> {
-        let mut parts = BytesMut::new();
+        let (mut parts, mut taken) = (BytesMut::new(), 0);
         // The end of the wait for a call that is cancelled, and the error then.
         let mut cancelled: Option<(Instant, &'static str, String)> = None;
         let mut is_told = false;
@@ -106,6 +106,8 @@ impl RemoteWorker {
                         return Err(Failure::Error("ERR", text.into()));
                     }
                     parts.extend_from_slice(&part);
+                    taken += 1;
+                    self.acknowledge(pending, taken);
                 }
                 Some(News::Response(Response::Progress(done, total, text))) => {
                     call.context.report_progress(done, total, &text);
@@ -141,6 +143,17 @@ impl RemoteWorker {
                     return Err(Failure::Error(kind, text.clone()));
                 }
             }
+        }
+    }
+
+    /// Tells the host that sends a large reply how many parts have arrived.
+    fn acknowledge(&self, pending: &PendingCall, taken: u64) {
+        let node = &self.node;
+        let message = Direct::Taken(node.id.clone(), pending.number, taken).encode();
+        let hosts = pending.host().map_or_else(|| node.members.ids(), |host| vec![host]);
+        for host in hosts {
+            // A message that is lost holds the reply up until the deadline.
+            node.outbox.try_send(Outgoing::plain(node.subjects.host(&host), message.clone()));
         }
     }
 
