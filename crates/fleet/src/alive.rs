@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use plugin_engine::VERSION;
 
-use crate::{members::Announcement, node::Node, outbox::Outgoing};
+use crate::{
+    members::{Announcement, HostState},
+    node::Node,
+    outbox::Outgoing,
+};
 
 /// The interval between two announcements.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -17,7 +21,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 pub async fn run(node: Arc<Node>) {
     loop {
         if node.link.is_up() {
-            announce(&node, false).await;
+            announce(&node).await;
             for id in node.members.due_for_ping(PING_INTERVAL, |_| true) {
                 node.outbox.post(Outgoing::Ping(id)).await;
             }
@@ -32,8 +36,14 @@ pub async fn run(node: Arc<Node>) {
     }
 }
 
-/// Announces this host; `leaves` tells the others that it answers no further calls.
-pub async fn announce(node: &Node, leaves: bool) {
+/// Announces this host.
+pub async fn announce(node: &Node) {
+    let leaves = node.host.shutdown.is_stopping();
+    announce_as(node, if leaves { HostState::Leaves } else { HostState::Serves }).await;
+}
+
+/// Announces this host in this state.
+pub async fn announce_as(node: &Node, state: HostState) {
     let registry = node.host.registry.load();
     let plugins = registry.all_plugins().iter();
     let announcement = Announcement {
@@ -45,7 +55,7 @@ pub async fn announce(node: &Node, leaves: bool) {
         revision: node.stats.revision(),
         plugins: plugins.map(|plugin| (plugin.name.clone(), plugin.version.clone())).collect(),
         running: node.running.len(),
-        leaves,
+        state,
     };
     // Text and numbers always have a form in JSON.
     let payload = serde_json::to_vec(&announcement).unwrap_or_default();

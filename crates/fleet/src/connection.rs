@@ -65,7 +65,9 @@ fn follow(node: &Node, event: &Event) {
         }
         Event::ClientError(error) => node.link.note_problem(error),
         Event::ServerError(error) => {
-            log::warn!("fleet: the NATS server reports an error: {error}");
+            if node.link.is_up() {
+                log::warn!("fleet: the NATS server reports an error: {error}");
+            }
             node.link.note_problem(error);
         }
         Event::SlowConsumer(_) => {

@@ -22,7 +22,7 @@ use crate::{
     error::StartError,
     inbox,
     link::Link,
-    members::{MemberFacts, Members},
+    members::{HostState, MemberFacts, Members},
     node::{HostParts, Node},
     outbox::{self, Outbox},
     service,
@@ -231,7 +231,7 @@ async fn serve(
     tokio::spawn(service::run(Arc::clone(&node), client.clone()));
     stop.notified().await;
     if node.link.is_up() {
-        alive::announce(&node, true).await;
+        alive::announce_as(&node, HostState::Ended).await;
         // The last messages leave: through the outbox, which runs on this thread, and the client.
         let flushed = async {
             while node.outbox.is_used() {
@@ -256,7 +256,7 @@ async fn follow(node: Arc<Node>, client: Client) {
             node.members.forgive_silence();
             let again = if node.link.connects() > 1 { " again" } else { "" };
             log::info!("fleet '{}': connected{again} to NATS", node.settings.fleet);
-            alive::announce(&node, false).await;
+            alive::announce(&node).await;
         }
         tokio::time::sleep(LOOK).await;
     }

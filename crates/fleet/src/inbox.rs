@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use crate::{
     calling::pending::News,
     envelope::{self, Response},
-    members::{Announcement, Offer},
+    members::{Announcement, HostState, Offer},
     node::Node,
     outbox::Outgoing,
 };
@@ -32,9 +32,9 @@ async fn hear(node: &Arc<Node>, message: &Message) {
     if host.id == node.id {
         return;
     }
-    let (id, revision, leaves) = (host.id.clone(), host.revision, host.leaves);
-    if leaves {
-        log::info!("fleet: host '{}' leaves", host.name);
+    let (id, revision, state) = (host.id.clone(), host.revision, host.state);
+    if state == HostState::Ended {
+        log::info!("fleet: host '{}' has ended", host.name);
     }
     if node.members.hear(host) {
         let reply = format!("{}.commands.{id}.{revision}", node.inbox);
@@ -47,7 +47,7 @@ async fn hear(node: &Arc<Node>, message: &Message) {
             })
             .await;
     }
-    if leaves {
+    if state != HostState::Serves {
         node.members.serve(node);
     }
 }

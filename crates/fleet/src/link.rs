@@ -63,10 +63,13 @@ impl Link {
         self.changed.send_replace(false);
     }
 
-    /// Replaces the reason for which the connection is down.
+    /// Replaces the reason for which the connection is down, and logs it if it is new.
     pub fn note_problem(&self, why: impl Display) {
-        if !self.is_up() {
-            self.problem.lock().0 = why.to_string();
+        let why = why.to_string();
+        let mut problem = self.problem.lock();
+        if !self.is_up() && problem.0 != why {
+            log::warn!("fleet: cannot connect to a NATS server: {why}");
+            problem.0 = why;
         }
     }
 

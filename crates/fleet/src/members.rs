@@ -45,9 +45,20 @@ pub struct Announcement {
     pub plugins: Vec<(String, String)>,
     /// The number of calls of other hosts that it runs.
     pub running: usize,
-    /// True if it leaves the fleet.
-    #[serde(default)]
-    pub leaves: bool,
+    /// Its state.
+    pub state: HostState,
+}
+
+/// The state of a host in its fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostState {
+    /// It answers calls.
+    Serves,
+    /// It takes no further calls, and finishes those that it has.
+    Leaves,
+    /// It has ended.
+    Ended,
 }
 
 /// A command that a host answers.
@@ -118,11 +129,12 @@ pub enum Whereabouts {
 }
 
 impl Members {
-    /// Takes an announcement. Returns true if the host's commands must be asked for.
+    /// Takes an announcement. Returns true if the host's commands must be asked for. A host that
+    /// leaves stays in the list until it has ended: it still runs calls.
     pub fn hear(&self, host: Announcement) -> bool {
         let mut list = self.list.lock();
         let (now, id) = (Instant::now(), host.id.clone());
-        if host.leaves {
+        if host.state == HostState::Ended {
             list.remove(&id);
             return false;
         }
@@ -138,6 +150,10 @@ impl Members {
             latency: None,
         });
         (member.host, member.heard) = (host, now);
+        if member.host.state == HostState::Leaves {
+            member.offers.clear();
+            member.known = revision;
+        }
         member.known != revision
     }
 
@@ -252,7 +268,9 @@ impl Members {
             latency: member.latency,
             commands: member.offers.len(),
         };
-        let mut all: Vec<_> = list.members.values().map(facts).collect();
+        let members = list.members.values();
+        let serving = members.filter(|member| member.host.state == HostState::Serves);
+        let mut all: Vec<_> = serving.map(facts).collect();
         all.sort_by(|one, other| {
             (&one.host.name, &one.host.id).cmp(&(&other.host.name, &other.host.id))
         });
@@ -264,7 +282,8 @@ impl Members {
         let mut list = self.list.lock();
         let merged = list.merge();
         let mut served = HashMap::with_capacity(merged.len());
-        let (mut new, hosts) = (0, list.members.len());
+        let serves = |member: &&Member| member.host.state == HostState::Serves;
+        let (mut new, hosts) = (0, list.members.values().filter(serves).count());
         for (name, (offer, hosts)) in merged {
             let same = list.served.get(&name).filter(|command| is_same(command, &offer, hosts));
             let command = same.cloned().unwrap_or_else(|| {
@@ -355,7 +374,7 @@ mod tests {
             revision: 1,
             plugins: Vec::new(),
             running: 0,
-            leaves: false,
+            state: HostState::Serves,
         }
     }
 
@@ -410,8 +429,19 @@ mod tests {
         assert!(members.take_offers("a", 1, Vec::new()));
         assert!(!members.hear(announcement("a")));
         assert!(members.hear(Announcement { revision: 2, ..announcement("a") }));
-        assert!(!members.hear(Announcement { leaves: true, ..announcement("a") }));
+        assert!(!members.hear(Announcement { state: HostState::Ended, ..announcement("a") }));
         assert!(!members.take_offers("a", 2, Vec::new()), "it has left");
+    }
+
+    #[test]
+    fn a_host_that_leaves_still_has_its_calls() {
+        let members = members(&["a"]);
+        members.take_pong("a", 4, HashSet::from([7]));
+        assert!(!members.hear(Announcement { state: HostState::Leaves, ..announcement("a") }));
+        assert_eq!(locate(&members, Some("a")), "at a");
+        assert!(members.facts().is_empty() && members.list.lock().merge().is_empty());
+        assert!(!members.hear(Announcement { state: HostState::Ended, ..announcement("a") }));
+        assert_eq!(locate(&members, Some("a")), "nowhere, Some(\"host a\")");
     }
 
     #[test]

@@ -148,13 +148,13 @@ pub async fn run(node: Arc<Node>, client: Client, mut direct: Subscriber) {
                 if wanted != offers {
                     node.stats.set(&wanted);
                     // The others know of the command before they can get a reply from here.
-                    alive::announce(&node, leaves).await;
+                    alive::announce(&node).await;
                     change(&node, &client, &mut endpoints, &wanted).await;
                     offers = wanted;
                 }
                 if leaves && !is_leaving {
                     is_leaving = true;
-                    alive::announce(&node, true).await;
+                    alive::announce(&node).await;
                     // It comes back behind the last call that NATS has sent here.
                     let subject = node.subjects.host(&node.id);
                     node.outbox.post(Outgoing::plain(subject, Direct::Drained.encode())).await;
