@@ -70,7 +70,7 @@ impl Cable {
     #[must_use]
     pub fn connect(&self, port: u16) -> Connection {
         let address = SocketAddr::new(HOST.parse().expect("an address"), port);
-        Self::within(&self.client, address)
+        connect_within(&self.client, address)
     }
 
     /// Runs a function at the client's end, on a thread of its own.
@@ -82,7 +82,7 @@ impl Cable {
         argument: A,
         act: impl FnOnce(A) -> T + Send + 'static,
     ) -> JoinHandle<T> {
-        let space = Self::space(&self.client);
+        let space = space(&self.client);
         thread::spawn(move || {
             enter(&space);
             act(argument)
@@ -120,7 +120,7 @@ impl Cable {
     /// Nothing listens there.
     #[must_use]
     pub fn connect_locally(&self, address: SocketAddr) -> Connection {
-        Self::within(&self.host, address)
+        connect_within(&self.host, address)
     }
 
     /// Pulls the cable: nothing passes any more, and neither end is notified.
@@ -130,20 +130,21 @@ impl Cable {
     pub fn pull(&self) {
         assert!(ip(&["-n", &self.client, "link", "set", "far", "down"]), "the cable is stuck");
     }
+}
 
-    fn within(name: &str, address: SocketAddr) -> Connection {
-        let space = Self::space(name);
-        let connect = || {
-            enter(&space);
-            TcpStream::connect_timeout(&address, LIMIT).expect("somebody listens")
-        };
-        let stream = thread::scope(|scope| scope.spawn(connect).join());
-        Connection::from_stream(stream.expect("the connection is there"))
-    }
+/// Connects from within the namespace of this name.
+pub(crate) fn connect_within(name: &str, address: SocketAddr) -> Connection {
+    let space = space(name);
+    let connect = || {
+        enter(&space);
+        TcpStream::connect_timeout(&address, LIMIT).expect("somebody listens")
+    };
+    let stream = thread::scope(|scope| scope.spawn(connect).join());
+    Connection::from_stream(stream.expect("the connection is there"))
+}
 
-    fn space(name: &str) -> File {
-        File::open(format!("/run/netns/{name}")).expect("the namespace is there")
-    }
+fn space(name: &str) -> File {
+    File::open(format!("/run/netns/{name}")).expect("the namespace is there")
 }
 
 /// Moves this thread into a namespace: a socket belongs to the namespace of the thread that created
@@ -169,7 +170,8 @@ impl Drop for Cable {
     }
 }
 
-fn ip(arguments: &[&str]) -> bool {
+/// Runs `ip`, and returns whether it succeeds.
+pub(crate) fn ip(arguments: &[&str]) -> bool {
     let output = Command::new("ip").args(arguments).output();
     output.is_ok_and(|output| output.status.success())
 }

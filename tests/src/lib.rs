@@ -13,6 +13,7 @@ pub mod keys;
 pub mod lines;
 pub mod load;
 pub mod nats;
+pub mod network;
 pub mod open_metrics;
 mod package_variables;
 pub mod port;
