@@ -37,11 +37,16 @@ const TOOLS: [&str; 25] = [
     "zsh",
 ];
 
-/// Redis clients in other languages, as `cfg(library = "..")`, with a command for each that succeeds if it is installed.
-const LIBRARIES: [(&str, &[&str]); 11] = [
+/// Clients in other languages, of Redis and of NATS, as `cfg(library = "..")`, with a command for each that succeeds if it is installed.
+const LIBRARIES: [(&str, &[&str]); 13] = [
     ("eredis", &["erl", "-noshell", "-eval", "{module, _} = code:load_file(eredis), halt()."]),
     ("hiredis", &["cc", "-E", "-include", "hiredis/hiredis.h", "-x", "c", "/dev/null"]),
     ("ioredis", &["node", "-e", "require('ioredis')"]),
+    (
+        "nats-js",
+        &["node", "-e", "require('@nats-io/services'), require('@nats-io/transport-node')"],
+    ),
+    ("nats-py", &["python3", "-c", "import nats"]),
     ("node-redis", &["node", "-e", "require('redis')"]),
     ("perl-redis", &["perl", "-MRedis", "-e", "1"]),
     ("phpredis", &["php", "-r", "exit(class_exists('Redis') ? 0 : 1);"]),
