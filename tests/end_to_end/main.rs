@@ -32,6 +32,7 @@ mod durability;
 mod examples;
 mod exhaustion;
 mod fairness;
+mod fleet;
 mod floods;
 mod half_open;
 mod info;
