@@ -3,6 +3,7 @@
 use std::{fs, io, str::FromStr, sync::Arc, time::Duration};
 
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use percent_encoding::percent_decode_str;
 
 use crate::{
     error::StartError,
@@ -96,9 +97,24 @@ fn redacted(server: &str) -> String {
     }
 }
 
+/// Returns options with the user and the password, or the token, of the first address that has some.
+fn by_address(servers: &[ServerAddr]) -> ConnectOptions {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let Some(server) = servers.iter().find(|server| server.has_user_pass()) else {
+        return ConnectOptions::new();
+    };
+    match (server.username(), server.password()) {
+        (Some(user), Some(password)) => {
+            ConnectOptions::with_user_and_password(decoded(user), decoded(password))
+        }
+        (Some(token), None) => ConnectOptions::with_token(decoded(token)),
+        (None, _) => ConnectOptions::new(),
+    }
+}
+
 fn options(settings: &Settings) -> Result<ConnectOptions, StartError> {
     let mut options = match &settings.credentials {
-        Credentials::None => ConnectOptions::new(),
+        Credentials::None => by_address(&servers(settings)?),
         Credentials::File(path) => {
             let failed = |source| StartError::File { path: path.clone(), source };
             let text = fs::read_to_string(path).map_err(failed)?;

@@ -5,18 +5,18 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
 use async_nats::{Client, connection::State};
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
-use tokio::{runtime::Builder, sync::Notify};
+use tokio::{runtime::Builder, sync::Notify, task::JoinHandle};
 
 use crate::{
     alive,
-    answering::{context::ObservedCall, endpoints},
+    answering::{context::ObservedCall, endpoints, pool::Pool},
     calling::{pending::PendingCalls, watch},
     connection,
     error::StartError,
@@ -30,10 +30,6 @@ use crate::{
     subjects::Subjects,
 };
 
-/// The time that an idle thread waits for the next call: a plugin's thread-local on it keeps the
-/// plugin's library in memory until the thread ends.
-const LINGER: Duration = Duration::from_secs(1);
-
 /// The interval at which the end of running calls is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -45,7 +41,7 @@ pub struct Fleet {
     node: Arc<Node>,
     stop: Arc<Notify>,
     is_stopped: AtomicBool,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
 impl Fleet {
@@ -74,18 +70,15 @@ impl Fleet {
             has_pending: Notify::new(),
             running: Default::default(),
             stats: Default::default(),
+            pool: Pool::new(endpoints::MOST),
+            has_jobs: Notify::new(),
         });
         let stop = Arc::new(Notify::new());
         let (report, started) = bounded(1);
         let run = {
             let (node, stop) = (Arc::clone(&node), Arc::clone(&stop));
             move || {
-                let runtime = Builder::new_current_thread()
-                    .enable_all()
-                    .max_blocking_threads(endpoints::MOST)
-                    .thread_keep_alive(LINGER)
-                    .thread_name("fleet-call")
-                    .build();
+                let runtime = Builder::new_current_thread().enable_all().build();
                 let runtime = match runtime {
                     Ok(runtime) => runtime,
                     Err(error) => {
@@ -107,8 +100,6 @@ impl Fleet {
                         }
                     }
                 });
-                // Calls that outlast the grace keep their threads until the process ends.
-                runtime.shutdown_background();
             }
         };
         let thread =
@@ -178,6 +169,7 @@ impl Fleet {
             return;
         }
         self.stop.notify_one();
+        self.node.pool.close();
         let Some(thread) = self.thread.lock().take() else { return };
         let end = Instant::now() + END_TIMEOUT;
         while !thread.is_finished() && Instant::now() < end {
@@ -226,6 +218,7 @@ async fn serve(
     tokio::spawn(tokio::task::unconstrained(inbox));
     let endpoints = endpoints::run(Arc::clone(&node), client.clone(), direct);
     tokio::spawn(tokio::task::unconstrained(endpoints));
+    tokio::spawn(endpoints::tick(Arc::clone(&node)));
     tokio::spawn(watch::run(Arc::clone(&node)));
     tokio::spawn(alive::run(Arc::clone(&node)));
     tokio::spawn(service::run(Arc::clone(&node), client.clone()));
@@ -248,8 +241,14 @@ async fn serve(
 async fn follow(node: Arc<Node>, client: Client) {
     /// The interval at which the state is looked at. An end of the connection is an event.
     const LOOK: Duration = Duration::from_millis(20);
+    /// The interval at which the client is asked why it cannot connect.
+    const ASK: Duration = Duration::from_secs(1);
+    let mut asked = Instant::now();
+    // One at a time: the client answers once it has begun to connect.
+    let mut answer = None;
     loop {
-        if client.connection_state() == State::Connected && !node.link.is_up() {
+        let is_connected = client.connection_state() == State::Connected;
+        if is_connected && !node.link.is_up() {
             // The limits are known once the server has greeted.
             node.link.rise(client.max_payload());
             // Nobody was heard while the connection was down.
@@ -258,6 +257,20 @@ async fn follow(node: Arc<Node>, client: Client) {
             log::info!("fleet '{}': connected{again} to NATS", node.settings.fleet);
             alive::announce(&node).await;
         }
+        let waits = answer.as_ref().is_some_and(|task: &JoinHandle<()>| !task.is_finished());
+        if !is_connected && !waits && asked.elapsed() >= ASK {
+            asked = Instant::now();
+            answer = Some(tokio::spawn(explain(Arc::clone(&node), client.clone())));
+        }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Notes why the servers cannot be reached: the client's events have only the kind of an error.
+async fn explain(node: Arc<Node>, client: Client) {
+    // An error means that the client has ended.
+    let Ok(servers) = client.server_pool().await else { return };
+    if let Some(error) = servers.into_iter().find_map(|server| server.last_error) {
+        node.link.note_problem(error);
     }
 }

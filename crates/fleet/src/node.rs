@@ -7,7 +7,7 @@ use telemetry::metrics::Metrics;
 use tokio::sync::Notify;
 
 use crate::{
-    answering::{endpoints::EndpointStats, running::RunningCalls},
+    answering::{endpoints::EndpointStats, pool::Pool, running::RunningCalls},
     calling::pending::PendingCalls,
     link::Link,
     members::Members,
@@ -53,6 +53,10 @@ pub struct Node {
     pub has_pending: Notify,
     /// The calls of others that this host answers.
     pub running: RunningCalls,
+    /// The threads that run them.
+    pub pool: Arc<Pool>,
+    /// Wakes the task that ticks the pool.
+    pub has_jobs: Notify,
     /// The counters of the commands that others can call.
     pub stats: EndpointStats,
 }

@@ -4,11 +4,11 @@ use std::{
     collections::BTreeMap,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_nats::{Client, Message, Subscriber};
@@ -17,7 +17,10 @@ use futures_util::{Stream, StreamExt, stream::SelectAll};
 use parking_lot::Mutex;
 use plugin_engine::{live::manifest::CommandFacts, registry::Registry};
 
-use super::run::{self, Job};
+use super::{
+    pool::TICK,
+    run::{self, Job},
+};
 use crate::{
     alive,
     envelope::{self, Direct, Response},
@@ -35,6 +38,9 @@ pub const MOST: usize = 4096;
 
 /// The calls that are taken one after the other before other tasks of the thread have their turn.
 const TOGETHER: usize = 64;
+
+/// The longest part of an error that is kept, in bytes.
+const LONGEST_ERROR: usize = 256;
 
 /// The counters of one command that others can call.
 #[derive(Clone, Debug)]
@@ -59,12 +65,16 @@ pub struct EndpointStats {
 }
 
 impl EndpointStats {
-    /// Counts a call.
-    pub fn count(&self, command: &str, time: Duration, failed: bool) {
+    /// Counts a call, which was answered with this error if it failed.
+    pub fn count(&self, command: &str, time: Duration, error: Option<&[u8]>) {
         if let Some(counted) = self.commands.lock().get_mut(command) {
             counted.calls += 1;
-            counted.errors += u64::from(failed);
             counted.time += time;
+            if let Some(error) = error {
+                counted.errors += 1;
+                let error = error.get(..LONGEST_ERROR).unwrap_or(error);
+                counted.last_error = String::from_utf8_lossy(error).trim().to_owned();
+            }
         }
     }
 
@@ -121,7 +131,8 @@ impl Stream for Endpoint {
 pub async fn run(node: Arc<Node>, client: Client, mut direct: Subscriber) {
     let mut endpoints = SelectAll::<Endpoint>::new();
     let mut offers = Vec::new();
-    let mut seen = std::ptr::null::<Registry>() as usize;
+    // Weak: a strong one would delay the end of plugins, and an address can be that of another one.
+    let mut seen = Weak::<Registry>::new();
     let mut look = tokio::time::interval(LOOK);
     let mut taken = 0;
     let mut is_leaving = false;
@@ -138,12 +149,12 @@ pub async fn run(node: Arc<Node>, client: Client, mut direct: Subscriber) {
             Some(message) = direct.next() => handle_direct(&node, &message).await,
             _ = look.tick() => {
                 let registry = node.host.registry.load_full();
-                let at = Arc::as_ptr(&registry) as usize;
+                let now = Arc::downgrade(&registry);
                 let leaves = node.host.shutdown.is_stopping();
-                if (at == seen && leaves == is_leaving) || !node.link.is_up() {
+                if (now.ptr_eq(&seen) && leaves == is_leaving) || !node.link.is_up() {
                     continue;
                 }
-                seen = at;
+                seen = now;
                 let wanted = if leaves { Vec::new() } else { offers_of(&registry) };
                 if wanted != offers {
                     node.stats.set(&wanted);
@@ -194,9 +205,9 @@ async fn change(
 ) {
     let is_wanted = |command: &str| wanted.iter().any(|offer| offer.facts.name == command);
     for endpoint in endpoints.iter_mut().filter(|endpoint| !is_wanted(&endpoint.command)) {
-        // Messages that have arrived are still answered; then the subscription leaves the set. An
+        // Calls that NATS has sent here are still answered; then the subscription leaves the set. An
         // error means that the connection has ended for good.
-        let _ = endpoint.subscriber.unsubscribe().await;
+        let _ = endpoint.subscriber.drain().await;
         endpoint.is_gone = true;
     }
     let mut new: Vec<_> = wanted.iter().map(|offer| offer.facts.name.clone()).collect();
@@ -229,8 +240,24 @@ async fn accept(node: &Arc<Node>, command: String, message: Message) {
     }
     let listed = node.running.begin(&command, head, number.unwrap_or_default());
     let job = Job { listed, request, reply, is_host };
-    let node = Arc::clone(node);
-    tokio::task::spawn_blocking(move || run::run(&node, &job));
+    let owner = Arc::clone(node);
+    match node.pool.run(Box::new(move || run::run(&owner, &job))) {
+        Ok(_) => node.has_jobs.notify_one(),
+        Err(error) => log::error!("fleet: cannot start a thread for a call: {error}"),
+    }
+}
+
+/// Ticks the pool of threads while calls wait, for as long as the membership lasts.
+pub async fn tick(node: Arc<Node>) {
+    loop {
+        node.has_jobs.notified().await;
+        loop {
+            tokio::time::sleep(TICK).await;
+            if !node.pool.tick(Instant::now()) {
+                break;
+            }
+        }
+    }
 }
 
 /// Answers a message to this host.

@@ -2,5 +2,6 @@
 
 pub mod context;
 pub mod endpoints;
+pub mod pool;
 pub mod run;
 pub mod running;

@@ -59,7 +59,7 @@ pub fn run(node: &Node, job: &Job) {
         return send_elsewhere(node, job);
     }
     let failed = reply.finish() != Finished::Ok;
-    node.stats.count(command, began.elapsed(), failed);
+    node.stats.count(command, began.elapsed(), failed.then(|| reply.pending()));
     if job.is_host {
         send_parts(node, job, reply.pending());
     } else {
