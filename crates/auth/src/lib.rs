@@ -8,6 +8,7 @@ pub mod identity;
 pub mod key_file;
 pub mod keyring;
 pub mod keys;
+pub mod network;
 pub mod pattern;
 pub mod private;
 pub mod trust;

@@ -131,6 +131,18 @@ impl InterruptibleReader {
         self.read_soon(stream, buffer, Duration::ZERO)
     }
 
+    /// Copies the input that is there, which stays to be read. On Windows it must have been waited
+    /// for.
+    ///
+    /// # Errors
+    /// The connection is broken, or nothing is there ([`io::ErrorKind::WouldBlock`]).
+    pub fn peek(&self, stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        return Ok(recv(stream, buffer, RecvFlags::DONTWAIT | RecvFlags::PEEK)?.0);
+        #[cfg(windows)]
+        stream.peek(buffer)
+    }
+
     /// Reads input, or waits for it for about this time, which [`bound`](Self::bound) has set.
     ///
     /// # Errors

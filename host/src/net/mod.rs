@@ -4,6 +4,7 @@ mod held;
 mod joiner;
 pub mod lease;
 pub mod listener;
+pub mod proxy_header;
 pub mod read_buffer;
 pub mod stream;
 pub(crate) mod thread_pool;

@@ -1,6 +1,7 @@
 //! Serving: starts the host as the flags say, and ends it in order.
 
 pub mod acceptor;
+mod admission;
 mod maintenance;
 pub mod metrics_http;
 mod plugin_thread;
@@ -224,6 +225,12 @@ fn share(
 fn warn_of_open_access(config: &Serve) {
     if config.access.trust == Trust::All {
         log::warn!("--trust all: anyone who can connect can run every command, including ks");
+    }
+    if let Some(network) = config.access.proxy_from.iter().find(|network| network.has_all()) {
+        log::warn!(
+            "--proxy-from {network}: anyone who can connect can name any address as his own, also \
+             one that is trusted"
+        );
     }
     if config.plugin_trust.allow_insecure_plugins {
         log::warn!(
