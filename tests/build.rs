@@ -17,6 +17,7 @@ const TOOLS: [&str; 25] = [
     "gdb",
     "go",
     "groff",
+    "haproxy",
     "ip",
     "less",
     "man",

@@ -35,6 +35,8 @@ mod fairness;
 mod fleet;
 mod floods;
 mod half_open;
+#[cfg(unix)]
+mod haproxy;
 mod info;
 mod limits;
 mod lines;

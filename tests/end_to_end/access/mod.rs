@@ -4,6 +4,7 @@ mod client;
 mod keys;
 mod plugin_signatures;
 mod plugin_trust;
+mod proxy;
 mod roles;
 mod room;
 mod tls;
