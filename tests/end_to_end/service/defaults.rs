@@ -51,7 +51,7 @@ fn in_tables() -> Vec<(String, String)> {
 /// Converts a default from a page's words to the output of `host config`.
 fn printed(words: &str) -> &str {
     match words {
-        "all addresses" | "no plugin" => "[]",
+        "all addresses" | "no plugin" | "no proxy" => "[]",
         "by plugin" => "",
         "off" => "0",
         words => words.strip_suffix(" s").unwrap_or(words),
