@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The tools that tests need, as `cfg(tool = "..")`.
-const TOOLS: [&str; 25] = [
+const TOOLS: [&str; 26] = [
     "bash",
     "cargo",
     "cc",
