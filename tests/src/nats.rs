@@ -49,13 +49,15 @@ impl Nats {
         server
     }
 
-    /// Starts a server at this address, by a program that must become the server by `exec`.
+    /// Starts a server at this address with further flags, by a program that must become the server
+    /// by `exec`. It may not listen yet.
     ///
     /// # Panics
     /// The server cannot be started.
     #[must_use]
-    pub fn started_by(wrapper: &[&str], address: &str) -> Self {
+    pub fn started_by(wrapper: &[&str], address: &str, flags: &[&str]) -> Self {
         let mut server = Self::new();
+        server.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         server.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
         address.clone_into(&mut server.address);
         server.spawn();
