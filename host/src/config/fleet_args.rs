@@ -16,27 +16,26 @@ pub struct FleetArgs {
     pub fleet: Vec<String>,
 
     /// The fleet's name. Hosts of other fleets on the same servers are not seen.
-    #[arg(long, value_name = "NAME", default_value = "default", requires = "fleet")]
+    #[arg(long, value_name = "NAME", default_value = "default")]
     pub fleet_name: String,
 
     /// This host's name in the fleet, for people. Default: the machine's name and the port.
-    #[arg(long, value_name = "NAME", requires = "fleet")]
+    #[arg(long, value_name = "NAME")]
     pub fleet_host: Option<String>,
 
     /// The credentials file of a NATS user, with its JWT and seed.
-    #[arg(long, value_name = "FILE", requires = "fleet", conflicts_with = "fleet_nkey")]
+    #[arg(long, value_name = "FILE", conflicts_with = "fleet_nkey")]
     pub fleet_credentials: Option<PathBuf>,
 
     /// A file with the seed of a NATS nkey.
-    #[arg(long, value_name = "FILE", requires = "fleet")]
+    #[arg(long, value_name = "FILE")]
     pub fleet_nkey: Option<PathBuf>,
 
     /// A file of root certificates for tls://, besides those of the system.
-    #[arg(long, value_name = "FILE", requires = "fleet")]
+    #[arg(long, value_name = "FILE")]
     pub fleet_roots: Option<PathBuf>,
 
     /// The longest time that another host may take for a command, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds,
-          requires = "fleet")]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub fleet_call_timeout: Duration,
 }
