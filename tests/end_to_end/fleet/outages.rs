@@ -124,8 +124,8 @@ fn cluster_survives_the_end_of_any_server() {
     let _others = [with("b", 1, &["text"]), with("c", 2, &["text"])];
     wait_for_hosts(&a, "echo", 2);
     let mut client = Resp::connect(&a);
-    for at in 0..3 {
-        servers[at].kill();
+    for server in &mut servers {
+        server.kill();
         let mut in_a_row = 0;
         // All hosts are together again, whichever server they use.
         wait_until("calls go on", LIMIT, || {
@@ -135,7 +135,7 @@ fn cluster_survives_the_end_of_any_server() {
             in_a_row = if reply == "text".into() { in_a_row + 1 } else { 0 };
             in_a_row >= 200 && hosts_of(&a, "echo") == Some(2)
         });
-        servers[at].restart();
+        server.restart();
     }
 }
 
