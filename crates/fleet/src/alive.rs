@@ -52,6 +52,7 @@ pub async fn announce_as(node: &Node, state: HostState) {
         version: VERSION.to_owned(),
         addresses: node.settings.addresses.clone(),
         target: target(),
+        connects: node.link.connects(),
         revision: node.stats.revision(),
         plugins: plugins.map(|plugin| (plugin.name.clone(), plugin.version.clone())).collect(),
         running: node.running.len(),

@@ -22,6 +22,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest time of an attempt to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The error of calls whose replies may have been lost.
+const LOST: &str = "replies of other hosts were lost, since this host is too busy; the command may have \
+                    run";
+
 /// Connects to the servers of a node; it goes on trying until one can be reached.
 ///
 /// # Errors
@@ -73,6 +77,8 @@ fn follow(node: &Node, event: &Event) {
         }
         Event::SlowConsumer(_) => {
             log::warn!("fleet: messages arrive faster than this host takes them; some are lost");
+            // A reply may be among them.
+            node.pending.fail_all(LOST);
         }
         Event::LameDuckMode | Event::Draining => {
             log::info!("fleet: the NATS server is about to stop");

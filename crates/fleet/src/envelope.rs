@@ -175,15 +175,18 @@ impl Direct {
     }
 }
 
-/// Returns the answer to a ping: the numbers of the calls that run.
-pub fn running(calls: &[u64]) -> Bytes {
-    calls.iter().flat_map(|call| call.to_le_bytes()).collect::<Vec<u8>>().into()
+/// Returns the answer to a ping: the number of times that this host has been connected, and the
+/// numbers of the calls that run.
+pub fn pong(connects: usize, calls: &[u64]) -> Bytes {
+    let numbers = std::iter::once(connects as u64).chain(calls.iter().copied());
+    numbers.flat_map(u64::to_le_bytes).collect::<Vec<u8>>().into()
 }
 
-/// Reads the answer to a ping.
-pub fn read_running(message: &[u8]) -> HashSet<u64> {
+/// Reads the answer to a ping; `None` if it is none.
+pub fn read_pong(message: &[u8]) -> Option<(usize, HashSet<u64>)> {
     let (numbers, _) = message.as_chunks::<8>();
-    numbers.iter().map(|number| u64::from_le_bytes(*number)).collect()
+    let mut numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
+    Some((usize::try_from(numbers.next()?).ok()?, numbers.collect()))
 }
 
 #[cfg(test)]
@@ -237,7 +240,7 @@ mod tests {
         for message in [&b""[..], b"Zx", b"X", b"Xa id", b"T1 id", b"\xff"] {
             assert_eq!(Direct::decode(message), None, "{message:?}");
         }
-        assert_eq!(read_running(&running(&[1, u64::MAX])), HashSet::from([1, u64::MAX]));
-        assert_eq!(read_running(b"").len(), 0);
+        assert_eq!(read_pong(&pong(3, &[1, u64::MAX])), Some((3, HashSet::from([1, u64::MAX]))));
+        assert_eq!(read_pong(b""), None);
     }
 }

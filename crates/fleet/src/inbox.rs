@@ -59,14 +59,14 @@ fn receive(node: &Arc<Node>, message: &Message) {
     let mut parts = token.trim_start_matches('.').splitn(3, '.');
     match (parts.next(), parts.next(), parts.next()) {
         (Some("ping"), Some(id), Some(_)) if is_unheard => {
-            if node.members.remove(id) {
-                log::warn!("fleet: host {id} is gone");
-                node.members.serve(node);
-            }
+            let Some(name) = node.members.remove(id) else { return };
+            log::warn!("fleet: host '{name}' is gone");
+            node.members.serve(node);
         }
         (Some("ping"), Some(id), Some(number)) => {
-            if let Ok(number) = number.parse() {
-                node.members.take_pong(id, number, envelope::read_running(&message.payload));
+            let pong = envelope::read_pong(&message.payload);
+            if let (Ok(number), Some((connects, running))) = (number.parse(), pong) {
+                node.members.take_pong(id, number, running, connects);
             }
         }
         (Some("commands"), Some(id), Some(revision)) if !is_unheard => {

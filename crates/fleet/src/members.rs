@@ -39,6 +39,8 @@ pub struct Announcement {
     pub addresses: Vec<SocketAddr>,
     /// The platform that it runs on.
     pub target: String,
+    /// The number of times that it has been connected. Replies may have been lost in between.
+    pub connects: usize,
     /// The number of its list of commands, which grows with each change.
     pub revision: u64,
     /// The plugins that it serves, each with its version.
@@ -96,6 +98,8 @@ struct Member {
     offers: Vec<Offer>,
     /// The number of the last ping that it has answered: it has received every call before.
     cleared: u64,
+    /// The last time at which it was found to have been connected again.
+    reconnected: Option<Instant>,
     /// The calls that it runs, by that answer.
     running: HashSet<u64>,
     /// The time of the last ping.
@@ -112,18 +116,29 @@ pub struct Members {
 #[derive(Default)]
 struct List {
     members: BTreeMap<String, Member>,
-    /// The names of hosts that have left, and when.
-    gone: Vec<(String, Instant)>,
+    /// The hosts that have left.
+    gone: Vec<Gone>,
     /// The commands that are served now, by name.
     served: HashMap<String, Arc<Command>>,
+}
+
+/// A host that has left.
+struct Gone {
+    name: String,
+    at: Instant,
+    /// True if it has said so, behind its last reply.
+    has_ended: bool,
 }
 
 /// What is known about a call that is not answered.
 pub enum Whereabouts {
     /// The host of this id runs it.
     At(String),
-    /// No host has it: that of this name is gone, or the call was lost.
+    /// No host has it, and it may have run: that of this name is gone, or the reply was lost.
     Nowhere(Option<String>),
+    /// It has not run: each host has received all that was sent before, and does not run it, and no
+    /// reply was lost.
+    NotRun,
     /// A host may have it that has not answered yet.
     Unknown,
 }
@@ -135,7 +150,7 @@ impl Members {
         let mut list = self.list.lock();
         let (now, id) = (Instant::now(), host.id.clone());
         if host.state == HostState::Ended {
-            list.remove(&id);
+            list.remove(&id, true);
             return false;
         }
         let revision = host.revision;
@@ -145,10 +160,12 @@ impl Members {
             known: 0,
             offers: Vec::new(),
             cleared: 0,
+            reconnected: None,
             running: HashSet::new(),
             pinged: None,
             latency: None,
         });
+        member.note_connects(host.connects);
         (member.host, member.heard) = (host, now);
         if member.host.state == HostState::Leaves {
             member.offers.clear();
@@ -165,20 +182,22 @@ impl Members {
         true
     }
 
-    /// Takes a host's answer to a ping: the calls that it runs.
-    pub fn take_pong(&self, id: &str, ping: u64, running: HashSet<u64>) {
+    /// Takes a host's answer to a ping: the calls that it runs, and the number of times that it has
+    /// been connected.
+    pub fn take_pong(&self, id: &str, ping: u64, running: HashSet<u64>, connects: usize) {
         let mut list = self.list.lock();
         let Some(member) = list.members.get_mut(id) else { return };
         if ping > member.cleared {
+            member.note_connects(connects);
             (member.cleared, member.running) = (ping, running);
             member.heard = Instant::now();
             member.latency = member.pinged.map(|pinged| pinged.elapsed());
         }
     }
 
-    /// Removes a host that is gone. Returns true if it was a member.
-    pub fn remove(&self, id: &str) -> bool {
-        self.list.lock().remove(id)
+    /// Removes a host that is gone. Returns its name if it was a member.
+    pub fn remove(&self, id: &str) -> Option<String> {
+        self.list.lock().remove(id, false)
     }
 
     /// Removes the hosts that have been silent for long. Returns true if there was one.
@@ -188,7 +207,7 @@ impl Members {
         let ids: Vec<_> =
             list.members.values().filter(silent).map(|member| member.host.id.clone()).collect();
         ids.iter().for_each(|id| {
-            list.remove(id);
+            list.remove(id, false);
         });
         !ids.is_empty()
     }
@@ -250,8 +269,19 @@ impl Members {
             }
             silent = Some(member.host.name.clone());
         }
-        let gone = list.gone.iter().rev().find(|(_, left)| *left >= began);
-        Whereabouts::Nowhere(silent.or_else(|| gone.map(|(name, _)| name.clone())))
+        let mut gone = list.gone.iter().rev().filter(|gone| gone.at >= began);
+        let lost = gone.clone().find(|gone| !gone.has_ended || known.is_some());
+        let again = list.members.values().find(|member| {
+            asked(member) && member.reconnected.is_some_and(|reconnected| reconnected >= began)
+        });
+        let blamed = silent
+            .or_else(|| lost.map(|gone| gone.name.clone()))
+            .or_else(|| again.map(|member| member.host.name.clone()));
+        match blamed {
+            Some(name) => Whereabouts::Nowhere(Some(name)),
+            None if known.is_some() => Whereabouts::Nowhere(gone.next().map(|it| it.name.clone())),
+            None => Whereabouts::NotRun,
+        }
     }
 
     /// Returns the ids of all other hosts.
@@ -307,12 +337,21 @@ impl Members {
     }
 }
 
+impl Member {
+    fn note_connects(&mut self, connects: usize) {
+        if self.host.connects != connects {
+            self.host.connects = connects;
+            self.reconnected = Some(Instant::now());
+        }
+    }
+}
+
 impl List {
-    fn remove(&mut self, id: &str) -> bool {
-        self.gone.retain(|(_, left)| left.elapsed() < REMEMBERED);
-        let Some(member) = self.members.remove(id) else { return false };
-        self.gone.push((member.host.name, Instant::now()));
-        true
+    fn remove(&mut self, id: &str, has_ended: bool) -> Option<String> {
+        self.gone.retain(|gone| gone.at.elapsed() < REMEMBERED);
+        let name = self.members.remove(id)?.host.name;
+        self.gone.push(Gone { name: name.clone(), at: Instant::now(), has_ended });
+        Some(name)
     }
 
     /// Returns the commands by name, each with the number of hosts that have it. Of hosts that
@@ -371,6 +410,7 @@ mod tests {
             version: String::new(),
             addresses: Vec::new(),
             target: String::new(),
+            connects: 1,
             revision: 1,
             plugins: Vec::new(),
             running: 0,
@@ -391,6 +431,7 @@ mod tests {
         match members.locate(7, Instant::now() - Duration::from_secs(1), known, |ping| ping > 3) {
             Whereabouts::At(id) => format!("at {id}"),
             Whereabouts::Nowhere(host) => format!("nowhere, {host:?}"),
+            Whereabouts::NotRun => "not run".into(),
             Whereabouts::Unknown => "unknown".into(),
         }
     }
@@ -399,28 +440,43 @@ mod tests {
     fn a_call_is_where_a_host_says() {
         let members = members(&["a", "b"]);
         assert_eq!(locate(&members, None), "unknown");
-        members.take_pong("a", 3, HashSet::from([7]));
+        members.take_pong("a", 3, HashSet::from([7]), 1);
         assert_eq!(locate(&members, None), "at a", "whenever it was asked");
-        members.take_pong("a", 4, HashSet::new());
+        members.take_pong("a", 4, HashSet::new(), 1);
         assert_eq!(locate(&members, None), "unknown", "b may have it");
         assert_eq!(locate(&members, Some("a")), "nowhere, None", "a had it");
-        members.take_pong("b", 3, HashSet::new());
+        members.take_pong("b", 3, HashSet::new(), 1);
         assert_eq!(locate(&members, None), "unknown", "b was asked before the call was sent");
-        members.take_pong("b", 5, HashSet::new());
-        assert_eq!(locate(&members, None), "nowhere, None", "it was lost");
-        members.take_pong("b", 4, HashSet::from([7]));
-        assert_eq!(locate(&members, None), "nowhere, None", "an old answer");
+        members.take_pong("b", 5, HashSet::new(), 1);
+        assert_eq!(locate(&members, None), "not run", "it was lost");
+        members.take_pong("b", 4, HashSet::from([7]), 1);
+        assert_eq!(locate(&members, None), "not run", "an old answer");
     }
 
     #[test]
     fn a_host_that_is_gone_had_the_call() {
         let members = members(&["a", "b"]);
-        members.take_pong("b", 4, HashSet::new());
-        members.take_pong("a", 4, HashSet::from([7]));
-        assert!(members.remove("a") && !members.remove("a"));
+        members.take_pong("b", 4, HashSet::new(), 1);
+        members.take_pong("a", 4, HashSet::from([7]), 1);
+        assert_eq!(members.remove("a").as_deref(), Some("host a"));
+        assert_eq!(members.remove("a"), None);
         assert_eq!(locate(&members, Some("a")), "nowhere, Some(\"host a\")");
         assert_eq!(locate(&members, None), "nowhere, Some(\"host a\")");
         assert_eq!(members.ids(), ["b"]);
+    }
+
+    #[test]
+    fn a_lost_reply_is_no_proof() {
+        let members = members(&["a", "b"]);
+        members.take_pong("a", 4, HashSet::new(), 1);
+        members.take_pong("b", 4, HashSet::new(), 1);
+        assert_eq!(locate(&members, None), "not run");
+        members.take_pong("b", 5, HashSet::new(), 2);
+        assert_eq!(locate(&members, None), "nowhere, Some(\"host b\")", "it was cut off meanwhile");
+        assert!(!members.hear(Announcement { state: HostState::Ended, ..announcement("b") }));
+        assert_eq!(locate(&members, None), "not run", "its last reply came before");
+        assert!(members.remove("a").is_some());
+        assert_eq!(locate(&members, None), "nowhere, Some(\"host a\")", "nobody knows");
     }
 
     #[test]
@@ -436,7 +492,7 @@ mod tests {
     #[test]
     fn a_host_that_leaves_still_has_its_calls() {
         let members = members(&["a"]);
-        members.take_pong("a", 4, HashSet::from([7]));
+        members.take_pong("a", 4, HashSet::from([7]), 1);
         assert!(!members.hear(Announcement { state: HostState::Leaves, ..announcement("a") }));
         assert_eq!(locate(&members, Some("a")), "at a");
         assert!(members.facts().is_empty() && members.list.lock().merge().is_empty());

@@ -1,6 +1,7 @@
 //! The subscriptions by which this host gets calls, one for each command of its plugins.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     pin::Pin,
     sync::{
@@ -19,7 +20,7 @@ use plugin_engine::{live::manifest::CommandFacts, registry::Registry};
 
 use super::{
     pool::TICK,
-    run::{self, Job},
+    run::{self, Job, Stage},
 };
 use crate::{
     alive,
@@ -239,9 +240,9 @@ async fn accept(node: &Arc<Node>, command: String, message: Message) {
         return;
     }
     let listed = node.running.begin(&command, head, number.unwrap_or_default());
-    let job = Job { listed, request, reply, is_host };
-    let owner = Arc::clone(node);
-    match node.pool.run(Box::new(move || run::run(&owner, &job))) {
+    let stage = Cell::new(Stage::Waits);
+    let job = Job { listed, request, reply, is_host, stage, node: Arc::clone(node) };
+    match node.pool.run(Box::new(move || run::run(&job))) {
         Ok(_) => node.has_jobs.notify_one(),
         Err(error) => log::error!("fleet: cannot start a thread for a call: {error}"),
     }
@@ -264,7 +265,10 @@ pub async fn tick(node: Arc<Node>) {
 async fn handle_direct(node: &Arc<Node>, message: &Message) {
     let Some(direct) = Direct::decode(&message.payload) else { return };
     let payload = match direct {
-        Direct::Ping(caller) => envelope::running(&node.running.of_caller(&caller)),
+        Direct::Ping(caller) => {
+            envelope::pong(node.link.connects(), &node.running.of_caller(&caller))
+        }
+
         Direct::Cancel(caller, call) => return node.running.cancel(&caller, call),
         Direct::Taken(caller, call, parts) => return node.running.take(&caller, call, parts),
         Direct::Drained => return node.running.note_drained(),

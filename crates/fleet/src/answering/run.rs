@@ -1,6 +1,6 @@
 //! Runs one call of another program, on a thread that may block.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -21,6 +21,9 @@ use crate::{envelope::Response, node::Node, outbox::Outgoing};
 /// The number of times that a command is looked up, since its plugin is replaced.
 const ATTEMPTS: usize = 100;
 
+/// The reply of a call whose thread has panicked.
+const PANICKED: &[u8] = b"-ERR the other host failed while it answered the command\r\n";
+
 /// The most parts of a reply that are on their way to the caller.
 const WINDOW: u64 = 4;
 
@@ -34,21 +37,45 @@ pub struct Job {
     pub reply: String,
     /// True if a host has sent it.
     pub is_host: bool,
+    /// How far it has come.
+    pub stage: Cell<Stage>,
+    /// This host.
+    pub node: Arc<Node>,
 }
 
-/// Ends the call in the list of running calls even if it panics.
-struct Ending<'a>(&'a Node, &'a Listed);
+/// How far a job has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Its worker has not been called.
+    Waits,
+    /// Its worker has been called.
+    Runs,
+    /// Its reply is on its way.
+    Replied,
+}
 
-impl Drop for Ending<'_> {
+impl Drop for Job {
+    /// Ends the call in the list of running calls, behind a reply: without one, the caller would take
+    /// it for a call that has not run.
     fn drop(&mut self) {
-        self.0.running.end(self.1);
+        let payload = match self.stage.get() {
+            Stage::Waits => Some(Response::Elsewhere.encode()),
+            // Only after a panic of this crate.
+            Stage::Runs => Some(Response::Reply(Bytes::from_static(PANICKED)).encode()),
+            Stage::Replied => None,
+        };
+        if let Some(payload) = payload.filter(|_| self.is_host) {
+            // Best effort, since this may be the fleet's own thread.
+            self.node.outbox.try_send(Outgoing::plain(self.reply.clone(), payload));
+        }
+        self.node.running.end(&self.listed);
     }
 }
 
 /// Runs a call and sends its reply. The call leaves the list of running calls after its reply is on
 /// its way, so that an answer to a ping never comes between.
-pub fn run(node: &Node, job: &Job) {
-    let _ending = Ending(node, &job.listed);
+pub fn run(job: &Job) {
+    let node = &job.node;
     let command = &job.listed.call.command;
     let protocol = if job.is_host { Protocol::Resp3 } else { Protocol::Lines };
     let mut reply = Encoder::new(protocol);
@@ -56,7 +83,8 @@ pub fn run(node: &Node, job: &Job) {
     reply.begin();
     let began = std::time::Instant::now();
     if !answer(node, job, &mut reply) {
-        return send_elsewhere(node, job);
+        send_elsewhere(node, job);
+        return job.stage.set(Stage::Replied);
     }
     let failed = reply.finish() != Finished::Ok;
     node.stats.count(command, began.elapsed(), failed.then(|| reply.pending()));
@@ -65,6 +93,7 @@ pub fn run(node: &Node, job: &Job) {
     } else {
         send_text(node, &job.reply, reply.pending(), failed);
     }
+    job.stage.set(Stage::Replied);
 }
 
 /// Writes the reply. Returns false if this host does not answer the command now.
@@ -111,7 +140,9 @@ fn answer(node: &Node, job: &Job, reply: &mut Encoder) -> bool {
         let call = Call { input: request.bytes, spans: request.spans, context: &context };
         let mut counters = SessionCounters::new(context_number(job));
         counters.begin();
+        job.stage.set(Stage::Runs);
         if call_alone(&**worker, &call, reply) != Answer::Written {
+            job.stage.set(Stage::Waits);
             continue;
         }
         // As for a client of this host: the reply leaves when the record is safe.
@@ -164,8 +195,9 @@ fn send_parts(node: &Node, job: &Job, reply: &[u8]) {
         let response = if is_last { Response::Reply(part) } else { Response::Part(part) };
         let number = number as u64;
         if number >= WINDOW && !job.listed.call.wait_until_taken(number - WINDOW + 1) {
-            // The caller is gone, or has given up.
-            return;
+            // The caller is gone, or has given up. It refuses a reply without an end.
+            let end = Response::Reply(Bytes::new()).encode();
+            return node.outbox.send(Outgoing::plain(job.reply.clone(), end));
         }
         node.outbox.send(Outgoing::plain(job.reply.clone(), response.encode()));
     }

@@ -4,7 +4,9 @@
 //! answered after [`FIRST_LOOK`] makes this host ping the others, on the subject that each has for
 //! itself. The answer to a ping names the calls of this host that run there: that acknowledges them.
 //! As NATS keeps the order of the messages between two clients, a host that answers a ping without
-//! naming a call that was sent before it does not have the call. A ping to a host whose connection
+//! naming a call that was sent before it does not have the call, and has not run it: a reply would have
+//! come before. If that holds for all hosts, the call is sent again. (The client of a host that
+//! leaves drops calls that were on their way to it.) A ping to a host whose connection
 //! has ended comes back from the NATS server at once, since nobody listens on its subject. A host
 //! whose cable is cut answers no ping.
 
@@ -14,7 +16,7 @@ use std::{
 };
 
 use super::pending::{News, PendingCall};
-use crate::{members::Whereabouts, node::Node, outbox::Outgoing};
+use crate::{envelope::Response, members::Whereabouts, node::Node, outbox::Outgoing};
 
 /// The age from which a call is watched.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
@@ -61,6 +63,8 @@ pub async fn look(node: &Arc<Node>) {
                 Some(id) => wanted.push(id),
                 None => all = true,
             },
+            // Another host is asked.
+            Whereabouts::NotRun => call.deliver(News::Response(Response::Elsewhere)),
             Whereabouts::Nowhere(host) => call.deliver(News::Down(explain(host.as_deref()))),
         }
     }
@@ -81,6 +85,6 @@ fn explain(host: Option<&str>) -> String {
         Some(name) => {
             format!("the host '{name}' is gone while it had the command; it may have run")
         }
-        None => "the command was lost on its way to another host; it may have run".to_owned(),
+        None => "the reply of another host was lost; the command may have run".to_owned(),
     }
 }
