@@ -15,12 +15,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-pub use crate::durability::{goals::goals, report::write};
+pub use crate::durability::{goals::goals, report::write, session::Session};
 use crate::{
     durability::{
         pause::Paused,
         restart::Restart,
-        session::Session,
         subject::{Kept, Subject, Sync},
     },
     error::{BenchError, failed},

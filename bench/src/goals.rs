@@ -6,7 +6,7 @@ mod per_client;
 mod shared;
 
 use crate::{
-    durability, isolation,
+    durability, fleet, isolation,
     results::Results,
     statistics::{Spread, short},
     threads::Threads,
@@ -42,6 +42,7 @@ pub fn goals(results: &Results) -> Vec<Goal> {
     goals.push(boundary(results));
     goals.extend(isolation::goals(results.isolation.as_ref()));
     goals.extend(durability::goals(results.durability.as_ref()));
+    goals.extend(fleet::goals(results.fleet.as_ref()));
     goals
 }
 
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn goal_without_measurement_is_not_met() {
         let goals = goals(&Results::default());
-        assert_eq!(goals.len(), 57);
+        assert_eq!(goals.len(), 65);
         let shared = goals.iter().filter(|goal| goal.threads == Some(Threads::Shared));
         assert_eq!(shared.count(), 22);
         assert!(goals.iter().all(|goal| !goal.met && goal.measured.is_none()));

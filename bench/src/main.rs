@@ -5,6 +5,7 @@ mod beside_idle;
 mod boundary;
 mod durability;
 mod error;
+mod fleet;
 mod generator;
 mod goals;
 mod idle;
@@ -141,6 +142,9 @@ fn run(arguments: &Arguments) -> Result<(), BenchError> {
             }
             Section::Durability => {
                 results.durability = Some(durability::measure(&places, effort)?);
+            }
+            Section::Fleet => {
+                results.fleet = Some(fleet::measure(&places, effort, arguments.quick)?);
             }
             _ => under_load(*section, &places, effort, arguments.quick, started, &mut results)?,
         }

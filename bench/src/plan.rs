@@ -43,6 +43,8 @@ pub enum Section {
     Isolation,
     /// Journals and snapshots.
     Durability,
+    /// Commands of other hosts.
+    Fleet,
 }
 
 /// A measured program, and which of its commands is used.
@@ -202,9 +204,12 @@ impl Section {
                 let asks = [Ask::Nop, Ask::NopBesideIdle(idle)];
                 asks.map(|ask| cell(ask, BUSY, 1, Apart, &both)).to_vec()
             }
-            Self::Idle | Self::Boundary | Self::Reload | Self::Isolation | Self::Durability => {
-                Vec::new()
-            }
+            Self::Idle
+            | Self::Boundary
+            | Self::Reload
+            | Self::Isolation
+            | Self::Durability
+            | Self::Fleet => Vec::new(),
         }
     }
 }

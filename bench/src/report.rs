@@ -7,6 +7,7 @@ use clap::ValueEnum as _;
 use crate::{
     beside_idle, durability,
     error::{BenchError, failed},
+    fleet,
     goals::goals,
     idle::EPOLL_BYTES,
     isolation,
@@ -281,6 +282,9 @@ fn idle(text: &mut String, results: &Results) -> std::fmt::Result {
 fn rest(text: &mut String, results: &Results) -> std::fmt::Result {
     if let Some(isolated) = &results.isolation {
         isolation::write(text, isolated)?;
+    }
+    if let Some(fleet) = &results.fleet {
+        fleet::write(text, fleet)?;
     }
     if let Some(durable) = &results.durability {
         durability::write(text, durable)?;

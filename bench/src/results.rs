@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     durability::Durability,
     error::{BenchError, failed},
+    fleet::FleetResults,
     idle::Idle,
     isolation::Isolation,
     machine::Machine,
@@ -40,6 +41,9 @@ pub struct Results {
     /// Journals and snapshots.
     #[serde(default)]
     pub durability: Option<Durability>,
+    /// Commands of other hosts.
+    #[serde(default)]
+    pub fleet: Option<FleetResults>,
 }
 
 /// Date and machine of a part.
@@ -96,6 +100,7 @@ impl Results {
             Section::Reload => (self.reload, self.reload_shared) = (None, None),
             Section::Isolation => self.isolation = None,
             Section::Durability => self.durability = None,
+            Section::Fleet => self.fleet = None,
             _ => {}
         }
     }

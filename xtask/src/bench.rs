@@ -9,7 +9,8 @@ use std::{
 use crate::{cargo, error::TaskError};
 
 /// The programs that the benchmark starts, and how to install them.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
+    ("nats-server", "apt-get install nats-server"),
     ("redis-server", "apt-get install redis-server"),
     ("redis-benchmark", "apt-get install redis-tools"),
     ("taskset", "apt-get install util-linux"),
@@ -40,8 +41,8 @@ pub struct Bench {
     #[arg(long)]
     quick: bool,
     /// Measure only these parts: clients, pipelines, payloads, tables, blocking, burning, idle,
-    /// beside-idle, boundary, reload, isolation, durability. The report keeps its results of the
-    /// others.
+    /// beside-idle, boundary, reload, isolation, durability, fleet. The report keeps its results of
+    /// the others.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
     /// Number of turns of each server; 5, or 2 with `--quick`.

@@ -25,7 +25,9 @@ async fn main() -> ExitCode {
             (Ok(tasks), Ok(requests)) => request(url, subject, tasks, requests).await,
             _ => Err("TASKS and REQUESTS are numbers".into()),
         },
-        _ => Err("usage: bare-nats respond URL SUBJECT | request URL SUBJECT TASKS REQUESTS".into()),
+        _ => {
+            Err("usage: bare-nats respond URL SUBJECT | request URL SUBJECT TASKS REQUESTS".into())
+        }
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -42,6 +42,18 @@ pub async fn connect(node: &Arc<Node>) -> Result<Client, StartError> {
             let pause = Duration::from_millis(20 << attempts.min(10));
             pause.min(LONGEST_PAUSE)
         })
+        .reconnect_to_server_callback({
+            let node = Arc::downgrade(node);
+            move |servers, _| {
+                // The only place that has the whole text of an error. `None` leaves the choice of the
+                // server to the client.
+                let error = servers.into_iter().find_map(|server| server.last_error);
+                if let (Some(node), Some(error)) = (node.upgrade(), error) {
+                    node.link.note_problem(error);
+                }
+                std::future::ready(None)
+            }
+        })
         .event_callback({
             let node = Arc::downgrade(node);
             move |event| {
@@ -68,13 +80,13 @@ fn follow(node: &Node, event: &Event) {
             node.link.fall("the connection has ended");
             node.pending.fail_all(CUT);
         }
-        Event::ClientError(error) => node.link.note_problem(error),
-        Event::ServerError(error) => {
-            if node.link.is_up() {
-                log::warn!("fleet: the NATS server reports an error: {error}");
-            }
-            node.link.note_problem(error);
+        // Told in full before the next attempt.
+        Event::ClientError(error) => log::debug!("fleet: the NATS client reports: {error}"),
+        // While the connection is down, as above.
+        Event::ServerError(error) if node.link.is_up() => {
+            log::warn!("fleet: the NATS server reports an error: {error}");
         }
+        Event::ServerError(_) => {}
         Event::SlowConsumer(_) => {
             log::warn!("fleet: messages arrive faster than this host takes them; some are lost");
             // A reply may be among them.

@@ -5,14 +5,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use async_nats::{Client, connection::State};
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
-use tokio::{runtime::Builder, sync::Notify, task::JoinHandle};
+use tokio::{runtime::Builder, sync::Notify};
 
 use crate::{
     alive,
@@ -41,7 +41,7 @@ pub struct Fleet {
     node: Arc<Node>,
     stop: Arc<Notify>,
     is_stopped: AtomicBool,
-    thread: Mutex<Option<thread::JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Fleet {
@@ -241,14 +241,8 @@ async fn serve(
 async fn follow(node: Arc<Node>, client: Client) {
     /// The interval at which the state is looked at. An end of the connection is an event.
     const LOOK: Duration = Duration::from_millis(20);
-    /// The interval at which the client is asked why it cannot connect.
-    const ASK: Duration = Duration::from_secs(1);
-    let mut asked = Instant::now();
-    // One at a time: the client answers once it has begun to connect.
-    let mut answer = None;
     loop {
-        let is_connected = client.connection_state() == State::Connected;
-        if is_connected && !node.link.is_up() {
+        if client.connection_state() == State::Connected && !node.link.is_up() {
             // The limits are known once the server has greeted.
             node.link.rise(client.max_payload());
             // Nobody was heard while the connection was down.
@@ -257,20 +251,6 @@ async fn follow(node: Arc<Node>, client: Client) {
             log::info!("fleet '{}': connected{again} to NATS", node.settings.fleet);
             alive::announce(&node).await;
         }
-        let waits = answer.as_ref().is_some_and(|task: &JoinHandle<()>| !task.is_finished());
-        if !is_connected && !waits && asked.elapsed() >= ASK {
-            asked = Instant::now();
-            answer = Some(tokio::spawn(explain(Arc::clone(&node), client.clone())));
-        }
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Notes why the servers cannot be reached: the client's events have only the kind of an error.
-async fn explain(node: Arc<Node>, client: Client) {
-    // An error means that the client has ended.
-    let Ok(servers) = client.server_pool().await else { return };
-    if let Some(error) = servers.into_iter().find_map(|server| server.last_error) {
-        node.link.note_problem(error);
     }
 }
