@@ -259,6 +259,25 @@ pub fn closed_to_others(mut rights: fs::Permissions) -> fs::Permissions {
     rights
 }
 
+/// Gives a file the permissions of an installed program, or of data: all may read it, its owner
+/// alone may write it. Has no effect on systems without such permissions.
+///
+/// # Errors
+/// The permissions cannot be changed.
+pub fn set_program_rights(path: &Path, is_executable: bool) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = if is_executable { 0o755 } else { 0o644 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (path, is_executable);
+        Ok(())
+    }
+}
+
 /// Returns a file's owner and mode, to compare them; always equal on systems that do not report
 /// them.
 #[must_use]

@@ -26,7 +26,7 @@ pub use self::{
     files::{
         LIBRARY_EXTENSION, closed_to_others, identity, is_in_use, is_mapped, is_own, is_passing,
         links, make_private_dir, mode_for_others, open_complete, open_file, open_plain,
-        path_identity, retry_while_in_use, retry_while_in_use_until, rights,
+        path_identity, retry_while_in_use, retry_while_in_use_until, rights, set_program_rights,
     },
     folders::{config_dir, state_dir},
     interruptible_reader::{InterruptibleReader, Waited},

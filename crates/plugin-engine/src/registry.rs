@@ -207,6 +207,12 @@ impl Registry {
         &self.plugins
     }
 
+    /// Returns the generation that is served from this file of the plugins folder.
+    #[must_use]
+    pub fn served_from(&self, file: &str) -> Option<&Arc<Generation>> {
+        self.generations.iter().find(|generation| generation.file == file)
+    }
+
     /// Describes the present processes of each served plugin that does not run in the host, sorted
     /// by name. Asks the system for the memory of each process.
     pub fn processes(&self) -> impl Iterator<Item = (&str, ProcessStatus)> {

@@ -89,6 +89,44 @@ pub fn foreign_format(start: &[u8]) -> Option<String> {
         .then(|| format!("it is for another processor than this host's: build it for {ARCH}"))
 }
 
+/// Returns the platform that a plugin's file with this start needs, as `x86_64-linux`: the names of
+/// [`std::env::consts`]. A script needs `any`. `None`: it is no plugin of a known platform.
+#[must_use]
+pub fn platform_of(start: &[u8]) -> Option<String> {
+    const MACH_O: &[u8] = b"\xcf\xfa\xed\xfe";
+    if start.starts_with(b"#!") {
+        return Some("any".to_owned());
+    }
+    let (machine, system) = if let Some(header) = elf_header(start) {
+        let machine = match header.e_machine.get(LittleEndian) {
+            elf::EM_X86_64 => "x86_64",
+            elf::EM_AARCH64 => "aarch64",
+            elf::EM_RISCV => "riscv64",
+            elf::EM_ARM => "arm",
+            elf::EM_386 => "x86",
+            _ => return None,
+        };
+        (machine, "linux")
+    } else if let Some(rest) = start.strip_prefix(MACH_O) {
+        let machine = match rest.first_chunk().map(|kind| u32::from_le_bytes(*kind))? {
+            0x0100_0007 => "x86_64",
+            0x0100_000c => "aarch64",
+            _ => return None,
+        };
+        (machine, "macos")
+    } else if start.starts_with(b"MZ") {
+        let machine = match pe_header(start)?.0.machine.get(LittleEndian) {
+            pe::IMAGE_FILE_MACHINE_AMD64 => "x86_64",
+            pe::IMAGE_FILE_MACHINE_ARM64 => "aarch64",
+            _ => return None,
+        };
+        (machine, "windows")
+    } else {
+        return None;
+    };
+    Some(format!("{machine}-{system}"))
+}
+
 /// Returns true if it is for another kind of processor than this program. The loader of Linux
 /// reports such a file as missing.
 fn is_for_another_machine(start: &[u8]) -> bool {
@@ -121,6 +159,30 @@ mod tests {
         let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         for start in [&own[..LENGTH], b"", b"just text"] {
             assert_eq!(foreign_format(start), None);
+        }
+    }
+
+    #[test]
+    fn first_bytes_tell_the_platform() {
+        let mut header = [0; 64];
+        header[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        header[0x12] = 0xb7;
+        assert_eq!(platform_of(&header).as_deref(), Some("aarch64-linux"));
+        header[0x12] = 0x3e;
+        assert_eq!(platform_of(&header).as_deref(), Some("x86_64-linux"));
+        header[0x12] = 0;
+        assert_eq!(platform_of(&header), None);
+        assert_eq!(platform_of(b"#!/bin/sh\n").as_deref(), Some("any"));
+        let library = b"\xcf\xfa\xed\xfe\x0c\0\0\x01";
+        assert_eq!(platform_of(library).as_deref(), Some("aarch64-macos"));
+        for start in [&b"MZ"[..], b"", b"just text", &library[..6]] {
+            assert_eq!(platform_of(start), None);
+        }
+        #[cfg(any(target_os = "linux", target_os = "macos", windows))]
+        {
+            let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+            let platform = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+            assert_eq!(platform_of(&own), Some(platform));
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use minisign_verify::{Error, PublicKey, Signature};
+use minisign_verify::{Error, PublicKey, Signature, StreamVerifier};
 use serde::{Deserialize, Serialize};
 
 use crate::files::kind::may_be_plugin;
@@ -120,28 +120,18 @@ impl PluginKey {
     pub fn verify(&self, library: &Path, mut content: &File) -> Result<(), BadSignature> {
         let path = signature_of(library);
         let name = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let unreadable = |error: &dyn fmt::Display| BadSignature::Unreadable {
-            name: name(),
-            error: error.to_string(),
-        };
         let text = read(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => BadSignature::Missing { name: name() },
             _ if platform::is_in_use(&error) => BadSignature::InUse { name: name() },
             _ if platform::is_passing(&error) => {
                 BadSignature::NoAnswer { name: name(), error: error.to_string() }
             }
-            _ => unreadable(&error),
+            _ => unreadable(&name(), &error),
         })?;
-        let signature = Signature::decode(&text)
-            .map_err(|_| unreadable(&"it is not as `minisign -S` writes it"))?;
-        let mut verifier = self.0.verify_stream(&signature).map_err(|error| match error {
-            Error::UnexpectedKeyId => BadSignature::OtherKey,
-            Error::UnsupportedLegacyMode => {
-                unreadable(&"it is of the legacy kind, sign without -l (an old minisign: with -H)")
-            }
-            error => unreadable(&error),
-        })?;
-        let unread = |error| unreadable(&format_args!("cannot read the signed content: {error}"));
+        let signature = decode(&name(), &text)?;
+        let mut verifier = self.verifier(&signature, &name())?;
+        let unread =
+            |error| unreadable(&name(), &format_args!("cannot read the signed content: {error}"));
         content.seek(SeekFrom::Start(0)).map_err(unread)?;
         let mut buffer = vec![0; 256 << 10];
         loop {
@@ -154,6 +144,47 @@ impl PluginKey {
         }
         verifier.finalize().map_err(|_| BadSignature::Mismatch)
     }
+
+    /// Verifies that a signature is this key's, and of this content. `name` is the signature's for
+    /// people; `signature` is the text of its file.
+    ///
+    /// # Errors
+    /// The signature is unreadable, was made with another key, or does not match.
+    pub fn verify_bytes(
+        &self,
+        name: &str,
+        signature: &str,
+        content: &[u8],
+    ) -> Result<(), BadSignature> {
+        let signature = decode(name, signature)?;
+        let mut verifier = self.verifier(&signature, name)?;
+        verifier.update(content);
+        verifier.finalize().map_err(|_| BadSignature::Mismatch)
+    }
+
+    fn verifier<'a>(
+        &'a self,
+        signature: &'a Signature,
+        name: &str,
+    ) -> Result<StreamVerifier<'a>, BadSignature> {
+        self.0.verify_stream(signature).map_err(|error| match error {
+            Error::UnexpectedKeyId => BadSignature::OtherKey,
+            Error::UnsupportedLegacyMode => unreadable(
+                name,
+                &"it is of the legacy kind, sign without -l (an old minisign: with -H)",
+            ),
+            error => unreadable(name, &error),
+        })
+    }
+}
+
+/// Decodes the text of the signature file of this name.
+fn decode(name: &str, text: &str) -> Result<Signature, BadSignature> {
+    Signature::decode(text).map_err(|_| unreadable(name, &"it is not as `minisign -S` writes it"))
+}
+
+fn unreadable(name: &str, error: &dyn fmt::Display) -> BadSignature {
+    BadSignature::Unreadable { name: name.to_owned(), error: error.to_string() }
 }
 
 fn read(path: &Path) -> io::Result<String> {
