@@ -57,6 +57,7 @@ pub async fn announce_as(node: &Node, state: HostState) {
         plugins: plugins.map(|plugin| (plugin.name.clone(), plugin.version.clone())).collect(),
         running: node.running.len(),
         state,
+        rollouts: node.rollouts.confirmed.lock().clone(),
     };
     // Text and numbers always have a form in JSON.
     let payload = serde_json::to_vec(&announcement).unwrap_or_default();

@@ -25,6 +25,7 @@ use crate::{
     members::{HostState, MemberFacts, Members},
     node::{HostParts, Node},
     outbox::{self, Outbox},
+    rollout::{self, Rollouts},
     service,
     settings::Settings,
     subjects::Subjects,
@@ -72,6 +73,7 @@ impl Fleet {
             stats: Default::default(),
             pool: Pool::new(endpoints::MOST),
             has_jobs: Notify::new(),
+            rollouts: Default::default(),
         });
         let stop = Arc::new(Notify::new());
         let (report, started) = bounded(1);
@@ -116,6 +118,11 @@ impl Fleet {
     /// Describes the other hosts, by name.
     pub fn members(&self) -> Vec<MemberFacts> {
         self.node.members.facts()
+    }
+
+    /// Returns the rollouts of plugins.
+    pub fn rollouts(&self) -> Rollouts<'_> {
+        Rollouts(&self.node)
     }
 
     /// Returns the name of this host.
@@ -222,6 +229,7 @@ async fn serve(
     tokio::spawn(watch::run(Arc::clone(&node)));
     tokio::spawn(alive::run(Arc::clone(&node)));
     tokio::spawn(service::run(Arc::clone(&node), client.clone()));
+    tokio::spawn(rollout::run(Arc::clone(&node), client.clone()));
     stop.notified().await;
     if node.link.is_up() {
         alive::announce_as(&node, HostState::Ended).await;

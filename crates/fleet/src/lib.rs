@@ -11,6 +11,7 @@
 //!   which host has a call and whether it still lives (`watch`).
 //! - `answering/` is the side of the host that has the plugin: the subscriptions (`endpoints`), the
 //!   run of one call (`run`), its context (`context`), and the list of those that run (`running`).
+//! - `rollout/` brings plugins to all hosts.
 //! - `members` knows the other hosts, `alive` announces this one, `service` describes it to the
 //!   programs of NATS, `outbox` sends, `inbox` receives, `envelope` is the form of the messages.
 
@@ -26,6 +27,7 @@ mod link;
 mod members;
 mod node;
 mod outbox;
+mod rollout;
 mod service;
 mod settings;
 mod subjects;
@@ -36,5 +38,6 @@ pub use self::{
     fleet::Fleet,
     members::MemberFacts,
     node::HostParts,
+    rollout::{RolloutError, RolloutFacts, Rollouts},
     settings::{Credentials, Settings},
 };

@@ -73,6 +73,12 @@ impl Link {
         }
     }
 
+    /// Waits until the connection is up.
+    pub async fn risen(&self) {
+        // The sender lives as long as this.
+        let _ = self.changed.subscribe().wait_for(|is_up| *is_up).await;
+    }
+
     /// Waits until the connection is down.
     pub async fn fallen(&self) {
         // The sender lives as long as this.

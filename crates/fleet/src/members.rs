@@ -47,6 +47,9 @@ pub struct Announcement {
     pub plugins: Vec<(String, String)>,
     /// The number of calls of other hosts that it runs.
     pub running: usize,
+    /// The rolled-out versions that have proved themselves there, by the key of their rollout.
+    #[serde(default)]
+    pub rollouts: BTreeMap<String, String>,
     /// Its state.
     pub state: HostState,
 }
@@ -414,6 +417,7 @@ mod tests {
             revision: 1,
             plugins: Vec::new(),
             running: 0,
+            rollouts: BTreeMap::new(),
             state: HostState::Serves,
         }
     }

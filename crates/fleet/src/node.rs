@@ -1,8 +1,11 @@
 //! What the threads of a membership share.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use plugin_engine::{context::Shutdown, plugin_control::PluginControl, registry::LiveRegistry};
+use plugin_engine::{
+    context::Shutdown, events::EventBus, plugin_control::PluginControl, registry::LiveRegistry,
+    trust::signature::PluginKey,
+};
 use telemetry::metrics::Metrics;
 use tokio::sync::Notify;
 
@@ -12,6 +15,7 @@ use crate::{
     link::Link,
     members::Members,
     outbox::Outbox,
+    rollout::RolloutState,
     settings::Settings,
     subjects::Subjects,
 };
@@ -27,6 +31,13 @@ pub struct HostParts {
     pub metrics: Arc<Metrics>,
     /// The end of the host.
     pub shutdown: Arc<dyn Shutdown>,
+    /// The bus on which events of plugins are published.
+    pub events: Arc<EventBus>,
+    /// The plugins folder.
+    pub plugins: PathBuf,
+    /// The key that every plugin must be signed with; `None` on a host that takes no plugins from
+    /// the fleet.
+    pub plugin_key: Option<Arc<PluginKey>>,
 }
 
 /// What the threads of a membership share.
@@ -59,4 +70,6 @@ pub struct Node {
     pub has_jobs: Notify,
     /// The counters of the commands that others can call.
     pub stats: EndpointStats,
+    /// The rollouts of plugins.
+    pub rollouts: RolloutState,
 }

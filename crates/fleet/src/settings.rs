@@ -27,6 +27,11 @@ pub struct Settings {
     pub max_reply: usize,
     /// The time after which a call of another host is logged as slow; zero for never.
     pub slow_call: Duration,
+    /// True if a file that is put into the plugins folder is offered to the other hosts.
+    pub publish: bool,
+    /// The time for which one host serves a new version of a plugin before the others take it;
+    /// zero: only until it is served.
+    pub canary: Duration,
 }
 
 /// The way in which a host logs in to the NATS servers.

@@ -2,13 +2,15 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
+#[cfg(feature = "fleet")]
+use plugin_engine::trust::signature::PluginKey;
 use plugin_engine::{
     context::RunningCall,
     registry::{Command, LiveRegistry},
 };
 use protocol::Encoder;
 
-use super::context::Shared;
+use super::{context::Shared, rollout_request::RolloutRequest};
 
 /// The reason for which this host cannot become a member of a fleet.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,10 @@ pub enum MembershipError {
     #[cfg(feature = "fleet")]
     #[error(transparent)]
     Fleet(#[from] fleet::StartError),
+    /// The key of rolled-out plugins cannot be read.
+    #[cfg(feature = "fleet")]
+    #[error(transparent)]
+    Key(#[from] plugin_engine::trust::signature::PluginKeyError),
     /// This program has no part for it.
     #[cfg(not(feature = "fleet"))]
     #[error("cannot join a fleet: this host was built without the feature `fleet`")]
@@ -64,12 +70,18 @@ impl Membership {
             limits: config.bounds.limits(),
             max_reply: config.bounds.max_reply,
             slow_call: config.bounds.slow_call,
+            publish: flags.fleet_publish,
+            canary: flags.fleet_canary,
         };
+        let plugin_key = config.plugin_trust.plugin_key.as_deref().map(PluginKey::read);
         let host = fleet::HostParts {
             registry: Arc::clone(registry),
             plugin_control: shared.plugin_control.clone(),
             metrics: Arc::clone(&shared.metrics),
             shutdown: Arc::clone(&shared.shutdown) as _,
+            events: Arc::clone(&shared.events),
+            plugins: config.plugins.clone(),
+            plugin_key: plugin_key.transpose()?.map(Arc::new),
         };
         // Set once, at the start.
         let _ = shared.membership.fleet.set(fleet::Fleet::start(settings, host)?);
@@ -84,6 +96,14 @@ impl Membership {
     /// Leaves the fleet. Returns the number of calls of other hosts that outlasted the deadline.
     pub fn end(&self, deadline: Option<Instant>) -> usize {
         self.fleet.get().map_or(0, |fleet| fleet.end(deadline))
+    }
+
+    /// Answers a request about rollouts.
+    pub fn answer_rollout(&self, request: RolloutRequest<'_>, reply: &mut Encoder) {
+        match self.fleet.get() {
+            Some(fleet) => super::rollouts::answer(&fleet.rollouts(), request, reply),
+            None => refuse(reply),
+        }
     }
 
     /// Writes the members of the fleet.
@@ -155,6 +175,11 @@ impl Membership {
     /// Returns 0.
     pub fn end(&self, _: Option<Instant>) -> usize {
         0
+    }
+
+    /// Writes an error.
+    pub fn answer_rollout(&self, _: RolloutRequest<'_>, reply: &mut Encoder) {
+        refuse(reply);
     }
 
     /// Writes an error.

@@ -7,5 +7,8 @@ pub mod context;
 pub mod logging;
 pub mod membership;
 pub mod registered;
+pub mod rollout_request;
+#[cfg(feature = "fleet")]
+mod rollouts;
 pub mod shutdown;
 pub mod state_dir;

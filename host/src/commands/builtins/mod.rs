@@ -96,11 +96,11 @@ const ALL: [Builtin; 20] = [
     },
     Builtin {
         name: "fleet",
-        usage: "",
+        usage: "[SUBCOMMAND] [ARGUMENT..]",
         access: AccessLevel::Admin,
-        help: "Lists the other hosts of the fleet.",
+        help: fleet::HELP,
         run: fleet::run,
-        subcommands: &[],
+        subcommands: &fleet::SUBCOMMANDS,
     },
     Builtin {
         name: "hello",

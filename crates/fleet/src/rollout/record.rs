@@ -1,0 +1,121 @@
+//! Remembers which files of the plugins folder came from the fleet, in a file of that folder.
+//!
+//! The record belongs to the folder: a host that starts again finds out what it has missed, and
+//! leaves alone what its operator has put there since.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::RolloutError;
+
+/// The record's file: hidden, so it is no plugin.
+const FILE: &str = ".fleet-rollouts.json";
+
+/// The files of a plugins folder that came from the fleet, by the key of their rollout.
+#[derive(Debug, Default)]
+pub struct Record {
+    path: PathBuf,
+    held: BTreeMap<String, Held>,
+}
+
+/// A file that came from the fleet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The id of its version; `None` if the file is not from the fleet.
+    pub id: Option<String>,
+    /// True if the version has proved itself on this host.
+    #[serde(default)]
+    pub is_confirmed: bool,
+    /// The SHA-256 of the content that the fleet has put there last.
+    #[serde(default)]
+    pub written: String,
+    /// The id of the version before, whose file is kept until this one has proved itself.
+    #[serde(default)]
+    pub before: Option<String>,
+    /// The version that failed here last, and the reason.
+    #[serde(default)]
+    pub refused: Option<(String, String)>,
+}
+
+impl Record {
+    /// Reads the record of a plugins folder; one that is missing is empty.
+    ///
+    /// # Errors
+    /// It cannot be read or understood.
+    pub fn open(folder: &Path) -> Result<Self, RolloutError> {
+        let path = folder.join(FILE);
+        let failed = |cause: &dyn ToString| RolloutError::Folder {
+            operation: "read",
+            path: path.display().to_string(),
+            cause: format!("{}; remove it to take all plugins of the fleet again", {
+                cause.to_string()
+            }),
+        };
+        let held = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| failed(&error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(failed(&error)),
+        };
+        Ok(Self { path, held })
+    }
+
+    /// Returns what is held of a rollout.
+    pub fn get(&self, key: &str) -> Option<&Held> {
+        self.held.get(key)
+    }
+
+    /// Changes what is held of a rollout, and writes the record.
+    pub fn set(&mut self, key: &str, held: Held) {
+        if self.held.get(key) == Some(&held) {
+            return;
+        }
+        self.held.insert(key.to_owned(), held);
+        if let Err(error) = self.write() {
+            // A host that starts again takes the version again, which changes nothing.
+            log::warn!("cannot write {}: {error}", self.path.display());
+        }
+    }
+
+    /// Returns the versions that have proved themselves here, by the key of their rollout.
+    pub fn confirmed(&self) -> BTreeMap<String, String> {
+        let confirmed = self.held.iter().filter(|(_, held)| held.is_confirmed);
+        confirmed.filter_map(|(key, held)| Some((key.clone(), held.id.clone()?))).collect()
+    }
+
+    fn write(&self) -> io::Result<()> {
+        platform::durable::replace(&self.path, &serde_json::to_vec_pretty(&self.held)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_survives_a_restart() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut record = Record::open(temp.path()).unwrap();
+        let held = Held { id: Some("1".into()), is_confirmed: true, ..Held::default() };
+        record.set("greet.any", held.clone());
+        record.set("text.any", Held { is_confirmed: false, ..held.clone() });
+        let record = Record::open(temp.path()).unwrap();
+        assert_eq!(record.get("greet.any"), Some(&held));
+        assert_eq!(
+            record.confirmed().into_iter().collect::<Vec<_>>(),
+            [("greet.any".to_owned(), "1".to_owned())]
+        );
+    }
+
+    #[test]
+    fn damaged_record_is_reported() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join(FILE), "{").unwrap();
+        let error = Record::open(temp.path()).unwrap_err().to_string();
+        assert!(error.contains(FILE) && error.contains("remove it"), "{error}");
+    }
+}

@@ -1,0 +1,273 @@
+//! The task of the rollouts: follows the bucket, the events of plugins and the requests of sessions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use async_nats::{
+    Client,
+    jetstream::kv::{Entry, Operation},
+};
+use futures_util::StreamExt;
+use plugin_engine::events::PluginEvent;
+use tokio::sync::mpsc;
+
+use super::{
+    error::RolloutError,
+    hold::{Hold, Trial},
+    record::Record,
+    requests::Request,
+    state::Rollout,
+    store::Store,
+    version::check_file_name,
+};
+use crate::node::Node;
+
+/// The interval at which leases, waits and timeouts are checked.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The pause before JetStream is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The longest such pause.
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+/// The interval at which the thread of events looks if it is still needed.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The most rollouts that a host follows. Each is a small entry of the bucket.
+const MOST: usize = 1024;
+
+/// The most events that wait for the task.
+const EVENTS: usize = 1024;
+
+/// An event for the task.
+pub(super) enum News {
+    /// A plugin has been loaded, refused or crashed, at this time.
+    Plugin(Instant, Arc<PluginEvent>),
+    /// A version has been fetched and verified: its content and its signature.
+    Fetched(String, String, Result<(Vec<u8>, String), RolloutError>),
+}
+
+/// The task of the rollouts.
+pub(super) struct Runner {
+    pub(super) node: Arc<Node>,
+    /// `None` while JetStream is away.
+    pub(super) store: Option<Store>,
+    pub(super) record: Record,
+    /// The rollouts by key.
+    pub(super) holds: BTreeMap<String, Hold>,
+    /// The versions that this host tries, by the key of their rollout.
+    pub(super) trials: BTreeMap<String, Trial>,
+    /// Files that were put into the plugins folder and are not offered yet.
+    pub(super) drops: BTreeSet<String>,
+    pub(super) sender: mpsc::Sender<News>,
+    /// True once the log has said that this host takes no plugins.
+    has_warned: bool,
+}
+
+/// Rolls plugins out for as long as the membership lasts.
+pub async fn run(node: Arc<Node>, client: Client) {
+    let Some(mut requests) = node.rollouts.requests() else { return };
+    let record = match Record::open(&node.host.plugins) {
+        Ok(record) => record,
+        Err(error) => {
+            log::error!("fleet: this host takes no part in rollouts: {error}");
+            *node.rollouts.problem.lock() = Some(error.to_string());
+            return;
+        }
+    };
+    let (sender, mut news) = mpsc::channel(EVENTS);
+    if node.host.plugin_key.is_some()
+        && let Err(error) = forward_events(&node, sender.clone())
+    {
+        log::error!("fleet: this host takes no part in rollouts: {error}");
+        *node.rollouts.problem.lock() = Some(error.to_string());
+        return;
+    }
+    *node.rollouts.confirmed.lock() = record.confirmed();
+    let mut runner = Runner {
+        node: Arc::clone(&node),
+        store: None,
+        record,
+        holds: BTreeMap::new(),
+        trials: BTreeMap::new(),
+        drops: BTreeSet::new(),
+        sender,
+        has_warned: false,
+    };
+    runner.keep_served_files().await;
+    let mut events = (&mut requests, &mut news);
+    let mut pause = RETRY;
+    loop {
+        runner.attend(&mut events, node.link.risen()).await;
+        let problem = match runner.follow(&client, &mut events).await {
+            Ok(()) => {
+                pause = RETRY;
+                "the connection has ended".to_owned()
+            }
+            Err(RolloutError::Away(problem)) => problem,
+            Err(error) => error.to_string(),
+        };
+        runner.store = None;
+        let known = node.rollouts.problem.lock().replace(problem.clone());
+        if known.as_ref() != Some(&problem) && node.link.is_up() && runner.takes() {
+            log::warn!(
+                "fleet: no plugins are rolled out while JetStream is away: {problem}; start the \
+                 NATS server with -js"
+            );
+        }
+        runner.attend(&mut events, tokio::time::sleep(pause)).await;
+        pause = (pause * 2).min(LONGEST_RETRY);
+    }
+}
+
+/// Passes the events of plugins on to the task, on a thread of its own.
+fn forward_events(node: &Node, sender: mpsc::Sender<News>) -> std::io::Result<()> {
+    let subscription = node.host.events.subscribe()?;
+    let forward = move || {
+        while !sender.is_closed() {
+            let Ok(event) = subscription.receiver().recv_timeout(LOOK) else { continue };
+            subscription.wake_receiver().clear();
+            if sender.blocking_send(News::Plugin(Instant::now(), event)).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("fleet-events".into()).spawn(forward)?;
+    Ok(())
+}
+
+type Events<'a> = (&'a mut mpsc::Receiver<Request>, &'a mut mpsc::Receiver<News>);
+
+impl Runner {
+    /// Returns true if this host takes plugins from the fleet.
+    pub(super) fn takes(&self) -> bool {
+        self.node.host.plugin_key.is_some()
+    }
+
+    /// Opens the buckets and follows the rollouts until the connection ends.
+    async fn follow(
+        &mut self,
+        client: &Client,
+        events: &mut Events<'_>,
+    ) -> Result<(), RolloutError> {
+        let (node, takes) = (Arc::clone(&self.node), self.takes());
+        log::debug!("fleet '{}': asks for JetStream", node.settings.fleet);
+        let open = async {
+            let store = Store::open(client, &node.settings.fleet, takes).await?;
+            let watch = store.watch().await?;
+            Ok::<_, RolloutError>((store, watch))
+        };
+        let (store, mut watch) = self.attend(events, open).await?;
+        self.store = Some(store);
+        // A bucket that was made anew counts its revisions from the start.
+        self.holds.clear();
+        *node.rollouts.problem.lock() = None;
+        log::debug!("fleet '{}': follows the rollouts of plugins", node.settings.fleet);
+        loop {
+            let next = async {
+                tokio::select! {
+                    entry = watch.next() => entry,
+                    () = node.link.fallen() => None,
+                }
+            };
+            match self.attend(events, next).await {
+                Some(Ok(entry)) => self.note(entry).await,
+                Some(Err(error)) => return Err(RolloutError::Away(error.to_string())),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Handles events and requests until the future is ready.
+    async fn attend<T>(&mut self, events: &mut Events<'_>, until: impl Future<Output = T>) -> T {
+        let mut until = pin!(until);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                Some(news) = events.1.recv() => self.handle(news).await,
+                result = &mut until => return result,
+                Some(request) = events.0.recv() => self.answer(request).await,
+                _ = tick.tick() => self.tick().await,
+            }
+        }
+    }
+
+    async fn handle(&mut self, news: News) {
+        match news {
+            News::Plugin(when, event) => self.handle_event(when, &event).await,
+            News::Fetched(key, id, fetched) => self.handle_fetched(key, &id, fetched).await,
+        }
+    }
+
+    async fn answer(&mut self, request: Request) {
+        let (answer, reply) = match request {
+            Request::Push(upload, reply) => (self.push(upload).await, reply),
+            Request::RollBack(plugin, reply) => (self.roll_back(&plugin).await, reply),
+        };
+        // Best effort: the session may have ended.
+        let _ = reply.send(answer);
+    }
+
+    async fn tick(&mut self) {
+        self.node.rollouts.uploads.drop_idle();
+        self.check_trials().await;
+        if self.store.is_some() {
+            self.offer_drops().await;
+            for key in self.holds.keys().cloned().collect::<Vec<_>>() {
+                self.advance(&key).await;
+            }
+        }
+    }
+
+    /// Notes an entry of the bucket.
+    async fn note(&mut self, entry: Entry) {
+        let Entry { key, revision, value, .. } = entry;
+        if self.holds.get(&key).is_some_and(|hold| hold.revision >= revision) {
+            return;
+        }
+        if entry.operation != Operation::Put {
+            self.holds.remove(&key);
+            self.node.rollouts.known.lock().remove(&key);
+            return;
+        }
+        let rollout: Rollout = match serde_json::from_slice(&value) {
+            Ok(rollout) => rollout,
+            Err(error) => return log::warn!("fleet: the rollout '{key}' is unreadable: {error}"),
+        };
+        let versions = std::iter::once(&rollout.wanted).chain(&rollout.before);
+        for version in versions {
+            if let Err(error) = check_file_name(&version.file) {
+                return log::error!("fleet: the rollout '{key}' is refused: {error}");
+            }
+        }
+        if rollout.wanted.key() != key {
+            return log::error!("fleet: the rollout '{key}' is refused: it is of another plugin");
+        }
+        self.set_hold(&key, rollout, revision);
+        self.advance(&key).await;
+    }
+
+    /// Replaces what this host knows of a rollout.
+    pub(super) fn set_hold(&mut self, key: &str, rollout: Rollout, revision: u64) {
+        if self.holds.len() >= MOST && !self.holds.contains_key(key) {
+            return log::warn!("fleet: the rollout '{key}' is one too many");
+        }
+        if !self.takes() && !std::mem::replace(&mut self.has_warned, true) {
+            log::warn!(
+                "fleet: plugin '{}' is rolled out, but this host takes no plugins from the fleet: \
+                 it runs without --plugin-key",
+                rollout.wanted.plugin
+            );
+        }
+        self.node.rollouts.known.lock().insert(key.to_owned(), rollout.clone());
+        self.holds.insert(key.to_owned(), Hold::new(rollout, revision));
+    }
+}

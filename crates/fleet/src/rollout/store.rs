@@ -1,0 +1,259 @@
+//! The buckets of a fleet's rollouts: the files in an object store, the rollouts in a key-value
+//! bucket.
+
+use std::{collections::HashMap, time::Duration};
+
+use async_nats::{
+    Client,
+    jetstream::{
+        self,
+        kv::{self, Operation},
+        object_store::{self, ObjectMetadata, ObjectStore},
+        stream,
+    },
+};
+use tokio::io::AsyncReadExt;
+
+use super::{
+    error::RolloutError,
+    state::Rollout,
+    version::{LARGEST, Version, sha256_of},
+};
+
+/// The key of an object's signature in its metadata.
+const SIGNATURE: &str = "signature";
+
+/// The longest signature, in bytes. One of minisign has about 300.
+const LONGEST_SIGNATURE: usize = 16 << 10;
+
+/// The longest time of one request to JetStream.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest time in which a file is stored or fetched.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The operation that fails while JetStream is away.
+const FETCH: &str = "fetch the object";
+
+/// The operation that fails for an object that is not as it should be.
+pub const TRUST: &str = "trust the object";
+
+/// The buckets of a fleet's rollouts.
+#[derive(Clone)]
+pub struct Store {
+    rollouts: kv::Store,
+    /// `None` on a host that takes no plugins.
+    plugins: Option<ObjectStore>,
+}
+
+/// The result of a change by compare-and-set.
+pub enum Changed {
+    /// The entry has this revision now.
+    To(u64),
+    /// Another host was first; its change is about to arrive.
+    ByAnother,
+}
+
+impl Store {
+    /// Opens the buckets, and makes those that are missing.
+    ///
+    /// # Errors
+    /// JetStream is off, is away, or does not allow it.
+    pub async fn open(client: &Client, fleet: &str, takes: bool) -> Result<Self, RolloutError> {
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(TIMEOUT);
+        let bucket = format!("dropin_{fleet}_rollouts");
+        // One that an operator has made with other settings is used as it is.
+        let rollouts = match jetstream.get_key_value(&bucket).await {
+            Ok(rollouts) => rollouts,
+            Err(_) => {
+                jetstream.create_stream(bucket_stream(&bucket)).await.map_err(away)?;
+                jetstream.get_key_value(&bucket).await.map_err(away)?
+            }
+        };
+        if !takes {
+            return Ok(Self { rollouts, plugins: None });
+        }
+        let bucket = format!("dropin_{fleet}_plugins");
+        let config = object_store::Config {
+            bucket: bucket.clone(),
+            description: Some("Dropin plugins with their signatures".to_owned()),
+            ..object_store::Config::default()
+        };
+        let plugins = match jetstream.get_object_store(&bucket).await {
+            Ok(plugins) => plugins,
+            Err(_) => jetstream.create_object_store(config).await.map_err(away)?,
+        };
+        Ok(Self { rollouts, plugins: Some(plugins) })
+    }
+
+    /// Watches all rollouts: their present state, then each change.
+    ///
+    /// # Errors
+    /// JetStream is away.
+    pub async fn watch(&self) -> Result<kv::Watch, RolloutError> {
+        self.rollouts.watch_with_history(">").await.map_err(away)
+    }
+
+    /// Reads a rollout, with its revision.
+    ///
+    /// # Errors
+    /// JetStream is away.
+    pub async fn get(&self, key: &str) -> Result<Option<(Rollout, u64)>, RolloutError> {
+        let entry = self.rollouts.entry(key).await.map_err(away)?;
+        let entry = entry.filter(|entry| entry.operation == Operation::Put);
+        Ok(entry.and_then(|entry| {
+            serde_json::from_slice(&entry.value).ok().map(|rollout| (rollout, entry.revision))
+        }))
+    }
+
+    /// Changes a rollout that still has this revision; `None`: that does not exist yet.
+    ///
+    /// # Errors
+    /// JetStream is away.
+    pub async fn change(
+        &self,
+        key: &str,
+        rollout: &Rollout,
+        revision: Option<u64>,
+    ) -> Result<Changed, RolloutError> {
+        // Text and numbers always have a form in JSON.
+        let value = serde_json::to_vec(rollout).unwrap_or_default().into();
+        match revision {
+            Some(revision) => match self.rollouts.update(key, value, revision).await {
+                Ok(revision) => Ok(Changed::To(revision)),
+                Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => {
+                    Ok(Changed::ByAnother)
+                }
+                Err(error) => Err(away(error)),
+            },
+            None => match self.rollouts.create(key, value).await {
+                Ok(revision) => Ok(Changed::To(revision)),
+                Err(error) if error.kind() == kv::CreateErrorKind::AlreadyExists => {
+                    Ok(Changed::ByAnother)
+                }
+                Err(error) => Err(away(error)),
+            },
+        }
+    }
+
+    /// Stores the file of a version, with its signature.
+    ///
+    /// # Errors
+    /// JetStream is away, or has no room.
+    pub async fn put(
+        &self,
+        version: &Version,
+        content: &[u8],
+        signature: &str,
+    ) -> Result<(), RolloutError> {
+        let plugins = self.plugins.as_ref().ok_or(RolloutError::NoKey)?;
+        let metadata = [
+            ("plugin", version.plugin.as_str()),
+            ("version", &version.version),
+            ("file", &version.file),
+            ("target", &version.target),
+            ("api", &version.api),
+            ("sha256", &version.sha256),
+            ("by", &version.by),
+            (SIGNATURE, signature),
+        ];
+        let metadata: HashMap<_, _> =
+            metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let object = ObjectMetadata {
+            name: version.id.clone(),
+            description: Some(format!("{} {}", version.plugin, version.label())),
+            metadata,
+            ..ObjectMetadata::default()
+        };
+        let failed = failed("store the object", &version.id);
+        let mut content = content;
+        match tokio::time::timeout(TRANSFER_TIMEOUT, plugins.put(object, &mut content)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(failed(&error)),
+            Err(elapsed) => Err(failed(&elapsed)),
+        }
+    }
+
+    /// Fetches the file of a version and its signature. The SHA-256 is checked, the signature is
+    /// not.
+    ///
+    /// # Errors
+    /// JetStream is away, there is no such object, or it is another one than the version names.
+    pub async fn fetch(&self, version: &Version) -> Result<(Vec<u8>, String), RolloutError> {
+        let plugins = self.plugins.as_ref().ok_or(RolloutError::NoKey)?;
+        let failed = failed(FETCH, &version.id);
+        let distrust = self::failed(TRUST, &version.id);
+        let fetched = async {
+            let object = plugins.get(&version.id).await.map_err(|error| failed(&error))?;
+            let info = object.info();
+            let signature = info.metadata.get(SIGNATURE).cloned().unwrap_or_default();
+            if info.size != version.size || info.size > LARGEST {
+                return Err(distrust(&"its size is not that of the rollout; push the file again"));
+            }
+            if signature.len() > LONGEST_SIGNATURE {
+                return Err(distrust(&"its signature is too long; push the file again"));
+            }
+            let mut content = Vec::with_capacity(version.size);
+            // One byte more tells an object that is longer than it says.
+            let mut bounded = object.take(version.size as u64 + 1);
+            bounded.read_to_end(&mut content).await.map_err(|error| failed(&error))?;
+            Ok((content, signature))
+        };
+        let fetched = tokio::time::timeout(TRANSFER_TIMEOUT, fetched).await;
+        let (content, signature) = fetched.map_err(|elapsed| failed(&elapsed))??;
+        if sha256_of(&content) != version.sha256 {
+            return Err(distrust(&"its SHA-256 is not that of the rollout; push the file again"));
+        }
+        Ok((content, signature))
+    }
+
+    /// Removes the file of a version, as far as possible.
+    pub async fn remove(&self, version: &Version) {
+        let Some(plugins) = &self.plugins else { return };
+        if let Err(error) = plugins.delete(&version.id).await {
+            log::debug!("fleet: cannot remove the object '{}': {error}", version.id);
+        }
+    }
+}
+
+/// Returns the stream of a key-value bucket. The client's own `create_key_value` asks for the account
+/// first, and does not understand the answer of a server 2.9.
+fn bucket_stream(bucket: &str) -> stream::Config {
+    stream::Config {
+        name: format!("KV_{bucket}"),
+        description: Some("The rollouts of Dropin plugins".to_owned()),
+        subjects: vec![format!("$KV.{bucket}.>")],
+        max_messages_per_subject: 1,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: true,
+        num_replicas: 1,
+        discard: stream::DiscardPolicy::New,
+        ..stream::Config::default()
+    }
+}
+
+fn failed<'a>(
+    operation: &'static str,
+    object: &'a str,
+) -> impl Fn(&dyn ToString) -> RolloutError + 'a {
+    move |cause| RolloutError::Object {
+        operation,
+        object: object.to_owned(),
+        cause: cause.to_string(),
+    }
+}
+
+/// Returns the error of a request that JetStream did not answer as wanted.
+fn away(error: impl std::error::Error) -> RolloutError {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if !text.contains(&cause.to_string()) {
+            text = format!("{text}: {cause}");
+        }
+        source = cause.source();
+    }
+    RolloutError::Away(text)
+}
