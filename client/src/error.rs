@@ -33,6 +33,9 @@ pub enum Error {
         file.display()
     )]
     ReadFile { content: &'static str, option: &'static str, file: PathBuf, source: io::Error },
+    /// A plugin's file or its signature cannot be read.
+    #[error("cannot read {}: {source}; name the plugin's file", file.display())]
+    ReadPlugin { file: PathBuf, source: io::Error },
     /// The settings file cannot be written.
     #[error(
         "cannot write the settings to {}: {source}; make the folder writable, or name another \

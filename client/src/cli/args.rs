@@ -110,6 +110,13 @@ pub enum Subcommand {
     /// List the named places
     Places,
 
+    /// Offer a plugin to all hosts of a fleet
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Plugin {
+        #[command(subcommand)]
+        task: PluginTask,
+    },
+
     /// Print a completion script for the client's options and places
     Completion {
         /// The shell
@@ -122,6 +129,25 @@ pub enum Subcommand {
     /// The name of a place and the arguments behind it.
     #[command(external_subcommand)]
     Named(Vec<OsString>),
+}
+
+/// The tasks of `client plugin`.
+#[derive(Debug, clap::Subcommand)]
+pub enum PluginTask {
+    /// Push a plugin's file to a host, which offers it to all hosts of its fleet
+    ///
+    /// FILE.minisig, which `minisign -S -m FILE` writes, is sent with it. The host must be a member
+    /// of a fleet and run with --plugin-key. `fleet rollout` shows how the rollout goes on.
+    Push {
+        /// The library, program or script
+        // The option --file has the id `file`.
+        #[arg(id = "plugin_file", value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+
+        /// The type of connection, s, l or i, or the name of a place; asked for if it is missing
+        #[arg(value_name = "TYPE")]
+        place: Option<String>,
+    },
 }
 
 /// The arguments behind a connection type.

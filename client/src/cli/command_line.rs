@@ -1,6 +1,6 @@
 //! Parses the words of the command line.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
     Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _, parser::ValueSource,
@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use crate::{
     cli::{
-        args::{Cli, CommandArgs, OutputArgs, ScriptArgs, Subcommand},
+        args::{Cli, CommandArgs, OutputArgs, PluginTask, ScriptArgs, Subcommand},
         help::after_help,
     },
     error::Error,
@@ -46,6 +46,13 @@ pub enum Action {
     Remove(String),
     /// Lists the places.
     Places,
+    /// Pushes a plugin's file.
+    Push {
+        /// The file.
+        file: PathBuf,
+        /// As in [`Action::Connect`].
+        place: Option<String>,
+    },
     /// Prints a shell's completion script.
     Completion(Shell),
     /// Prints the manual page.
@@ -62,7 +69,27 @@ pub enum ParseError {
 }
 
 /// The options that each task accepts; a task rejects all others.
-const TASKS: [(&str, &[&str]); 5] = [
+const TASKS: [(&str, &[&str]); 6] = [
+    (
+        "plugin",
+        &[
+            "address",
+            "port",
+            "tls",
+            "plain",
+            "fingerprint",
+            "ca",
+            "key",
+            "key_file",
+            "config",
+            "connect_timeout",
+            "timeout",
+            "json",
+            "csv",
+            "raw",
+            "quiet",
+        ],
+    ),
     ("add", &["config", "port", "tls", "plain", "fingerprint", "ca", "key", "key_file", "quiet"]),
     ("remove", &["config", "quiet"]),
     ("places", &["config", "json", "csv", "raw", "quiet"]),
@@ -153,6 +180,9 @@ fn action(subcommand: Option<Subcommand>, name: Option<String>) -> Action {
         Some(Subcommand::Add(place)) => Action::Add(place),
         Some(Subcommand::Remove { name }) => Action::Remove(name),
         Some(Subcommand::Places) => Action::Places,
+        Some(Subcommand::Plugin { task: PluginTask::Push { file, place } }) => {
+            Action::Push { file, place }
+        }
         Some(Subcommand::Completion { shell }) => Action::Completion(shell),
         Some(Subcommand::Man) => Action::Man,
         Some(Subcommand::Named(_)) | None => Action::Connect { place: None, command: Vec::new() },

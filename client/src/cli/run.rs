@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     io::{self, IsTerminal as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -31,6 +31,7 @@ use crate::{
     reply::Reply,
     script::{
         batch, latency,
+        push::{PluginFile, push},
         repeat::{Pace, Repeat},
         source::{self, CommandSource},
     },
@@ -71,6 +72,14 @@ fn perform(args: Args, screen: Screen) -> Result<u8, Error> {
             let command = command.into_iter().map(OsString::into_encoded_bytes).collect();
             let flags = args.connection;
             Connect { place, command, flags, script: args.script, screen }.run(&environment, file)
+        }
+        Action::Push { file: path, place } => {
+            let (flags, command) = (args.connection, Vec::new());
+            Connect { place, command, flags, script: args.script, screen }.push(
+                &path,
+                &environment,
+                file,
+            )
         }
         Action::Add(place) => add_place(&place, &args.connection, file, screen),
         Action::Remove(name) => {
@@ -159,6 +168,18 @@ impl Connect {
         let source = self.script.file.as_deref().map(CommandSource::open).transpose()?;
         let session = open_session(&options, self.screen)?;
         self.talk(session, source)
+    }
+
+    /// Pushes a plugin's file, which is read before connecting.
+    fn push(
+        mut self,
+        path: &Path,
+        environment: &Environment,
+        file: Option<&SettingsFile>,
+    ) -> Result<u8, Error> {
+        let plugin = PluginFile::read(path)?;
+        let options = self.connect_options(environment, file)?;
+        push(open_session(&options, self.screen)?, self.screen, &plugin)
     }
 
     /// Collects the options of the connection and asks the person for missing ones.

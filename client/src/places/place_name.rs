@@ -1,7 +1,7 @@
 //! Names of places: their form, and the words that are reserved.
 
 /// First words of the command line that are not names of places.
-pub const RESERVED: [&str; 12] = [
+pub const RESERVED: [&str; 13] = [
     "s",
     "l",
     "i",
@@ -12,6 +12,7 @@ pub const RESERVED: [&str; 12] = [
     "remove",
     "places",
     "completion",
+    "plugin",
     "man",
     "help",
 ];
