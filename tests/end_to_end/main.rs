@@ -50,6 +50,8 @@ mod progress;
 mod redis_clients;
 mod reload;
 mod resp;
+#[cfg(unix)]
+mod rollout;
 mod service;
 mod sessions;
 mod shared_threads;

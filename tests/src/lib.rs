@@ -20,6 +20,7 @@ pub mod port;
 pub mod reload;
 pub mod resp;
 pub mod setup;
+pub mod signer;
 #[cfg(target_os = "linux")]
 mod stacks;
 mod stall;

@@ -1,9 +1,6 @@
 //! Signed libraries: with a plugin key, the host rejects every library that it has not signed.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use dropin_tests::{
     Host, LIMIT, Lines, Setup,
@@ -11,61 +8,30 @@ use dropin_tests::{
     files,
     reload::{marked, place},
     setup::run_host,
+    signer::{Signer, signature_name},
     wait_until,
 };
-use minisign::KeyPair;
-use tempfile::TempDir;
 
-/// A key pair whose public half is in a file.
-struct Signer {
-    pair: KeyPair,
-    folder: TempDir,
+/// Returns a host that requires signatures of this key, with the text plugin, signed.
+fn setup(signer: &Signer) -> Setup {
+    let text = marked_text();
+    let setup = Setup::new().flags(&["--probe-timeout", "60", "--plugin-key"]);
+    setup
+        .flags(&[signer.file().to_str().unwrap()])
+        .file(&signature_name("text"), &signer.sign(&text))
+        .file(&library_name("text"), &text)
 }
 
-impl Signer {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let pair = KeyPair::generate_unencrypted_keypair().unwrap();
-        let signer = Self { pair, folder };
-        fs::write(signer.file(), signer.pair.pk.to_box().unwrap().to_bytes()).unwrap();
-        signer
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("minisign.pub")
-    }
-
-    /// Returns the signature of this content.
-    fn sign(&self, content: &[u8]) -> Vec<u8> {
-        let signature = minisign::sign(None, &self.pair.sk, content, None, None);
-        signature.unwrap().to_bytes()
-    }
-
-    /// Returns a host that requires signatures of this key, with the text plugin, signed.
-    fn setup(&self) -> Setup {
-        let text = marked_text();
-        let setup = Setup::new().flags(&["--probe-timeout", "60", "--plugin-key"]);
-        setup
-            .flags(&[self.file().to_str().unwrap()])
-            .file(&signature_name("text"), &self.sign(&text))
-            .file(&library_name("text"), &text)
-    }
-
-    /// Returns the same host with a fixture of this mark.
-    fn setup_with(&self, mark: &str) -> Setup {
-        let library = marked("chameleon", mark);
-        self.setup()
-            .file(&signature_name("chameleon"), &self.sign(&library))
-            .file(&library_name("chameleon"), &library)
-    }
+/// Returns the same host with a fixture of this mark.
+fn setup_with(signer: &Signer, mark: &str) -> Setup {
+    let library = marked("chameleon", mark);
+    setup(signer)
+        .file(&signature_name("chameleon"), &signer.sign(&library))
+        .file(&library_name("chameleon"), &library)
 }
 
 fn marked_text() -> Vec<u8> {
     dropin_tests::reload::stripped("text")
-}
-
-fn signature_name(package: &str) -> String {
-    format!("{}.minisig", library_name(package))
 }
 
 /// Writes a fixture's signature into the plugins folder.
@@ -114,7 +80,7 @@ fn bad_signatures(signer: &Signer, library: &[u8]) -> [(Option<Vec<u8>>, &'stati
 fn unsigned_plugin_is_rejected_and_others_serve() {
     let (signer, library) = (Signer::new(), marked("chameleon", "1"));
     for (signature, why) in bad_signatures(&signer, &library) {
-        let mut setup = signer.setup().file(&library_name("chameleon"), &library);
+        let mut setup = setup(&signer).file(&library_name("chameleon"), &library);
         if let Some(signature) = signature {
             setup = setup.file(&signature_name("chameleon"), &signature);
         }
@@ -132,7 +98,7 @@ fn unsigned_plugin_is_rejected_and_others_serve() {
 #[test]
 fn bad_signature_on_replacement_keeps_old_code() {
     let signer = Signer::new();
-    let host = signer.setup_with("1").start();
+    let host = setup_with(&signer, "1").start();
     let library = marked("chameleon", "2");
     for (signature, why) in bad_signatures(&signer, &library) {
         let path = host.plugins_folder().join(signature_name("chameleon"));
@@ -161,7 +127,7 @@ fn unsigned_library_runs_no_constructor() {
         ran.to_str().unwrap()
     );
     let library = files::compile_c(&code);
-    let host = signer.setup().file(&library_name("chameleon"), &library).start();
+    let host = setup(&signer).file(&library_name("chameleon"), &library).start();
     wait_for_refusal(&host, MISSING);
     assert!(!ran.exists(), "its constructor has run");
     // With a signature the code does run, so the absence of the file is meaningful.
@@ -172,7 +138,7 @@ fn unsigned_library_runs_no_constructor() {
 #[test]
 fn library_serves_on_when_its_signature_goes() {
     let signer = Signer::new();
-    let host = signer.setup_with("1").start();
+    let host = setup_with(&signer, "1").start();
     let touched = format!("{} was touched but is the same", library_name("chameleon"));
     let looks = || host.log().matches(&touched).count();
     let before = looks();
@@ -185,7 +151,7 @@ fn library_serves_on_when_its_signature_goes() {
 #[test]
 fn polling_notices_late_or_corrected_signature() {
     let (signer, library) = (Signer::new(), marked("chameleon", "1"));
-    let host = signer.setup().flags(&["--watch", "poll"]).start();
+    let host = setup(&signer).flags(&["--watch", "poll"]).start();
     host.place("chameleon", &library);
     wait_for_refusal(&host, MISSING);
     place_signature(&host, &Signer::new().sign(&library));
@@ -203,7 +169,7 @@ fn polling_notices_late_or_corrected_signature() {
 #[test]
 fn signature_written_in_place_counts_once_complete() {
     let (signer, library) = (Signer::new(), marked("chameleon", "1"));
-    let host = signer.setup().start();
+    let host = setup(&signer).start();
     host.place("chameleon", &library);
     wait_for_refusal(&host, MISSING);
     let path = host.plugins_folder().join(signature_name("chameleon"));
@@ -214,7 +180,7 @@ fn signature_written_in_place_counts_once_complete() {
 #[test]
 fn a_signature_that_comes_first_spares_the_refusal() {
     let signer = Signer::new();
-    let host = signer.setup_with("1").start();
+    let host = setup_with(&signer, "1").start();
     for mark in ["2", "3"] {
         let library = marked("chameleon", mark);
         place_signature(&host, &signer.sign(&library));
@@ -230,7 +196,7 @@ fn a_signature_is_never_taken_for_a_library() {
     let keeper = marked("keeper", "1");
     let (name, signed) =
         (signature_name("keeper"), format!("{}.minisig", signature_name("keeper")));
-    let host = signer.setup_with("1").file(&name, &keeper).file(&signed, &signer.sign(&keeper));
+    let host = setup_with(&signer, "1").file(&name, &keeper).file(&signed, &signer.sign(&keeper));
     let host = host.start();
     place(&host.plugins_folder(), &name, &keeper);
     let library = marked("chameleon", "2");
