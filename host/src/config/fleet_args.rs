@@ -41,13 +41,12 @@ pub struct FleetArgs {
 
     /// Offers a plugin that is put into the plugins folder to all hosts of the fleet. Takes
     /// --plugin-key, and a NATS server with JetStream.
-    #[arg(long, requires = "fleet", requires = "plugin_key")]
+    #[arg(long, requires = "plugin_key")]
     pub fleet_publish: bool,
 
     /// The time for which one host alone serves a new version of a plugin before the others take
     /// it, in seconds; 0: only until it is served. Counts for plugins that come to the fleet by
     /// this host.
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds,
-          requires = "fleet")]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub fleet_canary: Duration,
 }
