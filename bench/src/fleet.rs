@@ -28,6 +28,10 @@ use crate::{
 /// Number of clients of a rate.
 const CLIENTS: usize = 50;
 
+/// Requests for a rate in a second of effort: of another host's command, and of the host's own.
+const REMOTE: f64 = 30_000.0;
+const LOCAL: f64 = 100_000.0;
+
 /// Time limit of a program that sends requests.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -87,13 +91,13 @@ fn round(places: &Places, effort: Effort) -> Result<Round, BenchError> {
     let mut round = Round::default();
     let requests = |each: f64| (each * effort.seconds) as usize;
     let alone = Fleet::start_host(places, "alone", true, None)?;
-    round.alone = of_host(&alone, &requests)?;
+    round.alone = of_host(&alone, &requests, LOCAL)?;
     drop(alone);
     let nats = Nats::start()?;
     round.bare = bare(places, &nats, &requests)?;
     let mut fleet = Fleet::start(places, nats)?;
-    round.remote = of_host(&fleet.caller, &requests)?;
-    round.local = of_host(&fleet.other, &requests)?;
+    round.remote = of_host(&fleet.caller, &requests, REMOTE)?;
+    round.local = of_host(&fleet.other, &requests, LOCAL)?;
     round.stopped = fleet.time_to_error(places, false)?;
     round.killed = fleet.time_to_error(places, true)?;
     fleet.nats.kill();
@@ -105,7 +109,7 @@ fn round(places: &Places, effort: Effort) -> Result<Round, BenchError> {
         }
     }
     let restarted = Fleet::start_host(places, "cut", true, Some(&fleet.nats.url()))?;
-    round.cut = of_host(&restarted, &requests)?;
+    round.cut = of_host(&restarted, &requests, LOCAL)?;
     Ok(round)
 }
 
@@ -136,10 +140,14 @@ fn bare(
     Ok(Figures { p50: figure(&one, "p50"), rate: figure(&many, "rate") })
 }
 
-/// Measures a command of a host.
-fn of_host(host: &hosts::Host, requests: &dyn Fn(f64) -> usize) -> Result<Figures, BenchError> {
+/// Measures a command of a host, with so many requests for a rate in a second of effort.
+fn of_host(
+    host: &hosts::Host,
+    requests: &dyn Fn(f64) -> usize,
+    many: f64,
+) -> Result<Figures, BenchError> {
     let one = load(host, 1, requests(3000.0))?;
-    let many = load(host, CLIENTS, requests(30_000.0))?;
+    let many = load(host, CLIENTS, requests(many))?;
     Ok(Figures { p50: one.p50, rate: many.rate })
 }
 

@@ -102,10 +102,13 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Waits until the caller knows the command.
+    /// Waits until the caller knows the commands.
     pub fn wait_for_command(&self) -> Result<(), BenchError> {
         let mut session = Session::connect(self.caller.address)?;
-        wait("a host knows the command of the other", || session.ask(&["echo", "x"]).ok())?;
+        wait("a host knows the commands of the other", || {
+            session.ask(&["echo", "x"]).ok()?;
+            session.ask(&["sleep", "1"]).ok()
+        })?;
         Ok(())
     }
 

@@ -1,6 +1,9 @@
 //! Announces this host to the others.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use plugin_engine::VERSION;
 
@@ -13,12 +16,16 @@ use crate::{
 /// The interval between two announcements.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// The delay of an announcement from which on the silence of others does not count.
+const STALL: Duration = Duration::from_millis(500);
+
 /// The interval between two pings of each host, for the list of members.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Announces this host each second, and notices hosts that are silent, for as long as the membership
 /// lasts.
 pub async fn run(node: Arc<Node>) {
+    let mut slept = Duration::ZERO;
     loop {
         if node.link.is_up() {
             announce(&node).await;
@@ -30,9 +37,16 @@ pub async fn run(node: Arc<Node>) {
                 node.members.serve(&node);
             }
         }
-        node.running.cancel_forsaken();
+        if slept < INTERVAL + STALL {
+            node.running.cancel_forsaken();
+        } else {
+            // This process was stopped: the others were not silent, it was deaf.
+            node.running.forgive_silence();
+        }
         node.running.log_slow(node.settings.slow_call);
+        let before = Instant::now();
         tokio::time::sleep(INTERVAL).await;
+        slept = before.elapsed();
     }
 }
 

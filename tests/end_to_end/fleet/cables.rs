@@ -122,7 +122,7 @@ fn host_behind_a_pulled_cable_fails_its_calls() {
     not(all(tool = "nats-server", tool = "ip", right = "namespaces")),
     ignore = "needs nats-server, ip and network namespaces"
 )]
-fn caller_behind_a_pulled_cable_serves_its_own_commands() {
+fn caller_behind_pulled_cable_serves_own_commands() {
     let fleet = Fleet::start(&["text"], &[&["busy", "store"]]);
     fleet.wait_for_hosts("get", 1);
     let mut lingerer = fleet.linger();
