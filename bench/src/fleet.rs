@@ -57,6 +57,8 @@ pub struct Round {
     pub alone: Figures,
     /// The same as a member whose NATS server has been killed.
     pub cut: Figures,
+    /// The same without a fleet, at that time.
+    pub alone_then: Figures,
     /// Milliseconds from the kill of the other host to the error of a call.
     pub killed: f64,
     /// Milliseconds from the stop of the other host, as by a cut cable, to the error.
@@ -91,13 +93,16 @@ fn round(places: &Places, effort: Effort) -> Result<Round, BenchError> {
     let mut round = Round::default();
     let requests = |each: f64| (each * effort.seconds) as usize;
     let alone = Fleet::start_host(places, "alone", true, None)?;
-    round.alone = of_host(&alone, &requests, LOCAL)?;
-    drop(alone);
     let nats = Nats::start()?;
     round.bare = bare(places, &nats, &requests)?;
     let mut fleet = Fleet::start(places, nats)?;
     round.remote = of_host(&fleet.caller, &requests, REMOTE)?;
-    round.local = of_host(&fleet.other, &requests, LOCAL)?;
+    // In turns, since the machine is faster at one moment than at another.
+    let turns = [&alone, &fleet.other, &fleet.other, &alone];
+    let turns: Vec<Figures> =
+        turns.into_iter().map(|host| of_host(host, &requests, LOCAL)).collect::<Result<_, _>>()?;
+    round.alone = mean(turns[0], turns[3]);
+    round.local = mean(turns[1], turns[2]);
     round.stopped = fleet.time_to_error(places, false)?;
     round.killed = fleet.time_to_error(places, true)?;
     fleet.nats.kill();
@@ -109,8 +114,17 @@ fn round(places: &Places, effort: Effort) -> Result<Round, BenchError> {
         }
     }
     let restarted = Fleet::start_host(places, "cut", true, Some(&fleet.nats.url()))?;
-    round.cut = of_host(&restarted, &requests, LOCAL)?;
+    let turns = [&restarted, &alone, &alone, &restarted];
+    let turns: Vec<Figures> =
+        turns.into_iter().map(|host| of_host(host, &requests, LOCAL)).collect::<Result<_, _>>()?;
+    round.cut = mean(turns[0], turns[3]);
+    round.alone_then = mean(turns[1], turns[2]);
     Ok(round)
+}
+
+fn mean(one: Figures, other: Figures) -> Figures {
+    let of = f64::midpoint;
+    Figures { p50: of(one.p50, other.p50), rate: of(one.rate, other.rate) }
 }
 
 /// Measures requests over NATS without a host.

@@ -90,7 +90,7 @@ pub fn goals(fleet: Option<&FleetResults>) -> Vec<Goal> {
         Goal::of(
             "the same, NATS killed",
             AtLeast(0.95),
-            of(|round| round.cut.rate / round.alone.rate),
+            of(|round| round.cut.rate / round.alone_then.rate),
         ),
     ]
 }
