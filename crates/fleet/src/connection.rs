@@ -109,7 +109,7 @@ fn servers(settings: &Settings) -> Result<Vec<ServerAddr>, StartError> {
 
 /// Returns an address without its password.
 fn redacted(server: &str) -> String {
-    match server.split_once('@') {
+    match server.rsplit_once('@') {
         Some((_, place)) => format!("...@{place}"),
         None => server.to_owned(),
     }

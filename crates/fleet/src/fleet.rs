@@ -59,7 +59,8 @@ impl Fleet {
         let id = format!("{:016x}", fastrand::u64(..));
         let (outbox, messages) = Outbox::new();
         let node = Arc::new(Node {
-            inbox: format!("_INBOX.{id}"),
+            // Not the id, which is announced: nobody else can write replies.
+            inbox: format!("_INBOX.{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
             subjects: Subjects::new(&settings.fleet),
             id,
             settings,

@@ -20,6 +20,9 @@ use crate::{calling::worker::RemoteWorker, node::Node};
 /// second.
 pub const SILENCE: Duration = Duration::from_millis(2500);
 
+/// The time after which each host has announced itself to one that has just been connected.
+const SETTLED: Duration = Duration::from_millis(1500);
+
 /// The time without a message after which a host is no longer a member.
 const FORGOTTEN: Duration = Duration::from_secs(10);
 
@@ -119,6 +122,8 @@ pub struct Members {
 #[derive(Default)]
 struct List {
     members: BTreeMap<String, Member>,
+    /// The time since which all hosts can be heard: not all have been so soon.
+    connected: Option<Instant>,
     /// The hosts that have left.
     gone: Vec<Gone>,
     /// The commands that are served now, by name.
@@ -153,7 +158,8 @@ impl Members {
         let mut list = self.list.lock();
         let (now, id) = (Instant::now(), host.id.clone());
         if host.state == HostState::Ended {
-            list.remove(&id, true);
+            // With calls that still run, it is as one that is gone.
+            list.remove(&id, host.running == 0);
             return false;
         }
         let revision = host.revision;
@@ -163,7 +169,8 @@ impl Members {
             known: 0,
             offers: Vec::new(),
             cleared: 0,
-            reconnected: None,
+            // Calls before have been answered by nobody that is known here.
+            reconnected: Some(now),
             running: HashSet::new(),
             pinged: None,
             latency: None,
@@ -217,7 +224,10 @@ impl Members {
 
     /// Counts all hosts as heard from now: this host was not connected meanwhile.
     pub fn forgive_silence(&self) {
-        self.list.lock().members.values_mut().for_each(|member| member.heard = Instant::now());
+        let mut list = self.list.lock();
+        let now = Instant::now();
+        list.members.values_mut().for_each(|member| member.heard = now);
+        list.connected = Some(now);
     }
 
     /// Returns the ids of the hosts that are to be pinged now, of those that `is_wanted` selects: not
@@ -272,8 +282,13 @@ impl Members {
             }
             silent = Some(member.host.name.clone());
         }
-        let mut gone = list.gone.iter().rev().filter(|gone| gone.at >= began);
-        let lost = gone.clone().find(|gone| !gone.has_ended || known.is_some());
+        // One that has been gone for a while may be back, and not have told so yet.
+        let lately = list.gone.iter().rev().filter(|gone| gone.at.elapsed() < REMEMBERED);
+        let lost = lately.clone().find(|gone| !gone.has_ended);
+        let mut gone = lately.filter(|gone| gone.at >= began);
+        let is_unsettled = list
+            .connected
+            .is_none_or(|connected| began.saturating_duration_since(connected) < SETTLED);
         let again = list.members.values().find(|member| {
             asked(member) && member.reconnected.is_some_and(|reconnected| reconnected >= began)
         });
@@ -282,6 +297,7 @@ impl Members {
             .or_else(|| again.map(|member| member.host.name.clone()));
         match blamed {
             Some(name) => Whereabouts::Nowhere(Some(name)),
+            None if is_unsettled => Whereabouts::Nowhere(None),
             None if known.is_some() => Whereabouts::Nowhere(gone.next().map(|it| it.name.clone())),
             None => Whereabouts::NotRun,
         }
@@ -427,6 +443,10 @@ mod tests {
         for id in ids {
             assert!(members.hear(announcement(id)), "its commands are not known");
         }
+        let mut list = members.list.lock();
+        list.connected = Instant::now().checked_sub(Duration::from_secs(60));
+        list.members.values_mut().for_each(|member| member.reconnected = None);
+        drop(list);
         members
     }
 
@@ -481,6 +501,20 @@ mod tests {
         assert_eq!(locate(&members, None), "not run", "its last reply came before");
         assert!(members.remove("a").is_some());
         assert_eq!(locate(&members, None), "nowhere, Some(\"host a\")", "nobody knows");
+    }
+
+    #[test]
+    fn a_host_that_was_not_known_is_no_proof() {
+        let members = members(&["a"]);
+        members.take_pong("a", 4, HashSet::new(), 1);
+        assert_eq!(locate(&members, None), "not run");
+        members.hear(announcement("b"));
+        members.take_pong("b", 5, HashSet::new(), 1);
+        assert_eq!(locate(&members, None), "nowhere, Some(\"host b\")", "it has come meanwhile");
+        members.list.lock().members.values_mut().for_each(|member| member.reconnected = None);
+        assert_eq!(locate(&members, None), "not run");
+        members.forgive_silence();
+        assert_eq!(locate(&members, None), "nowhere, None", "this host has just come");
     }
 
     #[test]

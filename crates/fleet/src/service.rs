@@ -15,7 +15,7 @@ use crate::{
     answering::endpoints::Counted,
     node::Node,
     outbox::Outgoing,
-    subjects::{GROUP, SERVICE},
+    subjects::{GROUP, SERVICE, is_reply_subject},
 };
 
 /// Answers questions about this host for as long as the membership lasts.
@@ -42,7 +42,9 @@ pub async fn run(node: Arc<Node>, client: Client) -> Result<(), async_nats::Subs
 }
 
 async fn answer(node: &Node, message: &Message, started: &str) {
-    let Some(reply) = &message.reply else { return };
+    let Some(reply) = message.reply.as_ref().filter(|reply| is_reply_subject(reply)) else {
+        return;
+    };
     let verb = message.subject.split('.').nth(1).unwrap_or_default();
     let mut answer = json!({
         "type": format!("io.nats.micro.v1.{}_response", verb.to_ascii_lowercase()),

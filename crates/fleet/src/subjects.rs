@@ -6,6 +6,13 @@ pub const SERVICE: &str = "dropin";
 /// The queue group of the hosts that answer a command.
 pub const GROUP: &str = "hosts";
 
+/// Returns true if a reply may go to this subject. Those of NATS and of fleets may not: whoever asks
+/// could otherwise have a host write there with its own permissions.
+#[must_use]
+pub fn is_reply_subject(subject: &str) -> bool {
+    !subject.starts_with('$') && !subject.starts_with("dropin.")
+}
+
 /// The subjects of one fleet.
 #[derive(Clone, Debug)]
 pub struct Subjects {
@@ -48,6 +55,14 @@ impl Subjects {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reply_goes_to_an_inbox() {
+        assert!(is_reply_subject("_INBOX.a.1") && is_reply_subject("own.inbox"));
+        for subject in ["$JS.API.STREAM.PURGE.x", "$KV.x.y", "dropin.default.alive"] {
+            assert!(!is_reply_subject(subject), "{subject}");
+        }
+    }
 
     #[test]
     fn a_fleet_name_is_one_token() {

@@ -28,7 +28,7 @@ use crate::{
     members::Offer,
     node::Node,
     outbox::Outgoing,
-    subjects::GROUP,
+    subjects::{GROUP, is_reply_subject},
 };
 
 /// The interval at which the registry is compared with the subscriptions.
@@ -227,6 +227,9 @@ async fn change(
 /// Takes a call, and runs it on a thread of its own.
 async fn accept(node: &Arc<Node>, command: String, message: Message) {
     let Some(reply) = message.reply.as_ref().map(ToString::to_string) else { return };
+    if !is_reply_subject(&reply) {
+        return;
+    }
     let is_host = envelope::is_call(&message.payload);
     let (head, request) = match envelope::read_call(&message.payload) {
         Some((head, request)) => (Some(head), message.payload.slice_ref(request)),
@@ -283,7 +286,7 @@ async fn handle_direct(node: &Arc<Node>, message: &Message) {
             json.into()
         }
     };
-    if let Some(reply) = &message.reply {
+    if let Some(reply) = message.reply.as_ref().filter(|reply| is_reply_subject(reply)) {
         node.outbox.post(Outgoing::plain(reply.to_string(), payload)).await;
     }
 }

@@ -114,8 +114,8 @@ impl Pool {
             return Ok(());
         }
         if state.idle > state.woken {
-            state.woken += 1;
-            self.arrived.notify_one();
+            // None is woken if the last one's time has just run out; then it finds the job.
+            state.woken += usize::from(self.arrived.notify_one());
             return Ok(());
         }
         if state.threads >= self.most {

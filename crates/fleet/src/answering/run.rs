@@ -24,6 +24,9 @@ const ATTEMPTS: usize = 100;
 /// The reply of a call whose thread has panicked.
 const PANICKED: &[u8] = b"-ERR the other host failed while it answered the command\r\n";
 
+/// The longest part of an error in a header, in bytes.
+const LONGEST_HEADER: usize = 256;
+
 /// The most parts of a reply that are on their way to the caller.
 const WINDOW: u64 = 4;
 
@@ -212,7 +215,8 @@ fn send_text(node: &Node, subject: &str, reply: &[u8], failed: bool) {
         if text.len() > limit { (too_large.as_bytes(), true) } else { (text, failed) };
     let headers = failed.then(|| {
         let mut headers = HeaderMap::new();
-        let line = String::from_utf8_lossy(text).replace(['\r', '\n'], " ");
+        let line = String::from_utf8_lossy(text.get(..LONGEST_HEADER).unwrap_or(text))
+            .replace(['\r', '\n'], " ");
         headers.insert("Nats-Service-Error", line.as_str());
         headers.insert("Nats-Service-Error-Code", "500");
         headers

@@ -46,6 +46,7 @@ impl Runner {
                     self.take(key, version);
                     false
                 }
+                Step::PutBack if !hold.may_change() => false,
                 Step::PutBack => {
                     let reason = match &rollout.phase {
                         Phase::Stopped { host, reason } => format!("stopped by {host}: {reason}"),

@@ -13,7 +13,7 @@ use super::{
     state::{Canary, Rollout},
     take::blocking,
     upload::Upload,
-    version::Version,
+    version::{Version, sha256_of},
 };
 
 /// The most files that wait until they can be offered.
@@ -200,7 +200,16 @@ impl Runner {
             return;
         }
         let plugins = self.node.host.plugins.clone();
-        if let Err(error) = blocking(move || folder::keep_before(&plugins, &file)).await {
+        let unproved = self.record.unproved();
+        let keep = move || {
+            // The copy is that of the file before such a version, which may have to be put back.
+            let content = folder::read(&plugins, &file).map(|(content, _)| sha256_of(&content));
+            if content.is_ok_and(|written| unproved.contains(&written)) {
+                return Ok(());
+            }
+            folder::keep_before(&plugins, &file)
+        };
+        if let Err(error) = blocking(keep).await {
             log::warn!("fleet: {error}");
         }
     }

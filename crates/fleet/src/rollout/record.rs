@@ -87,6 +87,12 @@ impl Record {
         confirmed.filter_map(|(key, held)| Some((key.clone(), held.id.clone()?))).collect()
     }
 
+    /// Returns the SHA-256 of the files whose versions have not proved themselves here.
+    pub fn unproved(&self) -> Vec<String> {
+        let unproved = self.held.values().filter(|held| held.id.is_some() && !held.is_confirmed);
+        unproved.map(|held| held.written.clone()).collect()
+    }
+
     fn write(&self) -> io::Result<()> {
         platform::durable::replace(&self.path, &serde_json::to_vec_pretty(&self.held)?)
     }

@@ -261,10 +261,15 @@ impl Runner {
                     next.written = written.unwrap_or_default();
                     next.is_confirmed = next.id.is_some();
                 }
-                Err(error) => log::error!(
-                    "fleet: plugin '{plugin}' {label} has failed here ({reason}), and the file \
-                     before is not back: {error}"
-                ),
+                Err(error) => {
+                    log::error!(
+                        "fleet: plugin '{plugin}' {label} has failed here ({reason}), and the file \
+                         before is not back: {error}"
+                    );
+                    if let Some(hold) = self.holds.get_mut(key) {
+                        hold.note_failure();
+                    }
+                }
             }
         } else {
             log::error!("fleet: plugin '{plugin}' {label} has failed here: {reason}");
