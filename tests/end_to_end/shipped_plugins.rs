@@ -37,7 +37,7 @@ fn help_lists_and_explains_the_commands() {
     let lines = client.ask_all("help");
     let (commands, groups): (Vec<_>, Vec<_>) =
         lines.iter().map(String::as_str).partition(|line| line.starts_with("  "));
-    assert_eq!(commands.len(), 73, "{lines:?}");
+    assert_eq!(commands.len(), 74, "{lines:?}");
     assert_eq!(groups, [SHIPPED.as_slice(), &["the host itself"]].concat());
     let columns: Vec<_> = ["Replies TEXT, byte for byte.", "Ends this session.", "Keeps VALUE"]
         .iter()

@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_was_not_known_is_no_proof() {
+    fn a_newly_known_host_is_no_proof() {
         let members = members(&["a"]);
         members.take_pong("a", 4, HashSet::new(), 1);
         assert_eq!(locate(&members, None), "not run");

@@ -23,8 +23,8 @@ pub struct FleetArgs {
     #[arg(long, value_name = "NAME")]
     pub fleet_host: Option<String>,
 
-    /// The credentials file of a NATS user, with its JWT and seed.
-    #[arg(long, value_name = "FILE", conflicts_with = "fleet_nkey")]
+    /// The credentials file of a NATS user, with its JWT and seed. It precedes --fleet-nkey.
+    #[arg(long, value_name = "FILE")]
     pub fleet_credentials: Option<PathBuf>,
 
     /// A file with the seed of a NATS nkey.

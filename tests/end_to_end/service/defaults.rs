@@ -8,7 +8,7 @@ use tempfile::tempdir;
 use super::{host_in, settings::settings};
 
 /// Defaults that the pages name outside of tables: page, sentence, flag, value.
-const IN_SENTENCES: [(&str, &str, &str, &str); 5] = [
+const IN_SENTENCES: [(&str, &str, &str, &str); 6] = [
     ("docs/operate.md", "0.2 s at the most (`--handover-pause`)", "handover-pause", "0.2"),
     ("docs/operate.md", "After `--handover-timeout` (5 s)", "handover-timeout", "5"),
     ("docs/operate.md", "at most `--save-timeout` seconds (300;", "save-timeout", "300"),
@@ -18,6 +18,7 @@ const IN_SENTENCES: [(&str, &str, &str, &str); 5] = [
         "probe-timeout",
         "5",
     ),
+    ("docs/fleet.md", "| `--fleet-call-timeout SECONDS` | 60 |", "fleet-call-timeout", "60"),
     (
         "SECURITY.md",
         "By default only this machine is trusted (`--trust loopback`)",
@@ -51,7 +52,7 @@ fn in_tables() -> Vec<(String, String)> {
 /// Converts a default from a page's words to the output of `host config`.
 fn printed(words: &str) -> &str {
     match words {
-        "all addresses" | "no plugin" | "no proxy" => "[]",
+        "all addresses" | "no plugin" | "no proxy" | "no fleet" => "[]",
         "by plugin" => "",
         "off" => "0",
         words => words.strip_suffix(" s").unwrap_or(words),

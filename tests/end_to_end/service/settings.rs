@@ -26,7 +26,8 @@ const VALUES: [&str; 14] = [
 ];
 
 /// Flags that need a second flag.
-const TOGETHER: [(&str, &str); 2] = [("tls-cert", "tls-key"), ("tls-key", "tls-cert")];
+const TOGETHER: [(&str, &str); 3] =
+    [("tls-cert", "tls-key"), ("tls-key", "tls-cert"), ("fleet-publish", "plugin-key")];
 
 /// Parses the output of `host config`: by flag, its value and its source.
 pub(super) fn settings(ended: &Ended) -> BTreeMap<String, (String, String)> {
