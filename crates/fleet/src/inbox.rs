@@ -58,6 +58,7 @@ fn receive(node: &Arc<Node>, message: &Message) {
     let is_unheard = message.status == Some(StatusCode::NO_RESPONDERS);
     let mut parts = token.trim_start_matches('.').splitn(3, '.');
     match (parts.next(), parts.next(), parts.next()) {
+        (Some("ping"), Some(id), Some(_)) if id == node.id => node.members.end_echo(),
         (Some("ping"), Some(id), Some(_)) if is_unheard => {
             let Some(name) = node.members.remove(id) else { return };
             log::warn!("fleet: host '{name}' is gone");

@@ -124,6 +124,8 @@ struct List {
     members: BTreeMap<String, Member>,
     /// The time since which all hosts can be heard: not all have been so soon.
     connected: Option<Instant>,
+    /// The time since which this host waits for the answer to a ping to itself.
+    echo: Option<Instant>,
     /// The hosts that have left.
     gone: Vec<Gone>,
     /// The commands that are served now, by name.
@@ -228,6 +230,26 @@ impl Members {
         let now = Instant::now();
         list.members.values_mut().for_each(|member| member.heard = now);
         list.connected = Some(now);
+    }
+
+    /// Notes that this host pings itself. Returns false if it waits for the answer to an earlier one.
+    pub fn begin_echo(&self) -> bool {
+        let mut list = self.list.lock();
+        let begins = list.echo.is_none_or(|since| since.elapsed() >= SILENCE);
+        if begins {
+            list.echo = Some(Instant::now());
+        }
+        begins
+    }
+
+    /// Notes that the answer has come.
+    pub fn end_echo(&self) {
+        self.list.lock().echo = None;
+    }
+
+    /// Returns true if the answer is this late.
+    pub fn waits_for_echo(&self, time: Duration) -> bool {
+        self.list.lock().echo.is_some_and(|since| since.elapsed() >= time)
     }
 
     /// Returns the ids of the hosts that are to be pinged now, of those that `is_wanted` selects: not
@@ -536,6 +558,17 @@ mod tests {
         assert!(members.facts().is_empty() && members.list.lock().merge().is_empty());
         assert!(!members.hear(Announcement { state: HostState::Ended, ..announcement("a") }));
         assert_eq!(locate(&members, Some("a")), "nowhere, Some(\"host a\")");
+    }
+
+    #[test]
+    fn an_echo_is_late_until_it_comes() {
+        let members = members(&[]);
+        assert!(!members.waits_for_echo(Duration::ZERO));
+        assert!(members.begin_echo() && !members.begin_echo());
+        assert!(members.waits_for_echo(Duration::ZERO));
+        assert!(!members.waits_for_echo(Duration::from_secs(60)));
+        members.end_echo();
+        assert!(!members.waits_for_echo(Duration::ZERO) && members.begin_echo());
     }
 
     #[test]

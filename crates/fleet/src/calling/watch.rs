@@ -30,6 +30,9 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// The delay of a look from which on the silence of others does not count.
 const STALL: Duration = Duration::from_millis(500);
 
+/// The time from which on a ping of this host to itself is late.
+const LATE: Duration = Duration::from_millis(500);
+
 /// Watches the calls of this host for as long as the membership lasts.
 pub async fn run(node: Arc<Node>) {
     loop {
@@ -68,7 +71,14 @@ pub async fn look(node: &Arc<Node>) {
             Whereabouts::Nowhere(host) => call.deliver(News::Down(explain(host.as_deref()))),
         }
     }
-    let due = node.members.due_for_ping(INTERVAL, |id| all || wanted.iter().any(|w| w == id));
+    if node.members.waits_for_echo(LATE) {
+        // Not the others are silent, but NATS or this host is slow.
+        node.members.forgive_silence();
+    }
+    let mut due = node.members.due_for_ping(INTERVAL, |id| all || wanted.iter().any(|w| w == id));
+    if !due.is_empty() && node.members.begin_echo() {
+        due.push(node.id.clone());
+    }
     for id in due {
         node.outbox.post(Outgoing::Ping(id)).await;
     }
