@@ -428,14 +428,7 @@ fn parts(version: &str) -> Vec<(u64, &str)> {
 
 /// Returns true if a command is as this offer describes it.
 fn is_same(command: &Command, offer: &Offer, hosts: usize) -> bool {
-    let facts = CommandFacts {
-        name: command.name.clone(),
-        usage: command.usage.clone(),
-        help: command.help.clone(),
-        writes: command.writes,
-        idempotent: command.idempotent,
-    };
-    facts == offer.facts
+    command.facts() == offer.facts
         && command.plugin.as_deref() == Some(&offer.plugin)
         && command.hosts == Some(hosts)
 }

@@ -15,7 +15,7 @@ use telemetry::metrics::{Metrics, Series};
 
 use crate::{
     call::Worker,
-    facts::PluginFacts,
+    facts::{ListedCommand, PluginFacts},
     live::{generation::Generation, manifest::CommandFacts},
     process::status::ProcessStatus,
     state::durable::DurabilityStatus,
@@ -106,6 +106,28 @@ impl Command {
         }
     }
 
+    /// Returns its facts, as its plugin declares them.
+    #[must_use]
+    pub fn facts(&self) -> CommandFacts {
+        CommandFacts {
+            name: self.name.clone(),
+            usage: self.usage.clone(),
+            help: self.help.clone(),
+            writes: self.writes,
+            idempotent: self.idempotent,
+        }
+    }
+
+    /// Returns its facts, as a worker may know them.
+    fn listed(&self) -> ListedCommand {
+        ListedCommand {
+            name: self.name.clone(),
+            usage: self.usage.clone(),
+            help: self.full_help().into_owned(),
+            plugin: self.plugin.clone().unwrap_or_default(),
+        }
+    }
+
     /// Returns the permission that its sender needs.
     #[must_use]
     pub fn required_access(&self) -> RequiredAccess<'_> {
@@ -193,6 +215,12 @@ impl Registry {
             all.filter(|command| identity.can_run(command.required_access())).collect();
         commands.sort_by(|a, b| a.name.cmp(&b.name));
         commands
+    }
+
+    /// Describes all commands that `identity` may run, sorted by name, for a worker.
+    #[must_use]
+    pub fn listed(&self, identity: &Identity) -> Vec<ListedCommand> {
+        self.commands(identity).into_iter().map(|command| command.listed()).collect()
     }
 
     /// Returns true if the plugin declares at least one command that writes, so that its other

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use plugin_engine::{
     call::CallContext,
     facts::{ListedCommand, PluginFacts, SessionFacts},
-    registry::{Command, Registry},
+    registry::Registry,
     state::durable::Durable,
 };
 
@@ -79,13 +79,7 @@ impl CallContext for ForeignCaller<'_> {
     }
 
     fn commands(&self) -> Vec<ListedCommand> {
-        let listed = |command: &Arc<Command>| ListedCommand {
-            name: command.name.clone(),
-            usage: command.usage.clone(),
-            help: command.full_help().into_owned(),
-            plugin: command.plugin.clone().unwrap_or_default(),
-        };
-        self.registry.commands(&self.identity).into_iter().map(listed).collect()
+        self.registry.listed(&self.identity)
     }
 
     fn plugins(&self) -> Vec<PluginFacts> {

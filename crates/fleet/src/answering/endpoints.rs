@@ -16,7 +16,7 @@ use async_nats::{Client, Message, Subscriber};
 use auth::{identity::Identity, trust::Trust};
 use futures_util::{Stream, StreamExt, stream::SelectAll};
 use parking_lot::Mutex;
-use plugin_engine::{live::manifest::CommandFacts, registry::Registry};
+use plugin_engine::registry::Registry;
 
 use super::{
     pool::TICK,
@@ -185,14 +185,7 @@ fn offers_of(registry: &Registry) -> Vec<Offer> {
     let offer = own.filter_map(|command| {
         let plugin = command.plugin.clone()?;
         let version = plugins.iter().find(|one| one.name == plugin)?.version.clone();
-        let facts = CommandFacts {
-            name: command.name.clone(),
-            usage: command.usage.clone(),
-            help: command.help.clone(),
-            writes: command.writes,
-            idempotent: command.idempotent,
-        };
-        Some(Offer { plugin, version, facts })
+        Some(Offer { plugin, version, facts: command.facts() })
     });
     offer.collect()
 }
