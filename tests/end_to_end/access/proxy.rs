@@ -215,8 +215,10 @@ fn silent_proxies_hold_nobody_up() {
     assert!(is_trusted(behind_proxy(&host, text("127.0.0.1:1"))));
     assert!(is_trusted(Lines::connect_to(host.v6())));
     // They are no sessions, and the host ends without them.
-    let clients = Lines::connect_to(host.v6()).ask_all("clients");
-    assert_eq!(clients.len(), 1, "{clients:?}");
+    let mut asking = Lines::connect_to(host.v6());
+    wait_until("the clients above have ended and the proxies are not listed", LIMIT, || {
+        asking.ask_all("clients").len() == 1
+    });
     assert_eq!(Lines::connect_to(host.v6()).ask("ks"), "OK");
     assert_eq!(host.exit(), Some(0));
     drop(silent);
