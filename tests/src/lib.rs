@@ -21,6 +21,7 @@ pub mod reload;
 pub mod resp;
 pub mod setup;
 pub mod signer;
+pub mod slow_link;
 #[cfg(target_os = "linux")]
 mod stacks;
 mod stall;

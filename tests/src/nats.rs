@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -98,6 +98,16 @@ impl Nats {
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://{}:{}", self.address, self.port.number())
+    }
+
+    /// Returns the address itself.
+    ///
+    /// # Panics
+    /// The server has no IP address.
+    #[must_use]
+    pub fn socket(&self) -> SocketAddr {
+        let ip = self.address.parse().expect("an IP address");
+        SocketAddr::new(ip, self.port.number())
     }
 
     /// Returns the server's folder.

@@ -40,13 +40,26 @@ impl Signer {
         self.folder.path().join("minisign.pub")
     }
 
-    /// Returns the signature of this content.
+    /// Returns the signature of this content, as of a file that nobody names.
     ///
     /// # Panics
     /// The content cannot be signed.
     #[must_use]
     pub fn sign(&self, content: &[u8]) -> Vec<u8> {
-        let signature = minisign::sign(None, &self.pair.sk, content, None, None);
+        self.sign_with(content, None)
+    }
+
+    /// Returns the signature of a file of this name and content, as minisign makes it.
+    ///
+    /// # Panics
+    /// The content cannot be signed.
+    #[must_use]
+    pub fn sign_file(&self, name: &str, content: &[u8]) -> Vec<u8> {
+        self.sign_with(content, Some(&format!("timestamp:1\tfile:{name}\thashed")))
+    }
+
+    fn sign_with(&self, content: &[u8], comment: Option<&str>) -> Vec<u8> {
+        let signature = minisign::sign(None, &self.pair.sk, content, comment, None);
         signature.expect("a content can be signed").to_bytes()
     }
 }

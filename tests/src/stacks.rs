@@ -1,5 +1,5 @@
-//! The stacks of the processes that the tests have started. They show, for a long wait, whether the
-//! host or the machine stands still.
+//! The stacks of the processes that a test has started. They show, for a long wait, whether the host
+//! or the machine stands still.
 
 use std::{
     fmt::Write,
@@ -23,9 +23,10 @@ const DUMPS: usize = 5;
 /// The state letter of a process that a signal has stopped.
 const STOPPED: char = 'T';
 
-/// Returns the states and, where there is gdb, the stacks of all processes that this one has
-/// started and that still run. `None` while another thread does the same, and after [`DUMPS`]
-/// dumps.
+/// Returns the states of all processes that this one has started and that still run and, where there
+/// is gdb, the stacks of those that this thread has started: gdb stops a process for seconds, which
+/// another test would take for a fault. `None` while another thread does the same, and after
+/// [`DUMPS`] dumps.
 pub(crate) fn dump() -> Option<String> {
     static MADE: AtomicUsize = AtomicUsize::new(0);
     static ONE: Mutex<()> = Mutex::new(());
@@ -33,19 +34,28 @@ pub(crate) fn dump() -> Option<String> {
     if MADE.fetch_add(1, Ordering::Relaxed) >= DUMPS {
         return None;
     }
-    let (end, mut processes) = (Instant::now() + TIME, system::child_ids(id()));
+    let own = own_child_ids();
+    let children = system::child_ids(id()).into_iter();
+    let mut processes: Vec<_> = children.map(|pid| (pid, own.contains(&pid))).collect();
+    let end = Instant::now() + TIME;
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let mut dump = format!("--- load: {}\n", load.trim_end());
-    while let Some(pid) = processes.pop() {
+    while let Some((pid, is_own)) = processes.pop() {
         // Before gdb starts, since gdb stops the process.
         dump.push_str(&state(pid));
-        processes.extend(system::child_ids(pid));
+        processes.extend(system::child_ids(pid).into_iter().map(|child| (child, is_own)));
         let left = end.saturating_duration_since(Instant::now());
-        if !left.is_zero() && run_state(pid) != Some('Z') {
+        if is_own && !left.is_zero() && run_state(pid) != Some('Z') {
             dump.push_str(&stacks(pid, left));
         }
     }
     Some(dump)
+}
+
+/// Returns the processes that this thread has started.
+fn own_child_ids() -> Vec<u32> {
+    let children = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Returns a process's command line and state, and its threads: the kernel function in which each
@@ -103,9 +113,9 @@ fn run_state(pid: u32) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Mutex, time::Duration};
+    use std::{sync::Mutex, thread, time::Duration};
 
-    use super::{STOPPED, run_state};
+    use super::{STOPPED, own_child_ids, run_state};
     use crate::{Host, LIMIT, wait::WaitTimer, wait_until};
 
     static SHOWN: Mutex<String> = Mutex::new(String::new());
@@ -127,5 +137,13 @@ mod tests {
         // Its first thread waits in a function of the host for the end.
         assert!(shown.contains(" dropin_host::"), "{shown}");
         assert_eq!(host.ks(), Some(0), "gdb has let it go");
+    }
+
+    #[test]
+    fn another_tests_host_is_not_stopped() {
+        let host = Host::start(&[]);
+        assert!(own_child_ids().contains(&host.pid()));
+        let others = thread::scope(|scope| scope.spawn(own_child_ids).join().unwrap());
+        assert!(!others.contains(&host.pid()), "{others:?}");
     }
 }

@@ -1,23 +1,18 @@
 //! Announces this host to the others.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use plugin_engine::VERSION;
 
 use crate::{
-    members::{Announcement, HostState},
+    announcement::{Announcement, HostState},
     node::Node,
     outbox::Outgoing,
+    stall,
 };
 
 /// The interval between two announcements.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// The delay of an announcement from which on the silence of others does not count.
-const STALL: Duration = Duration::from_millis(500);
 
 /// The interval between two pings of each host, for the list of members.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -25,7 +20,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// Announces this host each second, and notices hosts that are silent, for as long as the membership
 /// lasts.
 pub async fn run(node: Arc<Node>) {
-    let mut slept = Duration::ZERO;
+    let mut was_stopped = false;
     loop {
         if node.link.is_up() {
             announce(&node).await;
@@ -37,16 +32,16 @@ pub async fn run(node: Arc<Node>) {
                 node.members.serve(&node);
             }
         }
-        if slept < INTERVAL + STALL {
-            node.running.cancel_forsaken();
-        } else {
-            // This process was stopped: the others were not silent, it was deaf.
+        if was_stopped || node.echo.is_late() {
             node.running.forgive_silence();
+        } else {
+            node.running.cancel_forsaken();
+        }
+        if node.running.len() > 0 && node.link.is_up() && node.echo.begin() {
+            node.outbox.post(Outgoing::Ping(node.id.clone())).await;
         }
         node.running.log_slow(node.settings.slow_call);
-        let before = Instant::now();
-        tokio::time::sleep(INTERVAL).await;
-        slept = before.elapsed();
+        was_stopped = stall::sleep(INTERVAL).await;
     }
 }
 

@@ -1,20 +1,32 @@
 //! Connects to the NATS servers, and follows the state of the connection.
 
-use std::{fs, io, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    str::FromStr,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, connection::State};
 use percent_encoding::percent_decode_str;
 
 use crate::{
+    alive,
     error::StartError,
     link::CUT,
+    members::SILENCE,
     node::Node,
     settings::{Credentials, Settings},
+    stall,
 };
 
-/// The interval of the pings by which the connection is checked. A server that does not answer two
-/// of them has gone.
-const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval of the pings of the NATS client, which ends a connection when two are not answered.
+/// Long, since an answer may wait behind a large message on a slow connection; [`watch`] notices a
+/// dead one sooner.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The interval at which the connection is looked at. Its end is an event.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The longest pause between two attempts to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -60,7 +72,7 @@ pub async fn connect(node: &Arc<Node>) -> Result<Client, StartError> {
                 let node = node.upgrade();
                 async move {
                     if let Some(node) = node {
-                        follow(&node, &event);
+                        take_event(&node, &event);
                     }
                 }
             }
@@ -68,8 +80,54 @@ pub async fn connect(node: &Arc<Node>) -> Result<Client, StartError> {
     options.connect(servers).await.map_err(StartError::Connect)
 }
 
+/// Follows the state of the connection for as long as the membership lasts.
+///
+/// A connection by which nothing comes is dead, whatever the client thinks: this host gets its own
+/// announcements back, each second. Bytes count and not messages, which may be large.
+pub async fn watch(node: Arc<Node>, client: Client) {
+    let statistics = client.statistics();
+    let (mut seen, mut heard) = (0, Instant::now());
+    // False from a silence to the next byte: the client may take the connection for a good one.
+    let mut is_alive = true;
+    loop {
+        let was_stopped = stall::sleep(LOOK).await;
+        let arrived = statistics.in_bytes.load(Ordering::Relaxed);
+        is_alive |= arrived != seen;
+        if arrived != seen || was_stopped {
+            (seen, heard) = (arrived, Instant::now());
+        }
+        if node.link.is_up() {
+            if heard.elapsed() >= SILENCE {
+                log::warn!(
+                    "fleet: nothing has come from the NATS server for {} s",
+                    SILENCE.as_secs_f64()
+                );
+                fall(&node, "nothing comes from it");
+                is_alive = false;
+                // It may have to wait for the connection.
+                let client = client.clone();
+                tokio::spawn(async move { client.force_reconnect().await });
+            }
+        } else if is_alive && client.connection_state() == State::Connected {
+            // The limits are known once the server has greeted.
+            node.link.rise(client.max_payload());
+            // Nobody was heard while the connection was down.
+            node.members.forgive_silence();
+            let again = if node.link.connects() > 1 { " again" } else { "" };
+            log::info!("fleet '{}': connected{again} to NATS", node.settings.fleet);
+            alive::announce(&node).await;
+        }
+    }
+}
+
+/// Notes that the connection is down.
+fn fall(node: &Node, why: &str) {
+    node.link.fall(why);
+    node.pending.fail_all(CUT);
+}
+
 /// Takes an event of the connection.
-fn follow(node: &Node, event: &Event) {
+fn take_event(node: &Node, event: &Event) {
     match event {
         // The task that follows has the client, which knows the server's limits.
         Event::Connected => {}
@@ -77,8 +135,7 @@ fn follow(node: &Node, event: &Event) {
             if node.link.is_up() {
                 log::warn!("fleet: the connection to the NATS server has ended");
             }
-            node.link.fall("the connection has ended");
-            node.pending.fail_all(CUT);
+            fall(node, "the connection has ended");
         }
         // Told in full before the next attempt.
         Event::ClientError(error) => log::debug!("fleet: the NATS client reports: {error}"),

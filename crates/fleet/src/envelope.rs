@@ -86,7 +86,12 @@ pub enum Response {
     /// The last part of the reply, in RESP3.
     Reply(Bytes),
     /// A part of the reply.
-    Part(Bytes),
+    Part {
+        /// The id of the host that answers.
+        host: String,
+        /// The part.
+        content: Bytes,
+    },
     /// The progress of the call: done, total, text.
     Progress(u64, u64, String),
     /// The call has not run, since this host does not answer the command now.
@@ -99,7 +104,10 @@ impl Response {
         let with = |kind: u8, content: &[u8]| [&[kind], content].concat().into();
         match self {
             Self::Reply(bytes) => with(b'R', bytes),
-            Self::Part(bytes) => with(b'C', bytes),
+            Self::Part { host, content } => {
+                let length = u8::try_from(host.len()).unwrap_or_default();
+                with(b'C', &[&[length], host.as_bytes(), content].concat())
+            }
             Self::Progress(done, total, text) => with(
                 b'P',
                 &[&done.to_le_bytes()[..], &total.to_le_bytes(), text.as_bytes()].concat(),
@@ -113,7 +121,11 @@ impl Response {
         let content = message.slice(1.min(message.len())..);
         Some(match message.first()? {
             b'R' => Self::Reply(content),
-            b'C' => Self::Part(content),
+            b'C' => {
+                let length = 1 + usize::from(*content.first()?);
+                let host = String::from_utf8(content.get(1..length)?.to_vec()).ok()?;
+                Self::Part { host, content: content.slice(length..) }
+            }
             b'P' => {
                 let (done, rest) = content.split_first_chunk()?;
                 let (total, text) = rest.split_first_chunk()?;
@@ -224,13 +236,13 @@ mod tests {
         for response in [
             Response::Reply(Bytes::from_static(b"+OK\r\n")),
             Response::Reply(Bytes::new()),
-            Response::Part(Bytes::from_static(b"\xff")),
+            Response::Part { host: "id".into(), content: Bytes::from_static(b"\xff") },
             Response::Progress(1, u64::MAX, "half".into()),
             Response::Elsewhere,
         ] {
             assert_eq!(Response::decode(&response.encode()), Some(response));
         }
-        for message in [&b""[..], b"Z", b"P\0\0"] {
+        for message in [&b""[..], b"Z", b"P\0\0", b"C", b"C\x03id"] {
             assert_eq!(Response::decode(&Bytes::from_static(message)), None, "{message:?}");
         }
         for direct in [Direct::Ping("id".into()), Direct::Cancel("id".into(), 9), Direct::Commands]

@@ -9,20 +9,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::{Client, connection::State};
+use async_nats::Client;
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
 use tokio::{runtime::Builder, sync::Notify};
 
 use crate::{
     alive,
+    announcement::HostState,
     answering::{context::ObservedCall, endpoints, pool::Pool},
     calling::{pending::PendingCalls, watch},
     connection,
     error::StartError,
     inbox,
     link::Link,
-    members::{HostState, MemberFacts, Members},
+    members::{MemberFacts, Members},
     node::{HostParts, Node},
     outbox::{self, Outbox},
     rollout::{self, Rollouts},
@@ -68,6 +69,7 @@ impl Fleet {
             link: Link::new(),
             outbox,
             members: Members::default(),
+            echo: Default::default(),
             pending: PendingCalls::default(),
             has_pending: Notify::new(),
             running: Default::default(),
@@ -219,7 +221,7 @@ async fn serve(
         Ok(subscribers) => subscribers,
         Err(error) => return log::error!("fleet: cannot subscribe: {error}"),
     };
-    tokio::spawn(follow(Arc::clone(&node), client.clone()));
+    tokio::spawn(connection::watch(Arc::clone(&node), client.clone()));
     tokio::spawn(outbox::run(Arc::clone(&node), client.clone(), messages));
     // Unconstrained: the order of two subscriptions must not depend on a budget of the runtime.
     let inbox = inbox::run(Arc::clone(&node), alive, replies);
@@ -243,23 +245,5 @@ async fn serve(
         };
         // Best effort: the others notice that this host is gone.
         let _ = tokio::time::timeout(END_TIMEOUT / 2, flushed).await;
-    }
-}
-
-/// Follows the state of the connection.
-async fn follow(node: Arc<Node>, client: Client) {
-    /// The interval at which the state is looked at. An end of the connection is an event.
-    const LOOK: Duration = Duration::from_millis(20);
-    loop {
-        if client.connection_state() == State::Connected && !node.link.is_up() {
-            // The limits are known once the server has greeted.
-            node.link.rise(client.max_payload());
-            // Nobody was heard while the connection was down.
-            node.members.forgive_silence();
-            let again = if node.link.connects() > 1 { " again" } else { "" };
-            log::info!("fleet '{}': connected{again} to NATS", node.settings.fleet);
-            alive::announce(&node).await;
-        }
-        tokio::time::sleep(LOOK).await;
     }
 }

@@ -6,9 +6,9 @@ use async_nats::{Message, StatusCode, Subscriber};
 use futures_util::StreamExt;
 
 use crate::{
+    announcement::{Announcement, HostState, Offer},
     calling::pending::News,
     envelope::{self, Response},
-    members::{Announcement, HostState, Offer},
     node::Node,
     outbox::Outgoing,
 };
@@ -58,7 +58,7 @@ fn receive(node: &Arc<Node>, message: &Message) {
     let is_unheard = message.status == Some(StatusCode::NO_RESPONDERS);
     let mut parts = token.trim_start_matches('.').splitn(3, '.');
     match (parts.next(), parts.next(), parts.next()) {
-        (Some("ping"), Some(id), Some(_)) if id == node.id => node.members.end_echo(),
+        (Some("ping"), Some(id), Some(_)) if id == node.id => node.echo.end(),
         (Some("ping"), Some(id), Some(_)) if is_unheard => {
             let Some(name) = node.members.remove(id) else { return };
             log::warn!("fleet: host '{name}' is gone");
@@ -81,7 +81,12 @@ fn receive(node: &Arc<Node>, message: &Message) {
         (Some(number), None, None) => {
             let call = number.parse().ok().and_then(|number| node.pending.get(number));
             let Some(call) = call else { return };
-            match Response::decode(&message.payload) {
+            let response = Response::decode(&message.payload);
+            if let Some(Response::Part { host, .. }) = &response {
+                node.members.take_part(host);
+                call.set_host(host);
+            }
+            match response {
                 _ if is_unheard => call.deliver(News::NoHost),
                 Some(response) => call.deliver(News::Response(response)),
                 // Not from a host of this fleet.

@@ -12,13 +12,16 @@
 //! - `answering/` is the side of the host that has the plugin: the subscriptions (`endpoints`), the
 //!   run of one call (`run`), its context (`context`), and the list of those that run (`running`).
 //! - `rollout/` brings plugins to all hosts.
-//! - `members` knows the other hosts, `alive` announces this one, `service` describes it to the
-//!   programs of NATS, `outbox` sends, `inbox` receives, `envelope` is the form of the messages.
+//! - `members` knows the other hosts, `alive` announces this one (`announcement`), `echo` and `stall`
+//!   tell a slow connection from silent hosts, `service` describes this host to the programs of
+//!   NATS, `outbox` sends, `inbox` receives, `envelope` is the form of the messages.
 
 mod alive;
+mod announcement;
 mod answering;
 mod calling;
 mod connection;
+mod echo;
 mod envelope;
 mod error;
 mod fleet;
@@ -30,6 +33,7 @@ mod outbox;
 mod rollout;
 mod service;
 mod settings;
+mod stall;
 mod subjects;
 mod transcode;
 

@@ -1,4 +1,4 @@
-//! What the threads of a membership share.
+//! The state that the threads of a membership share.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use crate::{
     answering::{endpoints::EndpointStats, pool::Pool, running::RunningCalls},
     calling::pending::PendingCalls,
+    echo::Echo,
     link::Link,
     members::Members,
     outbox::Outbox,
@@ -40,7 +41,7 @@ pub struct HostParts {
     pub plugin_key: Option<Arc<PluginKey>>,
 }
 
-/// What the threads of a membership share.
+/// The state that the threads of a membership share.
 pub struct Node {
     /// This host's id: new at each start, and one token of a subject.
     pub id: String,
@@ -58,6 +59,8 @@ pub struct Node {
     pub outbox: Outbox,
     /// The other hosts.
     pub members: Members,
+    /// The pings of this host to itself.
+    pub echo: Echo,
     /// The calls of this host that others answer.
     pub pending: PendingCalls,
     /// Wakes the watch of these calls.

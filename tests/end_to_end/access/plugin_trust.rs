@@ -108,6 +108,8 @@ fn flag_allows_open_folder_with_one_warning() {
 #[test]
 fn folder_opened_to_others_loads_nothing_until_closed() {
     let host = setup().start();
+    // Else news of the files themselves, which come late, would be refused as well.
+    host.process_changes("chameleon", 3);
     let folder = host.plugins_folder();
     set_mode(&folder, 0o777);
     let line = wait_for_refusal(&host, "text");

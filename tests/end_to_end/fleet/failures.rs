@@ -120,6 +120,8 @@ fn stopped_host_fails_its_calls() {
         assert!(super::is_outage(&reply) || reply == unknown("incr"), "{reply:?}");
     });
     wait_for_hosts(&a, "incr", 1);
+    // Until the host has said that it is back, its calls fail.
+    super::wait_for_reply(&mut client, &["echo", "back"], &"back".into());
     // The late replies of the stopped host go nowhere.
     let mut last = 0;
     for number in 0..200 {

@@ -16,6 +16,7 @@ mod leaving;
 mod members;
 mod outages;
 mod replies;
+mod slow;
 #[cfg(unix)]
 mod versions;
 
@@ -23,7 +24,12 @@ use dropin_tests::{Frame, Host, LIMIT, Lines, Resp, Setup, nats::Nats, wait_unti
 
 /// Returns a member of a fleet with these plugins, before its start.
 fn member(nats: &Nats, name: &str, plugins: &[&str]) -> Setup {
-    Setup::new().plugins(plugins).flags(&["--fleet", &nats.url(), "--fleet-host", name])
+    member_at(&nats.url(), name, plugins)
+}
+
+/// Returns the same, of a NATS server at this address.
+fn member_at(url: &str, name: &str, plugins: &[&str]) -> Setup {
+    Setup::new().plugins(plugins).flags(&["--fleet", url, "--fleet-host", name])
 }
 
 /// Starts host `a` without plugins and host `b` with these, and waits until `a` has the command of

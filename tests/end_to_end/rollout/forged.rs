@@ -74,9 +74,14 @@ fn forged_objects_are_refused_everywhere() {
     wait_for_hosts(&hosts[0], "a b c");
     let mut publisher = Publisher::connect(&fleet.nats);
     let (evil, file) = (marked(PLUGIN, "evil"), library_name(PLUGIN));
-    let sign = |signer: &Signer, content: &[u8]| String::from_utf8(signer.sign(content)).unwrap();
+    let sign = |signer: &Signer, content: &[u8]| {
+        String::from_utf8(signer.sign_file(&file, content)).unwrap()
+    };
+    // A plugin that was signed under another name must not take the place of this one.
+    let renamed = String::from_utf8(fleet.signer.sign_file("libother.so", &evil)).unwrap();
     for (id, signature, sha256, said) in [
-        ("f1", String::new(), sha256_of(&evil), "it is not as `minisign -S` writes it"),
+        ("f1", String::new(), sha256_of(&evil), "it has no signature"),
+        ("f6", renamed, sha256_of(&evil), "its signature is of a file libother.so"),
         (
             "f2",
             sign(&Signer::new(), &evil),
@@ -117,7 +122,8 @@ fn forged_file_names_stay_in_the_folder() {
     super::wait_for_rollouts(&host);
     let mut publisher = Publisher::connect(&fleet.nats);
     let library = marked(PLUGIN, "1");
-    let signature = String::from_utf8(fleet.signer.sign(&library)).unwrap();
+    let signature = fleet.signer.sign_file(&library_name(PLUGIN), &library);
+    let signature = String::from_utf8(signature).unwrap();
     let outside = format!("../{}", library_name(PLUGIN));
     publisher.forge("f1", &library, &signature, &sha256_of(&library), &outside);
     host.wait_for_log("its name is not that of a plugin");

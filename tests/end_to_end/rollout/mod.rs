@@ -4,6 +4,7 @@ mod away;
 mod canaries;
 mod forged;
 mod pushes;
+mod slow;
 
 use std::{
     fs,
@@ -39,9 +40,14 @@ impl Fleet {
 
     /// Returns a host of this name that takes plugins, before its start.
     fn member(&self, name: &str) -> Setup {
+        self.member_at(&self.nats.url(), name)
+    }
+
+    /// Returns the same, of a NATS server at this address.
+    fn member_at(&self, url: &str, name: &str) -> Setup {
         let key = self.signer.file();
         let flags = ["--plugin-key", key.to_str().unwrap(), "--fleet-canary", self.canary];
-        self.unsigned(name).flags(&flags)
+        Setup::new().flags(&["--fleet", url, "--fleet-host", name]).flags(&flags)
     }
 
     /// Returns a host of this name without a plugin key, before its start.
@@ -60,7 +66,8 @@ impl Fleet {
     fn signed(&self, folder: &Path, name: &str, content: &[u8]) -> PathBuf {
         let path = folder.join(name);
         fs::write(&path, content).unwrap();
-        fs::write(folder.join(format!("{name}.minisig")), self.signer.sign(content)).unwrap();
+        let signature = self.signer.sign_file(name, content);
+        fs::write(folder.join(format!("{name}.minisig")), signature).unwrap();
         path
     }
 
@@ -81,7 +88,8 @@ impl Fleet {
 
     /// Puts a signed library with this mark into the plugins folder of a host.
     fn drop_library(&self, host: &Host, content: &[u8]) {
-        place(&host.plugins_folder(), &signature_name(PLUGIN), &self.signer.sign(content));
+        let signature = self.signer.sign_file(&library_name(PLUGIN), content);
+        place(&host.plugins_folder(), &signature_name(PLUGIN), &signature);
         host.place(PLUGIN, content);
     }
 }

@@ -131,10 +131,15 @@ fn unsigned_file_cannot_be_pushed() {
     fs::write(&path, &library).unwrap();
     let signature = folder.path().join(format!("{}.minisig", library_name(PLUGIN)));
     let other = dropin_tests::signer::Signer::new();
+    let name = library_name(PLUGIN);
+    let of_other_file =
+        format!("its signature is of a file other.so: sign the file under the name {name}");
     for (content, said) in [
         (None, "it has no signature"),
-        (Some(other.sign(&library)), "its signature was not made with the plugin key"),
-        (Some(fleet.signer.sign(b"other")), "its signature does not match its content"),
+        (Some(other.sign_file(&name, &library)), "its signature was not made with the plugin key"),
+        (Some(fleet.signer.sign_file(&name, b"other")), "its signature does not match its content"),
+        (Some(fleet.signer.sign_file("other.so", &library)), &of_other_file),
+        (Some(fleet.signer.sign(&library)), "its signature is of no file"),
         (Some(b"text".to_vec()), "it is not as `minisign -S` writes it"),
     ] {
         if let Some(content) = content {

@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{
     alive,
+    announcement::Offer,
     envelope::{self, Direct, Response},
-    members::Offer,
     node::Node,
     outbox::Outgoing,
     subjects::{GROUP, is_reply_subject},

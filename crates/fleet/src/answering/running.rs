@@ -18,7 +18,7 @@ use crate::envelope::CallHead;
 /// The time after which a call is cancelled whose caller does not ask for it. It asks each 20 ms.
 const FORSAKEN: Duration = Duration::from_secs(3);
 
-/// What the caller has said about a call.
+/// The caller's word about a call.
 #[derive(Default)]
 struct State {
     is_cancelled: bool,

@@ -74,7 +74,8 @@ impl PendingCall {
 
     /// Delivers news to the session that waits. Those behind the last ones are dropped.
     pub fn deliver(&self, news: News) {
-        let is_last = !matches!(news, News::Response(Response::Part(_) | Response::Progress(..)));
+        let is_last =
+            !matches!(news, News::Response(Response::Part { .. } | Response::Progress(..)));
         let mut queue = self.news.lock();
         if self.is_over() {
             return;
@@ -165,7 +166,10 @@ mod tests {
     fn news_behind_the_last_are_dropped() {
         let calls = PendingCalls::default();
         let listed = calls.begin();
-        let part = || News::Response(Response::Part(Bytes::from_static(b"a")));
+        let part = || {
+            let content = Bytes::from_static(b"a");
+            News::Response(Response::Part { host: "id".into(), content })
+        };
         listed.call.deliver(part());
         assert!(!listed.call.is_over());
         listed.call.deliver(News::NoHost);
@@ -173,7 +177,10 @@ mod tests {
         listed.call.deliver(News::Down("late".into()));
         assert!(listed.call.is_over());
         let all: Vec<_> = std::iter::from_fn(|| listed.call.wait(Duration::ZERO)).collect();
-        assert!(matches!(&all[..], [News::Response(Response::Part(_)), News::NoHost]), "{all:?}");
+        assert!(
+            matches!(&all[..], [News::Response(Response::Part { .. }), News::NoHost]),
+            "{all:?}"
+        );
     }
 
     #[test]

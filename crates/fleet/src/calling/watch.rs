@@ -10,13 +10,10 @@
 //! has ended comes back from the NATS server at once, since nobody listens on its subject. A host
 //! whose cable is cut answers no ping.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use super::pending::{News, PendingCall};
-use crate::{envelope::Response, members::Whereabouts, node::Node, outbox::Outgoing};
+use crate::{envelope::Response, members::Whereabouts, node::Node, outbox::Outgoing, stall};
 
 /// The age from which a call is watched.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
@@ -27,22 +24,13 @@ const TICK: Duration = Duration::from_millis(10);
 /// The shortest interval between two pings of a host.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// The delay of a look from which on the silence of others does not count.
-const STALL: Duration = Duration::from_millis(500);
-
-/// The time from which on a ping of this host to itself is late.
-const LATE: Duration = Duration::from_millis(500);
-
 /// Watches the calls of this host for as long as the membership lasts.
 pub async fn run(node: Arc<Node>) {
     loop {
         if node.pending.is_empty() {
             node.has_pending.notified().await;
         }
-        let before = Instant::now();
-        tokio::time::sleep(TICK).await;
-        if before.elapsed() >= STALL {
-            // This process was stopped: the others were not silent, it was deaf.
+        if stall::sleep(TICK).await {
             node.members.forgive_silence();
         }
         look(&node).await;
@@ -71,12 +59,11 @@ pub async fn look(node: &Arc<Node>) {
             Whereabouts::Nowhere(host) => call.deliver(News::Down(explain(host.as_deref()))),
         }
     }
-    if node.members.waits_for_echo(LATE) {
-        // Not the others are silent, but NATS or this host is slow.
+    if node.echo.is_late() {
         node.members.forgive_silence();
     }
     let mut due = node.members.due_for_ping(INTERVAL, |id| all || wanted.iter().any(|w| w == id));
-    if !due.is_empty() && node.members.begin_echo() {
+    if !due.is_empty() && node.echo.begin() {
         due.push(node.id.clone());
     }
     for id in due {

@@ -100,7 +100,7 @@ impl RemoteWorker {
                     parts.extend_from_slice(&last);
                     return Ok(parts.freeze());
                 }
-                Some(News::Response(Response::Part(part))) => {
+                Some(News::Response(Response::Part { content: part, .. })) => {
                     if parts.len() + part.len() > self.node.settings.max_reply.saturating_mul(2) {
                         let text = "the reply of the other host is too large (--max-reply)";
                         return Err(Failure::Error("ERR", text.into()));

@@ -104,8 +104,7 @@ impl Runner {
         key: &str,
         next: impl Fn(Option<&Rollout>) -> Result<Rollout, RolloutError>,
     ) -> Result<(), RolloutError> {
-        let away = || RolloutError::Away(self.node.link.explain());
-        let store = self.store.clone().ok_or_else(away)?;
+        let store = self.store()?;
         for _ in 0..ATTEMPTS {
             let earlier = store.get(key).await?;
             let (earlier, revision) = match earlier {
@@ -126,10 +125,7 @@ impl Runner {
 
     /// Puts the version of a plugin before back on all hosts.
     pub(super) async fn roll_back(&mut self, plugin: &str) -> Answer {
-        if self.store.is_none() {
-            let problem = self.node.rollouts.problem.lock().clone();
-            return Err(RolloutError::Away(problem.unwrap_or_else(|| self.node.link.explain())));
-        }
+        self.store()?;
         let of = |(key, hold): (&String, &Hold)| {
             (hold.rollout.wanted.plugin == plugin).then(|| key.clone())
         };

@@ -1,4 +1,4 @@
-//! What the task of the rollouts knows of each.
+//! The knowledge of the task of the rollouts about each.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,13 @@
 //! Offers files to the fleet: those that sessions push, and those that an operator puts into the
 //! plugins folder of a host that publishes.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::Sender;
 
 use super::{
     error::RolloutError,
@@ -9,27 +15,79 @@ use super::{
     hold::Trial,
     record::Held,
     requests::Answer,
-    run::Runner,
+    run::{News, Runner},
     state::{Canary, Rollout},
-    take::blocking,
+    store::Store,
+    take::{blocking, serves},
     upload::Upload,
     version::{Version, sha256_of},
 };
+use crate::node::Node;
 
 /// The most files that wait until they can be offered.
 const MOST_DROPS: usize = 256;
 
+/// The pause before a file is offered again that could not be.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Files that were put into the plugins folder and are not offered yet.
+#[derive(Default)]
+pub(super) struct Drops {
+    waiting: BTreeSet<String>,
+    /// True while one of them is stored: one after the other.
+    is_storing: bool,
+    /// The time of the last failure.
+    failed: Option<Instant>,
+}
+
+/// A version whose file is stored.
+pub(super) struct Stored {
+    version: Version,
+    hash: blake3::Hash,
+}
+
+/// A file that may be stored.
+struct Verified {
+    version: Version,
+    content: Vec<u8>,
+    signature: String,
+    hash: blake3::Hash,
+}
+
 impl Runner {
-    /// Offers a pushed file to the fleet.
-    pub(super) async fn push(&mut self, upload: Upload) -> Answer {
-        let Upload { file, signature, content, .. } = upload;
-        let described = Version::describe(&file, &content, &self.node.settings.host)?;
-        let version = self.named_as_known(described);
-        let (content, signature) = self.verify(&version, content, signature).await?;
+    /// Verifies a pushed file and stores it, beside the task: its heartbeats must go on.
+    pub(super) fn push(&self, upload: Upload, reply: Sender<Answer>) {
+        let store = match self.store() {
+            Ok(store) => store,
+            Err(error) => {
+                // Best effort: the session may have ended.
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        let (node, sender) = (Arc::clone(&self.node), self.sender.clone());
+        tokio::spawn(async move {
+            let stored = async {
+                let Upload { file, signature, content, room, .. } = upload;
+                // Until it is stored.
+                let _room = room;
+                let verified =
+                    move || verify(&node, describe(&node, &file, &content)?, content, signature);
+                put(&store, blocking(verified).await?).await
+            };
+            let stored = stored.await;
+            // The task may have ended.
+            let _ = sender.send(News::Pushed(reply, stored)).await;
+        });
+    }
+
+    /// Begins the rollout of a pushed file.
+    pub(super) async fn begin_pushed(&mut self, stored: Result<Stored, RolloutError>) -> Answer {
+        let Stored { version, .. } = stored?;
         // This host is a natural canary, if the plugin is for its platform.
         let canary = version.fits().then(|| self.own_canary());
         let tried = if canary.is_some() { "this host tries it first" } else { "a host tries it" };
-        self.offer(&version, &content, &signature, canary).await?;
+        self.begin_stored(&version, canary).await?;
         let (plugin, label) = (&version.plugin, version.label());
         self.advance(&version.key()).await;
         Ok(format!(
@@ -42,117 +100,96 @@ impl Runner {
         Canary::new(&self.node.id, &self.node.settings.host)
     }
 
-    /// Names a version as an earlier rollout of the same file, or as the plugin that this host
-    /// serves from that file.
-    fn named_as_known(&self, mut version: Version) -> Version {
-        let wanted = self.holds.values().map(|hold| &hold.rollout.wanted);
-        let mut same =
-            wanted.filter(|one| one.file == version.file && one.target == version.target);
-        let registry = self.node.host.registry.load();
-        let served = registry.served_from(&version.file).map(|one| one.manifest.name.clone());
-        if let Some(name) = same.next().map(|one| one.plugin.clone()).or(served) {
-            version.plugin = name;
-        }
-        version
-    }
-
-    async fn verify(
-        &self,
-        version: &Version,
-        content: Vec<u8>,
-        signature: String,
-    ) -> Result<(Vec<u8>, String), RolloutError> {
-        let key = self.node.host.plugin_key.clone().ok_or(RolloutError::NoKey)?;
-        let (name, file) = (version.signature_file(), version.file.clone());
-        if signature.is_empty() {
-            let cause = plugin_engine::trust::signature::BadSignature::Missing { name };
-            return Err(RolloutError::Signature { file, cause });
-        }
-        blocking(move || {
-            key.verify_bytes(&name, &signature, &content)
-                .map_err(|cause| RolloutError::Signature { file, cause })?;
-            Ok((content, signature))
-        })
-        .await
-    }
-
-    /// Stores a file and begins its rollout.
-    async fn offer(
+    /// Begins the rollout of a stored version.
+    async fn begin_stored(
         &mut self,
         version: &Version,
-        content: &[u8],
-        signature: &str,
         canary: Option<Canary>,
     ) -> Result<(), RolloutError> {
-        let away = || {
-            let problem = self.node.rollouts.problem.lock().clone();
-            RolloutError::Away(problem.unwrap_or_else(|| self.node.link.explain()))
-        };
-        let store = self.store.clone().ok_or_else(away)?;
-        store.put(version, content, signature).await?;
         let wait = self.node.settings.canary;
         let begin = |earlier: Option<&Rollout>| {
             Ok(Rollout::begin(earlier, version.clone(), canary.clone(), wait))
         };
         let begun = self.begin(&version.key(), begin).await;
         if begun.is_err() {
-            store.remove(version).await;
+            self.remove_stored(version).await;
         }
         begun
     }
 
+    async fn remove_stored(&self, version: &Version) {
+        if let Some(store) = self.store.clone() {
+            store.remove(version).await;
+        }
+    }
+
     /// Notes that a file is served that the fleet may not know.
     pub(super) fn note_drop(&mut self, file: &str) {
-        if self.node.settings.publish && self.drops.len() < MOST_DROPS {
-            self.drops.insert(file.to_owned());
+        if self.node.settings.publish && self.drops.waiting.len() < MOST_DROPS {
+            self.drops.waiting.insert(file.to_owned());
         }
     }
 
-    /// Offers the files that were put into the plugins folder.
-    pub(super) async fn offer_drops(&mut self) {
-        if self.store.is_none() {
+    /// Offers the next file that was put into the plugins folder: verifies and stores it, beside
+    /// the task.
+    pub(super) fn offer_drops(&mut self) {
+        let Some(store) = self.store.clone() else { return };
+        if self.drops.is_storing || self.drops.failed.is_some_and(|when| when.elapsed() < RETRY) {
             return;
         }
-        while let Some(file) = self.drops.pop_first() {
-            match self.offer_drop(&file).await {
-                Ok(()) => {}
-                Err(error @ RolloutError::Away(_)) => {
-                    log::warn!("fleet: '{file}' is not offered to the fleet yet: {error}");
-                    self.drops.insert(file);
-                    return;
+        let Some(file) = self.drops.waiting.pop_first() else { return };
+        self.drops.is_storing = true;
+        let (node, sender, written) =
+            (Arc::clone(&self.node), self.sender.clone(), self.record.written());
+        tokio::spawn(async move {
+            let stored = async {
+                let name = file.clone();
+                match blocking(move || verify_drop(&node, &name, &written)).await? {
+                    Some(verified) => put(&store, verified).await.map(Some),
+                    None => Ok(None),
                 }
-                Err(error) => log::warn!("fleet: '{file}' is not offered to the fleet: {error}"),
-            }
-        }
+            };
+            let stored = stored.await;
+            // The task may have ended.
+            let _ = sender.send(News::Dropped(file, stored)).await;
+        });
     }
 
-    async fn offer_drop(&mut self, file: &str) -> Result<(), RolloutError> {
-        let (plugins, name) = (self.node.host.plugins.clone(), file.to_owned());
-        let (content, signature) = blocking(move || folder::read(&plugins, &name)).await?;
-        let hash = blake3::hash(&content);
-        if !self.serves(file, hash) {
-            // The file has changed again, and an event of that follows.
-            return Ok(());
-        }
-        let described = Version::describe(file, &content, &self.node.settings.host)?;
-        let mut version = self.named_as_known(described);
-        let key = version.key();
-        let held = self.record.get(&key).cloned().unwrap_or_default();
-        if held.written == version.sha256 {
-            // The fleet has put it there.
-            return Ok(());
-        }
-        {
-            let registry = self.node.host.registry.load();
-            if let Some(served) = registry.served_from(file) {
-                version.version.clone_from(&served.manifest.version);
-                version.api.clone_from(&served.manifest.api_version);
+    /// Begins the rollout of a stored file of the plugins folder, and offers the next one.
+    pub(super) async fn begin_dropped(
+        &mut self,
+        file: String,
+        stored: Result<Option<Stored>, RolloutError>,
+    ) {
+        self.drops.is_storing = false;
+        self.drops.failed = None;
+        let begun = match stored {
+            Ok(Some(stored)) => self.begin_drop(&file, stored).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = begun {
+            log::warn!("fleet: '{file}' is not offered to the fleet: {error}");
+            let is_away = matches!(error, RolloutError::Away(_)) || !self.node.link.is_up();
+            if is_away {
+                self.drops.failed = Some(Instant::now());
+                self.drops.waiting.insert(file);
             }
         }
-        version.id = format!("{key}.{:016x}", fastrand::u64(..));
-        let (content, signature) = self.verify(&version, content, signature).await?;
+        self.offer_drops();
+    }
+
+    async fn begin_drop(&mut self, file: &str, stored: Stored) -> Result<(), RolloutError> {
+        let Stored { version, hash } = stored;
+        let key = version.key();
+        let held = self.record.get(&key).cloned().unwrap_or_default();
+        // While it was stored, the file may have changed, or the fleet have put it there.
+        if !serves(&self.node, file, hash) || held.written == version.sha256 {
+            self.remove_stored(&version).await;
+            return Ok(());
+        }
+        self.begin_stored(&version, Some(self.own_canary())).await?;
         let now = Instant::now();
-        // Known first: the entry of the bucket may arrive at once.
         let trial = Trial {
             version: version.clone(),
             hash: Some(hash),
@@ -161,27 +198,21 @@ impl Runner {
             served: Some(now),
             began: now,
         };
-        let canary = Some(self.own_canary());
-        self.offer(&version, &content, &signature, canary).await?;
         self.trials.insert(key.clone(), trial);
-        let earlier = if held.is_confirmed { held.id } else { held.before };
-        self.record.set(
-            &key,
-            Held {
-                id: Some(version.id.clone()),
-                is_confirmed: false,
-                written: version.sha256.clone(),
-                before: earlier,
-                refused: held.refused,
-            },
-        );
+        let next = Held {
+            id: Some(version.id.clone()),
+            is_confirmed: false,
+            written: version.sha256.clone(),
+            before: if held.is_confirmed { held.id } else { held.before },
+            refused: held.refused,
+        };
+        self.record.set(&key, next).await;
         log::info!(
             "fleet: plugin '{}' {} is offered to the fleet, from {file}",
             version.plugin,
             version.label()
         );
-        // Boxed: the step may come back here.
-        Box::pin(self.advance(&key)).await;
+        self.advance(&key).await;
         Ok(())
     }
 
@@ -213,4 +244,61 @@ impl Runner {
             log::warn!("fleet: {error}");
         }
     }
+}
+
+/// Verifies the signature of a file.
+fn verify(
+    node: &Node,
+    version: Version,
+    content: Vec<u8>,
+    signature: String,
+) -> Result<Verified, RolloutError> {
+    let key = node.host.plugin_key.as_ref().ok_or(RolloutError::NoKey)?;
+    match key.verify_named(&version.file, &content, &signature) {
+        Ok(()) => Ok(Verified { hash: blake3::hash(&content), version, content, signature }),
+        Err(cause) => Err(RolloutError::Signature { file: version.file, cause }),
+    }
+}
+
+/// Reads and verifies a file of the plugins folder; `None` if it is not served, or if the fleet has
+/// put it there. `written` is what the fleet has put there.
+fn verify_drop(
+    node: &Node,
+    file: &str,
+    written: &BTreeMap<String, String>,
+) -> Result<Option<Verified>, RolloutError> {
+    let (content, signature) = folder::read(&node.host.plugins, file)?;
+    let mut version = describe(node, file, &content)?;
+    // If it has changed again, an event of that follows.
+    if !serves(node, file, blake3::hash(&content))
+        || written.get(&version.key()) == Some(&version.sha256)
+    {
+        return Ok(None);
+    }
+    if let Some(served) = node.host.registry.load().served_from(file) {
+        version.version.clone_from(&served.manifest.version);
+        version.api.clone_from(&served.manifest.api_version);
+    }
+    verify(node, version, content, signature).map(Some)
+}
+
+/// Describes a file. Its plugin has the name of an earlier rollout of the same file, or of the
+/// plugin that this host serves from it.
+fn describe(node: &Node, file: &str, content: &[u8]) -> Result<Version, RolloutError> {
+    let version = Version::describe(file, content, &node.settings.host)?;
+    let known = node.rollouts.known.lock();
+    let mut wanted = known.values().map(|rollout| &rollout.wanted);
+    let same = wanted.find(|one| one.file == version.file && one.target == version.target);
+    let registry = node.host.registry.load();
+    let served = || registry.served_from(file).map(|one| one.manifest.name.clone());
+    Ok(match same.map(|one| one.plugin.clone()).or_else(served) {
+        Some(plugin) => version.named(plugin),
+        None => version,
+    })
+}
+
+async fn put(store: &Store, verified: Verified) -> Result<Stored, RolloutError> {
+    let Verified { version, content, signature, hash } = verified;
+    store.put(&version, &content, &signature).await?;
+    Ok(Stored { version, hash })
 }

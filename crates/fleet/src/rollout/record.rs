@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::error::RolloutError;
+use super::{error::RolloutError, take::blocking};
 
 /// The record's file: hidden, so it is no plugin.
 const FILE: &str = ".fleet-rollouts.json";
@@ -70,14 +70,25 @@ impl Record {
     }
 
     /// Changes what is held of a rollout, and writes the record.
-    pub fn set(&mut self, key: &str, held: Held) {
+    pub async fn set(&mut self, key: &str, held: Held) {
         if self.held.get(key) == Some(&held) {
             return;
         }
         self.held.insert(key.to_owned(), held);
-        if let Err(error) = self.write() {
+        let (path, text) = (self.path.clone(), serde_json::to_vec_pretty(&self.held));
+        let write = move || {
+            let written = text.map_err(io::Error::from);
+            let written = written.and_then(|text| platform::durable::replace(&path, &text));
+            written.map_err(|error| RolloutError::Folder {
+                operation: "write",
+                path: path.display().to_string(),
+                cause: error.to_string(),
+            })
+        };
+        // It waits for the disk while the fleet's own thread goes on.
+        if let Err(error) = blocking(write).await {
             // A host that starts again takes the version again, which changes nothing.
-            log::warn!("cannot write {}: {error}", self.path.display());
+            log::warn!("fleet: {error}");
         }
     }
 
@@ -87,14 +98,15 @@ impl Record {
         confirmed.filter_map(|(key, held)| Some((key.clone(), held.id.clone()?))).collect()
     }
 
+    /// Returns the SHA-256 of the files that the fleet has put there, by the key of their rollout.
+    pub fn written(&self) -> BTreeMap<String, String> {
+        self.held.iter().map(|(key, held)| (key.clone(), held.written.clone())).collect()
+    }
+
     /// Returns the SHA-256 of the files whose versions have not proved themselves here.
     pub fn unproved(&self) -> Vec<String> {
         let unproved = self.held.values().filter(|held| held.id.is_some() && !held.is_confirmed);
         unproved.map(|held| held.written.clone()).collect()
-    }
-
-    fn write(&self) -> io::Result<()> {
-        platform::durable::replace(&self.path, &serde_json::to_vec_pretty(&self.held)?)
     }
 }
 
@@ -102,13 +114,13 @@ impl Record {
 mod tests {
     use super::*;
 
-    #[test]
-    fn record_survives_a_restart() {
+    #[tokio::test]
+    async fn record_survives_a_restart() {
         let temp = tempfile::tempdir().unwrap();
         let mut record = Record::open(temp.path()).unwrap();
         let held = Held { id: Some("1".into()), is_confirmed: true, ..Held::default() };
-        record.set("greet.any", held.clone());
-        record.set("text.any", Held { is_confirmed: false, ..held.clone() });
+        record.set("greet.any", held.clone()).await;
+        record.set("text.any", Held { is_confirmed: false, ..held.clone() }).await;
         let record = Record::open(temp.path()).unwrap();
         assert_eq!(record.get("greet.any"), Some(&held));
         assert_eq!(

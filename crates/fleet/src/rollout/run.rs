@@ -1,7 +1,7 @@
 //! The task of the rollouts: follows the bucket, the events of plugins and the requests of sessions.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     pin::pin,
     sync::Arc,
     thread,
@@ -12,17 +12,20 @@ use async_nats::{
     Client,
     jetstream::kv::{Entry, Operation},
 };
+use crossbeam_channel::Sender;
 use futures_util::StreamExt;
 use plugin_engine::events::PluginEvent;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::{
     error::RolloutError,
     hold::{Hold, Trial},
+    publish::{Drops, Stored},
     record::Record,
-    requests::Request,
+    requests::{Answer, Request},
     state::Rollout,
     store::Store,
+    take::Fetched,
     version::check_file_name,
 };
 use crate::node::Node;
@@ -45,12 +48,20 @@ const MOST: usize = 1024;
 /// The most events that wait for the task.
 const EVENTS: usize = 1024;
 
+/// The most files that a host fetches at the same time. Each is held in memory.
+const MOST_FETCHES: usize = 2;
+
 /// An event for the task.
 pub(super) enum News {
     /// A plugin has been loaded, refused or crashed, at this time.
     Plugin(Instant, Arc<PluginEvent>),
-    /// A version has been fetched and verified: its content and its signature.
-    Fetched(String, String, Result<(Vec<u8>, String), RolloutError>),
+    /// A version has been fetched and verified, for the rollout of this key and the version of
+    /// this id.
+    Fetched(String, String, Result<Fetched, RolloutError>),
+    /// A file that a session has pushed is stored.
+    Pushed(Sender<Answer>, Result<Stored, RolloutError>),
+    /// A file of the plugins folder is stored; `None` if the fleet need not have it.
+    Dropped(String, Result<Option<Stored>, RolloutError>),
 }
 
 /// The task of the rollouts.
@@ -63,8 +74,9 @@ pub(super) struct Runner {
     pub(super) holds: BTreeMap<String, Hold>,
     /// The versions that this host tries, by the key of their rollout.
     pub(super) trials: BTreeMap<String, Trial>,
-    /// Files that were put into the plugins folder and are not offered yet.
-    pub(super) drops: BTreeSet<String>,
+    pub(super) drops: Drops,
+    /// Bounds the versions that are fetched at the same time.
+    pub(super) fetches: Arc<Semaphore>,
     pub(super) sender: mpsc::Sender<News>,
     /// True once the log has said that this host takes no plugins.
     has_warned: bool,
@@ -96,7 +108,8 @@ pub async fn run(node: Arc<Node>, client: Client) {
         record,
         holds: BTreeMap::new(),
         trials: BTreeMap::new(),
-        drops: BTreeSet::new(),
+        drops: Drops::default(),
+        fetches: Arc::new(Semaphore::new(MOST_FETCHES)),
         sender,
         has_warned: false,
     };
@@ -145,6 +158,18 @@ fn forward_events(node: &Node, sender: mpsc::Sender<News>) -> std::io::Result<()
 type Events<'a> = (&'a mut mpsc::Receiver<Request>, &'a mut mpsc::Receiver<News>);
 
 impl Runner {
+    /// Returns the buckets.
+    ///
+    /// # Errors
+    /// JetStream is away.
+    pub(super) fn store(&self) -> Result<Store, RolloutError> {
+        let away = || {
+            let problem = self.node.rollouts.problem.lock().clone();
+            RolloutError::Away(problem.unwrap_or_else(|| self.node.link.explain()))
+        };
+        self.store.clone().ok_or_else(away)
+    }
+
     /// Returns true if this host takes plugins from the fleet.
     pub(super) fn takes(&self) -> bool {
         self.node.host.plugin_key.is_some()
@@ -204,23 +229,31 @@ impl Runner {
         match news {
             News::Plugin(when, event) => self.handle_event(when, &event).await,
             News::Fetched(key, id, fetched) => self.handle_fetched(key, &id, fetched).await,
+            News::Pushed(reply, stored) => {
+                let answer = self.begin_pushed(stored).await;
+                // Best effort: the session may have ended.
+                let _ = reply.send(answer);
+            }
+            News::Dropped(file, stored) => self.begin_dropped(file, stored).await,
         }
     }
 
     async fn answer(&mut self, request: Request) {
-        let (answer, reply) = match request {
-            Request::Push(upload, reply) => (self.push(upload).await, reply),
-            Request::RollBack(plugin, reply) => (self.roll_back(&plugin).await, reply),
-        };
-        // Best effort: the session may have ended.
-        let _ = reply.send(answer);
+        match request {
+            Request::Push(upload, reply) => self.push(upload, reply),
+            Request::RollBack(plugin, reply) => {
+                let answer = self.roll_back(&plugin).await;
+                // Best effort: the session may have ended.
+                let _ = reply.send(answer);
+            }
+        }
     }
 
     async fn tick(&mut self) {
         self.node.rollouts.uploads.drop_idle();
         self.check_trials().await;
         if self.store.is_some() {
-            self.offer_drops().await;
+            self.offer_drops();
             for key in self.holds.keys().cloned().collect::<Vec<_>>() {
                 self.advance(&key).await;
             }

@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt;
 use super::{
     error::RolloutError,
     state::Rollout,
-    version::{LARGEST, Version, sha256_of},
+    version::{LARGEST, Version},
 };
 
 /// The key of an object's signature in its metadata.
@@ -175,24 +175,23 @@ impl Store {
         }
     }
 
-    /// Fetches the file of a version and its signature. The SHA-256 is checked, the signature is
-    /// not.
+    /// Fetches the file of a version and its signature. Neither is verified.
     ///
     /// # Errors
-    /// JetStream is away, there is no such object, or it is another one than the version names.
+    /// JetStream is away, there is no such object, or its size is not that of the version.
     pub async fn fetch(&self, version: &Version) -> Result<(Vec<u8>, String), RolloutError> {
         let plugins = self.plugins.as_ref().ok_or(RolloutError::NoKey)?;
         let failed = failed(FETCH, &version.id);
-        let distrust = self::failed(TRUST, &version.id);
+        let distrust = |problem: &str| distrust(version, problem);
         let fetched = async {
             let object = plugins.get(&version.id).await.map_err(|error| failed(&error))?;
             let info = object.info();
             let signature = info.metadata.get(SIGNATURE).cloned().unwrap_or_default();
             if info.size != version.size || info.size > LARGEST {
-                return Err(distrust(&"its size is not that of the rollout; push the file again"));
+                return Err(distrust("its size is not that of the rollout; push the file again"));
             }
             if signature.len() > LONGEST_SIGNATURE {
-                return Err(distrust(&"its signature is too long; push the file again"));
+                return Err(distrust("its signature is too long; push the file again"));
             }
             let mut content = Vec::with_capacity(version.size);
             // One byte more tells an object that is longer than it says.
@@ -201,11 +200,7 @@ impl Store {
             Ok((content, signature))
         };
         let fetched = tokio::time::timeout(TRANSFER_TIMEOUT, fetched).await;
-        let (content, signature) = fetched.map_err(|elapsed| failed(&elapsed))??;
-        if sha256_of(&content) != version.sha256 {
-            return Err(distrust(&"its SHA-256 is not that of the rollout; push the file again"));
-        }
-        Ok((content, signature))
+        fetched.map_err(|elapsed| failed(&elapsed))?
     }
 
     /// Removes the file of a version, as far as possible.
@@ -232,6 +227,11 @@ fn bucket_stream(bucket: &str) -> stream::Config {
         discard: stream::DiscardPolicy::New,
         ..stream::Config::default()
     }
+}
+
+/// Returns the error of an object that is not the one that its rollout names.
+pub fn distrust(version: &Version, problem: &str) -> RolloutError {
+    failed(TRUST, &version.id)(&problem)
 }
 
 fn failed<'a>(

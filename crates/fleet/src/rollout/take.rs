@@ -7,6 +7,7 @@ use std::{
 };
 
 use plugin_engine::events::{EventKind, PluginEvent};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     error::RolloutError,
@@ -15,7 +16,7 @@ use super::{
     record::Held,
     run::{News, Runner},
     state::Phase,
-    store::{Store, TRUST},
+    store::{Store, TRUST, distrust},
     version::{Version, sha256_of},
 };
 use crate::{alive, node::Node};
@@ -25,6 +26,15 @@ const SERVE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The pause before a version is fetched again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// A version that has been fetched and verified.
+pub(super) struct Fetched {
+    content: Vec<u8>,
+    signature: String,
+    hash: blake3::Hash,
+    /// Lets the next one be fetched when it is dropped.
+    permit: OwnedSemaphorePermit,
+}
 
 impl Runner {
     /// Begins to fetch a version, unless this host does so already.
@@ -37,8 +47,11 @@ impl Runner {
         log::debug!("fleet: fetches '{}'", version.id);
         self.trials.insert(key.to_owned(), Trial::begin(version.clone()));
         let (node, sender, key) = (Arc::clone(&self.node), self.sender.clone(), key.to_owned());
+        let fetches = Arc::clone(&self.fetches);
         tokio::spawn(async move {
-            let fetched = fetch(&node, &store, &version).await;
+            // A new host may miss many files, and each is held in memory.
+            let Ok(permit) = fetches.acquire_owned().await else { return };
+            let fetched = fetch(&node, &store, &version, permit).await;
             // The task may have ended.
             let _ = sender.send(News::Fetched(key, version.id, fetched)).await;
         });
@@ -49,11 +62,11 @@ impl Runner {
         &mut self,
         key: String,
         id: &str,
-        fetched: Result<(Vec<u8>, String), RolloutError>,
+        fetched: Result<Fetched, RolloutError>,
     ) {
         let current = self.trials.get(&key).filter(|trial| trial.version.id == id);
         let Some(version) = current.map(|trial| trial.version.clone()) else { return };
-        let (content, signature) = match fetched {
+        let Fetched { content, signature, hash, permit } = match fetched {
             Ok(fetched) => fetched,
             Err(error) => return self.handle_failed_fetch(&key, &version, error).await,
         };
@@ -67,8 +80,7 @@ impl Runner {
             before: if keeps { earlier.id } else { earlier.before },
             refused: earlier.refused,
         };
-        let hash = blake3::hash(&content);
-        let is_there = self.serves(&version.file, hash);
+        let is_there = serves(&self.node, &version.file, hash);
         let plugins = self.node.host.plugins.clone();
         let file = version.file.clone();
         let kept = blocking(move || match keeps {
@@ -78,15 +90,18 @@ impl Runner {
         if let Err(error) = kept.await {
             return self.fail(&key, &error.to_string()).await;
         }
-        self.record.set(&key, held);
+        self.record.set(&key, held).await;
         if let Some(trial) = self.trials.get_mut(&key) {
             (trial.hash, trial.placed) = (Some(hash), Some(Instant::now()));
             trial.is_fetching = false;
         }
         let (plugins, file) = (self.node.host.plugins.clone(), version.file.clone());
-        let placed = blocking(move || match is_there {
-            true => Ok(()),
-            false => folder::place(&plugins, &file, &content, &signature, || ()),
+        let placed = blocking(move || {
+            let _permit = permit;
+            match is_there {
+                true => Ok(()),
+                false => folder::place(&plugins, &file, &content, &signature, || ()),
+            }
         });
         if let Err(error) = placed.await {
             return self.fail(&key, &error.to_string()).await;
@@ -105,7 +120,7 @@ impl Runner {
             self.trials.remove(key);
             let mut held = self.record.get(key).cloned().unwrap_or_default();
             held.refused = Some((version.id.clone(), error.to_string()));
-            self.record.set(key, held);
+            self.record.set(key, held).await;
             self.advance(key).await;
         } else if let Some(trial) = self.trials.get_mut(key) {
             // It stays for a while, so that the version is not fetched again at once.
@@ -122,7 +137,7 @@ impl Runner {
         let Some(key) = self.trials.iter().find_map(is_tried) else {
             if matches!(event.kind, EventKind::Loaded | EventKind::Swapped) {
                 self.note_drop(&event.file);
-                self.offer_drops().await;
+                self.offer_drops();
             }
             return;
         };
@@ -147,7 +162,7 @@ impl Runner {
     async fn check_superseded(&mut self, key: &str) {
         let Some(trial) = self.trials.get(key) else { return };
         let version = trial.version.clone();
-        if trial.hash.is_none_or(|hash| self.serves(&version.file, hash)) {
+        if trial.hash.is_none_or(|hash| serves(&self.node, &version.file, hash)) {
             return;
         }
         let (plugins, file) = (self.node.host.plugins.clone(), version.file.clone());
@@ -168,7 +183,7 @@ impl Runner {
             held.refused = Some((version.id.clone(), reason));
         }
         held.is_confirmed = true;
-        self.record.set(key, held);
+        self.record.set(key, held).await;
         self.note_drop(&version.file);
         self.advance(key).await;
     }
@@ -193,7 +208,7 @@ impl Runner {
     async fn check_served(&mut self, key: &str) {
         let Some(trial) = self.trials.get(key) else { return };
         let Some(hash) = trial.hash.filter(|_| trial.served.is_none()) else { return };
-        if !self.serves(&trial.version.file, hash) {
+        if !serves(&self.node, &trial.version.file, hash) {
             return;
         }
         let took = trial.began.elapsed().as_secs_f64() * 1e3;
@@ -203,12 +218,6 @@ impl Runner {
             trial.served = Some(Instant::now());
         }
         self.advance(key).await;
-    }
-
-    /// Returns true if this host serves this content from a file of this name.
-    pub(super) fn serves(&self, file: &str, hash: blake3::Hash) -> bool {
-        let registry = self.node.host.registry.load();
-        registry.served_from(file).is_some_and(|one| one.shadow().hash() == hash)
     }
 
     /// Ends the trial of a version that has proved itself: all hosts take it.
@@ -228,7 +237,7 @@ impl Runner {
         self.trials.remove(key);
         let mut held = self.record.get(key).cloned().unwrap_or_default();
         held.is_confirmed = true;
-        self.record.set(key, held);
+        self.record.set(key, held).await;
         *self.node.rollouts.confirmed.lock() = self.record.confirmed();
         alive::announce(&self.node).await;
         self.keep_for_next_drop(file).await;
@@ -274,27 +283,37 @@ impl Runner {
         } else {
             log::error!("fleet: plugin '{plugin}' {label} has failed here: {reason}");
         }
-        self.record.set(key, next);
+        self.record.set(key, next).await;
         *self.node.rollouts.confirmed.lock() = self.record.confirmed();
     }
 }
 
-/// Fetches a version and verifies its signature.
+/// Fetches a version and verifies it.
 async fn fetch(
     node: &Node,
     store: &Store,
     version: &Version,
-) -> Result<(Vec<u8>, String), RolloutError> {
+    permit: OwnedSemaphorePermit,
+) -> Result<Fetched, RolloutError> {
     let key = node.host.plugin_key.clone().ok_or(RolloutError::NoKey)?;
     let (content, signature) = store.fetch(version).await?;
     let version = version.clone();
     blocking(move || {
-        let verified = key.verify_bytes(&version.signature_file(), &signature, &content);
-        let file = || version.file.clone();
-        verified.map_err(|cause| RolloutError::Signature { file: file(), cause })?;
-        Ok((content, signature))
+        if sha256_of(&content) != version.sha256 {
+            let problem = "its SHA-256 is not that of the rollout; push the file again";
+            return Err(distrust(&version, problem));
+        }
+        let verified = key.verify_named(&version.file, &content, &signature);
+        verified.map_err(|cause| RolloutError::Signature { file: version.file, cause })?;
+        Ok(Fetched { hash: blake3::hash(&content), content, signature, permit })
     })
     .await
+}
+
+/// Returns true if a host serves this content from a file of this name.
+pub(super) fn serves(node: &Node, file: &str, hash: blake3::Hash) -> bool {
+    let registry = node.host.registry.load();
+    registry.served_from(file).is_some_and(|one| one.shadow().hash() == hash)
 }
 
 /// Runs work that reads or writes files, or takes long, beside the fleet's own thread.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,7 @@ use super::{
     version::{LARGEST, check_file_name},
 };
 
-/// The most uploads at the same time.
+/// The most uploads at the same time, with those that are being stored.
 const MOST: usize = 4;
 
 /// The time without a piece after which an upload is dropped.
@@ -21,11 +22,12 @@ const IDLE: Duration = Duration::from_secs(30);
 /// The longest signature, in bytes.
 const LONGEST_SIGNATURE: usize = 16 << 10;
 
-/// The files that sessions push in pieces, by their number. Together they have at most
-/// [`LARGEST`] bytes.
+/// The files that sessions push in pieces, by their number. Together, and with those that have
+/// arrived and are being stored, they have at most [`LARGEST`] bytes.
 #[derive(Default)]
 pub struct Uploads {
     list: Mutex<List>,
+    taken: Arc<Mutex<Taken>>,
 }
 
 #[derive(Default)]
@@ -34,11 +36,45 @@ struct List {
     last: u64,
 }
 
+/// The memory that all uploads hold.
+#[derive(Default)]
+struct Taken {
+    files: usize,
+    bytes: usize,
+}
+
+/// The memory of one upload, until it is dropped.
+pub(super) struct Room {
+    taken: Arc<Mutex<Taken>>,
+    size: usize,
+}
+
+impl Room {
+    /// Takes room for a file of this size; `None` if there is none.
+    fn take(taken: &Arc<Mutex<Taken>>, size: usize) -> Option<Self> {
+        let mut all = taken.lock();
+        if all.files >= MOST || all.bytes + size > LARGEST {
+            return None;
+        }
+        all.files += 1;
+        all.bytes += size;
+        Some(Self { taken: Arc::clone(taken), size })
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut all = self.taken.lock();
+        all.files -= 1;
+        all.bytes -= self.size;
+    }
+}
+
 /// A file on its way.
 pub struct Upload {
     session: u64,
     touched: Instant,
-    size: usize,
+    pub(super) room: Room,
     /// Its name.
     pub file: String,
     /// The text of its signature file; empty if there is none.
@@ -73,16 +109,15 @@ impl Uploads {
         let mut list = self.list.lock();
         // A session pushes one file at a time.
         list.uploads.retain(|_, upload| upload.session != session);
-        let taken: usize = list.uploads.values().map(|upload| upload.size).sum();
-        if list.uploads.len() >= MOST || taken + size > LARGEST {
+        let Some(room) = Room::take(&self.taken, size) else {
             return refuse("this host receives too many files at the moment; try again");
-        }
+        };
         list.last += 1;
         let number = list.last;
         let upload = Upload {
             session,
             touched: Instant::now(),
-            size,
+            room,
             file: file.to_owned(),
             signature,
             content: Vec::new(),
@@ -99,8 +134,8 @@ impl Uploads {
         let mut list = self.list.lock();
         let upload = list.uploads.get_mut(&number).filter(|upload| upload.session == session);
         let upload = upload.ok_or_else(|| unknown(number))?;
-        if upload.content.len() + piece.len() > upload.size {
-            let (file, size) = (upload.file.clone(), upload.size);
+        if upload.content.len() + piece.len() > upload.room.size {
+            let (file, size) = (upload.file.clone(), upload.room.size);
             list.uploads.remove(&number);
             let problem = format!("it has more than the {size} bytes that it was said to have");
             return Err(RolloutError::Upload { file, problem });
@@ -119,10 +154,11 @@ impl Uploads {
         let is_own = list.uploads.get(&number).is_some_and(|upload| upload.session == session);
         let upload = is_own.then(|| list.uploads.remove(&number)).flatten();
         let upload = upload.ok_or_else(|| unknown(number))?;
-        if upload.content.len() == upload.size {
+        let (arrived, size) = (upload.content.len(), upload.room.size);
+        if arrived == size {
             return Ok(upload);
         }
-        let problem = format!("{} of its {} bytes have arrived", upload.content.len(), upload.size);
+        let problem = format!("{arrived} of its {size} bytes have arrived");
         Err(RolloutError::Upload { file: upload.file, problem })
     }
 
@@ -174,5 +210,18 @@ mod tests {
         let uploads = Uploads::default();
         uploads.begin(1, "greet", LARGEST, String::new()).unwrap();
         assert!(uploads.begin(2, "greet", 1, String::new()).is_err());
+    }
+
+    #[test]
+    fn uploads_count_until_they_are_stored() {
+        let uploads = Uploads::default();
+        let stored = (0..MOST as u64).map(|session| {
+            let number = uploads.begin(session, "greet", 0, String::new()).unwrap();
+            uploads.end(session, number).unwrap()
+        });
+        let stored: Vec<_> = stored.collect();
+        assert!(uploads.begin(99, "greet", 1, String::new()).is_err());
+        drop(stored);
+        uploads.begin(99, "greet", LARGEST, String::new()).unwrap();
     }
 }

@@ -68,9 +68,9 @@ impl Version {
             refuse("it is neither a library, a program nor a script that starts with `#!`")
         })?;
         let plugin = plugin_of(file).ok_or_else(|| refuse("its name names no plugin"))?;
-        Ok(Self {
-            id: format!("{plugin}.{target}.{:016x}", fastrand::u64(..)),
-            plugin,
+        let version = Self {
+            id: String::new(),
+            plugin: String::new(),
             version: String::new(),
             file: file.to_owned(),
             target,
@@ -78,7 +78,16 @@ impl Version {
             sha256: sha256_of(content),
             size: content.len(),
             by: by.to_owned(),
-        })
+        };
+        Ok(version.named(plugin))
+    }
+
+    /// Gives it the name of its plugin, and an id of its own.
+    #[must_use]
+    pub fn named(mut self, plugin: String) -> Self {
+        self.plugin = plugin;
+        self.id = format!("{}.{:016x}", self.key(), fastrand::u64(..));
+        self
     }
 
     /// Returns the key of its rollout: each target has one of its own.
@@ -92,11 +101,6 @@ impl Version {
         let is_number = self.api.starts_with(|first: char| first.is_ascii_digit());
         (self.target == ANY || self.target == target())
             && (!is_number || major(&self.api) == major(plugin_api::abi::API_VERSION))
-    }
-
-    /// Returns the name of its signature's file.
-    pub fn signature_file(&self) -> String {
-        format!("{}.minisig", self.file)
     }
 
     /// Returns a name for people: the plugin's own version if it is known, and the start of the

@@ -79,6 +79,17 @@ pub enum BadSignature {
     /// It is of another content.
     #[error("its signature does not match its content: sign it again")]
     Mismatch,
+    /// It is of a file of another name, or names none.
+    #[error(
+        "its signature is {}: sign the file under the name {wanted}, without a comment of your own",
+        match named { Some(named) => format!("of a file {named}"), None => "of no file".into() }
+    )]
+    OtherFile {
+        /// The name in the signature; `None` if there is none.
+        named: Option<String>,
+        /// The file's name.
+        wanted: String,
+    },
 }
 
 /// Returns the path of a library's signature.
@@ -145,21 +156,32 @@ impl PluginKey {
         verifier.finalize().map_err(|_| BadSignature::Mismatch)
     }
 
-    /// Verifies that a signature is this key's, and of this content. `name` is the signature's for
-    /// people; `signature` is the text of its file.
+    /// Verifies that the text of a signature is this key's, of this content, and of a file of this
+    /// name: signed plugins must not be exchanged for one another.
     ///
     /// # Errors
-    /// The signature is unreadable, was made with another key, or does not match.
-    pub fn verify_bytes(
+    /// The signature is missing or unreadable, was made with another key, or does not match.
+    pub fn verify_named(
         &self,
-        name: &str,
-        signature: &str,
+        file: &str,
         content: &[u8],
+        signature: &str,
     ) -> Result<(), BadSignature> {
-        let signature = decode(name, signature)?;
-        let mut verifier = self.verifier(&signature, name)?;
+        let name = signature_of(Path::new(file)).display().to_string();
+        if signature.is_empty() {
+            return Err(BadSignature::Missing { name });
+        }
+        let signature = decode(&name, signature)?;
+        let mut verifier = self.verifier(&signature, &name)?;
         verifier.update(content);
-        verifier.finalize().map_err(|_| BadSignature::Mismatch)
+        verifier.finalize().map_err(|_| BadSignature::Mismatch)?;
+        match signed_file(&signature) {
+            Some(named) if named == file => Ok(()),
+            named => Err(BadSignature::OtherFile {
+                named: named.map(|named| named.escape_debug().to_string()),
+                wanted: file.to_owned(),
+            }),
+        }
     }
 
     fn verifier<'a>(
@@ -181,6 +203,13 @@ impl PluginKey {
 /// Decodes the text of the signature file of this name.
 fn decode(name: &str, text: &str) -> Result<Signature, BadSignature> {
     Signature::decode(text).map_err(|_| unreadable(name, &"it is not as `minisign -S` writes it"))
+}
+
+/// Returns the name of the file that a signature is of, which is part of its trusted comment:
+/// `timestamp:SECONDS`, `file:NAME` and `hashed`, with tabs between them
+/// (<https://jedisct1.github.io/minisign/>).
+fn signed_file(signature: &Signature) -> Option<&str> {
+    signature.trusted_comment().split('\t').find_map(|field| field.strip_prefix("file:"))
 }
 
 fn unreadable(name: &str, error: &dyn fmt::Display) -> BadSignature {
