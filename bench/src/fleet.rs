@@ -3,6 +3,7 @@
 mod chaos;
 mod hosts;
 mod report;
+mod rollout;
 
 use std::{
     process::{Command, Stdio},
@@ -63,6 +64,9 @@ pub struct Round {
     pub killed: f64,
     /// Milliseconds from the stop of the other host, as by a cut cable, to the error.
     pub stopped: f64,
+    /// Milliseconds from the rename of a plugin's file to the moment at which three hosts serve it.
+    #[serde(default)]
+    pub rolled_out: f64,
 }
 
 /// The results of a fleet.
@@ -103,6 +107,7 @@ fn round(places: &Places, effort: Effort) -> Result<Round, BenchError> {
         turns.into_iter().map(|host| of_host(host, &requests, LOCAL)).collect::<Result<_, _>>()?;
     round.alone = mean(turns[0], turns[3]);
     round.local = mean(turns[1], turns[2]);
+    round.rolled_out = rollout::measure(places)?;
     round.stopped = fleet.time_to_error(places, false)?;
     round.killed = fleet.time_to_error(places, true)?;
     fleet.nats.kill();

@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -29,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// The libraries of the hosts.
 const LIBRARIES: [&str; 2] = ["libtext.so", "libclock.so"];
 
-/// A running NATS server.
+/// A running NATS server, with JetStream.
 pub struct Nats {
     port: u16,
     running: Option<Running>,
@@ -41,7 +42,7 @@ pub struct Host {
     /// Its address.
     pub address: SocketAddr,
     running: Running,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A fleet: one host without the measured command, and one that has it.
@@ -60,8 +61,8 @@ impl Nats {
         let folder = tempfile::tempdir().map_err(failed("make", "a folder"))?;
         let port = free_port()?;
         let mut command = Command::new("nats-server");
-        command.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]);
+        command.arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
         let running = Running::start(&mut command)?;
         wait(&format!("nats-server listens on {port}"), || {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
@@ -81,6 +82,11 @@ impl Nats {
 }
 
 impl Host {
+    /// Returns its plugins folder.
+    pub fn plugins(&self) -> PathBuf {
+        self.folder.path().join("plugins")
+    }
+
     /// Sends its process a signal.
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.running.id()).ok().and_then(Pid::from_raw);
@@ -119,10 +125,22 @@ impl Fleet {
         has_command: bool,
         nats: Option<&str>,
     ) -> Result<Host, BenchError> {
+        let libraries = if has_command { &LIBRARIES[..] } else { &[] };
+        Self::start_with(places, name, libraries, nats, &[])
+    }
+
+    /// Starts a host with these libraries and further flags.
+    pub fn start_with(
+        places: &Places,
+        name: &str,
+        libraries: &[&str],
+        nats: Option<&str>,
+        flags: &[&str],
+    ) -> Result<Host, BenchError> {
         let folder = tempfile::tempdir().map_err(failed("make", "a folder"))?;
         let plugins = folder.path().join("plugins");
         fs::create_dir(&plugins).map_err(failed("make", &plugins))?;
-        for library in LIBRARIES.iter().filter(|_| has_command) {
+        for library in libraries {
             let (from, to) = (places.built.join(library), plugins.join(library));
             fs::copy(&from, &to).map_err(failed("copy", &from))?;
             let executable = Permissions::from_mode(0o755);
@@ -137,14 +155,14 @@ impl Fleet {
         if let Some(nats) = nats {
             command.args(["--fleet", nats, "--fleet-host", name]);
         }
-        command.stdin(Stdio::null());
+        command.args(flags).stdin(Stdio::null());
         command.stdout(log.try_clone().map_err(failed("share", &log_file))?).stderr(log);
         let running = Running::start(&mut command)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         wait(&format!("host '{name}' serves"), || {
             Session::connect(address).ok()?.ask(&["ping"]).ok()
         })?;
-        Ok(Host { address, running, _folder: folder })
+        Ok(Host { address, running, folder })
     }
 
     /// Returns the milliseconds from the kill, or the stop, of the other host to the error of a call

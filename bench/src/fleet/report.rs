@@ -30,6 +30,19 @@ pub fn write(text: &mut String, fleet: &FleetResults) -> Result {
         let rate = shown(fleet.spread(|round| figures(round).rate));
         writeln!(text, "| {name} | {p50} | {rate} |")?;
     }
+    writeln!(text, "\n| from | to | ms |\n| --- | --- | --- |")?;
+    let rows: [(&str, &str, fn(&Round) -> f64); 3] = [
+        ("the kill of a host", "the error of the call that it had", |round| round.killed),
+        ("the stop of a host, as by a cut cable", "the same", |round| round.stopped),
+        (
+            "the rename of a signed plugin of 2.8 MiB in the folder of one host",
+            "three hosts serve it, with `--fleet-canary 0`",
+            |round| round.rolled_out,
+        ),
+    ];
+    for (from, to, figure) in rows {
+        writeln!(text, "| {from} | {to} | {} |", shown(fleet.spread(figure)))?;
+    }
     if let Some(chaos) = fleet.chaos {
         writeln!(
             text,
@@ -75,6 +88,11 @@ pub fn goals(fleet: Option<&FleetResults>) -> Vec<Goal> {
             "ms from a cut cable to the error of a call",
             AtMost(3000.0),
             of(|round| round.stopped),
+        ),
+        Goal::of(
+            "ms from a plugin of 2 MiB in the folder of one host to three hosts that serve it",
+            AtMost(1000.0),
+            of(|round| round.rolled_out),
         ),
         Goal::of("wrong or doubled replies while a host is killed each second", AtMost(0.0), {
             chaos(|chaos| chaos.wrong)

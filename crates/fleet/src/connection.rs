@@ -8,6 +8,7 @@ use std::{
 };
 
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, connection::State};
+use nkeys::KeyPair;
 use percent_encoding::percent_decode_str;
 
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The interval at which the connection is looked at. Its end is an event.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The longest pause between two attempts to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -158,7 +159,12 @@ fn take_event(node: &Node, event: &Event) {
 /// Returns the addresses of the servers.
 fn servers(settings: &Settings) -> Result<Vec<ServerAddr>, StartError> {
     let parse = |server: &String| {
+        let nowhere = || io::Error::new(io::ErrorKind::InvalidInput, "it names no host");
         ServerAddr::from_str(server)
+            .and_then(|address| match address.host() {
+                "" => Err(nowhere()),
+                _ => Ok(address),
+            })
             .map_err(|source| StartError::Server { server: redacted(server), source })
     };
     settings.servers.iter().map(parse).collect()
@@ -198,11 +204,15 @@ fn options(settings: &Settings) -> Result<ConnectOptions, StartError> {
         Credentials::Nkey(path) => {
             let failed = |source: io::Error| StartError::File { path: path.clone(), source };
             let seed = fs::read_to_string(path).map_err(failed)?;
-            ConnectOptions::with_nkey(seed.trim().to_owned())
+            let seed = seed.trim();
+            // It would be read at each attempt only, and a wrong one found late.
+            KeyPair::from_seed(seed)
+                .map_err(|source| StartError::Seed { path: path.clone(), source })?;
+            ConnectOptions::with_nkey(seed.to_owned())
         }
     };
     if let Some(roots) = &settings.roots {
-        // It would be read at each attempt only, and a wrong path found late.
+        // As above.
         let failed = |source| StartError::File { path: roots.clone(), source };
         fs::metadata(roots).map_err(failed)?;
         options = options.add_root_certificates(roots.clone());

@@ -28,6 +28,14 @@ pub enum StartError {
         /// The cause.
         source: io::Error,
     },
+    /// A file holds no seed of an nkey.
+    #[error("{} holds no seed of a NATS user's nkey: {source}; `nk -gen user` makes one", path.display())]
+    Seed {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: nkeys::error::Error,
+    },
     /// The fleet's thread cannot be started.
     #[error("cannot start the fleet's thread: {0}")]
     Thread(#[source] io::Error),

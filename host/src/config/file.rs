@@ -147,11 +147,10 @@ impl SettingsFile {
             match value.get_ref() {
                 DeValue::Table(fleet) if key == FLEET => {
                     for (key, value) in fleet {
-                        let flag = match key.get_ref().as_ref() {
-                            "servers" => FLEET.to_owned(),
-                            key => format!("{FLEET}-{key}"),
-                        };
-                        add(flag, line_of(key.span()), value.get_ref())?;
+                        let line = line_of(key.span());
+                        let flag = fleet_flag(command, key.get_ref())
+                            .map_err(|problem| wrong(line, LineError::Key(problem)))?;
+                        add(flag, line, value.get_ref())?;
                     }
                 }
                 value => add(key, line, value)?,
@@ -224,13 +223,36 @@ pub(super) fn first_words(error: &clap::Error) -> String {
     problem.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
+/// Returns the flag of a key of the table of the fleet.
+fn fleet_flag(command: &Command, key: &str) -> Result<String, String> {
+    let names =
+        || keys(command).filter_map(|(long, _)| long.strip_prefix(FLEET)?.strip_prefix('-'));
+    match key {
+        "servers" => Ok(FLEET.to_owned()),
+        key if names().any(|name| name == key) => Ok(format!("{FLEET}-{key}")),
+        key => {
+            let written = key.to_ascii_lowercase().replace('_', "-");
+            Err(match nearest(&written, names().chain(["servers"])) {
+                Some(nearest) => {
+                    format!("unknown key '{key}' of [{FLEET}], did you mean '{nearest}'?")
+                }
+                None => {
+                    let mut all: Vec<_> = names().chain(["servers"]).collect();
+                    all.sort_unstable();
+                    format!("unknown key '{key}' of [{FLEET}]; it has: {}", all.join(", "))
+                }
+            })
+        }
+    }
+}
+
 fn describe_unknown(command: &Command, key: &str) -> String {
     let written = key.to_ascii_lowercase().replace('_', "-");
     match nearest(&written, keys(command).map(|(long, _)| long).chain(tables::NAMES)) {
         Some(nearest) => format!("unknown key '{key}', did you mean '{nearest}'?"),
         None => format!(
             "unknown key '{key}'; the keys are the flags that `{} --help` lists, the tables are \
-             [plugin.NAME] and [interpreters]",
+             [plugin.NAME], [interpreters] and [{FLEET}]",
             program::own()
         ),
     }
@@ -284,6 +306,14 @@ mod tests {
                 "host.toml:1: unknown key 'zzzzzzzz'; the keys are the flags that `host --help` lists",
             ),
             ("config = 'x'", "host.toml:1: unknown key 'config'"),
+            (
+                "[fleet]\nservrs = ['nats://a']",
+                "host.toml:2: unknown key 'servrs' of [fleet], did you mean 'servers'?",
+            ),
+            (
+                "[fleet]\nzzzzzzzz = 1",
+                "host.toml:2: unknown key 'zzzzzzzz' of [fleet]; it has: call-timeout, canary, ",
+            ),
             ("help = true", "host.toml:1: unknown key 'help'"),
             (
                 "grace = 1\nport = 80",

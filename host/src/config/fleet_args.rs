@@ -4,6 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use super::units::seconds;
 
+/// The name of a fleet that has no other.
+const DEFAULT_NAME: &str = "default";
+
 /// The membership in a fleet: hosts that answer each other's commands over NATS.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Fleet")]
@@ -16,7 +19,7 @@ pub struct FleetArgs {
     pub fleet: Vec<String>,
 
     /// The fleet's name. Hosts of other fleets on the same servers are not seen.
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME)]
     pub fleet_name: String,
 
     /// This host's name in the fleet, for people. Default: the machine's name and the port.
@@ -35,8 +38,8 @@ pub struct FleetArgs {
     #[arg(long, value_name = "FILE")]
     pub fleet_roots: Option<PathBuf>,
 
-    /// The longest time that another host may take for a command, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    /// The longest time that another host may take for a command, in seconds, at least 0.001.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = some_time)]
     pub fleet_call_timeout: Duration,
 
     /// Offers a plugin that is put into the plugins folder to all hosts of the fleet. Takes
@@ -49,4 +52,24 @@ pub struct FleetArgs {
     /// this host.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub fleet_canary: Duration,
+}
+
+impl FleetArgs {
+    /// Returns true if a flag is set that only counts for a member of a fleet.
+    #[cfg_attr(not(feature = "fleet"), allow(dead_code, reason = "there are no members"))]
+    pub fn are_for_a_member(&self) -> bool {
+        let files = [&self.fleet_credentials, &self.fleet_nkey, &self.fleet_roots];
+        self.fleet_name != DEFAULT_NAME
+            || self.fleet_host.is_some()
+            || self.fleet_publish
+            || files.into_iter().any(Option::is_some)
+    }
+}
+
+/// Parses a time in seconds that is not zero.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match seconds(text)? {
+        time if time < Duration::from_millis(1) => Err("a command needs at least 0.001 s".into()),
+        time => Ok(time),
+    }
 }

@@ -48,10 +48,13 @@ impl Membership {
         addresses: &[SocketAddr],
     ) -> Result<(), MembershipError> {
         let config = &shared.config;
-        if config.fleet.fleet.is_empty() {
+        let flags = &config.fleet;
+        if flags.fleet.is_empty() {
+            if flags.are_for_a_member() {
+                log::warn!("this host is in no fleet: name a NATS server with --fleet");
+            }
             return Ok(());
         }
-        let flags = &config.fleet;
         let credentials = match (&flags.fleet_credentials, &flags.fleet_nkey) {
             (Some(file), _) => fleet::Credentials::File(file.clone()),
             (None, Some(file)) => fleet::Credentials::Nkey(file.clone()),

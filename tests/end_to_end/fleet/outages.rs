@@ -72,9 +72,16 @@ fn host_joins_when_the_server_appears() {
 fn unusable_settings_end_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing").to_str().unwrap().to_owned();
+    let garbage = folder.path().join("garbage").to_str().unwrap().to_owned();
+    std::fs::write(&garbage, "SUnonsense").unwrap();
     let good = "nats://127.0.0.1:4222";
     for (flags, cause) in [
-        (&["--fleet", "nats://[1"][..], "cannot use the NATS server 'nats://[1'"),
+        (&["--fleet", "nats://"][..], "cannot use the NATS server 'nats://': it names no host"),
+        (
+            &["--fleet", good, "--fleet-nkey", &garbage],
+            &format!("{garbage} holds no seed of a NATS user's nkey"),
+        ),
+        (&["--fleet", "nats://[1"], "cannot use the NATS server 'nats://[1'"),
         (
             &["--fleet", good, "--fleet-name", "two words"],
             "the fleet's name 'two words' is not valid",
@@ -89,6 +96,15 @@ fn unusable_settings_end_the_start() {
         assert!(ended.stderr.contains(cause), "{flags:?}: {ended:?}");
         assert!(!ended.stdout.contains("listening on"), "{flags:?}: {ended:?}");
     }
+}
+
+#[test]
+fn flags_of_a_fleet_without_a_server_are_reported() {
+    let host = Setup::new().flags(&["--fleet-name", "garage"]).start();
+    host.wait_for_log("this host is in no fleet: name a NATS server with --fleet");
+    let ended = Setup::new().flags(&["--fleet-call-timeout", "0"]).run();
+    assert_eq!(ended.status, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("a command needs at least 0.001 s"), "{ended:?}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub enum RolloutError {
     )]
     NoKey,
     /// JetStream is not there, or not now.
-    #[error("cannot use the fleet's JetStream: {0}")]
+    #[error("cannot use the fleet's JetStream, which rollouts need (nats-server -js): {0}")]
     Away(String),
     /// A file is no plugin.
     #[error("cannot roll out '{file}': {problem}")]
