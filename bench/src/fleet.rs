@@ -29,9 +29,14 @@ use crate::{
 /// Number of clients of a rate.
 const CLIENTS: usize = 50;
 
-/// Requests for a rate in a second of effort: of another host's command, and of the host's own.
+/// Requests for a rate in a second of effort: of another host's command, and of the host's own in
+/// one turn.
 const REMOTE: f64 = 30_000.0;
-const LOCAL: f64 = 100_000.0;
+const LOCAL: f64 = 40_000.0;
+
+/// Turns of each of two hosts that are compared in a round. The machine is faster at one moment than
+/// at another, by more than the hosts differ.
+const TURNS: usize = 8;
 
 /// Time limit of a program that sends requests.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -101,12 +106,7 @@ fn round(places: &Places, effort: Effort) -> Result<Round, BenchError> {
     round.bare = bare(places, &nats, &requests)?;
     let mut fleet = Fleet::start(places, nats)?;
     round.remote = of_host(&fleet.caller, &requests, REMOTE)?;
-    // In turns, since the machine is faster at one moment than at another.
-    let turns = [&alone, &fleet.other, &fleet.other, &alone];
-    let turns: Vec<Figures> =
-        turns.into_iter().map(|host| of_host(host, &requests, LOCAL)).collect::<Result<_, _>>()?;
-    round.alone = mean(turns[0], turns[3]);
-    round.local = mean(turns[1], turns[2]);
+    [round.alone, round.local] = in_turns([&alone, &fleet.other], &requests)?;
     round.rolled_out = rollout::measure(places)?;
     round.stopped = fleet.time_to_error(places, false)?;
     round.killed = fleet.time_to_error(places, true)?;
@@ -119,17 +119,29 @@ fn round(places: &Places, effort: Effort) -> Result<Round, BenchError> {
         }
     }
     let restarted = Fleet::start_host(places, "cut", true, Some(&fleet.nats.url()))?;
-    let turns = [&restarted, &alone, &alone, &restarted];
-    let turns: Vec<Figures> =
-        turns.into_iter().map(|host| of_host(host, &requests, LOCAL)).collect::<Result<_, _>>()?;
-    round.cut = mean(turns[0], turns[3]);
-    round.alone_then = mean(turns[1], turns[2]);
+    [round.cut, round.alone_then] = in_turns([&restarted, &alone], &requests)?;
     Ok(round)
 }
 
-fn mean(one: Figures, other: Figures) -> Figures {
-    let of = f64::midpoint;
-    Figures { p50: of(one.p50, other.p50), rate: of(one.rate, other.rate) }
+/// Measures own commands of two hosts in turns, and returns the medians of each.
+fn in_turns(
+    hosts: [&hosts::Host; 2],
+    requests: &dyn Fn(f64) -> usize,
+) -> Result<[Figures; 2], BenchError> {
+    let mut all = [Vec::new(), Vec::new()];
+    for turn in 0..TURNS {
+        // Neither always follows the other.
+        for place in [turn % 2, (turn + 1) % 2] {
+            all[place].push(of_host(hosts[place], requests, LOCAL)?);
+        }
+    }
+    let median = |turns: &Vec<Figures>, figure: fn(&Figures) -> f64| {
+        crate::statistics::spread(turns.iter().map(figure)).map_or(0.0, |spread| spread.median)
+    };
+    Ok(all.each_ref().map(|turns| Figures {
+        p50: median(turns, |figures| figures.p50),
+        rate: median(turns, |figures| figures.rate),
+    }))
 }
 
 /// Measures requests over NATS without a host.

@@ -16,6 +16,7 @@ mod leaving;
 mod members;
 mod outages;
 mod replies;
+mod sites;
 mod slow;
 #[cfg(unix)]
 mod versions;
