@@ -177,8 +177,13 @@ impl Fleet {
         // The host that runs it tells so once a second.
         wait("the other host runs the call", || {
             let texts = observer.ask(&["fleet"]).ok()?;
-            let place = texts.iter().rposition(|text| text == "running")?;
-            (texts.get(place + 1)? == "1").then_some(())
+            let is_count = |at: &usize| texts[*at] == "running";
+            let places: Vec<_> = (0..texts.len()).filter(is_count).collect();
+            match places[..] {
+                [_, other] => (texts.get(other + 1)? == "1").then_some(()),
+                // A host that has been killed before is still listed.
+                _ => None,
+            }
         })?;
         let began = Instant::now();
         self.other.signal(if kill { Signal::KILL } else { Signal::STOP });
