@@ -14,7 +14,7 @@ use crate::{
     wait::{LIMIT, wait_until},
 };
 
-/// A running NATS server in a folder of its own. Dropping it ends the server.
+/// A running NATS server, with JetStream, in a folder of its own. Dropping it ends the server.
 pub struct Nats {
     folder: TempDir,
     port: Port,
@@ -25,7 +25,6 @@ pub struct Nats {
     wrapper: Vec<String>,
     address: String,
     flags: Vec<String>,
-    has_jetstream: bool,
     child: Option<Child>,
 }
 
@@ -46,20 +45,6 @@ impl Nats {
     pub fn with(flags: &[&str]) -> Self {
         let mut server = Self::new();
         server.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        server.restart();
-        server
-    }
-
-    /// Starts a server without JetStream, with further flags.
-    ///
-    /// # Panics
-    /// The server cannot be started, or does not listen.
-    #[must_use]
-    #[track_caller]
-    pub fn without_jetstream(flags: &[&str]) -> Self {
-        let mut server = Self::new();
-        server.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        server.has_jetstream = false;
         server.restart();
         server
     }
@@ -105,7 +90,6 @@ impl Nats {
             wrapper: Vec::new(),
             address: "127.0.0.1".into(),
             flags: Vec::new(),
-            has_jetstream: true,
             child: None,
         }
     }
@@ -182,7 +166,7 @@ impl Nats {
         command.args(["-a", &self.address, "-p", &self.port.number().to_string()]);
         command.arg("-sd").arg(self.folder.path().join("data")).args(&self.flags);
         if self.routes.is_empty() {
-            command.args(self.has_jetstream.then_some("-js"));
+            command.arg("-js");
         } else {
             let own = format!("nats://127.0.0.1:{}", self.cluster.number());
             command.args(["--cluster_name", "test", "--cluster", &own]);
