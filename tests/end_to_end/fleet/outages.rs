@@ -99,7 +99,7 @@ fn unusable_settings_end_the_start() {
 }
 
 #[test]
-fn flags_of_a_fleet_without_a_server_are_reported() {
+fn fleet_flags_without_a_server_are_reported() {
     let host = Setup::new().flags(&["--fleet-name", "garage"]).start();
     host.wait_for_log("this host is in no fleet: name a NATS server with --fleet");
     let ended = Setup::new().flags(&["--fleet-call-timeout", "0"]).run();

@@ -11,7 +11,7 @@ const RATE: usize = 256 << 10;
 
 #[test]
 #[cfg_attr(not(tool = "nats-server"), ignore = "needs nats-server")]
-fn canary_keeps_its_lease_while_it_stores_a_file() {
+fn canary_keeps_its_lease_while_storing_a_file() {
     // Longer than a lease.
     let fleet = Fleet::new("12");
     let link = SlowLink::to(fleet.nats.socket(), RATE);
