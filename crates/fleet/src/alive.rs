@@ -27,17 +27,17 @@ pub async fn run(node: Arc<Node>) {
             for id in node.members.due_for_ping(PING_INTERVAL, |_| true) {
                 node.outbox.post(Outgoing::Ping(id)).await;
             }
-            if node.members.forget_silent() {
+            if !node.echo.is_late() && node.members.forget_silent() {
                 log::warn!("fleet: a host has been silent for too long");
                 node.members.serve(&node);
             }
         }
-        if was_stopped || node.echo.is_late() {
+        if was_stopped || (node.link.is_up() && node.echo.is_late()) {
             node.running.forgive_silence();
         } else {
             node.running.cancel_forsaken();
         }
-        if node.running.len() > 0 && node.link.is_up() && node.echo.begin() {
+        if node.link.is_up() && node.echo.begin() {
             node.outbox.post(Outgoing::Ping(node.id.clone())).await;
         }
         node.running.log_slow(node.settings.slow_call);

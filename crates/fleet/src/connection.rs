@@ -21,10 +21,10 @@ use crate::{
     stall,
 };
 
-/// The interval of the pings of the NATS client, which ends a connection when two are not answered.
-/// Long, since an answer may wait behind a large message on a slow connection; [`watch`] notices a
-/// dead one sooner.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// The interval of the pings of the NATS client, which makes a new connection when two of them are
+/// not answered: 10 to 15 s after the last answer. An answer may wait behind a large message on a
+/// slow connection; [`watch`] tells the callers sooner.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The interval at which the connection is looked at. Its end is an event.
 const LOOK: Duration = Duration::from_millis(50);
@@ -97,19 +97,22 @@ pub async fn watch(node: Arc<Node>, client: Client) {
         if arrived != seen || was_stopped {
             (seen, heard) = (arrived, Instant::now());
         }
-        if node.link.is_up() {
+        let is_connected = client.connection_state() == State::Connected;
+        if node.link.is_up() && !is_connected {
+            // The event of it may have been lost among many.
+            fall(&node, "the connection has ended");
+        } else if node.link.is_up() {
             if heard.elapsed() >= SILENCE {
                 log::warn!(
                     "fleet: nothing has come from the NATS server for {} s",
                     SILENCE.as_secs_f64()
                 );
+                // The client makes a new connection when its pings have failed, too. To demand one
+                // could wait for ever: it would end this one first.
                 fall(&node, "nothing comes from it");
                 is_alive = false;
-                // It may have to wait for the connection.
-                let client = client.clone();
-                tokio::spawn(async move { client.force_reconnect().await });
             }
-        } else if is_alive && client.connection_state() == State::Connected {
+        } else if is_alive && is_connected {
             // The limits are known once the server has greeted.
             node.link.rise(client.max_payload());
             // Nobody was heard while the connection was down.
@@ -124,6 +127,8 @@ pub async fn watch(node: Arc<Node>, client: Client) {
 /// Notes that the connection is down.
 fn fall(node: &Node, why: &str) {
     node.link.fall(why);
+    // Its answer is lost.
+    node.echo.end();
     node.pending.fail_all(CUT);
 }
 

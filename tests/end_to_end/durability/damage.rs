@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dropin_tests::Lines;
+use dropin_tests::{Host, LIMIT, Lines, wait_until};
 
 use super::{
     assert_keys, files_in, fill, flip, folder_beside, record_offsets, state_command, store_with,
@@ -116,14 +116,22 @@ fn torn_tail_is_cut_and_host_goes_on() {
     }
 }
 
+/// Has a snapshot of the store taken. The host refuses that while it takes one by itself.
+#[track_caller]
+fn save(host: &Host) {
+    let mut client = Lines::connect(host);
+    wait_until("a snapshot is taken", LIMIT, || {
+        client.ask("plugin save store").starts_with("plugin 'store': snapshot of ")
+    });
+}
+
 /// Returns hosts whose store has two snapshots, and a journal behind the last.
 fn with_two_snapshots() -> SuccessiveHosts {
     let hosts = SuccessiveHosts::new();
     let mut host = store_with(&hosts, &[]).start();
     for start in [0, 10] {
         fill(&host, start..start + 10);
-        let saved = Lines::connect(&host).ask("plugin save store");
-        assert!(saved.starts_with("plugin 'store': snapshot of "), "{saved}");
+        save(&host);
     }
     fill(&host, 20..30);
     host.kill();
@@ -264,7 +272,7 @@ fn snapshot_before_without_journal_lacks_changes() {
     let mut host = store_with(&hosts, &["--durability", "snapshot"]).start();
     for number in 0..2 {
         fill(&host, number..number + 1);
-        Lines::connect(&host).ask("plugin save store");
+        save(&host);
     }
     host.kill();
     flip(&hosts.file("store.state"), 90);

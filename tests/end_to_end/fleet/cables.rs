@@ -109,11 +109,11 @@ fn host_behind_a_pulled_cable_fails_its_calls() {
         in_a_row = if reply == "text".into() { in_a_row + 1 } else { 0 };
         in_a_row >= 100
     });
+    // The call that ran there is cancelled, and its late reply goes nowhere.
+    fleet.hosts[B - A].wait_for_log(&format!("busy: cancelled for {}", lingerer.local()));
     fleet.network.plug(B);
     fleet.wait_for_hosts("linger", 1);
     assert_eq!(client.ask(&["linger", "1"]), "lingered".into());
-    // It has ended the call that it ran, and its late reply goes nowhere.
-    fleet.hosts[B - A].wait_for_log(&format!("busy: cancelled for {}", lingerer.local()));
     assert_eq!(lingerer.ask(&["ping", "next"]), "next".into());
 }
 

@@ -22,8 +22,10 @@ fn hosts_at_two_sites_answer_each_other() {
     let hub = format!("leafnodes {{ listen: \"{place}\" }}\n");
     let hub = settings(&folder, "hub.conf", &hub);
     let mut hub = Nats::with(&hub.each_ref().map(String::as_str));
-    let leaf =
-        format!("leafnodes {{ reconnect: 1, remotes: [ {{ url: \"nats-leaf://{place}\" }} ] }}\n");
+    let leaf = format!(
+        "leafnodes {{ reconnect: 1, remotes: [ {{ url: \"nats-leaf://{place}\",\n\
+         deny_imports: [\"$O.>\"], deny_exports: [\"$O.>\"] }} ] }}\n"
+    );
     let leaf = settings(&folder, "leaf.conf", &leaf);
     let leaf = Nats::with(&leaf.each_ref().map(String::as_str));
     let far = member(&hub, "far", &["text"]).start();

@@ -71,6 +71,9 @@ pub enum RolloutError {
         /// The cause and the remedy.
         problem: String,
     },
+    /// A file that was offered later has been stored sooner.
+    #[error("'{0}' is not rolled out: a file that was offered later has taken its place")]
+    Overtaken(String),
     /// No plugin of this name has been rolled out.
     #[error("no plugin '{0}' has been rolled out; `fleet rollout` lists those that have")]
     Unknown(String),

@@ -17,7 +17,7 @@ use super::{
     requests::Answer,
     run::{News, Runner},
     state::{Canary, Rollout},
-    store::Store,
+    store::{STORE, Store},
     take::{blocking, serves},
     upload::Upload,
     version::{Version, sha256_of},
@@ -40,10 +40,36 @@ pub(super) struct Drops {
     failed: Option<Instant>,
 }
 
+/// The order in which files were offered.
+#[derive(Default)]
+pub(super) struct Offers {
+    last: u64,
+    /// The number of the last one that has begun, by the key of its rollout.
+    begun: BTreeMap<String, u64>,
+}
+
+impl Offers {
+    /// Returns the number of a new one.
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// Notes that one begins. Returns false if a later one has begun already.
+    fn begin(&mut self, key: String, number: u64) -> bool {
+        let begun = self.begun.entry(key).or_default();
+        let is_last = *begun <= number;
+        *begun = number.max(*begun);
+        is_last
+    }
+}
+
 /// A version whose file is stored.
 pub(super) struct Stored {
     version: Version,
     hash: blake3::Hash,
+    /// The number of the offer.
+    number: u64,
 }
 
 /// A file that may be stored.
@@ -56,7 +82,7 @@ struct Verified {
 
 impl Runner {
     /// Verifies a pushed file and stores it, beside the task: its heartbeats must go on.
-    pub(super) fn push(&self, upload: Upload, reply: Sender<Answer>) {
+    pub(super) fn push(&mut self, upload: Upload, reply: Sender<Answer>) {
         let store = match self.store() {
             Ok(store) => store,
             Err(error) => {
@@ -65,6 +91,7 @@ impl Runner {
                 return;
             }
         };
+        let number = self.offers.next();
         let (node, sender) = (Arc::clone(&self.node), self.sender.clone());
         tokio::spawn(async move {
             let stored = async {
@@ -73,7 +100,7 @@ impl Runner {
                 let _room = room;
                 let verified =
                     move || verify(&node, describe(&node, &file, &content)?, content, signature);
-                put(&store, blocking(verified).await?).await
+                put(&store, blocking(verified).await?, number).await
             };
             let stored = stored.await;
             // The task may have ended.
@@ -83,11 +110,11 @@ impl Runner {
 
     /// Begins the rollout of a pushed file.
     pub(super) async fn begin_pushed(&mut self, stored: Result<Stored, RolloutError>) -> Answer {
-        let Stored { version, .. } = stored?;
+        let Stored { version, number, .. } = stored?;
         // This host is a natural canary, if the plugin is for its platform.
         let canary = version.fits().then(|| self.own_canary());
         let tried = if canary.is_some() { "this host tries it first" } else { "a host tries it" };
-        self.begin_stored(&version, canary).await?;
+        self.begin_stored(&version, canary, number).await?;
         let (plugin, label) = (&version.plugin, version.label());
         self.advance(&version.key()).await;
         Ok(format!(
@@ -105,7 +132,12 @@ impl Runner {
         &mut self,
         version: &Version,
         canary: Option<Canary>,
+        number: u64,
     ) -> Result<(), RolloutError> {
+        if !self.offers.begin(version.key(), number) {
+            self.remove_stored(version).await;
+            return Err(RolloutError::Overtaken(version.file.clone()));
+        }
         let wait = self.node.settings.canary;
         let begin = |earlier: Option<&Rollout>| {
             Ok(Rollout::begin(earlier, version.clone(), canary.clone(), wait))
@@ -139,13 +171,14 @@ impl Runner {
         }
         let Some(file) = self.drops.waiting.pop_first() else { return };
         self.drops.is_storing = true;
+        let number = self.offers.next();
         let (node, sender, written) =
             (Arc::clone(&self.node), self.sender.clone(), self.record.written());
         tokio::spawn(async move {
             let stored = async {
                 let name = file.clone();
                 match blocking(move || verify_drop(&node, &name, &written)).await? {
-                    Some(verified) => put(&store, verified).await.map(Some),
+                    Some(verified) => put(&store, verified, number).await.map(Some),
                     None => Ok(None),
                 }
             };
@@ -170,7 +203,11 @@ impl Runner {
         };
         if let Err(error) = begun {
             log::warn!("fleet: '{file}' is not offered to the fleet: {error}");
-            let is_away = matches!(error, RolloutError::Away(_)) || !self.node.link.is_up();
+            let is_away = match &error {
+                RolloutError::Away(_) => true,
+                RolloutError::Object { operation, .. } => *operation == STORE,
+                _ => false,
+            };
             if is_away {
                 self.drops.failed = Some(Instant::now());
                 self.drops.waiting.insert(file);
@@ -180,7 +217,7 @@ impl Runner {
     }
 
     async fn begin_drop(&mut self, file: &str, stored: Stored) -> Result<(), RolloutError> {
-        let Stored { version, hash } = stored;
+        let Stored { version, hash, number } = stored;
         let key = version.key();
         let held = self.record.get(&key).cloned().unwrap_or_default();
         // While it was stored, the file may have changed, or the fleet have put it there.
@@ -188,7 +225,7 @@ impl Runner {
             self.remove_stored(&version).await;
             return Ok(());
         }
-        self.begin_stored(&version, Some(self.own_canary())).await?;
+        self.begin_stored(&version, Some(self.own_canary()), number).await?;
         let now = Instant::now();
         let trial = Trial {
             version: version.clone(),
@@ -297,8 +334,23 @@ fn describe(node: &Node, file: &str, content: &[u8]) -> Result<Version, RolloutE
     })
 }
 
-async fn put(store: &Store, verified: Verified) -> Result<Stored, RolloutError> {
+async fn put(store: &Store, verified: Verified, number: u64) -> Result<Stored, RolloutError> {
     let Verified { version, content, signature, hash } = verified;
     store.put(&version, &content, &signature).await?;
-    Ok(Stored { version, hash })
+    Ok(Stored { version, hash, number })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_offer_is_not_replaced_by_earlier() {
+        let mut offers = Offers::default();
+        let [first, second] = [offers.next(), offers.next()];
+        assert!(offers.begin("greet.any".into(), second));
+        assert!(!offers.begin("greet.any".into(), first));
+        assert!(offers.begin("text.any".into(), first), "it is of another plugin");
+        assert!(offers.begin("greet.any".into(), second), "it is tried again");
+    }
 }

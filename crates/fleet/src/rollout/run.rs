@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::{
     error::RolloutError,
     hold::{Hold, Trial},
-    publish::{Drops, Stored},
+    publish::{Drops, Offers, Stored},
     record::Record,
     requests::{Answer, Request},
     state::Rollout,
@@ -75,6 +75,8 @@ pub(super) struct Runner {
     /// The versions that this host tries, by the key of their rollout.
     pub(super) trials: BTreeMap<String, Trial>,
     pub(super) drops: Drops,
+    /// The order in which files were offered.
+    pub(super) offers: Offers,
     /// Bounds the versions that are fetched at the same time.
     pub(super) fetches: Arc<Semaphore>,
     pub(super) sender: mpsc::Sender<News>,
@@ -109,6 +111,7 @@ pub async fn run(node: Arc<Node>, client: Client) {
         holds: BTreeMap::new(),
         trials: BTreeMap::new(),
         drops: Drops::default(),
+        offers: Offers::default(),
         fetches: Arc::new(Semaphore::new(MOST_FETCHES)),
         sender,
         has_warned: false,

@@ -88,6 +88,16 @@ impl Rollout {
         all.filter(|version| !keeps(&version.id)).collect()
     }
 
+    /// Returns true if a host may still take the version of this id.
+    pub fn may_take(&self, id: &str) -> bool {
+        let is_before = self.before.as_ref().is_some_and(|before| before.id == id);
+        match self.phase {
+            Phase::Canary(_) => self.wanted.id == id || is_before,
+            Phase::Everyone => self.wanted.id == id,
+            Phase::Stopped { .. } => is_before,
+        }
+    }
+
     /// Returns the time for which the canary serves the version alone.
     pub fn wait(&self) -> Duration {
         Duration::from_millis(self.wait)
@@ -206,6 +216,19 @@ pub mod tests {
         let back = rollout("2", Some("1"), stopped()).roll_back().unwrap();
         assert_eq!((ids(&back), &back.phase), (("1", None), &Phase::Everyone));
         assert_eq!(back.roll_back(), None);
+    }
+
+    #[test]
+    fn stopped_versions_are_not_taken() {
+        for (phase, expected) in [
+            (Phase::Canary(None), (true, true)),
+            (Phase::Everyone, (true, false)),
+            (stopped(), (false, true)),
+        ] {
+            let rollout = rollout("2", Some("1"), phase);
+            assert_eq!((rollout.may_take("2"), rollout.may_take("1")), expected, "{rollout:?}");
+            assert!(!rollout.may_take("0"));
+        }
     }
 
     #[test]

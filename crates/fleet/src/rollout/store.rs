@@ -32,7 +32,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time in which a file is stored or fetched.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The operation that fails while JetStream is away.
+/// The operations that fail while JetStream is away.
+pub const STORE: &str = "store the object";
 const FETCH: &str = "fetch the object";
 
 /// The operation that fails for an object that is not as it should be.
@@ -166,7 +167,7 @@ impl Store {
             metadata,
             ..ObjectMetadata::default()
         };
-        let failed = failed("store the object", &version.id);
+        let failed = failed(STORE, &version.id);
         let mut content = content;
         match tokio::time::timeout(TRANSFER_TIMEOUT, plugins.put(object, &mut content)).await {
             Ok(Ok(_)) => Ok(()),
