@@ -10,11 +10,13 @@
 //! - `store` has the buckets, `folder` writes into the plugins folder, `record` remembers what came
 //!   from the fleet, `version` describes and names a pushed file.
 //! - `run` is the task that follows the buckets, `advance` carries out its steps, `hold` is what it
-//!   knows of each rollout, `take` fetches and places a file, `publish` offers one to the fleet.
+//!   knows of each rollout, `take` fetches and places a file, `publish` offers pushed ones to the
+//!   fleet, `drops` those of the plugins folder.
 //! - `requests` are those of sessions, `upload` the files that arrive in pieces, `facts` describes
 //!   the rollouts to people.
 
 mod advance;
+mod drops;
 mod error;
 mod facts;
 mod folder;

@@ -18,9 +18,10 @@ use plugin_engine::events::PluginEvent;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
+    drops::Drops,
     error::RolloutError,
     hold::{Hold, Trial},
-    publish::{Drops, Offers, Stored},
+    publish::{Offers, Stored},
     record::Record,
     requests::{Answer, Request},
     state::Rollout,
