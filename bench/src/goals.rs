@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn goal_without_measurement_is_not_met() {
         let goals = goals(&Results::default());
-        assert_eq!(goals.len(), 65);
+        assert_eq!(goals.len(), 66);
         let shared = goals.iter().filter(|goal| goal.threads == Some(Threads::Shared));
         assert_eq!(shared.count(), 22);
         assert!(goals.iter().all(|goal| !goal.met && goal.measured.is_none()));
