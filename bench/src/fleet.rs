@@ -34,8 +34,8 @@ const CLIENTS: usize = 50;
 const REMOTE: f64 = 30_000.0;
 const LOCAL: f64 = 40_000.0;
 
-/// Turns of each of two hosts that are compared in a round. The machine is faster at one moment than
-/// at another, by more than the hosts differ.
+/// Turns of each of two hosts that are compared in a round. The machine is faster at one moment
+/// than at another, by more than the hosts differ.
 const TURNS: usize = 8;
 
 /// Time limit of a program that sends requests.

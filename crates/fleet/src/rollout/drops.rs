@@ -173,15 +173,14 @@ fn verify_drop(
 ) -> Result<Option<Verified>, RolloutError> {
     let (content, signature) = folder::read(&node.host.plugins, file)?;
     let mut version = describe(node, file, &content)?;
+    let hash = blake3::hash(&content);
     // If it has changed again, an event of that follows.
-    if !serves(node, file, blake3::hash(&content))
-        || written.get(&version.key()) == Some(&version.sha256)
-    {
+    if !serves(node, file, hash) || written.get(&version.key()) == Some(&version.sha256) {
         return Ok(None);
     }
     if let Some(served) = node.host.registry.load().served_from(file) {
         version.version.clone_from(&served.manifest.version);
         version.api.clone_from(&served.manifest.api_version);
     }
-    verify(node, version, content, signature).map(Some)
+    verify(node, version, content, hash, signature).map(Some)
 }

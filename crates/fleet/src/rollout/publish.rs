@@ -76,8 +76,11 @@ impl Runner {
                 let Upload { file, signature, content, room, .. } = upload;
                 // Until it is stored.
                 let _room = room;
-                let verified =
-                    move || verify(&node, describe(&node, &file, &content)?, content, signature);
+                let verified = move || {
+                    let (version, hash) =
+                        (describe(&node, &file, &content)?, blake3::hash(&content));
+                    verify(&node, version, content, hash, signature)
+                };
                 put(&store, blocking(verified).await?, number).await
             };
             let stored = stored.await;
@@ -136,16 +139,17 @@ impl Runner {
     }
 }
 
-/// Verifies the signature of a file.
+/// Verifies the signature of a file, whose content has this hash.
 pub(super) fn verify(
     node: &Node,
     version: Version,
     content: Vec<u8>,
+    hash: blake3::Hash,
     signature: String,
 ) -> Result<Verified, RolloutError> {
     let key = node.host.plugin_key.as_ref().ok_or(RolloutError::NoKey)?;
     match key.verify_named(&version.file, &content, &signature) {
-        Ok(()) => Ok(Verified { hash: blake3::hash(&content), version, content, signature }),
+        Ok(()) => Ok(Verified { version, content, signature, hash }),
         Err(cause) => Err(RolloutError::Signature { file: version.file, cause }),
     }
 }
