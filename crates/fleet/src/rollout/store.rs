@@ -9,10 +9,9 @@ use async_nats::{
         self,
         kv::{self, Operation},
         object_store::{self, ObjectMetadata, ObjectStore},
-        stream,
+        stream::{self, Stream},
     },
 };
-use tokio::io::AsyncReadExt;
 
 use super::{
     error::RolloutError,
@@ -44,7 +43,15 @@ pub const TRUST: &str = "trust the object";
 pub struct Store {
     rollouts: kv::Store,
     /// `None` on a host that takes no plugins.
-    plugins: Option<ObjectStore>,
+    plugins: Option<Plugins>,
+}
+
+/// The object store of the files.
+#[derive(Clone)]
+struct Plugins {
+    objects: ObjectStore,
+    /// The stream that holds the objects' parts.
+    parts: Stream,
 }
 
 /// The result of a change by compare-and-set.
@@ -81,11 +88,16 @@ impl Store {
             description: Some("Dropin plugins with their signatures".to_owned()),
             ..object_store::Config::default()
         };
-        let plugins = match jetstream.get_object_store(&bucket).await {
-            Ok(plugins) => plugins,
+        let objects = match jetstream.get_object_store(&bucket).await {
+            Ok(objects) => objects,
             Err(_) => jetstream.create_object_store(config).await.map_err(away)?,
         };
-        Ok(Self { rollouts, plugins: Some(plugins) })
+        let parts = jetstream.get_stream(format!("OBJ_{bucket}")).await.map_err(away)?;
+        if !parts.cached_info().config.allow_direct {
+            let cause = format!("its stream OBJ_{bucket} lacks the setting allow_direct");
+            return Err(RolloutError::Away(cause));
+        }
+        Ok(Self { rollouts, plugins: Some(Plugins { objects, parts }) })
     }
 
     /// Watches all rollouts: their present state, then each change.
@@ -169,7 +181,9 @@ impl Store {
         };
         let failed = failed(STORE, &version.id);
         let mut content = content;
-        match tokio::time::timeout(TRANSFER_TIMEOUT, plugins.put(object, &mut content)).await {
+        match tokio::time::timeout(TRANSFER_TIMEOUT, plugins.objects.put(object, &mut content))
+            .await
+        {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(failed(&error)),
             Err(elapsed) => Err(failed(&elapsed)),
@@ -185,8 +199,10 @@ impl Store {
         let failed = failed(FETCH, &version.id);
         let distrust = |problem: &str| distrust(version, problem);
         let fetched = async {
-            let object = plugins.get(&version.id).await.map_err(|error| failed(&error))?;
-            let info = object.info();
+            let info = plugins.objects.info(&version.id).await.map_err(|error| failed(&error))?;
+            if info.deleted {
+                return Err(failed(&"it has been removed"));
+            }
             let signature = info.metadata.get(SIGNATURE).cloned().unwrap_or_default();
             if info.size != version.size || info.size > LARGEST {
                 return Err(distrust("its size is not that of the rollout; push the file again"));
@@ -194,10 +210,17 @@ impl Store {
             if signature.len() > LONGEST_SIGNATURE {
                 return Err(distrust("its signature is too long; push the file again"));
             }
+            let subject = format!("$O.{}.C.{}", info.bucket, info.nuid);
             let mut content = Vec::with_capacity(version.size);
-            // One byte more tells an object that is longer than it says.
-            let mut bounded = object.take(version.size as u64 + 1);
-            bounded.read_to_end(&mut content).await.map_err(|error| failed(&error))?;
+            let mut next = 1;
+            // One part at a time, since everything else waits behind those on their way: the client's
+            // own reader has up to 2 MiB sent ahead.
+            while content.len() < version.size {
+                let part = plugins.parts.direct_get_next_for_subject(&subject, Some(next)).await;
+                let part = part.map_err(|error| failed(&error))?;
+                next = part.sequence + 1;
+                content.extend_from_slice(&part.payload);
+            }
             Ok((content, signature))
         };
         let fetched = tokio::time::timeout(TRANSFER_TIMEOUT, fetched).await;
@@ -207,7 +230,7 @@ impl Store {
     /// Removes the file of a version, as far as possible.
     pub async fn remove(&self, version: &Version) {
         let Some(plugins) = &self.plugins else { return };
-        if let Err(error) = plugins.delete(&version.id).await {
+        if let Err(error) = plugins.objects.delete(&version.id).await {
             log::debug!("fleet: cannot remove the object '{}': {error}", version.id);
         }
     }
