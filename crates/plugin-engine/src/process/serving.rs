@@ -20,8 +20,9 @@ impl Serving {
     /// Handles a process that is lost: makes sure that it ends, and returns the cause as a text.
     #[must_use]
     pub fn settle(&self, lost: Lost) -> String {
-        /// The time for which a process may outlive its connections.
-        const OUTLIVES: Duration = Duration::from_secs(1);
+        /// The time for which a process may outlive its connections: its end is seen late on a busy
+        /// machine, and is the better explanation.
+        const OUTLIVES: Duration = Duration::from_secs(3);
         match lost {
             Lost::Broken(problem) => self.running.condemn(Cause::Protocol(problem)),
             Lost::Ended(cause) => self.running.condemn(cause),
