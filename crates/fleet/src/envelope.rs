@@ -83,12 +83,16 @@ pub fn read_call(message: &[u8]) -> Option<(CallHead, &[u8])> {
 /// A message of the host that answers a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
-    /// The last part of the reply, in RESP3.
+    /// The reply, in RESP3. Behind parts, it says that the others will not come.
     Reply(Bytes),
-    /// A part of the reply.
+    /// A part of a large reply.
     Part {
         /// The id of the host that answers.
         host: String,
+        /// The part's number; the first has 0.
+        number: u64,
+        /// True if no other follows.
+        is_last: bool,
         /// The part.
         content: Bytes,
     },
@@ -104,9 +108,11 @@ impl Response {
         let with = |kind: u8, content: &[u8]| [&[kind], content].concat().into();
         match self {
             Self::Reply(bytes) => with(b'R', bytes),
-            Self::Part { host, content } => {
+            Self::Part { host, number, is_last, content } => {
+                let kind = if *is_last { b'L' } else { b'C' };
                 let length = u8::try_from(host.len()).unwrap_or_default();
-                with(b'C', &[&[length], host.as_bytes(), content].concat())
+                let number = number.to_le_bytes();
+                with(kind, &[&number[..], &[length], host.as_bytes(), content].concat())
             }
             Self::Progress(done, total, text) => with(
                 b'P',
@@ -121,10 +127,16 @@ impl Response {
         let content = message.slice(1.min(message.len())..);
         Some(match message.first()? {
             b'R' => Self::Reply(content),
-            b'C' => {
-                let length = 1 + usize::from(*content.first()?);
-                let host = String::from_utf8(content.get(1..length)?.to_vec()).ok()?;
-                Self::Part { host, content: content.slice(length..) }
+            kind @ (b'C' | b'L') => {
+                let (number, rest) = content.split_first_chunk()?;
+                let (length, rest) = rest.split_first()?;
+                let (host, part) = rest.split_at_checked(usize::from(*length))?;
+                Self::Part {
+                    host: std::str::from_utf8(host).ok()?.to_owned(),
+                    number: u64::from_le_bytes(*number),
+                    is_last: *kind == b'L',
+                    content: content.slice_ref(part),
+                }
             }
             b'P' => {
                 let (done, rest) = content.split_first_chunk()?;
@@ -233,16 +245,21 @@ mod tests {
 
     #[test]
     fn responses_and_direct_messages_arrive() {
+        let part = |is_last| {
+            let content = Bytes::from_static(b"\xff");
+            Response::Part { host: "id".into(), number: 7, is_last, content }
+        };
         for response in [
             Response::Reply(Bytes::from_static(b"+OK\r\n")),
             Response::Reply(Bytes::new()),
-            Response::Part { host: "id".into(), content: Bytes::from_static(b"\xff") },
+            part(false),
+            part(true),
             Response::Progress(1, u64::MAX, "half".into()),
             Response::Elsewhere,
         ] {
             assert_eq!(Response::decode(&response.encode()), Some(response));
         }
-        for message in [&b""[..], b"Z", b"P\0\0", b"C", b"C\x03id"] {
+        for message in [&b""[..], b"Z", b"P\0\0", b"C", b"L\0\0\0\0\0\0\0\0\x03id"] {
             assert_eq!(Response::decode(&Bytes::from_static(message)), None, "{message:?}");
         }
         for direct in [Direct::Ping("id".into()), Direct::Cancel("id".into(), 9), Direct::Commands]

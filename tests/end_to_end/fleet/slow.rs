@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dropin_tests::{Frame, Host, Resp, nats::Nats, slow_link::SlowLink};
+use dropin_tests::{Frame, Host, LIMIT, Resp, nats::Nats, slow_link::SlowLink, wait_until};
 
-use super::{linger, member, member_at, wait_for_hosts};
+use super::{is_outage, linger, member, member_at, wait_for_hosts};
 
 /// The rate of the slow connection, in bytes a second: about 1 Mbit/s.
 const RATE: usize = 128 << 10;
@@ -47,6 +47,30 @@ fn large_reply_over_a_slow_link_arrives() {
         let (reply, took) = large.join().unwrap();
         assert!(reply == Frame::text(&value), "{:.200}", format!("{reply:?}"));
         assert!(took > Duration::from_secs(5), "the connection was not slow: {took:?}");
+    });
+}
+
+#[test]
+#[cfg_attr(not(tool = "nats-server"), ignore = "needs nats-server")]
+fn interrupted_large_reply_is_whole_or_an_error() {
+    let nats = Nats::start();
+    let (a, b, link) = slow_pair(&nats);
+    let value = vec![b'x'; SIZE];
+    assert_eq!(Resp::connect(&b).ask(&[b"set", &b"large"[..], &value]), Frame::ok());
+    thread::scope(|scope| {
+        let large = scope.spawn(|| Resp::connect(&a).ask(&["get", "large"]));
+        let before = link.passed();
+        wait_until("parts arrive", LIMIT, || link.passed() > before + SIZE / 3);
+        link.cut();
+        let reply = large.join().unwrap();
+        // The command is idempotent: it is asked for again, and the host may be there again by then.
+        let is_right = is_outage(&reply) || reply == Frame::text(&value);
+        assert!(is_right, "{:.200}", format!("{reply:?}"));
+    });
+    // All goes on by itself.
+    wait_for_hosts(&a, "linger", 1);
+    wait_until("it is answered again", LIMIT, || {
+        Resp::connect(&a).ask(&["get", "large"]) == Frame::text(&value)
     });
 }
 

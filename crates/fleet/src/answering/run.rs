@@ -195,21 +195,25 @@ pub fn send_elsewhere(node: &Node, job: &Job) {
 /// Sends a reply to a host, in parts that NATS takes. A few parts are on the way at a time: the NATS
 /// server would disconnect a host that takes them too slowly.
 fn send_parts(node: &Node, job: &Job, reply: &[u8]) {
-    let mut parts = reply.chunks(node.link.limit().min(PART)).enumerate().peekable();
-    while let Some((number, part)) = parts.next() {
-        let part = Bytes::copy_from_slice(part);
-        let is_last = parts.peek().is_none();
-        let response = match is_last {
-            true => Response::Reply(part),
-            false => Response::Part { host: node.id.clone(), content: part },
-        };
-        let number = number as u64;
-        if number >= WINDOW && !job.listed.call.wait_until_taken(number - WINDOW + 1) {
-            // The caller is gone, or has given up. It refuses a reply without an end.
-            let end = Response::Reply(Bytes::new()).encode();
-            return node.outbox.send(Outgoing::plain(job.reply.clone(), end));
-        }
+    let send = |response: Response| {
         node.outbox.send(Outgoing::plain(job.reply.clone(), response.encode()));
+    };
+    let size = node.link.limit().min(PART);
+    if reply.len() <= size {
+        return send(Response::Reply(Bytes::copy_from_slice(reply)));
+    }
+    let mut parts = (0..).zip(reply.chunks(size)).peekable();
+    while let Some((number, part)) = parts.next() {
+        if number >= WINDOW && !job.listed.call.wait_until_taken(number - WINDOW + 1) {
+            // The caller is gone, or has given up.
+            return send(Response::Reply(Bytes::new()));
+        }
+        send(Response::Part {
+            host: node.id.clone(),
+            number,
+            is_last: parts.peek().is_none(),
+            content: Bytes::copy_from_slice(part),
+        });
     }
 }
 

@@ -74,8 +74,10 @@ impl PendingCall {
 
     /// Delivers news to the session that waits. Those behind the last ones are dropped.
     pub fn deliver(&self, news: News) {
-        let is_last =
-            !matches!(news, News::Response(Response::Part { .. } | Response::Progress(..)));
+        let is_last = !matches!(
+            news,
+            News::Response(Response::Part { is_last: false, .. } | Response::Progress(..))
+        );
         let mut queue = self.news.lock();
         if self.is_over() {
             return;
@@ -167,8 +169,8 @@ mod tests {
         let calls = PendingCalls::default();
         let listed = calls.begin();
         let part = || {
-            let content = Bytes::from_static(b"a");
-            News::Response(Response::Part { host: "id".into(), content })
+            let (host, content) = ("id".into(), Bytes::from_static(b"a"));
+            News::Response(Response::Part { host, number: 0, is_last: false, content })
         };
         listed.call.deliver(part());
         assert!(!listed.call.is_over());

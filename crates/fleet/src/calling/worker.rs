@@ -5,11 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use plugin_engine::call::{Answer, Call, Worker};
 use protocol::Encoder;
 
-use super::pending::{News, PendingCall};
+use super::{
+    parts::Parts,
+    pending::{News, PendingCall},
+};
 use crate::{
     envelope::{self, CallHead, Direct, Response},
     node::Node,
@@ -26,6 +29,9 @@ const MERCY: Duration = Duration::from_secs(1);
 /// The most hosts that are asked for one call: each may just have lost the command, or, if the
 /// command is idempotent, may have ended.
 const ATTEMPTS: usize = 5;
+
+/// The error of a reply of which a part has not arrived.
+const INCOMPLETE: &str = "a part of the other host's reply was lost; the command has run";
 
 /// The worker of a command that other hosts answer.
 pub struct RemoteWorker {
@@ -89,25 +95,33 @@ impl RemoteWorker {
         pending: &PendingCall,
         deadline: Instant,
     ) -> Result<Bytes, Failure> {
-        let (mut parts, mut taken) = (BytesMut::new(), 0);
+        let mut parts = Parts::default();
         // The end of the wait for a call that is cancelled, and the error then.
         let mut cancelled: Option<(Instant, &'static str, String)> = None;
         let mut is_told = false;
         loop {
             match pending.wait(SLICE) {
-                Some(News::Response(Response::Reply(last))) if parts.is_empty() => return Ok(last),
-                Some(News::Response(Response::Reply(last))) => {
-                    parts.extend_from_slice(&last);
-                    return Ok(parts.freeze());
+                Some(News::Response(Response::Reply(reply))) if parts.count() == 0 => {
+                    return Ok(reply);
                 }
-                Some(News::Response(Response::Part { content: part, .. })) => {
-                    if parts.len() + part.len() > self.node.settings.max_reply.saturating_mul(2) {
+                Some(News::Response(Response::Reply(_))) => {
+                    let cancelled = cancelled.map(|(_, kind, text)| Failure::Error(kind, text));
+                    return Err(cancelled.unwrap_or_else(|| Failure::Down(INCOMPLETE.to_owned())));
+                }
+                Some(News::Response(Response::Part { number, is_last, content, .. })) => {
+                    let most = self.node.settings.max_reply.saturating_mul(2);
+                    if parts.size() + content.len() > most {
                         let text = "the reply of the other host is too large (--max-reply)";
                         return Err(Failure::Error("ERR", text.into()));
                     }
-                    parts.extend_from_slice(&part);
-                    taken += 1;
-                    self.acknowledge(pending, taken);
+                    if !parts.add(number, &content) {
+                        self.cancel(pending, true);
+                        return Err(Failure::Down(INCOMPLETE.to_owned()));
+                    }
+                    if is_last {
+                        return Ok(parts.join());
+                    }
+                    self.acknowledge(pending, parts.count());
                 }
                 Some(News::Response(Response::Progress(done, total, text))) => {
                     call.context.report_progress(done, total, &text);
