@@ -140,14 +140,14 @@ fn forked_processes_end_with_their_plugin() {
 
 #[test]
 fn standard_error_without_end_delays_nobody() {
-    // A hundred megabytes are more than a log should have: it has errors only.
+    // So many megabytes are more than a log should have: it has errors only.
     let setup = setup().plugins(&["crashes"]).executable("faulty", Script::fixture("faulty"));
     let host = setup.flags(&["--isolate", "crashes"]).log_level("error").start();
     let (others, mut client) = (others(&host), Resp::connect(&host));
     // Short lines, and one line.
-    for line in ["100", "104857600"] {
+    for line in ["100", "26214400"] {
         for command in ["crash.stderr", "faulty.stderr"] {
-            assert_eq!(client.ask(&[command, "100", line]), 0.into(), "{command} {line}");
+            assert_eq!(client.ask(&[command, "25", line]), 0.into(), "{command} {line}");
         }
     }
     finish(others);
