@@ -128,7 +128,7 @@ class Conversation:
         self.assertEqual(self.worker.request(save=True), {"ok": 42})
 
     def test_running_call_is_cancelled(self):
-        self.assertEqual(self.call("slow", "1")["progress"], [1, 10])
+        self.assertEqual(self.call("slow", "10")["progress"], [1, 10])
         number = self.worker.number
         self.worker.send({"cancel": 99}, {"cancel": number})
         reply = self.worker.receive()
