@@ -82,6 +82,7 @@ impl Fixture {
             shutdown: Arc::new(shutdown),
             started: Instant::now(),
             state_dir: folder.path().to_owned(),
+            crashed: None,
             config,
         });
         let shadows = ShadowDir::open(folder.path().join("copies")).map_err(of("keep a copy"))?;

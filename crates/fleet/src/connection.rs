@@ -35,6 +35,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest time of an attempt to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The beginning of a certificate in a file.
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+/// The beginning of the subjects of JetStream.
+const JETSTREAM: &str = "$JS.API.";
+
 /// The error of calls whose replies may have been lost.
 const LOST: &str = "replies of other hosts were lost, since this host is too busy; the command may have \
                     run";
@@ -147,7 +153,7 @@ fn take_event(node: &Node, event: &Event) {
         Event::ClientError(error) => log::debug!("fleet: the NATS client reports: {error}"),
         // While the connection is down, as above.
         Event::ServerError(error) if node.link.is_up() => {
-            log::warn!("fleet: the NATS server reports an error: {error}");
+            note_refusal(node, &error.to_string());
         }
         Event::ServerError(_) => {}
         Event::SlowConsumer(_) => {
@@ -159,6 +165,20 @@ fn take_event(node: &Node, event: &Event) {
             log::info!("fleet: the NATS server is about to stop");
         }
     }
+}
+
+/// Notes what the server refuses.
+fn note_refusal(node: &Node, error: &str) {
+    // Rollouts alone need JetStream, and this host takes no part in them.
+    if node.host.plugin_key.is_none() && error.contains(JETSTREAM) {
+        return log::debug!("fleet: the NATS server reports an error: {error}");
+    }
+    node.link.note_refusal(error);
+    // A subject may have a number in it; the beginning tells what it is about.
+    let subject = error.split_inclusive(['"', '.']).take(3).collect::<String>();
+    node.refusals.warn(&subject, Instant::now(), || {
+        format!("fleet: the NATS server reports an error: {error}")
+    });
 }
 
 /// Returns the addresses of the servers.
@@ -202,12 +222,14 @@ fn options(settings: &Settings) -> Result<ConnectOptions, StartError> {
     let mut options = match &settings.credentials {
         Credentials::None => by_address(&servers(settings)?),
         Credentials::File(path) => {
-            let failed = |source| StartError::File { path: path.clone(), source };
+            let flag = "--fleet-credentials";
+            let failed = |source| StartError::File { flag, path: path.clone(), source };
             let text = fs::read_to_string(path).map_err(failed)?;
             ConnectOptions::with_credentials(&text).map_err(failed)?
         }
         Credentials::Nkey(path) => {
-            let failed = |source: io::Error| StartError::File { path: path.clone(), source };
+            let flag = "--fleet-nkey";
+            let failed = |source: io::Error| StartError::File { flag, path: path.clone(), source };
             let seed = fs::read_to_string(path).map_err(failed)?;
             let seed = seed.trim();
             // It would be read at each attempt only, and a wrong one found late.
@@ -218,8 +240,13 @@ fn options(settings: &Settings) -> Result<ConnectOptions, StartError> {
     };
     if let Some(roots) = &settings.roots {
         // As above.
-        let failed = |source| StartError::File { path: roots.clone(), source };
-        fs::metadata(roots).map_err(failed)?;
+        let flag = "--fleet-roots";
+        let failed = |source| StartError::File { flag, path: roots.clone(), source };
+        let text = fs::read(roots).map_err(failed)?;
+        if memchr::memmem::find(&text, PEM).is_none() {
+            let problem = "it has no certificate in PEM form";
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, problem)));
+        }
         options = options.add_root_certificates(roots.clone());
     }
     Ok(options)

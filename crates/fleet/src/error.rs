@@ -21,8 +21,10 @@ pub enum StartError {
         source: io::Error,
     },
     /// A file with credentials or certificates cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {} ({flag}): {source}", path.display())]
     File {
+        /// The flag that names it.
+        flag: &'static str,
         /// The file.
         path: PathBuf,
         /// The cause.

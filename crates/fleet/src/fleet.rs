@@ -67,6 +67,7 @@ impl Fleet {
             settings,
             host,
             link: Link::new(),
+            refusals: Default::default(),
             outbox,
             members: Members::default(),
             echo: Default::default(),
@@ -138,9 +139,14 @@ impl Fleet {
         &self.node.settings.fleet
     }
 
-    /// Returns the reason for which the NATS servers are away; `None` if they are not.
+    /// Describes for people that the NATS servers are away, or refuse something; `None` if neither.
     pub fn problem(&self) -> Option<String> {
-        (!self.node.link.is_up()).then(|| self.node.link.explain())
+        let link = &self.node.link;
+        if !link.is_up() {
+            return Some(link.explain());
+        }
+        let refusal = link.refusal()?;
+        Some(format!("connected, but the server refuses a permission that a host needs: {refusal}"))
     }
 
     /// Returns the running calls of these commands that other hosts have sent.

@@ -29,6 +29,8 @@ pub struct Link {
     limit: AtomicUsize,
     /// The number of times that it has been up.
     connects: AtomicUsize,
+    /// What the server has refused since then; `None`: nothing.
+    refusal: Mutex<Option<String>>,
 }
 
 impl Link {
@@ -40,6 +42,7 @@ impl Link {
             problem: Mutex::new(("not connected yet".to_owned(), Instant::now())),
             limit: AtomicUsize::new(FIRST_LIMIT),
             connects: AtomicUsize::new(0),
+            refusal: Mutex::default(),
         }
     }
 
@@ -52,6 +55,7 @@ impl Link {
     pub fn rise(&self, limit: usize) {
         self.limit.store(limit.saturating_sub(RESERVED).max(RESERVED), Ordering::Relaxed);
         self.connects.fetch_add(1, Ordering::Relaxed);
+        *self.refusal.lock() = None;
         self.is_up.store(true, Ordering::Release);
         self.changed.send_replace(true);
     }
@@ -71,6 +75,16 @@ impl Link {
             log::warn!("fleet: cannot connect to a NATS server: {why}");
             problem.0 = why;
         }
+    }
+
+    /// Notes what the server refuses while the connection is up.
+    pub fn note_refusal(&self, error: impl Display) {
+        *self.refusal.lock() = Some(error.to_string());
+    }
+
+    /// Returns what the server has refused last; `None`: nothing since the connection is up.
+    pub fn refusal(&self) -> Option<String> {
+        self.refusal.lock().clone()
     }
 
     /// Waits until the connection is up.
@@ -99,6 +113,6 @@ impl Link {
     pub fn explain(&self) -> String {
         let (why, since) = &*self.problem.lock();
         let seconds = since.elapsed().as_secs_f64();
-        format!("the fleet's NATS server is away since {seconds:.1} s: {why}")
+        format!("the fleet's NATS server has been away for {seconds:.1} s: {why}")
     }
 }

@@ -6,7 +6,7 @@ use plugin_engine::{
     context::Shutdown, events::EventBus, plugin_control::PluginControl, registry::LiveRegistry,
     trust::signature::PluginKey,
 };
-use telemetry::metrics::Metrics;
+use telemetry::{log_throttle::NamedThrottle, metrics::Metrics};
 use tokio::sync::Notify;
 
 use crate::{
@@ -39,6 +39,8 @@ pub struct HostParts {
     /// The key that every plugin must be signed with; `None` on a host that takes no plugins from
     /// the fleet.
     pub plugin_key: Option<Arc<PluginKey>>,
+    /// The plugin in which the last run of this host crashed; `None` if it did not.
+    pub crashed: Option<String>,
 }
 
 /// The state that the threads of a membership share.
@@ -55,6 +57,8 @@ pub struct Node {
     pub host: HostParts,
     /// The state of the connection.
     pub link: Link,
+    /// Bounds the log's lines about what the server refuses.
+    pub refusals: NamedThrottle,
     /// Messages on their way to the connection.
     pub outbox: Outbox,
     /// The other hosts.

@@ -11,11 +11,11 @@ const DEFAULT_NAME: &str = "default";
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Fleet")]
 pub struct FleetArgs {
-    /// A NATS server, as nats://HOST:4222 or tls://HOST:4222. May be repeated. Hosts that share
-    /// servers answer each other's commands: one that is not loaded here is answered by a host that
-    /// has it. In the settings file, this is also the key `servers` of the table [fleet]; the other
+    /// A NATS server, as nats://HOST:4222 or tls://HOST:4222. May be repeated, or name several with
+    /// commas. Hosts that share servers answer each other's commands: one that is not loaded here is
+    /// answered by a host that has it. In the settings file, this is also the key `servers` of the table [fleet]; the other
     /// flags of this group are keys of that table without `fleet-`.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub fleet: Vec<String>,
 
     /// The fleet's name. Hosts of other fleets on the same servers are not seen.

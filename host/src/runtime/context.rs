@@ -39,4 +39,7 @@ pub struct Shared {
     pub started: Instant,
     /// The directory that this host has locked while it runs.
     pub state_dir: PathBuf,
+    /// The plugin in which the last run with this directory crashed; `None` if it did not.
+    #[cfg_attr(not(feature = "fleet"), allow(dead_code, reason = "only a fleet's canary asks"))]
+    pub crashed: Option<String>,
 }

@@ -85,6 +85,7 @@ impl Membership {
             events: Arc::clone(&shared.events),
             plugins: config.plugins.clone(),
             plugin_key: plugin_key.transpose()?.map(Arc::new),
+            crashed: shared.crashed.clone(),
         };
         // Set once, at the start.
         let _ = shared.membership.fleet.set(fleet::Fleet::start(settings, host)?);

@@ -125,12 +125,12 @@ pub fn run<B>(
     let metrics_listener = config.metrics.map(MetricsServer::listen).transpose()?;
     let metrics_at = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
     let port = addresses.first().map_or(config.port, SocketAddr::port);
-    let (state_dir, _crash_reports) = open_state_dir(&config, port)?;
+    let (state_dir, _crash_reports, crashed) = open_state_dir(&config, port)?;
     config.plugin_tables.check().map_err(StartError::PluginSettings)?;
     let trust_policy = TrustPolicy::for_folder(&config.plugins, &(&config.plugin_trust).into())?;
     let (shutdown, stop) = Shutdown::new(config.grace, config.save_timeout);
     let (plugin_control, requests) = PluginControl::new();
-    let shared = Arc::new(share(config, &state_dir, shutdown, plugin_control)?);
+    let shared = Arc::new(share(config, &state_dir, crashed, shutdown, plugin_control)?);
     warn_of_open_access(&shared.config);
     handle_signals(&shared.shutdown)?;
 
@@ -174,25 +174,27 @@ pub fn run<B>(
 }
 
 /// Locks the state directory, logs the crash of the last run, and reports crashes of this one for
-/// as long as the returned watch lives.
+/// as long as the returned watch lives. Returns the plugin in which the last run crashed, too.
 fn open_state_dir(
     config: &Serve,
     port: u16,
-) -> Result<(StateDir, crash::CrashReporter), StartError> {
+) -> Result<(StateDir, crash::CrashReporter, Option<String>), StartError> {
     let state_dir = StateDir::lock(config.state_root(), port)?;
-    if let Some(plugin) = crash::report_last(state_dir.path()) {
-        CrashedPlugins::open(state_dir.path()).add(&plugin);
+    let crashed = crash::report_last(state_dir.path());
+    if let Some(plugin) = &crashed {
+        CrashedPlugins::open(state_dir.path()).add(plugin);
     }
     let watch = crash::CrashReporter::start(state_dir.path(), config.logs.log_format)
         .map_err(|error| StartError::System("set up crash reports", error))?;
     state_dir.log_paths(config.port == 0);
-    Ok((state_dir, watch))
+    Ok((state_dir, watch, crashed))
 }
 
 /// Opens the keys and the certificate, and returns what all threads of the host share.
 fn share(
     config: Serve,
     state_dir: &StateDir,
+    crashed: Option<String>,
     shutdown: Shutdown,
     plugin_control: PluginControl,
 ) -> Result<Shared, StartError> {
@@ -218,6 +220,7 @@ fn share(
         shutdown: Arc::new(shutdown),
         started: Instant::now(),
         state_dir: state_dir.path().to_owned(),
+        crashed,
         config,
     })
 }

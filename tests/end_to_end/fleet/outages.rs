@@ -28,8 +28,8 @@ fn killed_server_fails_only_remote_calls() {
         assert_eq!(error(&reply).0, "HOSTDOWN");
         assert!(error(&reply).1.contains("may have run"), "{reply:?}");
         let text = wait_for_error(&a, "get key", "UNAVAILABLE ");
-        assert!(text.contains("NATS server is away since "), "{text}");
-        assert!(nats_state(&a).contains("is away since "), "{}", nats_state(&a));
+        assert!(text.contains("NATS server has been away for "), "{text}");
+        assert!(nats_state(&a).contains("has been away for "), "{}", nats_state(&a));
         let began = Instant::now();
         for number in 0..20 {
             let reply = client.ask(&["get", "key"]);
@@ -74,6 +74,7 @@ fn unusable_settings_end_the_start() {
     let missing = folder.path().join("missing").to_str().unwrap().to_owned();
     let garbage = folder.path().join("garbage").to_str().unwrap().to_owned();
     std::fs::write(&garbage, "SUnonsense").unwrap();
+    let cause_of = |flag: &str| format!("cannot read {missing} ({flag}): ");
     let good = "nats://127.0.0.1:4222";
     for (flags, cause) in [
         (&["--fleet", "nats://"][..], "cannot use the NATS server 'nats://': it names no host"),
@@ -87,9 +88,10 @@ fn unusable_settings_end_the_start() {
             "the fleet's name 'two words' is not valid",
         ),
         (&["--fleet", good, "--fleet-name", ""], "the fleet's name '' is not valid"),
-        (&["--fleet", good, "--fleet-credentials", &missing], &format!("cannot read {missing}")),
-        (&["--fleet", good, "--fleet-nkey", &missing], &format!("cannot read {missing}")),
-        (&["--fleet", good, "--fleet-roots", &missing], &format!("cannot read {missing}")),
+        (&["--fleet", good, "--fleet-credentials", &missing], &cause_of("--fleet-credentials")),
+        (&["--fleet", good, "--fleet-nkey", &missing], &cause_of("--fleet-nkey")),
+        (&["--fleet", good, "--fleet-roots", &missing], &cause_of("--fleet-roots")),
+        (&["--fleet", good, "--fleet-roots", &garbage], "it has no certificate in PEM form"),
     ] {
         let ended = Setup::new().flags(flags).run();
         assert_eq!(ended.status, Some(1), "{flags:?}: {ended:?}");

@@ -84,3 +84,21 @@ fn missing_jetstream_is_logged_once() {
     assert_eq!(host.log().matches(said).count(), 1);
     assert_eq!(super::rollouts(&host), None);
 }
+
+#[test]
+#[cfg_attr(not(tool = "nats-server"), ignore = "needs nats-server")]
+fn lost_rollouts_are_reported_and_begin_anew() {
+    let mut fleet = Fleet::new("0");
+    let hosts = fleet.three();
+    fleet.roll_out(&hosts, "1");
+    wait_for_hosts(&hosts[0], "a b c");
+    fleet.nats.kill();
+    std::fs::remove_dir_all(fleet.nats.folder().join("data")).unwrap();
+    fleet.nats.restart();
+    hosts[0].wait_for_log("JetStream has lost the rollouts of 1 plugins");
+    wait_for_rollouts(&hosts[0]);
+    assert_eq!(super::rollouts(&hosts[0]), Some(Vec::new()));
+    hosts.iter().for_each(|host| wait_for_mark(host, "1"));
+    hosts.iter().for_each(wait_for_rollouts);
+    fleet.roll_out(&hosts, "2");
+}

@@ -2,7 +2,9 @@
 
 mod away;
 mod canaries;
+mod crashes;
 mod forged;
+mod keys;
 mod pushes;
 mod slow;
 

@@ -178,3 +178,23 @@ fn pushes_are_bounded_and_checked() {
     let text = client.ask(&["fleet", "push", "end", &number]).as_str().to_owned();
     assert!(text.contains("2 of its 4 bytes have arrived"), "{text}");
 }
+
+#[test]
+#[cfg_attr(not(tool = "nats-server"), ignore = "needs nats-server")]
+fn same_file_pushed_again_changes_nothing() {
+    let fleet = Fleet::new("0");
+    let hosts = fleet.three();
+    fleet.roll_out(&hosts, "1");
+    fleet.roll_out(&hosts, "2");
+    let before = field(&hosts[1], "before");
+    for host in &hosts[..2] {
+        let ended = fleet.push(host, &library_name(PLUGIN), &marked(PLUGIN, "2"));
+        assert_eq!(ended.status, Some(0), "{ended:?}");
+        assert!(ended.stdout.contains("already; nothing changes"), "{ended:?}");
+    }
+    assert!(before.is_some());
+    assert_eq!(field(&hosts[1], "before"), before);
+    let reply = Resp::connect3(&hosts[0]).ask(&["fleet", "rollback", PLUGIN]);
+    assert!(reply.as_str().contains("goes back to"), "{reply:?}");
+    hosts.iter().for_each(|host| wait_for_mark(host, "1"));
+}

@@ -123,6 +123,7 @@ impl Runner {
             written: version.sha256.clone(),
             before: if held.is_confirmed { held.id } else { held.before },
             refused: held.refused,
+            distrusts: held.distrusts,
         };
         self.record.set(&key, next).await;
         log::info!(

@@ -71,6 +71,9 @@ pub enum RolloutError {
         /// The cause and the remedy.
         problem: String,
     },
+    /// The hosts have this content already, or are about to.
+    #[error("the fleet has '{0}' with this very content already; nothing changes")]
+    Same(String),
     /// A file that was offered later has been stored sooner.
     #[error("'{0}' is not rolled out: a file that was offered later has taken its place")]
     Overtaken(String),

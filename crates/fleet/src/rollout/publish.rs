@@ -95,7 +95,11 @@ impl Runner {
         // This host is a natural canary, if the plugin is for its platform.
         let canary = version.fits().then(|| self.own_canary());
         let tried = if canary.is_some() { "this host tries it first" } else { "a host tries it" };
-        self.begin_stored(&version, canary, number).await?;
+        match self.begin_stored(&version, canary, number).await {
+            // Whoever pushes has what he wants.
+            Err(error @ RolloutError::Same(_)) => return Ok(error.to_string()),
+            begun => begun?,
+        }
         let (plugin, label) = (&version.plugin, version.label());
         self.advance(&version.key()).await;
         Ok(format!(
@@ -121,8 +125,12 @@ impl Runner {
             return Err(RolloutError::Overtaken(version.file.clone()));
         }
         let wait = self.node.settings.canary;
-        let begin = |earlier: Option<&Rollout>| {
-            Ok(Rollout::begin(earlier, version.clone(), canary.clone(), wait))
+        let begin = |earlier: Option<&Rollout>| match earlier {
+            // It would take the place of the version to go back to.
+            Some(earlier) if earlier.has(&version.sha256) => {
+                Err(RolloutError::Same(version.file.clone()))
+            }
+            earlier => Ok(Rollout::begin(earlier, version.clone(), canary.clone(), wait)),
         };
         let begun = self.begin(&version.key(), begin).await;
         if begun.is_err() {

@@ -40,6 +40,9 @@ pub struct Held {
     /// The version that failed here last, and the reason.
     #[serde(default)]
     pub refused: Option<(String, String)>,
+    /// True if it failed for its signature: the host may be given another key.
+    #[serde(default)]
+    pub distrusts: bool,
 }
 
 impl Record {
@@ -56,12 +59,27 @@ impl Record {
                 cause.to_string()
             }),
         };
-        let held = match fs::read(&path) {
+        let mut held: BTreeMap<String, Held> = match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map_err(|error| failed(&error))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(failed(&error)),
         };
+        // The key may be another one now.
+        for held in held.values_mut().filter(|held| held.distrusts) {
+            (held.refused, held.distrusts) = (None, false);
+        }
         Ok(Self { path, held })
+    }
+
+    /// Returns what is held of the rollouts of a plugin whose version has not passed its trial here,
+    /// by key.
+    pub fn tried(&self, plugin: &str) -> Vec<(String, Held)> {
+        let is_of = |key: &str| key.strip_prefix(plugin).is_some_and(|rest| rest.starts_with('.'));
+        let tried = self
+            .held
+            .iter()
+            .filter(|(key, held)| is_of(key) && held.id.is_some() && !held.is_confirmed);
+        tried.map(|(key, held)| (key.clone(), held.clone())).collect()
     }
 
     /// Returns what is held of a rollout.
@@ -127,6 +145,31 @@ mod tests {
             record.confirmed().into_iter().collect::<Vec<_>>(),
             [("greet.any".to_owned(), "1".to_owned())]
         );
+    }
+
+    #[tokio::test]
+    async fn refusal_for_a_signature_is_forgotten_at_the_next_start() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut record = Record::open(temp.path()).unwrap();
+        let refused = Some(("2".to_owned(), "why".to_owned()));
+        let held = Held { refused, distrusts: true, ..Held::default() };
+        record.set("greet.any", held.clone()).await;
+        record.set("text.any", Held { distrusts: false, ..held.clone() }).await;
+        let record = Record::open(temp.path()).unwrap();
+        assert_eq!(record.get("greet.any"), Some(&Held::default()));
+        assert_eq!(record.get("text.any").map(|held| &held.refused), Some(&held.refused));
+    }
+
+    #[tokio::test]
+    async fn versions_on_trial_are_known_by_plugin() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut record = Record::open(temp.path()).unwrap();
+        let held = Held { id: Some("1".into()), ..Held::default() };
+        for key in ["greet.any", "greet2.any"] {
+            record.set(key, held.clone()).await;
+        }
+        record.set("greet.mips", Held { is_confirmed: true, ..held.clone() }).await;
+        assert_eq!(record.tried("greet"), [("greet.any".to_owned(), held)]);
     }
 
     #[test]

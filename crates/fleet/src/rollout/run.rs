@@ -117,6 +117,7 @@ pub async fn run(node: Arc<Node>, client: Client) {
         sender,
         has_warned: false,
     };
+    runner.note_crash().await;
     runner.keep_served_files().await;
     let mut events = (&mut requests, &mut news);
     let mut pause = RETRY;
@@ -193,9 +194,17 @@ impl Runner {
             Ok::<_, RolloutError>((store, watch))
         };
         let (store, mut watch) = self.attend(events, open).await?;
-        self.store = Some(store);
-        // A bucket that was made anew counts its revisions from the start.
+        // A bucket that was made anew counts its revisions from the start, and has no entries.
         self.holds.clear();
+        let known = std::mem::take(&mut *node.rollouts.known.lock());
+        if !known.is_empty() && store.is_empty().await? {
+            log::warn!(
+                "fleet: JetStream has lost the rollouts of {} plugins; this host keeps their files, \
+                 push them again for new hosts and for rollbacks",
+                known.len()
+            );
+        }
+        self.store = Some(store);
         *node.rollouts.problem.lock() = None;
         log::debug!("fleet '{}': follows the rollouts of plugins", node.settings.fleet);
         loop {
@@ -250,6 +259,18 @@ impl Runner {
                 // Best effort: the session may have ended.
                 let _ = reply.send(answer);
             }
+        }
+    }
+
+    /// Notes that the last run of this host crashed in a plugin that was on trial: what others take
+    /// for a lost canary was a failure.
+    async fn note_crash(&mut self) {
+        let Some(plugin) = self.node.host.crashed.clone() else { return };
+        for (key, mut held) in self.record.tried(&plugin) {
+            let reason = "the host crashed in it".to_owned();
+            log::error!("fleet: plugin '{plugin}' has failed here: {reason}");
+            held.refused = held.id.clone().map(|id| (id, reason));
+            self.record.set(&key, held).await;
         }
     }
 

@@ -24,6 +24,9 @@ pub struct Rollout {
     /// The canaries that have vanished, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<String>,
+    /// True once a host has verified the signature and served the version.
+    #[serde(default)]
+    pub is_accepted: bool,
 }
 
 /// The phase of a rollout.
@@ -76,7 +79,13 @@ impl Rollout {
             Phase::Canary(_) | Phase::Stopped { .. } => earlier.before.clone(),
         });
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        Self { wanted, before, phase: Phase::Canary(canary), wait, lost: Vec::new() }
+        let phase = Phase::Canary(canary);
+        Self { wanted, before, phase, wait, lost: Vec::new(), is_accepted: false }
+    }
+
+    /// Returns true if this content has been rolled out, or is about to be.
+    pub fn has(&self, sha256: &str) -> bool {
+        self.wanted.sha256 == sha256 && !matches!(self.phase, Phase::Stopped { .. })
     }
 
     /// Returns the versions of a rollout that this one, which follows it, does not keep.
@@ -138,7 +147,7 @@ impl Rollout {
 
     /// Lets all hosts take the version, whose own version and API the canary knows now.
     pub fn release(&self, version: &str, api: &str) -> Self {
-        let mut next = Self { phase: Phase::Everyone, ..self.clone() };
+        let mut next = Self { phase: Phase::Everyone, is_accepted: true, ..self.clone() };
         version.clone_into(&mut next.wanted.version);
         api.clone_into(&mut next.wanted.api);
         next
@@ -160,7 +169,8 @@ impl Rollout {
             Phase::Everyone => Some(self.wanted.clone()),
             Phase::Canary(_) | Phase::Stopped { .. } => None,
         };
-        Some(Self { wanted, before, phase: Phase::Everyone, wait: self.wait, lost: Vec::new() })
+        let phase = Phase::Everyone;
+        Some(Self { wanted, before, phase, wait: self.wait, lost: Vec::new(), is_accepted: true })
     }
 }
 
@@ -180,6 +190,7 @@ pub mod tests {
             phase,
             wait: 1000,
             lost: Vec::new(),
+            is_accepted: true,
         }
     }
 
@@ -207,6 +218,16 @@ pub mod tests {
             let dropped = pushed.drops(&unfinished);
             assert_eq!(dropped.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["2"]);
         }
+    }
+
+    #[test]
+    fn content_that_is_there_needs_no_rollout() {
+        let sha256 = version("2").sha256;
+        for phase in [Phase::Everyone, Phase::Canary(None)] {
+            assert!(rollout("2", Some("1"), phase).has(&sha256));
+        }
+        assert!(!rollout("2", None, stopped()).has(&sha256), "it may be tried again");
+        assert!(!rollout("2", None, Phase::Everyone).has("other"));
     }
 
     #[test]

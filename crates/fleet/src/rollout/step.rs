@@ -26,6 +26,8 @@ pub struct View<'a> {
     pub busy: Option<&'a str>,
     /// The version that failed on this host, and the reason.
     pub refused: Option<(&'a str, &'a str)>,
+    /// True if it failed before it was loaded: its signature does not fit the key of this host.
+    pub distrusts: bool,
     /// The time for which this host has served the wanted version; `None` if it does not.
     pub served: Option<Duration>,
     /// The time since the entry's last change, as this host has seen it.
@@ -65,11 +67,10 @@ pub fn next_step(rollout: &Rollout, view: &View<'_>) -> Step {
             true => Step::Nothing,
             false => settle(rollout, view),
         },
-        // The lease covers the report of this failure, too.
-        (Phase::Canary(Some(canary)), Some((_, reason))) if canary.id == view.id => {
-            Step::Stop(reason.to_owned())
-        }
-        (Phase::Canary(None) | Phase::Everyone, Some((_, reason))) => Step::Stop(reason.to_owned()),
+        // The key of this host is another one. That must not hold up those that have accepted it.
+        (Phase::Everyone, Some(_)) if view.distrusts && rollout.is_accepted => Step::Nothing,
+        // Also if another host tries it now: this one may have crashed in it.
+        (Phase::Canary(_) | Phase::Everyone, Some((_, reason))) => Step::Stop(reason.to_owned()),
         (Phase::Canary(None), None) => match rollout.wanted.fits() {
             true => Step::Claim,
             false => settle(rollout, view),
@@ -83,7 +84,7 @@ pub fn next_step(rollout: &Rollout, view: &View<'_>) -> Step {
         (Phase::Canary(Some(_)), None) if view.silent >= LEASE && rollout.wanted.fits() => {
             Step::TakeOver
         }
-        (Phase::Canary(Some(_)), _) => settle(rollout, view),
+        (Phase::Canary(Some(_)), None) => settle(rollout, view),
         (Phase::Everyone, None) if !rollout.wanted.fits() => Step::Nothing,
         (Phase::Everyone, None) if view.busy == Some(wanted) => Step::Nothing,
         (Phase::Everyone, None) if holds(wanted) && view.is_confirmed => Step::Nothing,
@@ -118,6 +119,7 @@ mod tests {
         is_confirmed: false,
         busy: None,
         refused: None,
+        distrusts: false,
         served: None,
         silent: Duration::ZERO,
     };
@@ -161,7 +163,7 @@ mod tests {
     #[test]
     fn failure_at_any_host_stops_the_rollout() {
         let failed = View { refused: Some(("2", "no moon")), ..ME };
-        for phase in [canary("me"), Phase::Canary(None), Phase::Everyone] {
+        for phase in [canary("me"), canary("other"), Phase::Canary(None), Phase::Everyone] {
             let step = next_step(&rollout("2", Some("1"), phase), &failed);
             assert_eq!(step, Step::Stop("no moon".into()));
         }
@@ -172,13 +174,20 @@ mod tests {
     }
 
     #[test]
+    fn host_of_another_key_stops_no_accepted_rollout() {
+        let me = View { refused: Some(("2", "not the plugin key")), distrusts: true, ..ME };
+        let accepted = rollout("2", Some("1"), Phase::Everyone);
+        assert_eq!(next_step(&accepted, &me), Step::Nothing);
+        let forged = Rollout { is_accepted: false, ..accepted };
+        assert_eq!(next_step(&forged, &me), Step::Stop("not the plugin key".into()));
+    }
+
+    #[test]
     fn others_wait_until_the_canary_lease_ends() {
         let theirs = rollout("2", Some("1"), canary("other"));
         let me = View { held: Some("1"), is_confirmed: true, ..ME };
         assert_eq!(next_step(&theirs, &me), Step::Nothing);
         assert_eq!(next_step(&theirs, &View { silent: LEASE, ..me }), Step::TakeOver);
-        let failed = View { silent: LEASE, refused: Some(("2", "no moon")), ..me };
-        assert_eq!(next_step(&theirs, &failed), Step::Nothing, "it has failed here before");
     }
 
     #[test]

@@ -108,6 +108,14 @@ impl Store {
         self.rollouts.watch_with_history(">").await.map_err(away)
     }
 
+    /// Returns true if there are no rollouts.
+    ///
+    /// # Errors
+    /// JetStream is away.
+    pub async fn is_empty(&self) -> Result<bool, RolloutError> {
+        Ok(self.rollouts.status().await.map_err(away)?.values() == 0)
+    }
+
     /// Reads a rollout, with its revision.
     ///
     /// # Errors

@@ -84,6 +84,7 @@ impl Runner {
             written: version.sha256.clone(),
             before: if keeps { earlier.id } else { earlier.before },
             refused: earlier.refused,
+            distrusts: earlier.distrusts,
         };
         let is_there = serves(&self.node, &version.file, hash);
         let plugins = self.node.host.plugins.clone();
@@ -124,7 +125,7 @@ impl Runner {
         if is_lasting {
             self.trials.remove(key);
             let mut held = self.record.get(key).cloned().unwrap_or_default();
-            held.refused = Some((version.id.clone(), error.to_string()));
+            (held.refused, held.distrusts) = (Some((version.id.clone(), error.to_string())), true);
             self.record.set(key, held).await;
             self.advance(key).await;
         } else if let Some(trial) = self.trials.get_mut(key) {
@@ -185,7 +186,7 @@ impl Runner {
             _ => false,
         });
         if is_canary {
-            held.refused = Some((version.id.clone(), reason));
+            (held.refused, held.distrusts) = (Some((version.id.clone(), reason)), false);
         }
         held.is_confirmed = true;
         self.record.set(key, held).await;
@@ -257,7 +258,8 @@ impl Runner {
         };
         let held = self.record.get(key).cloned().unwrap_or_default();
         let is_placed = held.id.as_ref() == Some(&version.id) && !held.is_confirmed;
-        let mut next = Held { refused: Some((version.id.clone(), reason.to_owned())), ..held };
+        let refused = Some((version.id.clone(), reason.to_owned()));
+        let mut next = Held { refused, distrusts: false, ..held };
         let (plugin, label) = (&version.plugin, version.label());
         if is_placed {
             let (plugins, file) = (self.node.host.plugins.clone(), version.file.clone());
