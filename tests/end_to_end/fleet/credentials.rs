@@ -89,6 +89,26 @@ fn credentials_file_logs_in() {
     expect_refusal(&nats.url(), &[], "authorization violation");
 }
 
+#[test]
+#[cfg_attr(not(tool = "nats-server"), ignore = "needs nats-server")]
+fn missing_permissions_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = "[\"dropin.default.>\", \"_INBOX.>\"]";
+    let heard = "[\"dropin.default.>\", \"_INBOX.>\", \"$SRV.>\"]";
+    let text = format!(
+        "authorization {{ users: [ {{ user: a, password: p, permissions: {{ publish: {own}, \
+         subscribe: {heard} }} }} ] }}\n"
+    );
+    let nats = Nats::with(&["-c", &file(folder.path(), "server.conf", &text)]);
+    let url = nats.url().replace("//", "//a:p@");
+    let hosts = expect_fleet(&url, &[]);
+    // Without rollouts nobody needs JetStream.
+    for host in &hosts {
+        assert!(!host.log().contains(" WARN  host: fleet: the NATS"), "{}", host.log());
+    }
+    expect_refusal(&url, &["--fleet-name", "garage"], "dropin.garage.");
+}
+
 /// Runs `openssl` in a folder.
 #[track_caller]
 fn openssl(folder: &Path, arguments: &str) {
