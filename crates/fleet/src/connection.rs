@@ -68,7 +68,7 @@ pub async fn connect(node: &Arc<Node>) -> Result<Client, StartError> {
                 // server to the client.
                 let error = servers.into_iter().find_map(|server| server.last_error);
                 if let (Some(node), Some(error)) = (node.upgrade(), error) {
-                    node.link.note_problem(error);
+                    node.link.note_problem(with_advice(error));
                 }
                 std::future::ready(None)
             }
@@ -165,6 +165,18 @@ fn take_event(node: &Node, event: &Event) {
             log::info!("fleet: the NATS server is about to stop");
         }
     }
+}
+
+/// Adds what to do to an error of an attempt to connect.
+fn with_advice(error: String) -> String {
+    let advice = if error.contains("authorization violation") {
+        "check --fleet-credentials, --fleet-nkey, or USER:PASSWORD@ in --fleet"
+    } else if error.contains("InvalidContentType") {
+        "the server speaks no TLS, write nats:// instead of tls://"
+    } else {
+        "it is tried again"
+    };
+    format!("{error}; {advice}")
 }
 
 /// Notes what the server refuses.

@@ -12,6 +12,13 @@ pub enum StartError {
         .0.escape_debug()
     )]
     Name(String),
+    /// The name of this host cannot be told from others in a list.
+    #[error(
+        "the host's name '{}' in the fleet is not valid: use 1 to 128 characters without spaces \
+         (--fleet-host)",
+        .0.escape_debug()
+    )]
+    HostName(String),
     /// An address of a server is none.
     #[error("cannot use the NATS server '{server}': {source}; write it as nats://HOST:4222")]
     Server {

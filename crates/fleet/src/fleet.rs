@@ -57,6 +57,10 @@ impl Fleet {
         if !Subjects::is_fleet_name(&settings.fleet) {
             return Err(StartError::Name(settings.fleet));
         }
+        let is_unfit = |letter: char| letter.is_whitespace() || letter.is_control();
+        if !(1..=128).contains(&settings.host.chars().count()) || settings.host.contains(is_unfit) {
+            return Err(StartError::HostName(settings.host));
+        }
         let id = format!("{:016x}", fastrand::u64(..));
         let (outbox, messages) = Outbox::new();
         let node = Arc::new(Node {

@@ -34,4 +34,6 @@ pub enum RolloutRequest<'a> {
     List,
     /// Puts the version of this plugin before back.
     RollBack(&'a [u8]),
+    /// Ends the rollout of this plugin.
+    Forget(&'a [u8]),
 }

@@ -31,6 +31,7 @@ pub fn answer(rollouts: &Rollouts<'_>, request: RolloutRequest<'_>, reply: &mut 
         }
         RolloutRequest::List => return write_all(rollouts.facts(), reply),
         RolloutRequest::RollBack(plugin) => rollouts.roll_back(&text(plugin)),
+        RolloutRequest::Forget(plugin) => rollouts.forget(&text(plugin)),
     };
     match answer {
         Ok(text) => reply.text(text.as_bytes()),

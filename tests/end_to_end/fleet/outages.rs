@@ -88,6 +88,7 @@ fn unusable_settings_end_the_start() {
             "the fleet's name 'two words' is not valid",
         ),
         (&["--fleet", good, "--fleet-name", ""], "the fleet's name '' is not valid"),
+        (&["--fleet", good, "--fleet-host", "a b"], "the host's name 'a b' in the fleet is not"),
         (&["--fleet", good, "--fleet-credentials", &missing], &cause_of("--fleet-credentials")),
         (&["--fleet", good, "--fleet-nkey", &missing], &cause_of("--fleet-nkey")),
         (&["--fleet", good, "--fleet-roots", &missing], &cause_of("--fleet-roots")),

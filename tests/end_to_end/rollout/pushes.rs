@@ -168,7 +168,7 @@ fn pushes_are_bounded_and_checked() {
         (&["fleet", "push", "part", "77", "x"], "has no such upload"),
         (&["fleet", "push", "end", "77"], "has no such upload"),
         (&["fleet", "push", "sideways"], "usage: fleet push begin"),
-        (&["fleet", "sideways"], "'fleet' has: PUSH, ROLLBACK, ROLLOUT"),
+        (&["fleet", "sideways"], "'fleet' has: FORGET, PUSH, ROLLBACK, ROLLOUT"),
     ] {
         let text = refusal(words);
         assert!(text.contains(said), "{words:?}: {text}");
@@ -197,4 +197,37 @@ fn same_file_pushed_again_changes_nothing() {
     let reply = Resp::connect3(&hosts[0]).ask(&["fleet", "rollback", PLUGIN]);
     assert!(reply.as_str().contains("goes back to"), "{reply:?}");
     hosts.iter().for_each(|host| wait_for_mark(host, "1"));
+}
+
+#[test]
+#[cfg_attr(not(tool = "nats-server"), ignore = "needs nats-server")]
+fn forgotten_plugin_reaches_no_further_host() {
+    let fleet = Fleet::new("0");
+    let hosts = fleet.three();
+    fleet.roll_out(&hosts, "1");
+    wait_for_hosts(&hosts[0], "a b c");
+    let forget = || Lines::connect(&hosts[1]).ask(&format!("fleet forget {PLUGIN}"));
+    assert_eq!(
+        forget(),
+        format!(
+            "no further host takes plugin '{PLUGIN}'; those that have it keep its file until it is \
+             removed there"
+        )
+    );
+    for host in &hosts {
+        wait_until("it is not listed", LIMIT, || rollouts(host) == Some(Vec::new()));
+    }
+    assert!(forget().contains("has been rolled out; `fleet rollout` lists"), "{}", forget());
+    let late = fleet.member("d").start();
+    wait_for_rollouts(&late);
+    // A later rollout reaches all hosts, and what was forgotten is no version before.
+    let ended = fleet.push(&hosts[2], "greet.sh", b"#!/bin/sh\n# dropin: greet -- Greets.\n");
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    wait_for_hosts(&late, "a b c d");
+    assert_eq!(mark_of(&late), None);
+    hosts.iter().for_each(|host| assert_eq!(mark_of(host).as_deref(), Some("1")));
+    let ended = fleet.push(&hosts[0], &library_name(PLUGIN), &marked(PLUGIN, "2"));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    wait_for_mark(&late, "2");
+    hosts.iter().for_each(|host| wait_for_mark(host, "2"));
 }

@@ -2,7 +2,6 @@
 
 use super::{
     error::RolloutError,
-    hold::Hold,
     requests::Answer,
     run::Runner,
     state::{Canary, Phase, Rollout},
@@ -126,13 +125,7 @@ impl Runner {
     /// Puts the version of a plugin before back on all hosts.
     pub(super) async fn roll_back(&mut self, plugin: &str) -> Answer {
         self.store()?;
-        let of = |(key, hold): (&String, &Hold)| {
-            (hold.rollout.wanted.plugin == plugin).then(|| key.clone())
-        };
-        let keys: Vec<_> = self.holds.iter().filter_map(of).collect();
-        if keys.is_empty() {
-            return Err(RolloutError::Unknown(plugin.to_owned()));
-        }
+        let keys = self.keys_of(plugin)?;
         let nothing = || RolloutError::NothingBefore(plugin.to_owned());
         let mut labels = Vec::new();
         for key in keys {
@@ -154,6 +147,35 @@ impl Runner {
         let text = format!("plugin '{plugin}' goes back to {} on all hosts", labels.join(", "));
         log::info!("fleet: {text}");
         Ok(text)
+    }
+
+    /// Ends the rollout of a plugin: no further host takes it.
+    pub(super) async fn forget(&mut self, plugin: &str) -> Answer {
+        let store = self.store()?;
+        for key in self.keys_of(plugin)? {
+            let rollout = store.forget(&key).await?;
+            let versions = rollout.map(|rollout| (Some(rollout.wanted), rollout.before));
+            let (wanted, before) = versions.unwrap_or_default();
+            for version in [wanted, before].into_iter().flatten() {
+                store.remove(&version).await;
+            }
+            self.drop_hold(&key);
+        }
+        log::info!("fleet: the rollout of plugin '{plugin}' is forgotten");
+        Ok(format!(
+            "no further host takes plugin '{plugin}'; those that have it keep its file until it is \
+             removed there"
+        ))
+    }
+
+    /// Returns the keys of the rollouts of a plugin, one for each target.
+    fn keys_of(&self, plugin: &str) -> Result<Vec<String>, RolloutError> {
+        let of = self.holds.iter().filter(|(_, hold)| hold.rollout.wanted.plugin == plugin);
+        let keys: Vec<_> = of.map(|(key, _)| key.clone()).collect();
+        match keys.is_empty() {
+            true => Err(RolloutError::Unknown(plugin.to_owned())),
+            false => Ok(keys),
+        }
     }
 }
 

@@ -83,7 +83,7 @@ pub enum RolloutError {
     /// There is nothing to roll back to.
     #[error(
         "cannot roll back plugin '{0}': the fleet has no version before this one; push the \
-         wanted file"
+         wanted file, or `fleet forget {0}` and remove its file on the hosts"
     )]
     NothingBefore(String),
     /// Other hosts change the same entry all the time.

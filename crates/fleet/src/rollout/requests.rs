@@ -12,7 +12,7 @@ use super::{
     state::Rollout,
     upload::{Upload, Uploads},
 };
-use crate::node::Node;
+use crate::{link::Link, node::Node};
 
 /// The most requests that wait.
 const MOST: usize = 16;
@@ -29,6 +29,8 @@ pub enum Request {
     Push(Upload, Sender<Answer>),
     /// Puts the version of this plugin before back.
     RollBack(String, Sender<Answer>),
+    /// Ends the rollout of this plugin.
+    Forget(String, Sender<Answer>),
 }
 
 /// The state of the rollouts that the threads of a membership share.
@@ -54,12 +56,21 @@ impl Default for RolloutState {
             uploads: Uploads::default(),
             known: Mutex::default(),
             confirmed: Mutex::default(),
-            problem: Mutex::new(Some("not connected yet".to_owned())),
+            problem: Mutex::new(Some("it has not answered yet".to_owned())),
         }
     }
 }
 
 impl RolloutState {
+    /// Returns the error of JetStream that is away for this reason: an answer that does not come may
+    /// be one that the server refuses.
+    pub fn away(&self, problem: String, link: &Link) -> RolloutError {
+        RolloutError::Away(match link.refusal() {
+            Some(refusal) => format!("{problem}; the server refuses: {refusal}"),
+            None => problem,
+        })
+    }
+
     /// Returns the requests, once.
     pub fn requests(&self) -> Option<mpsc::Receiver<Request>> {
         self.receiver.lock().take()
@@ -113,13 +124,22 @@ impl Rollouts<'_> {
         self.ask(|reply| Request::RollBack(plugin.to_owned(), reply))
     }
 
+    /// Ends the rollout of a plugin: no further host takes it, and those that have it keep it. Returns
+    /// a text for people.
+    ///
+    /// # Errors
+    /// There is none, or JetStream is away.
+    pub fn forget(&self, plugin: &str) -> Answer {
+        self.ask(|reply| Request::Forget(plugin.to_owned(), reply))
+    }
+
     /// Describes all rollouts, by plugin and target.
     ///
     /// # Errors
     /// JetStream is away.
     pub fn facts(&self) -> Result<Vec<RolloutFacts>, RolloutError> {
         if let Some(problem) = self.0.rollouts.problem.lock().clone() {
-            return Err(RolloutError::Away(problem));
+            return Err(self.0.rollouts.away(problem, &self.0.link));
         }
         Ok(facts::all(self.0))
     }

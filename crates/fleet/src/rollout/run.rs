@@ -169,8 +169,9 @@ impl Runner {
     /// JetStream is away.
     pub(super) fn store(&self) -> Result<Store, RolloutError> {
         let away = || {
-            let problem = self.node.rollouts.problem.lock().clone();
-            RolloutError::Away(problem.unwrap_or_else(|| self.node.link.explain()))
+            let (rollouts, link) = (&self.node.rollouts, &self.node.link);
+            let problem = rollouts.problem.lock().clone();
+            rollouts.away(problem.unwrap_or_else(|| link.explain()), link)
         };
         self.store.clone().ok_or_else(away)
     }
@@ -259,6 +260,11 @@ impl Runner {
                 // Best effort: the session may have ended.
                 let _ = reply.send(answer);
             }
+            Request::Forget(plugin, reply) => {
+                let answer = self.forget(&plugin).await;
+                // As above.
+                let _ = reply.send(answer);
+            }
         }
     }
 
@@ -292,9 +298,7 @@ impl Runner {
             return;
         }
         if entry.operation != Operation::Put {
-            self.holds.remove(&key);
-            self.node.rollouts.known.lock().remove(&key);
-            return;
+            return self.drop_hold(&key);
         }
         let rollout: Rollout = match serde_json::from_slice(&value) {
             Ok(rollout) => rollout,
@@ -311,6 +315,12 @@ impl Runner {
         }
         self.set_hold(&key, rollout, revision);
         self.advance(&key).await;
+    }
+
+    /// Forgets what this host knows of a rollout.
+    pub(super) fn drop_hold(&mut self, key: &str) {
+        self.holds.remove(key);
+        self.node.rollouts.known.lock().remove(key);
     }
 
     /// Replaces what this host knows of a rollout.

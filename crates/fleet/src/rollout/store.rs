@@ -158,6 +158,16 @@ impl Store {
         }
     }
 
+    /// Removes a rollout, and returns it.
+    ///
+    /// # Errors
+    /// JetStream is away.
+    pub async fn forget(&self, key: &str) -> Result<Option<Rollout>, RolloutError> {
+        let rollout = self.get(key).await?.map(|(rollout, _)| rollout);
+        self.rollouts.delete(key).await.map_err(away)?;
+        Ok(rollout)
+    }
+
     /// Stores the file of a version, with its signature.
     ///
     /// # Errors

@@ -10,10 +10,15 @@ use crate::{
 };
 
 pub(super) const HELP: &str =
-    "Lists the other hosts of the fleet, or rolls plugins out: push, rollback NAME, rollout.";
+    "Lists the other hosts of the fleet, or rolls plugins out: rollout, rollback or forget NAME.";
 
 /// The subcommands.
-pub(super) const SUBCOMMANDS: [Subcommand; 3] = [
+pub(super) const SUBCOMMANDS: [Subcommand; 4] = [
+    Subcommand {
+        name: "forget",
+        usage: "PLUGIN",
+        help: "Ends its rollout: no further host takes it.",
+    },
     Subcommand {
         name: "push",
         usage: "STEP [ARGUMENT..]",
@@ -50,6 +55,7 @@ fn read<'a>(call: &Call<'a>, subcommand: &[u8], session: u64) -> Option<RolloutR
     match (subcommand.to_ascii_lowercase().as_slice(), call.arguments().count()) {
         (b"rollout" | b"rollouts", 1) => Some(RolloutRequest::List),
         (b"rollback", 2) => argument(1).map(RolloutRequest::RollBack),
+        (b"forget", 2) => argument(1).map(RolloutRequest::Forget),
         (b"push", count) => {
             let step = argument(1)?.to_ascii_lowercase();
             match (step.as_slice(), count) {
