@@ -42,7 +42,7 @@ pub struct FleetArgs {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = some_time)]
     pub fleet_call_timeout: Duration,
 
-    /// Offers a plugin that is put into the plugins folder to all hosts of the fleet. Takes
+    /// Offers a plugin that is put into the plugins folder to all hosts of the fleet. Needs
     /// --plugin-key, and a NATS server with JetStream.
     #[arg(long, requires = "plugin_key")]
     pub fleet_publish: bool,

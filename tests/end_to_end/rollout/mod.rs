@@ -4,7 +4,8 @@ mod away;
 mod canaries;
 mod crashes;
 mod forged;
-mod keys;
+mod own_faults;
+
 mod pushes;
 mod slow;
 

@@ -63,9 +63,9 @@ fn canary_keeps_its_lease_while_fetching_a_file() {
     wait_for_phase(&other, "everyone");
     // A newcomer fetches it at once.
     let link = SlowLink::to(fleet.nats.socket(), RATE);
+    let began = Instant::now();
     let canary = fleet.member_at(&format!("nats://{}", link.address()), "a").start();
     canary.wait_for_log("fetches 'chameleon");
-    let began = Instant::now();
     become_canary(&fleet, &canary, &other);
     wait_for_mark(&canary, "1");
     let took = began.elapsed();

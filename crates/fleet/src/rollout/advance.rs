@@ -51,7 +51,7 @@ impl Runner {
                         Phase::Stopped { host, reason } => format!("stopped by {host}: {reason}"),
                         _ => "stopped".to_owned(),
                     };
-                    self.fail(key, &reason).await;
+                    self.fail(key, &reason, false).await;
                     true
                 }
             };

@@ -123,7 +123,7 @@ impl Runner {
             written: version.sha256.clone(),
             before: if held.is_confirmed { held.id } else { held.before },
             refused: held.refused,
-            distrusts: held.distrusts,
+            is_own_fault: held.is_own_fault,
         };
         self.record.set(&key, next).await;
         log::info!(

@@ -66,7 +66,7 @@ impl Hold {
             is_confirmed: held.is_some_and(|held| held.is_confirmed),
             busy: trial.map(|trial| trial.version.id.as_str()),
             refused: refused.map(|(id, reason)| (id.as_str(), reason.as_str())),
-            distrusts: held.is_some_and(|held| held.distrusts),
+            is_own_fault: held.is_some_and(|held| held.is_own_fault),
             served: wanted.and_then(|trial| trial.served).map(|since| since.elapsed()),
             silent: self.changed.elapsed(),
         }

@@ -40,9 +40,10 @@ pub struct Held {
     /// The version that failed here last, and the reason.
     #[serde(default)]
     pub refused: Option<(String, String)>,
-    /// True if it failed for its signature: the host may be given another key.
+    /// True if it failed for a reason of this host alone, such as another plugin key or a folder that
+    /// it cannot write. That may be another one at the next start.
     #[serde(default)]
-    pub distrusts: bool,
+    pub is_own_fault: bool,
 }
 
 impl Record {
@@ -64,9 +65,9 @@ impl Record {
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(failed(&error)),
         };
-        // The key may be another one now.
-        for held in held.values_mut().filter(|held| held.distrusts) {
-            (held.refused, held.distrusts) = (None, false);
+        // The reason may be gone now.
+        for held in held.values_mut().filter(|held| held.is_own_fault) {
+            (held.refused, held.is_own_fault) = (None, false);
         }
         Ok(Self { path, held })
     }
@@ -148,13 +149,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refusal_for_a_signature_is_forgotten_at_the_next_start() {
+    async fn own_fault_is_forgotten_at_the_next_start() {
         let temp = tempfile::tempdir().unwrap();
         let mut record = Record::open(temp.path()).unwrap();
         let refused = Some(("2".to_owned(), "why".to_owned()));
-        let held = Held { refused, distrusts: true, ..Held::default() };
+        let held = Held { refused, is_own_fault: true, ..Held::default() };
         record.set("greet.any", held.clone()).await;
-        record.set("text.any", Held { distrusts: false, ..held.clone() }).await;
+        record.set("text.any", Held { is_own_fault: false, ..held.clone() }).await;
         let record = Record::open(temp.path()).unwrap();
         assert_eq!(record.get("greet.any"), Some(&Held::default()));
         assert_eq!(record.get("text.any").map(|held| &held.refused), Some(&held.refused));

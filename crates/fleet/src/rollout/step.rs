@@ -26,8 +26,8 @@ pub struct View<'a> {
     pub busy: Option<&'a str>,
     /// The version that failed on this host, and the reason.
     pub refused: Option<(&'a str, &'a str)>,
-    /// True if it failed before it was loaded: its signature does not fit the key of this host.
-    pub distrusts: bool,
+    /// True if it failed for a reason of this host alone: its key, or its folder.
+    pub is_own_fault: bool,
     /// The time for which this host has served the wanted version; `None` if it does not.
     pub served: Option<Duration>,
     /// The time since the entry's last change, as this host has seen it.
@@ -67,8 +67,8 @@ pub fn next_step(rollout: &Rollout, view: &View<'_>) -> Step {
             true => Step::Nothing,
             false => settle(rollout, view),
         },
-        // The key of this host is another one. That must not hold up those that have accepted it.
-        (Phase::Everyone, Some(_)) if view.distrusts && rollout.is_accepted => Step::Nothing,
+        // That must not hold up hosts that are in order.
+        (Phase::Everyone, Some(_)) if view.is_own_fault && rollout.is_accepted => Step::Nothing,
         // Also if another host tries it now: this one may have crashed in it.
         (Phase::Canary(_) | Phase::Everyone, Some((_, reason))) => Step::Stop(reason.to_owned()),
         (Phase::Canary(None), None) => match rollout.wanted.fits() {
@@ -119,7 +119,7 @@ mod tests {
         is_confirmed: false,
         busy: None,
         refused: None,
-        distrusts: false,
+        is_own_fault: false,
         served: None,
         silent: Duration::ZERO,
     };
@@ -174,8 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn host_of_another_key_stops_no_accepted_rollout() {
-        let me = View { refused: Some(("2", "not the plugin key")), distrusts: true, ..ME };
+    fn own_fault_stops_no_accepted_rollout() {
+        let me = View { refused: Some(("2", "not the plugin key")), is_own_fault: true, ..ME };
         let accepted = rollout("2", Some("1"), Phase::Everyone);
         assert_eq!(next_step(&accepted, &me), Step::Nothing);
         let forged = Rollout { is_accepted: false, ..accepted };

@@ -84,7 +84,7 @@ impl Runner {
             written: version.sha256.clone(),
             before: if keeps { earlier.id } else { earlier.before },
             refused: earlier.refused,
-            distrusts: earlier.distrusts,
+            is_own_fault: earlier.is_own_fault,
         };
         let is_there = serves(&self.node, &version.file, hash);
         let plugins = self.node.host.plugins.clone();
@@ -94,7 +94,7 @@ impl Runner {
             false => Ok(()),
         });
         if let Err(error) = kept.await {
-            return self.fail(&key, &error.to_string()).await;
+            return self.fail(&key, &error.to_string(), true).await;
         }
         self.record.set(&key, held).await;
         if let Some(trial) = self.trials.get_mut(&key) {
@@ -110,7 +110,7 @@ impl Runner {
             }
         });
         if let Err(error) = placed.await {
-            return self.fail(&key, &error.to_string()).await;
+            return self.fail(&key, &error.to_string(), true).await;
         }
         self.check_served(&key).await;
     }
@@ -125,7 +125,8 @@ impl Runner {
         if is_lasting {
             self.trials.remove(key);
             let mut held = self.record.get(key).cloned().unwrap_or_default();
-            (held.refused, held.distrusts) = (Some((version.id.clone(), error.to_string())), true);
+            (held.refused, held.is_own_fault) =
+                (Some((version.id.clone(), error.to_string())), true);
             self.record.set(key, held).await;
             self.advance(key).await;
         } else if let Some(trial) = self.trials.get_mut(key) {
@@ -153,7 +154,7 @@ impl Runner {
                     "" => event.kind.name().to_owned(),
                     detail => format!("{}: {detail}", event.kind.name()),
                 };
-                self.fail(&key, &reason).await;
+                self.fail(&key, &reason, false).await;
                 self.advance(&key).await;
             }
             EventKind::Loaded | EventKind::Swapped => {
@@ -186,7 +187,7 @@ impl Runner {
             _ => false,
         });
         if is_canary {
-            (held.refused, held.distrusts) = (Some((version.id.clone(), reason)), false);
+            (held.refused, held.is_own_fault) = (Some((version.id.clone(), reason)), false);
         }
         held.is_confirmed = true;
         self.record.set(key, held).await;
@@ -206,7 +207,7 @@ impl Runner {
             let is_late = trial.placed.is_some_and(|placed| placed.elapsed() > SERVE_TIMEOUT);
             if is_late && trial.served.is_none() {
                 let reason = format!("it was not served within {} s", SERVE_TIMEOUT.as_secs());
-                self.fail(&key, &reason).await;
+                self.fail(&key, &reason, false).await;
             }
         }
     }
@@ -249,8 +250,9 @@ impl Runner {
         self.keep_for_next_drop(file).await;
     }
 
-    /// Gives a version up: puts the file before back, and remembers the reason.
-    pub(super) async fn fail(&mut self, key: &str, reason: &str) {
+    /// Gives a version up: puts the file before back, and remembers the reason, and whether that is
+    /// one of this host alone.
+    pub(super) async fn fail(&mut self, key: &str, reason: &str, is_own_fault: bool) {
         let trial = self.trials.remove(key);
         let hold = self.holds.get(key).map(|hold| &hold.rollout.wanted);
         let Some(version) = trial.as_ref().map(|trial| &trial.version).or(hold).cloned() else {
@@ -259,7 +261,7 @@ impl Runner {
         let held = self.record.get(key).cloned().unwrap_or_default();
         let is_placed = held.id.as_ref() == Some(&version.id) && !held.is_confirmed;
         let refused = Some((version.id.clone(), reason.to_owned()));
-        let mut next = Held { refused, distrusts: false, ..held };
+        let mut next = Held { refused, is_own_fault, ..held };
         let (plugin, label) = (&version.plugin, version.label());
         if is_placed {
             let (plugins, file) = (self.node.host.plugins.clone(), version.file.clone());
