@@ -100,7 +100,7 @@ fn cancel_request_misses_the_next_command() {
             report.send((1, talk.command())).unwrap();
         }
     });
-    let mut terminal = Terminal::start(&port, &["s", "--connect-timeout", "2"]);
+    let mut terminal = Terminal::start(&port, &["s", "--connect-timeout", "10"]);
     terminal.expect("> ");
     terminal.type_text("auth key\r");
     terminal.expect("OK\r\n");

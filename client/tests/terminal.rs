@@ -271,7 +271,7 @@ fn late_reply_is_dropped() {
         talk.send_text("in time");
         assert_eq!(talk.command().unwrap(), ["close"]);
     });
-    let mut terminal = Terminal::start(&port, &["s", "--timeout", "1"]);
+    let mut terminal = Terminal::start(&port, &["s", "--timeout", "3"]);
     terminal.expect("> ");
     terminal.type_text("wait\r");
     terminal.expect("no reply to 'wait'");

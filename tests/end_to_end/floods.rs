@@ -29,7 +29,7 @@ fn answer(host: &Host, segments: &[&str]) -> String {
 
 #[test]
 fn nothing_of_an_http_request_is_run() {
-    let host = host(&[]);
+    let (host, started) = (host(&[]), Instant::now());
     let websocket = "GET /x HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                      Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
     for segments in [
@@ -50,7 +50,8 @@ fn nothing_of_an_http_request_is_run() {
     }
     assert_eq!(Lines::connect(&host).ask("get /x"), "(null)");
     let lines = host.log().matches("sent an HTTP request").count();
-    assert!((1..8).contains(&lines), "{lines} lines");
+    let most = usize::try_from(started.elapsed().as_secs()).unwrap() + 3;
+    assert!((1..=most).contains(&lines), "{lines} lines");
     // A consequence: on the first line such a word has to be quoted.
     assert_eq!(Lines::connect(&host).ask("echo 'HTTP/1.1'"), "HTTP/1.1");
     let mut client = Lines::connect(&host);

@@ -67,6 +67,16 @@ impl Balancer {
         Lines::connect_to(SocketAddr::from((Ipv4Addr::LOCALHOST, self.front.number())))
     }
 
+    /// Returns this many new sessions, each of which was answered before the next one connected.
+    fn sessions(&self, count: usize) -> Vec<Lines> {
+        let connect = |number: usize| {
+            let mut client = self.connect();
+            assert_eq!(client.ask(&format!("echo {number}")), number.to_string());
+            client
+        };
+        (0..count).map(connect).collect()
+    }
+
     /// Sends a command to HAProxy itself, and returns the reply.
     fn ask(&self, command: &str) -> String {
         let mut stream = UnixStream::connect(self.socket()).unwrap();
@@ -106,9 +116,8 @@ fn haproxy_names_clients_and_leaves_ended_hosts() {
     let balancer = Balancer::start();
     let (mut first, second) = (balancer.host(0), balancer.host(1));
     ["a", "b"].iter().for_each(|name| balancer.wait_for_check(name, true));
-    let mut clients: Vec<_> = (0..4).map(|_| balancer.connect()).collect();
-    for (number, client) in clients.iter_mut().enumerate() {
-        assert_eq!(client.ask(&format!("echo {number}")), number.to_string());
+    let clients = balancer.sessions(4);
+    for client in &clients {
         let at = [&first, &second].map(|host| serves(host, client));
         assert!(at == [true, false] || at == [false, true], "{at:?}");
     }
@@ -136,13 +145,7 @@ fn haproxy_names_clients_and_leaves_ended_hosts() {
 
     let first = balancer.host(0);
     balancer.wait_for_check("a", true);
-    let held: Vec<_> = (0..2)
-        .map(|_| {
-            let mut client = balancer.connect();
-            assert_eq!(client.ask("echo in"), "in");
-            client
-        })
-        .collect();
+    let held = balancer.sessions(2);
     assert!(held.iter().any(|client| serves(&first, client)), "it gets sessions again");
 }
 
@@ -152,8 +155,7 @@ fn drained_host_ends_after_its_sessions() {
     let balancer = Balancer::start();
     let (mut first, second) = (balancer.host(0), balancer.host(1));
     ["a", "b"].iter().for_each(|name| balancer.wait_for_check(name, true));
-    let mut clients: Vec<_> = (0..4).map(|_| balancer.connect()).collect();
-    clients.iter_mut().for_each(|client| assert_eq!(client.ask("echo in"), "in"));
+    let clients = balancer.sessions(4);
     let (mut of_first, of_second): (Vec<_>, Vec<_>) =
         clients.into_iter().partition(|client| serves(&first, client));
     assert_eq!((of_first.len(), of_second.len()), (2, 2), "each has its share");

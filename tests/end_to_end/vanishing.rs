@@ -147,6 +147,8 @@ fn write_timeout_disconnects_client_that_never_reads() {
     let peer = client.local();
     let request = encode(&[b"echo", &[b'x'; 1 << 20][..]]);
     let mut sender = client.stream().try_clone().unwrap();
+    assert_eq!(client.ask(&["ping"]), Frame::Status("PONG".into()));
+    observer.wait_until_listed(peer);
     std::thread::scope(|scope| {
         // Until the host accepts no more, and then until it disconnects this client.
         scope.spawn(move || {
@@ -156,7 +158,6 @@ fn write_timeout_disconnects_client_that_never_reads() {
             }
             assert!(sent < 1_000, "the host has taken a thousand megabytes");
         });
-        observer.wait_until_listed(peer);
         observer.assert_alone();
     });
     client.wait_for_end();

@@ -158,6 +158,15 @@ impl Host {
         complete.flat_map(str::lines).find(|line| line.contains(text)).map(str::to_owned)
     }
 
+    /// Returns the log's first warning, except those of session threads that end late, as they do on
+    /// a loaded machine.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let log = self.log();
+        let mut warnings = log.lines().filter(|line| line.contains(" WARN "));
+        warnings.find(|line| !line.contains("of sessions do not end")).map(str::to_owned)
+    }
+
     /// Ends the host by `ks`, which must succeed, and returns its exit status.
     ///
     /// # Panics

@@ -95,6 +95,15 @@ impl Load {
     }
 }
 
+/// Ends the sessions of a test, even if it fails.
+pub struct Ending<'a>(pub &'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Default for Load {
     fn default() -> Self {
         Self::new()

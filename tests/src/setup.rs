@@ -265,7 +265,8 @@ pub fn are_threads_shared() -> bool {
     threads().as_deref() == Some("shared")
 }
 
-/// Runs the host's program with only these arguments, to its end.
+/// Runs the host's program with only these arguments, to its end. Its time limits for plugins are
+/// long, as those of a [`Setup`].
 ///
 /// # Panics
 /// The program does not end.
@@ -289,6 +290,7 @@ pub fn run_host_by(starter: &[&str], arguments: &[&str]) -> Ended {
     let mut command = Command::new(words.next().expect("there is the host at least"));
     command.args(words).args(arguments).current_dir(folder.path());
     hide_user_settings(&mut command, folder.path());
+    command.envs(LONG_LIMITS);
     ended(spawn_into(&mut command, folder.path()), folder.path())
 }
 

@@ -19,7 +19,7 @@ use crate::{
 /// The time for a stopping host to send its notice.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time for a line in the pipe to arrive.
-const LINE_TIMEOUT: Duration = Duration::from_millis(100);
+const LINE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The result of one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

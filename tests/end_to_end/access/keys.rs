@@ -58,6 +58,7 @@ fn wrong_key_is_rejected_and_never_logged() {
     drop(holder(&host, "bob", &[]));
     let key = add_key(&host, "alice", &[]);
     let (other, short) = ("f".repeat(64), &key[1..]);
+    let begun = Instant::now();
     for words in [
         &["AUTH", &other][..],
         &["AUTH", ""],
@@ -85,7 +86,8 @@ fn wrong_key_is_rejected_and_never_logged() {
     for secret in [&key, &other, short] {
         assert!(!log.contains(secret), "a key is logged");
     }
-    assert!(log.matches("failed login").count() < 8, "the log is not filled");
+    let most = usize::try_from(begun.elapsed().as_secs()).unwrap() + 3;
+    assert!(log.matches("failed login").count() <= most, "the log is not filled");
 }
 
 #[test]

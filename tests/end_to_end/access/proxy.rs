@@ -159,6 +159,7 @@ fn header_may_arrive_in_pieces() {
 #[test]
 fn proxy_without_header_is_closed_and_logged() {
     let host = host(&[]);
+    let started = Instant::now();
     for bytes in [&b"PING\r\n"[..], b"*1\r\n$4\r\nPING\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01"] {
         assert_eq!(behind_proxy(&host, bytes).end(), [REQUIRED]);
     }
@@ -168,7 +169,8 @@ fn proxy_without_header_is_closed_and_logged() {
         assert_eq!(behind_proxy(&host, long).end(), [REQUIRED]);
     }
     let count = host.log().matches(" WARN ").count();
-    assert!((1..=8).contains(&count), "{count} lines for 33 connections: {}", host.log());
+    let most = usize::try_from(started.elapsed().as_secs()).unwrap() + 3;
+    assert!((1..=most).contains(&count), "{count} lines for 33 connections: {}", host.log());
     assert!(Lines::connect_to(host.v6()).ask("stats").starts_with("version"));
 }
 
@@ -177,7 +179,7 @@ fn connection_that_only_opens_is_not_logged() {
     let host = host(&[]);
     drop(behind_proxy(&host, ""));
     assert!(is_trusted(behind_proxy(&host, text("127.0.0.1:1"))));
-    assert!(host.logged(" WARN ").is_none(), "{}", host.log());
+    assert_eq!(host.warning(), None);
 }
 
 #[test]

@@ -45,12 +45,14 @@ impl FirstLine for Lines {
 fn session_over_limit_is_rejected_with_error() {
     let host = host(&["--max-sessions", "3"]);
     let mut open_sessions = open_sessions(&host, 3);
+    let started = Instant::now();
     for _ in 0..30 {
         assert_eq!(Lines::connect(&host).end(), ["-ERR max number of clients reached"]);
     }
     open_sessions.iter_mut().for_each(|guest| assert_eq!(guest.ask("echo in"), "in"));
     let count = host.log().matches("there are 3 sessions already (--max-sessions)").count();
-    assert!((1..=5).contains(&count), "{count} lines for 30 that were turned away");
+    let most = usize::try_from(started.elapsed().as_secs()).unwrap() + 3;
+    assert!((1..=most).contains(&count), "{count} lines for 30 that were turned away");
     drop(open_sessions.pop());
     assert_session_served(&host);
 }
@@ -93,23 +95,23 @@ fn trusted_client_connects_despite_many_strangers() {
 
 #[test]
 fn idle_session_is_closed_unless_it_subscribes() {
-    let host = host(&["--idle-timeout", "0.4"]);
+    let host = host(&["--idle-timeout", "3"]);
     let mut reader = Resp::connect3(&host);
     assert_eq!(reader.ask(&["plugin", "watch"]), Frame::ok());
     let mut prompt = Resp::connect3(&host);
     assert_eq!(prompt.ask(&["command", "watch"]), Frame::ok());
     let mut busy = Lines::connect(&host);
     let mut silent = Lines::connect(&host);
-    let said = "nothing was sent for 0.4 s, the connection is closed";
-    // The busy session sends far more often than that, for far longer.
+    let said = "nothing was sent for 3 s, the connection is closed";
+    // The busy session sends far more often than that, for longer.
     let (started, mut asked) = (Instant::now(), Instant::now());
-    while started.elapsed() < Duration::from_millis(800) {
+    while started.elapsed() < Duration::from_secs(5) {
         let before = std::mem::replace(&mut asked, Instant::now());
         let answer = busy.first_line("ping");
         if answer != "PONG" {
             assert_eq!(answer, format!("error: {said}"));
             // If the machine stood still for that long, this session was silent too.
-            assert!(before.elapsed() >= Duration::from_millis(400), "it was closed too early");
+            assert!(before.elapsed() >= Duration::from_secs(3), "it was closed too early");
             busy = Lines::connect(&host);
         }
     }
@@ -194,16 +196,16 @@ fn with_threads(count: usize, flags: &[&str]) -> Host {
 )]
 fn out_of_threads_host_rejects_newcomers_and_recovers() {
     let host = with_threads(30, &["--threads", "per-client"]);
-    let mut clients = Vec::new();
+    let (mut clients, mut rejected) = (Vec::new(), 0);
     let said = "-ERR the server is out of threads, try later";
     wait_until("the host is out of threads", LIMIT, || {
         let mut client = Lines::connect(&host);
         let answer = client.first_line("ping");
         assert!(answer == "PONG" || answer.trim_end() == said, "{answer}");
         clients.push(client);
-        answer != "PONG"
+        rejected += usize::from(answer != "PONG");
+        rejected == 2
     });
-    assert_eq!(Lines::connect(&host).line().trim_end(), said);
     assert_eq!(clients[0].ask("echo 'still served'"), "still served");
     assert_eq!(clients[1].ask("echo 'still served'"), "still served");
     host.wait_for_log("rejected: cannot start a thread");

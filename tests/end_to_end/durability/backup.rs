@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use dropin_tests::{Host, LIMIT, Lines, wait_until};
+use dropin_tests::{Host, LIMIT, Lines, load::Ending, wait_until};
 
 use super::{Counter, assert_counters, state_command, store_with};
 use crate::reload::restart::{SuccessiveHosts, make_private};
@@ -42,13 +42,14 @@ fn every_copy_opens_and_is_consistent() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut client = Lines::connect(&host);
-            while !is_over.load(Ordering::SeqCst) {
+            while !is_over.load(Ordering::Relaxed) {
                 let saved = client.ask("plugin save store");
                 assert!(saved.starts_with("plugin 'store': snapshot of "), "{saved}");
                 // Longer than a copy takes.
                 thread::sleep(std::time::Duration::from_millis(300));
             }
         });
+        let _ending = Ending(&is_over);
         let (mut copies, mut refused) = (0, 0);
         // A fast machine makes more copies, until there are enough snapshots.
         while copies < COPIES || (snapshots(&host) < SNAPSHOTS && copies < 10 * COPIES) {
@@ -68,7 +69,6 @@ fn every_copy_opens_and_is_consistent() {
             assert_counters(&store_with(&others, &[]).start(), before);
             copies += 1;
         }
-        is_over.store(true, Ordering::SeqCst);
         eprintln!("{refused} copies were refused");
     });
     assert!(snapshots(&host) >= SNAPSHOTS);

@@ -38,7 +38,8 @@ impl Fleet {
         let network = Network::create(2 + others.len());
         // A server that notices a silent host soon.
         let settings = NamedTempFile::new().unwrap();
-        fs::write(settings.path(), "ping_interval: \"1s\"\nping_max: 2\n").unwrap();
+        fs::write(settings.path(), "ping_interval: \"1s\"\nping_max: 2\nwrite_deadline: \"2s\"\n")
+            .unwrap();
         let flags = ["-c", settings.path().to_str().unwrap()];
         let nats = Nats::started_by(&network.at(NATS), &Network::address(NATS), &flags);
         let all = [&[own], others].concat();

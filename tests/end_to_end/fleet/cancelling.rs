@@ -2,7 +2,7 @@
 
 use dropin_tests::{Frame, Lines, Resp, nats::Nats};
 
-use super::{expect_in_step, linger, pair};
+use super::{error, expect_in_step, linger, pair};
 
 #[test]
 #[cfg_attr(not(tool = "nats-server"), ignore = "needs nats-server")]
@@ -11,7 +11,8 @@ fn cancelled_call_ends_at_its_host() {
     let (a, b) = pair(&nats, &["busy", "text"], "linger");
     let (mut client, id) = linger(&a, &b);
     assert_eq!(Resp::connect(&a).ask(&["client", "cancel", &id]), 1.into());
-    assert_eq!(client.frame(), Frame::error("CANCELLED lingered no longer"));
+    // On a loaded machine the caller gives up before it has the reply.
+    assert_eq!(error(&client.frame()).0, "CANCELLED");
     b.wait_for_log(&format!("busy: cancelled for {}", client.local()));
     expect_in_step(&mut client, "next");
     // The cancellation has ended with its call.

@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use dropin_tests::{Frame, LIMIT, Resp, nats::Nats, wait_until};
+use dropin_tests::{Frame, LIMIT, Resp, load::Ending, nats::Nats, wait_until};
 
 use super::{expect_in_step, is_outage, member, wait_for_hosts};
 
@@ -39,15 +39,6 @@ impl Counts {
         };
         counter.fetch_add(1, Ordering::Relaxed);
         self.calls.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Ends the sessions of a test, even if it fails.
-struct Ending<'a>(&'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -183,7 +183,7 @@ fn nats_io_services_discovers_hosts() {
     let a = member(&nats, "a", &["clock"]).start();
     let _b = member(&nats, "b", &["text"]).start();
     wait_for_hosts(&a, "echo", 1);
-    let arguments = [&nats.url(), "dropin", "dropin.default.call.echo", "'two words'"];
+    let arguments = [&nats.url(), "dropin", "dropin.default.call.echo", "'two words'", "2"];
     let answers = run("node", "nats_client.js", &arguments);
     let (replies, answers): (Vec<_>, Vec<_>) =
         answers.into_iter().partition(|answer| answer.contains_key("reply"));

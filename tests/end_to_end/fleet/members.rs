@@ -48,7 +48,9 @@ fn fleet_lists_hosts_and_their_plugins() {
     // A host that ends is no member any more.
     assert_eq!(c.ks(), Some(0));
     wait_until("the host has left", LIMIT, || described(&a, "c").is_none());
-    assert!(described(&a, "b").is_some() && described(&b, "a").is_some());
+    wait_until("the others are members", LIMIT, || {
+        described(&a, "b").is_some() && described(&b, "a").is_some()
+    });
 }
 
 #[test]

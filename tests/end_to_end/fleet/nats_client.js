@@ -1,6 +1,6 @@
 // A client of NATS services, by the library that describes the service protocol. Asks all services
 // of this name, calls one endpoint, and prints each answer as lines of a path and a value, and a
-// blank line: node nats_client.js URL NAME SUBJECT PAYLOAD
+// blank line: node nats_client.js URL NAME SUBJECT PAYLOAD HOSTS
 
 const { Svcm } = require("@nats-io/services");
 const { connect } = require("@nats-io/transport-node");
@@ -18,9 +18,11 @@ function show(answer, path = "") {
   }
 }
 
-async function main(servers, name, subject, payload) {
+async function main(servers, name, subject, payload, hosts) {
   const connection = await connect({ servers });
-  const services = new Svcm(connection).client();
+  // The default ends 300 ms after an answer, which is too early on a loaded machine.
+  const all = { strategy: "count", maxMessages: Number(hosts), maxWait: 30000 };
+  const services = new Svcm(connection).client(all);
   for await (const answer of await services.ping(name)) show(answer);
   const reply = await connection.request(subject, payload, { timeout: 30000 });
   show({ reply: reply.string() });

@@ -57,9 +57,9 @@ fn interrupted_large_reply_is_whole_or_an_error() {
     let (a, b, link) = slow_pair(&nats);
     let value = vec![b'x'; SIZE];
     assert_eq!(Resp::connect(&b).ask(&[b"set", &b"large"[..], &value]), Frame::ok());
+    let before = link.passed();
     thread::scope(|scope| {
         let large = scope.spawn(|| Resp::connect(&a).ask(&["get", "large"]));
-        let before = link.passed();
         wait_until("parts arrive", LIMIT, || link.passed() > before + SIZE / 3);
         link.cut();
         let reply = large.join().unwrap();

@@ -82,7 +82,7 @@ fn end_is_noticed_although_children_live() {
 /// Returns a host that waits only briefly for a worker's state.
 #[track_caller]
 fn impatient() -> Host {
-    let flags = ["--probe-timeout", "60", "--handover-timeout", "1"];
+    let flags = ["--probe-timeout", "60", "--handover-timeout", "3"];
     let setup = Setup::new().plugins(&["text"]).flags(&flags);
     setup.executable("faulty.py", Script::fixture("faulty")).start()
 }

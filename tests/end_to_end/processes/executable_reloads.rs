@@ -129,7 +129,7 @@ fn worker_that_cannot_save_is_not_replaced() {
 
 #[test]
 fn worker_that_never_saves_can_be_restarted() {
-    let flags = ["--probe-timeout", "60", "--handover-timeout", "1"];
+    let flags = ["--probe-timeout", "60", "--handover-timeout", "3"];
     let script = Script::fixture("faulty").set("SAVE", "stops");
     let setup = Setup::new().plugins(&["text"]).flags(&flags);
     let host = setup.executable("faulty.py", script).start();

@@ -41,7 +41,7 @@ fn process_over_its_memory_limit_is_ended() {
 
 #[test]
 fn call_that_ignores_its_time_limit_is_ended() {
-    let host = limited("call-timeout = 0.3");
+    let host = limited("call-timeout = 1");
     let others = others(&host);
     let mut client = Resp::connect(&host);
     for (plugin, command) in [
@@ -50,7 +50,7 @@ fn call_that_ignores_its_time_limit_is_ended() {
         // Half a line, and then nothing more.
         ("faulty", "faulty.half"),
     ] {
-        let cause = "exceeded its call-timeout of 0.3 s";
+        let cause = "exceeded its call-timeout of 1 s";
         assert_eq!(client.ask(&[command]), crashed(plugin, cause, command));
         serve_again(&host);
     }
@@ -59,7 +59,7 @@ fn call_that_ignores_its_time_limit_is_ended() {
 
 #[test]
 fn call_that_heeds_its_time_limit_is_cancelled() {
-    let host = limited("call-timeout = 0.3");
+    let host = limited("call-timeout = 1");
     let before = (pid(&host, "crashes"), pid(&host, "faulty"));
     let mut client = Resp::connect(&host);
     for command in ["crash.heed", "faulty.heed"] {
@@ -71,14 +71,14 @@ fn call_that_heeds_its_time_limit_is_cancelled() {
 
 #[test]
 fn time_limit_names_other_calls_that_fail() {
-    let host = limited("call-timeout = 0.5");
+    let host = limited("call-timeout = 1");
     let (mut one, mut other) = (Resp::connect(&host), Resp::connect(&host));
     one.say(&["crash.spin"]);
     host.wait_for_log(&format!("spinning for {}", one.local()));
     other.say(&["crash.sleep", "60000"]);
     let replies = [one.frame(), other.frame()];
     for reply in &replies {
-        assert_error(reply, "CRASHED plugin 'crashes': exceeded its call-timeout of 0.5 s ");
+        assert_error(reply, "CRASHED plugin 'crashes': exceeded its call-timeout of 1 s ");
     }
     serve_again(&host);
 }
@@ -166,7 +166,7 @@ fn processes_share_the_calls_of_a_plugin() {
         let before = pids(&host, plugin);
         assert_eq!(before.len(), 2);
         let mut clients: Vec<_> = (0..4).map(|_| Resp::connect(&host)).collect();
-        clients.iter_mut().for_each(|client| client.say(&[command, "5000"]));
+        clients.iter_mut().for_each(|client| client.say(&[command, "8000"]));
         wait_until("all of them have begun", LIMIT, || host.log().matches(begun).count() == 4);
         // One of the two processes ends, the other one goes on.
         dropin_tests::system::kill(before[0]);

@@ -217,7 +217,7 @@ fn as_a_replacement(bad: &Bad) {
     let failure = info.get("last-failure").unwrap().as_str().to_owned();
     assert!(failure.ends_with(&format!(" s ago: {why}")), "{failure}");
     assert!(!host.has_ended());
-    wait_until("no thread is left of the attempt", LIMIT, || own_threads(&host) == idle);
+    wait_until("no thread is left of the attempt", LIMIT, || are_among(&own_threads(&host), &idle));
     wait_until("no process is left of the attempt", LIMIT, || children(host.pid()) == others);
     // Another file that is being checked has one for a moment.
     wait_until("no private copy is left of the attempt", LIMIT, || host.copies() == copies);
@@ -247,12 +247,20 @@ fn by_check(bad: &Bad) {
 
 /// Returns the host's threads that serve no session.
 fn own_threads(host: &Host) -> Vec<String> {
-    let mut names: Vec<_> = threads(host.pid())
+    threads(host.pid())
         .into_iter()
         .filter(|name| !["session ", "runner ", "spare"].iter().any(|of| name.starts_with(of)))
-        .collect();
-    names.sort();
-    names
+        .collect()
+}
+
+/// Returns whether each of these threads is among the earlier ones. A thread that has just begun
+/// has the name of the one that started it, so that the earlier ones may have been more.
+fn are_among(threads: &[String], earlier: &[String]) -> bool {
+    let mut earlier = earlier.to_vec();
+    threads.iter().all(|name| {
+        let place = earlier.iter().position(|other| other == name);
+        place.map(|place| earlier.swap_remove(place)).is_some()
+    })
 }
 
 #[test]

@@ -154,10 +154,10 @@ fn configuration_writable_by_others_is_rejected() {
 
 #[test]
 fn a_configure_that_hangs_harms_nobody() {
-    let setup = Setup::new().flags(&["--probe-timeout", "60", "--handover-timeout", "1"]);
+    let setup = Setup::new().flags(&["--probe-timeout", "60", "--handover-timeout", "3"]);
     let mut host = start_with(setup, "word = 'one'");
     put(&host, "wrong = 'hangs'");
-    let line = host.wait_for_log("its `configure` took longer than 1 s");
+    let line = host.wait_for_log("its `configure` took longer than 3 s");
     assert!(line.ends_with("; the values in force are unknown"), "{line}");
     assert_eq!(Lines::connect(&host).ask("setting"), "one");
     put(&host, "word = 'two'");

@@ -4,9 +4,9 @@ use dropin_tests::{Frame, Host, LIMIT, Lines, Load, Setup, files, wait_until};
 
 use super::{replace, with_version};
 
-/// Starts a keeper of this mark that keeps "pearls", with a limit of one second for its handover.
+/// Starts a keeper of this mark that keeps "pearls", with a limit of 3 s for its handover.
 fn keeper(mark: &str) -> Host {
-    let flags = ["--probe-timeout", "60", "--handover-timeout", "1", "--save-timeout", "1"];
+    let flags = ["--probe-timeout", "60", "--handover-timeout", "3", "--save-timeout", "3"];
     let setup = Setup::new().flags(&flags);
     let host = with_version(setup, "keeper", mark).start();
     assert_eq!(Lines::connect(&host).ask("keep pearls"), "OK");
@@ -67,7 +67,7 @@ fn a_restore_that_panics() {
 
 #[test]
 fn a_restore_that_hangs() {
-    assert_restore_failure("2 restore-hangs", "its `restore` took longer than 1 s");
+    assert_restore_failure("2 restore-hangs", "its `restore` took longer than 3 s");
 }
 
 /// Replaces a keeper whose `save` fails.
@@ -96,7 +96,7 @@ fn a_save_that_panics() {
 
 #[test]
 fn a_save_that_hangs() {
-    let mut host = assert_save_failure("1 save-hangs", "its `save` took longer than 1 s");
+    let mut host = assert_save_failure("1 save-hangs", "its `save` took longer than 3 s");
     let said = Lines::connect(&host).ask("plugin reload keeper");
     assert!(said.ends_with("an earlier `save` of it has not returned yet"), "{said}");
     assert_eq!(host.ks(), Some(4), "the host ends all the same");

@@ -28,7 +28,7 @@ fn expect_others_go_on(odd: impl FnOnce(&Fleet) -> Setup, said: &str) {
 
 #[test]
 #[cfg_attr(not(tool = "nats-server"), ignore = "needs nats-server")]
-fn host_of_another_key_leaves_the_others_alone() {
+fn host_of_another_key_leaves_others_alone() {
     let key = Signer::new();
     let with_other_key = |fleet: &Fleet| {
         fleet.unsigned("odd").flags(&["--plugin-key", key.file().to_str().unwrap()])
@@ -38,7 +38,7 @@ fn host_of_another_key_leaves_the_others_alone() {
 
 #[test]
 #[cfg_attr(not(tool = "nats-server"), ignore = "needs nats-server")]
-fn host_with_an_unusable_folder_leaves_the_others_alone() {
+fn host_with_unusable_folder_leaves_others_alone() {
     // A file is where the copies of files before belong.
     let with_bad_folder = |fleet: &Fleet| fleet.member("odd").file(".fleet-before", b"");
     expect_others_go_on(with_bad_folder, "has failed here: cannot make ");
