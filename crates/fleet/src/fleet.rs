@@ -150,7 +150,7 @@ impl Fleet {
             return Some(link.explain());
         }
         let refusal = link.refusal()?;
-        Some(format!("connected, but the server refuses a permission that a host needs: {refusal}"))
+        Some(format!("connected, but the server has refused what a host needs: {refusal}"))
     }
 
     /// Returns the running calls of these commands that other hosts have sent.

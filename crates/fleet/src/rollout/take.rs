@@ -66,8 +66,8 @@ impl Runner {
     ) {
         let current = self.trials.get(&key).filter(|trial| trial.version.id == id);
         let Some(version) = current.map(|trial| trial.version.clone()) else { return };
-        // It may have waited for long, and the rollout been stopped or replaced meanwhile.
-        if self.holds.get(&key).is_some_and(|hold| !hold.rollout.may_take(id)) {
+        // It may have waited for long, and the rollout been stopped, replaced or forgotten meanwhile.
+        if self.holds.get(&key).is_none_or(|hold| !hold.rollout.may_take(id)) {
             self.trials.remove(&key);
             return self.advance(&key).await;
         }
