@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::{Client, ConnectOptions, Event, ServerAddr, connection::State};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, ServerError, connection::State};
 use nkeys::KeyPair;
 use percent_encoding::percent_decode_str;
 
@@ -151,11 +151,9 @@ fn take_event(node: &Node, event: &Event) {
         }
         // Told in full before the next attempt.
         Event::ClientError(error) => log::debug!("fleet: the NATS client reports: {error}"),
-        // While the connection is down, as above.
-        Event::ServerError(error) if node.link.is_up() => {
-            note_refusal(node, &error.to_string());
-        }
-        Event::ServerError(_) => {}
+        // As above.
+        Event::ServerError(ServerError::AuthorizationViolation) if !node.link.is_up() => {}
+        Event::ServerError(error) => note_refusal(node, &error.to_string()),
         Event::SlowConsumer(_) => {
             log::warn!("fleet: messages arrive faster than this host takes them; some are lost");
             // A reply may be among them.
@@ -185,10 +183,13 @@ fn note_refusal(node: &Node, error: &str) {
     if node.host.plugin_key.is_none() && error.contains(JETSTREAM) {
         return log::debug!("fleet: the NATS server reports an error: {error}");
     }
-    node.link.note_refusal(error);
-    // A subject may have a number in it; the beginning tells what it is about.
-    let subject = error.split_inclusive(['"', '.']).take(3).collect::<String>();
-    node.refusals.warn(&subject, Instant::now(), || {
+    // Any other subject was chosen for a reply by a client.
+    let needed = ["\"dropin.", &node.inbox, JETSTREAM, "\"$KV.", "\"$O.", "\"$SRV."];
+    let about = needed.into_iter().find(|subject| error.contains(*subject));
+    if about.is_some() {
+        node.link.note_refusal(error);
+    }
+    node.refusals.warn(about.unwrap_or_default(), Instant::now(), || {
         format!("fleet: the NATS server reports an error: {error}")
     });
 }

@@ -29,7 +29,7 @@ pub struct Link {
     limit: AtomicUsize,
     /// The number of times that it has been up.
     connects: AtomicUsize,
-    /// What the server has refused since then; `None`: nothing.
+    /// What the server has refused on this connection; `None`: nothing.
     refusal: Mutex<Option<String>>,
 }
 
@@ -55,7 +55,6 @@ impl Link {
     pub fn rise(&self, limit: usize) {
         self.limit.store(limit.saturating_sub(RESERVED).max(RESERVED), Ordering::Relaxed);
         self.connects.fetch_add(1, Ordering::Relaxed);
-        *self.refusal.lock() = None;
         self.is_up.store(true, Ordering::Release);
         self.changed.send_replace(true);
     }
@@ -63,6 +62,7 @@ impl Link {
     /// Records that the connection is down.
     pub fn fall(&self, why: impl Display) {
         *self.problem.lock() = (why.to_string(), Instant::now());
+        *self.refusal.lock() = None;
         self.is_up.store(false, Ordering::Release);
         self.changed.send_replace(false);
     }
@@ -77,12 +77,12 @@ impl Link {
         }
     }
 
-    /// Notes what the server refuses while the connection is up.
+    /// Notes what the server refuses on this connection.
     pub fn note_refusal(&self, error: impl Display) {
         *self.refusal.lock() = Some(error.to_string());
     }
 
-    /// Returns what the server has refused last; `None`: nothing since the connection is up.
+    /// Returns what the server has refused last; `None`: nothing on this connection.
     pub fn refusal(&self) -> Option<String> {
         self.refusal.lock().clone()
     }

@@ -15,7 +15,7 @@ pub struct FleetArgs {
     /// commas. Hosts that share servers answer each other's commands: one that is not loaded here is
     /// answered by a host that has it. In the settings file, this is also the key `servers` of the table [fleet]; the other
     /// flags of this group are keys of that table without `fleet-`.
-    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    #[arg(long, value_name = "URL")]
     pub fleet: Vec<String>,
 
     /// The fleet's name. Hosts of other fleets on the same servers are not seen.
@@ -55,6 +55,22 @@ pub struct FleetArgs {
 }
 
 impl FleetArgs {
+    /// Returns the servers. A comma that no address follows is one of a password.
+    #[cfg_attr(not(feature = "fleet"), allow(dead_code, reason = "there are no members"))]
+    pub fn servers(&self) -> Vec<String> {
+        let mut servers: Vec<String> = Vec::new();
+        for piece in self.fleet.iter().flat_map(|text| text.split_inclusive(',')) {
+            match servers.last_mut().filter(|_| !piece.contains("://")) {
+                Some(server) => server.push_str(piece),
+                None => servers.push(piece.trim_start().to_owned()),
+            }
+        }
+        for server in &mut servers {
+            server.truncate(server.trim_end_matches([',', ' ']).len());
+        }
+        servers
+    }
+
     /// Returns true if a flag is set that only counts for a member of a fleet.
     #[cfg_attr(not(feature = "fleet"), allow(dead_code, reason = "there are no members"))]
     pub fn are_for_a_member(&self) -> bool {
@@ -71,5 +87,28 @@ fn some_time(text: &str) -> Result<Duration, String> {
     match seconds(text)? {
         time if time < Duration::from_millis(1) => Err("a command needs at least 0.001 s".into()),
         time => Ok(time),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        fleet: FleetArgs,
+        #[arg(long)]
+        plugin_key: bool,
+    }
+
+    #[test]
+    fn commas_divide_addresses_only() {
+        let words =
+            ["host", "--fleet", "nats://a,tls://u:p,q@b:1, nats://c,", "--fleet", "nats://d"];
+        let servers = Program::parse_from(words).fleet.servers();
+        assert_eq!(servers, ["nats://a", "tls://u:p,q@b:1", "nats://c", "nats://d"]);
     }
 }

@@ -63,7 +63,7 @@ impl Membership {
         let port = addresses.first().map_or(config.port, SocketAddr::port);
         let own_name = || format!("{}:{port}", platform::machine_name());
         let settings = fleet::Settings {
-            servers: flags.fleet.clone(),
+            servers: flags.servers(),
             fleet: flags.fleet_name.clone(),
             host: flags.fleet_host.clone().unwrap_or_else(own_name),
             addresses: addresses.to_vec(),

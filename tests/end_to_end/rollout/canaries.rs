@@ -10,6 +10,11 @@ use super::{
     Fleet, PLUGIN, field, files_of, mark_of, wait_for_hosts, wait_for_mark, wait_for_phase,
 };
 
+/// A program whose only command ends it.
+const FRAIL: &[u8] = b"#!/bin/sh\n\
+    echo '{\"dropin\":1,\"name\":\"frail\",\"version\":\"1.0\",\"commands\":[{\"name\":\"frail\"}]}'\n\
+    while read -r line; do case $line in *call*) exit 3;; esac; done\n";
+
 /// Returns the content of the plugin's file in a host's plugins folder.
 fn library_of(host: &Host) -> Option<Vec<u8>> {
     files_of(host).into_iter().find(|(name, _)| *name == library_name(PLUGIN)).map(|file| file.1)
@@ -85,10 +90,7 @@ fn others_wait_while_the_canary_serves() {
 fn crash_during_the_wait_stops_the_rollout() {
     let fleet = Fleet::new("600");
     let hosts = fleet.three();
-    let script = b"#!/bin/sh\n\
-        echo '{\"dropin\":1,\"name\":\"frail\",\"version\":\"1.0\",\"commands\":[{\"name\":\"frail\"}]}'\n\
-        while read -r line; do case $line in *call*) exit 3;; esac; done\n";
-    let ended = fleet.push(&hosts[0], "frail", script);
+    let ended = fleet.push(&hosts[0], "frail", FRAIL);
     assert_eq!(ended.status, Some(0), "{ended:?}");
     wait_until("the canary serves it", LIMIT, || {
         let info = Resp::connect3(&hosts[0]).ask(&["plugin", "info", "frail"]);
@@ -124,4 +126,22 @@ fn another_host_replaces_a_killed_canary() {
         wait_for_mark(host, "1");
         wait_for_phase(host, "everyone");
     }
+}
+
+#[test]
+#[cfg_attr(not(tool = "nats-server"), ignore = "needs nats-server")]
+fn forgotten_version_on_trial_stays() {
+    let fleet = Fleet::new("600");
+    let host = fleet.member("a").start();
+    super::wait_for_rollouts(&host);
+    let ended = fleet.push(&host, "frail", FRAIL);
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    host.wait_for_log("is served here");
+    let reply = Resp::connect3(&host).ask(&["fleet", "forget", "frail"]);
+    assert!(reply.as_str().contains("no further host takes plugin 'frail'"), "{reply:?}");
+    let said = Resp::connect3(&host).ask(&["frail"]).as_str().to_owned();
+    assert!(said.contains("CRASHED"), "{said}");
+    host.wait_for_log("plugin frail: generation 1 crashed");
+    host.wait_for_log("plugin frail: generation 1 restarted");
+    assert!(files_of(&host).iter().any(|(name, _)| name == "frail"));
 }

@@ -43,3 +43,24 @@ fn host_with_unusable_folder_leaves_others_alone() {
     let with_bad_folder = |fleet: &Fleet| fleet.member("odd").file(".fleet-before", b"");
     expect_others_go_on(with_bad_folder, "has failed here: cannot make ");
 }
+
+#[test]
+#[cfg_attr(not(tool = "nats-server"), ignore = "needs nats-server")]
+fn same_file_signed_anew_is_rolled_out_again() {
+    let mut fleet = Fleet::new("0");
+    let a = fleet.member("a").start();
+    wait_for_rollouts(&a);
+    let push = |fleet: &Fleet, host| {
+        let ended = fleet.push(host, &library_name(PLUGIN), &marked(PLUGIN, "1"));
+        assert_eq!(ended.status, Some(0), "{ended:?}");
+    };
+    push(&fleet, &a);
+    wait_for_phase(&a, "everyone");
+    // The key is another one from now on.
+    fleet.signer = Signer::new();
+    let hosts = ["b", "c"].map(|name| fleet.member(name).start());
+    hosts.iter().for_each(|host| drop(host.wait_for_log("is not taken: ")));
+    push(&fleet, &hosts[0]);
+    hosts.iter().for_each(|host| wait_for_mark(host, "1"));
+    wait_for_phase(&hosts[1], "everyone");
+}

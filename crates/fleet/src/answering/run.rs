@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use plugin_engine::{
     call::{Answer, Call, call_alone},
+    live::place::in_plugin,
     registry::{Command, Registry, Target},
 };
 use protocol::{Encoder, Finished, Parsed, Parser, Protocol};
@@ -148,7 +149,10 @@ fn answer(node: &Node, job: &Job, reply: &mut Encoder) -> bool {
         let mut counters = SessionCounters::new(context_number(job));
         counters.begin();
         job.stage.set(Stage::Runs);
-        if call_alone(&**worker, &call, reply) != Answer::Written {
+        // No session runs on this thread: a crash is one of the plugin.
+        let plugin = command.plugin.as_deref().unwrap_or_default();
+        let run = || call_alone(&**worker, &call, reply);
+        if in_plugin(plugin, "call of another host", run) != Answer::Written {
             job.stage.set(Stage::Waits);
             continue;
         }

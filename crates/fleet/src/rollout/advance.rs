@@ -104,13 +104,22 @@ impl Runner {
         next: impl Fn(Option<&Rollout>) -> Result<Rollout, RolloutError>,
     ) -> Result<(), RolloutError> {
         let store = self.store()?;
+        let mut begun_id = None;
         for _ in 0..ATTEMPTS {
             let earlier = store.get(key).await?;
             let (earlier, revision) = match earlier {
                 Some((earlier, revision)) => (Some(earlier), Some(revision)),
                 None => (None, None),
             };
+            if let (Some(own), Some(revision)) = (&earlier, revision)
+                && begun_id.as_ref() == Some(&own.wanted.id)
+            {
+                // The answer to the attempt before was lost.
+                self.set_hold(key, own.clone(), revision);
+                return Ok(());
+            }
             let begun = next(earlier.as_ref())?;
+            begun_id = Some(begun.wanted.id.clone());
             if let Changed::To(revision) = store.change(key, &begun, revision).await? {
                 for dropped in earlier.iter().flat_map(|earlier| begun.drops(earlier)) {
                     store.remove(dropped).await;
@@ -153,13 +162,19 @@ impl Runner {
     pub(super) async fn forget(&mut self, plugin: &str) -> Answer {
         let store = self.store()?;
         for key in self.keys_of(plugin)? {
-            let rollout = store.forget(&key).await?;
-            let versions = rollout.map(|rollout| (Some(rollout.wanted), rollout.before));
-            let (wanted, before) = versions.unwrap_or_default();
-            for version in [wanted, before].into_iter().flatten() {
-                store.remove(&version).await;
+            let mut attempts = 0..ATTEMPTS;
+            while let Some((rollout, revision)) = store.get(&key).await? {
+                if store.forget(&key, revision).await? {
+                    for version in [Some(rollout.wanted), rollout.before].into_iter().flatten() {
+                        store.remove(&version).await;
+                    }
+                    break;
+                }
+                if attempts.next().is_none() {
+                    return Err(RolloutError::Contended(key));
+                }
             }
-            self.drop_hold(&key);
+            self.drop_hold(&key).await;
         }
         log::info!("fleet: the rollout of plugin '{plugin}' is forgotten");
         Ok(format!(

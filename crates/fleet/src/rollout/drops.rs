@@ -124,6 +124,7 @@ impl Runner {
             before: if held.is_confirmed { held.id } else { held.before },
             refused: held.refused,
             is_own_fault: held.is_own_fault,
+            name: version.plugin.clone(),
         };
         self.record.set(&key, next).await;
         log::info!(

@@ -10,7 +10,7 @@ use super::{
     run::{News, Runner},
     state::{Canary, Rollout},
     store::Store,
-    take::blocking,
+    take::{blocking, serves},
     upload::Upload,
     version::Version,
 };
@@ -76,12 +76,18 @@ impl Runner {
                 let Upload { file, signature, content, room, .. } = upload;
                 // Until it is stored.
                 let _room = room;
+                let describing = Arc::clone(&node);
                 let verified = move || {
+                    let node = describing;
                     let (version, hash) =
                         (describe(&node, &file, &content)?, blake3::hash(&content));
                     verify(&node, version, content, hash, signature)
                 };
-                put(&store, blocking(verified).await?, number).await
+                let verified = blocking(verified).await?;
+                if is_there(&node, &store, &verified).await {
+                    return Err(RolloutError::Same(verified.version.file));
+                }
+                put(&store, verified, number).await
             };
             let stored = stored.await;
             // The task may have ended.
@@ -91,15 +97,15 @@ impl Runner {
 
     /// Begins the rollout of a pushed file.
     pub(super) async fn begin_pushed(&mut self, stored: Result<Stored, RolloutError>) -> Answer {
-        let Stored { version, number, .. } = stored?;
+        let Stored { version, number, .. } = match stored {
+            // Whoever pushes has what he wants.
+            Err(error @ RolloutError::Same(_)) => return Ok(error.to_string()),
+            stored => stored?,
+        };
         // This host is a natural canary, if the plugin is for its platform.
         let canary = version.fits().then(|| self.own_canary());
         let tried = if canary.is_some() { "this host tries it first" } else { "a host tries it" };
-        match self.begin_stored(&version, canary, number).await {
-            // Whoever pushes has what he wants.
-            Err(error @ RolloutError::Same(_)) => return Ok(error.to_string()),
-            begun => begun?,
-        }
+        self.begin_stored(&version, canary, number).await?;
         let (plugin, label) = (&version.plugin, version.label());
         self.advance(&version.key()).await;
         Ok(format!(
@@ -125,16 +131,14 @@ impl Runner {
             return Err(RolloutError::Overtaken(version.file.clone()));
         }
         let wait = self.node.settings.canary;
-        let begin = |earlier: Option<&Rollout>| match earlier {
-            // It would take the place of the version to go back to.
-            Some(earlier) if earlier.has(&version.sha256) => {
-                Err(RolloutError::Same(version.file.clone()))
-            }
-            earlier => Ok(Rollout::begin(earlier, version.clone(), canary.clone(), wait)),
+        let begin = |earlier: Option<&Rollout>| {
+            Ok(Rollout::begin(earlier, version.clone(), canary.clone(), wait))
         };
         let begun = self.begin(&version.key(), begin).await;
-        if begun.is_err() {
-            self.remove_stored(version).await;
+        match &begun {
+            // The rollout may have begun, although its answer was lost.
+            Ok(()) | Err(RolloutError::Away(_)) => {}
+            Err(_) => self.remove_stored(version).await,
         }
         begun
     }
@@ -145,6 +149,20 @@ impl Runner {
             store.remove(version).await;
         }
     }
+}
+
+/// Returns true if the fleet has a pushed file already, with a signature that this host accepts, and
+/// this host serves it.
+async fn is_there(node: &Node, store: &Store, verified: &Verified) -> bool {
+    let Verified { version, content, hash, .. } = verified;
+    let known = node.rollouts.known.lock().get(&version.key()).cloned();
+    let Some(known) = known.filter(|rollout| rollout.has(version)) else { return false };
+    let (Some(key), Ok(signature)) = (&node.host.plugin_key, store.signature(&known.wanted).await)
+    else {
+        return false;
+    };
+    let is_served = !version.fits() || serves(node, &version.file, *hash);
+    is_served && key.verify_named(&version.file, content, &signature).is_ok()
 }
 
 /// Verifies the signature of a file, whose content has this hash.

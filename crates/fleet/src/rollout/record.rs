@@ -37,6 +37,9 @@ pub struct Held {
     /// The id of the version before, whose file is kept until this one has proved itself.
     #[serde(default)]
     pub before: Option<String>,
+    /// The plugin's own name, once it has been served; its key may be that of its file.
+    #[serde(default)]
+    pub name: String,
     /// The version that failed here last, and the reason.
     #[serde(default)]
     pub refused: Option<(String, String)>,
@@ -76,10 +79,9 @@ impl Record {
     /// by key.
     pub fn tried(&self, plugin: &str) -> Vec<(String, Held)> {
         let is_of = |key: &str| key.strip_prefix(plugin).is_some_and(|rest| rest.starts_with('.'));
-        let tried = self
-            .held
-            .iter()
-            .filter(|(key, held)| is_of(key) && held.id.is_some() && !held.is_confirmed);
+        let tried = self.held.iter().filter(|(key, held)| {
+            (is_of(key) || held.name == plugin) && held.id.is_some() && !held.is_confirmed
+        });
         tried.map(|(key, held)| (key.clone(), held.clone())).collect()
     }
 
@@ -170,7 +172,10 @@ mod tests {
             record.set(key, held.clone()).await;
         }
         record.set("greet.mips", Held { is_confirmed: true, ..held.clone() }).await;
-        assert_eq!(record.tried("greet"), [("greet.any".to_owned(), held)]);
+        assert_eq!(record.tried("greet"), [("greet.any".to_owned(), held.clone())]);
+        let named = Held { name: "hello".into(), ..held };
+        record.set("lib-hello.any", named.clone()).await;
+        assert_eq!(record.tried("hello"), [("lib-hello.any".to_owned(), named)]);
     }
 
     #[test]

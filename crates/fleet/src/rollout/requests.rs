@@ -92,9 +92,7 @@ impl Rollouts<'_> {
         size: usize,
         signature: String,
     ) -> Result<u64, RolloutError> {
-        if self.0.host.plugin_key.is_none() {
-            return Err(RolloutError::NoKey);
-        }
+        self.check_key()?;
         self.0.rollouts.uploads.begin(session, file, size, signature)
     }
 
@@ -119,8 +117,9 @@ impl Rollouts<'_> {
     /// Puts the version of a plugin before back on all hosts. Returns a text for people.
     ///
     /// # Errors
-    /// There is none, or JetStream is away.
+    /// There is none, JetStream is away, or this host takes no plugins.
     pub fn roll_back(&self, plugin: &str) -> Answer {
+        self.check_key()?;
         self.ask(|reply| Request::RollBack(plugin.to_owned(), reply))
     }
 
@@ -128,8 +127,9 @@ impl Rollouts<'_> {
     /// a text for people.
     ///
     /// # Errors
-    /// There is none, or JetStream is away.
+    /// There is none, JetStream is away, or this host takes no plugins.
     pub fn forget(&self, plugin: &str) -> Answer {
+        self.check_key()?;
         self.ask(|reply| Request::Forget(plugin.to_owned(), reply))
     }
 
@@ -142,6 +142,11 @@ impl Rollouts<'_> {
             return Err(self.0.rollouts.away(problem, &self.0.link));
         }
         Ok(facts::all(self.0))
+    }
+
+    /// Checks that this host takes part in rollouts.
+    fn check_key(&self) -> Result<(), RolloutError> {
+        self.0.host.plugin_key.as_ref().map(drop).ok_or(RolloutError::NoKey)
     }
 
     fn ask(&self, request: impl FnOnce(Sender<Answer>) -> Request) -> Answer {

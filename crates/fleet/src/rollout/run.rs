@@ -22,7 +22,7 @@ use super::{
     error::RolloutError,
     hold::{Hold, Trial},
     publish::{Offers, Stored},
-    record::Record,
+    record::{Held, Record},
     requests::{Answer, Request},
     state::Rollout,
     store::Store,
@@ -195,19 +195,13 @@ impl Runner {
             Ok::<_, RolloutError>((store, watch))
         };
         let (store, mut watch) = self.attend(events, open).await?;
-        // A bucket that was made anew counts its revisions from the start, and has no entries.
+        // A bucket that was made anew counts its revisions from the start.
         self.holds.clear();
-        let known = std::mem::take(&mut *node.rollouts.known.lock());
-        if !known.is_empty() && store.is_empty().await? {
-            log::warn!(
-                "fleet: JetStream has lost the rollouts of {} plugins; this host keeps their files, \
-                 push them again for new hosts and for rollbacks",
-                known.len()
-            );
-        }
+        let mut is_current = store.is_empty().await?;
         self.store = Some(store);
-        *node.rollouts.problem.lock() = None;
-        log::debug!("fleet '{}': follows the rollouts of plugins", node.settings.fleet);
+        if is_current {
+            self.note_current();
+        }
         loop {
             let next = async {
                 tokio::select! {
@@ -216,11 +210,36 @@ impl Runner {
                 }
             };
             match self.attend(events, next).await {
-                Some(Ok(entry)) => self.note(entry).await,
+                Some(Ok(entry)) => {
+                    let is_last = entry.delta == 0;
+                    self.note(entry).await;
+                    if is_last && !std::mem::replace(&mut is_current, true) {
+                        self.note_current();
+                    }
+                }
                 Some(Err(error)) => return Err(RolloutError::Away(error.to_string())),
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Notes that this host has seen all rollouts. Those that it knew before and that have not been
+    /// removed are lost.
+    fn note_current(&mut self) {
+        let rollouts = &self.node.rollouts;
+        let mut known = rollouts.known.lock();
+        let before = known.len();
+        known.retain(|key, _| self.holds.contains_key(key));
+        let lost = before - known.len();
+        drop(known);
+        if lost > 0 {
+            log::warn!(
+                "fleet: JetStream has lost the rollouts of {lost} plugins; this host keeps their \
+                 files, push them again for new hosts and for rollbacks"
+            );
+        }
+        *rollouts.problem.lock() = None;
+        log::debug!("fleet '{}': follows the rollouts of plugins", self.node.settings.fleet);
     }
 
     /// Handles events and requests until the future is ready.
@@ -298,7 +317,7 @@ impl Runner {
             return;
         }
         if entry.operation != Operation::Put {
-            return self.drop_hold(&key);
+            return self.drop_hold(&key).await;
         }
         let rollout: Rollout = match serde_json::from_slice(&value) {
             Ok(rollout) => rollout,
@@ -317,10 +336,20 @@ impl Runner {
         self.advance(&key).await;
     }
 
-    /// Forgets what this host knows of a rollout.
-    pub(super) fn drop_hold(&mut self, key: &str) {
+    /// Forgets what this host knows of a rollout, and ends its trial: a version that is served stays.
+    pub(super) async fn drop_hold(&mut self, key: &str) {
         self.holds.remove(key);
         self.node.rollouts.known.lock().remove(key);
+        let Some(trial) = self.trials.get(key) else { return };
+        if trial.served.is_none() && trial.placed.is_some() {
+            return self.fail(key, "its rollout was forgotten", false).await;
+        }
+        let is_served = trial.served.is_some();
+        self.trials.remove(key);
+        if let Some(held) = self.record.get(key).cloned().filter(|_| is_served) {
+            self.record.set(key, Held { is_confirmed: true, ..held }).await;
+            *self.node.rollouts.confirmed.lock() = self.record.confirmed();
+        }
     }
 
     /// Replaces what this host knows of a rollout.

@@ -74,18 +74,22 @@ impl Rollout {
         wait: Duration,
     ) -> Self {
         let before = earlier.and_then(|earlier| match earlier.phase {
-            Phase::Everyone => Some(earlier.wanted.clone()),
-            // It never reached all hosts.
-            Phase::Canary(_) | Phase::Stopped { .. } => earlier.before.clone(),
+            // The same content once more is no version to go back from.
+            Phase::Everyone if earlier.wanted.sha256 != wanted.sha256 => {
+                Some(earlier.wanted.clone())
+            }
+            // Else it never reached all hosts.
+            _ => earlier.before.clone(),
         });
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let phase = Phase::Canary(canary);
         Self { wanted, before, phase, wait, lost: Vec::new(), is_accepted: false }
     }
 
-    /// Returns true if this content has been rolled out, or is about to be.
-    pub fn has(&self, sha256: &str) -> bool {
-        self.wanted.sha256 == sha256 && !matches!(self.phase, Phase::Stopped { .. })
+    /// Returns true if this file with this content has been rolled out, or is about to be.
+    pub fn has(&self, version: &Version) -> bool {
+        let is_same = self.wanted.sha256 == version.sha256 && self.wanted.file == version.file;
+        is_same && !matches!(self.phase, Phase::Stopped { .. })
     }
 
     /// Returns the versions of a rollout that this one, which follows it, does not keep.
@@ -209,7 +213,8 @@ pub mod tests {
     #[test]
     fn only_released_versions_are_rolled_back_to() {
         assert_eq!(ids(&push(None, "1")), ("1", None));
-        let everywhere = rollout("2", Some("1"), Phase::Everyone);
+        let mut everywhere = rollout("2", Some("1"), Phase::Everyone);
+        everywhere.wanted.sha256 = "other".into();
         assert_eq!(ids(&push(Some(&everywhere), "3")), ("3", Some("2")));
         for phase in [stopped(), Phase::Canary(None)] {
             let unfinished = rollout("2", Some("1"), phase);
@@ -222,12 +227,20 @@ pub mod tests {
 
     #[test]
     fn content_that_is_there_needs_no_rollout() {
-        let sha256 = version("2").sha256;
+        let same = version("3");
         for phase in [Phase::Everyone, Phase::Canary(None)] {
-            assert!(rollout("2", Some("1"), phase).has(&sha256));
+            assert!(rollout("2", Some("1"), phase).has(&same));
         }
-        assert!(!rollout("2", None, stopped()).has(&sha256), "it may be tried again");
-        assert!(!rollout("2", None, Phase::Everyone).has("other"));
+        assert!(!rollout("2", None, stopped()).has(&same), "it may be tried again");
+        let everywhere = rollout("2", None, Phase::Everyone);
+        assert!(!everywhere.has(&Version { sha256: "other".into(), ..same.clone() }));
+        assert!(!everywhere.has(&Version { file: "greet.sh".into(), ..same }));
+    }
+
+    #[test]
+    fn same_content_again_keeps_the_version_before() {
+        let everywhere = rollout("2", Some("1"), Phase::Everyone);
+        assert_eq!(ids(&push(Some(&everywhere), "3")), ("3", Some("1")));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use async_nats::{
     jetstream::{
         self,
         kv::{self, Operation},
-        object_store::{self, ObjectMetadata, ObjectStore},
+        object_store::{self, ObjectInfo, ObjectMetadata, ObjectStore},
         stream::{self, Stream},
     },
 };
@@ -25,11 +25,8 @@ const SIGNATURE: &str = "signature";
 /// The longest signature, in bytes. One of minisign has about 300.
 const LONGEST_SIGNATURE: usize = 16 << 10;
 
-/// The longest time of one request to JetStream.
+/// The longest time of one request to JetStream, which may be one for a part of a file.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The longest time in which a file is stored or fetched.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The operations that fail while JetStream is away.
 pub const STORE: &str = "store the object";
@@ -158,14 +155,39 @@ impl Store {
         }
     }
 
-    /// Removes a rollout, and returns it.
+    /// Removes a rollout that still has this revision. Returns false if another host was first.
     ///
     /// # Errors
     /// JetStream is away.
-    pub async fn forget(&self, key: &str) -> Result<Option<Rollout>, RolloutError> {
-        let rollout = self.get(key).await?.map(|(rollout, _)| rollout);
-        self.rollouts.delete(key).await.map_err(away)?;
-        Ok(rollout)
+    pub async fn forget(&self, key: &str, revision: u64) -> Result<bool, RolloutError> {
+        match self.rollouts.delete_expect_revision(key, Some(revision)).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => Ok(false),
+            Err(error) => Err(away(error)),
+        }
+    }
+
+    /// Returns the signature of a stored version. It is not verified.
+    ///
+    /// # Errors
+    /// JetStream is away, or there is no such object of this size.
+    pub async fn signature(&self, version: &Version) -> Result<String, RolloutError> {
+        Ok(self.info(version).await?.metadata.get(SIGNATURE).cloned().unwrap_or_default())
+    }
+
+    /// Returns the facts about the object of a version.
+    async fn info(&self, version: &Version) -> Result<ObjectInfo, RolloutError> {
+        let plugins = self.plugins.as_ref().ok_or(RolloutError::NoKey)?;
+        let failed = failed(FETCH, &version.id);
+        let info = plugins.objects.info(&version.id).await.map_err(|error| failed(&error))?;
+        if info.deleted {
+            return Err(failed(&"it has been removed"));
+        }
+        if info.size != version.size || info.size > LARGEST {
+            let problem = "its size is not that of the rollout; push the file again";
+            return Err(distrust(version, problem));
+        }
+        Ok(info)
     }
 
     /// Stores the file of a version, with its signature.
@@ -199,13 +221,8 @@ impl Store {
         };
         let failed = failed(STORE, &version.id);
         let mut content = content;
-        match tokio::time::timeout(TRANSFER_TIMEOUT, plugins.objects.put(object, &mut content))
-            .await
-        {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(failed(&error)),
-            Err(elapsed) => Err(failed(&elapsed)),
-        }
+        // Each part is acknowledged in time.
+        plugins.objects.put(object, &mut content).await.map(drop).map_err(|error| failed(&error))
     }
 
     /// Fetches the file of a version and its signature. Neither is verified.
@@ -215,34 +232,26 @@ impl Store {
     pub async fn fetch(&self, version: &Version) -> Result<(Vec<u8>, String), RolloutError> {
         let plugins = self.plugins.as_ref().ok_or(RolloutError::NoKey)?;
         let failed = failed(FETCH, &version.id);
-        let distrust = |problem: &str| distrust(version, problem);
-        let fetched = async {
-            let info = plugins.objects.info(&version.id).await.map_err(|error| failed(&error))?;
-            if info.deleted {
-                return Err(failed(&"it has been removed"));
+        let info = self.info(version).await?;
+        let signature = info.metadata.get(SIGNATURE).cloned().unwrap_or_default();
+        if signature.len() > LONGEST_SIGNATURE {
+            return Err(distrust(version, "its signature is too long; push the file again"));
+        }
+        let subject = format!("$O.{}.C.{}", info.bucket, info.nuid);
+        let mut content = Vec::with_capacity(version.size);
+        let mut next = 1;
+        // One part at a time, since everything else waits behind those on their way: the client's own
+        // reader has up to 2 MiB sent ahead. The timeout is that of each part.
+        while content.len() < version.size {
+            let part = plugins.parts.direct_get_next_for_subject(&subject, Some(next)).await;
+            let part = part.map_err(|error| failed(&error))?;
+            if part.payload.is_empty() {
+                return Err(distrust(version, "a part of it is empty; push the file again"));
             }
-            let signature = info.metadata.get(SIGNATURE).cloned().unwrap_or_default();
-            if info.size != version.size || info.size > LARGEST {
-                return Err(distrust("its size is not that of the rollout; push the file again"));
-            }
-            if signature.len() > LONGEST_SIGNATURE {
-                return Err(distrust("its signature is too long; push the file again"));
-            }
-            let subject = format!("$O.{}.C.{}", info.bucket, info.nuid);
-            let mut content = Vec::with_capacity(version.size);
-            let mut next = 1;
-            // One part at a time, since everything else waits behind those on their way: the client's
-            // own reader has up to 2 MiB sent ahead.
-            while content.len() < version.size {
-                let part = plugins.parts.direct_get_next_for_subject(&subject, Some(next)).await;
-                let part = part.map_err(|error| failed(&error))?;
-                next = part.sequence + 1;
-                content.extend_from_slice(&part.payload);
-            }
-            Ok((content, signature))
-        };
-        let fetched = tokio::time::timeout(TRANSFER_TIMEOUT, fetched).await;
-        fetched.map_err(|elapsed| failed(&elapsed))?
+            next = part.sequence + 1;
+            content.extend_from_slice(&part.payload);
+        }
+        Ok((content, signature))
     }
 
     /// Removes the file of a version, as far as possible.

@@ -85,6 +85,7 @@ impl Runner {
             before: if keeps { earlier.id } else { earlier.before },
             refused: earlier.refused,
             is_own_fault: earlier.is_own_fault,
+            name: String::new(),
         };
         let is_there = serves(&self.node, &version.file, hash);
         let plugins = self.node.host.plugins.clone();
@@ -221,9 +222,14 @@ impl Runner {
         let took = trial.began.elapsed().as_secs_f64() * 1e3;
         let (plugin, label) = (&trial.version.plugin, trial.version.label());
         log::info!("fleet: plugin '{plugin}' {label} is served here ({took:.1} ms)");
+        let registry = self.node.host.registry.load_full();
+        let served = registry.served_from(&trial.version.file);
+        let name = served.map(|one| one.manifest.name.clone()).unwrap_or_default();
         if let Some(trial) = self.trials.get_mut(key) {
             trial.served = Some(Instant::now());
         }
+        let held = self.record.get(key).cloned().unwrap_or_default();
+        self.record.set(key, Held { name, ..held }).await;
         self.advance(key).await;
     }
 
