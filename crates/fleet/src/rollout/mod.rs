@@ -9,14 +9,15 @@
 //!   are pure.
 //! - `store` has the buckets, `folder` writes into the plugins folder, `record` remembers what came
 //!   from the fleet, `version` describes and names a pushed file.
-//! - `run` is the task that follows the buckets, `advance` carries out its steps, `hold` is what it
-//!   knows of each rollout, `take` fetches and places a file, `publish` offers pushed ones to the
+//! - `run` is the task that follows the buckets, `entries` takes their entries, `advance` carries out
+//!   its steps, `hold` is what it knows of each rollout, `take` fetches and places a file, `publish` offers pushed ones to the
 //!   fleet, `drops` those of the plugins folder.
 //! - `requests` are those of sessions, `upload` the files that arrive in pieces, `facts` describes
 //!   the rollouts to people.
 
 mod advance;
 mod drops;
+mod entries;
 mod error;
 mod facts;
 mod folder;

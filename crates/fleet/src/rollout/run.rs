@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::{
-    Client,
-    jetstream::kv::{Entry, Operation},
-};
+use async_nats::Client;
 use crossbeam_channel::Sender;
 use futures_util::StreamExt;
 use plugin_engine::events::PluginEvent;
@@ -22,12 +19,10 @@ use super::{
     error::RolloutError,
     hold::{Hold, Trial},
     publish::{Offers, Stored},
-    record::{Held, Record},
+    record::Record,
     requests::{Answer, Request},
-    state::Rollout,
     store::Store,
     take::Fetched,
-    version::check_file_name,
 };
 use crate::node::Node;
 
@@ -42,9 +37,6 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
 /// The interval at which the thread of events looks if it is still needed.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// The most rollouts that a host follows. Each is a small entry of the bucket.
-const MOST: usize = 1024;
 
 /// The most events that wait for the task.
 const EVENTS: usize = 1024;
@@ -82,7 +74,7 @@ pub(super) struct Runner {
     pub(super) fetches: Arc<Semaphore>,
     pub(super) sender: mpsc::Sender<News>,
     /// True once the log has said that this host takes no plugins.
-    has_warned: bool,
+    pub(super) has_warned: bool,
 }
 
 /// Rolls plugins out for as long as the membership lasts.
@@ -223,25 +215,6 @@ impl Runner {
         }
     }
 
-    /// Notes that this host has seen all rollouts. Those that it knew before and that have not been
-    /// removed are lost.
-    fn note_current(&mut self) {
-        let rollouts = &self.node.rollouts;
-        let mut known = rollouts.known.lock();
-        let before = known.len();
-        known.retain(|key, _| self.holds.contains_key(key));
-        let lost = before - known.len();
-        drop(known);
-        if lost > 0 {
-            log::warn!(
-                "fleet: JetStream has lost the rollouts of {lost} plugins; this host keeps their \
-                 files, push them again for new hosts and for rollbacks"
-            );
-        }
-        *rollouts.problem.lock() = None;
-        log::debug!("fleet '{}': follows the rollouts of plugins", self.node.settings.fleet);
-    }
-
     /// Handles events and requests until the future is ready.
     async fn attend<T>(&mut self, events: &mut Events<'_>, until: impl Future<Output = T>) -> T {
         let mut until = pin!(until);
@@ -308,63 +281,5 @@ impl Runner {
                 self.advance(&key).await;
             }
         }
-    }
-
-    /// Notes an entry of the bucket.
-    async fn note(&mut self, entry: Entry) {
-        let Entry { key, revision, value, .. } = entry;
-        if self.holds.get(&key).is_some_and(|hold| hold.revision >= revision) {
-            return;
-        }
-        if entry.operation != Operation::Put {
-            return self.drop_hold(&key).await;
-        }
-        let rollout: Rollout = match serde_json::from_slice(&value) {
-            Ok(rollout) => rollout,
-            Err(error) => return log::warn!("fleet: the rollout '{key}' is unreadable: {error}"),
-        };
-        let versions = std::iter::once(&rollout.wanted).chain(&rollout.before);
-        for version in versions {
-            if let Err(error) = check_file_name(&version.file) {
-                return log::error!("fleet: the rollout '{key}' is refused: {error}");
-            }
-        }
-        if rollout.wanted.key() != key {
-            return log::error!("fleet: the rollout '{key}' is refused: it is of another plugin");
-        }
-        self.set_hold(&key, rollout, revision);
-        self.advance(&key).await;
-    }
-
-    /// Forgets what this host knows of a rollout, and ends its trial: a version that is served stays.
-    pub(super) async fn drop_hold(&mut self, key: &str) {
-        self.holds.remove(key);
-        self.node.rollouts.known.lock().remove(key);
-        let Some(trial) = self.trials.get(key) else { return };
-        if trial.served.is_none() && trial.placed.is_some() {
-            return self.fail(key, "its rollout was forgotten", false).await;
-        }
-        let is_served = trial.served.is_some();
-        self.trials.remove(key);
-        if let Some(held) = self.record.get(key).cloned().filter(|_| is_served) {
-            self.record.set(key, Held { is_confirmed: true, ..held }).await;
-            *self.node.rollouts.confirmed.lock() = self.record.confirmed();
-        }
-    }
-
-    /// Replaces what this host knows of a rollout.
-    pub(super) fn set_hold(&mut self, key: &str, rollout: Rollout, revision: u64) {
-        if self.holds.len() >= MOST && !self.holds.contains_key(key) {
-            return log::warn!("fleet: the rollout '{key}' is one too many");
-        }
-        if !self.takes() && !std::mem::replace(&mut self.has_warned, true) {
-            log::warn!(
-                "fleet: plugin '{}' is rolled out, but this host takes no plugins from the fleet: \
-                 it runs without --plugin-key",
-                rollout.wanted.plugin
-            );
-        }
-        self.node.rollouts.known.lock().insert(key.to_owned(), rollout.clone());
-        self.holds.insert(key.to_owned(), Hold::new(rollout, revision));
     }
 }
