@@ -24,6 +24,9 @@ const SILENT: Duration = Duration::from_secs(3);
 /// If the folder is polled, a file that is unchanged for this long counts as complete.
 const STILL: Duration = Duration::from_millis(500);
 
+/// The report of a file that another program has open for 10 s.
+const HELD: &str = "another program has it open; it is loaded as soon as that one closes it";
+
 /// The answer to `colour` while no version is loaded.
 const UNKNOWN: &str = "error: unknown command 'colour'";
 
@@ -50,7 +53,9 @@ fn write_slowly(host: &Host, path: &Path, before: &str) -> bool {
     }
     let log = host.log();
     let is_in_time = longest.max(written.elapsed()) < SILENT;
-    assert!(!is_in_time || !log.contains("refused"), "{log}");
+    // That a program has it open for long is reported; eight slow changes take so long under Wine.
+    let refused = |line: &str| line.contains("refused") && !line.contains(HELD);
+    assert!(!is_in_time || !log.lines().any(refused), "{log}");
     while writer.write() {}
     drop(writer);
     host.wait_for_answer("colour", "2");
