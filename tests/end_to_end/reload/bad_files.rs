@@ -202,7 +202,12 @@ fn as_a_replacement(bad: &Bad) {
     // A probe has reported before its thread ends.
     let is_probed = || own_threads(&host).iter().any(|name| name == "probe");
     wait_until("no thread is left of an earlier probe", LIMIT, || !is_probed());
-    let idle = own_threads(&host);
+    // A look may miss a thread while another one ends.
+    let mut idle = Vec::new();
+    wait_until("two looks show the same threads", LIMIT, || {
+        let before = std::mem::replace(&mut idle, own_threads(&host));
+        idle == before
+    });
     // On Windows a loaded copy stays.
     let copies = if cfg!(windows) { host.copies() } else { Vec::new() };
     // Windows counts the process of the console.
@@ -247,10 +252,12 @@ fn by_check(bad: &Bad) {
 
 /// Returns the host's threads that serve no session.
 fn own_threads(host: &Host) -> Vec<String> {
-    threads(host.pid())
+    let mut names: Vec<_> = threads(host.pid())
         .into_iter()
         .filter(|name| !["session ", "runner ", "spare"].iter().any(|of| name.starts_with(of)))
-        .collect()
+        .collect();
+    names.sort();
+    names
 }
 
 /// Returns whether each of these threads is among the earlier ones. A thread that has just begun
