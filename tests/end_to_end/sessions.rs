@@ -230,7 +230,7 @@ fn session_threads_are_reused_for_a_while() {
         wait_until("the session has ended", LIMIT, || has_session_threads(host.pid(), 0));
     }
     // Without it there would be a thread for each, beside the host's own threads.
-    assert!(threads.len() < 90, "{}", threads.len());
+    assert!(threads.len() < 60, "{}", threads.len());
     let spare = || dropin_tests::system::threads(host.pid()).contains(&"spare".to_owned());
     wait_until("no thread waits for ever", LIMIT, || !spare());
 }

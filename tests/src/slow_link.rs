@@ -23,7 +23,7 @@ pub struct SlowLink {
     acceptor: Option<JoinHandle<()>>,
 }
 
-/// What passes through a relay.
+/// The traffic of a relay.
 #[derive(Default)]
 struct Flow {
     /// The ends of its connections.

@@ -29,7 +29,7 @@ pub struct Link {
     limit: AtomicUsize,
     /// The number of times that it has been up.
     connects: AtomicUsize,
-    /// What the server has refused on this connection; `None`: nothing.
+    /// The last refusal of the server on this connection; `None` if there was none.
     refusal: Mutex<Option<String>>,
 }
 

@@ -13,8 +13,8 @@ const DEFAULT_NAME: &str = "default";
 pub struct FleetArgs {
     /// A NATS server, as nats://HOST:4222 or tls://HOST:4222. May be repeated, or name several with
     /// commas. Hosts that share servers answer each other's commands: one that is not loaded here is
-    /// answered by a host that has it. In the settings file, this is also the key `servers` of the table [fleet]; the other
-    /// flags of this group are keys of that table without `fleet-`.
+    /// answered by a host that has it. In the settings file, this is also the key `servers` of the
+    /// table [fleet]; the other flags of this group are keys of that table without `fleet-`.
     #[arg(long, value_name = "URL")]
     pub fleet: Vec<String>,
 

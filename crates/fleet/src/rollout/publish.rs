@@ -98,7 +98,7 @@ impl Runner {
     /// Begins the rollout of a pushed file.
     pub(super) async fn begin_pushed(&mut self, stored: Result<Stored, RolloutError>) -> Answer {
         let Stored { version, number, .. } = match stored {
-            // Whoever pushes has what he wants.
+            // This is a success for the person who pushes.
             Err(error @ RolloutError::Same(_)) => return Ok(error.to_string()),
             stored => stored?,
         };
